@@ -1,0 +1,1 @@
+"""Trajectories between disk and batch: corpora, masks, windows, environments."""

@@ -1,0 +1,49 @@
+"""A batch of windows as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of T steps: T+1 observations, T actions and rewards.
+
+    Where ``action_mask`` is False, ``action`` is zero and means nothing.
+    Where ``valid`` is False the step is padding: observations repeat the last one, the rest is 0.
+    """
+
+    observation: Float[Tensor, "B T+1 O"]
+    """Concatenated state fields."""
+    action: Float[Tensor, "B T A"]
+    """Actions in the environment's units; zero where not observed."""
+    action_mask: Bool[Tensor, "B T"]
+    """Where the action is observed."""
+    reward: Float[Tensor, "B T"]
+    """Reward of the step from ``observation[:, t]`` to ``observation[:, t + 1]``."""
+    terminated: Bool[Tensor, "B T"]
+    """The step ended in a terminal state."""
+    valid: Bool[Tensor, "B T"]
+    """Real steps; False is padding of a short trajectory."""
+    labeled: Bool[Tensor, " B"]
+    """Eq. 10's m: every action of the trajectory (or of the window) is observed."""
+    trajectory: Int[Tensor, " B"]
+    """Index of the trajectory in its corpus."""
+    start: Int[Tensor, " B"]
+    """First step of the window in its trajectory."""
+    pixels: dict[str, UInt8[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
+    """Camera fields by name."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Batch:
+        """Copy every tensor to a device."""
+        moved = {
+            f.name: getattr(self, f.name).to(device, non_blocking=non_blocking)
+            for f in fields(self)
+            if f.name != "pixels"
+        }
+        pixels = {k: v.to(device, non_blocking=non_blocking) for k, v in self.pixels.items()}
+        return Batch(**moved, pixels=pixels)

@@ -1,0 +1,1 @@
+"""From batch to policy: networks, objectives, agents, training."""

@@ -1,0 +1,51 @@
+"""The one error that users meet: what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import errno
+
+
+class LawmError(Exception):
+    """Something a user can mend. Commands print it in one line and exit with code 2.
+
+    Args:
+        what: what is wrong, a short clause without a full stop.
+        where: the file, field, option or trajectory it is wrong in.
+        mend: what to do about it.
+    """
+
+    def __init__(self, what: str, where: str = "", mend: str = "") -> None:
+        self.what = what
+        self.where = str(where)
+        self.mend = mend
+        text = f"{self.where}: {what}" if self.where else what
+        super().__init__(f"{text}; {mend}" if mend else text)
+
+
+class CorpusError(LawmError):
+    """A corpus on disk is not what it says it is."""
+
+
+class MaskError(LawmError):
+    """A mask cannot be made, or belongs to another corpus."""
+
+
+class HiddenActionError(LawmError):
+    """An action was asked for that is withheld or was never recorded."""
+
+
+class ConfigError(LawmError):
+    """A setting is unknown, out of range, or contradicts a run folder."""
+
+
+class StorageError(LawmError):
+    """The file system refused: no space, no permission, locked by another writer."""
+
+    @classmethod
+    def from_os_error(cls, error: OSError, where: str) -> StorageError:
+        """Turn an ``OSError`` into one line that says what to do."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return cls("no space left on the device", where, "free some space and run it again")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return cls("no permission to write", where, "choose another place or mend its rights")
+        return cls(error.strerror or str(error), where, "check the file system")

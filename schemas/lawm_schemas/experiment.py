@@ -1,0 +1,73 @@
+"""What a training run is told: ``config.yaml`` in a run folder."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from lawm_schemas.base import Schema
+
+
+class CorpusSource(Schema):
+    """One corpus of a training mix."""
+
+    path: str
+    """Folder of the corpus."""
+    mask: str | None = None
+    """Name of the mask it is seen through, or none for all recorded actions."""
+    weight: float = Field(default=1.0, gt=0)
+    """Relative share of the windows drawn from it."""
+
+
+class AlgorithmChoice(Schema):
+    """Which algorithm, with which settings."""
+
+    name: str
+    """A module in ``lawm_models.algorithms``: ``lawm``, ``bc``."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Validated by the algorithm's own ``Config``."""
+
+
+class ExperimentConfig(Schema):
+    """A run, completely: the same config and seed on one machine give the same numbers."""
+
+    corpora: tuple[CorpusSource, ...] = Field(min_length=1)
+    """The data."""
+    algorithm: AlgorithmChoice
+    """The algorithm."""
+    preset: str | None = None
+    """Preset the settings came from (information only)."""
+    steps: dict[str, int]
+    """Gradient steps per stage, e.g. ``{model: 6000, agent: 2000}``."""
+    batch_size: int = Field(default=64, ge=1)
+    """B, windows per batch."""
+    window: int = Field(default=50, ge=2)
+    """T, steps per window."""
+    labeled_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Share of labeled windows in a batch; none draws windows as they come."""
+    label_unit: Literal["trajectory", "window"] = "trajectory"
+    """What Eq. 10's m is taken over for partially labeled trajectories."""
+    short: Literal["drop", "pad", "error"] = "pad"
+    """What happens to trajectories shorter than the window."""
+    seed: int = Field(default=0, ge=0)
+    """The one seed."""
+    device: str = "cpu"
+    """``cpu``, ``cuda`` or ``cuda:N``."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of the process; on small networks one is usually best."""
+    log_every: int = Field(default=100, ge=1)
+    """Gradient steps between metric lines."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Gradient steps between checkpoints."""
+    evaluate_every: int = Field(default=0, ge=0)
+    """Agent steps between evaluations in the environment; 0 evaluates at the end only."""
+    evaluation_episodes: int = Field(default=10, ge=0)
+    """Episodes of an evaluation; 0 skips it."""
+
+    @model_validator(mode="after")
+    def _positive_steps(self) -> ExperimentConfig:
+        for stage, steps in self.steps.items():
+            if steps < 0:
+                raise ValueError(f"steps.{stage} is negative")
+        return self

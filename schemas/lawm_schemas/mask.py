@@ -1,0 +1,28 @@
+"""A mask: which trajectories keep their recorded actions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lawm_schemas.base import Schema
+
+
+class Mask(Schema):
+    """``masks/NAME.json``. Everything not listed under ``labeled`` is withheld."""
+
+    name: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.-]{0,99}$")
+    """Name of the mask and of its file."""
+    corpus: str
+    """Fingerprint of the corpus it belongs to."""
+    fraction: float = Field(gt=0, le=1)
+    """Share of trajectories (or steps) that keeps its actions."""
+    seed: int
+    """Key of the ranking; with one seed smaller fractions are subsets of larger ones."""
+    by: Literal["trajectories", "steps"] = "trajectories"
+    """What the fraction counts."""
+    stratify: Literal["return", "source"] | None = None
+    """Strata that each get their share, or none."""
+    labeled: tuple[str, ...]
+    """Ids of the trajectories that keep their actions, in corpus order."""

@@ -1,0 +1,66 @@
+"""What a run leaves behind: ``run.json`` and ``evaluation.json``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lawm_schemas.arrays import ArraySpec
+from lawm_schemas.base import Schema
+from lawm_schemas.provenance import EnvironmentInfo
+
+
+class CorpusRecord(Schema):
+    """Which data a run saw, exactly."""
+
+    path: str
+    """Where it was."""
+    fingerprint: str
+    """Fingerprint of the corpus."""
+    mask: str | None = None
+    """Mask it was seen through."""
+    mask_sha256: str | None = None
+    """Hash of the mask's labeled ids."""
+    trajectories: int
+    """Trajectories in it."""
+    labeled: int
+    """Trajectories whose actions the run could see."""
+
+
+class RunRecord(Schema):
+    """``run.json``: enough to know what was run, and to load it without its corpus."""
+
+    command: str
+    """Command line."""
+    started: str
+    """UTC date, ISO 8601."""
+    device: str
+    """Device it ran on."""
+    versions: dict[str, str]
+    """Package versions, and the git commit when there is one."""
+    corpora: tuple[CorpusRecord, ...]
+    """The data."""
+    state: tuple[ArraySpec, ...]
+    """State fields in the order of ``batch.observation``."""
+    action: ArraySpec
+    """The action array."""
+    environment: EnvironmentInfo | None = None
+    """Where the policy is evaluated."""
+
+
+class Evaluation(Schema):
+    """``evaluation.json`` and the output of ``lawm evaluate --json``."""
+
+    return_mean: float
+    """Mean return over episodes."""
+    return_std: float
+    """Standard deviation over episodes (population)."""
+    normalized: float | None
+    """100 × return_mean / max_return; for the dm_control suite return/10."""
+    episodes: int = Field(ge=1)
+    """Number of episodes."""
+    returns: tuple[float, ...]
+    """Every return."""
+    seed: int
+    """Seed of the first episode's reset."""
+    environment: str
+    """``suite:task``."""
