@@ -1,1 +1,60 @@
 """Trajectories between disk and batch: corpora, masks, windows, environments."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lawm_data.batch import Batch as Batch
+    from lawm_data.corpus import Corpus as Corpus
+    from lawm_data.corpus import open_corpus as open_corpus
+    from lawm_data.loader import Loader as Loader
+    from lawm_data.mask import make_mask as make_mask
+    from lawm_data.mask import mask_sha256 as mask_sha256
+    from lawm_data.mask import save_mask as save_mask
+    from lawm_data.overlay import read_overlay as read_overlay
+    from lawm_data.overlay import write_overlay as write_overlay
+    from lawm_data.summary import summarize as summarize
+    from lawm_data.table import Index as Index
+    from lawm_data.table import Table as Table
+    from lawm_data.trajectory import Observations as Observations
+    from lawm_data.trajectory import Trajectory as Trajectory
+    from lawm_data.validate import Finding as Finding
+    from lawm_data.validate import validate as validate
+    from lawm_data.withhold import withhold as withhold
+    from lawm_data.writer import CorpusWriter as CorpusWriter
+
+# Names are looked up when they are used, so that reading a corpus does not import torch.
+_HOMES = {
+    "Batch": "batch",
+    "Corpus": "corpus",
+    "CorpusWriter": "writer",
+    "Finding": "validate",
+    "Index": "table",
+    "Loader": "loader",
+    "Observations": "trajectory",
+    "Table": "table",
+    "Trajectory": "trajectory",
+    "make_mask": "mask",
+    "mask_sha256": "mask",
+    "open_corpus": "corpus",
+    "read_overlay": "overlay",
+    "save_mask": "mask",
+    "summarize": "summary",
+    "validate": "validate",
+    "withhold": "withhold",
+    "write_overlay": "overlay",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

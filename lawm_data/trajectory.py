@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Observations:
         return f"Observations({fields})"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """One trajectory, as read from a corpus."""
 
@@ -86,11 +86,17 @@ class Trajectory:
     """Its row of the table."""
     physics: np.ndarray | None = None
     """(T+1, P) float64 simulator state, when recorded."""
-    action_std: np.ndarray | None = field(default=None, repr=False)
+    action_std: np.ndarray | None = None
     """(T, A) uncertainty of inferred actions."""
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def __repr__(self) -> str:
+        return (
+            f"Trajectory({self.info.id}: {len(self)} steps, return {self.info.episode_return:.1f}, "
+            f"actions {self.labels.value}, {self.observations!r})"
+        )
 
     @property
     def is_labeled(self) -> bool:

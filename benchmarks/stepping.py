@@ -1,0 +1,184 @@
+"""How fast environments step, as ratios to bare ``mj_step`` on one core.
+
+Every way steps the same N episodes with the same actions, in lockstep and in one thread:
+
+- ``bare``: one ``mj_step`` call per step, nothing observed, nothing rewarded;
+- ``bare_suite_order``: the same physics in the suite's order (``mj_step2``, ``mj_step``,
+  ``mj_step1``), which rewards need after every control step;
+- ``direct``: ``lawm_data.envs`` stepping MuJoCo itself, with observations, physics and rewards;
+- ``suite``: ``env.step`` of dm_control, called once per control step.
+
+Rounds are interleaved, times are process CPU time, ratios are medians of the rounds' ratios.
+
+    python benchmarks/stepping.py --out benchmarks/results/stepping.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lawm_data import envs
+from lawm_data.envs import _suite
+
+TASKS = ("walker-walk", "cheetah-run", "hopper-stand", "cartpole-swingup")
+PACKAGES = ("lawm", "dm_control", "mujoco", "numpy")
+
+Way = Callable[[], float]
+"""Runs the episodes from their start and returns the CPU seconds of stepping them."""
+
+
+def bare(suite: Any, seeds: range, actions: np.ndarray, repeat: int, *, suite_order: bool) -> Way:
+    """MuJoCo alone, from the states in which the suite starts the episodes."""
+    mujoco: Any = import_module("mujoco")
+    model, substeps = suite.physics.model.ptr, suite._n_sub_steps
+    starts, lanes = [], []
+    for seed in seeds:
+        _suite.reset(suite, seed)
+        starts.append(mujoco.MjData(model))
+        mujoco.mj_copyData(starts[-1], model, suite.physics.data.ptr)
+        lanes.append(mujoco.MjData(model))
+    runge_kutta = model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
+
+    def step_in_suite_order(data: Any) -> None:
+        if runge_kutta:
+            mujoco.mj_step(model, data, substeps)
+        else:
+            mujoco.mj_step2(model, data)
+            if substeps > 1:
+                mujoco.mj_step(model, data, substeps - 1)
+        mujoco.mj_step1(model, data)
+
+    def run() -> float:
+        for data, start in zip(lanes, starts, strict=True):
+            mujoco.mj_copyData(data, model, start)
+        controls = [data.ctrl for data in lanes]
+        began = time.process_time()
+        for chosen in actions:
+            for data, control, action in zip(lanes, controls, chosen, strict=True):
+                control[:] = action
+                if suite_order:
+                    for _ in range(repeat):
+                        step_in_suite_order(data)
+                else:
+                    mujoco.mj_step(model, data, substeps * repeat)
+        return time.process_time() - began
+
+    return run
+
+
+def direct(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
+    """The direct path, as a collector uses it."""
+    environments = envs.make(task, num_envs=len(seeds), action_repeat=repeat, direct=True)
+
+    def run() -> float:
+        environments.reset(seeds)
+        began = time.process_time()
+        for chosen in actions:
+            environments.step(chosen)
+        return time.process_time() - began
+
+    return run
+
+
+def suite(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
+    """dm_control's own step."""
+    lanes = [_suite.load(task) for _ in seeds]
+
+    def run() -> float:
+        for lane, seed in zip(lanes, seeds, strict=True):
+            _suite.reset(lane, seed)
+        began = time.process_time()
+        for chosen in actions:
+            for lane, action in zip(lanes, chosen, strict=True):
+                for _ in range(repeat):
+                    lane.step(action)
+        return time.process_time() - began
+
+    return run
+
+
+def measure(task: str, num_envs: int, steps: int, repeat: int, rounds: int) -> dict[str, Any]:
+    """Interleave all ways over a task; ratios above 1 mean that ``direct`` is faster."""
+    source = _suite.load(task)
+    seeds = range(num_envs)
+    size = source.action_spec().shape
+    draws = np.random.default_rng(0).uniform(-1, 1, (steps, num_envs, *size))
+    actions = draws.astype(np.float32)
+    ways: dict[str, Way] = {
+        "bare": bare(source, seeds, actions, repeat, suite_order=False),
+        "bare_suite_order": bare(source, seeds, actions, repeat, suite_order=True),
+        "direct": direct(task, seeds, actions, repeat),
+        "suite": suite(task, seeds, actions, repeat),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for round_ in range(rounds):
+        order = list(ways)
+        first = round_ % len(order)
+        for name in order[first:] + order[:first]:
+            times[name].append(ways[name]())
+    ratios = {
+        f"direct/{name}": statistics.median(
+            other / own for other, own in zip(times[name], times["direct"], strict=True)
+        )
+        for name in ways
+        if name != "direct"
+    }
+    done = steps * num_envs * repeat
+    rates = {name: round(done / statistics.median(t)) for name, t in times.items()}
+    return {
+        "task": task,
+        "num_envs": num_envs,
+        "control_steps_per_second": rates,
+        "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
+    }
+
+
+def main() -> None:
+    """Measure and print; write JSON with ``--out``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--episode-steps", type=int, default=250, help="steps of each episode")
+    parser.add_argument("--action-repeat", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+
+    results = []
+    for task in args.tasks:
+        for num_envs in args.num_envs:
+            result = measure(task, num_envs, args.episode_steps, args.action_repeat, args.rounds)
+            results.append(result)
+            print(json.dumps(result), flush=True)
+    report = {
+        "benchmark": "stepping",
+        "command": f"python {' '.join(sys.argv)}",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
+        "action_repeat": args.action_repeat,
+        "episode_steps": args.episode_steps,
+        "rounds": args.rounds,
+        "results": results,
+    }
+    if args.out:
+        args.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""Run ``lawm`` from the root of a checkout: ``python -m cli``."""
+
+from lawm_cli.app import main
+
+raise SystemExit(main())

@@ -1,0 +1,178 @@
+"""``lawm-data``: collect, info, mask, validate. Imports torch only where a network is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lawm_cli import errors, show
+from lawm_cli.options import HELP, Corpus, Json, Seed, Version
+from lawm_cli.output import print_json
+
+app = typer.Typer(
+    help="Collect, inspect, mask and validate corpora of trajectories.",
+    epilog="Example: lawm-data collect --env cartpole-swingup --agent random --out corpora/cs",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
+)
+
+
+@app.callback()
+def _program(version: Version = False) -> None:
+    pass
+
+
+@app.command()
+def collect(
+    env: Annotated[str, typer.Option(help="Environment, DOMAIN-TASK of the dm_control suite.")],
+    out: Annotated[Path, typer.Option(help="Folder of the corpus to write.")],
+    agent: Annotated[
+        str, typer.Option(help="What acts: dreamer, random, or the folder of a run.")
+    ] = "random",
+    trajectories: Annotated[int, typer.Option(min=1, help="Trajectories to collect.")] = 200,
+    seed: Seed = 0,
+    action_repeat: Annotated[
+        int, typer.Option(min=1, help="Control steps per recorded step.")
+    ] = 2,
+    pixels: Annotated[
+        int | None,
+        typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
+    ] = None,
+    num_envs: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 1,
+    noise: Annotated[
+        bool,
+        typer.Option("--noise/--deterministic", help="Sample a run's policy, or take its mode."),
+    ] = False,
+    append: Annotated[bool, typer.Option("--append", help="Add to a corpus that exists.")] = False,
+    json: Json = False,
+) -> None:
+    """Record trajectories of an environment in a corpus.
+
+    The dreamer learns while it collects; every trajectory of its training is kept. Started again
+    after it was killed, the same command goes on where it was.
+
+    \b
+    Example:
+      lawm-data collect --env cartpole-swingup --agent dreamer --trajectories 200 \\
+          --seed 0 --out corpora/cs
+      lawm-data collect --env walker-walk --agent runs/a --noise --out corpora/ww
+    """
+    from lawm_cli.collect import Collection, summary
+
+    Collection(
+        task=env,
+        out=out,
+        trajectories=trajectories,
+        seed=seed,
+        action_repeat=action_repeat,
+        pixels=pixels,
+        num_envs=num_envs,
+        noise=noise,
+        append=append,
+    ).run(agent)
+    result = summary(out)
+    if json:
+        return print_json(result)
+    show.corpus(result, title=str(out))
+    return None
+
+
+@app.command()
+def info(
+    corpus: Corpus,
+    mask: Annotated[str | None, typer.Option(help="Look through this mask.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Add the labels of this overlay.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what is in a corpus.
+
+    \b
+    Example:
+      lawm-data info corpora/cs
+      lawm-data info corpora/cs --mask 5pct --json
+    """
+    from lawm_data import open_corpus
+    from lawm_data.summary import summarize
+
+    view = open_corpus(corpus)
+    view = view.with_mask(mask) if mask else view
+    view = view.with_labels(labels) if labels else view
+    result = {"path": str(corpus), **summarize(view)}
+    if json:
+        return print_json(result)
+    show.corpus(result, title=str(corpus))
+    return None
+
+
+@app.command()
+def mask(
+    corpus: Corpus,
+    fraction: Annotated[
+        float, typer.Option(help="Share that keeps its actions: above 0, at most 1.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the mask.")],
+    seed: Seed = 0,
+    by: Annotated[
+        Literal["trajectories", "steps"], typer.Option(help="What the fraction counts.")
+    ] = "trajectories",
+    stratify: Annotated[
+        Literal["return", "source"] | None,
+        typer.Option(help="Give each quartile of the return, or each source, its share."),
+    ] = None,
+    withhold: Annotated[
+        Path | None,
+        typer.Option(help="Write a corpus here in which the hidden actions do not exist."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Hide the actions of all but a fraction of the trajectories, under a name.
+
+    Nothing is copied or deleted: a mask is a small file beside the shards. With one seed, smaller
+    fractions are subsets of larger ones.
+
+    \b
+    Example:
+      lawm-data mask corpora/cs --fraction 0.05 --seed 0 --name 5pct
+      lawm-data mask corpora/cs --fraction 0.05 --name 5pct --withhold corpora/cs-5pct
+    """
+    from lawm_cli.masking import make
+
+    result = make(corpus, fraction, seed, name, by, stratify, withhold)
+    if json:
+        return print_json(result)
+    show.facts(result, title=str(corpus))
+    return None
+
+
+@app.command()
+def validate(corpus: Corpus, json: Json = False) -> None:
+    """Check every byte of a corpus: exit 0 when it is sound, 1 when there are errors.
+
+    Warnings are listed too, but do not change the exit code.
+
+    \b
+    Example:
+      lawm-data validate corpora/cs
+      lawm-data validate corpora/cs --json
+    """
+    from lawm_data.validate import validate as check
+
+    findings = [finding._asdict() for finding in check(corpus)]
+    wrong = sum(finding["severity"] == "error" for finding in findings)
+    if json:
+        print_json({"path": str(corpus), "valid": not wrong, "findings": findings})
+    else:
+        show.findings(findings, sound=f"{corpus}: sound")
+    if wrong:
+        raise typer.Exit(errors.FOUND)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``lawm-data`` and return its exit code."""
+    return errors.run(app, "lawm-data", arguments)

@@ -1,0 +1,79 @@
+"""From exceptions to exit codes: one line on stderr, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from lawm_schemas import LawmError, StorageError
+
+FOUND = 1
+"""``lawm-data validate`` found errors."""
+REFUSED = 2
+"""Something that the user can mend: an option, a file, a full disk."""
+DEFECT = 70
+"""A defect of this program (``EX_SOFTWARE``)."""
+INTERRUPTED = 130
+"""Ctrl-C."""
+PIPE_CLOSED = 141
+"""Whoever read the output stopped reading, as in ``| head``."""
+
+TRACEBACK = "LAWM_TRACEBACK"
+"""Environment variable: when set, defects show their traceback."""
+
+
+def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    Args:
+        app: the commands.
+        program: name shown in usage and before errors.
+        arguments: the words after the program's name; those of the process when None.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = app(args=words, prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _say(program, "interrupted", INTERRUPTED)
+    except LawmError as error:
+        return _say(program, str(error), REFUSED)
+    except BrokenPipeError:
+        # Python flushes stdout once more when it exits; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        where = str(error.filename or " ".join([program, *words[:1]]))
+        return _say(program, str(StorageError.from_os_error(error, where)), REFUSED)
+    except Exception as error:
+        return _usage_error(program, words, error) or _defect(program, error)
+
+
+def _usage_error(program: str, words: list[str], error: Exception) -> int | None:
+    """Print what the parser says about the words of a command line; None for other errors."""
+    # Typer has had its own copy of click's classes since 0.2x; both have this method.
+    message = getattr(error, "format_message", None)
+    if message is None:
+        return None
+    text = str(message())
+    if "\n" in text:  # the help screen of a program called without a command
+        print(text, file=sys.stderr)
+        return REFUSED
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else program
+    return _say(program, f"{text.rstrip('.')}; see {command} --help", REFUSED)
+
+
+def _defect(program: str, error: Exception) -> int:
+    if os.environ.get(TRACEBACK):
+        raise error
+    text = f"defect: {type(error).__name__}: {error}; set {TRACEBACK}=1 to see where, and report it"
+    return _say(program, text, DEFECT)
+
+
+def _say(program: str, text: str, code: int) -> int:
+    print(f"{program}: {' '.join(text.split())}", file=sys.stderr)
+    return code

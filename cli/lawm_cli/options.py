@@ -1,0 +1,29 @@
+"""Options that several commands share, so that they are called the same everywhere."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = {"help_option_names": ["-h", "--help"]}
+"""Context settings of both programs."""
+
+Corpus = Annotated[Path, typer.Argument(help="Folder of the corpus.", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Seed = Annotated[int, typer.Option(min=0, help="The one seed.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(version("lawm"))
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]

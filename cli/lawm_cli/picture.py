@@ -1,0 +1,92 @@
+"""The picture of a run: return against training, and true against inferred actions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POINTS = 4000
+"""Most actions drawn; more hide each other."""
+BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
+
+
+class Curve(NamedTuple):
+    """Returns of the policy while it was trained, K evaluations."""
+
+    step: np.ndarray
+    """(K,) gradient steps of the agent."""
+    mean: np.ndarray
+    """(K,) mean return over the episodes of an evaluation."""
+    std: np.ndarray
+    """(K,) standard deviation over those episodes."""
+
+
+class Actions(NamedTuple):
+    """Withheld actions and what the model made of them, M steps of A dimensions."""
+
+    true: np.ndarray
+    """(M, A) recorded, never shown to the model."""
+    inferred: np.ndarray
+    """(M, A) from observations alone."""
+
+
+def draw(path: Path, curve: Curve, corpus: np.ndarray, actions: Actions, r2: float | None) -> None:
+    """Write the picture as PNG.
+
+    Args:
+        path: file to write.
+        curve: returns while training.
+        corpus: returns of the trajectories in the corpus, for comparison.
+        actions: true and inferred.
+        r2: share of the variance of the true actions that is explained.
+    """
+    # Figure without pyplot: no global state, no display, nothing to close.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    _returns(left, curve, corpus)
+    _actions(right, actions, r2)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png")
+    temporary.replace(path)
+
+
+def _returns(axes: Axes, curve: Curve, corpus: np.ndarray) -> None:
+    low, high = curve.mean - curve.std, curve.mean + curve.std
+    axes.fill_between(curve.step, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    axes.plot(curve.step, curve.mean, color=BLUE, marker="o", markersize=4, label="policy")
+    axes.axhline(corpus.mean(), color=GREY, linestyle="--", linewidth=1, label="corpus, mean")
+    axes.axhline(corpus.max(), color=GREY, linestyle=":", linewidth=1, label="corpus, best")
+    axes.set_xlabel("gradient steps of the agent")
+    axes.set_ylabel("return")
+    axes.set_title("Return in the environment", loc="left", fontsize="medium")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+
+
+def _actions(axes: Axes, actions: Actions, r2: float | None) -> None:
+    dims = actions.true.shape[1]
+    pick = np.random.default_rng(0).permutation(len(actions.true))[: max(1, POINTS // dims)]
+    true, inferred = actions.true[pick], actions.inferred[pick]
+    low, high = float(true.min()), float(true.max())
+    axes.plot((low, high), (low, high), color=GREY, linewidth=1)
+    for dim in range(dims):
+        color = (BLUE, ORANGE)[dim % 2]
+        axes.scatter(true[:, dim], inferred[:, dim], s=5, alpha=0.25, color=color, linewidths=0)
+    axes.set_xlabel("true action (withheld)")
+    axes.set_ylabel("inferred action")
+    axes.set_title(
+        "Actions of unlabeled trajectories" + (f", R² = {r2:.3f}" if r2 is not None else ""),
+        loc="left",
+        fontsize="medium",
+    )

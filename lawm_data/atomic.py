@@ -1,0 +1,114 @@
+"""Files that are either wholly there or not there: temporary name, flush, rename, one writer."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from lawm_schemas import StorageError
+
+TEMPORARY = ".tmp-"
+"""Prefix of names that a dead writer may leave behind and the next one removes."""
+
+
+@contextlib.contextmanager
+def storage_errors(where: Path | str) -> Iterator[None]:
+    """Turn any ``OSError`` inside into a ``StorageError`` that names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError.from_os_error(error, str(where)) from None
+
+
+def temporary_name(path: Path) -> Path:
+    """A fresh name beside ``path``, on the same file system."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+
+
+def write_file(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that a reader sees the old content or the new one, even after a crash.
+
+    Raises:
+        StorageError: the file system refused; the previous file is intact.
+    """
+    temporary = temporary_name(path)
+    with storage_errors(path):
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals inside a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: Path) -> str:
+    """Checksum of a file's bytes, in hexadecimal."""
+    with storage_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class WriterLock:
+    """The right to write to a folder; the kernel gives it back when its holder dies.
+
+    Args:
+        folder: what is locked; it exists.
+        what: its kind, for the message.
+
+    Raises:
+        StorageError: another writer holds it.
+    """
+
+    def __init__(self, folder: Path, what: str = "corpus") -> None:
+        self._descriptor = -1
+        path = folder / ".lock"
+        with storage_errors(path):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+            self.release()
+            who = f"process {holder}" if holder.isdigit() else "another process"
+            raise StorageError(
+                f"{who} is writing to this {what}", str(folder), "wait until it ends or stop it"
+            ) from None
+        # The number is only a help for people: without it the lock holds just the same.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def __del__(self) -> None:
+        self.release()
+
+    @property
+    def released(self) -> bool:
+        """Whether the right was given back."""
+        return self._descriptor < 0
+
+    def release(self) -> None:
+        """Let others write; releasing twice is fine."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -1,0 +1,147 @@
+"""The bytes of a shard file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from lawm_schemas import ArraySpec
+
+from lawm_data.hdf5 import ALIGNMENT, ChunkedField
+from lawm_data.layout import Layout, is_chunked, stored_dtype
+from lawm_data.table import COLUMNS, OBSERVED
+
+CHUNK_BYTES = 1 << 17
+"""Uncompressed size of a chunk of pixels: small enough for windows, large enough for deflate."""
+GZIP_LEVEL = 1
+
+
+class Parts(NamedTuple):
+    """The content of a shard, each array in pieces that will lie end to end."""
+
+    steps: Sequence[np.ndarray]
+    """(R, W) pieces."""
+    actions: Sequence[np.ndarray]
+    """(Ra, A) pieces."""
+    action_observed: Sequence[np.ndarray]
+    """(Ra,) bool pieces, one for each of ``actions``."""
+    fields: Mapping[str, Sequence[np.ndarray | ChunkedField]]
+    """(R, *shape) pieces, by name."""
+    columns: Mapping[str, np.ndarray]
+    """The table, without ``row`` and ``action_row``, which follow from the lengths."""
+    metadata: Sequence[bytes]
+    """JSON of each trajectory, empty where there is none."""
+
+
+def encode_shard(parts: Parts, layout: Layout) -> bytes:
+    """The shard as the bytes of an HDF5 file.
+
+    It is made in memory: whatever goes wrong while writing it then meets plain system calls, and
+    never the HDF5 library in the middle of a flush, from which it does not recover.
+    """
+    block = max(1 << 16, sum(piece.nbytes for piece in parts.steps) // 8)
+    with h5py.File(
+        "shard",
+        "w",
+        driver="core",
+        backing_store=False,
+        block_size=block,
+        alignment_threshold=1,
+        alignment_interval=ALIGNMENT,
+    ) as file:
+        file.attrs["format"] = "lawm shard 1"
+        steps = _store(file, "steps", np.dtype("<f4"), (layout.width,), parts.steps)
+        steps.attrs["columns"] = _column_names(layout)
+        for spec in layout.apart:
+            name, pieces = f"fields/{spec.name}", parts.fields[spec.name]
+            kind = stored_dtype(spec)
+            if is_chunked(spec):
+                _store(file, name, kind, spec.shape, pieces, **_compression(spec))
+            else:
+                _store(file, name, kind, spec.shape, pieces)
+        if parts.actions:
+            _store(file, "actions", layout.action_dtype, (layout.action.size,), parts.actions)
+            if not all(flags.all() for flags in parts.action_observed):
+                _store(file, "action_observed", np.dtype("u1"), (), parts.action_observed)
+        _store_table(file, parts)
+        file.flush()
+        return file.id.get_file_image()
+
+
+def _store(
+    file: h5py.File,
+    name: str,
+    kind: np.dtype,
+    shape: tuple[int, ...],
+    pieces: Sequence[np.ndarray | ChunkedField],
+    **storage: object,
+) -> h5py.Dataset:
+    rows = sum(len(piece) for piece in pieces)
+    dataset = file.create_dataset(name, (rows, *shape), kind, **storage)
+    if storage:
+        _fill_chunks(dataset, pieces)
+        return dataset
+    end = 0
+    for piece in pieces:
+        start, end = end, end + len(piece)
+        values = piece[:]
+        dataset[start:end] = values.view(np.uint8) if values.dtype == np.bool_ else values
+    return dataset
+
+
+def _fill_chunks(dataset: h5py.Dataset, pieces: Sequence[np.ndarray | ChunkedField]) -> None:
+    """Write whole chunks only, so that none is compressed twice."""
+    size = dataset.chunks[0]
+    waiting = np.empty((0, *dataset.shape[1:]), dataset.dtype)
+    end = 0
+    for block in _blocks(pieces, 16 * size):
+        waiting = np.concatenate([waiting, block])
+        whole = len(waiting) // size * size
+        dataset[end : end + whole] = waiting[:whole]
+        end, waiting = end + whole, waiting[whole:]
+    dataset[end:] = waiting
+
+
+def _blocks(pieces: Sequence[np.ndarray | ChunkedField], rows: int) -> Iterator[np.ndarray]:
+    for piece in pieces:
+        for start in range(0, len(piece), rows):
+            yield piece[start : start + rows]
+
+
+def _compression(spec: ArraySpec) -> dict[str, object]:
+    rows = max(1, CHUNK_BYTES // spec.size)
+    return {
+        "chunks": (rows, *spec.shape),
+        # A growing axis lets a chunk be larger than the few rows of a small shard.
+        "maxshape": (None, *spec.shape),
+        "compression": "gzip",
+        "compression_opts": GZIP_LEVEL,
+        "shuffle": True,
+    }
+
+
+def _column_names(layout: Layout) -> list[str]:
+    names = []
+    for spec, _ in layout.packed:
+        parts = [f"{spec.name}[{','.join(map(str, i))}]" for i in np.ndindex(*spec.shape)]
+        names += parts if spec.shape else [spec.name]
+    return [*names, "reward"]
+
+
+def _store_table(file: h5py.File, parts: Parts) -> None:
+    columns = dict(parts.columns)
+    length, recorded = columns["length"], columns["labels"] == OBSERVED
+    taken = np.where(recorded, length, 0)
+    columns["row"] = np.cumsum(length + 1) - (length + 1)
+    columns["action_row"] = np.where(recorded, np.cumsum(taken) - taken, -1)
+    table = file.create_group("table")
+    for name, kind in COLUMNS.items():
+        table.create_dataset(name, data=np.asarray(columns[name], kind))
+    table.create_dataset("digest", data=np.asarray(columns["digest"], "u1"))
+    if any(parts.metadata):
+        text = b"".join(parts.metadata)
+        table.create_dataset("metadata", data=np.frombuffer(text, "u1"))
+        ends = np.cumsum([len(item) for item in parts.metadata])
+        table.create_dataset("metadata_end", data=ends.astype("<i8"))

@@ -1,0 +1,81 @@
+"""What every suite offers: N environments in lockstep, observed as arrays by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
+
+
+class Step(NamedTuple):
+    """What one step of N environments brought."""
+
+    observations: dict[str, np.ndarray]
+    """(N, *shape) by field: the observations that the actions led to."""
+    reward: np.ndarray
+    """(N,) float32, summed over the action repeat."""
+    terminated: np.ndarray
+    """(N,) bool: ended in a terminal state, at this step or before."""
+    truncated: np.ndarray
+    """(N,) bool: cut by the time limit, at this step or before."""
+
+
+class Environments(ABC):
+    """N copies of one task, stepped in lockstep.
+
+    A copy that has ended holds still until the next reset: its observation stays, its reward is
+    zero, its flags stay set. A copy that was reset with ``None`` is idle and holds still from the
+    start, with zeros for observations.
+    """
+
+    observations: tuple[ArraySpec, ...]
+    """State fields, physics and pixels of one environment."""
+    action: ArraySpec
+    """The action, float32, with its bounds."""
+    info: EnvironmentInfo
+    """Enough to make it again."""
+    num_envs: int
+    """N."""
+    steps_per_episode: int
+    """Steps until the time limit."""
+
+    @abstractmethod
+    def reset(self, seeds: Sequence[int | None]) -> dict[str, np.ndarray]:
+        """Start new episodes; the same seed starts the same episode on any of the N copies.
+
+        Args:
+            seeds: one per environment, below 2**32; ``None`` and those left out stay idle.
+
+        Returns:
+            Observations by field, (N, *shape).
+        """
+
+    @abstractmethod
+    def step(self, actions: np.ndarray) -> Step:
+        """Apply actions (N, A) and return what they led to."""
+
+    @abstractmethod
+    def render(self, i: int, height: int, width: int) -> np.ndarray:
+        """Picture of environment ``i``, (height, width, 3) uint8."""
+
+    def state(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
+        """State fields flattened and concatenated in the order of the specs, (N, O) float32."""
+        fields = [observations[spec.name] for spec in self.observations if spec.role is Role.state]
+        return np.concatenate([field.reshape(len(field), -1) for field in fields], axis=1)
+
+    def _pad(self, seeds: Sequence[int | None]) -> list[int | None]:
+        """One seed per environment; idle ones at the end where seeds are left out."""
+        if len(seeds) > self.num_envs:
+            what = f"{len(seeds)} seeds for {self.num_envs} environments"
+            raise ConfigError(what, self.info.task, "give at most one per environment")
+        return [*seeds, *[None] * (self.num_envs - len(seeds))]
+
+    def _check(self, actions: np.ndarray) -> None:
+        """Refuse actions of another shape than (N, A)."""
+        expected = (self.num_envs, *self.action.shape)
+        if actions.shape != expected:
+            what = f"actions have shape {actions.shape}, expected {expected}"
+            raise ConfigError(what, self.info.task, "use a policy made for this task")

@@ -1,0 +1,86 @@
+"""One simulated body: stepping, observing and rewarding from MuJoCo's raw arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from lawm_data.envs.direct.engine import MjData, MjModel, mujoco
+
+# Module globals are looked up faster than a module's attributes.
+mj_step, mj_step1, mj_step2 = mujoco.mj_step, mujoco.mj_step1, mujoco.mj_step2
+
+
+def numbers(array: np.ndarray) -> Any:
+    """An array's memoryview: reading a number or copying a few costs a third of NumPy's."""
+    return array.data
+
+
+class Body(ABC):
+    """One environment's ``MjData``, driven by one row of numbers and written into another.
+
+    The row written to is the physics state (positions, velocities), then numbers of the task; its
+    end, from the column that ``layout`` names, is the suite's observation. All arrays are views of
+    memory that stays in place, taken once.
+
+    Args:
+        model: the model, shared by all bodies.
+        substeps: physics steps per control step.
+        action: float64 (A,) that ``advance`` reads.
+        row: float64 (width,) that ``observe`` writes.
+    """
+
+    def __init__(self, model: MjModel, substeps: int, action: np.ndarray, row: np.ndarray) -> None:
+        self.model = model
+        self.data: MjData = mujoco.MjData(model)
+        data = self.data
+        self._substeps = substeps
+        self._action, self._control = numbers(action), numbers(data.ctrl)
+        self._qpos, self._qvel = numbers(data.qpos), numbers(data.qvel)
+        self._row_qpos = numbers(row[: model.nq])
+        self._row_qvel = numbers(row[model.nq : model.nq + model.nv])
+        self._warnings = data.warning.number
+        self._warnings_at_start = b""
+
+    @staticmethod
+    @abstractmethod
+    def layout(model: MjModel) -> tuple[int, int]:
+        """Width of the row, and the column at which the observation starts."""
+
+    @abstractmethod
+    def reward(self) -> float:
+        """Reward of the present state, within [0, 1]."""
+
+    def start(self, data: MjData) -> None:
+        """Take over the state of an episode that the suite has just started."""
+        mujoco.mj_copyData(self.data, self.model, data)
+        self._warnings_at_start = self._warnings.tobytes()
+        self.observe()
+
+    def observe(self) -> None:
+        """Write the present state into the row."""
+        self._row_qpos[:] = self._qpos
+        self._row_qvel[:] = self._qvel
+
+    def advance(self, repeats: int) -> float:
+        """Hold the action for some control steps and return the summed reward.
+
+        The order is the suite's legacy step: finish the open step with the new control, take the
+        steps between, open the next, so that positions and sensors belong to the present state.
+        """
+        model, data, between = self.model, self.data, self._substeps - 1
+        self._control[:] = self._action
+        total = 0.0
+        for _ in range(repeats):
+            mj_step2(model, data)
+            if between:
+                mj_step(model, data, between)
+            mj_step1(model, data)
+            total += self.reward()
+        return total
+
+    def diverged(self) -> bool:
+        """MuJoCo has warned since the start: the states are not to be trusted."""
+        return self._warnings.tobytes() != self._warnings_at_start

@@ -1,0 +1,32 @@
+"""The planar cheetah: run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lawm_data.envs.direct.body import Body, numbers
+from lawm_data.envs.direct.engine import MjModel
+from lawm_data.envs.direct.tolerance import linear
+
+RUN_SPEED = 10
+
+
+class Cheetah(Body):
+    """Observes positions without the horizontal one, and velocities: the end of its physics."""
+
+    def __init__(self, model: MjModel, substeps: int, action: np.ndarray, row: np.ndarray) -> None:
+        super().__init__(model, substeps, action, row)
+        velocity = model.sensor("torso_subtreelinvel").adr[0]
+        self._torso_speed = numbers(self.data.sensordata[velocity:])
+
+    @staticmethod
+    def layout(model: MjModel) -> tuple[int, int]:
+        """See ``Body.layout``."""
+        return model.nq + model.nv, 1
+
+    def reward(self) -> float:
+        """Horizontal speed, up to ``RUN_SPEED``."""
+        return linear(self._torso_speed[0], RUN_SPEED, RUN_SPEED, 0.0)
+
+
+TASKS = {"run": Cheetah}

@@ -1,0 +1,203 @@
+"""Distrustful access to HDF5 files: what a file declares is checked before it is believed.
+
+HDF5 can point into other files (external links, external storage, virtual datasets), declare
+shapes that no disk could hold, and carry arbitrary filters and object types. A shard needs none
+of that, so all of it is refused. Numeric data are mapped at their byte offset and never pass
+through the HDF5 library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5d, h5g, h5l, h5o, h5z
+from lawm_schemas import CorpusError
+
+ALIGNMENT = 64
+"""Byte alignment of every dataset that this package writes."""
+DEFLATE_RATIO = 1032
+"""Deflate cannot shrink anything further than this; a larger claim is a bomb."""
+CHUNK_LIMIT = 1 << 26
+"""Largest chunk, in bytes, that is decompressed at once."""
+MEND = "restore the file from a copy"
+
+
+class _Region:
+    """Memory of one dataset; keeps the map alive without offering the rest of the file."""
+
+    def __init__(self, owner: np.ndarray) -> None:
+        self._owner = owner
+        self.__array_interface__ = owner.__array_interface__
+
+
+class ChunkedField:
+    """A compressed dataset, (R, *shape), read by slices of rows."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self.shape: tuple[int, ...] = dataset.shape
+        self.dtype: np.dtype = dataset.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        try:
+            return self._dataset[rows]
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CorpusError(f"cannot be decompressed ({reason})", self._name, MEND) from None
+
+    @property
+    def _name(self) -> str:
+        return f"{self._dataset.file.filename}: {self._dataset.name.lstrip('/')}"
+
+
+class MappedFile:
+    """An HDF5 file opened for reading, its numeric datasets mapped read-only.
+
+    The map survives the removal of the file, so a view stays consistent while a writer compacts.
+
+    Args:
+        path: the file.
+        size: bytes it must have, or None when that is unknown.
+
+    Raises:
+        CorpusError: wrong size, or not HDF5.
+        FileNotFoundError: no such file.
+    """
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
+            if size is not None and self.size != size:
+                raise CorpusError(
+                    f"has {self.size} bytes where the manifest says {size}", str(path), MEND
+                )
+            if self.size == 0:
+                raise CorpusError("is empty", str(path), MEND)
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
+            self._file = h5py.File(path, "r", locking=False)
+            plain = self._file.userblock_size == 0
+            self._root = h5g.open(self._file.id, b"/")
+        except FileNotFoundError:
+            raise
+        except (OSError, RuntimeError, KeyError):
+            raise CorpusError("is not a readable HDF5 file", str(path), MEND) from None
+        if not plain:
+            raise self._refuse("", "has a user block")
+
+    def sha256(self) -> str:
+        """Checksum of the bytes that were mapped, in hexadecimal."""
+        return hashlib.sha256(self._map).hexdigest()
+
+    def close(self) -> None:
+        """Close the HDF5 file; what is mapped stays readable."""
+        self._file.close()
+
+    def has(self, name: str) -> bool:
+        """Whether a name (``group/name``) stands in the file."""
+        try:
+            self._open(name)
+        except CorpusError as error:
+            if error.what == "is missing":
+                return False
+            raise
+        return True
+
+    def array(self, name: str, dtype: str | np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+        """Map a contiguous, uncompressed dataset.
+
+        Args:
+            name: path in the file.
+            dtype: type that it must have.
+            shape: shape that it must have; -1 in front leaves the number of rows open.
+
+        Raises:
+            CorpusError: missing, another type or shape, stored elsewhere, or beyond the file.
+        """
+        dataset, found = self._dataset(name, np.dtype(dtype), shape)
+        plist = dataset.get_create_plist()
+        if plist.get_layout() != h5d.CONTIGUOUS or plist.get_external_count():
+            raise self._refuse(name, "is not stored contiguously in this file")
+        kind = np.dtype(dtype)
+        count = _size(found)
+        if count == 0:
+            return np.empty(found, kind)
+        offset = dataset.get_offset()
+        if offset is None or offset < 0 or offset + count * kind.itemsize > self.size:
+            raise self._refuse(name, "reaches beyond the end of the file")
+        whole = np.frombuffer(self._map, kind, count, offset).reshape(found)
+        return np.asarray(_Region(whole))
+
+    def chunked(self, name: str, dtype: str | np.dtype, shape: tuple[int, ...]) -> ChunkedField:
+        """Open a compressed dataset; only deflate and shuffle are accepted.
+
+        Raises:
+            CorpusError: as ``array``, or it declares more than its bytes could hold.
+        """
+        dataset, found = self._dataset(name, np.dtype(dtype), shape)
+        plist = dataset.get_create_plist()
+        if plist.get_layout() != h5d.CHUNKED or plist.get_external_count():
+            raise self._refuse(name, "is not stored in chunks in this file")
+        filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+        if filters - {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}:
+            raise self._refuse(name, "uses a filter other than deflate and shuffle")
+        chunk, itemsize = plist.get_chunk(), np.dtype(dtype).itemsize
+        one = _size(found[1:]) * itemsize
+        if chunk[1:] != found[1:] or _size(chunk) * itemsize > max(CHUNK_LIMIT, one):
+            raise self._refuse(name, f"has chunks of shape {chunk}")
+        stored = dataset.get_storage_size()
+        if stored > self.size or _size(found) * itemsize > (stored + 1) * DEFLATE_RATIO:
+            raise self._refuse(name, f"declares {_size(found) * itemsize} bytes in {stored}")
+        return ChunkedField(h5py.Dataset(dataset))
+
+    def _dataset(
+        self, name: str, dtype: np.dtype, shape: tuple[int, ...]
+    ) -> tuple[h5d.DatasetID, tuple[int, ...]]:
+        dataset = self._open(name)
+        try:
+            found, kind = dataset.shape, dataset.dtype
+        except (TypeError, ValueError, RuntimeError, OSError):
+            raise self._refuse(name, "has a type or shape that cannot be read") from None
+        if kind != dtype or kind.hasobject:
+            raise self._refuse(name, f"has type {kind} instead of {dtype}")
+        rows = found[:1] if shape[:1] == (-1,) else shape[:1]
+        if found is None or found != rows + shape[1:]:
+            raise self._refuse(name, f"has shape {found} instead of {shape}")
+        return dataset, found
+
+    def _open(self, name: str) -> h5d.DatasetID:
+        place: h5g.GroupID | h5d.DatasetID = self._root
+        for part in name.split("/"):
+            if not isinstance(place, h5g.GroupID):
+                raise self._refuse(name, "is missing")
+            if not place.links.exists(part.encode()):
+                raise self._refuse(name, "is missing")
+            if place.links.get_info(part.encode()).type != h5l.TYPE_HARD:
+                raise self._refuse(name, "is a link to another place")
+            try:
+                place = h5o.open(place, part.encode())
+            except (KeyError, OSError, RuntimeError, ValueError):
+                raise self._refuse(name, "cannot be opened") from None
+        if not isinstance(place, h5d.DatasetID):
+            raise self._refuse(name, "is not a dataset")
+        return place
+
+    def _refuse(self, name: str, what: str) -> CorpusError:
+        where = f"{self.path}: {name}" if name else str(self.path)
+        return CorpusError(what, where, MEND)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for axis in shape:
+        size *= int(axis)
+    return size

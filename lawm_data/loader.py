@@ -1,0 +1,153 @@
+"""Batches of windows from corpora: deterministic, resumable, with a chosen share of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lawm_schemas import ConfigError
+from torch import Tensor
+
+from lawm_data.batch import Batch
+from lawm_data.mapped import MappedArrays
+from lawm_data.mixture import mix
+from lawm_data.plan import Planner
+from lawm_data.resident import RESIDENT_SHARE, ResidentArrays, resident_bytes
+from lawm_data.sampler import LabelUnit, SamplingSettings
+from lawm_data.windows import Short
+
+if TYPE_CHECKING:
+    from lawm_data.corpus import Corpus
+
+
+class Loader:
+    """An endless source of batches; iterate over it or call ``next``.
+
+    Batch k is a pure function of the corpora's content, the masks, these arguments and k.
+    Corpora are mixed by weight; with a labeled ratio the weights hold among the labeled windows
+    and among the unlabeled ones, each over the corpora that have such windows.
+
+    Args:
+        corpora: views and their weights.
+        batch_size: B, windows per batch.
+        window: T, steps per window; a window has T+1 observations.
+        labeled_ratio: share of labeled windows, exact in every batch; they come first. None
+            draws windows as they come.
+        seed: key of the draws.
+        short: trajectories shorter than the window are dropped, padded or an error.
+        label_unit: whether all actions of the trajectory, or of the window, make it labeled.
+        device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
+        resident: keep the numbers (not the pixels) in the device's memory. None does so on
+            devices other than the CPU when they take at most ``RESIDENT_SHARE`` of what is free.
+
+    Raises:
+        ConfigError: an argument is out of range, corpora do not agree, or there is nothing to
+            draw.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[tuple[Corpus, float]],
+        batch_size: int,
+        window: int,
+        *,
+        labeled_ratio: float | None = None,
+        seed: int = 0,
+        short: Short = "pad",
+        label_unit: LabelUnit = "trajectory",
+        device: str | torch.device = "cpu",
+        resident: bool | None = None,
+    ) -> None:
+        settings = SamplingSettings(batch_size, window, labeled_ratio, seed, short, label_unit)
+        self._device = _device(device)
+        mixture = mix(corpora)
+        self._planner = Planner(mixture, settings)
+        self._mapped = MappedArrays(mixture, window)
+        if resident is None:
+            resident = _fits(resident_bytes(mixture), self._device)
+        self._arrays: MappedArrays | ResidentArrays = self._mapped
+        if resident:
+            self._arrays = ResidentArrays(mixture, window, self._device)
+        self.step = 0
+        """Number of the batch that ``next`` returns."""
+
+    def __iter__(self) -> Loader:
+        return self
+
+    def __next__(self) -> Batch:
+        return self.next()
+
+    def next(self) -> Batch:
+        """The next batch."""
+        batch = self.batch(self.step)
+        self.step += 1
+        return batch
+
+    def batch(self, step: int) -> Batch:
+        """Batch number ``step``, whatever was drawn before."""
+        plan = self._planner.plan(step)
+        state, reward = self._arrays.state(plan)
+        batch = Batch(
+            observation=state,
+            action=self._arrays.action(plan),
+            action_mask=plan.action_mask,
+            reward=reward,
+            terminated=plan.terminated,
+            valid=plan.valid,
+            labeled=plan.labeled,
+            trajectory=plan.local,
+            start=plan.start,
+            pixels=self._mapped.pixels(plan),
+        )
+        return batch if self._device.type == "cpu" else _move(batch, self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader is, as plain data."""
+        return {"step": self.step, "identity": self._planner.sampler.identity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another loader of the same data and settings was.
+
+        Raises:
+            ConfigError: the state is of other data or settings.
+        """
+        if state.get("identity") != self._planner.sampler.identity:
+            raise ConfigError(
+                "it was saved with other corpora, masks or settings",
+                "loader state",
+                "resume with what it was saved with, or start anew",
+            )
+        self.step = int(state["step"])
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """The device, if this machine has it."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ConfigError(f"{name} is not available", "device", "use cpu") from None
+    return device
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether to keep that many bytes on the device."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return size <= RESIDENT_SHARE * free
+
+
+def _move(batch: Batch, device: torch.device) -> Batch:
+    """Copy what is not there yet, through pinned memory so that the CPU need not wait."""
+
+    def pin(tensor: Tensor) -> Tensor:
+        return tensor if tensor.is_cuda else tensor.pin_memory()
+
+    if device.type == "cuda":
+        tensors = {f.name: pin(getattr(batch, f.name)) for f in fields(batch) if f.name != "pixels"}
+        pixels = {name: pin(images) for name, images in batch.pixels.items()}
+        batch = Batch(**tensors, pixels=pixels)
+    return batch.to(device)

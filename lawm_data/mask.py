@@ -1,0 +1,198 @@
+"""Masks: which trajectories keep their recorded actions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from lawm_schemas import ConfigError, Mask, MaskError, load_json
+
+from lawm_data.atomic import storage_errors, write_file
+from lawm_data.table import OBSERVED, Table
+
+if TYPE_CHECKING:
+    from lawm_data.corpus import Corpus
+
+MASKS = "masks"
+RETURN_STRATA = 10
+"""Quantile bins of the return when stratifying by it."""
+FILE_LIMIT = 1 << 28
+"""Bytes; a larger mask file is not read."""
+
+
+def make_mask(
+    corpus: Corpus,
+    fraction: float,
+    seed: int,
+    name: str,
+    by: Literal["trajectories", "steps"] = "trajectories",
+    stratify: Literal["return", "source"] | None = None,
+) -> Mask:
+    """Choose the trajectories that keep their actions; at least one.
+
+    Trajectories are put in one order that depends on the seed alone, and a mask is a beginning of
+    it: with one seed, smaller fractions are subsets of larger ones. Within a stratum the order is
+    that of a keyed hash of the ids. Strata are interleaved by (place + 1/2) / size, which is
+    Webster's method of apportionment: every beginning gives each stratum its share to within
+    rounding, and, unlike largest remainders, a longer beginning never takes a place away.
+
+    Args:
+        corpus: the view to choose from. Only trajectories with every action observed can be
+            labeled, but the fraction counts all of them.
+        fraction: share that keeps its actions, in (0, 1].
+        seed: key of the order.
+        name: name of the mask.
+        by: what the fraction counts.
+        stratify: strata of equal shares: deciles of the return, or sources.
+
+    Raises:
+        MaskError: fraction out of range, or more than there are actions for.
+    """
+    if not 0 < fraction <= 1:
+        mend = "give a share of the trajectories, such as 0.05"
+        raise MaskError(f"fraction {fraction} is not in (0, 1]", name, mend)
+    table = corpus.table
+    complete = (table.labels == OBSERVED) & (table.num_observed == table.length)
+    eligible = np.flatnonzero(complete)
+    weight = table.length if by == "steps" else np.ones(len(table), np.int64)
+    if not len(eligible):
+        raise MaskError("no trajectory has all its actions", str(corpus.path), "collect some")
+    wanted, there = fraction * weight.sum(), weight[eligible].sum()
+    if wanted >= there + 0.5 * weight[eligible].max():
+        most = np.floor(1e4 * there / weight.sum()) / 1e4
+        what = f"fraction {fraction} asks for more than the {len(eligible)} trajectories that have"
+        mend = f"give at most {most}"
+        raise MaskError(f"{what} all their actions (of {len(table)})", str(corpus.path), mend)
+    ids = table.ids[eligible]
+    order = _order(ids, weight[eligible], _strata(table, stratify)[eligible], seed)
+    kept = np.sort(eligible[order[: _count(weight[eligible][order], wanted)]])
+    data = {
+        "name": name,
+        "corpus": corpus.root_fingerprint,
+        "fraction": fraction,
+        "seed": seed,
+        "by": by,
+        "stratify": stratify,
+        "labeled": table.id[kept].tolist(),
+    }
+    try:
+        return Mask.parse(data, "mask")
+    except ConfigError as error:
+        raise MaskError(error.what, error.where, error.mend) from None
+
+
+def save_mask(corpus: Corpus, mask: Mask) -> Path:
+    """Write ``masks/NAME.json``; saving the same mask again changes nothing.
+
+    Raises:
+        MaskError: another mask has that name, or the mask is for another corpus.
+    """
+    if mask.corpus != corpus.root_fingerprint:
+        raise _foreign(mask, corpus)
+    path = corpus.path / MASKS / f"{mask.name}.json"
+    if path.exists():
+        if read_mask(path) == mask:
+            return path
+        raise MaskError("another mask has this name", str(path), "choose another name")
+    with storage_errors(path):
+        path.parent.mkdir(exist_ok=True)
+    write_file(path, mask.to_json().encode())
+    return path
+
+
+def read_mask(path: Path) -> Mask:
+    """Read a mask file.
+
+    Raises:
+        MaskError: it is missing or damaged.
+    """
+    try:
+        with storage_errors(path):
+            if path.is_file() and path.stat().st_size > FILE_LIMIT:
+                raise MaskError(f"is larger than {FILE_LIMIT} bytes", str(path), "make it again")
+            mask = Mask.parse(load_json(path), str(path))
+    except ConfigError as error:
+        raise MaskError(error.what, error.where, "make it again") from None
+    if mask.name != path.stem:
+        raise MaskError(f"is named {mask.name!r} inside", str(path), "give it its own name")
+    return mask
+
+
+def read_masks(folder: Path) -> dict[str, Mask]:
+    """All masks of a corpus by name."""
+    with storage_errors(folder):
+        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    masks = [read_mask(path) for path in paths if not path.name.startswith(".")]
+    return {mask.name: mask for mask in masks}
+
+
+def mask_sha256(mask: Mask) -> str:
+    """Hash of the labeled ids: what a run or an overlay remembers of a mask."""
+    return hashlib.sha256("\n".join(mask.labeled).encode()).hexdigest()
+
+
+def readable_under(mask: Mask, corpus: Corpus, table: Table) -> np.ndarray:
+    """(N,) bool: the rows of the whole corpus's table that a mask lets be read.
+
+    Raises:
+        MaskError: the mask is for another corpus, or names trajectories that it cannot show.
+    """
+    if mask.corpus != corpus.root_fingerprint:
+        raise _foreign(mask, corpus)
+    labeled = np.array([name.encode("ascii", "replace") for name in mask.labeled], "S")
+    readable = np.isin(table.ids, labeled) if len(labeled) else np.zeros(len(table), bool)
+    if readable.sum() != len(labeled):
+        raise MaskError("names trajectories that are not there", mask.name, "make it again")
+    if (readable & ((table.labels != OBSERVED) | (table.num_observed < table.length))).any():
+        raise MaskError("names trajectories without all actions", mask.name, "make it again")
+    return readable
+
+
+def _foreign(mask: Mask, corpus: Corpus) -> MaskError:
+    return MaskError(
+        f"belongs to corpus {mask.corpus[:12]}, not to {corpus.root_fingerprint[:12]}",
+        f"mask {mask.name}",
+        "make it again for this corpus",
+    )
+
+
+def _strata(table: Table, stratify: str | None) -> np.ndarray:
+    if stratify == "source":
+        return np.unique(table.source, return_inverse=True)[1]
+    if stratify == "return":
+        # Ties are broken by position, so that equal returns still fill bins of one size.
+        place = np.argsort(np.argsort(table.episode_return, kind="stable"), kind="stable")
+        return place * min(RETURN_STRATA, len(table)) // len(table)
+    if stratify is not None:
+        raise MaskError(f"cannot stratify by {stratify!r}", "stratify", "use return or source")
+    return np.zeros(len(table), np.int64)
+
+
+def _order(ids: np.ndarray, weight: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
+    """The order of which every mask with this seed is a beginning."""
+    key = hashlib.sha256(str(seed).encode()).digest()
+    ranks = np.frombuffer(
+        b"".join(hashlib.blake2b(name, digest_size=8, key=key).digest() for name in ids.tolist()),
+        ">u8",
+    )
+    within = np.lexsort((ids, ranks, strata))
+    size, place = weight[within], np.empty(len(ids))
+    group = strata[within]
+    for stratum in np.unique(group):
+        here = group == stratum
+        end = np.cumsum(size[here])
+        place[here] = (end - 0.5 * size[here]) / end[-1]
+    keys = np.empty(len(ids))
+    keys[within] = place
+    return np.lexsort((ids, ranks, keys))
+
+
+def _count(weight: np.ndarray, wanted: float) -> int:
+    """How long a beginning comes closest to the weight that is wanted; it grows with it."""
+    total = np.cumsum(weight)
+    below = int(np.searchsorted(total, wanted, side="right"))
+    before = total[below - 1] if below else 0
+    closer = below < len(total) and total[below] - wanted <= wanted - before
+    return max(1, below + int(closer))

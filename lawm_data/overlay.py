@@ -1,0 +1,239 @@
+"""Label overlays: actions written by a model, beside a corpus and never in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+from lawm_schemas import ConfigError, CorpusError, Overlay, load_json
+
+from lawm_data.atomic import storage_errors, write_file
+from lawm_data.hdf5 import ALIGNMENT, MEND, MappedFile
+from lawm_data.mask import mask_sha256
+from lawm_data.table import ID_BYTES
+
+if TYPE_CHECKING:
+    from lawm_data.corpus import Corpus
+
+LABELS = "labels"
+OVERLAY = "overlay.json"
+ARRAYS = "actions.h5"
+FILE_LIMIT = 1 << 24
+"""Bytes; a larger ``overlay.json`` is not read."""
+
+
+class Labels:
+    """An overlay, mapped.
+
+    Args:
+        info: ``overlay.json``.
+        file: ``actions.h5``.
+        width: elements of an action.
+    """
+
+    def __init__(self, info: Overlay, file: MappedFile, width: int) -> None:
+        n, self.info = info.trajectories, info
+        self._ids = file.array("id", f"S{ID_BYTES}", (n,))
+        self._row = file.array("row", "<i8", (n,))
+        self._length = file.array("length", "<i8", (n,))
+        self._mean = file.array("mean", "<f4", (-1, width))
+        self._std = file.array("std", "<f4", (len(self._mean), width))
+        file.close()
+        tiled = np.cumsum(self._length) - self._length
+        total = int(self._length.sum())
+        if (self._length < 1).any() or (self._row != tiled).any() or total != len(self._mean):
+            raise CorpusError("its rows do not match its arrays", str(file.path), MEND)
+        self._order = np.argsort(self._ids, kind="stable")
+        self._sorted = self._ids[self._order]
+        if (self._sorted[1:] == self._sorted[:-1]).any():
+            raise CorpusError("labels a trajectory twice", str(file.path), MEND)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(n,) bytes: the trajectories with inferred actions."""
+        return self._ids
+
+    @property
+    def length(self) -> np.ndarray:
+        """(n,) int64: their steps."""
+        return self._length
+
+    def covers(self, ids: np.ndarray) -> np.ndarray:
+        """Which of these trajectories have inferred actions."""
+        return np.isin(ids, self._ids)
+
+    def read(self, trajectory: str) -> tuple[np.ndarray, np.ndarray]:
+        """Inferred actions and their standard deviations, each (T, A) float32.
+
+        Raises:
+            CorpusError: the overlay says nothing of this trajectory.
+        """
+        wanted = np.bytes_(trajectory.encode())
+        at = int(np.searchsorted(self._sorted, wanted))
+        if at == len(self._sorted) or self._sorted[at] != wanted:
+            where = f"overlay {self.info.name}: trajectory {trajectory}"
+            raise CorpusError("has no inferred actions", where, "relabel it")
+        i = self._order[at]
+        rows = slice(int(self._row[i]), int(self._row[i] + self._length[i]))
+        return self._mean[rows].copy(), self._std[rows].copy()
+
+
+def write_overlay(
+    corpus: Corpus,
+    labels: Iterable[tuple[str, np.ndarray, np.ndarray]],
+    *,
+    name: str,
+    model: str,
+    algorithm: str,
+    nmse_per_dimension: Sequence[float] | None = None,
+    r2: float | None = None,
+) -> Overlay:
+    """Write ``labels/NAME``. The name of the mask is taken from the view.
+
+    Args:
+        corpus: the view that the model saw.
+        labels: id, mean (T, A) and standard deviation (T, A) of each trajectory.
+        name: name of the overlay.
+        model: hash of the model's weights.
+        algorithm: algorithm that made the labels.
+        nmse_per_dimension: mean squared error over the variance, where the truth is withheld.
+        r2: 1 - mean of it.
+
+    Raises:
+        CorpusError: a label does not fit its trajectory, or the name is taken; nothing is
+            written.
+        StorageError: the file system refused.
+    """
+    folder = corpus.path / LABELS / name
+    lengths = dict(zip(corpus.table.id.tolist(), corpus.table.length.tolist(), strict=True))
+    width, found = corpus.manifest.action.size, {}
+    for trajectory, mean, std in labels:
+        shape = (lengths.get(trajectory, -1), width)
+        if shape[0] < 0 or trajectory in found:
+            what = "is labeled twice" if trajectory in found else "is not in this view"
+            raise CorpusError(what, f"trajectory {trajectory}", "label each one once")
+        found[trajectory] = _fitted(mean, shape, trajectory), _fitted(std, shape, trajectory)
+        if (found[trajectory][1] < 0).any():
+            mend = "give standard deviations"
+            raise CorpusError("uncertainty below zero", f"trajectory {trajectory}", mend)
+    data = _encode(found, width)
+    mask = corpus.mask
+    try:
+        overlay = Overlay(
+            name=name,
+            corpus=corpus.root_fingerprint,
+            mask=None if mask is None else mask.name,
+            mask_sha256=None if mask is None else mask_sha256(mask),
+            model=model,
+            algorithm=algorithm,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            trajectories=len(found),
+            sha256=hashlib.sha256(data).hexdigest(),
+            nmse_per_dimension=None if nmse_per_dimension is None else tuple(nmse_per_dimension),
+            r2=r2,
+        )
+    except ValueError as error:
+        reason = str(error).splitlines()[2].strip()
+        raise ConfigError(f"cannot be described: {reason}", f"overlay {name}", "mend it") from None
+    if (folder / OVERLAY).exists():
+        raise CorpusError("another overlay has this name", str(folder), "choose another name")
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    # The description comes last: until it is there, there is no overlay.
+    write_file(folder / ARRAYS, data)
+    write_file(folder / OVERLAY, overlay.to_json().encode())
+    return overlay
+
+
+def read_overlay(path: Path) -> Overlay:
+    """Read the ``overlay.json`` of ``labels/NAME``.
+
+    Raises:
+        CorpusError: there is none, or it is damaged.
+    """
+    file = path / OVERLAY
+    try:
+        with storage_errors(file):
+            if file.is_file() and file.stat().st_size > FILE_LIMIT:
+                raise CorpusError(f"is larger than {FILE_LIMIT} bytes", str(file), MEND)
+            overlay = Overlay.parse(load_json(file), str(file))
+    except ConfigError as error:
+        raise CorpusError(error.what, error.where, MEND) from None
+    if overlay.name != path.name:
+        raise CorpusError(f"is named {overlay.name!r} inside", str(file), MEND)
+    return overlay
+
+
+def overlay_names(corpus_path: Path) -> list[str]:
+    """Names of the finished overlays of a corpus."""
+    folder = corpus_path / LABELS
+    with storage_errors(folder):
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [entry.name for entry in entries if (entry / OVERLAY).is_file()]
+
+
+def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
+    """Map an overlay and check it against its corpus.
+
+    Args:
+        corpus: the corpus.
+        name: name of the overlay.
+        verify: compare the checksum too.
+
+    Raises:
+        CorpusError: no such overlay, damaged, or for another corpus.
+    """
+    names = overlay_names(corpus.path)
+    folder = corpus.path / LABELS / name
+    if name not in names:
+        there = ", ".join(names) or "there are none yet"
+        raise CorpusError("no such overlay", str(folder), f"overlays here: {there}")
+    info = read_overlay(folder)
+    if info.corpus != corpus.root_fingerprint:
+        what = f"belongs to corpus {info.corpus[:12]}, not to {corpus.root_fingerprint[:12]}"
+        raise CorpusError(what, f"overlay {name}", "relabel this corpus")
+    with storage_errors(folder / ARRAYS):
+        try:
+            file = MappedFile(folder / ARRAYS)
+        except FileNotFoundError:
+            raise CorpusError("is missing", str(folder / ARRAYS), MEND) from None
+    if verify and file.sha256() != info.sha256:
+        raise CorpusError("was altered: its checksum differs", str(folder / ARRAYS), MEND)
+    return Labels(info, file, corpus.manifest.action.size)
+
+
+def _fitted(array: np.ndarray, shape: tuple[int, int], trajectory: str) -> np.ndarray:
+    where = f"labels of trajectory {trajectory}"
+    given = np.asarray(array)
+    if given.size != shape[0] * shape[1] or len(given) != shape[0]:
+        raise CorpusError(f"have shape {given.shape}", where, f"give {shape}")
+    fitted = given.reshape(shape).astype("<f4")
+    if not np.isfinite(fitted).all():
+        raise CorpusError("are not finite", where, "check the model")
+    return fitted
+
+
+def _encode(found: dict[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
+    length = np.array([len(mean) for mean, _ in found.values()], "<i8")
+    empty = np.empty((0, width), "<f4")
+    with h5py.File(
+        "overlay",
+        "w",
+        driver="core",
+        backing_store=False,
+        alignment_threshold=1,
+        alignment_interval=ALIGNMENT,
+    ) as file:
+        file.attrs["format"] = "lawm labels 1"
+        file["id"] = np.array([name.encode() for name in found], f"S{ID_BYTES}")
+        file["row"] = np.cumsum(length) - length
+        file["length"] = length
+        file["mean"] = np.concatenate([empty, *(mean for mean, _ in found.values())])
+        file["std"] = np.concatenate([empty, *(std for _, std in found.values())])
+        file.flush()
+        return file.id.get_file_image()

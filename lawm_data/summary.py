@@ -1,0 +1,93 @@
+"""What ``lawm-data info`` tells about a corpus, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lawm_data.corpus import Corpus
+from lawm_data.overlay import LABELS, overlay_names, read_overlay
+
+
+def summarize(corpus: Corpus) -> dict[str, Any]:
+    """Describe a view with JSON-able values and stable keys.
+
+    ``returns`` and ``lengths`` are None for an empty view. ``current`` of a mask or an overlay
+    says whether it belongs to the corpus as it is now.
+    """
+    manifest, table = corpus.manifest, corpus.table
+    counts = np.bincount(table.provenance, minlength=len(table.sources))
+    sources: dict[str, int] = {}
+    for name, count in zip(table.sources, counts.tolist(), strict=True):
+        if count:
+            sources[name] = sources.get(name, 0) + count
+    folder = corpus.path / LABELS
+    overlays = {name: read_overlay(folder / name) for name in overlay_names(corpus.path)}
+    return {
+        "path": str(corpus.path),
+        "trajectories": len(corpus),
+        "steps": int(table.length.sum()),
+        "fingerprint": corpus.fingerprint,
+        "mask": None if corpus.mask is None else corpus.mask.name,
+        "label_states": corpus.label_counts(),
+        "partially_labeled": int(
+            ((table.num_observed > 0) & (table.num_observed < table.length)).sum()
+        ),
+        "masks": {
+            name: {
+                "fraction": mask.fraction,
+                "seed": mask.seed,
+                "labeled": len(mask.labeled),
+                "by": mask.by,
+                "stratify": mask.stratify,
+                "current": mask.corpus == corpus.root_fingerprint,
+            }
+            for name, mask in corpus.masks().items()
+        },
+        "overlays": {
+            name: {
+                "trajectories": overlay.trajectories,
+                "algorithm": overlay.algorithm,
+                "r2": overlay.r2,
+                "current": overlay.corpus == corpus.root_fingerprint,
+            }
+            for name, overlay in overlays.items()
+        },
+        "returns": _spread(table.episode_return),
+        "lengths": _spread(table.length),
+        "sources": sources,
+        "environment": (
+            None if manifest.environment is None else manifest.environment.model_dump(mode="json")
+        ),
+        "observations": [
+            {"name": s.name, "shape": list(s.shape), "dtype": s.dtype, "role": s.role.value}
+            for s in manifest.observations
+        ],
+        "action": {
+            "name": manifest.action.name,
+            "shape": list(manifest.action.shape),
+            "dtype": manifest.action.dtype,
+        },
+        "licence": manifest.licence,
+        "lineage": [step.operation for step in manifest.lineage],
+        "shards": len(manifest.shards),
+        "bytes": sum(shard.bytes for shard in manifest.shards),
+    }
+
+
+def _spread(values: np.ndarray) -> dict[str, float] | None:
+    """Mean, population standard deviation and quartiles."""
+    if not len(values):
+        return None
+    low, p25, median, p75, high = np.percentile(values, [0, 25, 50, 75, 100])
+    numbers = {
+        "mean": values.mean(),
+        "std": values.std(),
+        "min": low,
+        "p25": p25,
+        "median": median,
+        "p75": p75,
+        "max": high,
+    }
+    return {name: float(number) for name, number in numbers.items()}

@@ -1,0 +1,155 @@
+"""The table of trajectories: one array per column, one entry per trajectory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from lawm_schemas import CorpusError, LabelState, TrajectoryInfo
+
+ID_BYTES = 24
+"""Longest trajectory id on disk."""
+
+COLUMNS: dict[str, str] = {
+    "id": f"S{ID_BYTES}",
+    "ordinal": "<i8",
+    "length": "<i8",
+    "row": "<i8",
+    "action_row": "<i8",
+    "num_observed": "<i8",
+    "labels": "|u1",
+    "terminated": "|u1",
+    "truncated": "|u1",
+    "episode_return": "<f8",
+    "provenance": "<i4",
+    "agent_step": "<i8",
+    "seed": "<i8",
+}
+"""Columns of ``table/`` in a shard, with their types; ``digest`` (32 bytes a row) comes extra."""
+
+LABEL_STATES = (
+    LabelState.observed,
+    LabelState.withheld,
+    LabelState.missing,
+    LabelState.inferred,
+)
+"""A label state's place here is its code in ``Table.labels``."""
+OBSERVED, WITHHELD, MISSING, INFERRED = range(4)
+
+
+class Index(NamedTuple):
+    """Where the arrays of each trajectory of a view are; what a loader needs, and no more."""
+
+    length: np.ndarray
+    """(N,) int64: steps T."""
+    shard: np.ndarray
+    """(N,) int32: place in ``Corpus.shards``."""
+    row: np.ndarray
+    """(N,) int64: first of T+1 rows in the shard's ``steps`` and ``fields``."""
+    action_row: np.ndarray
+    """(N,) int64: first of T rows in the shard's ``actions``; -1 where this view shows none."""
+    partial: np.ndarray
+    """(N,) bool: some, but not all, of those actions are observed."""
+    position: np.ndarray
+    """(N,) int64: place in the whole corpus."""
+
+
+class Metadata(NamedTuple):
+    """Free-form JSON of trajectories, unparsed."""
+
+    blobs: tuple[np.ndarray, ...]
+    """Per shard, the bytes of all its trajectories."""
+    shard: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    def __getitem__(self, i: int) -> dict:  # type: ignore[override]
+        start, end = int(self.start[i]), int(self.end[i])
+        if start == end:
+            return {}
+        text = self.blobs[int(self.shard[i])][start:end].tobytes()
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError):
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise CorpusError("metadata is not a JSON object", f"trajectory {i}", "write it again")
+        return parsed
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns over the trajectories of a view, as the view shows them."""
+
+    ids: np.ndarray
+    """(N,) bytes: ids as stored; ``id`` has them as text."""
+    length: np.ndarray
+    """(N,) int64: steps T."""
+    labels: np.ndarray
+    """(N,) uint8: codes, places in ``LABEL_STATES``."""
+    num_observed: np.ndarray
+    """(N,) int64: steps whose action this view shows as observed."""
+    episode_return: np.ndarray
+    """(N,) float64."""
+    terminated: np.ndarray
+    """(N,) bool."""
+    truncated: np.ndarray
+    """(N,) bool."""
+    provenance: np.ndarray
+    """(N,) int32: place in ``manifest.provenance``."""
+    agent_step: np.ndarray
+    """(N,) int64: -1 where unknown."""
+    seed: np.ndarray
+    """(N,) int64: -1 where unknown."""
+    sources: tuple[str, ...]
+    """Name of the source of each provenance entry."""
+    metadata: Metadata
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    @cached_property
+    def id(self) -> np.ndarray:
+        """(N,) text: ids."""
+        return self.ids.astype(f"U{ID_BYTES}")
+
+    @property
+    def source(self) -> np.ndarray:
+        """(N,) text: short names of the sources."""
+        return np.array(self.sources or ("",))[self.provenance]
+
+    def info(self, i: int) -> TrajectoryInfo:
+        """One row as a schema."""
+        step, seed = int(self.agent_step[i]), int(self.seed[i])
+        return TrajectoryInfo(
+            id=self.ids[i].decode("ascii"),
+            length=int(self.length[i]),
+            labels=LABEL_STATES[self.labels[i]],
+            num_observed=int(self.num_observed[i]),
+            episode_return=float(self.episode_return[i]),
+            terminated=bool(self.terminated[i]),
+            truncated=bool(self.truncated[i]),
+            source=self.sources[self.provenance[i]],
+            agent_step=None if step < 0 else step,
+            seed=None if seed < 0 else seed,
+            metadata=self.metadata[i],
+        )
+
+    def take(self, rows: np.ndarray) -> Table:
+        """The table of some of the trajectories, in the order asked for."""
+        arrays = {
+            name: getattr(self, name)[rows]
+            for name in ("ids", "length", "labels", "num_observed", "episode_return")
+            + ("terminated", "truncated", "provenance", "agent_step", "seed")
+        }
+        kept = self.metadata
+        metadata = Metadata(kept.blobs, kept.shard[rows], kept.start[rows], kept.end[rows])
+        return replace(self, **arrays, metadata=metadata)
+
+    def relabel(self, labels: np.ndarray) -> Table:
+        """The same rows under other label states; what is not observed counts no steps."""
+        num_observed = np.where(labels == OBSERVED, self.num_observed, 0)
+        return replace(self, labels=labels, num_observed=num_observed)

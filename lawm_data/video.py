@@ -1,0 +1,109 @@
+"""Frames to a video file: mp4 through ffmpeg, gif through Pillow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from lawm_schemas import ConfigError, StorageError
+
+from lawm_data.atomic import storage_errors, sync_folder, temporary_name
+
+FORMATS = (".mp4", ".gif")
+
+
+def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write frames (height, width, 3) uint8; the suffix chooses mp4 or gif.
+
+    The file appears whole or not at all. An mp4 needs even edges: an odd one loses its last row or
+    column.
+
+    Args:
+        path: file to write; one that exists is replaced.
+        frames: pictures of one size, at least one; may be a generator.
+        fps: frames per second. A gif counts in hundredths of a second.
+
+    Raises:
+        ConfigError: unknown suffix, unfit frames, or the package for it is missing.
+        StorageError: the file system refused.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ConfigError(f"unknown video format {suffix!r}", path.name, "use .mp4 or .gif")
+    if fps <= 0:
+        raise ConfigError(f"{fps} frames per second", path.name, "give a positive number")
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise ConfigError("no frames", path.name, "render at least one")
+    pictures = _checked(path, chain([first], iterator), first.shape)
+    temporary = temporary_name(path)
+    with storage_errors(path):
+        try:
+            (_write_mp4 if suffix == ".mp4" else _write_gif)(temporary, pictures, first.shape, fps)
+            _sync(temporary)
+            os.replace(temporary, path)
+        except ModuleNotFoundError as error:
+            what = f"needs the package {error.name}"
+            raise ConfigError(what, path.name, 'pip install "lawm[video]"') from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def _checked(
+    path: Path, frames: Iterable[np.ndarray], shape: tuple[int, ...]
+) -> Iterator[np.ndarray]:
+    for i, frame in enumerate(frames):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            what = f"frame {i} is {frame.dtype}{list(frame.shape)}"
+            raise ConfigError(what, path.name, "give uint8 [height, width, 3]")
+        if frame.shape != shape:
+            what = f"frame {i} has shape {frame.shape}, the first {shape}"
+            raise ConfigError(what, path.name, "give frames of one size")
+        yield frame
+
+
+def _write_mp4(
+    path: Path, frames: Iterator[np.ndarray], shape: tuple[int, ...], fps: float
+) -> None:
+    height, width = shape[0] // 2 * 2, shape[1] // 2 * 2
+    # Lossy, but visually clean; any player takes yuv420p.
+    writer = import_module("imageio_ffmpeg").write_frames(
+        str(path), (width, height), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
+    )
+    try:
+        writer.send(None)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame[:height, :width]))
+    except OSError as error:
+        reason = str(error).strip().splitlines() or ["unknown reason"]
+        mend = "check the space on the device"
+        raise StorageError(f"ffmpeg stopped: {reason[-1].strip()}", path.name, mend) from None
+    finally:
+        writer.close()
+
+
+def _write_gif(
+    path: Path, frames: Iterator[np.ndarray], shape: tuple[int, ...], fps: float
+) -> None:
+    del shape
+    image = import_module("PIL.Image")
+    pictures = (image.fromarray(frame) for frame in frames)
+    first = next(pictures)
+    first.save(
+        path, "GIF", save_all=True, append_images=pictures, duration=round(1000 / fps), loop=0
+    )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

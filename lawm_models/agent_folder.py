@@ -1,0 +1,143 @@
+"""Where a collecting agent is kept: its record, its state after every round, its snapshots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import torch
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Schema, StorageError
+
+from lawm_data.atomic import write_file
+from lawm_models.checkpoint import (
+    load_module,
+    load_optimizers,
+    load_state,
+    remove_leftovers,
+    save_checkpoint,
+)
+
+RECORD = "agent.json"
+LATEST = "latest"
+SNAPSHOTS = "snapshots"
+
+
+class AgentRecord(Schema):
+    """``agent.json``: what the agent is and where it acts."""
+
+    agent: str
+    """Kind of agent, ``dreamer``."""
+    config: dict[str, Any]
+    """Its configuration, complete."""
+    environment: EnvironmentInfo
+    """Where it acts."""
+    state: tuple[ArraySpec, ...]
+    """State fields it reads, in order."""
+    action: ArraySpec
+    """Its action."""
+    seed: int
+    """Seed of the collection."""
+
+
+class Trainable(Protocol):
+    """An agent: a module with optimisers."""
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Optimisers by name."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``torch.nn.Module``."""
+        ...
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """See ``torch.nn.Module``."""
+        ...
+
+
+class AgentFolder:
+    """``OUT.agent``: ``agent.json``, ``latest/`` and ``snapshots/ROUND/``.
+
+    Attributes:
+        path: the folder.
+        record: what the agent is.
+        rounds: rounds that the latest state has learned from.
+    """
+
+    def __init__(self, path: Path, record: AgentRecord) -> None:
+        self.path = path
+        self.record = record
+        self.rounds = 0
+        if (path / LATEST).exists():
+            self.rounds = int(load_state(path / LATEST)["rounds"])
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open an existing agent."""
+        return cls(path, AgentRecord.read_json(path / RECORD))
+
+    @classmethod
+    def open(cls, path: Path, record: AgentRecord) -> Self:
+        """Open an agent to go on with, or start one.
+
+        Raises:
+            ConfigError: the folder holds another agent.
+        """
+        if (path / RECORD).exists():
+            existing = AgentRecord.read_json(path / RECORD)
+            if existing != record:
+                raise ConfigError(
+                    f"holds another agent ({_first_difference(existing, record)})",
+                    str(path),
+                    "choose another --out",
+                )
+        else:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                write_file(path / RECORD, record.to_json().encode())
+            except OSError as error:
+                raise StorageError.from_os_error(error, str(path)) from error
+        for parent in (path, path / SNAPSHOTS):
+            if parent.is_dir():
+                remove_leftovers(parent)
+        return cls(path, record)
+
+    def load(self, agent: Trainable, snapshot: str | None = None) -> dict[str, Any]:
+        """Load the latest state, when there is one, or the weights of a snapshot.
+
+        Returns:
+            What was saved beside the weights; empty for a new agent.
+        """
+        if snapshot is not None:
+            load_module(self.path / SNAPSHOTS / snapshot, agent)
+            return load_state(self.path / SNAPSHOTS / snapshot)
+        if not self.rounds:
+            return {}
+        load_module(self.path / LATEST, agent)
+        load_optimizers(self.path / LATEST, agent.optimizers())
+        return load_state(self.path / LATEST)
+
+    def save(
+        self, agent: Trainable, rounds: int, rest: dict[str, Any], snapshot: bool = False
+    ) -> None:
+        """Save the agent after a round; with ``snapshot`` also keep its weights.
+
+        Args:
+            agent: weights and optimisers.
+            rounds: trajectories it has learned from.
+            rest: whatever else resuming needs, plain values and tensors.
+            snapshot: keep a copy of the weights under ``snapshots/``.
+        """
+        state = {"rounds": rounds}
+        if snapshot:
+            (self.path / SNAPSHOTS).mkdir(exist_ok=True)
+            save_checkpoint(self.path / SNAPSHOTS / f"{rounds:05d}", agent, {}, state)
+        save_checkpoint(self.path / LATEST, agent, agent.optimizers(), {**state, **rest})
+        self.rounds = rounds
+
+
+def _first_difference(a: AgentRecord, b: AgentRecord) -> str:
+    for name in AgentRecord.model_fields:
+        if getattr(a, name) != getattr(b, name):
+            return f"{name} differs"
+    return "it differs"

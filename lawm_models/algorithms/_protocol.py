@@ -1,0 +1,100 @@
+"""What an algorithm must offer the trainer; every other module of this folder is one algorithm.
+
+A module named after the algorithm holds ``Config`` (a ``Schema``) and ``Algorithm`` (a
+``torch.nn.Module`` that satisfies the protocol below). Nothing else registers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+import torch
+from jaxtyping import Float
+from lawm_schemas import Schema
+from torch import Tensor
+
+from lawm_data.batch import Batch
+from lawm_data.policy import Policy
+
+
+class ModelSpec(NamedTuple):
+    """Sizes and bounds, known only from the data."""
+
+    observation_dim: int
+    """O, width of the concatenated state."""
+    action_dim: int
+    """A, width of an action."""
+    low: tuple[float, ...]
+    """Lower action bounds in the environment's units."""
+    high: tuple[float, ...]
+    """Upper action bounds in the environment's units."""
+
+
+class Algorithm(Protocol):
+    """A trainable model with a policy.
+
+    What has to survive a kill must be a parameter, a buffer or optimiser state, and all parameters
+    and buffers must exist after ``__init__``: the trainer stores ``state_dict()`` and the state of
+    ``optimizers()``, and restores them after ``begin``.
+    """
+
+    stages: ClassVar[tuple[str, ...]]
+    """Stages in training order; the policy is evaluated during the last one."""
+
+    def begin(self, stage: str) -> None:
+        """A stage starts or resumes: freeze what is finished, build the stage's optimisers."""
+        ...
+
+    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """One gradient step; scalars by name, detached and left on the device."""
+        ...
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Optimisers of the current stage, by name."""
+        ...
+
+    def policy(self, deterministic: bool = True) -> Policy:
+        """The learned policy, acting in numpy and environment units."""
+        ...
+
+    def infer_actions(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]] | None:
+        """Mean and standard deviation of every step's action in environment units, or none.
+
+        Reads observations alone: neither ``batch.action`` nor ``batch.action_mask``.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``torch.nn.Module``."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """See ``torch.nn.Module``."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """See ``torch.nn.Module``."""
+        ...
+
+
+class AlgorithmClass(Protocol):
+    """The class of an algorithm."""
+
+    stages: tuple[str, ...]
+    """See ``Algorithm.stages``."""
+
+    def __call__(self, config: Any, spec: ModelSpec) -> Algorithm:
+        """Fresh weights, drawn from torch's global generator."""
+        ...
+
+
+class AlgorithmModule(Protocol):
+    """A module of this folder."""
+
+    Config: type[Schema]
+    """Settings, with a default for each."""
+    Algorithm: AlgorithmClass
+    """The class."""

@@ -1,0 +1,150 @@
+"""Behaviour cloning on the labeled steps alone: what every use of unlabeled data must beat."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from lawm_schemas import Schema
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lawm_data.batch import Batch
+from lawm_models.action_scale import ActionScale
+from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.distributions import HALF_LOG_TAU, Normal
+from lawm_models.layers import MLP, symlog
+from lawm_models.optimizer import clip_and_step
+
+MIN_STD = 1e-3
+"""Smallest standard deviation, as a share of half the action range."""
+
+
+class Config(Schema):
+    """Behaviour cloning; sizes are those of the paper's agents (Table 2)."""
+
+    units: int = Field(default=256, ge=1)
+    """Hidden units."""
+    layers: int = Field(default=3, ge=1)
+    """Hidden layers, each Linear, LayerNorm, Swish."""
+    learning_rate: float = Field(default=3e-4, gt=0)
+    """Learning rate of Adam."""
+    clip: float = Field(default=100.0, gt=0)
+    """Gradient norm limit of each part."""
+
+
+class Losses(NamedTuple):
+    """The two terms; each has its own parameters."""
+
+    action: Float[Tensor, ""]
+    """Mean squared error of the mean, per step and dimension."""
+    std: Float[Tensor, ""]
+    """Gaussian negative log-likelihood of the residual, in nats per step and dimension."""
+
+
+class Algorithm(nn.Module):
+    """a ~ N(tanh f(o), σ(o)): f by squared error, σ by likelihood with parameters of its own.
+
+    Args:
+        config: sizes and step size.
+        spec: widths and bounds of the data.
+    """
+
+    stages: ClassVar[tuple[str, ...]] = ("agent",)
+
+    def __init__(self, config: Config, spec: ModelSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.action_dim = spec.action_dim
+        self.scale = ActionScale(spec.low, spec.high)
+        self.mean = MLP(spec.observation_dim, spec.action_dim, config.units, config.layers)
+        self.std = nn.Linear(spec.observation_dim, spec.action_dim)
+        adam = torch.optim.Adam
+        self._optimizers: dict[str, torch.optim.Optimizer] = {
+            "mean": adam(self.mean.parameters(), config.learning_rate),
+            "std": adam(self.std.parameters(), config.learning_rate),
+        }
+
+    def forward(self, observation: Float[Tensor, "*b O"]) -> Normal:
+        """The density of the action taken at an observation, on the scale of [-1, 1]."""
+        # symlog stands in for statistics of the data, which a stream of batches does not have
+        x = symlog(observation)
+        return Normal(torch.tanh(self.mean(x)), F.softplus(self.std(x)) + MIN_STD)
+
+    def losses(self, batch: Batch) -> Losses:
+        """Means over observed, valid steps and dimensions; 0 when the batch has none."""
+        observed = batch.action_mask & batch.valid
+        density = self(batch.observation[:, :-1])
+        error = _masked(density.mean - self.scale.to_model(batch.action), observed)
+        residual = error.detach() / density.std
+        nll = _masked(0.5 * residual.square() + density.std.log() + HALF_LOG_TAU, observed)
+        count = observed.sum().clamp(min=1) * self.action_dim
+        return Losses(error.square().sum() / count, nll.sum() / count)
+
+    def begin(self, stage: str) -> None:
+        """See the protocol; nothing to prepare."""
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """See the protocol."""
+        return self._optimizers
+
+    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """See the protocol."""
+        losses = self.losses(batch)
+        norm = clip_and_step(self._optimizers["mean"], losses.action, self.config.clip)
+        clip_and_step(self._optimizers["std"], losses.std, self.config.clip)
+        terms = {name: term.detach() for name, term in losses._asdict().items()}
+        return {**terms, "gradient_norm": norm.detach()}
+
+    def policy(self, deterministic: bool = True) -> ClonedPolicy:
+        """See the protocol."""
+        return ClonedPolicy(self, deterministic)
+
+    @torch.no_grad()
+    def infer_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
+        """What the clone would do at ``o_t``; unlike an inverse model it does not see o_{t+1}."""
+        density = self(batch.observation[:, :-1])
+        return self.scale.to_environment(density.mean), density.std * self.scale.half_range
+
+    @torch.no_grad()
+    def act(
+        self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
+    ) -> Float[Tensor, "N A"]:
+        """Actions within the bounds for standard normal noise; zero noise gives the mean."""
+        return self.scale.to_environment(self(observation).sample(noise))
+
+
+class ClonedPolicy:
+    """``lawm_data.policy.Policy`` of a behaviour clone.
+
+    Args:
+        algorithm: the clone.
+        deterministic: act with the mean, or sample.
+    """
+
+    def __init__(self, algorithm: Algorithm, deterministic: bool) -> None:
+        self._algorithm = algorithm
+        self._deterministic = deterministic
+        self.start(1, 0)
+
+    def start(self, num_envs: int, seed: int) -> None:
+        """See ``Policy.start``."""
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """See ``Policy.act``."""
+        size = (len(observation), self._algorithm.action_dim)
+        noise = torch.randn(size, generator=self._generator)
+        if self._deterministic:
+            noise = torch.zeros(size)
+        like = self._algorithm.std.weight
+        state = torch.from_numpy(observation).to(like)
+        return self._algorithm.act(state, noise.to(like)).cpu().numpy()
+
+
+def _masked(value: Float[Tensor, "B T A"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T A"]:
+    """Zero where the mask is False, whatever the value is, NaN included; no gradient from there."""
+    return torch.where(mask[..., None], value, 0.0)

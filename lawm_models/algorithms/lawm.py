@@ -1,0 +1,157 @@
+"""LAWM: a latent-action world model on labeled and unlabeled windows, then a policy inside it.
+
+Stage ``model`` maximises Eq. 9 + Eq. 11; stage ``agent`` freezes the model and trains a policy
+û ∈ [-1, 1]^U with u = μ_p(s) + ε̃ · σ_p(s) · û and a ~ p(a|s,u): the support constraint of C-LAP is
+the parametrisation itself.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+import torch
+from jaxtyping import Float
+from lawm_schemas import ConfigError, Schema
+from pydantic import Field
+from torch import Tensor, nn
+
+from lawm_data.batch import Batch
+from lawm_models.action_scale import ActionScale
+from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts, frozen_view
+from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.filtering_policy import FilteringPolicy, noisy
+from lawm_models.latent_action_model import LatentActionModel, LatentActionModelConfig
+from lawm_models.optimizer import clip_and_step
+from lawm_models.rssm import State
+
+
+class Config(Schema):
+    """Settings of LAWM; the defaults are the paper's Table 2 and, where it is silent, C-LAP's."""
+
+    model: LatentActionModelConfig = Field(default_factory=LatentActionModelConfig)
+    """The world model."""
+    agent: ActorCriticConfig = Field(default_factory=ActorCriticConfig)
+    """Policy and values."""
+    support: float = Field(default=2.0, gt=0)
+    """ε̃: the policy stays within this many standard deviations of p(u|s)."""
+    model_rate: float = Field(default=3e-4, gt=0)
+    """Learning rate of the model."""
+    agent_rate: float = Field(default=8e-5, gt=0)
+    """Learning rate of policy and values."""
+    clip: float = Field(default=100.0, gt=0)
+    """Gradient norm limit of each part."""
+
+
+class Algorithm(nn.Module):
+    """See ``algorithms._protocol.Algorithm``."""
+
+    stages: ClassVar[tuple[str, ...]] = ("model", "agent")
+
+    def __init__(self, config: Config, spec: ModelSpec) -> None:
+        super().__init__()
+        if spec.observation_dim == 0:
+            raise ConfigError(
+                "this corpus has pixels only", "observations", "record a state beside them"
+            )
+        self.config = config
+        self.scale = ActionScale(spec.low, spec.high)
+        self.model = LatentActionModel(config.model, spec.observation_dim, spec.action_dim)
+        feature_dim = self.model.world.rssm.feature_dim
+        self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
+        self._frozen: list[LatentActionModel] = []  # a list hides it from the module tree
+        adam = torch.optim.Adam
+        self._optimizers = {
+            "model": adam(self.model.parameters(), config.model_rate, eps=1e-5),
+            "actor": adam(self.agent.actor.parameters(), config.agent_rate, eps=1e-5),
+            "critic": adam(self.agent.critics.parameters(), config.agent_rate, eps=1e-5),
+        }
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Optimisers by name."""
+        return self._optimizers
+
+    def begin(self, stage: str) -> None:
+        """A stage starts or resumes; dreams read a view of the model that takes no gradients."""
+        if stage == "agent":
+            self._frozen = [cast(LatentActionModel, frozen_view(self.model))]
+
+    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """One gradient step of a stage."""
+        if stage == "model":
+            return self._update_model(batch, generator)
+        return self._update_agent(batch, generator)
+
+    def _update_model(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        batch = self._normalized(batch)
+        loss, terms = self.model.loss(batch, self.model.draw_noise(batch, generator))
+        norm = clip_and_step(self._optimizers["model"], loss, self.config.clip)
+        return {**terms, "gradient_norm": norm.detach()}
+
+    def _update_agent(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        model = self._frozen[0]
+        with torch.no_grad():
+            state = self._infer(batch, generator).observed.state
+        start = choose_starts(state, self.config.agent.start_states, generator)
+        dream = self.agent.dream(model.world, start, self._constrained(model), generator)
+        actor, critic, metrics = self.agent.losses(model.world, dream)
+        clip_and_step(self._optimizers["actor"], actor, self.config.clip)
+        clip_and_step(self._optimizers["critic"], critic, self.config.clip)
+        self.agent.update_target()
+        return metrics
+
+    def _constrained(self, model: LatentActionModel):
+        def act(state: State, bounded: Tensor) -> Tensor:
+            return self.decode(model, state.feature, bounded)
+
+        return act
+
+    def decode(
+        self,
+        model: LatentActionModel,
+        feature: Float[Tensor, "*b F"],
+        bounded: Float[Tensor, "*b U"],
+    ) -> Float[Tensor, "*b A"]:
+        """û ∈ [-1, 1]^U to a normalised action: u = μ_p + ε̃ σ_p û, then the mean of p(a|s,u)."""
+        prior = model.prior(feature)
+        u = torch.addcmul(prior.mean, self.config.support * prior.std, bounded)
+        return model.decoder(feature, u)
+
+    def _infer(self, batch: Batch, generator: torch.Generator | None):
+        batch = self._normalized(batch)
+        labeled = batch.labeled.to(batch.reward.dtype)
+        noise = self.model.draw_noise(batch, generator)
+        return self.model.infer(batch.observation, batch.action, labeled, noise)
+
+    def _normalized(self, batch: Batch) -> Batch:
+        """The batch with actions in [-1, 1]; hidden ones stay zero."""
+        action = self.scale.to_model(batch.action) * batch.action_mask.unsqueeze(-1)
+        return Batch(**{**vars(batch), "action": action})
+
+    def policy(self, deterministic: bool = True) -> FilteringPolicy:
+        """The policy for an environment."""
+        model, agent = self.model, self.agent
+        if deterministic:
+            return FilteringPolicy(
+                model.world,
+                self.scale,
+                lambda state, _: self.decode(model, state.feature, agent.mode(state.feature)),
+            )
+
+        def draw(feature: Tensor, noise: Tensor) -> Tensor:
+            return self.decode(model, feature, agent.draw(feature, noise).value)
+
+        return FilteringPolicy(model.world, self.scale, noisy(draw, agent.policy_dim))
+
+    @torch.no_grad()
+    def infer_actions(
+        self, batch: Batch, samples: int = 8
+    ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
+        """Actions of the inverse posterior and their uncertainty, in environment units.
+
+        Mean and std over u ~ q(u|s,o') decoded by p(a|s,u), plus the decoder's own std. Rows that
+        are labeled keep their own actions for filtering the state.
+        """
+        generator = torch.Generator(batch.reward.device).manual_seed(0)
+        draws = torch.stack([self._infer(batch, generator).decoded for _ in range(samples)])
+        std = (draws.var(0) + self.config.model.action_std**2).sqrt()
+        return self.scale.to_environment(draws.mean(0)), std * self.scale.half_range

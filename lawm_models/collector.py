@@ -1,0 +1,221 @@
+"""Collect a corpus with a learning Dreamer agent: every trajectory of its training is kept.
+
+Round k adds trajectory k and trains on all so far. All randomness of a round derives from
+(seed, k), and the agent is saved after every round beside the corpus, so a killed collection that
+is started again continues to exactly the corpus it would have made.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from lawm_schemas import ConfigError, LineageStep, Provenance
+
+from lawm_data import Corpus, CorpusWriter, Trajectory, envs, open_corpus
+from lawm_data.policy import Policy, RandomPolicy
+from lawm_data.rollout import rollout
+from lawm_models.action_scale import ActionScale
+from lawm_models.agent_folder import AgentFolder, AgentRecord
+from lawm_models.dreamer import Dreamer, DreamerConfig
+from lawm_models.dreamer_rounds import Rounds
+from lawm_models.filtering_policy import FilteringPolicy, noisy
+from lawm_models.replay import Replay
+
+SNAPSHOT_EVERY = 10
+"""Rounds between kept snapshots of the agent's weights."""
+
+OnRound = Callable[[int, float, dict[str, float]], None]
+"""Told after every round: trajectories so far, the last return, mean metrics of the round."""
+
+
+def agent_folder(out: Path) -> Path:
+    """Where the agent that collects ``out`` lives: beside it, never inside."""
+    return out.with_name(out.name + ".agent")
+
+
+def collect_dreamer(
+    task: str,
+    out: Path,
+    trajectories: int,
+    seed: int,
+    action_repeat: int = 2,
+    config: DreamerConfig | None = None,
+    on_round: OnRound | None = None,
+    processes: int = 2,
+) -> None:
+    """Collect until the corpus at ``out`` holds ``trajectories``; continues an earlier call.
+
+    Args:
+        task: dm_control task, ``domain-task``.
+        out: corpus folder; the agent is kept in ``OUT.agent``.
+        trajectories: size of the corpus when done.
+        seed: the one seed.
+        action_repeat: control steps per recorded step.
+        config: the agent; None takes the defaults.
+        on_round: told after every round.
+        processes: 2 dreams in a second process, 1 in this one; the corpus is the same.
+
+    Raises:
+        ConfigError: the folder holds a corpus or an agent of another collection.
+    """
+    config = config or DreamerConfig()
+    environments = envs.make(task, num_envs=1, action_repeat=action_repeat)
+    provenance = Provenance(
+        source="dreamer",
+        agent="dreamer",
+        seed=seed,
+        origin="training",
+        versions=versions(),
+        settings=config.model_dump(mode="json"),
+    )
+    record = AgentRecord(
+        agent="dreamer",
+        config=config.model_dump(mode="json"),
+        environment=environments.info,
+        state=tuple(s for s in environments.observations if s.role == "state"),
+        action=environments.action,
+        seed=seed,
+    )
+    folder = AgentFolder.open(agent_folder(out), record)
+    with _writer(out, environments, provenance) as writer:
+        existing = open_corpus(out)
+        if len(existing) < folder.rounds:
+            raise ConfigError(
+                f"the agent has learned from {folder.rounds} trajectories, the corpus has "
+                f"{len(existing)}",
+                str(out),
+                "restore the corpus, or remove both to start again",
+            )
+        collection = _Collection(environments, writer, provenance, folder, config, seed, processes)
+        try:
+            collection.run(existing, trajectories, on_round)
+        finally:
+            collection.rounds.close()
+
+
+def _writer(out: Path, environments: envs.Environments, provenance: Provenance) -> CorpusWriter:
+    if not out.exists():
+        step = LineageStep(operation="collect", settings={"agent": "dreamer"})
+        return CorpusWriter.create(
+            out,
+            observations=environments.observations,
+            action=environments.action,
+            environment=environments.info,
+            lineage=(step,),
+        )
+    manifest = open_corpus(out).manifest
+    mine = [
+        p
+        for p in manifest.provenance
+        if p.settings != provenance.settings
+        or (p.source, p.seed) != (provenance.source, provenance.seed)
+    ]
+    if mine or manifest.environment != environments.info:
+        raise ConfigError(
+            "holds trajectories of another collection", str(out), "choose another --out"
+        )
+    return CorpusWriter.append(out)
+
+
+class _Collection:
+    """One collection: environment, agent, replay and writer."""
+
+    def __init__(
+        self,
+        environments: envs.Environments,
+        writer: CorpusWriter,
+        provenance: Provenance,
+        folder: AgentFolder,
+        config: DreamerConfig,
+        seed: int,
+        processes: int,
+    ) -> None:
+        self.environments, self.writer, self.provenance = environments, writer, provenance
+        self.folder, self.config, self.seed = folder, config, seed
+        action = environments.action
+        assert action.low is not None
+        assert action.high is not None
+        self.scale = ActionScale(action.low, action.high)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            observation_dim = sum(s.size for s in environments.observations if s.role == "state")
+            self.agent = Dreamer(config, observation_dim, action.size)
+        self.replay = Replay(config.window)
+        dims = (observation_dim, action.size)
+        self.rounds = Rounds(self.agent, self.replay, dims, processes)
+        rest = folder.load(self.agent)
+        if "starts" in rest:
+            self.rounds.starts = rest["starts"]
+
+    def run(self, existing: Corpus, trajectories: int, on_round: OnRound | None) -> None:
+        """Rounds until the corpus is full; recorded trajectories are replayed, not run again."""
+        for k in range(max(trajectories, len(existing))):
+            if k < self.folder.rounds:
+                self._remember(existing[k])
+                continue
+            *_, model_seed, dream_seed = _streams(self.seed, k)
+            self.rounds.begin(dream_seed)
+            trajectory = existing[k] if k < len(existing) else self._collect(k)
+            self._remember(trajectory)
+            updates = updates_before(self.config, k + 1) - updates_before(self.config, k)
+            metrics = self.rounds.finish(updates, model_seed)
+            rest = {} if self.rounds.starts is None else {"starts": self.rounds.starts}
+            snapshot = updates > 0 and (k + 1) % SNAPSHOT_EVERY == 0
+            self.folder.save(self.agent, k + 1, rest, snapshot)
+            if on_round:
+                on_round(k + 1, float(trajectory.rewards.sum()), metrics)
+
+    def _collect(self, k: int) -> Trajectory:
+        env_seed, noise_seed, *_ = _streams(self.seed, k)
+        policy: Policy
+        if k < self.config.random_trajectories:
+            policy = RandomPolicy(self.environments.action)
+        else:
+            policy = agent_policy(self.agent, self.scale, deterministic=False)
+        policy.start(1, noise_seed)
+        (recorded,) = rollout(self.environments, policy, [env_seed], noise_seed)
+        self.writer.add(
+            **recorded,
+            provenance=self.provenance,
+            agent_step=updates_before(self.config, k),
+            seed=env_seed,
+        )
+        self.writer.commit()
+        return open_corpus(self.writer.path)[k]
+
+    def _remember(self, trajectory: Trajectory) -> None:
+        assert trajectory.actions is not None
+        action = self.scale.to_model(torch.from_numpy(np.array(trajectory.actions)))
+        state = np.array(trajectory.observations.state)
+        self.replay.add(state, action.numpy(), np.array(trajectory.rewards))
+
+
+def updates_before(config: DreamerConfig, k: int) -> int:
+    """Gradient steps taken before trajectory ``k`` (counted from 0) is collected."""
+    if k < config.random_trajectories:
+        return 0
+    return config.first_updates + (k - config.random_trajectories) * config.updates
+
+
+def agent_policy(agent: Dreamer, scale: ActionScale, deterministic: bool) -> FilteringPolicy:
+    """The agent as a policy: its mode, or a sample with its own exploration noise."""
+    actor = agent.agent
+    if deterministic:
+        return FilteringPolicy(agent.world, scale, lambda state, _: actor.mode(state.feature))
+    choose = noisy(lambda feature, noise: actor.draw(feature, noise).value, actor.policy_dim)
+    return FilteringPolicy(agent.world, scale, choose)
+
+
+def _streams(seed: int, k: int) -> tuple[int, ...]:
+    """Independent seeds of round k: environment reset, policy noise, model, dreams."""
+    return tuple(int(s) for s in np.random.SeedSequence((seed, k)).generate_state(4))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide what a trajectory looks like."""
+    names = ("lawm", "dm_control", "mujoco", "torch", "numpy")
+    return {name: importlib.metadata.version(name) for name in names}

@@ -1,0 +1,180 @@
+"""From an experiment's configuration to what it is run on: settings, corpora, device."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lawm_schemas import (
+    ConfigError,
+    CorpusRecord,
+    CorpusSource,
+    ExperimentConfig,
+    Manifest,
+    RunRecord,
+    Schema,
+)
+
+from lawm_data import open_corpus
+from lawm_data.corpus import Corpus
+from lawm_data.loader import Loader
+from lawm_data.mask import mask_sha256
+from lawm_models import algorithms, seeding
+from lawm_models.algorithms._protocol import Algorithm, ModelSpec
+from lawm_models.versions import installed_versions
+
+
+class Sources(NamedTuple):
+    """The data of an experiment, opened and checked."""
+
+    corpora: tuple[tuple[Corpus, float], ...]
+    """Views through their masks, and their weights."""
+    loader: Loader
+    """Batches on the experiment's device."""
+    record: RunRecord
+    """What a run folder keeps of them."""
+
+
+def resolve(config: ExperimentConfig) -> ExperimentConfig:
+    """Write out every default of the algorithm and make paths absolute.
+
+    Raises:
+        ConfigError: unknown algorithm, settings or stages.
+    """
+    settings = settings_of(config).model_dump(mode="json")
+    module = algorithms.load(config.algorithm.name)
+    stages = module.Algorithm.stages
+    for stage in config.steps:
+        if stage not in stages:
+            known = ", ".join(stages)
+            raise ConfigError("no such stage", f"steps.{stage}", f"known ones: {known}")
+    for stage in stages:
+        if stage not in config.steps:
+            raise ConfigError("missing", f"steps.{stage}", "say how many gradient steps")
+    if not sum(config.steps.values()):
+        raise ConfigError("all are 0", "steps", "give at least one stage a gradient step")
+    corpora = tuple(
+        source.model_copy(update={"path": str(Path(source.path).absolute())})
+        for source in config.corpora
+    )
+    choice = config.algorithm.model_copy(update={"settings": settings})
+    steps = {stage: config.steps[stage] for stage in stages}
+    return config.model_copy(update={"algorithm": choice, "corpora": corpora, "steps": steps})
+
+
+def settings_of(config: ExperimentConfig) -> Schema:
+    """The algorithm's settings, validated, with every default."""
+    module = algorithms.load(config.algorithm.name)
+    return module.Config.parse(config.algorithm.settings, "algorithm.settings")
+
+
+def device_of(name: str) -> torch.device:
+    """The device by its name.
+
+    Raises:
+        ConfigError: this machine does not have it.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ConfigError(f"{name!r} is not available here", "device", "use cpu") from None
+    return device
+
+
+def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
+    """The algorithm with fresh weights, drawn from the experiment's seed."""
+    module = algorithms.load(config.algorithm.name)
+    with seeding.ambient_randomness(torch.device("cpu")):
+        torch.manual_seed(seeding.derive(config.seed).weights)
+        return module.Algorithm(settings_of(config), model_spec(record)).to(device)
+
+
+def model_spec(record: RunRecord) -> ModelSpec:
+    """Sizes and bounds of the arrays a run was trained on."""
+    action = record.action
+    if action.low is None or action.high is None:
+        raise ConfigError("the action has no bounds", action.name, "collect with bounds")
+    width = sum(spec.size for spec in record.state)
+    return ModelSpec(width, action.size, action.low, action.high)
+
+
+def open_sources(config: ExperimentConfig) -> Sources:
+    """Open and verify every corpus, checksums included, and check that they fit together.
+
+    Raises:
+        ConfigError: corpora of different arrays, or nothing to draw.
+        CorpusError: a corpus is damaged.
+        MaskError: a mask is unknown or of another corpus.
+    """
+    views = [_view(source) for source in config.corpora]
+    first = views[0].manifest
+    for view in views[1:]:
+        _require_same_arrays(first, view)
+    record = RunRecord(
+        command=shlex.join(sys.argv),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=_device_name(device_of(config.device)),
+        versions=installed_versions(),
+        corpora=tuple(_corpus_record(v, s) for v, s in zip(views, config.corpora, strict=True)),
+        state=first.state,
+        action=first.action,
+        environment=first.environment,
+    )
+    model_spec(record)
+    if not any(corpus.labeled for corpus in record.corpora):
+        raise ConfigError(
+            "not a single trajectory has readable actions", "corpora", "add some or another mask"
+        )
+    weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
+    return Sources(weighted, _loader(config, weighted), record)
+
+
+def _view(source: CorpusSource) -> Corpus:
+    corpus = open_corpus(source.path, verify=True)
+    return corpus.with_mask(source.mask) if source.mask else corpus
+
+
+def _loader(config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]) -> Loader:
+    return Loader(
+        corpora,
+        config.batch_size,
+        config.window,
+        labeled_ratio=config.labeled_ratio,
+        seed=seeding.derive(config.seed).loader,
+        short=config.short,
+        label_unit=config.label_unit,
+        device=config.device,
+    )
+
+
+def _corpus_record(view: Corpus, source: CorpusSource) -> CorpusRecord:
+    counts = view.label_counts()
+    return CorpusRecord(
+        path=source.path,
+        fingerprint=view.fingerprint,
+        mask=source.mask,
+        mask_sha256=mask_sha256(view.mask) if view.mask else None,
+        trajectories=len(view),
+        labeled=counts["observed"],
+    )
+
+
+def _require_same_arrays(first: Manifest, view: Corpus) -> None:
+    other = view.manifest
+    if (other.state, other.action) != (first.state, first.action):
+        raise ConfigError(
+            "its state fields or actions differ from the first corpus",
+            str(view.path),
+            "train on corpora of one environment",
+        )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)

@@ -1,0 +1,40 @@
+"""Ctrl-C that waits for the end of a gradient step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupt:
+    """Whether someone asked to stop."""
+
+    requested = False
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[Interrupt]:
+    """Inside, the first SIGINT or SIGTERM only sets a flag; the second acts as ever.
+
+    In threads other than the main one signals are none of our business and nothing changes.
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def request(number: int, frame: FrameType | None) -> None:
+        interrupt.requested = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, request)
+    try:
+        yield interrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

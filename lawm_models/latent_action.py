@@ -1,0 +1,98 @@
+"""The four latent-action densities: p(u|s), q(u|s,a), q(u|s,o') and p(a|s,u)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from lawm_schemas import Schema
+from pydantic import Field
+from torch import Tensor, nn
+
+from lawm_models.distributions import Normal, split_normal
+from lawm_models.layers import MLP, NormedLinear, NormedSum
+
+
+class LatentActionConfig(Schema):
+    """Sizes of the latent-action densities; the defaults are the paper's (Table 2)."""
+
+    dim: int = Field(default=12, ge=1)
+    """U, latent action."""
+    prior: Literal["standard_normal", "learned"] = "standard_normal"
+    """p(u|s): N(0, I) for LAWM, a network for C-LAP."""
+    units: int = Field(default=512, ge=1)
+    """Hidden units of every density."""
+    layers: int = Field(default=2, ge=1)
+    """Hidden layers of prior, posterior and decoder."""
+    inverse_layers: int = Field(default=3, ge=1)
+    """Hidden layers of the inverse posterior q(u|s,o')."""
+    min_std: float = Field(default=0.1, gt=0)
+    """Smallest standard deviation of prior and posteriors."""
+
+
+class ActionPosterior(nn.Module):
+    """q(u | s, a), Eq. 3: the latent action behind a known action."""
+
+    def __init__(self, config: LatentActionConfig, feature_dim: int, action_dim: int) -> None:
+        super().__init__()
+        self.min_std = config.min_std
+        self.net = MLP(feature_dim + action_dim, 2 * config.dim, config.units, config.layers)
+
+    def forward(self, feature: Float[Tensor, "*b F"], action: Float[Tensor, "*b A"]) -> Normal:
+        """Density over u, (*b, U)."""
+        return split_normal(self.net(torch.cat((feature, action), -1)), self.min_std)
+
+
+class InversePosterior(nn.Module):
+    """q(u | s, o'), Eq. 6: the latent action behind a change of observation (inverse dynamics)."""
+
+    def __init__(self, config: LatentActionConfig, feature_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.min_std = config.min_std
+        self.first = NormedSum(feature_dim, embed_dim, config.units)
+        self.rest = nn.Sequential(
+            *(NormedLinear(config.units, config.units) for _ in range(config.inverse_layers - 1)),
+            nn.Linear(config.units, 2 * config.dim),
+        )
+
+    def project(self, next_embed: Float[Tensor, "*b E"]) -> Float[Tensor, "*b N"]:
+        """The next observation's share of the first layer, for all steps in one product."""
+        return self.first.project(next_embed)
+
+    def forward(self, feature: Float[Tensor, "*b F"], projected: Float[Tensor, "*b N"]) -> Normal:
+        """Density over u, (*b, U); ``projected`` comes from ``project``."""
+        return split_normal(self.rest(self.first(feature, projected)), self.min_std)
+
+
+class ActionDecoder(nn.Module):
+    """Mean of p(a|s,u), in [-1, 1]; generative and inference model share it (App. B)."""
+
+    def __init__(self, config: LatentActionConfig, feature_dim: int, action_dim: int) -> None:
+        super().__init__()
+        self.net = MLP(feature_dim + config.dim, action_dim, config.units, config.layers)
+
+    def forward(
+        self, feature: Float[Tensor, "*b F"], latent_action: Float[Tensor, "*b U"]
+    ) -> Float[Tensor, "*b A"]:
+        """Normalised action."""
+        return torch.tanh(self.net(torch.cat((feature, latent_action), -1)))
+
+
+class LatentActionPrior(nn.Module):
+    """p(u | s): a standard normal (LAWM) or a network (C-LAP)."""
+
+    def __init__(self, config: LatentActionConfig, feature_dim: int) -> None:
+        super().__init__()
+        self.dim = config.dim
+        self.min_std = config.min_std
+        self.net = None
+        if config.prior == "learned":
+            self.net = MLP(feature_dim, 2 * config.dim, config.units, config.layers)
+
+    def forward(self, feature: Float[Tensor, "*b F"]) -> Normal:
+        """Density over u, (*b, U)."""
+        if self.net is not None:
+            return split_normal(self.net(feature), self.min_std)
+        zeros = feature.new_zeros(*feature.shape[:-1], self.dim)
+        return Normal(zeros, torch.ones_like(zeros))

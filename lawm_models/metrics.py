@@ -1,0 +1,153 @@
+"""Metrics: kept on the device between log lines, then JSON lines and TensorBoard points."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Row(NamedTuple):
+    """The metrics of one gradient step."""
+
+    total_step: int
+    """Gradient step over all stages, from 1; its batch is number ``total_step - 1``."""
+    names: tuple[str, ...]
+    """Names of the metrics."""
+    values: Float[Tensor, " K"]
+    """Their values, on the device."""
+
+
+class NonFinite(Exception):
+    """A metric became NaN or infinite; carries the first such step.
+
+    Args:
+        row: the step.
+        name: the first bad metric of the step.
+        value: what it was.
+    """
+
+    def __init__(self, row: Row, name: str, value: float) -> None:
+        super().__init__(f"{name} is {value} at step {row.total_step}")
+        self.row, self.name, self.value = row, name, value
+
+
+class Interval:
+    """The steps since the last log line. Nothing waits for the device until they are read."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def add(self, total_step: int, metrics: Mapping[str, Tensor]) -> None:
+        """Remember one step."""
+        # stacking copies, so an algorithm may hand out a buffer that it changes later
+        values = torch.stack([value.detach().float() for value in metrics.values()])
+        self.rows.append(Row(total_step, tuple(metrics), values))
+
+    def check(self) -> list[list[float]]:
+        """Values of every step, read from the device at once.
+
+        Raises:
+            NonFinite: a value is not finite.
+        """
+        if not self.rows:
+            return []
+        flat = torch.cat([row.values for row in self.rows]).cpu()
+        split = flat.split([len(row.names) for row in self.rows])
+        values = [part.tolist() for part in split]
+        for row, numbers in zip(self.rows, values, strict=True):
+            for name, number in zip(row.names, numbers, strict=True):
+                if not math.isfinite(number):
+                    raise NonFinite(row, name, number)
+        return values
+
+    def read(self) -> dict[str, float]:
+        """Mean of every metric over the steps that reported it; starts a new interval.
+
+        Raises:
+            NonFinite: a value is not finite.
+        """
+        collected: dict[str, list[float]] = {}
+        for row, numbers in zip(self.rows, self.check(), strict=True):
+            for name, value in zip(row.names, numbers, strict=True):
+                collected.setdefault(name, []).append(value)
+        self.rows = []
+        return {name: math.fsum(values) / len(values) for name, values in collected.items()}
+
+    def state(self) -> list[dict[str, Any]]:
+        """The steps as a tree for a checkpoint."""
+        return [row._asdict() for row in self.rows]
+
+    def restore(self, state: list[dict[str, Any]], device: torch.device) -> None:
+        """Undo ``state``."""
+        rows = [Row(**row) for row in state]
+        self.rows = [row._replace(values=row.values.to(device)) for row in rows]
+
+
+class MetricLog:
+    """``metrics.jsonl`` and TensorBoard's event files; continues where a checkpoint left off.
+
+    Args:
+        path: the JSONL file.
+        events: folder of the event files.
+        offset: length of the file at the checkpoint; later lines are dropped.
+        total_step: step over all stages at the checkpoint; TensorBoard hides later points.
+    """
+
+    def __init__(self, path: Path, events: Path, offset: int, total_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._file = open(path, "ab")  # noqa: SIM115 (closed in close)
+        self._file.truncate(min(offset, path.stat().st_size))
+        self._file.seek(0, os.SEEK_END)
+        self._board = SummaryWriter(str(events), purge_step=total_step + 1)
+
+    def write(
+        self, stage: str, step: int, total_step: int, elapsed: float, values: Mapping[str, float]
+    ) -> None:
+        """One line, one point per value.
+
+        Args:
+            stage: stage of training.
+            step: gradient steps of the stage.
+            total_step: gradient steps of all stages.
+            elapsed: seconds of training.
+            values: finite numbers by name.
+        """
+        line = {"stage": stage, "step": step, "elapsed": round(elapsed, 3), **values}
+        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{stage}/{name}", value, total_step)
+
+    def sync(self) -> int:
+        """Make everything written durable.
+
+        Returns:
+            Length of the JSONL file.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._board.flush()
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close both."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Every complete line of a ``metrics.jsonl``; none when there is no file."""
+    if not path.exists():
+        return []
+    # a killed trainer may leave half a line
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [json.loads(line) for line in lines]

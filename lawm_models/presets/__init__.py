@@ -1,0 +1,117 @@
+"""Presets: settings that belong together, by name; and changing some of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, get_args
+
+import yaml
+from lawm_schemas import ConfigError, ExperimentConfig, Schema
+
+from lawm_models import algorithms
+
+
+def names() -> list[str]:
+    """Every preset's name, sorted."""
+    found = (entry.name for entry in files(__name__).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def load(preset: str, algorithm: str) -> dict[str, Any]:
+    """A preset as the plain data of an ``ExperimentConfig`` that lacks its ``corpora``.
+
+    Raises:
+        ConfigError: no such preset, or it says nothing about the algorithm.
+    """
+    if preset not in names():
+        known = ", ".join(names())
+        raise ConfigError(f"no preset {preset!r}", "preset", f"known ones: {known}")
+    document = yaml.safe_load((files(__name__) / f"{preset}.yaml").read_text())
+    choices = document.pop("algorithms")
+    if algorithm not in choices:
+        known = ", ".join(sorted(choices))
+        raise ConfigError(
+            f"says nothing about algorithm {algorithm!r}", f"preset {preset}", f"it knows {known}"
+        )
+    own = choices[algorithm]
+    choice = {"name": algorithm, "settings": own.pop("settings")}
+    return {"preset": preset, "algorithm": choice, **document, **own}
+
+
+def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """A copy of a configuration with some values replaced.
+
+    Args:
+        config: plain data of an ``ExperimentConfig``, maybe incomplete.
+        assignments: ``dotted.key=value``, the value in YAML; a number in a key counts from 0.
+
+    Raises:
+        ConfigError: no such key, or a value that is not YAML.
+    """
+    config = copy.deepcopy(config)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError("no '=' in it", assignment, "write key=value")
+        path = key.strip().split(".")
+        _require_known(path, key, config)
+        _assign(config, path, key, _value(text, key))
+    return config
+
+
+def _value(text: str, key: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{text!r} is not YAML: {reason}", key, "correct it") from None
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 takes 1e-4 for a word
+        except ValueError:
+            pass
+    return value
+
+
+def _assign(config: dict[str, Any], path: list[str], key: str, value: Any) -> None:
+    node: Any = config
+    for part in path[:-1]:
+        if isinstance(node, list):
+            node = node[_index(part, node, key)]
+        else:
+            node = node.setdefault(part, {})
+    if isinstance(node, list):
+        node[_index(path[-1], node, key)] = value
+    else:
+        node[path[-1]] = value
+
+
+def _index(part: str, items: list[Any], key: str) -> int:
+    if not part.isdigit() or int(part) >= len(items):
+        raise ConfigError(f"{part!r} is not one of {len(items)}", key, "count from 0")
+    return int(part)
+
+
+def _require_known(path: list[str], key: str, config: dict[str, Any]) -> None:
+    """Walk down the schemas along a key, as far as they go."""
+    algorithm = config.get("algorithm", {}).get("name")
+    schema: type[Schema] | None = ExperimentConfig
+    for depth, part in enumerate(path):
+        if schema is None or part.isdigit():
+            continue
+        if part not in schema.model_fields:
+            known = ", ".join(schema.model_fields)
+            raise ConfigError("no such setting", ".".join(path[: depth + 1]), f"known: {known}")
+        if path[: depth + 1] == ["algorithm", "settings"] and algorithm:
+            schema = algorithms.load(algorithm).Config
+        else:
+            schema = _schema_in(schema.model_fields[part].annotation)
+
+
+def _schema_in(annotation: Any) -> type[Schema] | None:
+    """The schema that an annotation is made of, such as that in ``tuple[CorpusSource, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Schema):
+        return annotation
+    return next((s for a in get_args(annotation) if (s := _schema_in(a))), None)

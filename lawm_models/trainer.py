@@ -1,0 +1,239 @@
+"""The training loop: stages of gradient steps, logged, checkpointed, and resumed exactly."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lawm_schemas import ExperimentConfig, LawmError
+from safetensors.torch import save as to_bytes
+
+from lawm_data.atomic import WriterLock, storage_errors, write_file
+from lawm_data.batch import Batch
+from lawm_models import checkpoint, seeding
+from lawm_models.evaluate import Judge
+from lawm_models.experiment import Sources, build, device_of, open_sources, resolve
+from lawm_models.interrupt import Interrupt, deferred_interrupts
+from lawm_models.metrics import Interval, MetricLog, NonFinite
+from lawm_models.progress import Progress, Silent
+from lawm_models.run_folder import RunFolder, is_run
+
+
+def train(config: ExperimentConfig, out: Path | str, progress: Progress | None = None) -> RunFolder:
+    """Train in a run folder, from the start or from its newest checkpoint.
+
+    A run that was killed goes on as if it had not been: the same batches, the same noise, the same
+    metrics. A finished run returns at once. Ctrl-C saves a checkpoint first.
+
+    Args:
+        config: the experiment; it is written out with all defaults.
+        out: the run folder; new, empty, or a run of this very configuration.
+        progress: told about every step.
+
+    Raises:
+        ConfigError: a setting is wrong, the folder is not a run or one of other settings or data.
+        CorpusError: a corpus is damaged.
+        StorageError: the file system refuses, or another process trains here.
+        LawmError: a loss became NaN or infinite; names the term and the step.
+        KeyboardInterrupt: interrupted, after a checkpoint.
+    """
+    config, out = resolve(config), Path(out)
+    run = RunFolder.open(out) if is_run(out) else None
+    if run:
+        run.require_same(config)
+        if run.is_finished():
+            return run
+    sources = open_sources(config)
+    judge = Judge.of(config, sources.record)
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = WriterLock(out, "run")
+    try:
+        # another trainer may have started here since
+        run = RunFolder.open(out) if is_run(out) else RunFolder.create(out, config, sources.record)
+        run.require_same(config)
+        run.require_same_data(sources.record)
+        with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
+            _Training(run, sources, judge, progress or Silent(), interrupt).go()
+    finally:
+        lock.release()
+    return run
+
+
+class _Position(NamedTuple):
+    """Where training is. A checkpoint holds it, beside the weights and the generators."""
+
+    stage: str
+    step: int
+    """Gradient steps of the stage."""
+    total_step: int
+    """Gradient steps of all stages."""
+    elapsed: float
+    """Seconds spent training."""
+    metrics_bytes: int
+    """Length of ``metrics.jsonl``."""
+
+
+class _Training:
+    """One call of ``train`` on a run that is not finished."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        sources: Sources,
+        judge: Judge | None,
+        progress: Progress,
+        interrupt: Interrupt,
+    ) -> None:
+        self.run, self.config, self.loader = run, run.config, sources.loader
+        self.judge, self.progress, self.interrupt = judge, progress, interrupt
+        device = device_of(run.config.device)
+        self.algorithm = build(run.config, run.record, device)
+        self.seeds = seeding.derive(run.config.seed)
+        self.generator = torch.Generator(device).manual_seed(self.seeds.updates)
+        self.interval = Interval()
+        self.position = _Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
+        self.latest: dict[str, float] = {}
+
+    def go(self) -> None:
+        """Train every stage from where the newest checkpoint is, then evaluate."""
+        with storage_errors(self.run.path), seeding.ambient_randomness(self.generator.device):
+            torch.manual_seed(self.seeds.ambient)
+            folder = self._restore()
+            position = self.position
+            self.clock = time.monotonic() - position.elapsed
+            self.log = MetricLog(
+                self.run.metrics_path,
+                self.run.events_path,
+                position.metrics_bytes,
+                position.total_step,
+            )
+            try:
+                self._stages(folder)
+                self._finish()
+            finally:
+                self.progress.stop()
+                self.log.close()
+
+    def _restore(self) -> Path | None:
+        checkpoints = self.run.path / "checkpoints"
+        checkpoints.mkdir(exist_ok=True)
+        checkpoint.remove_leftovers(checkpoints)
+        if not self.run.checkpoints():
+            return None
+        folder = self.run.latest_checkpoint()
+        state = checkpoint.load_state(folder)
+        self.position = _Position(*state["position"])
+        self.loader.load_state_dict(state["loader"])
+        self.interval.restore(state["interval"], self.generator.device)
+        seeding.restore_generators(self.generator, state["generators"])
+        checkpoint.load_module(folder, self.algorithm)
+        return folder
+
+    def _stages(self, folder: Path | None) -> None:
+        stages = self.algorithm.stages
+        for stage in stages[stages.index(self.position.stage) :]:
+            total, resumed = self.config.steps[stage], stage == self.position.stage
+            if not resumed:
+                self.position = self.position._replace(stage=stage, step=0)
+            if self.position.step >= total:
+                continue
+            self.algorithm.begin(stage)
+            if folder and resumed:
+                # weights once more: begin may have set some for a fresh start of the stage
+                checkpoint.load_module(folder, self.algorithm)
+                checkpoint.load_optimizers(folder, self.algorithm.optimizers())
+            self.progress.start(stage, total)
+            self.progress.advance(self.position.step, {})
+            while self.position.step < total:
+                self._step(stage)
+
+    def _step(self, stage: str) -> None:
+        position = self.position
+        batch = self.loader.next()
+        try:
+            metrics = self.algorithm.update(stage, batch, self.generator)
+        except Exception:
+            self._check()  # a step on weights that are NaN may fail in any way
+            raise
+        step = position.step + 1
+        self.position = position._replace(step=step, total_step=position.total_step + 1)
+        self.interval.add(self.position.total_step, metrics)
+        last = step == self.config.steps[stage]
+        if last or step % self.config.log_every == 0:
+            self._log()
+        self.progress.advance(1, self.latest)
+        if not last and self._evaluation_is_due(stage, step):
+            self._evaluate()
+        if last or self.interrupt.requested or step % self.config.checkpoint_every == 0:
+            self._save()
+        if self.interrupt.requested:
+            raise KeyboardInterrupt
+
+    def _log(self) -> None:
+        self._check()
+        self.latest = self.interval.read()
+        self._write(self.latest)
+
+    def _write(self, values: dict[str, float]) -> None:
+        stage, step, total_step, *_ = self.position
+        self.log.write(stage, step, total_step, time.monotonic() - self.clock, values)
+
+    def _evaluation_is_due(self, stage: str, step: int) -> bool:
+        every = self.config.evaluate_every
+        return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
+
+    def _evaluate(self) -> None:
+        if self.judge:
+            evaluation = self.judge.evaluate(self.algorithm.policy(), self.seeds.evaluation)
+            self._write(
+                {"return_mean": evaluation.return_mean, "return_std": evaluation.return_std}
+            )
+
+    def _save(self) -> None:
+        self._check()
+        self.position = self.position._replace(
+            elapsed=time.monotonic() - self.clock, metrics_bytes=self.log.sync()
+        )
+        state = {
+            "position": tuple(self.position),
+            "loader": self.loader.state_dict(),
+            "interval": self.interval.state(),
+            "generators": seeding.generator_states(self.generator),
+        }
+        folder = self.run.checkpoint_path(self.position.total_step)
+        checkpoint.save_checkpoint(folder, self.algorithm, self.algorithm.optimizers(), state)
+        self.run.prune_checkpoints()
+
+    def _finish(self) -> None:
+        """The final evaluation comes after the last checkpoint, so that it cannot cost the run."""
+        if self.judge and self.run.evaluation() is None:
+            evaluation = self.judge.evaluate(self.algorithm.policy(), self.seeds.evaluation)
+            self._write(
+                {"return_mean": evaluation.return_mean, "return_std": evaluation.return_std}
+            )
+            self.log.sync()
+            self.run.write_evaluation(evaluation)
+
+    def _check(self) -> None:
+        """Stop, with the batch to look at, if a metric since the last look is not finite."""
+        try:
+            self.interval.check()
+        except NonFinite as bad:
+            batch = self.loader.batch(bad.row.total_step - 1)
+            path = self.run.path / f"nonfinite_step_{bad.row.total_step:08d}.safetensors"
+            write_file(path, to_bytes(batch_tensors(batch)))
+            raise LawmError(
+                f"{bad}, in stage {self.position.stage}",
+                str(self.run.path),
+                f"look at the batch in {path.name}, lower the learning rate or repair the data",
+            ) from None
+
+
+def batch_tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    """A batch as named tensors on the CPU, pixels as ``pixels.NAME``."""
+    named = {k: v for k, v in vars(batch).items() if k != "pixels"}
+    named |= {f"pixels.{k}": v for k, v in batch.pixels.items()}
+    return {k: v.cpu().contiguous() for k, v in named.items()}

@@ -1,0 +1,45 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("lawm_data", "lawm_models", "cli", "schemas")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+LONGEST = 300
+VAGUE = {"utils", "util", "common", "helpers", "helper", "misc", "base_utils"}
+
+
+def test_imports_point_downwards(capsys: pytest.CaptureFixture[str]) -> None:
+    code = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+    assert code == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_says_what_it_owns_and_fits_its_budget(path: Path) -> None:
+    assert not VAGUE & set(path.relative_to(ROOT).with_suffix("").parts)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("lawm_schemas", ["torch", "h5py", "lawm_data"]),
+        ("lawm_data", ["torch", "dm_control", "mujoco", "matplotlib", "lawm_models"]),
+        ("lawm_cli.app", ["torch", "dm_control", "mujoco", "matplotlib", "h5py"]),
+        ("lawm_cli.data_app", ["torch", "dm_control", "mujoco", "matplotlib", "h5py"]),
+    ],
+)
+def test_importing_stays_cheap(module: str, absent: list[str]) -> None:
+    code = f"import {module}, sys; print(*sorted(set({absent!r}) & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+def test_nothing_is_pickled() -> None:
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        for word in ("torch.save(", "torch.load(", "import pickle", "allow_pickle=True"):
+            assert word not in text, f"{path.relative_to(ROOT)} has {word}"
