@@ -26,12 +26,14 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lawm_data import envs
 from lawm_data.envs import _suite
+
+mujoco: Any = import_module("mujoco")  # no type checker sees its compiled names
 
 TASKS = ("walker-walk", "cheetah-run", "hopper-stand", "cartpole-swingup")
 PACKAGES = ("lawm", "dm_control", "mujoco", "numpy")
@@ -40,40 +42,72 @@ Way = Callable[[], float]
 """Runs the episodes from their start and returns the CPU seconds of stepping them."""
 
 
-def bare(suite: Any, seeds: range, actions: np.ndarray, repeat: int, *, suite_order: bool) -> Way:
-    """MuJoCo alone, from the states in which the suite starts the episodes."""
-    mujoco: Any = import_module("mujoco")
-    model, substeps = suite.physics.model.ptr, suite._n_sub_steps
-    starts, lanes = [], []
-    for seed in seeds:
-        _suite.reset(suite, seed)
-        starts.append(mujoco.MjData(model))
-        mujoco.mj_copyData(starts[-1], model, suite.physics.data.ptr)
-        lanes.append(mujoco.MjData(model))
-    runge_kutta = model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
+class Simulators(NamedTuple):
+    """MuJoCo alone, in the states in which the suite starts the episodes."""
 
-    def step_in_suite_order(data: Any) -> None:
-        if runge_kutta:
-            mujoco.mj_step(model, data, substeps)
-        else:
-            mujoco.mj_step2(model, data)
-            if substeps > 1:
-                mujoco.mj_step(model, data, substeps - 1)
-        mujoco.mj_step1(model, data)
+    model: Any
+    substeps: int
+    starts: list[Any]
+    lanes: list[Any]
+
+    @classmethod
+    def of(cls, task: str, seeds: range) -> Simulators:
+        """One ``MjData`` per seed."""
+        source = _suite.load(task)
+        model = source.physics.model.ptr
+        starts = []
+        for seed in seeds:
+            _suite.reset(source, task, seed)
+            starts.append(mujoco.MjData(model))
+            mujoco.mj_copyData(starts[-1], model, source.physics.data.ptr)
+        lanes = [mujoco.MjData(model) for _ in seeds]
+        return cls(model, _suite.substeps(source), starts, lanes)
+
+    def restart(self) -> list[tuple[Any, np.ndarray]]:
+        """Back to the starts; returns each ``MjData`` with its controls."""
+        for data, start in zip(self.lanes, self.starts, strict=True):
+            mujoco.mj_copyData(data, self.model, start)
+        return [(data, data.ctrl) for data in self.lanes]
+
+
+def bare(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
+    """One call per step, whatever its number of control steps."""
+    simulators = Simulators.of(task, seeds)
+    model, total = simulators.model, simulators.substeps * repeat
+    step = mujoco.mj_step
 
     def run() -> float:
-        for data, start in zip(lanes, starts, strict=True):
-            mujoco.mj_copyData(data, model, start)
-        controls = [data.ctrl for data in lanes]
+        lanes = simulators.restart()
         began = time.process_time()
         for chosen in actions:
-            for data, control, action in zip(lanes, controls, chosen, strict=True):
+            for (data, control), action in zip(lanes, chosen, strict=True):
                 control[:] = action
-                if suite_order:
-                    for _ in range(repeat):
-                        step_in_suite_order(data)
-                else:
-                    mujoco.mj_step(model, data, substeps * repeat)
+                step(model, data, total)
+        return time.process_time() - began
+
+    return run
+
+
+def bare_suite_order(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
+    """Up to three calls per control step."""
+    simulators = Simulators.of(task, seeds)
+    model, substeps = simulators.model, simulators.substeps
+    runge_kutta = model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4
+    whole = substeps if runge_kutta else substeps - 1
+    step, step1, step2 = mujoco.mj_step, mujoco.mj_step1, mujoco.mj_step2
+
+    def run() -> float:
+        lanes = simulators.restart()
+        began = time.process_time()
+        for chosen in actions:
+            for (data, control), action in zip(lanes, chosen, strict=True):
+                control[:] = action
+                for _ in range(repeat):
+                    if not runge_kutta:
+                        step2(model, data)
+                    if whole:
+                        step(model, data, whole)
+                    step1(model, data)
         return time.process_time() - began
 
     return run
@@ -99,7 +133,7 @@ def suite(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
 
     def run() -> float:
         for lane, seed in zip(lanes, seeds, strict=True):
-            _suite.reset(lane, seed)
+            _suite.reset(lane, task, seed)
         began = time.process_time()
         for chosen in actions:
             for lane, action in zip(lanes, chosen, strict=True):
@@ -111,18 +145,13 @@ def suite(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
 
 
 def measure(task: str, num_envs: int, steps: int, repeat: int, rounds: int) -> dict[str, Any]:
-    """Interleave all ways over a task; ratios above 1 mean that ``direct`` is faster."""
-    source = _suite.load(task)
+    """Interleave all ways over a task; ``direct/x`` is how many times as fast as ``x`` it is."""
     seeds = range(num_envs)
-    size = source.action_spec().shape
+    size = envs.make(task).action.shape
     draws = np.random.default_rng(0).uniform(-1, 1, (steps, num_envs, *size))
     actions = draws.astype(np.float32)
-    ways: dict[str, Way] = {
-        "bare": bare(source, seeds, actions, repeat, suite_order=False),
-        "bare_suite_order": bare(source, seeds, actions, repeat, suite_order=True),
-        "direct": direct(task, seeds, actions, repeat),
-        "suite": suite(task, seeds, actions, repeat),
-    }
+    makers = (bare, bare_suite_order, direct, suite)
+    ways = {maker.__name__: maker(task, seeds, actions, repeat) for maker in makers}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for round_ in range(rounds):
         order = list(ways)

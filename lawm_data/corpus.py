@@ -12,7 +12,7 @@ from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Role, Trajector
 
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.mask import MASKS, read_mask, read_masks, readable_under
-from lawm_data.masked import masked_shards
+from lawm_data.masked import Masked
 from lawm_data.overlay import Labels, open_labels
 from lawm_data.shard import Shard
 from lawm_data.store import Store, open_store
@@ -49,7 +49,7 @@ class Corpus:
         self,
         store: Store,
         rows: np.ndarray | None = None,
-        masked: _Masked | None = None,
+        masked: Masked | None = None,
         overlay: Labels | None = None,
     ) -> None:
         self._store = store
@@ -168,17 +168,13 @@ class Corpus:
         """
         if callable(keep):
             kept = np.array([bool(keep(self.table.info(i))) for i in range(len(self))], bool)
-        elif isinstance(keep, np.ndarray) and keep.dtype == np.bool_:
-            kept = keep
-            if kept.shape != (len(self),):
-                mend = f"give one bool for each of {len(self)} trajectories"
-                raise CorpusError(f"has shape {kept.shape}", "filter", mend)
         else:
-            names = np.array([str(name) for name in keep], "U") if len(keep) else np.empty(0, "U1")
-            kept = np.isin(self.table.id, names)
-            if kept.sum() != len(set(names.tolist())):
-                odd = sorted(set(names.tolist()) - set(self.table.id.tolist()))[0]
-                raise CorpusError("is not in this view", f"trajectory {odd}", "check the ids")
+            kept = np.asarray(keep)
+        if kept.dtype != np.bool_:
+            kept = self._named(kept)
+        if kept.shape != (len(self),):
+            mend = f"give one bool for each of {len(self)} trajectories"
+            raise CorpusError(f"has shape {kept.shape}", "filter", mend)
         rows = np.flatnonzero(kept)
         rows = rows if self._rows is None else self._rows[rows]
         return Corpus(self._store, rows, self._masked, self._overlay)
@@ -214,7 +210,7 @@ class Corpus:
                 f"mask {mask.name}",
                 "open the corpus again",
             )
-        return Corpus(self._store, self._rows, _Masked(self._store, mask, readable), self._overlay)
+        return Corpus(self._store, self._rows, Masked(self._store, mask, readable), self._overlay)
 
     def with_labels(self, name: str) -> Corpus:
         """The view in which actions that are hidden or missing are filled from an overlay.
@@ -243,6 +239,13 @@ class Corpus:
         from lawm_data.loader import Loader
 
         return Loader([(self, 1.0)], batch_size=batch_size, window=window, **options)
+
+    def _named(self, names: np.ndarray) -> np.ndarray:
+        wanted = np.unique(names.astype("U"))
+        unknown = np.setdiff1d(wanted, self.table.id)
+        if len(unknown):
+            raise CorpusError("is not in this view", f"trajectory {unknown[0]}", "check the ids")
+        return np.isin(self.table.id, wanted)
 
     def _fields(self, shard: Shard, rows: slice, steps: np.ndarray) -> dict[str, np.ndarray]:
         columns = {spec.name: part for spec, part in self._store.layout.packed}
@@ -275,24 +278,3 @@ class Corpus:
             mean, std = self._overlay.read(info.id)
             return mean.reshape(shape), observed, std.reshape(shape)
         return None, observed, None
-
-
-class _Masked:
-    """A mask over a store; the readable actions are copied when they are first needed."""
-
-    def __init__(self, store: Store, mask: Mask, readable: np.ndarray) -> None:
-        self._store = store
-        self.mask = mask
-        self.readable = readable
-
-    @cached_property
-    def _content(self) -> tuple[tuple[Shard, ...], np.ndarray]:
-        return masked_shards(self._store, self.readable)
-
-    @property
-    def shards(self) -> tuple[Shard, ...]:
-        return self._content[0]
-
-    @property
-    def action_row(self) -> np.ndarray:
-        return self._content[1]

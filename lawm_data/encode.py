@@ -1,14 +1,18 @@
-"""The bytes of a shard file."""
+"""The bytes of a shard file, and the file."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from lawm_schemas import ArraySpec
+from lawm_schemas import ArraySpec, ShardInfo
 
+from lawm_data.atomic import write_file
 from lawm_data.hdf5 import ALIGNMENT, ChunkedField
 from lawm_data.layout import Layout, is_chunked, stored_dtype
 from lawm_data.table import COLUMNS, OBSERVED
@@ -35,6 +39,26 @@ class Parts(NamedTuple):
     """JSON of each trajectory, empty where there is none."""
 
 
+def write_shard(folder: Path, parts: Parts, layout: Layout) -> ShardInfo:
+    """Write a shard under a name made of its checksum.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    data = encode_shard(parts, layout)
+    checksum = hashlib.sha256(data).hexdigest()
+    length = parts.columns["length"]
+    info = ShardInfo(
+        file=f"{checksum[:32]}.h5",
+        sha256=checksum,
+        bytes=len(data),
+        trajectories=len(length),
+        steps=int(length.sum()),
+    )
+    write_file(folder / info.file, data)
+    return info
+
+
 def encode_shard(parts: Parts, layout: Layout) -> bytes:
     """The shard as the bytes of an HDF5 file.
 
@@ -53,7 +77,7 @@ def encode_shard(parts: Parts, layout: Layout) -> bytes:
     ) as file:
         file.attrs["format"] = "lawm shard 1"
         steps = _store(file, "steps", np.dtype("<f4"), (layout.width,), parts.steps)
-        steps.attrs["columns"] = _column_names(layout)
+        steps.attrs["columns"] = json.dumps(_columns(layout))
         for spec in layout.apart:
             name, pieces = f"fields/{spec.name}", parts.fields[spec.name]
             kind = stored_dtype(spec)
@@ -76,12 +100,12 @@ def _store(
     kind: np.dtype,
     shape: tuple[int, ...],
     pieces: Sequence[np.ndarray | ChunkedField],
-    **storage: object,
+    **storage: Any,
 ) -> h5py.Dataset:
     rows = sum(len(piece) for piece in pieces)
     dataset = file.create_dataset(name, (rows, *shape), kind, **storage)
     if storage:
-        _fill_chunks(dataset, pieces)
+        _fill_chunks(dataset, pieces, storage["chunks"][0])
         return dataset
     end = 0
     for piece in pieces:
@@ -91,9 +115,10 @@ def _store(
     return dataset
 
 
-def _fill_chunks(dataset: h5py.Dataset, pieces: Sequence[np.ndarray | ChunkedField]) -> None:
+def _fill_chunks(
+    dataset: h5py.Dataset, pieces: Sequence[np.ndarray | ChunkedField], size: int
+) -> None:
     """Write whole chunks only, so that none is compressed twice."""
-    size = dataset.chunks[0]
     waiting = np.empty((0, *dataset.shape[1:]), dataset.dtype)
     end = 0
     for block in _blocks(pieces, 16 * size):
@@ -110,7 +135,7 @@ def _blocks(pieces: Sequence[np.ndarray | ChunkedField], rows: int) -> Iterator[
             yield piece[start : start + rows]
 
 
-def _compression(spec: ArraySpec) -> dict[str, object]:
+def _compression(spec: ArraySpec) -> dict[str, Any]:
     rows = max(1, CHUNK_BYTES // spec.size)
     return {
         "chunks": (rows, *spec.shape),
@@ -122,12 +147,10 @@ def _compression(spec: ArraySpec) -> dict[str, object]:
     }
 
 
-def _column_names(layout: Layout) -> list[str]:
-    names = []
-    for spec, _ in layout.packed:
-        parts = [f"{spec.name}[{','.join(map(str, i))}]" for i in np.ndindex(*spec.shape)]
-        names += parts if spec.shape else [spec.name]
-    return [*names, "reward"]
+def _columns(layout: Layout) -> list[tuple[str, int, int]]:
+    """Name, first column and end of every part of a row, for people with an HDF5 viewer."""
+    fields = [(spec.name, columns.start, columns.stop) for spec, columns in layout.packed]
+    return [*fields, ("reward", layout.width - 1, layout.width)]
 
 
 def _store_table(file: h5py.File, parts: Parts) -> None:

@@ -44,7 +44,7 @@ class WindowReader:
         if len(self._views) == 1:
             return self._read(0, row, last)
         read = np.empty((len(row), self._rows, *self._shape), self._dtype)
-        for number in np.flatnonzero(np.bincount(shard)):
+        for number in np.flatnonzero(np.bincount(shard)).tolist():
             here = shard == number
             read[here] = self._read(number, row[here], None if last is None else last[here])
         return read

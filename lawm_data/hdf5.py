@@ -8,14 +8,16 @@ through the HDF5 library.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5l, h5o, h5z
+from h5py import h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]
 from lawm_schemas import CorpusError
 
 ALIGNMENT = 64
@@ -25,6 +27,8 @@ DEFLATE_RATIO = 1032
 CHUNK_LIMIT = 1 << 26
 """Largest chunk, in bytes, that is decompressed at once."""
 MEND = "restore the file from a copy"
+_LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+"""What h5py raises on damaged files, depending on where the damage is."""
 
 
 class _Region:
@@ -40,6 +44,7 @@ class ChunkedField:
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._dataset = dataset
+        self._name = f"{dataset.file.filename}: {str(dataset.name).lstrip('/')}"
         self.shape: tuple[int, ...] = dataset.shape
         self.dtype: np.dtype = dataset.dtype
 
@@ -49,13 +54,9 @@ class ChunkedField:
     def __getitem__(self, rows: slice) -> np.ndarray:
         try:
             return self._dataset[rows]
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+        except _LIBRARY_ERRORS as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CorpusError(f"cannot be decompressed ({reason})", self._name, MEND) from None
-
-    @property
-    def _name(self) -> str:
-        return f"{self._dataset.file.filename}: {self._dataset.name.lstrip('/')}"
 
 
 class MappedFile:
@@ -66,13 +67,14 @@ class MappedFile:
     Args:
         path: the file.
         size: bytes it must have, or None when that is unknown.
+        sha256: checksum that it must have, or None to trust it.
 
     Raises:
-        CorpusError: wrong size, or not HDF5.
+        CorpusError: wrong size or checksum, or not HDF5.
         FileNotFoundError: no such file.
     """
 
-    def __init__(self, path: Path, size: int | None = None) -> None:
+    def __init__(self, path: Path, size: int | None = None, sha256: str | None = None) -> None:
         self.path = path
         with path.open("rb") as file:
             self.size = os.fstat(file.fileno()).st_size
@@ -83,20 +85,18 @@ class MappedFile:
             if self.size == 0:
                 raise CorpusError("is empty", str(path), MEND)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if sha256 is not None and hashlib.sha256(self._map).hexdigest() != sha256:
+            raise CorpusError("was altered: its checksum differs", str(path), MEND)
         try:
-            self._file = h5py.File(path, "r", locking=False)
+            self._file = h5py.File(path, "r")
             plain = self._file.userblock_size == 0
             self._root = h5g.open(self._file.id, b"/")
         except FileNotFoundError:
             raise
-        except (OSError, RuntimeError, KeyError):
+        except _LIBRARY_ERRORS:
             raise CorpusError("is not a readable HDF5 file", str(path), MEND) from None
         if not plain:
             raise self._refuse("", "has a user block")
-
-    def sha256(self) -> str:
-        """Checksum of the bytes that were mapped, in hexadecimal."""
-        return hashlib.sha256(self._map).hexdigest()
 
     def close(self) -> None:
         """Close the HDF5 file; what is mapped stays readable."""
@@ -104,13 +104,8 @@ class MappedFile:
 
     def has(self, name: str) -> bool:
         """Whether a name (``group/name``) stands in the file."""
-        try:
-            self._open(name)
-        except CorpusError as error:
-            if error.what == "is missing":
-                return False
-            raise
-        return True
+        with self._distrust(name):
+            return self._find(name) is not None
 
     def array(self, name: str, dtype: str | np.dtype, shape: tuple[int, ...]) -> np.ndarray:
         """Map a contiguous, uncompressed dataset.
@@ -123,15 +118,16 @@ class MappedFile:
         Raises:
             CorpusError: missing, another type or shape, stored elsewhere, or beyond the file.
         """
-        dataset, found = self._dataset(name, np.dtype(dtype), shape)
-        plist = dataset.get_create_plist()
-        if plist.get_layout() != h5d.CONTIGUOUS or plist.get_external_count():
-            raise self._refuse(name, "is not stored contiguously in this file")
         kind = np.dtype(dtype)
-        count = _size(found)
-        if count == 0:
-            return np.empty(found, kind)
-        offset = dataset.get_offset()
+        with self._distrust(name):
+            dataset, found = self._dataset(name, kind, shape)
+            plist = dataset.get_create_plist()
+            if plist.get_layout() != h5d.CONTIGUOUS or plist.get_external_count():
+                raise self._refuse(name, "is not stored contiguously in this file")
+            count = _size(found)
+            if count == 0:
+                return np.empty(found, kind)
+            offset = dataset.get_offset()
         if offset is None or offset < 0 or offset + count * kind.itemsize > self.size:
             raise self._refuse(name, "reaches beyond the end of the file")
         whole = np.frombuffer(self._map, kind, count, offset).reshape(found)
@@ -143,18 +139,19 @@ class MappedFile:
         Raises:
             CorpusError: as ``array``, or it declares more than its bytes could hold.
         """
-        dataset, found = self._dataset(name, np.dtype(dtype), shape)
-        plist = dataset.get_create_plist()
-        if plist.get_layout() != h5d.CHUNKED or plist.get_external_count():
-            raise self._refuse(name, "is not stored in chunks in this file")
-        filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+        with self._distrust(name):
+            dataset, found = self._dataset(name, np.dtype(dtype), shape)
+            plist = dataset.get_create_plist()
+            if plist.get_layout() != h5d.CHUNKED or plist.get_external_count():
+                raise self._refuse(name, "is not stored in chunks in this file")
+            filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+            chunk, stored = plist.get_chunk(), dataset.get_storage_size()
         if filters - {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}:
             raise self._refuse(name, "uses a filter other than deflate and shuffle")
-        chunk, itemsize = plist.get_chunk(), np.dtype(dtype).itemsize
+        itemsize = np.dtype(dtype).itemsize
         one = _size(found[1:]) * itemsize
         if chunk[1:] != found[1:] or _size(chunk) * itemsize > max(CHUNK_LIMIT, one):
             raise self._refuse(name, f"has chunks of shape {chunk}")
-        stored = dataset.get_storage_size()
         if stored > self.size or _size(found) * itemsize > (stored + 1) * DEFLATE_RATIO:
             raise self._refuse(name, f"declares {_size(found) * itemsize} bytes in {stored}")
         return ChunkedField(h5py.Dataset(dataset))
@@ -162,11 +159,10 @@ class MappedFile:
     def _dataset(
         self, name: str, dtype: np.dtype, shape: tuple[int, ...]
     ) -> tuple[h5d.DatasetID, tuple[int, ...]]:
-        dataset = self._open(name)
-        try:
-            found, kind = dataset.shape, dataset.dtype
-        except (TypeError, ValueError, RuntimeError, OSError):
-            raise self._refuse(name, "has a type or shape that cannot be read") from None
+        dataset = self._find(name)
+        if dataset is None:
+            raise self._refuse(name, "is missing")
+        found, kind = dataset.shape, dataset.dtype
         if kind != dtype or kind.hasobject:
             raise self._refuse(name, f"has type {kind} instead of {dtype}")
         rows = found[:1] if shape[:1] == (-1,) else shape[:1]
@@ -174,22 +170,25 @@ class MappedFile:
             raise self._refuse(name, f"has shape {found} instead of {shape}")
         return dataset, found
 
-    def _open(self, name: str) -> h5d.DatasetID:
+    def _find(self, name: str) -> h5d.DatasetID | None:
         place: h5g.GroupID | h5d.DatasetID = self._root
         for part in name.split("/"):
-            if not isinstance(place, h5g.GroupID):
-                raise self._refuse(name, "is missing")
-            if not place.links.exists(part.encode()):
-                raise self._refuse(name, "is missing")
+            if not isinstance(place, h5g.GroupID) or not place.links.exists(part.encode()):
+                return None
             if place.links.get_info(part.encode()).type != h5l.TYPE_HARD:
                 raise self._refuse(name, "is a link to another place")
-            try:
-                place = h5o.open(place, part.encode())
-            except (KeyError, OSError, RuntimeError, ValueError):
-                raise self._refuse(name, "cannot be opened") from None
+            place = h5o.open(place, part.encode())
         if not isinstance(place, h5d.DatasetID):
             raise self._refuse(name, "is not a dataset")
         return place
+
+    @contextlib.contextmanager
+    def _distrust(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except _LIBRARY_ERRORS as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise self._refuse(name, f"cannot be read ({reason})") from None
 
     def _refuse(self, name: str, what: str) -> CorpusError:
         where = f"{self.path}: {name}" if name else str(self.path)

@@ -39,7 +39,7 @@ class StateReader:
             if spec.dtype == "float32":
                 self._packed.extend(here)
             else:
-                arrays = [shard.fields[spec.name] for shard in shards]
+                arrays: list[Any] = [shard.fields[spec.name] for shard in shards]
                 self._apart.append((slice(here.start, here.stop), WindowReader(arrays, rows)))
         self._width = column
 

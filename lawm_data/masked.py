@@ -4,14 +4,46 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
+from lawm_schemas import Mask
 
 from lawm_data.shard import Shard
 from lawm_data.store import Store
 
 IN_MEMORY = 512 << 20
 """Bytes of readable actions of one shard above which the copy is mapped from a nameless file."""
+
+
+class Masked:
+    """A mask over a store.
+
+    Args:
+        store: the corpus.
+        mask: the mask.
+        readable: (N,) bool: the trajectories of the whole corpus whose actions it shows.
+    """
+
+    def __init__(self, store: Store, mask: Mask, readable: np.ndarray) -> None:
+        self._store = store
+        self.mask = mask
+        self.readable = readable
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """Shards that hold no hidden action."""
+        return self._content[0]
+
+    @property
+    def action_row(self) -> np.ndarray:
+        """(N,) int64: row of each trajectory's actions in them, -1 where there are none."""
+        return self._content[1]
+
+    @cached_property
+    def _content(self) -> tuple[tuple[Shard, ...], np.ndarray]:
+        """The readable actions are copied when they are first needed."""
+        return masked_shards(self._store, self.readable)
 
 
 def masked_shards(store: Store, readable: np.ndarray) -> tuple[tuple[Shard, ...], np.ndarray]:

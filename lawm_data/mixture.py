@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from lawm_schemas import ConfigError, Manifest, Role
+from lawm_schemas import ArraySpec, ConfigError, Manifest, Role
 
 from lawm_data.windows import spans
 
@@ -128,7 +128,7 @@ def _agree(one: Corpus, other: Corpus) -> None:
         right = _meaning(other.manifest)[name]
         if left != right:
             raise ConfigError(
-                f"{name} is {right}, but {left} in {one.path}",
+                f"{name}: {right}, but {left} in {one.path}",
                 str(other.path),
                 "mix corpora of one environment",
             )
@@ -144,6 +144,11 @@ def _meaning(manifest: Manifest) -> dict[str, object]:
         "the bounds of the action": (action.low, action.high),
         "the type of the action": action.dtype,
         # In their order: it is the order of the columns.
-        "the state": [(spec.name, spec.shape, spec.dtype) for spec in manifest.state],
-        "the pixels": {spec.name: spec.shape for spec in pixels},
+        "the state": _names(manifest.state),
+        "the pixels": _names(sorted(pixels, key=lambda spec: spec.name)),
     }
+
+
+def _names(specs: Sequence[ArraySpec]) -> str:
+    """Arrays by name, type and shape, for people to compare."""
+    return ", ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in specs) or "none"

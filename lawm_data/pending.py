@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec
+from lawm_schemas import ArraySpec, CorpusError
 
 from lawm_data.compaction import SHARD_BYTES
 from lawm_data.encode import Parts
@@ -69,3 +69,18 @@ def to_parts(group: Sequence[Pending], ordinal: int, apart: Sequence[ArraySpec])
         columns={name: np.array(values) for name, values in columns.items()},
         metadata=[record.metadata for record in records],
     )
+
+
+def whole_number(number: int | None, name: str) -> int:
+    """A seed or an age as the table stores it; -1 stands for none.
+
+    Raises:
+        CorpusError: it is not a whole number of 0 or more.
+    """
+    if number is None:
+        return -1
+    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        raise CorpusError(f"{number!r} is not a whole number", name, "give 0 or more")
+    if not 0 <= number < 1 << 63:
+        raise CorpusError(f"{number} is out of range", name, "give 0 or more")
+    return int(number)

@@ -86,39 +86,43 @@ class Planner:
         return self._block[place]
 
     def _make(self, block: int) -> list[Plan]:
-        table, window = self._mixture, self._settings.window
+        table = self._mixture
         trajectory, begin = self.sampler.draw(block)
         remaining = table.length[trajectory] - begin
         shard, row = table.shard[trajectory], table.row[trajectory] + begin
         action_row = table.action_row[trajectory]
-        readable = action_row >= 0
+        readable = np.greater_equal(action_row, 0)
         action_row = np.where(readable, action_row + begin, -1)
-        padded = remaining < window
         partial = readable & table.partial[trajectory]
+        padded = np.less(remaining, self._settings.window)
 
-        valid = np.ones((*begin.shape, window), bool)
-        if padded.any():
-            valid[padded] = np.arange(window) < remaining[padded][:, None]
+        valid = self._valid(remaining, padded)
         mask = valid & readable[..., None]
         if self._flags is not None and partial.any():
             last = action_row + remaining - 1
             mask[partial] &= self._flags(shard[partial], action_row[partial], last[partial])
         labeled = self._complete[trajectory]
         if self._any_partial and self._settings.label_unit == "window":
-            labeled = (mask == valid).all(axis=-1)
+            labeled = np.all(mask == valid, axis=-1)
+        ends, local = self._ends(trajectory, remaining), self._local[trajectory]
+        plans = zip(  # in the order of the fields of Plan
+            *(trajectory, begin, remaining, shard, row, action_row, readable),
+            *(np.all(mask, axis=(1, 2)).tolist(), np.any(padded, axis=1).tolist()),
+            np.any(partial, axis=1).tolist(),
+            *(_rows(array) for array in (valid, mask, ends, labeled, local, begin.copy())),
+            strict=True,
+        )
+        return [Plan(*plan) for plan in plans]
 
-        tensors = (valid, mask, self._ends(trajectory, remaining), labeled)
-        return [
-            Plan(*plan)
-            for plan in zip(
-                *(trajectory, begin, remaining, shard, row, action_row, readable),
-                *(flag.tolist() for flag in (mask.all((1, 2)), padded.any(1), partial.any(1))),
-                *(torch.from_numpy(t).unbind() for t in tensors),
-                torch.from_numpy(self._local[trajectory]).unbind(),
-                torch.from_numpy(begin.copy()).unbind(),
-                strict=True,
-            )
-        ]
+    def _valid(
+        self, remaining: Int[np.ndarray, "K B"], padded: Bool[np.ndarray, "K B"]
+    ) -> Bool[np.ndarray, "K B T"]:
+        """Which steps are inside their trajectory."""
+        window = self._settings.window
+        valid = np.ones((*remaining.shape, window), bool)
+        if padded.any():
+            valid[padded] = np.arange(window) < remaining[padded][:, None]
+        return valid
 
     def _ends(
         self, trajectory: Int[np.ndarray, "K B"], remaining: Int[np.ndarray, "K B"]
@@ -129,3 +133,8 @@ class Planner:
         here = np.nonzero(self._mixture.terminated[trajectory] & (remaining <= window))
         ends[(*here, remaining[here] - 1)] = True
         return ends
+
+
+def _rows(array: np.ndarray) -> tuple[Tensor, ...]:
+    """One tensor per batch, made in one go, in the array's memory."""
+    return torch.from_numpy(array).unbind()

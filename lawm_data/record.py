@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,7 +139,7 @@ def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
     try:
         given = np.asarray(array)
     except ValueError:
-        raise CorpusError("is ragged", where, f"give ({rows}, {_axes(spec.shape)})") from None
+        raise CorpusError("is ragged", where, f"give {(rows, *spec.shape)}") from None
     if given.shape != (rows, *spec.shape):
         mend = f"give {(rows, *spec.shape)} (T+1 observations, T actions and rewards)"
         raise CorpusError(f"has shape {given.shape}", where, mend)
@@ -159,14 +159,12 @@ def _convertible(given: np.dtype, wanted: np.dtype) -> bool:
 
 
 def _check_values(given: np.ndarray, fitted: np.ndarray, where: str) -> None:
-    if fitted.dtype.kind == "f":
-        good = np.isfinite(fitted)
-        what = "is not a finite number" if np.isfinite(given[~good]).sum() == 0 else "overflows"
-        what = f"{what} in {fitted.dtype.name}" if what == "overflows" else what
-    else:
-        good, what = fitted == given, f"does not fit {fitted.dtype.name}"
+    """Refuse what is not finite, and what the stored type cannot hold."""
+    good = np.isfinite(fitted) if fitted.dtype.kind == "f" else fitted == given
     if not good.all():
         at = tuple(int(i) for i in np.argwhere(~good)[0])
+        finite = np.isfinite(given[at])
+        what = f"does not fit {fitted.dtype.name}" if finite else "is not a finite number"
         raise CorpusError(f"{given[at]} at {list(at)} {what}", where, "repair or leave it out")
 
 
@@ -241,7 +239,3 @@ def _encode_metadata(metadata: Mapping[str, Any] | None) -> bytes:
         return json.dumps(dict(metadata), allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
         raise CorpusError(f"is not plain JSON ({error})", "metadata", "keep it plain") from None
-
-
-def _axes(shape: Sequence[int]) -> str:
-    return ", ".join(map(str, shape))

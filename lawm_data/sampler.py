@@ -47,11 +47,13 @@ class SamplingSettings:
             if getattr(self, name) not in names:
                 known = ", ".join(names)
                 raise ConfigError(f"{getattr(self, name)!r} is unknown", name, f"known: {known}")
-        ratio, labeled = self.labeled_ratio, self.num_labeled
-        if ratio is None:
-            return
+        if self.labeled_ratio is not None:
+            self._check_ratio(self.labeled_ratio)
+
+    def _check_ratio(self, ratio: float) -> None:
         if not 0 <= ratio <= 1:
             raise ConfigError(f"{ratio} is outside [0, 1]", "labeled_ratio", "give a share")
+        labeled = self.num_labeled
         if (ratio > 0 and labeled == 0) or (ratio < 1 and labeled == self.batch_size):
             kind = "labeled" if labeled == 0 else "unlabeled"
             raise ConfigError(

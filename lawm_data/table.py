@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ LABEL_STATES = (
 )
 """A label state's place here is its code in ``Table.labels``."""
 OBSERVED, WITHHELD, MISSING, INFERRED = range(4)
+_NOT_COLUMNS = ("sources", "metadata")
 
 
 class Index(NamedTuple):
@@ -140,11 +141,8 @@ class Table:
 
     def take(self, rows: np.ndarray) -> Table:
         """The table of some of the trajectories, in the order asked for."""
-        arrays = {
-            name: getattr(self, name)[rows]
-            for name in ("ids", "length", "labels", "num_observed", "episode_return")
-            + ("terminated", "truncated", "provenance", "agent_step", "seed")
-        }
+        columns = (field.name for field in fields(self) if field.name not in _NOT_COLUMNS)
+        arrays = {name: getattr(self, name)[rows] for name in columns}
         kept = self.metadata
         metadata = Metadata(kept.blobs, kept.shard[rows], kept.start[rows], kept.end[rows])
         return replace(self, **arrays, metadata=metadata)

@@ -92,13 +92,14 @@ def _write_mp4(
 def _write_gif(
     path: Path, frames: Iterator[np.ndarray], shape: tuple[int, ...], fps: float
 ) -> None:
-    del shape
+    del shape  # only mp4 needs to know it beforehand
     image = import_module("PIL.Image")
     pictures = (image.fromarray(frame) for frame in frames)
-    first = next(pictures)
-    first.save(
-        path, "GIF", save_all=True, append_images=pictures, duration=round(1000 / fps), loop=0
-    )
+    first, milliseconds = next(pictures), round(1000 / fps)
+    with path.open("wb") as file:
+        first.save(
+            file, "GIF", save_all=True, append_images=pictures, duration=milliseconds, loop=0
+        )
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,7 +12,8 @@ Short = Literal["drop", "pad", "error"]
 """What happens to trajectories shorter than the window."""
 
 
-class Runs(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Runs:
     """Runs of consecutive window starts. A run lies in one trajectory; runs do not overlap."""
 
     trajectory: Int[np.ndarray, " N"]
@@ -21,15 +23,18 @@ class Runs(NamedTuple):
     count: Int[np.ndarray, " N"]
     """How many starts it holds, at least 1."""
 
-    def where(self, keep: Bool[np.ndarray, " N"]) -> Runs:
-        """Some of the runs."""
-        return Runs(*(column[keep] for column in self))
+    def where(self, keep: np.ndarray) -> Runs:
+        """Some of the runs, by flags or by places."""
+        return Runs(self.trajectory[keep], self.first[keep], self.count[keep])
 
     def join(self, other: Runs) -> Runs:
         """Both, in the order of trajectories and starts."""
-        joined = Runs(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
-        order = np.lexsort((joined.first, joined.trajectory))
-        return Runs(*(column[order] for column in joined))
+        joined = Runs(
+            np.concatenate([self.trajectory, other.trajectory]),
+            np.concatenate([self.first, other.first]),
+            np.concatenate([self.count, other.count]),
+        )
+        return joined.where(np.lexsort((joined.first, joined.trajectory)))
 
 
 def spans(first: Int[np.ndarray, " N"], count: Int[np.ndarray, " N"]) -> Int[np.ndarray, " M"]:

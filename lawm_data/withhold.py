@@ -59,7 +59,7 @@ def _copy(corpus: Corpus, out: Path) -> None:
         physics = [s.name for s in manifest.observations if s.role is Role.physics]
         for trajectory, entry in zip(corpus, corpus.table.provenance, strict=True):
             observations = dict(trajectory.observations.items())
-            if physics:
+            if trajectory.physics is not None:
                 observations[physics[0]] = trajectory.physics
             info = trajectory.info
             shown = bool(trajectory.action_observed.any())
@@ -93,4 +93,4 @@ def _step(corpus: Corpus) -> LineageStep:
             "stratify": mask.stratify,
         }
     settings["labeled"] = int((corpus.table.labels == OBSERVED).sum())
-    return LineageStep(operation="withhold", parents=(corpus.fingerprint,), settings=settings)
+    return LineageStep(operation="withhold", parents=(corpus.root_fingerprint,), settings=settings)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from lawm_schemas import (
     ArraySpec,
     ConfigError,
@@ -25,19 +23,19 @@ from lawm_schemas import (
 )
 from pydantic import ValidationError
 
-from lawm_data.atomic import TEMPORARY, WriterLock, storage_errors, sync_folder, write_file
+from lawm_data.atomic import WriterLock, storage_errors, sync_folder, write_file
 from lawm_data.compaction import merge, plan_all, plan_latest
-from lawm_data.encode import Parts, encode_shard
+from lawm_data.encode import write_shard
 from lawm_data.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.layout import layout_of
-from lawm_data.pending import Pending, groups, to_parts
+from lawm_data.leftovers import refuse_existing, remove_leftovers
+from lawm_data.pending import Pending, groups, to_parts, whole_number
 from lawm_data.record import Record, make_record
 from lawm_data.shard import open_shard
 from lawm_data.store import MANIFEST, SHARDS, open_store, read_manifest
 from lawm_data.table import ID_BYTES
 
 _ID = re.compile(rf"[0-9A-Za-z][0-9A-Za-z-]{{0,{ID_BYTES - 1}}}")
-_OWN_SHARD = re.compile(r"[0-9a-f]{32}\.h5")
 
 
 class CorpusWriter:
@@ -56,7 +54,7 @@ class CorpusWriter:
         self._pending: list[Pending] = []
         self._taken: set[str] = set()
         self._running = start_fingerprint(manifest)
-        _remove_leftovers(path, manifest)
+        remove_leftovers(path, manifest)
 
     @classmethod
     def create(
@@ -94,10 +92,12 @@ class CorpusWriter:
             path.mkdir(parents=True, exist_ok=True)
         lock = WriterLock(path)
         try:
-            _refuse_existing(path)
+            refuse_existing(path)
             with storage_errors(path):
                 (path / SHARDS).mkdir(exist_ok=True)
             write_file(path / MANIFEST, manifest.to_json().encode())
+            with storage_errors(path):
+                sync_folder(path.absolute().parent)
             return cls(path, lock, manifest)
         except BaseException:
             lock.release()
@@ -190,7 +190,7 @@ class CorpusWriter:
             truncated,
             metadata,
         )
-        numbers = [_count(agent_step, "agent_step"), _count(seed, "seed")]
+        numbers = [whole_number(agent_step, "agent_step"), whole_number(seed, "seed")]
         name = self._free_id(record, trajectory_id)
         if provenance not in self._sources:
             self._sources.append(provenance)
@@ -213,7 +213,7 @@ class CorpusWriter:
         ordinal = self._manifest.trajectories
         for group in groups(self._pending):
             parts = to_parts(group, ordinal, self._layout.apart)
-            infos.append(self._write_shard(parts))
+            infos.append(write_shard(self.path / SHARDS, parts, self._layout))
             feed_trajectories(running, parts.columns["id"], parts.columns["digest"])
             ordinal += len(group)
         self._replace(infos, running.hexdigest())
@@ -267,20 +267,6 @@ class CorpusWriter:
             free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
         return free
 
-    def _write_shard(self, parts: Parts) -> ShardInfo:
-        data = encode_shard(parts, self._layout)
-        checksum = hashlib.sha256(data).hexdigest()
-        length = parts.columns["length"]
-        info = ShardInfo(
-            file=f"{checksum[:32]}.h5",
-            sha256=checksum,
-            bytes=len(data),
-            trajectories=len(length),
-            steps=int(length.sum()),
-        )
-        write_file(self.path / SHARDS / info.file, data)
-        return info
-
     def _replace(self, shards: Sequence[ShardInfo], fingerprint: str) -> None:
         update = {
             "shards": tuple(shards),
@@ -297,51 +283,10 @@ class CorpusWriter:
         folder, sources = self.path / SHARDS, len(self._manifest.provenance)
         opened = [open_shard(folder / o.file, o, self._layout, sources) for o in old]
         with contextlib.suppress(StorageError):
-            info = self._write_shard(merge(opened, self._layout))
+            info = write_shard(folder, merge(opened, self._layout), self._layout)
             shards = [*self._manifest.shards]
             shards[run] = [info]
             self._replace(shards, self._manifest.fingerprint)
             for gone in old:
                 with contextlib.suppress(OSError):
                     (folder / gone.file).unlink()
-
-
-def _count(number: int | None, name: str) -> int:
-    if number is None:
-        return -1
-    if isinstance(number, bool) or not isinstance(number, int | np.integer):
-        raise CorpusError(f"{number!r} is not a whole number", name, "give 0 or more")
-    if not 0 <= number < 1 << 63:
-        raise CorpusError(f"{number} is out of range", name, "give 0 or more")
-    return int(number)
-
-
-def _refuse_existing(path: Path) -> None:
-    if (path / MANIFEST).exists():
-        mend = "choose another place, or append to it"
-        raise StorageError("a corpus is already there", str(path), mend)
-    with storage_errors(path):
-        others = sorted(
-            entry.name
-            for entry in path.iterdir()
-            if entry.name not in (".lock", SHARDS) and not entry.name.startswith(TEMPORARY)
-        )
-    if others:
-        raise StorageError(f"the folder is not empty ({others[0]})", str(path), "choose another")
-
-
-def _remove_leftovers(path: Path, manifest: Manifest) -> None:
-    """Remove what a dead writer left: temporary files, and shards that were never committed."""
-    known = {shard.file for shard in manifest.shards}
-    with storage_errors(path):
-        for folder in (path, path / SHARDS):
-            stale = [
-                entry
-                for entry in folder.iterdir()
-                if entry.name.startswith(TEMPORARY)
-                or (_OWN_SHARD.fullmatch(entry.name) and entry.name not in known)
-            ]
-            for entry in stale:
-                entry.unlink()
-            if stale:
-                sync_folder(folder)

@@ -19,10 +19,14 @@ class ActionScale(nn.Module):
 
     center: Tensor
     half_range: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, low: Sequence[float], high: Sequence[float]) -> None:
         super().__init__()
         lower, upper = torch.tensor(low), torch.tensor(high)
+        self.register_buffer("low", lower, persistent=False)
+        self.register_buffer("high", upper, persistent=False)
         self.register_buffer("center", (lower + upper) / 2, persistent=False)
         self.register_buffer("half_range", (upper - lower) / 2, persistent=False)
 
@@ -32,4 +36,5 @@ class ActionScale(nn.Module):
 
     def to_environment(self, action: Float[Tensor, "*b A"]) -> Float[Tensor, "*b A"]:
         """[-1, 1] to environment units, within the bounds."""
-        return action.clamp(-1, 1) * self.half_range + self.center
+        # clamped in these units: -1 · half_range + center may round to less than low
+        return (action * self.half_range + self.center).clamp(self.low, self.high)

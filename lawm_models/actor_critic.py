@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from lawm_schemas import Schema
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from lawm_models.distributions import BOUNDED, BoundedSample
 from lawm_models.layers import MLP
 from lawm_models.returns import lambda_return
 from lawm_models.rssm import State
-from lawm_models.world_model import WorldModel, standard_noise
+from lawm_models.world_model import WorldModel, standard_noise, state_weight
 
 
 class ActorCriticConfig(Schema):
@@ -98,7 +98,7 @@ class ActorCritic(nn.Module):
         """The policy's deterministic choice."""
         return BOUNDED[self.config.policy].from_params(self.actor(feature)).mode()
 
-    def values(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, E *b]:
+    def values(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, " E *b"]:
         """Every critic's value."""
         return self._values(self.critics, feature)
 
@@ -138,7 +138,8 @@ class ActorCritic(nn.Module):
         reward = world.reward(dream.feature[1:])  # (L, N), reward on arrival
         value = self._values(self.target_critics, dream.feature[1:]).amin(0)
         returns = lambda_return(reward, value, config.discount, config.lambda_)
-        weight = config.discount ** torch.arange(config.horizon, device=returns.device)[:, None]
+        steps = torch.arange(config.horizon, device=returns.device, dtype=returns.dtype)
+        weight = config.discount ** steps[:, None]
         scale = self._update_scale(returns.detach()) if config.normalize_returns else 1.0
         actor = -(weight * (returns / scale + config.entropy * dream.entropy)).mean()
 
@@ -169,14 +170,23 @@ class ActorCritic(nn.Module):
             target.lerp_(online, self.config.target_rate)
 
 
-def choose_starts(state: State, num: int, generator: torch.Generator | None) -> State:
-    """``num`` of the (B, T+1) states, flattened and detached; all of them when ``num`` is 0."""
+def choose_starts(
+    state: State, valid: Bool[Tensor, "B T"], num: int, generator: torch.Generator | None
+) -> State:
+    """``num`` of the (B, T+1) states, flattened and detached; all of them when ``num`` is 0.
+
+    States of padding are left out; real ones are taken again in their place, so that the number
+    of states does not depend on the data.
+    """
     flat = State(*(part.detach().flatten(0, 1) for part in state))
-    total = len(flat.deter)
-    if num == 0 or num >= total:
-        return flat
-    device = flat.deter.device
-    index = torch.randperm(total, generator=generator, device=device)[:num]
+    real = state_weight(valid).flatten() > 0
+    device, total = real.device, len(real)
+    size = min(num, total) or total
+    order = torch.arange(total, device=device)
+    if size < total:
+        order = torch.randperm(total, generator=generator, device=device)
+    order = order[(~real[order]).int().argsort(stable=True)]  # padding last
+    index = order[torch.arange(size, device=device) % real.sum()]
     return State(flat.deter[index], flat.stoch[index])
 
 

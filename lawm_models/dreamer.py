@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lawm_data.batch import Batch
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts, frozen_view
-from lawm_models.optimizer import clip_and_step
+from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import RSSMConfig, State
 from lawm_models.world_model import (
     WorldModel,
@@ -79,10 +79,9 @@ class Dreamer(nn.Module):
         self.world = WorldModel(config.world, observation_dim, action_dim)
         self.agent = ActorCritic(config.agent, self.world.rssm.feature_dim, action_dim)
         self._frozen = [cast(WorldModel, frozen_view(self.world))]  # a list hides it from modules
-        adam = torch.optim.Adam
-        self.model_optimizer = adam(self.world.parameters(), config.model_rate, eps=1e-5)
-        self.actor_optimizer = adam(self.agent.actor.parameters(), config.actor_rate, eps=1e-5)
-        self.critic_optimizer = adam(self.agent.critics.parameters(), config.critic_rate, eps=1e-5)
+        self.model_optimizer = adam(self.world.parameters(), config.model_rate)
+        self.actor_optimizer = adam(self.agent.actor.parameters(), config.actor_rate)
+        self.critic_optimizer = adam(self.agent.critics.parameters(), config.critic_rate)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers by name."""
@@ -98,7 +97,7 @@ class Dreamer(nn.Module):
         """One gradient step of the world model; also the states that dreams may start from."""
         loss, terms, state = self.model_loss(batch, generator)
         clip_and_step(self.model_optimizer, loss, self.config.clip)
-        return terms, choose_starts(state, self.config.agent.start_states, generator)
+        return terms, choose_starts(state, batch.valid, self.config.agent.start_states, generator)
 
     def update_agent(self, start: State, generator: torch.Generator | None) -> dict[str, Tensor]:
         """One gradient step of actor and critics, dreaming from N start states."""

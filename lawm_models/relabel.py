@@ -76,19 +76,23 @@ def relabel(run: RunFolder | Path | str, corpus: Path | str, name: str) -> dict[
     with seeding.thread_limit(run.config.threads):
         labels = list(infer_labels(algorithm, view, hidden))
     errors = errors_against(whole, hidden, labels)
-    scores = (
-        {} if errors is None else {"nmse_per_dimension": errors, "r2": 1 - float(np.mean(errors))}
-    )
+    r2 = None if errors is None else 1 - float(np.mean(errors))
     write_overlay(
         view,
         labels,
         name=name,
         model=model_sha256(run.latest_checkpoint()),
         algorithm=run.config.algorithm.name,
-        **scores,
+        nmse_per_dimension=errors,
+        r2=r2,
     )
-    report = {"nmse_per_dimension": None, "r2": None, **scores}
-    return {**report, "trajectories": len(labels), "name": name, "path": str(path)}
+    return {
+        "nmse_per_dimension": None if errors is None else list(errors),
+        "r2": r2,
+        "trajectories": len(labels),
+        "name": name,
+        "path": str(path),
+    }
 
 
 def hidden_trajectories(view: Corpus) -> list[int]:
@@ -106,9 +110,8 @@ def infer_labels(algorithm: Algorithm, view: Corpus, positions: Sequence[int]) -
     cameras = tuple(s.name for s in view.manifest.observations if s.role is Role.pixels)
     for group in _groups(view.table.length[np.asarray(positions)]):
         trajectories = [view[positions[i]] for i in group]
-        inferred = algorithm.infer_actions(
-            batch_of(trajectories, view.manifest.action.size, cameras)
-        )
+        batch = batch_of(trajectories, view.manifest.action.size, cameras)
+        inferred = algorithm.infer_actions(batch)
         if inferred is None:
             raise ConfigError(
                 "infers no actions", "algorithm.name", "relabel with a run of another algorithm"

@@ -2,7 +2,8 @@
 
 Alignment: a window holds o_0 … o_T and a_0 … a_{T-1}; ``a_t`` is taken at ``o_t``. States are
 s_0 … s_T: s_0 is inferred from o_0 alone, s_{t+1} follows from (s_t, a_t) and o_{t+1}. This is the
-one place where "action that led here" and "action taken here" meet.
+one place where "action that led here" and "action taken here" meet. Shapes of arguments write T1
+for T+1: jaxtyping reads them in order and must meet a name before it is used in a sum.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from lawm_schemas import ExperimentConfig, LawmError
+from lawm_schemas import Evaluation, ExperimentConfig, LawmError
 from safetensors.torch import save as to_bytes
 
 from lawm_data.atomic import WriterLock, storage_errors, write_file
@@ -165,8 +165,8 @@ class _Training:
         if last or step % self.config.log_every == 0:
             self._log()
         self.progress.advance(1, self.latest)
-        if not last and self._evaluation_is_due(stage, step):
-            self._evaluate()
+        if self.judge and not last and self._evaluation_is_due(stage, step):
+            self._evaluate(self.judge)
         if last or self.interrupt.requested or step % self.config.checkpoint_every == 0:
             self._save()
         if self.interrupt.requested:
@@ -185,12 +185,10 @@ class _Training:
         every = self.config.evaluate_every
         return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
 
-    def _evaluate(self) -> None:
-        if self.judge:
-            evaluation = self.judge.evaluate(self.algorithm.policy(), self.seeds.evaluation)
-            self._write(
-                {"return_mean": evaluation.return_mean, "return_std": evaluation.return_std}
-            )
+    def _evaluate(self, judge: Judge) -> Evaluation:
+        result = judge.evaluate(self.algorithm.policy(), self.seeds.evaluation)
+        self._write({"return_mean": result.return_mean, "return_std": result.return_std})
+        return result
 
     def _save(self) -> None:
         self._check()
@@ -210,10 +208,7 @@ class _Training:
     def _finish(self) -> None:
         """The final evaluation comes after the last checkpoint, so that it cannot cost the run."""
         if self.judge and self.run.evaluation() is None:
-            evaluation = self.judge.evaluate(self.algorithm.policy(), self.seeds.evaluation)
-            self._write(
-                {"return_mean": evaluation.return_mean, "return_std": evaluation.return_std}
-            )
+            evaluation = self._evaluate(self.judge)
             self.log.sync()
             self.run.write_evaluation(evaluation)
 

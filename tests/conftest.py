@@ -1,6 +1,6 @@
-"""Shape annotations of ``lawm_models`` are checked while tests run, and only then.
+"""Settings of all tests: shapes are checked, and examples are the same every time.
 
-jaxtyping instruments every function as its module is imported; a call with a wrong shape raises
+Shape annotations of ``lawm_models`` are checked while tests run, and only then: jaxtyping instruments every function as its module is imported; a call with a wrong shape raises
 ``jaxtyping.TypeCheckError``. Types that are not arrays are pyright's business.
 """
 
@@ -9,9 +9,14 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from beartype import beartype
+from hypothesis import settings
 from jaxtyping import AbstractArray, install_import_hook
 
 CHECKED = "lawm_models"
+
+# No deadline: a slow machine is not a wrong result.
+settings.register_profile("lawm", deadline=None, derandomize=True, database=None)
+settings.load_profile("lawm")
 
 
 def check_shapes(function: Callable) -> Callable:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from lawm_schemas import StorageError
 
 from lawm_cli import errors, show
-from lawm_cli.options import HELP, Corpus, Json, Seed, Version
+from lawm_cli.options import HELP, Corpus, Json, Seed, Version, example
 from lawm_cli.output import print_json
 
 app = typer.Typer(
     help="Collect, inspect, mask and validate corpora of trajectories.",
-    epilog="Example: lawm-data collect --env cartpole-swingup --agent random --out corpora/cs",
+    epilog=example("lawm-data collect --env cartpole-swingup --agent random --out corpora/cs"),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -28,7 +29,13 @@ def _program(version: Version = False) -> None:
     pass
 
 
-@app.command()
+@app.command(
+    epilog=example(
+        "lawm-data collect --env cartpole-swingup --agent dreamer --trajectories 200 \\",
+        "    --seed 0 --out corpora/cs",
+        "lawm-data collect --env walker-walk --agent runs/a --noise --out corpora/ww",
+    )
+)
 def collect(
     env: Annotated[str, typer.Option(help="Environment, DOMAIN-TASK of the dm_control suite.")],
     out: Annotated[Path, typer.Option(help="Folder of the corpus to write.")],
@@ -38,8 +45,11 @@ def collect(
     trajectories: Annotated[int, typer.Option(min=1, help="Trajectories to collect.")] = 200,
     seed: Seed = 0,
     action_repeat: Annotated[
-        int, typer.Option(min=1, help="Control steps per recorded step.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            min=1, help="Control steps per recorded step.", show_default="that of the run, or 2"
+        ),
+    ] = None,
     pixels: Annotated[
         int | None,
         typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
@@ -56,16 +66,10 @@ def collect(
 
     The dreamer learns while it collects; every trajectory of its training is kept. Started again
     after it was killed, the same command goes on where it was.
-
-    \b
-    Example:
-      lawm-data collect --env cartpole-swingup --agent dreamer --trajectories 200 \\
-          --seed 0 --out corpora/cs
-      lawm-data collect --env walker-walk --agent runs/a --noise --out corpora/ww
     """
-    from lawm_cli.collect import Collection, summary
+    from lawm_cli.collection import Collection, collect_with, collect_with_dreamer, outcome
 
-    Collection(
+    collection = Collection(
         task=env,
         out=out,
         trajectories=trajectories,
@@ -75,42 +79,42 @@ def collect(
         num_envs=num_envs,
         noise=noise,
         append=append,
-    ).run(agent)
-    result = summary(out)
+    )
+    if agent == "dreamer":
+        collect_with_dreamer(collection)
+    else:
+        collect_with(agent, collection)
     if json:
-        return print_json(result)
-    show.corpus(result, title=str(out))
-    return None
+        print_json(outcome(collection, agent))
+    else:
+        show_corpus(out)
 
 
-@app.command()
+@app.command(
+    epilog=example("lawm-data info corpora/cs", "lawm-data info corpora/cs --mask 5pct --json")
+)
 def info(
     corpus: Corpus,
     mask: Annotated[str | None, typer.Option(help="Look through this mask.")] = None,
     labels: Annotated[str | None, typer.Option(help="Add the labels of this overlay.")] = None,
     json: Json = False,
 ) -> None:
-    """Show what is in a corpus.
-
-    \b
-    Example:
-      lawm-data info corpora/cs
-      lawm-data info corpora/cs --mask 5pct --json
-    """
-    from lawm_data import open_corpus
-    from lawm_data.summary import summarize
+    """Show what is in a corpus."""
+    from lawm_data import open_corpus, summarize
 
     view = open_corpus(corpus)
     view = view.with_mask(mask) if mask else view
     view = view.with_labels(labels) if labels else view
-    result = {"path": str(corpus), **summarize(view)}
-    if json:
-        return print_json(result)
-    show.corpus(result, title=str(corpus))
-    return None
+    result = summarize(view)
+    print_json(result) if json else show.corpus(result)
 
 
-@app.command()
+@app.command(
+    epilog=example(
+        "lawm-data mask corpora/cs --fraction 0.05 --seed 0 --name 5pct",
+        "lawm-data mask corpora/cs --fraction 0.05 --name 5pct --withhold corpora/cs-5pct",
+    )
+)
 def mask(
     corpus: Corpus,
     fraction: Annotated[
@@ -123,7 +127,7 @@ def mask(
     ] = "trajectories",
     stratify: Annotated[
         Literal["return", "source"] | None,
-        typer.Option(help="Give each quartile of the return, or each source, its share."),
+        typer.Option(help="Give each tenth of the returns, or each source, its share."),
     ] = None,
     withhold: Annotated[
         Path | None,
@@ -135,33 +139,40 @@ def mask(
 
     Nothing is copied or deleted: a mask is a small file beside the shards. With one seed, smaller
     fractions are subsets of larger ones.
-
-    \b
-    Example:
-      lawm-data mask corpora/cs --fraction 0.05 --seed 0 --name 5pct
-      lawm-data mask corpora/cs --fraction 0.05 --name 5pct --withhold corpora/cs-5pct
     """
-    from lawm_cli.masking import make
+    from lawm_data import make_mask, open_corpus, save_mask
+    from lawm_data import withhold as write_withheld
 
-    result = make(corpus, fraction, seed, name, by, stratify, withhold)
-    if json:
-        return print_json(result)
-    show.facts(result, title=str(corpus))
-    return None
+    whole = open_corpus(corpus)
+    made = make_mask(whole, fraction, seed, name, by, stratify)
+    if withhold is not None and withhold.exists():
+        raise StorageError("something is already there", str(withhold), "choose another place")
+    path = save_mask(whole, made)
+    if withhold is not None:
+        write_withheld(whole.with_mask(made), withhold)
+    result = {
+        "name": name,
+        "labeled": len(made.labeled),
+        "trajectories": len(whole),
+        "path": path,
+        "fraction": fraction,
+        "seed": seed,
+        "by": by,
+        "stratify": stratify,
+        "withheld": withhold,
+    }
+    print_json(result) if json else show.facts(result, title=str(corpus))
 
 
-@app.command()
+@app.command(
+    epilog=example("lawm-data validate corpora/cs", "lawm-data validate corpora/cs --json")
+)
 def validate(corpus: Corpus, json: Json = False) -> None:
     """Check every byte of a corpus: exit 0 when it is sound, 1 when there are errors.
 
     Warnings are listed too, but do not change the exit code.
-
-    \b
-    Example:
-      lawm-data validate corpora/cs
-      lawm-data validate corpora/cs --json
     """
-    from lawm_data.validate import validate as check
+    from lawm_data import validate as check
 
     findings = [finding._asdict() for finding in check(corpus)]
     wrong = sum(finding["severity"] == "error" for finding in findings)
@@ -171,6 +182,13 @@ def validate(corpus: Corpus, json: Json = False) -> None:
         show.findings(findings, sound=f"{corpus}: sound")
     if wrong:
         raise typer.Exit(errors.FOUND)
+
+
+def show_corpus(path: Path) -> None:
+    """Print the table of ``info``."""
+    from lawm_data import open_corpus, summarize
+
+    show.corpus(summarize(open_corpus(path)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 
 
@@ -38,19 +37,16 @@ def from_options(
         if len(sources) != 1 or sources[0].mask is not None:
             raise ConfigError("goes with one corpus", "--mask", "write --corpus PATH@MASK for each")
         sources = [sources[0].model_copy(update={"mask": mask})]
-    data = {
-        **presets.load(preset, algorithm),
-        "corpora": [source.model_dump() for source in sources],
-        "preset": preset,
+    data = presets.load(preset, algorithm) | {
+        "corpora": [source.model_dump() for source in sources]
     }
-    return ExperimentConfig.parse(_changed(data, settings, options), "lawm train")
+    return _parsed(data, settings, options, "lawm train")
 
 
 def from_file(path: Path, settings: Sequence[str], options: Mapping[str, Any]) -> ExperimentConfig:
     """A configuration file, such as the ``config.yaml`` of a run, and what is changed in it."""
     config = ExperimentConfig.read_yaml(path)
-    data = _changed(config.model_dump(mode="json"), settings, options)
-    return ExperimentConfig.parse(data, str(path))
+    return _parsed(config.model_dump(mode="json"), settings, options, str(path))
 
 
 def corpus_source(word: str) -> CorpusSource:
@@ -61,40 +57,15 @@ def corpus_source(word: str) -> CorpusSource:
     if Path(word).exists():
         return CorpusSource(path=word)
     rest, star, weight = word.rpartition("*")
-    number = 1.0
-    if star:
-        try:
-            number = float(weight)
-        except ValueError:
-            raise ConfigError(f"{weight!r} is not a weight", word, "write PATH@MASK*2.5") from None
-    path, at, mask = (rest if star else word).rpartition("@")
-    named = {"path": path, "mask": mask} if at else {"path": mask}
-    return CorpusSource.parse({**named, "weight": number}, f"--corpus {word}")
+    path, at, mask = (rest if star else weight).rpartition("@")
+    data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
+    return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"--corpus {word}")
 
 
-def _changed(
-    data: dict[str, Any], settings: Sequence[str], options: Mapping[str, Any]
-) -> dict[str, Any]:
-    data = {**data, **{key: value for key, value in options.items() if value is not None}}
-    for word in settings:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise ConfigError("is not KEY=VALUE", f"--set {word}", "e.g. --set batch_size=32")
-        try:
-            plain = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError("the value is not YAML", f"--set {word}", "put it in quotes") from None
-        _put(data, key.split("."), plain, word)
-    return data
+def _parsed(
+    data: dict[str, Any], settings: Sequence[str], options: Mapping[str, Any], where: str
+) -> ExperimentConfig:
+    from lawm_models import presets
 
-
-def _put(data: dict[str, Any], keys: list[str], value: Any, word: str) -> None:
-    at = data
-    for key in keys[:-1]:
-        # Copies on the way down: what a preset or a file holds stays as it is.
-        below = at.get(key, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"{key} has nothing inside", f"--set {word}", "check the key")
-        at[key] = dict(below)
-        at = at[key]
-    at[keys[-1]] = value
+    given = {key: value for key, value in options.items() if value is not None}
+    return ExperimentConfig.parse(presets.override(data | given, settings), where)

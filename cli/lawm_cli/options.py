@@ -17,6 +17,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Seed = Annotated[int, typer.Option(min=0, help="The one seed.")]
 
 
+def example(*lines: str) -> str:
+    """The end of a help screen: command lines to copy, kept as they are."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         print(version("lawm"))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 POINTS = 4000
 """Most actions drawn; more hide each other."""
+RETURN = ("return_mean", "return_std")
+"""Keys of an evaluation in ``metrics.jsonl``."""
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
 
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,14 +25,18 @@ SPARSE = 30.0
 """Seconds between progress lines when stderr is not a terminal."""
 
 
+PAGE = 200
+"""Width of a table when stdout is not a terminal."""
+
+
 def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
     """A table of names and values."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name, text(value))
-    _out().print(table, markup=False)
+        table.add_row(name, escape(text(value)))
+    _print(table)
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
@@ -42,8 +47,109 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | Non
         number = any(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(text(value) for value in row))
-    _out().print(table, markup=False)
+        table.add_row(*(escape(text(value)) for value in row))
+    _print(table)
+
+
+def corpus(summary: Mapping[str, Any]) -> None:
+    """What ``lawm-data info`` knows, for people."""
+    environment = summary["environment"]
+    states = {name: count for name, count in summary["label_states"].items() if count}
+    facts(
+        {
+            "trajectories": summary["trajectories"],
+            "steps": summary["steps"],
+            "environment": environment
+            and f"{environment['task']}, action repeat {environment['action_repeat']}",
+            "actions": ", ".join(f"{text(count)} {name}" for name, count in states.items()),
+            "seen through": summary["mask"] or "no mask",
+            "sources": ", ".join(f"{text(n)} {name}" for name, n in summary["sources"].items()),
+            "observations": ", ".join(map(_array, summary["observations"])),
+            "action": _array(summary["action"]),
+            "size": f"{summary['bytes'] / 1e6:,.1f} MB in {summary['shards']} shards",
+            "fingerprint": summary["fingerprint"][:16],
+        },
+        title=summary["path"],
+    )
+    spreads = {key: summary[key] for key in ("returns", "lengths") if summary[key]}
+    if spreads:
+        names = list(next(iter(spreads.values())))
+        print()
+        grid(["", *names], [[key, *spread.values()] for key, spread in spreads.items()])
+    for kind, columns in (
+        ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
+        ("overlays", ("trajectories", "algorithm", "r2", "current")),
+    ):
+        if summary[kind]:
+            print()
+            rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
+            grid([kind, *columns], rows)
+
+
+def findings(found: Sequence[Mapping[str, str]], sound: str) -> None:
+    """The findings of ``lawm-data validate``, or one line that all is well."""
+    for finding in found:
+        print("{severity}: {where}: {what}; {mend}".format(**finding))
+    if not found:
+        print(sound)
+
+
+def evaluation(result: Mapping[str, Any]) -> None:
+    """What ``lawm evaluate`` found."""
+    rows = {
+        "return": _return(result),
+        "normalised": result["normalized"],
+        "environment": result["environment"],
+        "episodes": result["episodes"],
+        "first seed": result["seed"],
+    }
+    facts(rows | ({"video": result["video"]} if result["video"] else {}), title=str(result["run"]))
+
+
+def run(result: Mapping[str, Any]) -> None:
+    """What ``lawm train`` left behind."""
+    data = [
+        f"{c['path']}{'@' + c['mask'] if c['mask'] else ''}: "
+        f"{text(c['labeled'])} of {text(c['trajectories'])} labeled"
+        for c in result["corpora"]
+    ]
+    rows = {
+        "algorithm": result["algorithm"],
+        "seed": result["seed"],
+        "steps": ", ".join(f"{text(n)} {stage}" for stage, n in result["steps"].items()),
+        "time": clock(result["seconds"]),
+        "data": ", ".join(data),
+    }
+    evaluated = result["evaluation"]
+    if evaluated:
+        rows |= {"return": _return(evaluated), "normalised": evaluated["normalized"]}
+    facts(rows, title=str(result["run"]))
+
+
+def demo(result: Mapping[str, Any]) -> None:
+    """The table at the end of ``lawm demo``."""
+    corpus, labels, evaluated = result["corpus"], result["labels"], result["evaluation"]
+    labeled = f"{corpus['labeled']} of {corpus['trajectories']} labeled"
+    grid(
+        ["", "", ""],
+        [
+            ["corpus", f"mean return, {labeled}", corpus["return_mean"]],
+            ["", "best return", corpus["return_max"]],
+            ["policy", f"mean return over {evaluated['episodes']} episodes", _return(evaluated)],
+            ["actions", f"R² over {labels['trajectories']} unlabeled trajectories", labels["r2"]],
+            ["training", "time", clock(result["seconds"])],
+        ],
+    )
+    print()
+    facts({"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]})
+
+
+def _return(result: Mapping[str, Any]) -> str:
+    return f"{result['return_mean']:.1f} ± {result['return_std']:.1f}"
+
+
+def _array(spec: Mapping[str, Any]) -> str:
+    return f"{spec['name']}{list(spec['shape'])}"
 
 
 def text(value: Any) -> str:
@@ -61,43 +167,43 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
 def line(message: str) -> None:
     """One line on stderr."""
     print(message, file=sys.stderr, flush=True)
 
 
-def _out() -> Console:
-    return Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
+def _print(table: Table) -> None:
+    # Cells are padded to their column; on paper or in a file that is noise at the end of lines.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PAGE)
+    with console.capture() as captured:
+        console.print(table)
+    print(*(row.rstrip() for row in captured.get().splitlines()), sep="\n")
 
 
 class Bars:
     """Progress on stderr: a bar with the time left on a terminal, a line now and then elsewhere.
 
-    A context manager. ``start`` begins a task and finishes the one before; ``update`` tells how
-    much of it is done, with numbers to show beside it.
+    A context manager, and a ``lawm_models.progress.Progress``. What the first report after
+    ``start`` says was done by an earlier process, and does not count for the time left.
     """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._bars: Progress | None = None
-        self._task = TaskID(0)
-        self._name, self._total, self._first, self._done = "", 0, 0, 0
+        self._task: TaskID | None = None
+        self._name, self._total = "", 0
+        self._first: int | None = None
+        self._done = 0
+        self._shown = ""
         self._began = self._spoke = 0.0
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bars = Progress(
-                TextColumn("{task.description:<9}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[numbers]}", style="dim"),
-                console=self._console,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._bars.start()
         return self
 
     def __exit__(
@@ -106,38 +212,63 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bars:
-            self._bars.stop()
+        self.stop()
 
-    def start(self, name: str, total: int, done: int = 0) -> None:
-        """Begin a task of ``total`` parts of which ``done`` were done in an earlier process."""
-        self._name, self._total, self._first, self._done = name, total, done, done
+    def start(self, stage: str, total: int) -> None:
+        """A task of ``total`` parts begins; ends the one before."""
+        self._name, self._total, self._first, self._done = stage, total, None, 0
+        self._shown = ""
         self._began = self._spoke = time.monotonic()
-        if self._bars:
-            self._task = self._bars.add_task(name, total=total, completed=done, numbers="")
-        else:
-            line(f"{name}: {done:,} of {total:,}")
 
-    def update(self, done: int, numbers: Mapping[str, float] | None = None) -> None:
-        """``done`` parts are done."""
-        shown = "  ".join(f"{name} {text(float(value))}" for name, value in (numbers or {}).items())
+    def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
+        """So many parts are done; ``metrics`` are shown beside."""
         self._done = done
-        if self._bars:
-            fields = {"numbers": shown} if shown else {}
-            self._bars.update(self._task, completed=done, **fields)
+        if self._first is None:
+            self._first = done
+            self._open()
+        shown = "  ".join(f"{name} {text(float(value))}" for name, value in (metrics or {}).items())
+        if self._bars and self._task is not None:
+            self._shown = shown or self._shown
+            self._bars.update(self._task, completed=done, metrics=self._shown)
             return
         now = time.monotonic()
-        if done >= self._total or now - self._spoke >= SPARSE:
+        if done > self._first and (done >= self._total or now - self._spoke >= SPARSE):
             self._spoke = now
             line(f"{self._name}: {done:,} of {self._total:,}{self._left(now)}  {shown}".rstrip())
 
-    def advance(self, parts: int = 1) -> None:
-        """``parts`` more are done."""
-        self.update(self._done + parts)
+    def advance(self, steps: int, metrics: Mapping[str, float] | None = None) -> None:
+        """So many more parts are done."""
+        self.reach(self._done + steps, metrics)
+
+    def stop(self) -> None:
+        """Nothing more will come."""
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
+
+    def _open(self) -> None:
+        if not self._console.is_terminal:
+            line(f"{self._name}: {self._done:,} of {self._total:,}")
+            return
+        if self._bars is None:
+            self._bars = Progress(
+                TextColumn("{task.description:<9}"),
+                BarColumn(bar_width=28),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[metrics]}", style="dim"),
+                console=self._console,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bars.start()
+        self._task = self._bars.add_task(
+            self._name, total=self._total, completed=self._done, metrics=""
+        )
 
     def _left(self, now: float) -> str:
-        made, left = self._done - self._first, self._total - self._done
+        made, left = self._done - (self._first or 0), self._total - self._done
         if made <= 0 or left <= 0:
             return ""
-        seconds = round((now - self._began) / made * left)
-        return f", {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
+        return f", {clock((now - self._began) / made * left)} left"

@@ -14,42 +14,14 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, LawmError, Role
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
+
+from lawm_data.envs import _errors
 
 UNLIMITED_EPISODE = 1000
 """Control steps of an episode of the few tasks without a time limit (lqr)."""
-_PIN = "mujoco>=3.17,<4"
-_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
-
-
-@contextmanager
-def readable_errors(task: str) -> Iterator[None]:
-    """Turn what dm_control raises into one line with its mend."""
-    try:
-        yield
-    except LawmError:
-        raise
-    except ModuleNotFoundError as error:
-        what = f"needs the package {error.name}"
-        raise ConfigError(what, task, 'pip install "lawm[dm-control]"') from None
-    except AttributeError as error:
-        # dm_control asks mujoco for a field that mujoco 4 renamed.
-        if "flex_vertedge" not in str(error):
-            raise
-        what = "this dm_control cannot work with the installed mujoco"
-        raise ConfigError(what, task, f'pip install "{_PIN}"') from None
-    except RuntimeError as error:
-        if "rendering backend" in str(error):
-            raise _no_rendering(task, "MUJOCO_GL=disable") from None
-        # dm_control's PhysicsError is a RuntimeError; naming it would import dm_control.
-        if type(error).__name__ == "PhysicsError":
-            raise diverged(task) from None
-        raise
-
-
-def diverged(task: str) -> LawmError:
-    """The error for a simulation that blew up."""
-    return LawmError("the simulation diverged", task, "keep actions finite, or take another seed")
+_UNBOUNDED = 1e10
+"""mjMAXVAL: what the suite writes for actions without bounds."""
 
 
 def load(task: str) -> Any:
@@ -58,7 +30,7 @@ def load(task: str) -> Any:
     Raises:
         ConfigError: no such task, dm_control is missing, or mujoco is too new for it.
     """
-    with readable_errors(task), _quietly():
+    with _errors.loading(task), _quietly():
         suite: Any = import_module("dm_control.suite")
         domain, _, name = task.partition("-")
         if (domain, name) not in suite.ALL_TASKS:
@@ -90,16 +62,22 @@ def _unknown(task: str, known: list[str]) -> ConfigError:
     return ConfigError("unknown environment", task, f"nearest names: {', '.join(near)}")
 
 
-def reset(env: Any, seed: int) -> dict[str, np.ndarray]:
+def reset(env: Any, task: str, seed: int) -> dict[str, np.ndarray]:
     """Start the episode that ``suite.load(..., {"random": seed})`` would start first."""
-    env.task.random.seed(seed)
-    return env.reset().observation
+    with _errors.simulating(task):
+        env.task.random.seed(seed)
+        return env.reset().observation
 
 
 def control_steps(env: Any) -> int:
     """Control steps of an episode: the first count at which the suite ends it."""
     limit = env._step_limit
     return math.ceil(limit) if math.isfinite(limit) else UNLIMITED_EPISODE
+
+
+def substeps(env: Any) -> int:
+    """Physics steps per control step."""
+    return env._n_sub_steps
 
 
 def observation_specs(env: Any, pixels: int | None) -> tuple[ArraySpec, ...]:
@@ -115,12 +93,12 @@ def observation_specs(env: Any, pixels: int | None) -> tuple[ArraySpec, ...]:
 
 
 def action_spec(env: Any) -> ArraySpec:
-    """The action with its bounds; none where the suite writes mujoco's largest number."""
+    """The action with its bounds, or without where one of them is missing."""
     spec = env.action_spec()
-    low, high = np.broadcast_to(spec.minimum, spec.shape), np.broadcast_to(spec.maximum, spec.shape)
+    low, high = (np.broadcast_to(b, spec.shape).tolist() for b in (spec.minimum, spec.maximum))
     bounds: dict[str, Any] = {}
-    if max(abs(low).max(), abs(high).max()) < 1e10:  # mjMAXVAL
-        bounds = {"low": tuple(low.tolist()), "high": tuple(high.tolist())}
+    if max(map(abs, low + high)) < _UNBOUNDED:
+        bounds = {"low": tuple(low), "high": tuple(high)}
     return ArraySpec(name="action", shape=spec.shape, role=Role.action, **bounds)
 
 
@@ -136,19 +114,14 @@ def environment_info(env: Any, task: str, action_repeat: int) -> EnvironmentInfo
 
 
 def render(env: Any, task: str, height: int, width: int) -> np.ndarray:
-    """Picture of a suite environment from the side, (height, width, 3) uint8.
+    """Picture of a suite environment, (height, width, 3) uint8.
 
     Raises:
         ConfigError: this machine cannot render as it is set up.
     """
-    backend = os.environ.get("MUJOCO_GL")
-    windows = backend in (None, "", "glfw") and sys.platform.startswith("linux")
-    if windows and not any(os.environ.get(name) for name in _DISPLAYS):
-        raise _no_rendering(task, "there is no display")
-    camera = 2 if task.startswith("quadruped") else 0  # the others' first camera follows the body
-    with readable_errors(task):
+    windows = os.environ.get("MUJOCO_GL", "") in ("", "glfw") and sys.platform.startswith("linux")
+    if windows and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise _errors.no_rendering(task, "there is no display")
+    camera = 2 if task.startswith("quadruped") else 0  # the camera that follows the body
+    with _errors.rendering(task):
         return env.physics.render(height, width, camera_id=camera)
-
-
-def _no_rendering(task: str, reason: str) -> ConfigError:
-    return ConfigError(f"cannot render: {reason}", task, "set MUJOCO_GL=egl or MUJOCO_GL=osmesa")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lawm_data.envs import _suite
+from lawm_data.envs import _errors, _suite
 from lawm_data.envs._protocol import Environments, Step
 
 
@@ -66,8 +66,7 @@ class SuiteEnvironments(Environments):
             if seed is None:
                 self._idle[i] = True
                 continue
-            with _suite.readable_errors(self.info.task):
-                self._write(observations, i, _suite.reset(self._envs[i], seed))
+            self._write(observations, i, _suite.reset(self._envs[i], self.info.task, seed))
         self._rest = observations
         return observations
 
@@ -80,7 +79,7 @@ class SuiteEnvironments(Environments):
         self._done += repeats
         running = ~(self._idle | self._terminated | self._truncated)
         for i in np.flatnonzero(running).tolist():
-            with _suite.readable_errors(self.info.task):
+            with _errors.simulating(self.info.task):
                 reward[i], observation = self._advance(i, actions[i], repeats)
             self._write(observations, i, observation)
         self._rest = observations

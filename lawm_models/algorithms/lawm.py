@@ -7,6 +7,7 @@ the parametrisation itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, cast
 
 import torch
@@ -21,7 +22,7 @@ from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_star
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.filtering_policy import FilteringPolicy, noisy
 from lawm_models.latent_action_model import LatentActionModel, LatentActionModelConfig
-from lawm_models.optimizer import clip_and_step
+from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import State
 
 
@@ -59,11 +60,10 @@ class Algorithm(nn.Module):
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
         self._frozen: list[LatentActionModel] = []  # a list hides it from the module tree
-        adam = torch.optim.Adam
-        self._optimizers = {
-            "model": adam(self.model.parameters(), config.model_rate, eps=1e-5),
-            "actor": adam(self.agent.actor.parameters(), config.agent_rate, eps=1e-5),
-            "critic": adam(self.agent.critics.parameters(), config.agent_rate, eps=1e-5),
+        self._optimizers: dict[str, torch.optim.Optimizer] = {
+            "model": adam(self.model.parameters(), config.model_rate),
+            "actor": adam(self.agent.actor.parameters(), config.agent_rate),
+            "critic": adam(self.agent.critics.parameters(), config.agent_rate),
         }
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -91,7 +91,7 @@ class Algorithm(nn.Module):
         model = self._frozen[0]
         with torch.no_grad():
             state = self._infer(batch, generator).observed.state
-        start = choose_starts(state, self.config.agent.start_states, generator)
+        start = choose_starts(state, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model), generator)
         actor, critic, metrics = self.agent.losses(model.world, dream)
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
@@ -123,9 +123,10 @@ class Algorithm(nn.Module):
         return self.model.infer(batch.observation, batch.action, labeled, noise)
 
     def _normalized(self, batch: Batch) -> Batch:
-        """The batch with actions in [-1, 1]; hidden ones stay zero."""
-        action = self.scale.to_model(batch.action) * batch.action_mask.unsqueeze(-1)
-        return Batch(**{**vars(batch), "action": action})
+        """The batch with actions in [-1, 1]; hidden ones are zero, whatever stood there."""
+        observed = batch.action_mask.unsqueeze(-1)
+        action = torch.where(observed, self.scale.to_model(batch.action), 0.0)
+        return replace(batch, action=action)
 
     def policy(self, deterministic: bool = True) -> FilteringPolicy:
         """The policy for an environment."""
@@ -148,9 +149,14 @@ class Algorithm(nn.Module):
     ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
         """Actions of the inverse posterior and their uncertainty, in environment units.
 
-        Mean and std over u ~ q(u|s,o') decoded by p(a|s,u), plus the decoder's own std. Rows that
-        are labeled keep their own actions for filtering the state.
+        Mean and std over u ~ q(u|s,o') decoded by p(a|s,u), plus the decoder's own std. Reads
+        observations alone: the state is filtered with inferred actions, on labeled rows too.
         """
+        batch = replace(
+            batch,
+            action_mask=torch.zeros_like(batch.action_mask),
+            labeled=torch.zeros_like(batch.labeled),
+        )
         generator = torch.Generator(batch.reward.device).manual_seed(0)
         draws = torch.stack([self._infer(batch, generator).decoded for _ in range(samples)])
         std = (draws.var(0) + self.config.model.action_std**2).sqrt()

@@ -67,7 +67,7 @@ def _value(text: str, key: str) -> Any:
     except yaml.YAMLError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{text!r} is not YAML: {reason}", key, "correct it") from None
-    if isinstance(value, str):
+    if isinstance(value, str) and value == text.strip():
         try:
             return float(value)  # YAML 1.1 takes 1e-4 for a word
         except ValueError:

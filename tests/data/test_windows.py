@@ -14,7 +14,7 @@ windows = st.integers(1, 8)
 def starts(runs: Runs) -> set[tuple[int, int]]:
     return {
         (int(trajectory), int(first) + i)
-        for trajectory, first, count in zip(*runs, strict=True)
+        for trajectory, first, count in zip(runs.trajectory, runs.first, runs.count, strict=True)
         for i in range(count)
     }
 

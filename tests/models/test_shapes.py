@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+
 from lawm_models.distributions import Normal, kl
 from lawm_models.layers import MLP
 from lawm_models.world_model import state_weight, weighted_mean

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import Role
 
-from lawm_data.envs import _suite
+from lawm_data.envs import _errors, _suite
 from lawm_data.envs._protocol import Environments, Step
 from lawm_data.envs.direct.body import Body
 from lawm_data.envs.direct.engine import mujoco
@@ -65,7 +65,7 @@ class DirectEnvironments(Environments):
         assert width == self._state_start + ends[-1], "a row must end in the suite's observation"
         self._rows = np.zeros((n, width))
         self._actions = np.zeros((n, model.nu))
-        substeps = self._suite._n_sub_steps
+        substeps = _suite.substeps(self._suite)
         lanes = zip(self._actions, self._rows, strict=True)
         self._bodies = [body(model, substeps, action, row) for action, row in lanes]
 
@@ -79,8 +79,7 @@ class DirectEnvironments(Environments):
         self._running = []
         for i, seed in enumerate(padded):
             if seed is not None:
-                with _suite.readable_errors(self.info.task):
-                    _suite.reset(self._suite, seed)
+                _suite.reset(self._suite, self.info.task, seed)
                 self._bodies[i].start(self._suite.physics.data.ptr)
                 self._running.append((i, self._bodies[i]))
         return self._observe()
@@ -107,7 +106,7 @@ class DirectEnvironments(Environments):
     def _end(self) -> None:
         for i, body in self._running:
             if body.diverged():
-                raise _suite.diverged(self.info.task)
+                raise _errors.diverged(self.info.task)
             self._ended[i] = True
         self._running = []
 

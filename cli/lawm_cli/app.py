@@ -1,0 +1,158 @@
+"""``lawm``: train, evaluate, relabel, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from lawm_schemas import ConfigError
+
+from lawm_cli import errors, show
+from lawm_cli.options import HELP, Json, Run, Seed, Version, example
+from lawm_cli.output import print_json
+
+app = typer.Typer(
+    help="Train on corpora of trajectories that are partly without actions; fill the actions in.",
+    epilog=example("lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a"),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
+)
+
+
+@app.callback()
+def _program(version: Version = False) -> None:
+    pass
+
+
+@app.command(
+    epilog=example(
+        "lawm train --corpus corpora/cs --mask 5pct --preset small --seed 0 --out runs/a",
+        "lawm train --corpus corpora/cs@5pct --corpus corpora/other*0.5 --out runs/b",
+        "lawm train runs/a/config.yaml --set seed=1 --out runs/a-1",
+    )
+)
+def train(
+    out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="A YAML file with the whole configuration, instead of a preset."),
+    ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH[@MASK][*WEIGHT]", help="Corpus; may be given several times."),
+    ] = None,
+    mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
+    algorithm: Annotated[
+        str | None, typer.Option(help="Algorithm: lawm, bc.", show_default="lawm")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Preset: small, paper, demo.", show_default="small"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The one seed.", show_default="0")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; dotted keys, YAML."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N.", show_default="cpu")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads.", show_default="1")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train on one or more corpora.
+
+    The same command again goes on where the run was stopped, or returns at once when it is done.
+    """
+    from lawm_cli import experiment
+    from lawm_cli.training import outcome
+    from lawm_models.trainer import train as run_training
+
+    options = {"seed": seed, "device": device, "threads": threads}
+    if config is not None:
+        if corpus or mask or algorithm or preset:
+            raise ConfigError(
+                "does not go with --corpus, --mask, --algorithm and --preset",
+                str(config),
+                "use --set to change what it says",
+            )
+        asked = experiment.from_file(config, settings or [], options)
+    elif corpus:
+        asked = experiment.from_options(
+            corpus, mask, algorithm or "lawm", preset or "small", settings or [], options
+        )
+    else:
+        raise ConfigError("no data", "lawm train", "give --corpus, or a YAML file")
+    with show.Bars() as bars:
+        result = outcome(run_training(asked, out, bars))
+    print_json(result) if json else show.run(result)
+
+
+@app.command(epilog=example("lawm evaluate runs/a --episodes 10 --video runs/a.mp4 --json"))
+def evaluate(
+    run: Run,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode's reset.")] = 0,
+    video: Annotated[
+        Path | None, typer.Option(help="Film the first episode: FILE.mp4 or FILE.gif.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the policy of a run in its environment, without noise."""
+    from lawm_models.evaluate import evaluate as run_policy
+
+    evaluation = run_policy(run, episodes, seed, video).model_dump(mode="json")
+    result = {"run": run, **evaluation, "video": video}
+    if json:
+        print_json(result)
+    else:
+        show.evaluation(result)
+
+
+@app.command(epilog=example("lawm relabel runs/a --corpus corpora/cs --name idm-a"))
+def relabel(
+    run: Run,
+    corpus: Annotated[Path, typer.Option(help="Folder of the corpus to relabel.")],
+    name: Annotated[str, typer.Option(help="Name of the label overlay to write.")],
+    json: Json = False,
+) -> None:
+    """Infer the actions that a run could not see, and write them beside the corpus.
+
+    Where the actions were recorded and only hidden, the inferred ones are compared with them.
+    """
+    from lawm_models.relabel import relabel as infer
+
+    result = {"run": run, "corpus": corpus, **infer(run, corpus, name)}
+    print_json(result) if json else show.facts(result)
+
+
+@app.command(epilog=example("lawm demo --out runs/demo"))
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for corpus, run and picture.")] = Path(
+        "runs/demo"
+    ),
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """The main job on the corpus that ships with the package; takes minutes on two CPU cores.
+
+    Hides the actions of 95% of the trajectories, trains LAWM on the mix, evaluates the policy,
+    infers the hidden actions, and draws both. The same command again goes on where it was stopped.
+    """
+    from lawm_cli.demo import run_demo
+
+    with show.Bars() as bars:
+        result = run_demo(out, seed, bars)
+    print_json(result) if json else show.demo(result)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``lawm`` and return its exit code."""
+    return errors.run(app, "lawm", arguments)

@@ -1,0 +1,116 @@
+"""The main job from end to end on the corpus that ships with the package."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lawm_cli import experiment, picture, training
+from lawm_cli.show import Bars
+
+if TYPE_CHECKING:
+    from lawm_data import Corpus
+    from lawm_models.run_folder import RunFolder
+
+SHIPPED = "cartpole-swingup"
+FRACTION = 0.05
+"""Share of the trajectories that keeps its actions."""
+MASK = "5pct"
+LABELS = "lawm"
+
+
+def run_demo(out: Path, seed: int, bars: Bars) -> dict[str, Any]:
+    """Mask, train, evaluate, relabel, draw; what an earlier call finished is not done again.
+
+    Args:
+        out: folder for ``corpus/``, ``run/`` and ``demo.png``.
+        seed: of the mask, the training and the evaluation.
+        bars: shows the training.
+
+    Returns:
+        The object that ``demo --json`` prints.
+    """
+    from lawm_data import make_mask, open_corpus, save_mask
+    from lawm_models.trainer import train
+
+    path = unpack_corpus(out / "corpus")
+    corpus = open_corpus(path)
+    mask = make_mask(corpus, FRACTION, seed, MASK)
+    save_mask(corpus, mask)
+    config = experiment.from_options([str(path)], MASK, "lawm", "demo", [], {"seed": seed})
+    run = train(config, out / "run", bars)
+    labels = _relabel(run, path)
+    image = out / "demo.png"
+    hidden = corpus.filter(~np.isin(corpus.table.id, mask.labeled))
+    picture.draw(
+        image,
+        returns_while_training(run),
+        corpus.table.episode_return,
+        true_and_inferred(hidden, hidden.with_mask(mask).with_labels(LABELS)),
+        labels["r2"],
+    )
+    returns = corpus.table.episode_return
+    return {
+        **training.outcome(run),
+        "corpus": {
+            "path": path,
+            "trajectories": len(corpus),
+            "labeled": len(mask.labeled),
+            "return_mean": returns.mean(),
+            "return_max": returns.max(),
+        },
+        "labels": labels,
+        "picture": image,
+    }
+
+
+def unpack_corpus(path: Path) -> Path:
+    """Copy the shipped corpus, since masks and labels are written beside the shards."""
+    from lawm_data.atomic import storage_errors, temporary_name
+
+    if path.exists():
+        return path
+    temporary = temporary_name(path)
+    with storage_errors(path), as_file(files("lawm_data") / "shipped" / SHIPPED) as shipped:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copytree(shipped, temporary)
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def returns_while_training(run: RunFolder) -> picture.Curve:
+    """Evaluations of the last stage, from the log of the run."""
+    stage = list(run.config.steps)[-1]
+    rows = [m for m in run.metrics() if m["stage"] == stage and "return_mean" in m]
+    columns = (np.array([row[key] for row in rows]) for key in ("step", *picture.RETURN))
+    return picture.Curve(*columns)
+
+
+def true_and_inferred(hidden: Corpus, inferred: Corpus) -> picture.Actions:
+    """Recorded actions beside the inferred ones, step by step, for the same trajectories."""
+    pairs = [
+        (np.asarray(truth.actions), np.asarray(guess.actions))
+        for truth, guess in zip(hidden, inferred, strict=True)
+    ]
+    true, guessed = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return picture.Actions(true.reshape(len(true), -1), guessed.reshape(len(guessed), -1))
+
+
+def _relabel(run: RunFolder, corpus: Path) -> dict[str, Any]:
+    """Relabel, or read what an earlier call wrote."""
+    from lawm_data.overlay import LABELS as FOLDER
+    from lawm_data.overlay import overlay_names, read_overlay
+    from lawm_models.relabel import relabel
+
+    if LABELS not in overlay_names(corpus):
+        return relabel(run, corpus, LABELS)
+    overlay = read_overlay(corpus / FOLDER / LABELS)
+    kept = overlay.model_dump(mode="json", include={"nmse_per_dimension", "r2", "trajectories"})
+    return {**kept, "name": LABELS, "path": str(corpus / FOLDER / LABELS)}

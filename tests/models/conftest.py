@@ -1,0 +1,90 @@
+"""Small models and batches."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from lawm_data.batch import Batch
+from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.latent_action import LatentActionConfig
+from lawm_models.latent_action_model import LatentActionModelConfig
+from lawm_models.rssm import RSSMConfig
+
+LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
+
+
+@pytest.fixture
+def spec() -> ModelSpec:
+    """Three observations, two actions, bounds that are neither symmetric nor exact in binary."""
+    return ModelSpec(3, 2, (-1.0, -0.3), (1.0, 0.7))
+
+
+@pytest.fixture
+def make_batch(spec) -> Callable[..., Batch]:
+    """Four windows of five steps in the environment's units.
+
+    ``labels``: which rows are labeled. ``padded``: the last two steps of rows 2 and 3 are padding,
+    of the form that the loader gives it.
+    """
+
+    def make(labels="mixed", padded=False, seed=0, dtype=torch.float32, steps=5) -> Batch:
+        generator = torch.Generator().manual_seed(seed)
+        labeled = torch.tensor(LABELS[labels], dtype=torch.bool)
+        size = len(labeled)
+        observation = torch.randn(size, steps + 1, spec.observation_dim, generator=generator)
+        unit = torch.rand(size, steps, spec.action_dim, generator=generator)
+        low, high = torch.tensor(spec.low), torch.tensor(spec.high)
+        action = low + unit * (high - low)
+        reward = torch.randn(size, steps, generator=generator)
+        valid = torch.ones(size, steps, dtype=torch.bool)
+        if padded:
+            valid[2:, -2:] = False
+            observation[2:, -2:] = observation[2:, -3:-2]
+            reward[2:, -2:] = 0
+        mask = labeled[:, None] & valid
+        return Batch(
+            observation=observation.to(dtype),
+            action=torch.where(mask[..., None], action, 0.0).to(dtype),
+            action_mask=mask,
+            reward=reward.to(dtype),
+            terminated=torch.zeros_like(valid),
+            valid=valid,
+            labeled=labeled,
+            trajectory=torch.arange(size),
+            start=torch.zeros(size, dtype=torch.int64),
+        )
+
+    return make
+
+
+@pytest.fixture
+def model_config() -> Callable[..., LatentActionModelConfig]:
+    """A latent-action world model that is as small as it can be and still differ everywhere."""
+
+    def make(prior="standard_normal", **settings) -> LatentActionModelConfig:
+        return LatentActionModelConfig(
+            rssm=RSSMConfig(deter=5, stoch=4, hidden=6),
+            embed=7,
+            units=8,
+            layers=1,
+            latent_action=LatentActionConfig(
+                dim=3, units=9, layers=1, inverse_layers=2, prior=prior
+            ),
+            **settings,
+        )
+
+    return make
+
+
+@pytest.fixture
+def randomize() -> Callable[[torch.nn.Module], None]:
+    """Give every parameter a random value, also those that start at zero."""
+
+    def fill(module: torch.nn.Module, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.copy_(parameter + 0.3 * noise)
+
+    return fill

@@ -1,0 +1,293 @@
+"""Training: resumed exactly, refused clearly, stopped at the first number that is not one."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from lawm_schemas import ConfigError, CorpusError, LawmError, Provenance, StorageError
+from safetensors.torch import load_file
+
+from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_data.atomic import WriterLock
+from lawm_models.checkpoint import MODEL
+from lawm_models.experiment import open_sources, resolve
+from lawm_models.run_folder import RunFolder
+from lawm_models.trainer import batch_tensors, train
+
+PROVENANCE = Provenance(source="test")
+
+
+def numbers(run):
+    """Everything in the log but the clock."""
+    return [{k: v for k, v in line.items() if k != "elapsed"} for line in run.metrics()]
+
+
+def weights(run):
+    return (run.latest_checkpoint() / MODEL).read_bytes()
+
+
+class Watcher:
+    """A progress that presses Ctrl-C after so many steps of its own."""
+
+    def __init__(self, until=None):
+        self.until, self.steps, self.stages, self.done, self.stopped = until, 0, [], 0, False
+
+    def start(self, stage, total):
+        self.stages.append((stage, total))
+        self.steps -= 1  # the next call tells what was done before
+
+    def advance(self, steps, metrics):
+        self.done += steps
+        self.steps += 1
+        if self.steps == self.until:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def stop(self):
+        self.stopped = True
+
+
+@pytest.fixture(scope="module", params=["bc", "lawm"])
+def config(request, experiment):
+    return experiment(request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    """An uninterrupted run."""
+    return train(config, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def test_same_seed_same_numbers(config, whole, tmp_path):
+    again = train(config, tmp_path / "again")
+    assert numbers(again) == numbers(whole)
+    assert weights(again) == weights(whole)
+    assert [line["step"] for line in numbers(whole)][:4] == [3, 6, 9, 12]
+
+
+def test_other_seed_other_numbers(config, whole, tmp_path):
+    other = train(config.model_copy(update={"seed": 1}), tmp_path / "other")
+    assert numbers(other)[0] != numbers(whole)[0]
+
+
+def test_interrupted_run_resumes_exactly(config, whole, tmp_path):
+    """In the middle of a log interval, before and after checkpoints, between stages."""
+    handler = signal.getsignal(signal.SIGINT)
+    total, done = sum(config.steps.values()), 0
+    for steps in (4, 3, 5, 1, 6):
+        if done + steps > total:
+            break
+        watcher = Watcher(until=steps)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "run", watcher)
+        assert watcher.steps == steps
+        assert watcher.stopped
+        assert signal.getsignal(signal.SIGINT) is handler
+        done += steps
+        assert max(RunFolder.open(tmp_path / "run").checkpoints()) == done
+    run = train(config, tmp_path / "run")
+    assert numbers(run) == numbers(whole)
+    assert weights(run) == weights(whole)
+
+
+def test_killed_run_resumes_exactly(experiment, tmp_path):
+    """SIGKILL at random moments of the training, the checkpoints and the log."""
+    config = experiment("lawm", steps={"model": 25, "agent": 25}, window=4, checkpoint_every=4)
+    whole = train(config, tmp_path / "whole")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lawm_models.trainer", "lawm_models.algorithms.lawm"])
+    out, killed = tmp_path / "run", 0
+    for _ in range(4):
+        process = context.Process(target=train, args=(config, out))
+        process.start()
+        while process.is_alive() and not (out / "metrics.jsonl").exists():
+            time.sleep(0.002)
+        time.sleep(random.uniform(0, 0.3))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed
+    run = train(config, out)
+    assert numbers(run) == numbers(whole)
+    assert weights(run) == weights(whole)
+    assert not [p.name for p in (out / "checkpoints").iterdir() if p.name.startswith(".")]
+
+
+def test_finished_run_returns_at_once(config, whole):
+    before = {p: p.stat().st_mtime_ns for p in whole.path.rglob("*")}
+    watcher = Watcher()
+    assert train(config, whole.path, watcher).path == whole.path
+    assert {p: p.stat().st_mtime_ns for p in whole.path.rglob("*")} == before
+    assert watcher.stages == []
+
+
+def test_run_folder_is_complete(config, whole):
+    stages = [line["stage"] for line in whole.metrics()]
+    assert stages == [stage for stage in config.steps for _ in range(4)]
+    assert all(json.loads(line) for line in whole.metrics_path.read_text().splitlines())
+    assert list(whole.events_path.glob("events.out.tfevents.*"))
+    total = sum(config.steps.values())
+    kept = {12, total, total - 2}  # the end of every stage, and the last two
+    assert set(whole.checkpoints()) == kept
+    assert whole.config.algorithm.settings.keys() > config.algorithm.settings.keys()
+    (corpus,) = whole.record.corpora
+    assert (corpus.mask, corpus.trajectories, corpus.labeled) == ("half", 6, 3)
+    assert whole.evaluation() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 3}, r"seed was 0 in this run and is now 3; set seed back"),
+        ({"steps": {"agent": 13}}, r"steps.agent was 12 in this run and is now 13"),
+        (
+            {"algorithm": {"name": "bc", "settings": {"units": 9, "layers": 1}}},
+            r"algorithm.settings.units was 8 in this run and is now 9",
+        ),
+    ],
+)
+def test_other_config_is_refused(experiment, tmp_path, changes, message):
+    run = train(experiment("bc"), tmp_path / "run")
+    with pytest.raises(ConfigError, match=message):
+        train(experiment("bc", **changes), run.path)
+    assert train(experiment("bc", preset="demo"), run.path).is_finished()
+
+
+def on(corpus, **changes):
+    """Changes of an experiment: other data."""
+    return {"corpora": [{"path": str(corpus), "mask": "half"}], **changes}
+
+
+def test_changed_corpus_is_refused(experiment, make_corpus, tmp_path):
+    config = experiment("bc", **on(make_corpus(tmp_path / "corpus"), steps={"agent": 400}))
+    watcher = Watcher(until=7)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", watcher)
+    mask = tmp_path / "corpus" / "masks" / "half.json"
+    corpus = open_corpus(tmp_path / "corpus")
+    mask.unlink()
+    save_mask(corpus, make_mask(corpus, 0.5, seed=1, name="half"))
+    with pytest.raises(ConfigError, match=r"the mask has changed since .*run started"):
+        train(config, tmp_path / "run")
+    with CorpusWriter.append(tmp_path / "corpus") as writer:
+        first = corpus[0]
+        writer.add(dict(first.observations.items()), first.rewards, None, provenance=PROVENANCE)
+    mask.unlink()
+    corpus = open_corpus(tmp_path / "corpus")
+    save_mask(corpus, make_mask(corpus, 0.5, seed=1, name="half"))
+    with pytest.raises(ConfigError, match=r"the corpus has changed since .*run started"):
+        train(config, tmp_path / "run")
+
+
+def test_altered_corpus_is_refused(experiment, make_corpus, tmp_path):
+    corpus = make_corpus(tmp_path / "corpus")
+    (shard,) = (corpus / "shards").iterdir()
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(CorpusError, match=shard.name):
+        train(experiment("bc", **on(corpus)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device": "cuda:99"}, "cuda:99.*is not available here; use cpu"),
+        ({"window": 41}, "41 steps, but the longest trajectory .* has 40"),
+        ({"steps": {"model": 3}}, "steps.model: no such stage; known ones: agent"),
+        ({"steps": {}}, "steps.agent: missing"),
+        ({"steps": {"agent": 0}}, "steps: all are 0"),
+        ({"algorithm": {"name": "nope"}}, "no algorithm 'nope'; known ones: bc, lawm"),
+        ({"algorithm": {"name": "bc", "settings": {"u": 1}}}, "algorithm.settings: u: .*units"),
+    ],
+)
+def test_wrong_setting_writes_nothing(experiment, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        train(experiment("bc", **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_corpus_without_a_label_is_refused(experiment, make_corpus, tmp_path):
+    whole = open_corpus(make_corpus(tmp_path / "corpus"))
+    last = whole[len(whole) - 1]
+    specs = {"observations": whole.manifest.observations, "action": whole.manifest.action}
+    with CorpusWriter.create(tmp_path / "unlabeled", **specs) as writer:
+        writer.add(dict(last.observations.items()), last.rewards, None, provenance=PROVENANCE)
+    corpora = [{"path": str(tmp_path / "unlabeled")}]
+    with pytest.raises(ConfigError, match="not a single trajectory has readable actions"):
+        train(experiment("bc", corpora=corpora), tmp_path / "run")
+
+
+def test_folder_of_something_else_is_refused(experiment, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ConfigError, match=r"exists and is not a run \(it holds thesis.tex"):
+        train(experiment("bc"), tmp_path)
+    with pytest.raises(ConfigError, match="exists and is a file"):
+        train(experiment("bc"), tmp_path / "thesis.tex")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_second_trainer_is_refused(experiment, tmp_path):
+    lock = WriterLock(tmp_path, "run")
+    with pytest.raises(StorageError, match=f"process {os.getpid()} is writing to this run"):
+        train(experiment("bc"), tmp_path)
+    lock.release()
+    assert train(experiment("bc"), tmp_path).is_finished()
+
+
+def test_first_non_finite_metric_stops_the_run(experiment, tmp_path):
+    # Adam moves every weight by the learning rate: after one step the output overflows
+    settings = {"units": 8, "layers": 1, "learning_rate": 1e37}
+    config = experiment("bc", algorithm={"name": "bc", "settings": settings}, log_every=10)
+    with pytest.raises(LawmError, match=r"action is nan at step 2, in stage agent") as caught:
+        train(config, tmp_path / "run")
+    (saved,) = (tmp_path / "run").glob("*.safetensors")
+    assert saved.name in caught.value.mend
+    batch = open_sources(resolve(config)).loader.batch(1)
+    loaded = load_file(saved)
+    assert loaded.keys() == batch_tensors(batch).keys()
+    assert all(torch.equal(loaded[k], v) for k, v in batch_tensors(batch).items())
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    with pytest.raises(LawmError, match="action is nan at step 2"):
+        train(config, tmp_path / "run")
+
+
+def poison(corpus):
+    """Overwrite the hidden actions on disk, and mend the checksum so that nobody notices."""
+    view = open_corpus(corpus)
+    labeled = view.with_mask("half").mask.labeled
+    garbage = np.random.default_rng(1)
+    (shard,) = (corpus / "shards").iterdir()
+    hidden = 0
+    with h5py.File(shard, "r+") as file:
+        for i, row in enumerate(view.index.action_row.tolist()):
+            if row >= 0 and view.table.id[i] not in labeled:
+                rows = slice(row, row + int(view.table.length[i]))
+                file["actions"][rows] = garbage.choice([np.nan, np.inf, 1e30, -7.0], (1, 2))
+                hidden += 1
+    assert hidden == 2
+    manifest = json.loads((corpus / "corpus.json").read_text())
+    manifest["shards"][0]["sha256"] = hashlib.sha256(shard.read_bytes()).hexdigest()
+    (corpus / "corpus.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "lawm"])
+def test_hidden_actions_cannot_matter(experiment, make_corpus, tmp_path, algorithm):
+    """Garbage in every hidden action on disk: the same weights, bit for bit."""
+    runs = []
+    for name in ("clean", "poisoned"):
+        corpus = make_corpus(tmp_path / name)
+        if name == "poisoned":
+            poison(corpus)
+        runs.append(train(experiment(algorithm, **on(corpus)), tmp_path / f"run-{name}"))
+    assert weights(runs[0]) == weights(runs[1])
+    assert numbers(runs[0]) == numbers(runs[1])
