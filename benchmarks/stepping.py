@@ -179,8 +179,8 @@ def main() -> None:
     """Measure and print; write JSON with ``--out``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--tasks", nargs="+", default=TASKS)
-    parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--episode-steps", type=int, default=250, help="steps of each episode")
+    parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 8, 16])
+    parser.add_argument("--episode-steps", type=int, default=100, help="steps of each episode")
     parser.add_argument("--action-repeat", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--out", type=Path)

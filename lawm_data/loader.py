@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,7 +61,14 @@ class Loader:
         device: str | torch.device = "cpu",
         resident: bool | None = None,
     ) -> None:
-        settings = SamplingSettings(batch_size, window, labeled_ratio, seed, short, label_unit)
+        settings = SamplingSettings(
+            batch_size=index(batch_size),
+            window=index(window),
+            labeled_ratio=None if labeled_ratio is None else float(labeled_ratio),
+            seed=index(seed),
+            short=short,
+            label_unit=label_unit,
+        )
         self._device = _device(device)
         mixture = mix(corpora)
         self._planner = Planner(mixture, settings)
@@ -144,7 +152,10 @@ def _move(batch: Batch, device: torch.device) -> Batch:
     """Copy what is not there yet, through pinned memory so that the CPU need not wait."""
 
     def pin(tensor: Tensor) -> Tensor:
-        return tensor if tensor.is_cuda else tensor.pin_memory()
+        if tensor.is_cuda:
+            return tensor
+        # Views are made dense: only dense memory is copied without waiting.
+        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor)
 
     if device.type == "cuda":
         tensors = {f.name: pin(getattr(batch, f.name)) for f in fields(batch) if f.name != "pixels"}

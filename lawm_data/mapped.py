@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +76,7 @@ class MappedArrays:
             self._action = WindowReader([shard.actions for shard in shards], window)
         self._action_shape = (window, manifest.action.size)
         self._pixels = {
-            spec.name: _field_reader([shard.fields[spec.name] for shard in shards], window + 1)
+            spec.name: SliceReader([shard.fields[spec.name] for shard in shards], window + 1)
             for spec in manifest.observations
             if spec.role is Role.pixels
         }
@@ -109,7 +108,7 @@ class MappedArrays:
     ) -> Float[np.ndarray, "n T A"]:
         assert self._action is not None
         read = self._action(shard, row, last)
-        return read.reshape(-1, *self._action_shape).astype(np.float32, copy=False)
+        return read if read.dtype == np.float32 else read.astype(np.float32)
 
     def pixels(self, plan: Plan) -> dict[str, UInt8[Tensor, "B rows h w c"]]:
         """Camera fields by name; padding repeats the last image."""
@@ -117,10 +116,3 @@ class MappedArrays:
             name: torch.from_numpy(read(plan.shard, plan.row, plan.last_row))
             for name, read in self._pixels.items()
         }
-
-
-def _field_reader(arrays: Sequence[Any], rows: int) -> WindowReader | SliceReader:
-    """The reader for how the arrays are stored."""
-    if all(isinstance(array, np.ndarray) for array in arrays):
-        return WindowReader(arrays, rows)
-    return SliceReader(arrays, rows)

@@ -76,10 +76,9 @@ class Mixture:
         views = []
         for number, corpus in enumerate(self.corpora):
             here = self.corpus == number
-            parts = (corpus.index.position, self.length[here], self.action_row[here] >= 0)
             view = hashlib.sha256(corpus.fingerprint.encode())
-            for part in (*parts, self.partial[here]):
-                view.update(np.ascontiguousarray(part, "<i8").tobytes())
+            for part in (self.length[here], self.action_row[here] >= 0, self.partial[here]):
+                view.update(part.astype("<i8").tobytes())
             views.append(view.hexdigest())
         return views
 

@@ -69,6 +69,7 @@ class Planner:
         self._complete = mixture.complete
         self._local = np.arange(len(mixture.length)) - mixture.first[mixture.corpus]
         self._any_partial = bool((mixture.partial & (mixture.action_row >= 0)).any())
+        self._any_terminated = bool(mixture.terminated.any())
         self._flags = None
         if self._any_partial:
             flags = [shard.action_observed for shard in mixture.shards]
@@ -130,8 +131,9 @@ class Planner:
         """Which steps end in a terminal state: only ever the last of a trajectory."""
         window = self._settings.window
         ends = np.zeros((*trajectory.shape, window), bool)
-        here = np.nonzero(self._mixture.terminated[trajectory] & (remaining <= window))
-        ends[(*here, remaining[here] - 1)] = True
+        if self._any_terminated:
+            here = np.nonzero(self._mixture.terminated[trajectory] & (remaining <= window))
+            ends[(*here, remaining[here] - 1)] = True
         return ends
 
 

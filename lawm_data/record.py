@@ -165,7 +165,7 @@ def _check_values(given: np.ndarray, fitted: np.ndarray, where: str) -> None:
         at = tuple(int(i) for i in np.argwhere(~good)[0])
         finite = np.isfinite(given[at])
         what = f"does not fit {fitted.dtype.name}" if finite else "is not a finite number"
-        raise CorpusError(f"{given[at]} at {list(at)} {what}", where, "repair or leave it out")
+        raise CorpusError(f"{given[at]:g} at {list(at)} {what}", where, "repair or leave it out")
 
 
 def _last_flag(flag: Any, length: int, name: str) -> bool:
@@ -216,7 +216,7 @@ def _check_bounds(actions: np.ndarray, spec: ArraySpec, steps: np.ndarray) -> No
         at = tuple(int(i) for i in np.argwhere(outside)[0])
         low, high = (float(bound[at[1:]]) for bound in bounds)
         raise CorpusError(
-            f"{actions[at]} at step {steps[at[0]]} is outside [{low:g}, {high:g}]",
+            f"{actions[at]:g} at step {steps[at[0]]} is outside [{low:g}, {high:g}]",
             "actions",
             "clip or rescale them to the bounds of the action spec",
         )

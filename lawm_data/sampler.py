@@ -97,7 +97,7 @@ class Sampler:
         """
         key = int(self.identity[:32], 16)
         parts = [
-            pool.draw(uniforms(key, stream, block, (self.block, count, 2)))
+            pool.draw(uniforms(key, stream, block, (self.block, count, pool.numbers)))
             for stream, (pool, count) in enumerate(self._pools)
             if count
         ]
@@ -135,8 +135,9 @@ def _runs(mixture: Mixture, settings: SamplingSettings) -> Runs:
             f"give {lengths[shortest]} or less, or choose short=pad or short=drop",
         )
     runs = valid_starts(lengths, window, settings.short)
+    present = np.unique(mixture.corpus[runs.trajectory])
     for number, corpus in enumerate(mixture.corpora):
-        if number not in mixture.corpus[runs.trajectory]:
+        if number not in present:
             raise ConfigError(
                 f"no trajectory has the {window} steps of a window",
                 str(corpus.path),

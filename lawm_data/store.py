@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from lawm_schemas import FORMAT_VERSION, ConfigError, CorpusError, Manifest, load_json
+from lawm_schemas import (
+    FORMAT_VERSION,
+    ConfigError,
+    CorpusError,
+    Manifest,
+    StorageError,
+    load_json,
+)
 
 from lawm_data.atomic import storage_errors
 from lawm_data.fingerprint import fingerprint_of
@@ -92,13 +100,14 @@ def read_manifest(path: Path) -> Manifest:
 def _map(path: Path, manifest: Manifest, verify: bool) -> Store:
     layout, sources = layout_of(manifest), len(manifest.provenance)
     opened = []
-    with storage_errors(path):
-        for info in manifest.shards:
-            file = path / SHARDS / info.file
-            try:
-                opened.append(open_shard(file, info, layout, sources, verify))
-            except FileNotFoundError:
-                raise FileNotFoundError(2, "no such file", str(file)) from None
+    for info in manifest.shards:
+        file = path / SHARDS / info.file
+        try:
+            opened.append(open_shard(file, info, layout, sources, verify))
+        except FileNotFoundError:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(file)) from None
+        except OSError as error:
+            raise StorageError.from_os_error(error, str(file)) from None
     return join_shards(path, manifest, layout, opened, verify)
 
 

@@ -131,8 +131,8 @@ class ActorCritic(nn.Module):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], dict[str, Tensor]]:
         """Actor and critic losses of one dream, and metrics.
 
-        Actor: −mean(w_t · R_t / scale) − entropy weight · entropy, R the λ-return of minimum
-        target values; critic: ½ squared error of every critic to R, detached.
+        Actor: −mean(w_t · (R_t / scale + entropy weight · entropy_t)), w_t = γ^t, R the λ-return of
+        minimum target values; critic: ½ w_t · squared error of every critic to R, detached.
         """
         config = self.config
         reward = world.reward(dream.feature[1:])  # (L, N), reward on arrival
@@ -158,7 +158,7 @@ class ActorCritic(nn.Module):
     @torch.no_grad()
     def _update_scale(self, returns: Tensor) -> Tensor:
         flat = returns.flatten()
-        low, high = torch.quantile(flat, torch.tensor([0.05, 0.95], device=flat.device))
+        low, high = torch.quantile(flat, flat.new_tensor([0.05, 0.95]))
         self.scale.lerp_(high - low, 0.02)
         return self.scale.clamp(min=1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,9 @@ class LatentActionModelConfig(WorldModelConfig):
     """Free nats of the latent action's KL."""
     decoded_gradient: bool = True
     """Let the gradient of Eq. 8 flow through the decoded action into q(u|s,o') and p(a|s,u)."""
+    inverse_input: Literal["embedding", "difference"] = "embedding"
+    """What q(u|s,o') sees of o': its embedding (the paper, as far as it says), or also the change
+    o' − o in units of ``observation_std``, which the sampled s blurs."""
     inverse_supervision: float = Field(default=0.0, ge=0)
     """Weight of also training q(u|s,o') on labeled windows, where the action is known; Eq. 7 does
     not. 0 is the paper."""
@@ -87,7 +90,8 @@ class LatentActionModel(nn.Module):
         feature_dim = self.world.rssm.feature_dim
         self.prior = LatentActionPrior(latent, feature_dim)
         self.posterior = ActionPosterior(latent, feature_dim, action_dim)
-        self.inverse = InversePosterior(latent, feature_dim, config.embed)
+        known_dim = config.embed + (observation_dim if config.inverse_input == "difference" else 0)
+        self.inverse = InversePosterior(latent, feature_dim, known_dim)
         self.decoder = ActionDecoder(latent, feature_dim, action_dim)
 
     def draw_noise(self, batch: Batch, generator: torch.Generator | None) -> Noise:
@@ -113,7 +117,7 @@ class LatentActionModel(nn.Module):
         Labeled rows follow Eq. 3, the others Eq. 6: u_t ~ q(u|s_t,o_{t+1}), a_t decoded from it.
         """
         embed = self.world.embed(observation)
-        next_known = self.inverse.project(embed[:, 1:]).unbind(1)
+        next_known = self.inverse.project(self._next_known(observation, embed)).unbind(1)
         actions, noises = action.unbind(1), noise.inverse.unbind(1)
         m = labeled.unsqueeze(-1)  # (B, 1)
         means, stds, decoded = [], [], []
@@ -136,6 +140,16 @@ class LatentActionModel(nn.Module):
             Normal(torch.stack(means, 1), torch.stack(stds, 1)),
             torch.stack(decoded, 1),
         )
+
+    def _next_known(
+        self, observation: Float[Tensor, "B T1 O"], embed: Float[Tensor, "B T1 E"]
+    ) -> Float[Tensor, "B T1-1 K"]:
+        """What the inverse posterior knows beside s_t: o_{t+1}, and perhaps the way there."""
+        if self.config.inverse_input == "embedding":
+            return embed[:, 1:]
+        x = self.world.preprocess(observation)
+        change = (x[:, 1:] - x[:, :-1]) / self.config.observation_std
+        return torch.cat((embed[:, 1:], change), -1)
 
     def loss(
         self, batch: Batch, noise: Noise

@@ -24,6 +24,8 @@ RECORD = "run.json"
 EVALUATION = "evaluation.json"
 KEEP = 2
 """Checkpoints kept beside the last one of every stage."""
+UNSET = "(unset)"
+"""Value of a key that only one of two configurations has."""
 INFORMATION = ("preset",)
 """Keys of the configuration that change nothing."""
 
@@ -193,7 +195,8 @@ def is_run(path: Path) -> bool:
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
     """Dotted key and both values of the first leaf that differs, in the order of ``new``."""
     if isinstance(old, dict) and isinstance(new, dict):
-        pairs = [(k, old.get(k), new.get(k)) for k in [*new, *(k for k in old if k not in new)]]
+        names = [*new, *(name for name in old if name not in new)]
+        pairs = [(name, old.get(name, UNSET), new.get(name, UNSET)) for name in names]
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = [(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     else:

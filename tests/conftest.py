@@ -1,6 +1,7 @@
 """Settings of all tests: shapes are checked, and examples are the same every time.
 
-Shape annotations of ``lawm_models`` are checked while tests run, and only then: jaxtyping instruments every function as its module is imported; a call with a wrong shape raises
+Shape annotations of ``lawm_models`` are checked while tests run, and only then: jaxtyping
+instruments every function as its module is imported; a call with a wrong shape raises
 ``jaxtyping.TypeCheckError``. Types that are not arrays are pyright's business.
 """
 

@@ -10,7 +10,7 @@ import typer
 from lawm_schemas import ConfigError
 
 from lawm_cli import errors, show
-from lawm_cli.options import HELP, Json, Run, Seed, Version, example
+from lawm_cli.options import HELP, Json, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
 
 app = typer.Typer(
@@ -55,10 +55,7 @@ def train(
         typer.Option(help="Preset: small, paper, demo.", show_default="small"),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The one seed.", show_default="0")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; dotted keys, YAML."),
-    ] = None,
+    settings: Settings = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or cuda:N.", show_default="cpu")
     ] = None,
@@ -105,7 +102,10 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run the policy of a run in its environment, without noise."""
+    """Measure the policy of a run in its environment.
+
+    It acts without noise. Episode i is reset with the seed plus i.
+    """
     from lawm_models.evaluate import evaluate as run_policy
 
     evaluation = run_policy(run, episodes, seed, video).model_dump(mode="json")
@@ -123,14 +123,15 @@ def relabel(
     name: Annotated[str, typer.Option(help="Name of the label overlay to write.")],
     json: Json = False,
 ) -> None:
-    """Infer the actions that a run could not see, and write them beside the corpus.
+    """Infer the actions that a run could not see.
 
-    Where the actions were recorded and only hidden, the inferred ones are compared with them.
+    They are written beside the corpus, as a label overlay. Where the actions were recorded and only
+    hidden, the inferred ones are compared with them.
     """
     from lawm_models.relabel import relabel as infer
 
     result = {"run": run, "corpus": corpus, **infer(run, corpus, name)}
-    print_json(result) if json else show.facts(result)
+    print_json(result) if json else show.labels(result)
 
 
 @app.command(epilog=example("lawm demo --out runs/demo"))
@@ -139,17 +140,19 @@ def demo(
         "runs/demo"
     ),
     seed: Seed = 0,
+    settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """The main job on the corpus that ships with the package; takes minutes on two CPU cores.
+    """Do the main job on the shipped corpus.
 
-    Hides the actions of 95% of the trajectories, trains LAWM on the mix, evaluates the policy,
-    infers the hidden actions, and draws both. The same command again goes on where it was stopped.
+    Takes minutes on two CPU cores. Hides the actions of 95% of the trajectories, trains LAWM on
+    the mix, evaluates the policy, infers the hidden actions, and draws both. The same command
+    again goes on where it was stopped.
     """
     from lawm_cli.demo import run_demo
 
     with show.Bars() as bars:
-        result = run_demo(out, seed, bars)
+        result = run_demo(out, seed, settings or [], bars)
     print_json(result) if json else show.demo(result)
 
 

@@ -42,7 +42,10 @@ def collect(
     agent: Annotated[
         str, typer.Option(help="What acts: dreamer, random, or the folder of a run.")
     ] = "random",
-    trajectories: Annotated[int, typer.Option(min=1, help="Trajectories to collect.")] = 200,
+    trajectories: Annotated[
+        int,
+        typer.Option(min=1, help="Size of the corpus when done; with --append, how many to add."),
+    ] = 200,
     seed: Seed = 0,
     action_repeat: Annotated[
         int | None,
@@ -62,7 +65,7 @@ def collect(
     append: Annotated[bool, typer.Option("--append", help="Add to a corpus that exists.")] = False,
     json: Json = False,
 ) -> None:
-    """Record trajectories of an environment in a corpus.
+    """Record trajectories of an environment.
 
     The dreamer learns while it collects; every trajectory of its training is kept. Started again
     after it was killed, the same command goes on where it was.
@@ -135,10 +138,10 @@ def mask(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Hide the actions of all but a fraction of the trajectories, under a name.
+    """Hide the actions of most trajectories.
 
-    Nothing is copied or deleted: a mask is a small file beside the shards. With one seed, smaller
-    fractions are subsets of larger ones.
+    All but a fraction of them are hidden, under a name. Nothing is copied or deleted: a mask is a
+    small file beside the shards. With one seed, smaller fractions are subsets of larger ones.
     """
     from lawm_data import make_mask, open_corpus, save_mask
     from lawm_data import withhold as write_withheld
@@ -168,9 +171,10 @@ def mask(
     epilog=example("lawm-data validate corpora/cs", "lawm-data validate corpora/cs --json")
 )
 def validate(corpus: Corpus, json: Json = False) -> None:
-    """Check every byte of a corpus: exit 0 when it is sound, 1 when there are errors.
+    """Check every byte of a corpus.
 
-    Warnings are listed too, but do not change the exit code.
+    Exits with 0 when it is sound and with 1 when there are errors. Warnings are listed too, but do
+    not change the exit code.
     """
     from lawm_data import validate as check
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,13 @@ MASK = "5pct"
 LABELS = "lawm"
 
 
-def run_demo(out: Path, seed: int, bars: Bars) -> dict[str, Any]:
+def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[str, Any]:
     """Mask, train, evaluate, relabel, draw; what an earlier call finished is not done again.
 
     Args:
         out: folder for ``corpus/``, ``run/`` and ``demo.png``.
         seed: of the mask, the training and the evaluation.
+        settings: ``KEY=VALUE``, what to change in the preset.
         bars: shows the training.
 
     Returns:
@@ -41,13 +43,14 @@ def run_demo(out: Path, seed: int, bars: Bars) -> dict[str, Any]:
     corpus = open_corpus(path)
     mask = make_mask(corpus, FRACTION, seed, MASK)
     save_mask(corpus, mask)
-    config = experiment.from_options([str(path)], MASK, "lawm", "demo", [], {"seed": seed})
+    config = experiment.from_options([str(path)], MASK, "lawm", "demo", settings, {"seed": seed})
     run = train(config, out / "run", bars)
     labels = _relabel(run, path)
     image = out / "demo.png"
     hidden = corpus.filter(~np.isin(corpus.table.id, mask.labeled))
     picture.draw(
         image,
+        f"{SHIPPED}, actions of {len(mask.labeled)} in {len(corpus)} trajectories",
         returns_while_training(run),
         corpus.table.episode_return,
         true_and_inferred(hidden, hidden.with_mask(mask).with_labels(LABELS)),

@@ -34,18 +34,22 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(args=words, prog_name=program, standalone_mode=False)
+        # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
+        command = typer.main.get_command(app)
+        with command.make_context(program, words) as context:
+            command.invoke(context)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return 0
+    except typer.Exit as end:
+        return end.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _say(program, "interrupted", INTERRUPTED)
     except LawmError as error:
         return _say(program, str(error), REFUSED)
-    except BrokenPipeError:
-        # Python flushes stdout once more when it exits; that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
     except OSError as error:
+        _drop_output()
+        if isinstance(error, BrokenPipeError):
+            return PIPE_CLOSED
         where = str(error.filename or " ".join([program, *words[:1]]))
         return _say(program, str(StorageError.from_os_error(error, where)), REFUSED)
     except Exception as error:
@@ -72,6 +76,14 @@ def _defect(program: str, error: Exception) -> int:
         raise error
     text = f"defect: {type(error).__name__}: {error}; set {TRACEBACK}=1 to see where, and report it"
     return _say(program, text, DEFECT)
+
+
+def _drop_output() -> None:
+    """Forget what stdout could not take, or Python would try, and fail, once more at its exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(program: str, text: str, code: int) -> int:

@@ -45,6 +45,8 @@ def from_options(
 
 def from_file(path: Path, settings: Sequence[str], options: Mapping[str, Any]) -> ExperimentConfig:
     """A configuration file, such as the ``config.yaml`` of a run, and what is changed in it."""
+    if path.is_dir():
+        raise ConfigError("is a folder, not a YAML file", str(path), "write --corpus before it")
     config = ExperimentConfig.read_yaml(path)
     return _parsed(config.model_dump(mode="json"), settings, options, str(path))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from lawm_data.atomic import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,11 +40,19 @@ class Actions(NamedTuple):
     """(M, A) from observations alone."""
 
 
-def draw(path: Path, curve: Curve, corpus: np.ndarray, actions: Actions, r2: float | None) -> None:
+def draw(
+    path: Path,
+    title: str,
+    curve: Curve,
+    corpus: np.ndarray,
+    actions: Actions,
+    r2: float | None,
+) -> None:
     """Write the picture as PNG.
 
     Args:
         path: file to write.
+        title: what was trained on what.
         curve: returns while training.
         corpus: returns of the trajectories in the corpus, for comparison.
         actions: true and inferred.
@@ -54,16 +65,16 @@ def draw(path: Path, curve: Curve, corpus: np.ndarray, actions: Actions, r2: flo
     figure = Figure(figsize=(9, 4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _returns(left, curve, corpus)
+    _returns(left, title, curve, corpus)
     _actions(right, actions, r2)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    write_file(path, image.getvalue())
 
 
-def _returns(axes: Axes, curve: Curve, corpus: np.ndarray) -> None:
+def _returns(axes: Axes, title: str, curve: Curve, corpus: np.ndarray) -> None:
     low, high = curve.mean - curve.std, curve.mean + curve.std
     axes.fill_between(curve.step, low, high, color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(curve.step, curve.mean, color=BLUE, marker="o", markersize=4, label="policy")
@@ -71,7 +82,7 @@ def _returns(axes: Axes, curve: Curve, corpus: np.ndarray) -> None:
     axes.axhline(corpus.max(), color=GREY, linestyle=":", linewidth=1, label="corpus, best")
     axes.set_xlabel("gradient steps of the agent")
     axes.set_ylabel("return")
-    axes.set_title("Return in the environment", loc="left", fontsize="medium")
+    axes.set_title(title, loc="left", fontsize="medium")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize="small", loc="lower right")
 

@@ -31,7 +31,13 @@ PAGE = 200
 
 def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
     """A table of names and values."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(
+        title=title and escape(title),
+        title_justify="left",
+        show_header=False,
+        box=None,
+        pad_edge=False,
+    )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
@@ -42,7 +48,13 @@ def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """A table with a header; numbers stand on the right."""
     rows = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table = Table(
+        title=title and escape(title),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+    )
     for index, column in enumerate(columns):
         number = any(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if number else "left", overflow="fold")
@@ -104,6 +116,18 @@ def evaluation(result: Mapping[str, Any]) -> None:
         "first seed": result["seed"],
     }
     facts(rows | ({"video": result["video"]} if result["video"] else {}), title=str(result["run"]))
+
+
+def labels(result: Mapping[str, Any]) -> None:
+    """What ``lawm relabel`` wrote."""
+    known = result["r2"] is not None
+    rows = {
+        "trajectories": result["trajectories"],
+        "R²": result["r2"] if known else "unknown: the true actions are nowhere",
+        "error / variance": result["nmse_per_dimension"],
+        "labels": result["path"],
+    }
+    facts(rows, title=str(result["run"]))
 
 
 def run(result: Mapping[str, Any]) -> None:

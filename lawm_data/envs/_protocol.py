@@ -71,6 +71,9 @@ class Environments(ABC):
         if len(seeds) > self.num_envs:
             what = f"{len(seeds)} seeds for {self.num_envs} environments"
             raise ConfigError(what, self.info.task, "give at most one per environment")
+        for seed in seeds:
+            if seed is not None and not 0 <= seed < 1 << 32:
+                raise ConfigError(f"seed {seed} is out of range", self.info.task, "0 to 2**32 - 1")
         return [*seeds, *[None] * (self.num_envs - len(seeds))]
 
     def _check(self, actions: np.ndarray) -> None:

@@ -192,6 +192,9 @@ def test_wrong_shapes_are_refused(direct: bool) -> None:
     environments = envs.make("cartpole-swingup", num_envs=2, direct=direct)
     with pytest.raises(ConfigError, match="3 seeds for 2 environments"):
         environments.reset([0, 1, 2])
+    for seed in (-1, 2**32):
+        with pytest.raises(ConfigError, match=f"seed {seed} is out of range"):
+            environments.reset([0, seed])
     environments.reset([0, 1])
     with pytest.raises(ConfigError, match=r"shape \(2, 2\), expected \(2, 1\)"):
         environments.step(np.zeros((2, 2), np.float32))

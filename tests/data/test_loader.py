@@ -169,6 +169,12 @@ def test_a_state_of_other_settings_is_refused(random_corpus, change):
         corpus.loader(**{**settings, **change}).load_state_dict(state)
 
 
+def test_numbers_of_any_kind_are_the_same_settings(random_corpus):
+    corpus = random_corpus(unlabeled=(2,))
+    one = corpus.loader(np.int64(4), np.int32(7), labeled_ratio=np.float32(0.5), seed=np.int64(1))
+    assert one.state_dict() == corpus.loader(4, 7, labeled_ratio=0.5, seed=1).state_dict()
+
+
 def test_a_state_of_other_data_is_refused(random_corpus):
     corpus = random_corpus()
     masked = corpus.with_mask(make_mask(corpus, 0.5, 0, "half"))

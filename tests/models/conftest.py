@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+
 from lawm_data.batch import Batch
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.latent_action import LatentActionConfig
-from lawm_models.latent_action_model import LatentActionModelConfig
+from lawm_models.latent_action_model import LatentActionModel, LatentActionModelConfig, Noise
 from lawm_models.rssm import RSSMConfig
 
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
@@ -88,3 +89,19 @@ def randomize() -> Callable[[torch.nn.Module], None]:
                 parameter.copy_(parameter + 0.3 * noise)
 
     return fill
+
+
+@pytest.fixture
+def problem(
+    model_config, make_batch, randomize
+) -> Callable[..., tuple[LatentActionModel, Batch, Noise]]:
+    """A model in float64, a batch whose actions are in [-1, 1], and noise; always the same ones."""
+
+    def make(labels="mixed", padded=False, **settings):
+        torch.manual_seed(0)
+        model = LatentActionModel(model_config(**settings), 3, 2).double()
+        randomize(model)
+        batch = make_batch(labels, padded, dtype=torch.float64)
+        return model, batch, model.draw_noise(batch, torch.Generator().manual_seed(1))
+
+    return make

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lawm_models.returns import lambda_return
 
 GAMMA = 0.9

@@ -1,6 +1,6 @@
 """Suite tasks stepped in MuJoCo directly: the same numbers at a fraction of the cost.
 
-The suite's Python layer costs 1.3 to 9 times the physics. Here the suite still starts every episode
+The suite makes a step 2 to 16 times as dear as its physics. Here it still starts every episode
 (its randomizers, its model), but MuJoCo is stepped, observed and rewarded by our own code.
 One file per domain, with its tasks in ``TASKS``; tests hold each task equal to the suite.
 """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from math import cos, sin
+from math import cos, exp, sin
 
 import numpy as np
 
 from lawm_data.envs.direct.body import Body, mj_step, numbers
 from lawm_data.envs.direct.engine import MjModel
-from lawm_data.envs.direct.tolerance import gaussian, quadratic
+from lawm_data.envs.direct.tolerance import gaussian_exponent, quadratic
 
 CART_RANGE = 0.25
 UPRIGHT_COSINE = 0.995
+_CENTERED = gaussian_exponent(margin=2)
+_SLOW = gaussian_exponent(margin=5)
 
 
 class Cartpole(Body):
@@ -55,10 +57,10 @@ class Dense(Cartpole):
 
     def reward(self) -> float:
         """Upright, centred, slow and with small control, each within [0, 1]."""
-        cart, angle = self._qpos
-        centered = (1 + gaussian(cart, 2)) / 2
+        (cart, angle), turn = self._qpos, self._qvel[1]
+        centered = (1 + exp(_CENTERED * cart * cart)) / 2
         small_control = (4 + quadratic(self._control[0])) / 5
-        small_velocity = (1 + gaussian(self._qvel[1], 5)) / 2
+        small_velocity = (1 + exp(_SLOW * turn * turn)) / 2
         return (cos(angle) + 1) / 2 * small_control * small_velocity * centered
 
 

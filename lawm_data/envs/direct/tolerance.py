@@ -7,15 +7,12 @@ faster than ``max``.
 
 from __future__ import annotations
 
-from math import exp, log
-
-_LOG_VALUE_AT_MARGIN = log(0.1)
+from math import log
 
 
-def gaussian(x: float, margin: float) -> float:
-    """1 at zero, falling as a Gaussian to 0.1 at ``±margin``."""
-    x /= margin
-    return exp(_LOG_VALUE_AT_MARGIN * x * x)
+def gaussian_exponent(margin: float) -> float:
+    """The k with which ``exp(k * x * x)`` is 1 at zero and 0.1 at ``±margin``."""
+    return log(0.1) / margin**2
 
 
 def linear(x: float, low: float, margin: float, value_at_margin: float) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import ClassVar
 
 import numpy as np
 
 from lawm_data.envs.direct.body import Body, numbers
 from lawm_data.envs.direct.engine import MjModel
-from lawm_data.envs.direct.tolerance import gaussian, linear
+from lawm_data.envs.direct.tolerance import gaussian_exponent, linear
 
 STAND_HEIGHT = 1.2
+_STANDING = gaussian_exponent(margin=STAND_HEIGHT / 2)
 
 
 class Walker(Body):
@@ -50,7 +52,7 @@ class Walker(Body):
     def reward(self) -> float:
         """Upright and high enough; when moving, times how fast."""
         below = STAND_HEIGHT - self._torso_height[0]
-        standing = gaussian(below, STAND_HEIGHT / 2) if below > 0 else 1.0
+        standing = exp(_STANDING * below * below) if below > 0 else 1.0
         upright = (1 + self._torso_upright[0]) / 2
         stand = (3 * standing + upright) / 4
         if self.speed == 0:

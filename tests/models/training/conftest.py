@@ -43,7 +43,7 @@ def write_corpus(path: Path, lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33)
             state[0] = draws.normal(size=3)
             for t in range(length):
                 action[t, :2] = np.tanh(state[t, :2]) * [1, 2] + [0, 2]
-                state[t + 1] = 0.9 * state[t] + action[t, :2] @ shift + draws.normal(size=3) / 10
+                state[t + 1] = 0.9 * state[t] + action[t, :2] @ shift + draws.normal(size=3) / 2
             writer.add(
                 {"position": state[:, :2], "speed": state[:, 2:]},
                 rewards=state[1:, 0],

@@ -99,12 +99,12 @@ def test_interrupted_run_resumes_exactly(config, whole, tmp_path):
 
 def test_killed_run_resumes_exactly(experiment, tmp_path):
     """SIGKILL at random moments of the training, the checkpoints and the log."""
-    config = experiment("lawm", steps={"model": 25, "agent": 25}, window=4, checkpoint_every=4)
+    config = experiment("lawm", steps={"model": 20, "agent": 20}, window=4, checkpoint_every=4)
     whole = train(config, tmp_path / "whole")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lawm_models.trainer", "lawm_models.algorithms.lawm"])
     out, killed = tmp_path / "run", 0
-    for _ in range(4):
+    for _ in range(3):
         process = context.Process(target=train, args=(config, out))
         process.start()
         while process.is_alive() and not (out / "metrics.jsonl").exists():
@@ -166,14 +166,14 @@ def on(corpus, **changes):
 
 
 def test_changed_corpus_is_refused(experiment, make_corpus, tmp_path):
-    config = experiment("bc", **on(make_corpus(tmp_path / "corpus"), steps={"agent": 400}))
+    config = experiment("bc", **on(make_corpus(tmp_path / "corpus"), steps={"agent": 30}))
     watcher = Watcher(until=7)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", watcher)
     mask = tmp_path / "corpus" / "masks" / "half.json"
     corpus = open_corpus(tmp_path / "corpus")
     mask.unlink()
-    save_mask(corpus, make_mask(corpus, 0.5, seed=1, name="half"))
+    save_mask(corpus, make_mask(corpus, 0.2, seed=0, name="half"))
     with pytest.raises(ConfigError, match=r"the mask has changed since .*run started"):
         train(config, tmp_path / "run")
     with CorpusWriter.append(tmp_path / "corpus") as writer:
@@ -181,7 +181,7 @@ def test_changed_corpus_is_refused(experiment, make_corpus, tmp_path):
         writer.add(dict(first.observations.items()), first.rewards, None, provenance=PROVENANCE)
     mask.unlink()
     corpus = open_corpus(tmp_path / "corpus")
-    save_mask(corpus, make_mask(corpus, 0.5, seed=1, name="half"))
+    save_mask(corpus, make_mask(corpus, 0.2, seed=0, name="half"))
     with pytest.raises(ConfigError, match=r"the corpus has changed since .*run started"):
         train(config, tmp_path / "run")
 

@@ -1,0 +1,219 @@
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from lawm_cli.data_app import app
+
+from lawm_data import open_corpus
+
+COLLECT = ["collect", "--env", "cartpole-swingup", "--action-repeat", "40", "--num-envs", "2"]
+
+
+def names() -> list[str]:
+    return [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def program(*words: object, **options) -> subprocess.Popen[str]:
+    code = "import sys; from lawm_cli.data_app import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_command_has_help_with_an_example(run, name: str) -> None:
+    result = run("lawm-data", name, "--help")
+    assert result.code == 0
+    assert f"lawm-data {name}" in result.out.partition("Example:")[2]
+    assert "--json" in result.out
+
+
+def test_version(run) -> None:
+    assert run("lawm-data", "--version").out == run("lawm", "--version").out == "0.1.0\n"
+
+
+def test_info_agrees_with_the_corpus(run, corpus: Path) -> None:
+    told, truth = run("lawm-data", "info", corpus, "--json").json, open_corpus(corpus)
+    assert told["trajectories"] == len(truth)
+    assert told["steps"] == sum(len(trajectory) for trajectory in truth)
+    assert told["fingerprint"] == truth.fingerprint
+    assert told["label_states"] == {"observed": 6, "withheld": 0, "missing": 0, "inferred": 0}
+    assert told["masks"]["third"]["labeled"] == 2
+    assert told["returns"]["max"] == pytest.approx(max(float(t.rewards.sum()) for t in truth))
+
+
+def test_info_through_a_mask(run, corpus: Path) -> None:
+    told = run("lawm-data", "info", corpus, "--mask", "third", "--json").json
+    assert told["mask"] == "third"
+    assert told["label_states"] == {"observed": 2, "withheld": 4, "missing": 0, "inferred": 0}
+
+
+def test_info_for_people_names_what_json_says(run, corpus: Path) -> None:
+    out = run("lawm-data", "info", corpus).out
+    for word in ("trajectories", "cartpole-swingup", "6 observed", "third", "position[3]"):
+        assert word in out
+
+
+def test_mask_file_lists_what_the_command_counts(run, corpus: Path) -> None:
+    told = run("lawm-data", "mask", corpus, "--fraction", 0.5, "--name", "half", "--json").json
+    on_disk = json.loads(Path(told["path"]).read_text())
+    assert told["labeled"] == len(on_disk["labeled"]) == 3
+    assert open_corpus(corpus).with_mask("half").label_counts()["observed"] == 3
+
+
+def test_withheld_corpus_has_no_hidden_actions(run, corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "public"
+    words = ("mask", corpus, "--fraction", 0.5, "--name", "half", "--withhold", out)
+    assert run("lawm-data", *words, "--json").json["withheld"] == str(out)
+    counts = open_corpus(out).label_counts()
+    assert (counts["observed"], counts["missing"], counts["withheld"]) == (3, 3, 0)
+    assert run("lawm-data", "validate", out).code == 0
+
+
+def test_validate_finds_a_flipped_byte(run, corpus: Path) -> None:
+    assert run("lawm-data", "validate", corpus, "--json").json["findings"] == []
+    (shard,) = (corpus / "shards").iterdir()
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    result = run("lawm-data", "validate", corpus, "--json")
+    assert (result.code, result.json["valid"]) == (1, False)
+    for finding in result.json["findings"]:
+        assert finding.keys() == {"severity", "where", "what", "mend"}
+    assert str(shard) in run("lawm-data", "validate", corpus).out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("collect --env cartpole-swngup --out {new}", "cartpole-swingup"),
+        ("collect --env cartpole-swingup --agent nobody --out {new}", "nobody: no such agent"),
+        ("collect --env cartpole-swingup --agent dreamer --append --out {new}", "--append"),
+        ("collect --env cartpole-swingup --trajectories 0 --out {new}", "--trajectories"),
+        ("collect --env cartpole-swingup --append --out {new}", "{new}: does not exist"),
+        ("collect --env cartpole-swingup --seed 1 --out {corpus}", "another collection"),
+        ("collect --env cartpole-balance --out {corpus} --append", "another environment"),
+        ("mask {corpus} --fraction 0 --name x", "0.0 is not in (0, 1]"),
+        ("mask {corpus} --fraction 1.5 --name x", "1.5 is not in (0, 1]"),
+        ("mask {corpus} --fraction nan --name x", "nan is not in (0, 1]"),
+        ("mask {corpus} --fraction 0.5 --name ../x", "mask: name"),
+        ("mask {corpus} --fraction 0.9 --name third", "another mask has this name"),
+        ("mask {corpus} --fraction 0.5 --name x --withhold {corpus}", "already there"),
+        ("mask {new} --fraction 0.5 --name x", "{new}: does not exist"),
+        ("mask {corpus} --name x", "Missing option '--fraction'"),
+        ("info {corpus} --mask nobody", "masks here: third"),
+        ("info {corpus} --labels nobody", "no such overlay"),
+        ("info {corpus}/masks", "is not a corpus"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    run, corpus: Path, tmp_path: Path, words: str, line: str
+) -> None:
+    places = {"corpus": str(corpus), "new": str(tmp_path / "new")}
+    before = content(tmp_path)
+    result = run("lawm-data", *words.format(**places).split())
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert line.format(**places) in result.err
+    assert content(tmp_path) == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_newer_format_is_refused(run, corpus: Path) -> None:
+    manifest = corpus / "corpus.json"
+    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 99'))
+    result = run("lawm-data", "info", corpus)
+    assert (result.code, "format version 99" in result.err) == (2, True)
+
+
+def test_mask_of_another_corpus_is_refused(run, corpus: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert run("lawm-data", *COLLECT, "--trajectories", 2, "--seed", 1, "--out", other).code == 0
+    shutil.copytree(corpus / "masks", other / "masks")
+    result = run("lawm-data", "info", other, "--mask", "third")
+    assert (result.code, "belongs to corpus" in result.err) == (2, True)
+
+
+def test_collecting_in_pieces_gives_the_same_corpus(run, tmp_path: Path) -> None:
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    first = run("lawm-data", *COLLECT, "--trajectories", 5, "--out", whole, "--json").json
+    for count in (1, 4, 5, 5):
+        words = (*COLLECT, "--trajectories", count, "--out", pieces, "--json")
+        last = run("lawm-data", *words).json
+    assert last["fingerprint"] == first["fingerprint"]
+    assert last["trajectories"] == 5
+
+
+def test_append_adds_trajectories_of_another_agent(run, trained: Path, corpus: Path) -> None:
+    words = ("collect", "--env", "cartpole-swingup", "--agent", trained, "--noise", "--append")
+    told = run("lawm-data", *words, "--trajectories", 2, "--out", corpus, "--json").json
+    assert told["trajectories"] == 8
+    assert run("lawm-data", "info", corpus, "--json").json["sources"] == {"random": 6, "bc": 2}
+    assert run("lawm-data", "validate", corpus).code == 0
+
+
+def test_run_collects_with_its_own_action_repeat(run, trained: Path, tmp_path: Path) -> None:
+    words = ("--env", "cartpole-swingup", "--agent", trained, "--trajectories", 1)
+    told = run("lawm-data", "collect", *words, "--out", tmp_path / "c", "--json").json
+    assert told["environment"]["action_repeat"] == 40
+
+
+def test_run_of_another_environment_is_refused(run, trained: Path, tmp_path: Path) -> None:
+    words = ("--env", "walker-walk", "--agent", trained, "--out", tmp_path / "c")
+    result = run("lawm-data", "collect", *words)
+    assert (result.code, "the run observes position, velocity" in result.err) == (2, True)
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_collection_loses_nothing_committed(run, tmp_path: Path, number: int) -> None:
+    out = tmp_path / "c"
+    process = program(*COLLECT, "--trajectories", 10**6, "--out", out)
+    while not (out / "corpus.json").exists() or not len(open_corpus(out)):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    seen = open_corpus(out)
+    process.send_signal(number)
+    err = process.communicate()[1]
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert "Traceback" not in err
+    after = open_corpus(out)
+    assert after.table.id.tolist()[: len(seen)] == seen.table.id.tolist()
+    again = run("lawm-data", *COLLECT, "--trajectories", len(after) + 1, "--out", out, "--json")
+    assert again.json["trajectories"] == len(after) + 1
+    assert run("lawm-data", "validate", out, "--json").json["findings"] == []
+
+
+def test_full_disk_is_one_line_and_leaves_the_corpus_as_it_was(corpus: Path) -> None:
+    before = content(corpus)
+
+    def no_space() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+
+    words = ("mask", corpus, "--fraction", 0.5, "--name", "half")
+    process = program(*words, preexec_fn=no_space)
+    err = process.communicate()[1]
+    assert (process.returncode, err.count("\n")) == (2, 1)
+    assert "no space left on the device" in err
+    assert content(corpus) == before
+
+
+@pytest.mark.parametrize("words", ["info {}", "mask {} --fraction 0.5 --name half", "validate {}"])
+def test_data_commands_do_not_import_torch(corpus: Path, words: str) -> None:
+    code = (
+        "import sys; from lawm_cli.data_app import main; code = main(sys.argv[1:]);"
+        "print(code, *{'torch', 'dm_control', 'mujoco', 'matplotlib'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, *words.format(corpus).split()]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert done.stdout.splitlines()[-1] == "0", done.stderr

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from lawm_data import make_mask, save_mask, summarize
+
+
+def test_the_promised_keys_hold_the_right_numbers(random_corpus: Callable) -> None:
+    corpus = random_corpus(unlabeled=(6,), partial=(2,), shards=2)
+    mask = make_mask(corpus, 0.25, 3, "quarter", by="steps", stratify="source")
+    save_mask(corpus, mask)
+    view = corpus.with_mask("quarter")
+    said = summarize(view)
+    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    returns = np.array([trajectory.rewards.sum(dtype=np.float64) for trajectory in corpus])
+    assert said["trajectories"] == 8
+    assert said["steps"] == sum(len(trajectory) for trajectory in corpus)
+    assert said["fingerprint"] == corpus.fingerprint
+    labeled = len(mask.labeled)
+    assert said["label_states"] == {
+        "observed": labeled,
+        "withheld": 7 - labeled,
+        "missing": 1,
+        "inferred": 0,
+    }
+    assert summarize(corpus)["partially_labeled"] == 1
+    assert said["partially_labeled"] == 0
+    assert said["masks"] == {
+        "quarter": {
+            "fraction": 0.25,
+            "seed": 3,
+            "labeled": labeled,
+            "by": "steps",
+            "stratify": "source",
+            "current": True,
+        }
+    }
+    assert said["returns"] == pytest.approx(
+        {
+            "mean": returns.mean(),
+            "std": returns.std(),
+            "min": returns.min(),
+            "p25": np.percentile(returns, 25),
+            "median": np.median(returns),
+            "p75": np.percentile(returns, 75),
+            "max": returns.max(),
+        }
+    )
+    assert said["lengths"]["max"] == 30
+    assert said["sources"] == {"test": 8}
+    assert [field["name"] for field in said["observations"]] == ["position", "height"]
+    assert said["bytes"] == sum(p.stat().st_size for p in (corpus.path / "shards").iterdir())
+
+
+def test_an_empty_view_has_no_returns(random_corpus: Callable) -> None:
+    said = summarize(random_corpus().filter(lambda info: False))
+    assert (said["trajectories"], said["steps"]) == (0, 0)
+    assert said["returns"] is said["lengths"] is None

@@ -1,0 +1,207 @@
+"""The constrained policy: support, bounds, and what learns in each stage."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from lawm_schemas import ConfigError
+
+from lawm_models.actor_critic import ActorCriticConfig
+from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.algorithms.lawm import Algorithm, Config
+from lawm_models.latent_action import LatentActionConfig
+from lawm_models.latent_action_model import LatentActionModelConfig
+from lawm_models.rssm import RSSMConfig
+
+FEATURE, LATENT = 9, 3
+SPEC = ModelSpec(3, 2, (-1.0, -0.3), (1.0, 0.7))
+
+
+def build(prior="standard_normal", support=2.0, **agent):
+    torch.manual_seed(0)
+    latent = LatentActionConfig(dim=LATENT, units=9, layers=1, inverse_layers=2, prior=prior)
+    model = LatentActionModelConfig(
+        rssm=RSSMConfig(deter=5, stoch=4, hidden=6),
+        embed=7,
+        units=8,
+        layers=1,
+        latent_action=latent,
+    )
+    sizes = {"units": 6, "layers": 1, "horizon": 3, **agent}
+    config = Config(model=model, agent=ActorCriticConfig(**sizes), support=support)
+    return Algorithm(config, SPEC)
+
+
+ALGORITHMS = {
+    (prior, support): build(prior, support)
+    for prior in ("standard_normal", "learned")
+    for support in (0.5, 2.0)
+}
+
+
+def latent_actions(algorithm, call):
+    """Every u that the decoder was given while ``call`` ran, with its features."""
+    seen = []
+    model = algorithm.model
+    views = [model.decoder, *(view.decoder for view in algorithm._frozen)]
+    hooks = [d.register_forward_pre_hook(lambda _, inputs: seen.append(inputs)) for d in views]
+    try:
+        call()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [(feature.detach(), u.detach()) for feature, u in seen]
+
+
+def assert_in_support(algorithm, feature, u):
+    """|u − μ_p| ≤ ε̃ σ_p, elementwise."""
+    prior = algorithm.model.prior(feature)
+    reach = algorithm.config.support * prior.std
+    slack = 1e-6 * (1 + prior.mean.abs() + reach)  # rounding
+    assert ((u - prior.mean).abs() <= reach + slack).all()
+
+
+rows = arrays(np.float32, (2, FEATURE), elements=st.floats(-100, 100, width=32))
+draws = arrays(np.float32, (2, LATENT), elements=st.floats(-6, 6, width=32))
+
+
+@pytest.mark.parametrize("key", ALGORITHMS, ids=str)
+@settings(max_examples=40)
+@given(features=rows, noise=draws)
+def test_policy_stays_in_the_support(key, features, noise):
+    algorithm = ALGORITHMS[key]
+    feature = torch.from_numpy(features)
+    sampled = algorithm.agent.draw(feature, torch.from_numpy(noise)).value
+    bounded = torch.stack((sampled, algorithm.agent.mode(feature)))
+    both = feature.expand(2, 2, FEATURE)
+    ((seen, u),) = latent_actions(
+        algorithm, lambda: algorithm.decode(algorithm.model, both, bounded)
+    )
+    assert torch.equal(seen, both)
+    assert_in_support(algorithm, both, u)
+
+
+@pytest.mark.parametrize("key", ALGORITHMS, ids=str)
+def test_ends_of_the_policy_are_ends_of_the_support(key):
+    """u = μ_p + ε̃ σ_p û: the whole support can be reached, not a part of it."""
+    algorithm = ALGORITHMS[key]
+    feature = torch.randn(4, FEATURE, generator=torch.Generator().manual_seed(0))
+    prior = algorithm.model.prior(feature)
+    for end in (-1.0, 0.0, 1.0):
+        bounded = torch.full((4, LATENT), end)
+        ((_, u),) = latent_actions(
+            algorithm, lambda b=bounded: algorithm.decode(algorithm.model, feature, b)
+        )
+        torch.testing.assert_close(u, prior.mean + end * algorithm.config.support * prior.std)
+    if key[0] == "standard_normal":
+        torch.testing.assert_close(u, torch.full_like(u, key[1]))
+
+
+@pytest.mark.parametrize("prior", ["standard_normal", "learned"])
+def test_dreams_and_deployment_stay_in_the_support(make_batch, prior):
+    algorithm = build(prior)
+    algorithm.begin("agent")
+
+    def dream():
+        algorithm.update("agent", make_batch("all"), torch.Generator().manual_seed(0))
+
+    def act():
+        for deterministic in (True, False):
+            policy = algorithm.policy(deterministic)
+            policy.start(4, 0)
+            policy.act(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
+
+    # on labeled windows the inverse posterior is decoded too, once per step: leave those out
+    inferred = make_batch().reward.shape[1]
+    dreamt = latent_actions(algorithm, dream)[inferred:]
+    assert len(dreamt) == algorithm.config.agent.horizon
+    acted = latent_actions(algorithm, act)
+    assert len(acted) == 2
+    for feature, u in dreamt + acted:
+        assert_in_support(algorithm, feature, u)
+
+
+def snapshot(module):
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def changed(before, module):
+    return any(not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("labels", ["all", "none", "mixed"])
+def test_model_stage_trains_the_model_alone(make_batch, labels):
+    algorithm = build()
+    model, agent = snapshot(algorithm.model), snapshot(algorithm.agent)
+    algorithm.begin("model")
+    algorithm.update("model", make_batch(labels), torch.Generator().manual_seed(0))
+    assert changed(model, algorithm.model)
+    assert not changed(agent, algorithm.agent)
+
+
+@pytest.mark.parametrize("labels", ["all", "none", "mixed"])
+def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels):
+    """Gradients of the agent's losses reach neither the model nor its optimiser."""
+    algorithm = build()
+    randomize(algorithm)  # rewards that are not zero
+    model = snapshot(algorithm.model)
+    parts = {
+        name: getattr(algorithm.agent, name) for name in ("actor", "critics", "target_critics")
+    }
+    before = {name: snapshot(part) for name, part in parts.items()}
+    algorithm.begin("agent")
+    algorithm.update("agent", make_batch(labels), torch.Generator().manual_seed(0))
+    assert not changed(model, algorithm.model)
+    assert all(p.grad is None for p in algorithm.model.parameters())
+    assert not algorithm.optimizers()["model"].state
+    assert all(changed(before[name], part) for name, part in parts.items())
+
+
+def test_dreams_see_the_model_as_it_is(make_batch):
+    """The view of ``begin`` follows weights that are loaded later."""
+    one, two = build(), build()
+    batch = make_batch()
+    one.begin("model")
+    one.update("model", batch, torch.Generator().manual_seed(0))
+    two.begin("agent")
+    two.load_state_dict(one.state_dict())
+    one.begin("agent")
+    a, b = (x.update("agent", batch, torch.Generator().manual_seed(1)) for x in (one, two))
+    assert a == b
+
+
+def test_start_states_bound_the_dreams(make_batch):
+    algorithm = build(start_states=7)
+    algorithm.begin("agent")
+    steps = make_batch().reward.shape[1]
+    seen = latent_actions(
+        algorithm, lambda: algorithm.update("agent", make_batch(), torch.Generator())
+    )
+    assert [len(u) for _, u in seen[steps:]] == [7, 7, 7]
+
+
+def test_uncertainty_of_inferred_actions_includes_the_decoder(make_batch):
+    algorithm = build()
+    _, std = algorithm.infer_actions(make_batch())
+    half_range = torch.tensor([1.0, 0.5])
+    assert (std >= algorithm.config.model.action_std * half_range - 1e-6).all()
+    assert std.std() > 0
+
+
+def test_pixels_alone_are_refused():
+    with pytest.raises(ConfigError, match="pixels only"):
+        Algorithm(Config(), ModelSpec(0, 2, (-1.0, -1.0), (1.0, 1.0)))
+
+
+def test_defaults_are_the_papers():
+    """Table 2."""
+    config = Config()
+    model, agent, latent = config.model, config.agent, config.model.latent_action
+    assert (model.rssm.deter, model.rssm.stoch, model.rssm.hidden) == (512, 64, 640)
+    assert (model.embed, model.units, model.layers) == (512, 512, 2)
+    assert (latent.dim, latent.inverse_layers, latent.prior) == (12, 3, "standard_normal")
+    assert (agent.units, agent.layers, agent.critics, agent.policy) == (256, 3, 2, "tanh_normal")
+    assert (agent.horizon, agent.discount, agent.entropy) == (5, 0.99, 0.01)
+    assert (config.model_rate, config.agent_rate) == (3e-4, 8e-5)

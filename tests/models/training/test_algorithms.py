@@ -1,0 +1,118 @@
+"""The contract of every algorithm in the folder."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from lawm_schemas import ConfigError, Schema
+
+from lawm_models import algorithms
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="no algorithm 'ppo'; known ones: bc, lawm"):
+        algorithms.load("ppo")
+
+
+def test_listing_imports_none():
+    program = (
+        "import sys; from lawm_models import algorithms; print(*algorithms.names());"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == algorithms.names(), done.stderr
+
+
+@pytest.fixture(params=algorithms.names())
+def module(request):
+    return algorithms.load(request.param)
+
+
+@pytest.fixture
+def build(module, experiment, spec):
+    """Makes the algorithm at a tiny size, always with the same weights."""
+    name = module.__name__.rpartition(".")[2]
+    config = module.Config.parse(experiment(name).algorithm.settings, name)
+
+    def make():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return module.Algorithm(config, spec)
+
+    return make
+
+
+def weights(algorithm):
+    return {name: value.clone() for name, value in algorithm.state_dict().items()}
+
+
+def test_settings_have_defaults_and_are_closed(module):
+    assert issubclass(module.Config, Schema)
+    module.Config()
+    with pytest.raises(ConfigError, match="nonsense"):
+        module.Config.parse({"nonsense": 1}, "settings")
+
+
+@pytest.mark.parametrize("labels", ["all", "mixed", "none"])
+def test_every_stage_learns_from_a_batch(build, make_batch, labels):
+    algorithm, generator = build(), torch.Generator().manual_seed(0)
+    assert algorithm.stages
+    for stage in algorithm.stages:
+        algorithm.begin(stage)
+        before = weights(algorithm)
+        metrics = algorithm.update(stage, make_batch(labels, padded=True), generator)
+        assert metrics
+        for name, value in metrics.items():
+            assert value.shape == (), name
+            assert not value.requires_grad, name
+            assert torch.isfinite(value), name
+        changed = any(not torch.equal(v, before[k]) for k, v in weights(algorithm).items())
+        # without a single label behaviour cloning has nothing to learn
+        assert changed or (labels == "none" and algorithm.stages == ("agent",))
+
+
+def test_a_stage_can_begin_in_a_fresh_process(build, make_batch):
+    """Weights and optimisers loaded after ``begin`` are all there is to a stage."""
+    first, second = build(), build()
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    stage = first.stages[-1]
+    first.begin(stage)
+    first.update(stage, make_batch(), generators[0])
+    generators[1].set_state(generators[0].get_state())
+    second.begin(stage)
+    second.load_state_dict(weights(first))
+    for name, optimizer in first.optimizers().items():
+        second.optimizers()[name].load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for algorithm, generator in zip((first, second), generators, strict=True):
+        algorithm.update(stage, make_batch(seed=1), generator)
+    assert all(torch.equal(v, weights(second)[k]) for k, v in weights(first).items())
+
+
+def test_inferring_ignores_the_actions(build, make_batch, spec):
+    algorithm, batch = build(), make_batch("none")
+    mean, std = algorithm.infer_actions(batch)
+    again, _ = algorithm.infer_actions(batch)
+    assert torch.equal(mean, again)
+    assert mean.shape == std.shape == batch.action.shape
+    assert (std >= 0).all()
+    assert not mean.requires_grad
+    assert (mean >= torch.tensor(spec.low) - 1e-6).all()
+    assert (mean <= torch.tensor(spec.high) + 1e-6).all()
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_policy_acts_within_the_bounds(build, spec, deterministic):
+    policy = build().policy(deterministic)
+    observation = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    acts = []
+    for _ in range(2):
+        policy.start(4, seed=3)
+        acts.append([policy.act(observation) for _ in range(3)])
+    assert np.array_equal(*acts)
+    for action in acts[0]:
+        assert (action.shape, action.dtype) == ((4, 2), np.float32)
+        assert (action >= np.float32(spec.low) - 1e-6).all()
+        assert (action <= np.float32(spec.high) + 1e-6).all()

@@ -1,0 +1,153 @@
+"""Checkpoints: what is loaded is what was saved, and a kill leaves the old one or the new one."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lawm_schemas import ConfigError, StorageError
+from torch import nn
+
+from lawm_models.checkpoint import (
+    MODEL,
+    STATE,
+    TENSORS,
+    load_module,
+    load_optimizers,
+    load_state,
+    model_sha256,
+    pack,
+    remove_leftovers,
+    save_checkpoint,
+    unpack,
+)
+
+KEYS = st.one_of(st.integers(0, 9), st.sampled_from(["a", "tensor", "tuple", "items", "a/b"]))
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+    st.lists(st.integers(-9, 9), max_size=3).map(torch.tensor),
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda tree: st.one_of(
+        st.lists(tree, max_size=3),
+        st.lists(tree, max_size=3).map(tuple),
+        st.dictionaries(KEYS, tree, max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+def same(a, b):
+    """Equality of trees that knows tensors, and tells 1 from True and a tuple from a list."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@settings(max_examples=50)
+@given(TREES)
+def test_pack_is_undone(tree):
+    plain, tensors = pack(tree)
+    assert same(unpack(json.loads(json.dumps(plain)), tensors), tree)
+
+
+def trained(steps, folder=None, resume_at=None):
+    """A network after so many Adam steps, saved and loaded anew on the way."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1, betas=(0.8, 0.9), amsgrad=True)
+    for step in range(steps):
+        if step == resume_at:
+            save_checkpoint(folder, module, {"adam": optimizer}, {"step": step})
+            return resumed(module, folder, steps)
+        descend(module, optimizer)
+    return module
+
+
+def resumed(module, folder, steps):
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(torch.nan)
+    optimizer = torch.optim.Adam(module.parameters())
+    load_module(folder, module)
+    load_optimizers(folder, {"adam": optimizer, "another": torch.optim.Adam(module.parameters())})
+    for _ in range(load_state(folder)["step"], steps):
+        descend(module, optimizer)
+    return module
+
+
+def descend(module, optimizer):
+    optimizer.zero_grad()
+    module(torch.eye(3)).square().sum().backward()
+    optimizer.step()
+
+
+def test_optimizer_goes_on_exactly(tmp_path):
+    whole, again = trained(6), trained(6, tmp_path / "c", resume_at=4)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_shared_memory_is_saved(tmp_path):
+    module = nn.ModuleList([nn.Linear(2, 2)] * 2)
+    save_checkpoint(tmp_path / "c", module, {}, {"view": module[0].weight.T})
+    load_module(tmp_path / "c", module)
+    assert torch.equal(load_state(tmp_path / "c")["view"], module[0].weight.T)
+
+
+@pytest.mark.parametrize("file", [MODEL, TENSORS])
+def test_altered_file_is_refused(tmp_path, file):
+    trained(3, tmp_path / "c", resume_at=2)
+    data = bytearray((tmp_path / "c" / file).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "c" / file).write_bytes(data)
+    with pytest.raises(StorageError, match=rf"{file}: does not match its checksum; remove c"):
+        resumed(nn.Linear(3, 4), tmp_path / "c", 3) if file == MODEL else load_state(tmp_path / "c")
+
+
+def test_other_architecture_is_refused(tmp_path):
+    save_checkpoint(tmp_path / "c", nn.Linear(3, 4), {}, {})
+    with pytest.raises(ConfigError, match=r"size mismatch.*; train it again"):
+        load_module(tmp_path / "c", nn.Linear(3, 5))
+
+
+def test_replacing_keeps_the_old_one_until_the_new_one_is_there(tmp_path):
+    save_checkpoint(tmp_path / "latest", nn.Linear(1, 1), {}, {"round": 1})
+    old = model_sha256(tmp_path / "latest")
+    save_checkpoint(tmp_path / "latest", nn.Linear(1, 1), {}, {"round": 2})
+    assert load_state(tmp_path / "latest") == {"round": 2}
+    assert model_sha256(tmp_path / "latest") != old
+    assert [path.name for path in tmp_path.iterdir()] == ["latest"]
+    # the moments in which a kill leaves something behind
+    (tmp_path / "latest").rename(tmp_path / ".latest.replaced")
+    (tmp_path / ".tmp-1-aa-latest").mkdir()
+    remove_leftovers(tmp_path)
+    assert load_state(tmp_path / "latest") == {"round": 2}
+    (tmp_path / ".latest.replaced").mkdir()
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["latest"]
+
+
+def test_failed_write_leaves_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file/c"):
+        save_checkpoint(tmp_path / "file" / "c", nn.Linear(1, 1), {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_state_is_plain_json(tmp_path):
+    trained(3, tmp_path / "c", resume_at=2)
+    assert json.loads((tmp_path / "c" / STATE).read_text())["state"] == {"step": 2}

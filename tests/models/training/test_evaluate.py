@@ -1,0 +1,100 @@
+"""Evaluation: whole episodes in the environment that the corpus names."""
+
+import json
+
+import numpy as np
+import pytest
+from lawm_schemas import ConfigError, Evaluation, Provenance
+
+from lawm_data import CorpusWriter, envs
+from lawm_data.policy import RandomPolicy
+from lawm_data.rollout import rollout
+from lawm_models.evaluate import Judge, evaluate, load_policy
+from lawm_models.trainer import train
+
+pytest.importorskip("dm_control")
+
+
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory):
+    """Two random trajectories of cartpole-swingup."""
+    path = tmp_path_factory.mktemp("corpora") / "cartpole"
+    environments = envs.make("cartpole-swingup", num_envs=2)
+    with CorpusWriter.create(
+        path,
+        observations=environments.observations,
+        action=environments.action,
+        environment=environments.info,
+    ) as writer:
+        for recorded in rollout(environments, RandomPolicy(environments.action), (0, 1)):
+            writer.add(**recorded, provenance=Provenance(source="random"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(experiment, cartpole, tmp_path_factory):
+    config = experiment(
+        "bc",
+        corpora=[{"path": str(cartpole)}],
+        labeled_ratio=None,
+        evaluate_every=6,
+        evaluation_episodes=2,
+    )
+    return train(config, tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_training_evaluates_on_its_way_and_at_the_end(run):
+    lines = [line for line in run.metrics() if "return_mean" in line]
+    assert [line["step"] for line in lines] == [6, 12]
+    final = run.evaluation()
+    assert (final.episodes, len(final.returns)) == (2, 2)
+    assert final.return_mean == lines[-1]["return_mean"] == np.mean(final.returns)
+    assert final.normalized == pytest.approx(final.return_mean / 10)
+    assert final.environment == "dm_control:cartpole-swingup"
+
+
+def test_lost_evaluation_is_made_again(run):
+    """A kill between the last checkpoint and ``evaluation.json``."""
+    before, metrics = run.evaluation(), run.metrics()
+    (run.path / "evaluation.json").unlink()
+    assert not run.is_finished()
+    train(run.config, run.path)
+    assert run.evaluation() == before
+    strip = [{k: v for k, v in line.items() if k != "elapsed"} for line in metrics]
+    assert [{k: v for k, v in line.items() if k != "elapsed"} for line in run.metrics()] == strip
+
+
+def test_evaluation_is_the_returns_of_the_policy(run):
+    result = evaluate(run.path, episodes=2, seed=5)
+    policy, record = load_policy(run.path)
+    environments = envs.make("cartpole-swingup", num_envs=1)
+    alone = [rollout(environments, policy, [seed])[0]["rewards"].sum() for seed in (5, 6)]
+    assert result.returns == pytest.approx(alone, rel=1e-4)
+    assert result.return_std == pytest.approx(np.std(alone), rel=1e-2)
+    assert record.environment.task == "cartpole-swingup"
+    assert Evaluation.parse(json.loads(result.to_json()), "json") == result
+
+
+def test_corpus_without_environment_cannot_be_evaluated(experiment, tmp_path):
+    run = train(experiment("bc"), tmp_path / "run")
+    with pytest.raises(ConfigError, match="the corpus names no environment"):
+        evaluate(run, episodes=1)
+    with pytest.raises(ConfigError, match="not a run folder"):
+        load_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "cartpole-swingdown"}, "cartpole-sw"),
+        ({"task": "walker-walk"}, r"it observes orientations\[14\].* the corpus position\[3\]"),
+        ({"suite": "atari"}, "atari"),
+    ],
+)
+def test_unfit_environment_is_refused_before_training(run, changes, message):
+    environment = run.record.environment.model_copy(update=changes)
+    record = run.record.model_copy(update={"environment": environment})
+    with pytest.raises(ConfigError, match=message):
+        Judge(record, 1)
+    with pytest.raises(ConfigError, match="episodes: 0 is below 1"):
+        Judge(run.record, 0)

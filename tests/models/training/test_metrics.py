@@ -1,0 +1,98 @@
+"""Metrics: means over an interval, the first number that is not one, a log that can go back."""
+
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lawm_models.checkpoint import pack, unpack
+from lawm_models.metrics import Interval, MetricLog, NonFinite, read_metrics
+
+CPU = torch.device("cpu")
+FLOATS = st.floats(-1e6, 1e6, width=32)
+
+
+def filled(rows):
+    interval = Interval()
+    for step, row in enumerate(rows, 1):
+        interval.add(step, {name: torch.tensor(value) for name, value in row.items()})
+    return interval
+
+
+@settings(max_examples=20)
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), FLOATS, min_size=1), min_size=1))
+def test_mean_over_the_steps_that_report(rows):
+    means = filled(rows).read()
+    for name in "abc":
+        values = [row[name] for row in rows if name in row]
+        assert (name in means) == bool(values)
+        if values:
+            assert means[name] == pytest.approx(sum(values) / len(values), rel=1e-9, abs=1e-6)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), FLOATS, min_size=1), min_size=2))
+def test_interval_survives_a_checkpoint(rows):
+    interval = filled(rows[:1])
+    plain, tensors = pack(interval.state())
+    restored = Interval()
+    restored.restore(unpack(json.loads(json.dumps(plain)), tensors), CPU)
+    for step, row in enumerate(rows[1:], 2):
+        restored.add(step, {name: torch.tensor(value) for name, value in row.items()})
+    assert restored.read() == filled(rows).read()
+
+
+def test_reading_starts_anew():
+    interval = filled([{"a": 1.0}])
+    assert interval.read() == {"a": 1.0}
+    assert interval.read() == {}
+
+
+def test_a_buffer_changed_later_is_not_seen():
+    interval, scale = Interval(), torch.ones(())
+    interval.add(1, {"scale": scale})
+    scale.fill_(5)
+    assert interval.read() == {"scale": 1.0}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_first_non_finite_is_named(value):
+    rows = [{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": value}, {"a": value, "b": value}]
+    with pytest.raises(NonFinite, match=f"b is {value} at step 2") as caught:
+        filled(rows).read()
+    assert (caught.value.row.total_step, caught.value.name) == (2, "b")
+
+
+def points(folder):
+    events = EventAccumulator(str(folder)).Reload()
+    return [(e.step, e.value) for e in events.Scalars("agent/loss")]
+
+
+def test_log_goes_back_to_a_checkpoint(tmp_path):
+    path, events = tmp_path / "metrics.jsonl", tmp_path / "tensorboard"
+    log = MetricLog(path, events, offset=0, total_step=0)
+    for step in (1, 2):
+        log.write("agent", step, step, 0.5 * step, {"loss": 1 / step})
+    offset = log.sync()
+    log.write("agent", 3, 3, 1.5, {"loss": 7.0})
+    log.close()
+    with path.open("ab") as file:
+        file.write(b'{"stage": "ag')  # killed within a line
+    assert [line["loss"] for line in read_metrics(path)] == [1, 0.5, 7]
+
+    log = MetricLog(path, events, offset=offset, total_step=2)
+    log.write("agent", 3, 3, 2.0, {"loss": 3.0})
+    log.close()
+    assert read_metrics(path)[1:] == [
+        {"stage": "agent", "step": 2, "elapsed": 1.0, "loss": 0.5},
+        {"stage": "agent", "step": 3, "elapsed": 2.0, "loss": 3.0},
+    ]
+    assert points(events) == [(1, 1), (2, 0.5), (3, 3)]
+
+
+def test_no_log_has_no_lines(tmp_path):
+    assert read_metrics(tmp_path / "metrics.jsonl") == []

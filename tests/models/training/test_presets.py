@@ -1,0 +1,103 @@
+"""Presets are complete and valid; overrides change one value and refuse typing errors."""
+
+import copy
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lawm_schemas import ConfigError, ExperimentConfig
+
+from lawm_models import algorithms, presets
+from lawm_models.experiment import resolve
+
+CORPORA = [{"path": "corpora/cs", "mask": "5pct"}]
+
+
+@pytest.mark.parametrize("algorithm", algorithms.names())
+@pytest.mark.parametrize("preset", ["paper", "small", "demo"])
+def test_preset_is_a_whole_experiment(preset, algorithm):
+    data = presets.load(preset, algorithm)
+    config = resolve(ExperimentConfig.parse({**data, "corpora": CORPORA}, preset))
+    assert (config.preset, config.algorithm.name) == (preset, algorithm)
+    assert resolve(config) == config
+    assert sum(config.steps.values()) > config.checkpoint_every
+
+
+def test_every_file_is_tested():
+    assert presets.names() == ["demo", "paper", "small"]
+
+
+def test_paper_preset_is_the_papers():
+    data = presets.load("paper", "lawm")
+    assert (data["batch_size"], data["window"]) == (64, 50)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(ConfigError, match="no preset 'huge'; known ones: demo, paper, small"):
+        presets.load("huge", "bc")
+    with pytest.raises(ConfigError, match="'ppo'; it knows bc, lawm"):
+        presets.load("small", "ppo")
+
+
+def base():
+    return {**presets.load("small", "bc"), "corpora": copy.deepcopy(CORPORA)}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "path", "value"),
+    [
+        ("batch_size=3", ["batch_size"], 3),
+        ("labeled_ratio=null", ["labeled_ratio"], None),
+        ("algorithm.settings.learning_rate=1e-4", ["algorithm", "settings", "learning_rate"], 1e-4),
+        ("steps.agent=7", ["steps", "agent"], 7),
+        ("steps={agent: 8}", ["steps"], {"agent": 8}),
+        ("corpora.0.mask=10pct", ["corpora", 0, "mask"], "10pct"),
+        ("corpora.0.mask='1e3'", ["corpora", 0, "mask"], "1e3"),
+        ("device=cuda:1", ["device"], "cuda:1"),
+    ],
+)
+def test_override_changes_one_value(assignment, path, value):
+    before, after = base(), presets.override(base(), [assignment])
+    node = after
+    for part in path[:-1]:
+        node = node[part]
+    assert node.pop(path[-1]) == value
+    node = before
+    for part in path[:-1]:
+        node = node[part]
+    node.pop(path[-1], None) if isinstance(node, dict) else None
+    assert after == before
+    assert presets.override(base(), []) == base()
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 999), st.integers(1, 999))
+def test_last_override_wins(first, second):
+    config = presets.override(base(), [f"window={first}", f"window={second}"])
+    assert config["window"] == second
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("batchsize=3", "batchsize: no such setting; known: corpora, algorithm"),
+        (
+            "algorithm.settings.free_nat=0",
+            "algorithm.settings.free_nat: no such setting; known: u",
+        ),
+        ("corpora.0.maks=x", r"corpora.0.maks: no such setting; known: path, mask, weight"),
+        ("corpora.1.mask=x", "'1' is not one of 1; count from 0"),
+        ("batch_size", "no '=' in it; write key=value"),
+        ("steps={agent", "steps: .* is not YAML"),
+    ],
+)
+def test_typing_error_is_named(assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        presets.override(base(), [assignment])
+
+
+def test_nested_settings_are_known():
+    config = presets.override(presets.load("small", "lawm"), ["algorithm.settings.model.units=4"])
+    assert config["algorithm"]["settings"]["model"]["units"] == 4
+    with pytest.raises(ConfigError, match=r"settings.model.unit: no such setting; known: rssm"):
+        presets.override(config, ["algorithm.settings.model.unit=4"])

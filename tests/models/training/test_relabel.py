@@ -1,0 +1,127 @@
+"""Relabeling: what is hidden is filled in, and scored against the truth where there is one."""
+
+import json
+from hashlib import sha256
+
+import numpy as np
+import pytest
+import torch
+from lawm_schemas import ConfigError, CorpusError, Provenance
+
+from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_models.checkpoint import MODEL
+from lawm_models.relabel import SMALLEST_VARIANCE, Label, batch_of, errors_against, relabel
+from lawm_models.trainer import train
+
+
+@pytest.fixture(scope="module")
+def corpus(make_corpus, tmp_path_factory):
+    return make_corpus(tmp_path_factory.mktemp("corpora") / "relabeled")
+
+
+@pytest.fixture(scope="module")
+def runs(experiment, corpus, tmp_path_factory):
+    corpora = [{"path": str(corpus), "mask": "half"}]
+    folder = tmp_path_factory.mktemp("runs")
+    return {n: train(experiment(n, corpora=corpora), folder / n) for n in ("bc", "lawm")}
+
+
+@pytest.mark.parametrize("name", ["bc", "lawm"])
+def test_what_is_hidden_is_filled_in(runs, corpus, name):
+    run, report = runs[name], relabel(runs[name].path, corpus, name)
+    json.dumps(report, allow_nan=False)
+    whole, seen = open_corpus(corpus), open_corpus(corpus).with_mask("half")
+    view = seen.with_labels(name)
+    assert view.label_counts() == {"observed": 3, "withheld": 0, "missing": 0, "inferred": 3}
+    assert (report["trajectories"], report["name"]) == (3, name)
+    assert report["path"] == str(corpus / "labels" / name)
+
+    truth, inferred = [], []
+    for i, trajectory in enumerate(view):
+        if trajectory.labels == "inferred" and whole[i].actions is not None:
+            truth.append(whole[i].actions)
+            inferred.append(trajectory.actions)
+    truth, inferred = np.concatenate(truth), np.concatenate(inferred)
+    nmse = ((truth - inferred) ** 2).mean(0) / truth.var(0)
+    assert report["nmse_per_dimension"] == pytest.approx(nmse, rel=1e-4)
+    assert report["r2"] == pytest.approx(1 - nmse.mean(), rel=1e-4)
+
+    overlay = json.loads((corpus / "labels" / name / "overlay.json").read_text())
+    assert (overlay["mask"], overlay["algorithm"]) == ("half", name)
+    assert overlay["nmse_per_dimension"] == report["nmse_per_dimension"]
+    weights = (run.latest_checkpoint() / MODEL).read_bytes()
+    assert overlay["model"] == sha256(weights).hexdigest()
+
+
+def test_padding_changes_no_label(runs, corpus):
+    relabel(runs["bc"], corpus, "padded")
+    view = open_corpus(corpus).with_mask("half")
+    labeled, algorithm = view.with_labels("padded"), runs["bc"].algorithm()
+    for i in range(len(view)):
+        if view[i].actions is None:
+            mean, std = algorithm.infer_actions(batch_of([view[i]], 2, ()))
+            assert np.allclose(labeled[i].actions, mean[0], atol=1e-5)
+            assert np.allclose(labeled[i].action_std, std[0], atol=1e-5)
+
+
+def test_name_is_taken_once(runs, corpus):
+    relabel(runs["bc"], corpus, "taken")
+    with pytest.raises(CorpusError, match="another overlay has this name"):
+        relabel(runs["bc"], corpus, "taken")
+
+
+def test_other_mask_of_the_same_name_is_refused(experiment, make_corpus, tmp_path):
+    corpus = make_corpus(tmp_path / "corpus")
+    corpora = [{"path": str(corpus), "mask": "half"}]
+    run = train(experiment("bc", corpora=corpora), tmp_path / "run")
+    (corpus / "masks" / "half.json").unlink()
+    view = open_corpus(corpus)
+    save_mask(view, make_mask(view, 0.2, seed=0, name="half"))
+    with pytest.raises(ConfigError, match="mask half: is not the mask that the run was trained"):
+        relabel(run, corpus, "first")
+
+
+def test_nothing_hidden_is_nothing_to_do(runs, corpus, tmp_path):
+    whole = open_corpus(corpus)
+    specs = {"observations": whole.manifest.observations, "action": whole.manifest.action}
+    with CorpusWriter.create(tmp_path / "labeled", **specs) as writer:
+        for t in (whole[0], whole[1]):
+            writer.add(
+                dict(t.observations.items()),
+                t.rewards,
+                t.actions,
+                provenance=Provenance(source="test"),
+            )
+    with pytest.raises(ConfigError, match="the run could read every action"):
+        relabel(runs["bc"], tmp_path / "labeled", "first")
+    assert not (tmp_path / "labeled" / "labels").exists()
+
+
+def test_unmasked_corpus_has_no_truth(experiment, corpus, tmp_path):
+    config = experiment("bc", corpora=[{"path": str(corpus)}])
+    report = relabel(train(config, tmp_path / "run"), corpus, "missing-only")
+    assert report["trajectories"] == 1
+    assert report["nmse_per_dimension"] is None
+    assert report["r2"] is None
+
+
+def test_perfect_labels_have_no_error(corpus):
+    whole = open_corpus(corpus)
+    labels = [Label(whole.table.id[i], whole[i].actions, whole[i].actions) for i in (1, 2)]
+    assert errors_against(whole, (1, 2), labels) == (0.0, 0.0)
+    means = np.concatenate([whole[i].actions for i in (1, 2)]).mean(0, keepdims=True)
+    constant = [label._replace(mean=np.repeat(means, len(label.mean), 0)) for label in labels]
+    assert errors_against(whole, (1, 2), constant) == pytest.approx((1.0, 1.0))
+    assert SMALLEST_VARIANCE > 0
+
+
+def test_padded_batch_is_what_batches_are(corpus):
+    whole = open_corpus(corpus)
+    batch = batch_of([whole[0], whole[2]], 2, ())
+    assert batch.observation.shape == (2, 41, 3)
+    assert batch.valid.sum(1).tolist() == [40, 25]
+    assert torch.equal(batch.observation[1, :26], torch.from_numpy(whole[2].observations.state))
+    assert (batch.observation[1, 26:] == batch.observation[1, 25]).all()
+    assert (batch.reward[1, 25:] == 0).all()
+    assert not batch.action_mask.any()
+    assert not batch.labeled.any()

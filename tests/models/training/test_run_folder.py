@@ -1,0 +1,90 @@
+"""Run folders: found again, told from other folders, and kept small."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lawm_schemas import ConfigError
+
+from lawm_models.experiment import open_sources, resolve
+from lawm_models.run_folder import UNSET, RunFolder, first_difference, is_run
+
+TREES = st.recursive(
+    st.integers(0, 3) | st.none(),
+    lambda tree: (
+        st.dictionaries(st.sampled_from("abc"), tree, max_size=3) | st.lists(tree, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=50)
+@given(TREES, TREES)
+def test_first_difference_finds_one_if_there_is_one(old, new):
+    difference = first_difference(old, new)
+    assert (difference is None) == (old == new)
+    if difference:
+        key, before, after = difference
+        assert before != after
+        for tree, leaf in ((old, before), (new, after)):
+            for part in key.split(".") if key else []:
+                tree = tree.get(part, UNSET) if isinstance(tree, dict) else tree[int(part)]
+            assert tree == leaf
+
+
+@settings(max_examples=20)
+@given(TREES)
+def test_nothing_differs_from_itself(tree):
+    assert first_difference(tree, tree) is None
+
+
+@pytest.fixture(scope="module")
+def prepared(experiment):
+    config = resolve(experiment("lawm", steps={"model": 10, "agent": 20}))
+    return config, open_sources(config).record
+
+
+@pytest.fixture
+def run(prepared, tmp_path):
+    (tmp_path / "run").mkdir()
+    return RunFolder.create(tmp_path / "run", *prepared)
+
+
+def test_opened_run_is_the_created_one(run):
+    again = RunFolder.open(run.path)
+    assert (again.config, again.record) == (run.config, run.record)
+    assert again.metrics() == []
+    assert is_run(run.path)
+
+
+def test_other_folder_is_no_run(tmp_path):
+    with pytest.raises(ConfigError, match="not a run folder"):
+        RunFolder.open(tmp_path)
+    assert not is_run(tmp_path)
+    assert not is_run(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", [".lock", "run.json", ".tmp-1-ff-run.json"])
+def test_trainer_killed_at_once_leaves_a_usable_folder(tmp_path, name):
+    (tmp_path / name).touch()
+    assert not is_run(tmp_path)
+
+
+def test_run_without_checkpoint_has_no_policy(run):
+    with pytest.raises(ConfigError, match="has no checkpoint yet; train it first"):
+        run.algorithm()
+
+
+@settings(max_examples=20)
+@given(st.sets(st.integers(1, 30), min_size=1))
+def test_pruning_keeps_the_newest_and_the_ends_of_stages(prepared, tmp_path_factory, steps):
+    run = RunFolder(tmp_path_factory.mktemp("run"), *prepared)
+    for step in steps:
+        run.checkpoint_path(step).mkdir(parents=True)
+    run.prune_checkpoints()
+    kept = list(run.checkpoints())
+    assert all(a < b for a, b in pairwise(kept))
+    assert set(kept) == set(sorted(steps)[-2:]) | (steps & {10, 30})
+    run.prune_checkpoints()
+    assert list(run.checkpoints()) == kept
