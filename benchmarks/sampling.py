@@ -11,6 +11,8 @@ the rounds' ratios.
 - ``index_select``: one ``torch.index_select`` of the steps of the very windows that ``loader`` has
   just drawn, from one tensor in memory, (steps, 31), observation, action and reward in a row. The
   flat indices of the B x T rows are made beforehand and not timed;
+- ``index_select_three``: the same with three tensors, observation, action and reward, so that they
+  come apart, as in a ``Batch``;
 - ``index_select_drawn``: ``index_select`` with uniform windows of its own, drawn with
   ``torch.randint``, and the indices worked out, all timed.
 
@@ -33,11 +35,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import sampling_peers
 import torch
 from lawm_schemas import ArraySpec, Provenance, Role
 
@@ -101,18 +104,10 @@ def timed(fetch: Callable[[], Any], size: Size) -> float:
     return seconds
 
 
-def loader(path: Path, size: Size) -> tuple[Way, Callable[[], list[torch.Tensor]]]:
-    """Our loader, and the flat indices of the windows of its last round."""
-    corpus = open_corpus(path)
-    one, same = (Loader([(corpus, 1.0)], size.batch, size.window) for _ in range(2))
-    steps = torch.arange(size.window)
-
-    def indices() -> list[torch.Tensor]:
-        batches = [same.next() for _ in range(size.batches)]
-        starts = [batch.trajectory * size.length + batch.start for batch in batches]
-        return [(start[:, None] + steps).flatten() for start in starts]
-
-    return (lambda: timed(one.next, size)), indices
+def loader(path: Path, size: Size) -> Way:
+    """Our loader."""
+    batches = Loader([(open_corpus(path), 1.0)], size.batch, size.window)
+    return lambda: timed(batches.next, size)
 
 
 def masked_loader(path: Path, size: Size) -> Way:
@@ -123,12 +118,24 @@ def masked_loader(path: Path, size: Size) -> Way:
     return lambda: timed(batches.next, size)
 
 
-def index_select(rows: torch.Tensor, indices: Callable[[], list[torch.Tensor]], size: Size) -> Way:
-    """The same windows from memory."""
+def index_select(tensors: Sequence[torch.Tensor], path: Path, size: Size) -> Way:
+    """The windows of ``loader`` in the same round, from memory."""
+    batches = Loader([(open_corpus(path), 1.0)], size.batch, size.window)
+    steps = torch.arange(size.window)
+
+    def index() -> torch.Tensor:
+        batch = batches.next()
+        start = batch.trajectory * size.length + batch.start
+        return (start[:, None] + steps).flatten()
 
     def run() -> float:
-        prepared = iter(indices())
-        return timed(lambda: torch.index_select(rows, 0, next(prepared)), size)
+        prepared = iter([index() for _ in range(size.batches)])
+
+        def fetch() -> list[torch.Tensor]:
+            rows = next(prepared)
+            return [torch.index_select(tensor, 0, rows) for tensor in tensors]
+
+        return timed(fetch, size)
 
     return run
 
@@ -142,70 +149,6 @@ def index_select_drawn(rows: torch.Tensor, size: Size) -> Way:
         start = torch.randint(size.length - size.window + 1, (size.batch,))
         first = number * size.length + start
         return torch.index_select(rows, 0, (first[:, None] + steps).flatten())
-
-    return lambda: timed(fetch, size)
-
-
-def torchrl(folder: Path, size: Size) -> Way:
-    """TorchRL's slice sampler on a memory map."""
-    from tensordict import TensorDict
-    from torchrl.data import LazyMemmapStorage, ReplayBuffer, SliceSampler
-
-    steps = size.trajectories * size.length
-    sampler = SliceSampler(
-        slice_len=size.window, traj_key="episode", cache_values=True, strict_length=True
-    )
-    storage = LazyMemmapStorage(steps, scratch_dir=folder)
-    batch_size = size.batch * size.window
-    buffer = ReplayBuffer(storage=storage, sampler=sampler, batch_size=batch_size)
-    for number in range(size.trajectories):
-        state, actions, rewards = (torch.from_numpy(a) for a in trajectory(size, number))
-        data = {
-            "observation": state[:-1],
-            "action": actions,
-            "reward": rewards,
-            "episode": torch.full((size.length,), number),
-        }
-        buffer.extend(TensorDict(data, batch_size=[size.length]))
-    return lambda: timed(buffer.sample, size)
-
-
-def minari(folder: Path, size: Size) -> Way:
-    """Minari's episodes, cut to windows."""
-    os.environ["MINARI_DATASETS_PATH"] = str(folder)
-    import gymnasium
-    from minari import create_dataset_from_buffers
-    from minari.data_collector import EpisodeBuffer
-
-    def episode(number: int) -> EpisodeBuffer:
-        state, actions, rewards = trajectory(size, number)
-        last = np.arange(size.length) == size.length - 1
-        return EpisodeBuffer(
-            id=number,
-            observations=state,
-            actions=actions,
-            rewards=rewards,
-            terminations=np.zeros(size.length, bool),
-            truncations=last,
-        )
-
-    box = gymnasium.spaces.Box
-    dataset = create_dataset_from_buffers(
-        dataset_id="lawm/sampling-v0",
-        buffer=[episode(number) for number in range(size.trajectories)],
-        observation_space=box(-np.inf, np.inf, (OBSERVATION,), np.float32),
-        action_space=box(-np.inf, np.inf, (ACTION,), np.float32),
-    )
-    rng = np.random.default_rng(0)
-
-    def fetch() -> list[tuple[np.ndarray, ...]]:
-        starts = rng.integers(size.length - size.window + 1, size=size.batch).tolist()
-        episodes = dataset.sample_episodes(size.batch)
-        cuts = [slice(start, start + size.window) for start in starts]
-        return [
-            (e.observations[cut], e.actions[cut], e.rewards[cut])
-            for e, cut in zip(episodes, cuts, strict=True)
-        ]
 
     return lambda: timed(fetch, size)
 
@@ -247,33 +190,38 @@ def report(times: dict[str, list[float]], size: Size) -> dict[str, Any]:
     }
 
 
+def peer(name: str, folder: Path, size: Size, own: Way) -> Any:
+    """A way of ``sampling_peers`` beside our loader, in few and small rounds."""
+    if importlib.util.find_spec(name) is None:
+        return "not installed"
+    few = size._replace(batches=2)
+    fetch = getattr(sampling_peers, name)(folder, size, trajectory)
+    ways = {"loader": lambda: own() * few.batches / size.batches, name: lambda: timed(fetch, few)}
+    return report(interleave(ways, 5), few)[name]
+
+
 def measure(folder: Path, size: Size, rounds: int, peers: bool) -> dict[str, Any]:
     """Everything, over a corpus written into a folder."""
     path = folder / "corpus"
     write_corpus(path, size)
     rows = packed_rows(size)
-    one, indices = loader(path, size)
-    ways = {
-        "loader": one,
-        "loader_5pct": masked_loader(path, size),
-        "index_select": index_select(rows, indices, size),
-        "index_select_drawn": index_select_drawn(rows, size),
-    }
+    parts = [part.contiguous() for part in rows.split([OBSERVATION, ACTION, 1], dim=1)]
     results: dict[str, Any] = {"open_ms": round(opening(path), 2)}
     for shard in open_corpus(path).shards:  # into the page cache
         assert shard.actions is not None
         shard.steps.sum()
         shard.actions.sum()
+    ways = {
+        "loader": loader(path, size),
+        "index_select": index_select([rows], path, size),
+        "index_select_three": index_select(parts, path, size),
+        "index_select_drawn": index_select_drawn(rows, size),
+        "loader_5pct": masked_loader(path, size),
+    }
     results["ways"] = report(interleave(ways, rounds), size)
-    if not peers:
-        return results
-    few = size._replace(batches=2)
-    for name, way in (("torchrl", torchrl), ("minari", minari)):
-        if importlib.util.find_spec(name) is None:
-            results["ways"][name] = "not installed"
-            continue
-        peer = {"loader": lambda: one() * few.batches / size.batches, name: way(folder / name, few)}
-        results["ways"][name] = report(interleave(peer, 5), few)[name]
+    if peers:
+        for name in ("torchrl", "minari"):
+            results["ways"][name] = peer(name, folder / name, size, ways["loader"])
     return results
 
 

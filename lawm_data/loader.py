@@ -70,6 +70,7 @@ class Loader:
             label_unit=label_unit,
         )
         self._device = _device(device)
+        self._on_cpu = self._device.type == "cpu"
         mixture = mix(corpora)
         self._planner = Planner(mixture, settings)
         self._mapped = MappedArrays(mixture, window)
@@ -96,20 +97,21 @@ class Loader:
     def batch(self, step: int) -> Batch:
         """Batch number ``step``, whatever was drawn before."""
         plan = self._planner.plan(step)
-        state, reward = self._arrays.state(plan)
+        windows = plan.windows
+        state, reward = self._arrays.state(windows)
         batch = Batch(
             observation=state,
-            action=self._arrays.action(plan),
-            action_mask=plan.action_mask,
+            action=self._arrays.action(windows, plan.action_mask),
+            action_mask=torch.from_numpy(plan.action_mask),
             reward=reward,
-            terminated=plan.terminated,
-            valid=plan.valid,
-            labeled=plan.labeled,
-            trajectory=plan.local,
-            start=plan.start,
-            pixels=self._mapped.pixels(plan),
+            terminated=torch.from_numpy(plan.terminated),
+            valid=torch.from_numpy(plan.valid),
+            labeled=torch.from_numpy(plan.labeled),
+            trajectory=torch.from_numpy(windows.local),
+            start=torch.from_numpy(windows.start),
+            pixels=self._mapped.pixels(windows),
         )
-        return batch if self._device.type == "cpu" else _move(batch, self._device)
+        return batch if self._on_cpu else _move(batch, self._device)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is, as plain data."""

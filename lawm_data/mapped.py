@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from lawm_schemas import Role
 from torch import Tensor
 
 from lawm_data.gather import SliceReader, WindowReader
 from lawm_data.mixture import Mixture
-from lawm_data.plan import Plan
+from lawm_data.plan import Windows
 
 
 class StateReader:
@@ -74,30 +74,32 @@ class MappedArrays:
         self._action = None
         if (mixture.action_row >= 0).any():
             self._action = WindowReader([shard.actions for shard in shards], window)
-        self._action_shape = (window, manifest.action.size)
+        self._width = manifest.action.size
         self._pixels = {
             spec.name: SliceReader([shard.fields[spec.name] for shard in shards], window + 1)
             for spec in manifest.observations
             if spec.role is Role.pixels
         }
 
-    def state(self, plan: Plan) -> tuple[Float[Tensor, "B rows O"], Float[Tensor, "B T"]]:
+    def state(self, windows: Windows) -> tuple[Float[Tensor, "B rows O"], Float[Tensor, "B T"]]:
         """State and rewards; padding repeats the last state, and its reward is 0."""
-        state, reward = self._state(plan.shard, plan.row, plan.last_row)
+        state, reward = self._state(windows.shard, windows.row, windows.last_row)
         # The row of a final observation holds reward 0, so padding does too.
         return torch.from_numpy(state), torch.from_numpy(reward[:, :-1])
 
-    def action(self, plan: Plan) -> Float[Tensor, "B T A"]:
-        """Actions where they are observed, zero elsewhere."""
-        if plan.full:
-            return torch.from_numpy(self._read_action(plan.shard, plan.action_row, None))
-        action = np.zeros((len(plan.row), *self._action_shape), np.float32)
-        some, last = plan.readable, plan.last_action_row
-        if some.any():
-            last = None if last is None else last[some]
-            action[some] = self._read_action(plan.shard[some], plan.action_row[some], last)
-            if plan.padded or plan.partial:
-                action[~plan.action_mask.numpy()] = 0
+    def action(self, windows: Windows, mask: Bool[np.ndarray, "B T"]) -> Float[Tensor, "B T A"]:
+        """Actions where the mask is set, zero elsewhere."""
+        shard, row, last = windows.shard, windows.action_row, windows.last_action_row
+        if not windows.hidden:
+            action = self._read_action(shard, row, last)
+        else:
+            action = np.zeros((*mask.shape, self._width), np.float32)
+            some = row >= 0
+            if some.any():
+                last = None if last is None else last[some]
+                action[some] = self._read_action(shard[some], row[some], last)
+        if windows.padded or windows.partial:
+            action[~mask] = 0
         return torch.from_numpy(action)
 
     def _read_action(
@@ -110,9 +112,11 @@ class MappedArrays:
         read = self._action(shard, row, last)
         return read if read.dtype == np.float32 else read.astype(np.float32)
 
-    def pixels(self, plan: Plan) -> dict[str, UInt8[Tensor, "B rows h w c"]]:
+    def pixels(self, windows: Windows) -> dict[str, UInt8[Tensor, "B rows h w c"]]:
         """Camera fields by name; padding repeats the last image."""
+        if not self._pixels:
+            return {}
+        shard, row, last = windows.shard, windows.row, windows.last_row
         return {
-            name: torch.from_numpy(read(plan.shard, plan.row, plan.last_row))
-            for name, read in self._pixels.items()
+            name: torch.from_numpy(read(shard, row, last)) for name, read in self._pixels.items()
         }

@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
 
 from lawm_data.gather import WindowReader
 from lawm_data.mixture import Mixture
 from lawm_data.sampler import Sampler, SamplingSettings
 
 
-class Plan(NamedTuple):
-    """The windows of one batch: where their rows are, and what of them is real and observed."""
+class Windows(NamedTuple):
+    """The windows of one batch, and where their rows are."""
 
     trajectory: Int[np.ndarray, " B"]
     """Row of the mixture's table."""
-    begin: Int[np.ndarray, " B"]
+    local: Int[np.ndarray, " B"]
+    """Place in its corpus."""
+    start: Int[np.ndarray, " B"]
     """First step."""
     remaining: Int[np.ndarray, " B"]
     """Steps from there to the end of the trajectory."""
@@ -27,22 +27,17 @@ class Plan(NamedTuple):
     row: Int[np.ndarray, " B"]
     """Row of the first observation."""
     action_row: Int[np.ndarray, " B"]
-    """Row of the first action."""
-    readable: Bool[np.ndarray, " B"]
-    """Whether there are actions to read."""
-    full: bool
-    """Every action of every window is observed."""
+    """Row of the first action; -1 where there is none to read."""
+    complete: Bool[np.ndarray, " B"]
+    """Every action of the trajectory is observed."""
     padded: bool
     """Some window reaches beyond the end of its trajectory."""
+    hidden: bool
+    """Some window has no actions to read."""
     partial: bool
-    """Some readable window is of a partially labeled trajectory."""
-    valid: Bool[Tensor, "B T"]
-    action_mask: Bool[Tensor, "B T"]
-    terminated: Bool[Tensor, "B T"]
-    labeled: Bool[Tensor, " B"]
-    local: Int[Tensor, " B"]
-    """Trajectory by its place in its corpus."""
-    start: Int[Tensor, " B"]
+    """Some window with actions to read is of a partially labeled trajectory."""
+    ended: bool
+    """Some window reaches a terminal state."""
 
     @property
     def last_row(self) -> Int[np.ndarray, " B"] | None:
@@ -55,8 +50,18 @@ class Plan(NamedTuple):
         return self.action_row + self.remaining - 1 if self.padded else None
 
 
+class Plan(NamedTuple):
+    """A batch without its large arrays."""
+
+    windows: Windows
+    valid: Bool[np.ndarray, "B T"]
+    action_mask: Bool[np.ndarray, "B T"]
+    terminated: Bool[np.ndarray, "B T"]
+    labeled: Bool[np.ndarray, " B"]
+
+
 class Planner:
-    """Plans batches, a block at a time: on small arrays the overhead of a call is all there is.
+    """Plans batches; windows are drawn for many batches at once, which costs little more.
 
     Args:
         mixture: the trajectories.
@@ -64,79 +69,75 @@ class Planner:
     """
 
     def __init__(self, mixture: Mixture, settings: SamplingSettings) -> None:
-        self._mixture, self._settings = mixture, settings
+        self._mixture, self._window = mixture, settings.window
         self.sampler = Sampler(mixture, settings)
         self._complete = mixture.complete
         self._local = np.arange(len(mixture.length)) - mixture.first[mixture.corpus]
-        self._any_partial = bool((mixture.partial & (mixture.action_row >= 0)).any())
-        self._any_terminated = bool(mixture.terminated.any())
+        self._partial = mixture.partial & (mixture.action_row >= 0)
+        self._per_window = settings.label_unit == "window"
+        self._shape = (settings.batch_size, settings.window)
+        self._steps = np.arange(settings.window)
         self._flags = None
-        if self._any_partial:
+        if self._partial.any():
             flags = [shard.action_observed for shard in mixture.shards]
             self._flags = WindowReader(flags, settings.window)
-        self._block: list[Plan] = []
+        self._block: list[Windows] = []
         self._next = -1
 
     def plan(self, step: int) -> Plan:
         """The plan of batch ``step``."""
         block, place = divmod(step, self.sampler.block)
-        # A plan is handed out once, since its tensors are the caller's to change.
+        # Windows are handed out once: their arrays become the caller's tensors, to change.
         if step != self._next or place == 0:
-            self._block = self._make(block)
+            self._block = self._draw(block)
         self._next = step + 1
-        return self._block[place]
+        windows = self._block[place]
+        valid = self._valid(windows)
+        mask = self._action_mask(windows, valid)
+        labeled = windows.complete
+        if self._per_window and windows.partial:
+            labeled = np.all(mask == valid, axis=1)
+        return Plan(windows, valid, mask, self._terminated(windows), labeled)
 
-    def _make(self, block: int) -> list[Plan]:
+    def _draw(self, block: int) -> list[Windows]:
         table = self._mixture
-        trajectory, begin = self.sampler.draw(block)
-        remaining = table.length[trajectory] - begin
-        shard, row = table.shard[trajectory], table.row[trajectory] + begin
+        trajectory, start = self.sampler.draw(block)
+        remaining = table.length[trajectory] - start
         action_row = table.action_row[trajectory]
-        readable = np.greater_equal(action_row, 0)
-        action_row = np.where(readable, action_row + begin, -1)
-        partial = readable & table.partial[trajectory]
-        padded = np.less(remaining, self._settings.window)
-
-        valid = self._valid(remaining, padded)
-        mask = valid & readable[..., None]
-        if self._flags is not None and partial.any():
-            last = action_row + remaining - 1
-            mask[partial] &= self._flags(shard[partial], action_row[partial], last[partial])
-        labeled = self._complete[trajectory]
-        if self._any_partial and self._settings.label_unit == "window":
-            labeled = np.all(mask == valid, axis=-1)
-        ends, local = self._ends(trajectory, remaining), self._local[trajectory]
-        plans = zip(  # in the order of the fields of Plan
-            *(trajectory, begin, remaining, shard, row, action_row, readable),
-            *(np.all(mask, axis=(1, 2)).tolist(), np.any(padded, axis=1).tolist()),
-            np.any(partial, axis=1).tolist(),
-            *(_rows(array) for array in (valid, mask, ends, labeled, local, begin.copy())),
+        hidden = np.less(action_row, 0)
+        ended = table.terminated[trajectory] & (remaining <= self._window)
+        flags = (remaining < self._window, hidden, self._partial[trajectory], ended)
+        columns = zip(  # in the order of the fields of Windows
+            *(trajectory, self._local[trajectory], start, remaining, table.shard[trajectory]),
+            *(table.row[trajectory] + start, np.where(hidden, -1, action_row + start)),
+            self._complete[trajectory],
+            *(np.any(flag, axis=1).tolist() for flag in flags),
             strict=True,
         )
-        return [Plan(*plan) for plan in plans]
+        return [Windows(*row) for row in columns]
 
-    def _valid(
-        self, remaining: Int[np.ndarray, "K B"], padded: Bool[np.ndarray, "K B"]
-    ) -> Bool[np.ndarray, "K B T"]:
-        """Which steps are inside their trajectory."""
-        window = self._settings.window
-        valid = np.ones((*remaining.shape, window), bool)
-        if padded.any():
-            valid[padded] = np.arange(window) < remaining[padded][:, None]
-        return valid
+    def _valid(self, windows: Windows) -> Bool[np.ndarray, "B T"]:
+        if windows.padded:
+            return self._steps < windows.remaining[:, None]
+        return np.ones(self._shape, bool)
 
-    def _ends(
-        self, trajectory: Int[np.ndarray, "K B"], remaining: Int[np.ndarray, "K B"]
-    ) -> Bool[np.ndarray, "K B T"]:
-        """Which steps end in a terminal state: only ever the last of a trajectory."""
-        window = self._settings.window
-        ends = np.zeros((*trajectory.shape, window), bool)
-        if self._any_terminated:
-            here = np.nonzero(self._mixture.terminated[trajectory] & (remaining <= window))
-            ends[(*here, remaining[here] - 1)] = True
-        return ends
+    def _action_mask(
+        self, windows: Windows, valid: Bool[np.ndarray, "B T"]
+    ) -> Bool[np.ndarray, "B T"]:
+        if not (windows.hidden or windows.partial):
+            return valid.copy()
+        mask = valid & (windows.action_row >= 0)[:, None]
+        if windows.partial and self._flags is not None:
+            some, last = self._partial[windows.trajectory], windows.last_action_row
+            last = None if last is None else last[some]
+            mask[some] &= self._flags(windows.shard[some], windows.action_row[some], last)
+        return mask
 
-
-def _rows(array: np.ndarray) -> tuple[Tensor, ...]:
-    """One tensor per batch, made in one go, in the array's memory."""
-    return torch.from_numpy(array).unbind()
+    def _terminated(self, windows: Windows) -> Bool[np.ndarray, "B T"]:
+        """Only ever the last step of a trajectory."""
+        terminated = np.zeros(self._shape, bool)
+        if windows.ended:
+            ends = self._mixture.terminated[windows.trajectory]
+            here = np.flatnonzero(ends & (windows.remaining <= self._window))
+            terminated[here, windows.remaining[here] - 1] = True
+        return terminated

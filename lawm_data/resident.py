@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lawm_data.gather import WindowReader
 from lawm_data.mapped import StateReader
 from lawm_data.mixture import Mixture
-from lawm_data.plan import Plan
+from lawm_data.plan import Windows
 from lawm_data.windows import spans
 
 RESIDENT_SHARE = 0.5
@@ -50,26 +50,25 @@ class ResidentArrays:
         self._first_action = torch.from_numpy(first).to(device)
         self._steps = torch.arange(window + 1, device=device)
 
-    def state(self, plan: Plan) -> tuple[Float[Tensor, "B rows O"], Float[Tensor, "B T"]]:
+    def state(self, windows: Windows) -> tuple[Float[Tensor, "B rows O"], Float[Tensor, "B T"]]:
         """See ``MappedArrays.state``."""
-        steps = torch.minimum(self._steps, self._move(plan.remaining)[:, None])
-        index = self._begin(self._first, plan) + steps
+        steps = torch.minimum(self._steps, self._move(windows.remaining)[:, None])
+        index = self._begin(self._first, windows) + steps
         rows = self._rows.index_select(0, index.flatten()).unflatten(0, index.shape)
         return rows[..., :-1], rows[:, :-1, -1]
 
-    def action(self, plan: Plan) -> Float[Tensor, "B T A"]:
+    def action(self, windows: Windows, mask: Bool[np.ndarray, "B T"]) -> Float[Tensor, "B T A"]:
         """See ``MappedArrays.action``."""
-        index = self._begin(self._first_action, plan) + self._steps[:-1]
+        index = self._begin(self._first_action, windows) + self._steps[:-1]
         # The last row is zero: what is not observed is never looked at.
-        mask = plan.action_mask.to(self._device)
-        index = torch.where(mask, index, len(self._actions) - 1)
+        index = torch.where(self._move(mask), index, len(self._actions) - 1)
         return self._actions.index_select(0, index.flatten()).unflatten(0, index.shape)
 
-    def _begin(self, first: Int[Tensor, " N"], plan: Plan) -> Int[Tensor, "B 1"]:
+    def _begin(self, first: Int[Tensor, " N"], windows: Windows) -> Int[Tensor, "B 1"]:
         """Row of the first step of each window."""
-        return (first[self._move(plan.trajectory)] + self._move(plan.begin))[:, None]
+        return (first[self._move(windows.trajectory)] + self._move(windows.start))[:, None]
 
-    def _move(self, array: Int[np.ndarray, " B"]) -> Int[Tensor, " B"]:
+    def _move(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
 

@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,6 +27,10 @@ class Normal(NamedTuple):
     def sample(self, noise: Float[Tensor, "*b N"]) -> Float[Tensor, "*b N"]:
         """Reparametrised sample for standard normal noise."""
         return torch.addcmul(self.mean, self.std, noise)
+
+    def rows(self, index: Int[Tensor, " R"]) -> Normal:
+        """The density in some rows of the first axis."""
+        return Normal(self.mean[index], self.std[index])
 
     def detach(self) -> Normal:
         """The same density without gradients."""

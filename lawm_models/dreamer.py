@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batch import Batch
+from lawm_models import posterior_scan
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts, frozen_view
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import RSSMConfig, State
@@ -114,10 +115,9 @@ class Dreamer(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor], State]:
         """The action-conditioned bound without latent actions, and the posterior states."""
         world, observation = self.world, batch.observation
-        actions = batch.action.unbind(1)
         size, steps = batch.reward.shape
         noise = standard_noise(observation, generator, size, steps + 1, world.config.rssm.stoch)
-        observed = world.rssm.observe(world.embed(observation), lambda t, _: actions[t], noise)
+        observed = posterior_scan.observe(world.rssm, world.embed(observation), batch.action, noise)
         feature = observed.state.feature
         losses = world.state_losses(observed, feature, observation, batch.reward)
         states, step = state_weight(batch.valid), batch.valid.float()

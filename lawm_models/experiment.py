@@ -140,11 +140,13 @@ def _view(source: CorpusSource) -> Corpus:
 
 
 def _loader(config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]) -> Loader:
+    # With every action readable there is nothing to balance: one preset serves 5% and 100%.
+    unlabeled = any(len(view) > view.label_counts()["observed"] for view, _ in corpora)
     return Loader(
         corpora,
         config.batch_size,
         config.window,
-        labeled_ratio=config.labeled_ratio,
+        labeled_ratio=config.labeled_ratio if unlabeled else None,
         seed=seeding.derive(config.seed).loader,
         short=config.short,
         label_unit=config.label_unit,

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batch import Batch
+from lawm_models import posterior_scan
 from lawm_models.distributions import Normal, kl, log_prob
 from lawm_models.latent_action import (
     ActionDecoder,
@@ -18,7 +19,7 @@ from lawm_models.latent_action import (
     LatentActionConfig,
     LatentActionPrior,
 )
-from lawm_models.rssm import Observed, State
+from lawm_models.rssm import Observed
 from lawm_models.world_model import (
     WorldModel,
     WorldModelConfig,
@@ -117,28 +118,17 @@ class LatentActionModel(nn.Module):
         Labeled rows follow Eq. 3, the others Eq. 6: u_t ~ q(u|s_t,o_{t+1}), a_t decoded from it.
         """
         embed = self.world.embed(observation)
-        next_known = self.inverse.project(self._next_known(observation, embed)).unbind(1)
-        actions, noises = action.unbind(1), noise.inverse.unbind(1)
-        m = labeled.unsqueeze(-1)  # (B, 1)
-        means, stds, decoded = [], [], []
-
-        def choose(t: int, state: State) -> Tensor:
-            feature = state.feature
-            inverse = self.inverse(feature, next_known[t])
-            a = self.decoder(feature, inverse.sample(noises[t]))
-            means.append(inverse.mean)
-            stds.append(inverse.std)
-            decoded.append(a)
-            if not self.config.decoded_gradient:
-                a = a.detach()
-            return torch.lerp(a, actions[t], m)
-
-        observed = self.world.rssm.observe(embed, choose, noise.state)
         return Inferred(
-            observed,
-            observed.state.feature,
-            Normal(torch.stack(means, 1), torch.stack(stds, 1)),
-            torch.stack(decoded, 1),
+            *posterior_scan.infer(
+                self.world.rssm,
+                self.inverse,
+                self.decoder,
+                (embed, self._next_known(observation, embed)),
+                action,
+                labeled,
+                (noise.state, noise.inverse),
+                self.config.decoded_gradient,
+            )
         )
 
     def _next_known(
@@ -169,27 +159,31 @@ class LatentActionModel(nn.Module):
         )
         step = batch.valid.to(batch.reward.dtype)  # (B, T)
         states = state_weight(batch.valid)  # (B, T+1)
-        known = m.unsqueeze(1).expand_as(step)  # (B, T)
-
         feature = inferred.feature[:, :-1]
         prior = self.prior(feature)
-        posterior = self.posterior(feature, batch.action)
-        reconstructed = self.decoder(feature, posterior.sample(noise.posterior))
-        action = -log_prob(reconstructed, self.config.action_std, batch.action)
-        latent_kl = torch.lerp(kl(inferred.inverse, prior), kl(posterior, prior), known)
+        # q(u|s,a) and p(a|s,u) of a known action matter in labeled rows; the others take no time.
+        rows = batch.labeled.nonzero().squeeze(1)
+        known = batch.action[rows]
+        posterior = self.posterior(feature[rows], known)
+        reconstructed = self.decoder(feature[rows], posterior.sample(noise.posterior[rows]))
+        action = -log_prob(reconstructed, self.config.action_std, known)
+        latent_kl = kl(inferred.inverse, prior)
+        latent_kl = latent_kl.index_copy(0, rows, kl(posterior, prior.rows(rows)))
 
         free = self.config.latent_action_free_nats
         terms = {
             "observation": weighted_mean(state.observation, states),
             "reward": weighted_mean(state.reward, step),
             "state_kl": self.world.balanced_kl(state, states),
-            "action": weighted_mean(action * known, step),
+            "action": weighted_mean(torch.zeros_like(step).index_copy(0, rows, action), step),
             "latent_action_kl": weighted_mean(latent_kl, step).clamp(min=free),
         }
         if self.config.inverse_supervision:
-            terms["inverse"] = self.config.inverse_supervision * weighted_mean(
-                self.inverse_loss(inferred, posterior, batch.action) * known, step
-            )
+            inverse, decoded = inferred.inverse.rows(rows), inferred.decoded[rows]
+            labeled = inferred._replace(inverse=inverse, decoded=decoded)
+            inverse = self.inverse_loss(labeled, posterior, known)
+            inverse = torch.zeros_like(step).index_copy(0, rows, inverse)
+            terms["inverse"] = self.config.inverse_supervision * weighted_mean(inverse, step)
         total = torch.stack(list(terms.values())).sum()
         logged = {name: term.detach() for name, term in terms.items()}
         return total, {"loss": total.detach(), **logged}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lawm_schemas import ConfigError, LineageStep, Provenance, Role
+from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance, Role
 
 from lawm_cli.show import Bars
 
@@ -195,17 +195,21 @@ def _require_same(
 ) -> None:
     """Refuse a corpus of other arrays, and without ``--append`` one of another collection."""
     manifest, where = writer.manifest, str(collection.out)
-    arrays = (tuple(manifest.observations), manifest.action, manifest.environment)
-    if arrays != (tuple(envs.observations), envs.action, envs.info):
-        raise ConfigError(
-            "is a corpus of another environment, action repeat or observations",
-            where,
-            "choose another --out",
-        )
+    there, asked = _described(manifest), _described(envs)
+    if there != asked:
+        raise ConfigError(f"holds {there}, not {asked}", where, "choose another --out")
     if not collection.append and manifest.lineage != (step,):
         raise ConfigError(
             "is a corpus of another collection", where, "choose another --out, or add --append"
         )
+
+
+def _described(source: Manifest | Environments) -> str:
+    """Everything in which the trajectories of one corpus agree, in words."""
+    info = source.environment if isinstance(source, Manifest) else source.info
+    task = f"{info.task} with action repeat {info.action_repeat}" if info else "no environment"
+    arrays = ", ".join(f"{spec.name}{list(spec.shape)}" for spec in source.observations)
+    return f"{task} ({arrays})"
 
 
 def _collected(out: Path) -> int:

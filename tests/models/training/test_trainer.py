@@ -104,10 +104,11 @@ def test_killed_run_resumes_exactly(experiment, tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lawm_models.trainer", "lawm_models.algorithms.lawm"])
     out, killed = tmp_path / "run", 0
-    for _ in range(3):
+    for attempt in range(3):
         process = context.Process(target=train, args=(config, out))
         process.start()
-        while process.is_alive() and not (out / "metrics.jsonl").exists():
+        # every trainer opens an event file of its own when it starts to train
+        while process.is_alive() and len(list(out.glob("tensorboard/*"))) <= attempt:
             time.sleep(0.002)
         time.sleep(random.uniform(0, 0.3))
         process.kill()

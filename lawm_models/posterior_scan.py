@@ -1,0 +1,179 @@
+"""The posterior rollouts of training as single operations with their own backward pass.
+
+They compute what ``RSSM.observe`` computes for two ways of choosing actions: from data, and
+decoded from the inverse posterior where a window has no labels (Eq. 9). See ``scan_layers`` for
+why they are faster than the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lawm_models.distributions import Normal, split_normal
+from lawm_models.latent_action import ActionDecoder, InversePosterior
+from lawm_models.layers import NormedLinear
+from lawm_models.rssm import RSSM, Observed, State
+from lawm_models.scan import Scan
+from lawm_models.scan_cells import GRU, Choose, Copy, Draw
+from lawm_models.scan_layers import Layer, Linear, Stack, Swish
+
+
+def observe(
+    rssm: RSSM,
+    embed: Float[Tensor, "B T1 E"],
+    action: Float[Tensor, "B T1-1 A"],
+    noise: Float[Tensor, "B T1 S"],
+) -> Observed:
+    """Posterior rollout over a window with known actions."""
+    rollout = _Rollout(rssm, action, latent_dim=0)
+    rollout.action.values.copy_(action.transpose(0, 1))
+    rollout.filter(embed, noise)
+    rollout.advance()
+    feature, state_params = rollout.run()
+    return _observed(rssm, feature, state_params)
+
+
+def infer(
+    rssm: RSSM,
+    inverse: InversePosterior,
+    decoder: ActionDecoder,
+    known: tuple[Float[Tensor, "B T1 E"], Float[Tensor, "B T1-1 K"]],
+    action: Float[Tensor, "B T1-1 A"],
+    labeled: Float[Tensor, " B"],
+    noise: tuple[Float[Tensor, "B T1 S"], Float[Tensor, "B T1-1 U"]],
+    decoded_gradient: bool,
+) -> tuple[Observed, Float[Tensor, "B T1 F"], Normal, Float[Tensor, "B T1-1 A"]]:
+    """Posterior rollout over a window whose rows are labeled or not; see ``LatentActionModel``.
+
+    Args:
+        rssm: q(z|h,o) and the transition.
+        inverse: q(u|s,o').
+        decoder: p(a|s,u).
+        known: embeddings, and what the inverse posterior knows beside the state.
+        action: a_data.
+        labeled: m.
+        noise: for z and for u.
+        decoded_gradient: let gradients flow through decoded actions.
+
+    Returns:
+        States, their features, q(u|s,o') and decoded actions.
+    """
+    embed, next_known = known
+    state_noise, inverse_noise = noise
+    rollout = _Rollout(rssm, action, latent_dim=inverse_noise.shape[-1])
+    rollout.filter(embed, state_noise)
+    rollout.infer(inverse, next_known, inverse_noise)
+    rollout.decode(decoder, action, labeled, decoded_gradient)
+    rollout.advance()
+    feature, state_params, inverse_params, decoded = rollout.run()
+    inferred = split_normal(inverse_params, inverse.min_std)
+    return _observed(rssm, feature, state_params), feature, inferred, torch.tanh(decoded)
+
+
+class _Rollout:
+    """Variables and layers of one posterior rollout, in the order of its steps."""
+
+    def __init__(self, rssm: RSSM, like: Float[Tensor, "B T A"], latent_dim: int) -> None:
+        self.rssm = rssm
+        batch, self.steps, action_dim = like.shape
+        config = rssm.config
+        # Side by side as the products read them: [x, h, z, u] and [z, a], with h_0 = 0.
+        h = config.hidden
+        z = h + config.deter
+        u = z + config.stoch
+        end = u + latent_dim
+        self.joint = Stack(like.new_zeros(self.steps + 1, batch, end))
+        self.hidden = self.joint.columns(0, h)
+        self.cell_input = self.joint.columns(0, z)
+        self.deter = self.joint.columns(h, z)
+        self.stoch = self.joint.columns(z, u)
+        self.feature = self.joint.columns(h, u)
+        self.latent_action = self.joint.columns(u, end)
+        self.decoder_input = self.joint.columns(h, end)
+        self.input = Stack(like.new_zeros(self.steps, batch, config.stoch + action_dim))
+        self.stoch_input = self.input.columns(0, config.stoch)
+        self.action = self.input.columns(config.stoch, config.stoch + action_dim)
+        self.every: list[Layer] = []
+        self.between: list[Layer] = []
+        self.outputs = [self.feature]
+
+    def filter(self, embed: Float[Tensor, "B T1 E"], noise: Float[Tensor, "B T1 S"]) -> None:
+        """z_t ~ q(z_t | h_t, o_t)."""
+        rssm, steps = self.rssm, self.steps + 1
+        known = rssm.project(embed.transpose(0, 1))
+        first = rssm.posterior_in
+        self.every.append(Swish(self.deter, first.step, first.norm, steps, known, shared=True))
+        self._draw(self.every, rssm.posterior_out, noise, self.stoch, rssm.config.min_std)
+
+    def infer(
+        self,
+        inverse: InversePosterior,
+        next_known: Float[Tensor, "B T K"],
+        noise: Float[Tensor, "B T U"],
+    ) -> None:
+        """u_t ~ q(u_t | s_t, o_{t+1}), Eq. 6."""
+        known = inverse.project(next_known.transpose(0, 1))
+        first = inverse.first
+        layers = self.between
+        layers.append(Swish(self.feature, first.step, first.norm, self.steps, known, shared=True))
+        *hidden, last = inverse.rest
+        self._hidden(hidden)
+        self._draw(layers, last, noise, self.latent_action, inverse.min_std)
+
+    def decode(
+        self,
+        decoder: ActionDecoder,
+        action: Float[Tensor, "B T A"],
+        labeled: Float[Tensor, " B"],
+        decoded_gradient: bool,
+    ) -> None:
+        """a_t from data or from p(a_t | s_t, u_t), Eq. 9."""
+        first, *hidden = decoder.net.hidden
+        source = self.decoder_input
+        self.between.append(Swish(source, first.linear, first.norm, self.steps, shared=True))
+        self._hidden(hidden)
+        last = Linear(self.between[-1].out, decoder.net.out, self.steps)
+        data = action.transpose(0, 1)
+        m = labeled.unsqueeze(-1)  # (B, 1)
+        self.between += [last, Choose(last.out, data, m, self.action, decoded_gradient)]
+        self.outputs.append(last.out)
+
+    def advance(self) -> None:
+        """h_{t+1} = f(h_t, z_t, a_t)."""
+        first, cell = self.rssm.input, self.rssm.cell
+        self.between += [
+            Copy(self.stoch, self.stoch_input),
+            Swish(self.input, first.linear, first.norm, self.steps, out=self.hidden),
+            GRU(self.cell_input, self.deter, cell, self.steps),
+        ]
+
+    def run(self) -> tuple[Tensor, ...]:
+        """Features, and the outputs of the networks in the order they were added."""
+        return Scan(self.every, self.between, (self.joint, self.input), self.outputs).run()
+
+    def _hidden(self, modules: Sequence[NormedLinear]) -> None:
+        for module in modules:
+            source = self.between[-1].out
+            self.between.append(Swish(source, module.linear, module.norm, self.steps))
+
+    def _draw(
+        self,
+        layers: list[Layer],
+        last: torch.nn.Linear,
+        noise: Float[Tensor, "B T N"],
+        out: Stack,
+        min_std: float,
+    ) -> None:
+        params = Linear(layers[-1].out, last, noise.shape[1])
+        noise = noise.transpose(0, 1).contiguous()
+        layers += [params, Draw(params.out, noise, out, min_std)]
+        self.outputs.append(params.out)
+
+
+def _observed(rssm: RSSM, feature: Tensor, state_params: Tensor) -> Observed:
+    deter, stoch = feature.split((rssm.config.deter, rssm.config.stoch), -1)
+    return Observed(State(deter, stoch), split_normal(state_params, rssm.config.min_std))

@@ -1,0 +1,121 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from lawm_cli.app import app
+
+from lawm_data import open_corpus
+
+LAWM = (
+    "steps={model: 2, agent: 2}",
+    "algorithm.settings.model.rssm={deter: 4, stoch: 3, hidden: 5}",
+    "algorithm.settings.model.embed=4",
+    "algorithm.settings.model.units=4",
+    "algorithm.settings.agent.units=4",
+)
+
+
+def settings(*pairs: str) -> list[str]:
+    return [word for pair in pairs for word in ("--set", pair)]
+
+
+@pytest.fixture
+def train(corpus: Path, tmp_path: Path) -> tuple:
+    """The words of a tiny training."""
+    source = f"{corpus}@third"
+    return ("train", "--corpus", source, "--algorithm", "bc", "--preset", "demo", "TINY", "--out")
+
+
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda c: c.callback.__name__)
+def test_every_command_has_help_with_an_example(run, command) -> None:
+    name = command.callback.__name__
+    result = run("lawm", name, "--help")
+    assert result.code == 0
+    assert f"lawm {name}" in result.out.partition("Example:")[2]
+    assert "--json" in result.out
+
+
+def test_train_says_what_it_left_behind(run, train: tuple, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    told = run("lawm", *train, out, "--json").json
+    assert (told["run"], told["steps"], told["seed"]) == (str(out), {"agent": 3}, 0)
+    assert [corpus["labeled"] for corpus in told["corpora"]] == [2]
+    assert told["evaluation"] == json.loads((out / "evaluation.json").read_text())
+
+
+def test_finished_run_returns_at_once_and_unchanged(run, train: tuple, tmp_path: Path) -> None:
+    first = run("lawm", *train, tmp_path / "a", "--json").json
+    metrics = (tmp_path / "a" / "metrics.jsonl").read_bytes()
+    assert run("lawm", *train, tmp_path / "a", "--json").json == first
+    assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_run_is_made_again_from_its_own_configuration(run, trained: Path, tmp_path: Path) -> None:
+    again = run("lawm", "train", trained / "config.yaml", "--out", tmp_path / "b", "--json").json
+    assert again["evaluation"] == json.loads((trained / "evaluation.json").read_text())
+    other = ("train", trained / "config.yaml", "--seed", 1, "--out", tmp_path / "c", "--json")
+    assert run("lawm", *other).json["evaluation"] != again["evaluation"]
+
+
+def test_lawm_on_two_corpora_then_evaluate_and_relabel(run, corpus: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(corpus, other)
+    data = ("--corpus", f"{corpus}@third", "--corpus", f"{other}*0.5")
+    words = ("train", *data, "--preset", "demo", "TINY", *settings(*LAWM), "--out", tmp_path / "a")
+    told = run("lawm", *words, "--json").json
+    assert [part["labeled"] for part in told["corpora"]] == [2, 6]
+
+    evaluation = run("lawm", "evaluate", tmp_path / "a", "--episodes", 2, "--json").json
+    assert evaluation["episodes"] == len(evaluation["returns"]) == 2
+    assert evaluation["normalized"] == pytest.approx(evaluation["return_mean"] / 10)
+    assert "cartpole-swingup" in run("lawm", "evaluate", tmp_path / "a", "--episodes", 1).out
+
+    words = ("relabel", tmp_path / "a", "--corpus", corpus, "--name", "idm")
+    labels = run("lawm", *words, "--json").json
+    assert labels["r2"] == pytest.approx(1 - sum(labels["nmse_per_dimension"]))
+    view = open_corpus(corpus).with_mask("third").with_labels("idm")
+    assert labels["trajectories"] == view.label_counts()["inferred"] == 4
+    again = run("lawm", *words)
+    assert (again.code, "another overlay has this name" in again.err) == (2, True)
+
+
+def test_tables_for_people(run, train: tuple, tmp_path: Path) -> None:
+    corpus = train[2].removesuffix("@third")
+    out = run("lawm", *train, tmp_path / "a").out
+    assert "2 of 6 labeled" in out
+    assert "return" in out
+    out = run("lawm", "relabel", tmp_path / "a", "--corpus", corpus, "--name", "x").out
+    assert "trajectories" in out
+    assert str(Path(corpus) / "labels" / "x") in out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("train --out {new}", "give --corpus"),
+        ("train --corpus {corpus} --mask nobody --out {new}", "masks here: third"),
+        ("train --corpus {corpus} --preset nobody --out {new}", "known ones: demo, paper, small"),
+        ("train --corpus {corpus} --algorithm nobody --out {new}", "nobody"),
+        ("train --corpus {corpus} --device nobody --out {new}", "'nobody' is not available here"),
+        ("train --corpus {corpus} --set windw=3 --out {new}", "windw: no such setting"),
+        ("train --corpus {corpus} --set window=500 --set short=drop --out {new}", "has 25"),
+        ("train --corpus {corpus}*x --out {new}", "weight"),
+        ("train {run}/config.yaml --preset demo --out {new}", "use --set"),
+        ("train {run}/config.yaml --seed 7 --out {run}", "seed was 0 in this run and is now 7"),
+        ("train --corpus {corpus} --out {corpus}", "is not a run"),
+        ("evaluate {new}", "{new}: not a run folder"),
+        ("evaluate {run} --episodes 0", "--episodes"),
+        ("relabel {run} --corpus {new} --name x", "{new}: does not exist"),
+        ("relabel {run} --corpus {corpus} --name ../x", "overlay ../x"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    run, corpus: Path, trained: Path, tmp_path: Path, words: str, line: str
+) -> None:
+    places = {"corpus": str(corpus), "run": str(trained), "new": str(tmp_path / "new")}
+    before = sorted(tmp_path.rglob("*"))
+    result = run("lawm", *words.format(**places).split())
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), result.err
+    assert line.format(**places) in result.err
+    assert sorted(tmp_path.rglob("*")) == before
