@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 
 class WindowReader:
@@ -21,11 +21,11 @@ class WindowReader:
     """
 
     def __init__(self, arrays: Sequence[np.ndarray | None], rows: int) -> None:
-        self._rows = rows
         self._arrays = [None if a is None else np.asarray(a) for a in arrays]
-        self._views = [_windows(a, rows) for a in self._arrays]
         known = next(a for a in self._arrays if a is not None)
-        self._shape, self._dtype = known.shape[1:], known.dtype
+        self._shape, self._dtype = (rows, *known.shape[1:]), known.dtype
+        self._item = np.dtype((np.void, rows * known.strides[0]))
+        self._views = [_items(a, rows, self._item) for a in self._arrays]
 
     def __call__(
         self,
@@ -41,31 +41,45 @@ class WindowReader:
             last: the row that a window must not pass; it is repeated instead. None when no
                 window would.
         """
+        if last is not None:
+            return self._read_padded(shard, row, last)
         if len(self._views) == 1:
-            return self._read(0, row, last)
-        read = np.empty((len(row), self._rows, *self._shape), self._dtype)
-        for number in np.flatnonzero(np.bincount(shard)).tolist():
-            here = shard == number
-            read[here] = self._read(number, row[here], None if last is None else last[here])
+            items = self._views[0][row]
+        else:
+            items = np.empty(len(row), self._item)
+            for number, here in _by_shard(shard):
+                items[here] = self._views[number][row[here]]
+        return items.view(self._dtype).reshape(-1, *self._shape)
+
+    def _read_padded(
+        self,
+        shard: Int[np.ndarray, " B"],
+        row: Int[np.ndarray, " B"],
+        last: Int[np.ndarray, " B"],
+    ) -> np.ndarray:
+        read = np.empty((len(row), *self._shape), self._dtype)
+        rows = np.minimum(row[:, None] + np.arange(self._shape[0]), last[:, None])
+        for number, here in _by_shard(shard):
+            array = self._arrays[number]
+            assert array is not None
+            read[here] = array[rows[here]]
         return read
 
-    def _read(self, number: int, row: np.ndarray, last: np.ndarray | None) -> np.ndarray:
-        if last is None:
-            windows = self._views[number][row].view(self._dtype)
-            return windows.reshape(len(row), self._rows, *self._shape)
-        array = self._arrays[number]
-        assert array is not None
-        return array[np.minimum(row[:, None] + np.arange(self._rows), last[:, None])]
+
+def _by_shard(
+    shard: Int[np.ndarray, " B"],
+) -> Iterator[tuple[int, Bool[np.ndarray, " B"]]]:
+    """Shards that are touched, and by which windows."""
+    for number in np.flatnonzero(np.bincount(shard)).tolist():
+        yield number, shard == number
 
 
-def _windows(array: np.ndarray | None, rows: int) -> np.ndarray:
+def _items(array: np.ndarray | None, rows: int, item: np.dtype) -> np.ndarray:
     """All windows of consecutive rows as opaque items, a view: (R - rows + 1,)."""
     if array is None or len(array) < rows:
-        return np.empty(0, "V1")
+        return np.empty(0, item)
     # NumPy checks that the last window still lies inside the buffer.
-    stride = array.strides[0]
-    kind = np.dtype((np.void, rows * stride))
-    return np.ndarray((len(array) - rows + 1,), kind, array, strides=(stride,))
+    return np.ndarray((len(array) - rows + 1,), item, array, strides=array.strides[:1])
 
 
 class SliceReader:

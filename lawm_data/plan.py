@@ -75,7 +75,7 @@ class Planner:
         self._local = np.arange(len(mixture.length)) - mixture.first[mixture.corpus]
         self._partial = mixture.partial & (mixture.action_row >= 0)
         self._per_window = settings.label_unit == "window"
-        self._shape = (settings.batch_size, settings.window)
+        self._all = np.ones((settings.batch_size, settings.window), bool)
         self._steps = np.arange(settings.window)
         self._flags = None
         if self._partial.any():
@@ -119,7 +119,7 @@ class Planner:
     def _valid(self, windows: Windows) -> Bool[np.ndarray, "B T"]:
         if windows.padded:
             return self._steps < windows.remaining[:, None]
-        return np.ones(self._shape, bool)
+        return self._all.copy()
 
     def _action_mask(
         self, windows: Windows, valid: Bool[np.ndarray, "B T"]
@@ -135,7 +135,7 @@ class Planner:
 
     def _terminated(self, windows: Windows) -> Bool[np.ndarray, "B T"]:
         """Only ever the last step of a trajectory."""
-        terminated = np.zeros(self._shape, bool)
+        terminated = np.zeros(self._all.shape, bool)
         if windows.ended:
             ends = self._mixture.terminated[windows.trajectory]
             here = np.flatnonzero(ends & (windows.remaining <= self._window))

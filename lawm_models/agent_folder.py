@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
-from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Schema, StorageError
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Schema
 
-from lawm_data.atomic import write_file
+from lawm_data.atomic import storage_errors, write_file
 from lawm_models.checkpoint import (
     load_module,
     load_optimizers,
@@ -77,26 +77,35 @@ class AgentFolder:
         return cls(path, AgentRecord.read_json(path / RECORD))
 
     @classmethod
-    def open(cls, path: Path, record: AgentRecord) -> Self:
-        """Open an agent to go on with, or start one.
+    def check(cls, path: Path, record: AgentRecord) -> int:
+        """Rounds that the agent in this folder has learned from; 0 where there is none.
 
         Raises:
             ConfigError: the folder holds another agent.
         """
-        if (path / RECORD).exists():
-            existing = AgentRecord.read_json(path / RECORD)
-            if existing != record:
-                raise ConfigError(
-                    f"holds another agent ({_first_difference(existing, record)})",
-                    str(path),
-                    "choose another --out",
-                )
-        else:
-            try:
+        if not (path / RECORD).exists():
+            return 0
+        folder = cls.read(path)
+        if folder.record != record:
+            raise ConfigError(
+                f"holds another agent ({_first_difference(folder.record, record)})",
+                str(path),
+                "choose another --out",
+            )
+        return folder.rounds
+
+    @classmethod
+    def open(cls, path: Path, record: AgentRecord) -> Self:
+        """Open an agent to go on with, or start one; only under the lock of its corpus.
+
+        Raises:
+            ConfigError: the folder holds another agent.
+        """
+        cls.check(path, record)
+        if not (path / RECORD).exists():
+            with storage_errors(path):
                 path.mkdir(parents=True, exist_ok=True)
-                write_file(path / RECORD, record.to_json().encode())
-            except OSError as error:
-                raise StorageError.from_os_error(error, str(path)) from error
+            write_file(path / RECORD, record.to_json().encode())
         for parent in (path, path / SNAPSHOTS):
             if parent.is_dir():
                 remove_leftovers(parent)

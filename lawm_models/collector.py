@@ -7,7 +7,6 @@ is started again continues to exactly the corpus it would have made.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from lawm_models.dreamer import Dreamer, DreamerConfig
 from lawm_models.dreamer_rounds import Rounds
 from lawm_models.filtering_policy import FilteringPolicy, noisy
 from lawm_models.replay import Replay
+from lawm_models.seeding import thread_limit
+from lawm_models.versions import installed_versions
 
 SNAPSHOT_EVERY = 10
 """Rounds between kept snapshots of the agent's weights."""
@@ -69,7 +70,7 @@ def collect_dreamer(
         agent="dreamer",
         seed=seed,
         origin="training",
-        versions=versions(),
+        versions=installed_versions(),
         settings=config.model_dump(mode="json"),
     )
     record = AgentRecord(
@@ -80,19 +81,22 @@ def collect_dreamer(
         action=environments.action,
         seed=seed,
     )
-    folder = AgentFolder.open(agent_folder(out), record)
+    learned = AgentFolder.check(agent_folder(out), record)
+    recorded = len(open_corpus(out)) if (out / "corpus.json").exists() else 0
+    if recorded < learned:
+        raise ConfigError(
+            f"the agent has learned from {learned} trajectories, the corpus has {recorded}",
+            str(out),
+            "restore the corpus, or remove both to start again",
+        )
     with _writer(out, environments, provenance) as writer:
+        folder = AgentFolder.open(agent_folder(out), record)
         existing = open_corpus(out)
-        if len(existing) < folder.rounds:
-            raise ConfigError(
-                f"the agent has learned from {folder.rounds} trajectories, the corpus has "
-                f"{len(existing)}",
-                str(out),
-                "restore the corpus, or remove both to start again",
-            )
         collection = _Collection(environments, writer, provenance, folder, config, seed, processes)
         try:
-            collection.run(existing, trajectories, on_round)
+            # the networks are small: a second thread would cost more than it brings
+            with thread_limit(1):
+                collection.run(existing, trajectories, on_round)
         finally:
             collection.rounds.close()
 
@@ -136,16 +140,10 @@ class _Collection:
     ) -> None:
         self.environments, self.writer, self.provenance = environments, writer, provenance
         self.folder, self.config, self.seed = folder, config, seed
-        action = environments.action
-        assert action.low is not None
-        assert action.high is not None
-        self.scale = ActionScale(action.low, action.high)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            observation_dim = sum(s.size for s in environments.observations if s.role == "state")
-            self.agent = Dreamer(config, observation_dim, action.size)
+        self.agent, self.scale = build_agent(folder.record)
         self.replay = Replay(config.window)
-        dims = (observation_dim, action.size)
+        record = folder.record
+        dims = (sum(spec.size for spec in record.state), record.action.size)
         self.rounds = Rounds(self.agent, self.replay, dims, processes)
         rest = folder.load(self.agent)
         if "starts" in rest:
@@ -201,6 +199,18 @@ def updates_before(config: DreamerConfig, k: int) -> int:
     return config.first_updates + (k - config.random_trajectories) * config.updates
 
 
+def build_agent(record: AgentRecord) -> tuple[Dreamer, ActionScale]:
+    """The agent of a record with fresh weights from its seed, and the scale of its actions."""
+    action = record.action
+    if action.low is None or action.high is None:
+        raise ConfigError("the action has no bounds", action.name, "choose another environment")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(record.seed)
+        config = DreamerConfig.parse(record.config, "agent")
+        agent = Dreamer(config, sum(spec.size for spec in record.state), action.size)
+    return agent, ActionScale(action.low, action.high)
+
+
 def agent_policy(agent: Dreamer, scale: ActionScale, deterministic: bool) -> FilteringPolicy:
     """The agent as a policy: its mode, or a sample with its own exploration noise."""
     actor = agent.agent
@@ -213,9 +223,3 @@ def agent_policy(agent: Dreamer, scale: ActionScale, deterministic: bool) -> Fil
 def _streams(seed: int, k: int) -> tuple[int, ...]:
     """Independent seeds of round k: environment reset, policy noise, model, dreams."""
     return tuple(int(s) for s in np.random.SeedSequence((seed, k)).generate_state(4))
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide what a trajectory looks like."""
-    names = ("lawm", "dm_control", "mujoco", "torch", "numpy")
-    return {name: importlib.metadata.version(name) for name in names}

@@ -48,16 +48,6 @@ def evaluate(
         return judge.evaluate(policy, seed, Path(video) if video else None)
 
 
-def load_policy(path: Path | str, deterministic: bool = True) -> tuple[Policy, RunRecord]:
-    """The newest policy of a run, on the CPU, and what it was trained on.
-
-    Raises:
-        ConfigError: not a run folder, or no checkpoint yet.
-    """
-    run = RunFolder.open(path)
-    return run.algorithm().policy(deterministic), run.record
-
-
 class Judge:
     """Environments for the episodes of an evaluation, made once.
 

@@ -7,11 +7,11 @@ why they are faster than the loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from lawm_models.distributions import Normal, split_normal
 from lawm_models.latent_action import ActionDecoder, InversePosterior
@@ -106,8 +106,9 @@ class _Rollout:
         rssm, steps = self.rssm, self.steps + 1
         known = rssm.project(embed.transpose(0, 1))
         first = rssm.posterior_in
-        self.every.append(Swish(self.deter, first.step, first.norm, steps, known, shared=True))
-        self._draw(self.every, rssm.posterior_out, noise, self.stoch, rssm.config.min_std)
+        layer = Swish(self.deter, first.step, first.norm, steps, known, shared=True)
+        params = self._network(self.every, layer, [rssm.posterior_out])
+        self.every.append(Draw(params, _time_first(noise), self.stoch, rssm.config.min_std))
 
     def infer(
         self,
@@ -118,11 +119,10 @@ class _Rollout:
         """u_t ~ q(u_t | s_t, o_{t+1}), Eq. 6."""
         known = inverse.project(next_known.transpose(0, 1))
         first = inverse.first
-        layers = self.between
-        layers.append(Swish(self.feature, first.step, first.norm, self.steps, known, shared=True))
-        *hidden, last = inverse.rest
-        self._hidden(hidden)
-        self._draw(layers, last, noise, self.latent_action, inverse.min_std)
+        layer = Swish(self.feature, first.step, first.norm, self.steps, known, shared=True)
+        params = self._network(self.between, layer, inverse.rest)
+        draw = Draw(params, _time_first(noise), self.latent_action, inverse.min_std)
+        self.between.append(draw)
 
     def decode(
         self,
@@ -133,14 +133,12 @@ class _Rollout:
     ) -> None:
         """a_t from data or from p(a_t | s_t, u_t), Eq. 9."""
         first, *hidden = decoder.net.hidden
-        source = self.decoder_input
-        self.between.append(Swish(source, first.linear, first.norm, self.steps, shared=True))
-        self._hidden(hidden)
-        last = Linear(self.between[-1].out, decoder.net.out, self.steps)
-        data = action.transpose(0, 1)
+        assert isinstance(first, NormedLinear)
+        layer = Swish(self.decoder_input, first.linear, first.norm, self.steps, shared=True)
+        decoded = self._network(self.between, layer, [*hidden, decoder.net.out])
         m = labeled.unsqueeze(-1)  # (B, 1)
-        self.between += [last, Choose(last.out, data, m, self.action, decoded_gradient)]
-        self.outputs.append(last.out)
+        choose = Choose(decoded, action.transpose(0, 1), m, self.action, decoded_gradient)
+        self.between.append(choose)
 
     def advance(self) -> None:
         """h_{t+1} = f(h_t, z_t, a_t)."""
@@ -155,23 +153,24 @@ class _Rollout:
         """Features, and the outputs of the networks in the order they were added."""
         return Scan(self.every, self.between, (self.joint, self.input), self.outputs).run()
 
-    def _hidden(self, modules: Sequence[NormedLinear]) -> None:
-        for module in modules:
-            source = self.between[-1].out
-            self.between.append(Swish(source, module.linear, module.norm, self.steps))
+    def _network(self, layers: list[Layer], first: Swish, rest: Iterable[nn.Module]) -> Stack:
+        *hidden, last = rest
+        assert isinstance(last, nn.Linear)
+        layers.append(first)
+        source, steps = first.out, first.steps
+        for module in hidden:
+            assert isinstance(module, NormedLinear)
+            layer = Swish(source, module.linear, module.norm, steps)
+            layers.append(layer)
+            source = layer.out
+        linear = Linear(source, last, steps)
+        layers.append(linear)
+        self.outputs.append(linear.out)
+        return linear.out
 
-    def _draw(
-        self,
-        layers: list[Layer],
-        last: torch.nn.Linear,
-        noise: Float[Tensor, "B T N"],
-        out: Stack,
-        min_std: float,
-    ) -> None:
-        params = Linear(layers[-1].out, last, noise.shape[1])
-        noise = noise.transpose(0, 1).contiguous()
-        layers += [params, Draw(params.out, noise, out, min_std)]
-        self.outputs.append(params.out)
+
+def _time_first(x: Float[Tensor, "B T N"]) -> Float[Tensor, "T B N"]:
+    return x.transpose(0, 1).contiguous()
 
 
 def _observed(rssm: RSSM, feature: Tensor, state_params: Tensor) -> Observed:

@@ -101,6 +101,7 @@ class Product(Layer):
         self.shared = shared
         # For a few rows the product is a third faster when Wᵀ lies in memory like this.
         self.transposed = module.weight.detach().t().contiguous()
+        self.steps = steps
         self.shape = (steps, source.values.shape[1], module.out_features)
 
     def empty(self) -> Tensor:

@@ -1,5 +1,6 @@
 """The documentation says what the program does."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -43,3 +44,13 @@ def test_readme_names_only_what_exists() -> None:
             assert f"{program} {command}" in [*commands(), "lawm_cli commands"]
     for target in re.findall(r"make (\w+)", text):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_readme_tables_are_made_from_the_results() -> None:
+    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks/readme_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert module.with_tables(text) == text, "run python benchmarks/readme_table.py"

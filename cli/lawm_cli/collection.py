@@ -118,30 +118,28 @@ def _prepare(agent: str, collection: Collection) -> tuple[Environments, Agent]:
         raise ConfigError(
             "no such agent", f"--agent {agent}", "give dreamer, random or the folder of a run"
         )
-    return _prepare_run(Path(agent), collection)
+    return _prepare_trained(Path(agent), collection)
 
 
-def _prepare_run(path: Path, collection: Collection) -> tuple[Environments, Agent]:
-    from lawm_models.checkpoint import model_sha256
-    from lawm_models.run_folder import RunFolder
+def _prepare_trained(path: Path, collection: Collection) -> tuple[Environments, Agent]:
+    from lawm_models.trained_policy import load_policy
 
-    run = RunFolder.open(path)
-    known = run.record.environment
+    trained = load_policy(path, deterministic=not collection.noise)
+    known = trained.environment
     repeat = collection.action_repeat or (known.action_repeat if known else ACTION_REPEAT)
     envs = _environments(collection, repeat)
     state = [(spec.name, spec.shape) for spec in envs.observations if spec.role is Role.state]
-    wanted = [(spec.name, spec.shape) for spec in run.record.state]
-    if state != wanted or envs.action.shape != run.record.action.shape:
+    wanted = [(spec.name, spec.shape) for spec in trained.state]
+    if state != wanted or envs.action.shape != trained.action.shape:
         names = ", ".join(name for name, _ in wanted)
         raise ConfigError(
-            f"the run observes {names}, not what {collection.task} shows",
+            f"the agent observes {names}, not what {collection.task} shows",
             str(path),
             "collect in the environment it was trained for",
         )
-    policy = run.algorithm().policy(deterministic=not collection.noise)
-    name, weights = run.config.algorithm.name, model_sha256(run.latest_checkpoint())
-    provenance = Provenance(source=name, agent=f"{name}:{weights}", origin="rollout")
-    return envs, Agent(policy, _complete(provenance, collection))
+    name = trained.name
+    provenance = Provenance(source=name, agent=f"{name}:{trained.weights}", origin="rollout")
+    return envs, Agent(trained.policy, _complete(provenance, collection))
 
 
 def _environments(collection: Collection, action_repeat: int) -> Environments:

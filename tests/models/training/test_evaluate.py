@@ -9,7 +9,8 @@ from lawm_schemas import ConfigError, Evaluation, Provenance
 from lawm_data import CorpusWriter, envs
 from lawm_data.policy import RandomPolicy
 from lawm_data.rollout import rollout
-from lawm_models.evaluate import Judge, evaluate, load_policy
+from lawm_models.evaluate import Judge, evaluate
+from lawm_models.trained_policy import load_policy
 from lawm_models.trainer import train
 
 pytest.importorskip("dm_control")
@@ -66,12 +67,12 @@ def test_lost_evaluation_is_made_again(run):
 
 def test_evaluation_is_the_returns_of_the_policy(run):
     result = evaluate(run.path, episodes=2, seed=5)
-    policy, record = load_policy(run.path)
+    trained = load_policy(run.path)
     environments = envs.make("cartpole-swingup", num_envs=1)
-    alone = [rollout(environments, policy, [seed])[0]["rewards"].sum() for seed in (5, 6)]
+    alone = [rollout(environments, trained.policy, [seed])[0]["rewards"].sum() for seed in (5, 6)]
     assert result.returns == pytest.approx(alone, rel=1e-4)
     assert result.return_std == pytest.approx(np.std(alone), rel=1e-2)
-    assert record.environment.task == "cartpole-swingup"
+    assert trained.environment == run.record.environment
     assert Evaluation.parse(json.loads(result.to_json()), "json") == result
 
 

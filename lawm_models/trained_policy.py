@@ -1,0 +1,68 @@
+"""The policy of a training run, or of an agent that collected a corpus, ready to act again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
+
+from lawm_data.policy import Policy
+from lawm_models.agent_folder import LATEST, RECORD, AgentFolder
+from lawm_models.checkpoint import model_sha256
+from lawm_models.collector import agent_policy, build_agent
+from lawm_models.run_folder import RunFolder
+
+
+class TrainedPolicy(NamedTuple):
+    """A policy and what is known of it."""
+
+    policy: Policy
+    """Acts on the CPU."""
+    name: str
+    """Algorithm, or kind of agent."""
+    weights: str
+    """Hash of its weights."""
+    state: tuple[ArraySpec, ...]
+    """State fields it reads, in order."""
+    action: ArraySpec
+    """Its action."""
+    environment: EnvironmentInfo | None
+    """Where it learned."""
+
+
+def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
+    """The newest policy in a run folder, or in the ``OUT.agent`` of a collection.
+
+    Raises:
+        ConfigError: the folder is neither, or has learned nothing yet.
+    """
+    path = Path(path)
+    if (path / RECORD).exists():
+        return _of_agent(path, deterministic)
+    run = RunFolder.open(path)
+    return TrainedPolicy(
+        run.algorithm().policy(deterministic),
+        run.config.algorithm.name,
+        model_sha256(run.latest_checkpoint()),
+        run.record.state,
+        run.record.action,
+        run.record.environment,
+    )
+
+
+def _of_agent(path: Path, deterministic: bool) -> TrainedPolicy:
+    folder = AgentFolder.read(path)
+    if not folder.rounds:
+        raise ConfigError("this agent has learned nothing yet", str(path), "let it collect first")
+    agent, scale = build_agent(folder.record)
+    folder.load(agent)
+    record = folder.record
+    return TrainedPolicy(
+        agent_policy(agent, scale, deterministic),
+        record.agent,
+        model_sha256(path / LATEST),
+        record.state,
+        record.action,
+        record.environment,
+    )

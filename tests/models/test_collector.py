@@ -1,0 +1,125 @@
+"""The Dreamer collector: real dm_control, networks too small to learn."""
+
+import numpy as np
+import pytest
+from lawm_schemas import ConfigError, Role
+
+from lawm_data import open_corpus, validate
+from lawm_data.envs import make
+from lawm_data.rollout import rollout
+from lawm_models.actor_critic import ActorCriticConfig
+from lawm_models.agent_folder import AgentFolder
+from lawm_models.collector import agent_folder, collect_dreamer, updates_before
+from lawm_models.dreamer import DreamerConfig
+from lawm_models.rssm import RSSMConfig
+from lawm_models.trained_policy import load_policy
+from lawm_models.world_model import WorldModelConfig
+
+pytest.importorskip("dm_control")
+
+TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory
+CONFIG = DreamerConfig(
+    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
+    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
+    batch_size=2,
+    window=8,
+    random_trajectories=2,
+    first_updates=3,
+    updates=2,
+)
+
+
+def collect(out, trajectories, seed=0, **options):
+    collect_dreamer(TASK, out, trajectories, seed, REPEAT, CONFIG, **{"processes": 1, **options})
+    return open_corpus(out)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Five trajectories, collected in one go by one process."""
+    return collect(tmp_path_factory.mktemp("corpora") / "quiet", 5)
+
+
+def test_every_trajectory_of_the_training_is_kept_with_its_provenance(corpus):
+    assert len(corpus) == 5
+    assert not validate(corpus.path)
+    assert corpus.label_counts()["observed"] == 5
+    (provenance,) = corpus.manifest.provenance
+    assert (provenance.source, provenance.seed, provenance.origin) == ("dreamer", 0, "training")
+    assert {"mujoco", "dm_control", "torch", "lawm"} <= provenance.versions.keys()
+    assert DreamerConfig.model_validate(provenance.settings) == CONFIG
+    # two random trajectories, then three updates, then two after each further one
+    assert corpus.table.agent_step.tolist() == [0, 0, 3, 5, 7]
+    assert [updates_before(CONFIG, k) for k in range(5)] == [0, 0, 3, 5, 7]
+    assert len(set(corpus.table.seed.tolist())) == 5
+
+
+def test_second_process_gives_the_same_corpus(corpus, tmp_path):
+    assert collect(tmp_path / "two", 5, processes=2).fingerprint == corpus.fingerprint
+
+
+def test_collection_in_pieces_is_the_collection_in_one_go(corpus, tmp_path):
+    out = tmp_path / "pieces"
+    for trajectories in (1, 3, 4, 5):
+        collect(out, trajectories)
+    assert open_corpus(out).fingerprint == corpus.fingerprint
+
+
+def test_collection_stopped_before_its_agent_was_saved_goes_on_exactly(
+    corpus, tmp_path, monkeypatch
+):
+    """The trajectory is committed, the agent that learns from it is not: the widest gap."""
+    out, save = tmp_path / "stopped", AgentFolder.save
+
+    def stop_once(self, agent, rounds, rest, snapshot=False):
+        if rounds == 4 and not (tmp_path / "stop").exists():
+            (tmp_path / "stop").touch()
+            raise KeyboardInterrupt
+        save(self, agent, rounds, rest, snapshot)
+
+    monkeypatch.setattr(AgentFolder, "save", stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        collect(out, 5)
+    assert len(open_corpus(out)) == 4
+    assert AgentFolder.read(agent_folder(out)).rounds == 3
+    assert collect(out, 5).fingerprint == corpus.fingerprint
+
+
+@pytest.mark.parametrize("change", ["seed", "config"])
+def test_another_collection_is_refused(corpus, change):
+    config = CONFIG.model_copy(update={"updates": 3}) if change == "config" else CONFIG
+    seed = 1 if change == "seed" else 0
+    before = corpus.fingerprint
+    with pytest.raises(ConfigError, match=rf"{change} differs.*choose another --out"):
+        collect_dreamer(TASK, corpus.path, 6, seed, REPEAT, config, processes=1)
+    assert open_corpus(corpus.path).fingerprint == before
+
+
+def test_lost_corpus_is_not_started_again_under_its_agent(tmp_path):
+    out = tmp_path / "lost"
+    collect(out, 3)
+    for path in sorted(out.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    out.rmdir()
+    with pytest.raises(ConfigError, match=r"has learned from 3 trajectories.*restore the corpus"):
+        collect(out, 4)
+    assert not out.exists()
+
+
+def test_collecting_agent_acts_again(corpus):
+    trained = load_policy(agent_folder(corpus.path))
+    environments = make(TASK, action_repeat=REPEAT)
+    assert (trained.name, trained.environment) == ("dreamer", environments.info)
+    assert trained.state == tuple(s for s in environments.observations if s.role is Role.state)
+    first, again = (rollout(environments, trained.policy, [7])[0]["actions"] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    noisy = load_policy(agent_folder(corpus.path), deterministic=False).policy
+    assert not np.array_equal(first, rollout(environments, noisy, [7])[0]["actions"])
+
+
+def test_snapshots_are_kept(tmp_path):
+    out = tmp_path / "long"
+    collect(out, 10)
+    assert [p.name for p in (agent_folder(out) / "snapshots").iterdir()] == ["00010"]
+    agent = load_policy(agent_folder(out))
+    assert len(agent.weights) == 64
