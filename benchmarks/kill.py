@@ -33,7 +33,9 @@ PACKAGES = ("lawm", "h5py", "numpy", "safetensors", "torch")
 
 def main() -> None:
     """Parse arguments, run both parts and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--moments", type=int, default=50, help="kills of each part")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -95,9 +97,11 @@ def kill_training(folder: Path, kills: int, moments: random.Random) -> dict[str,
     while not done:
         starts += 1
         process = _start(_train(corpus, run))
-        # From importing to evaluating: the moments spread over all that a start goes through.
+        if killed % 2 == 0:  # every other kill while it trains, the rest at any moment of a start
+            _wait_for_checkpoint(run, process)
         try:
-            done = process.wait(moments.uniform(2, 6) if killed < kills else None) == 0
+            limit = moments.uniform(0, 0.5) if killed % 2 == 0 else moments.uniform(0, 8)
+            done = process.wait(limit if killed < kills else None) == 0
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -110,6 +114,18 @@ def kill_training(folder: Path, kills: int, moments: random.Random) -> dict[str,
         "metrics_equal": _metrics(run) == _metrics(quiet),
         "metric_lines": len(_metrics(quiet)),
     }
+
+
+def _wait_for_checkpoint(run: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until the process has written one more checkpoint, or has ended."""
+    before = _checkpoints(run)
+    while process.poll() is None and _checkpoints(run) == before:
+        time.sleep(0.02)
+
+
+def _checkpoints(run: Path) -> list[str]:
+    folder = run / "checkpoints"
+    return sorted(p.name for p in folder.glob("step_*")) if folder.exists() else []
 
 
 def _ids(corpus: Path) -> list[str]:
@@ -131,7 +147,7 @@ def _collect(corpus: Path, trajectories: int) -> list[str]:
 
 
 def _train(corpus: Path, run: Path) -> list[str]:
-    steps = ("--set", "steps.agent=3000", "--set", "evaluation_episodes=1")
+    steps = ("--set", "steps.agent=6000", "--set", "evaluation_episodes=1")
     return [
         *(_script("lawm"), "train", "--corpus", str(corpus)),
         *("--algorithm", "bc", "--preset", "small", "--out", str(run), *steps),

@@ -1,7 +1,7 @@
 """Write the tables between the README's result markers from the files in ``benchmarks/results``.
 
-    python benchmarks/readme_table.py            # writes README.md
-    python benchmarks/readme_table.py --check    # exit 1 when it would change
+python benchmarks/readme_table.py            # writes README.md
+python benchmarks/readme_table.py --check    # exit 1 when it would change
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def labels(name: str, title: str) -> str:
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     corpus, cells = result["corpus"], result["cells"]
     lines = [
-        f"**{title}** ({corpus['trajectories']} trajectories, mean return "
-        f"{corpus['return_mean']:.0f}, best {corpus['return_max']:.0f}; preset `{result['preset']}`)",
+        f"**{title}**: {corpus['trajectories']} trajectories, mean return "
+        f"{corpus['return_mean']:.0f}, best {corpus['return_max']:.0f}; "
+        f"preset `{result['preset']}`.",
         "",
         "| method | labeled trajectories | return, mean ± std over seeds | each seed |",
         "|---|---|---|---|",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 
 class WindowReader:
@@ -68,10 +69,15 @@ class WindowReader:
 
 def _by_shard(
     shard: Int[np.ndarray, " B"],
-) -> Iterator[tuple[int, Bool[np.ndarray, " B"]]]:
-    """Shards that are touched, and by which windows."""
-    for number in np.flatnonzero(np.bincount(shard)).tolist():
-        yield number, shard == number
+) -> Iterator[tuple[int, Int[np.ndarray, " n"]]]:
+    """Shards that are touched, and the places of their windows in the batch."""
+    order = np.argsort(shard, kind="stable")
+    grouped = shard[order]
+    edges = np.flatnonzero(np.diff(grouped, prepend=-1))
+    for number, (first, end) in zip(
+        grouped[edges].tolist(), pairwise([*edges.tolist(), len(shard)]), strict=True
+    ):
+        yield number, order[first:end]
 
 
 def _items(array: np.ndarray | None, rows: int, item: np.dtype) -> np.ndarray:

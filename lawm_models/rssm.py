@@ -96,7 +96,7 @@ class RSSM(nn.Module):
         return State(like.new_zeros(batch, config.deter), like.new_zeros(batch, config.stoch))
 
     def transition(self, state: State, action: Float[Tensor, "*b A"]) -> Float[Tensor, "*b D"]:
-        """H' = f(h, z, a)."""
+        """The deterministic part of the next state: h' = f(h, z, a)."""
         return self.cell(self.input(torch.cat((state.stoch, action), -1)), state.deter)
 
     def prior(self, deter: Float[Tensor, "*b D"]) -> Normal:

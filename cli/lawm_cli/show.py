@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from types import TracebackType
 from typing import Any, Self
 
@@ -203,11 +204,17 @@ def line(message: str) -> None:
 
 
 def _print(table: Table) -> None:
-    # Cells are padded to their column; on paper or in a file that is noise at the end of lines.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PAGE)
-    with console.capture() as captured:
-        console.print(table)
-    print(*(row.rstrip() for row in captured.get().splitlines()), sep="\n")
+    # Rich draws into memory: by itself it would exit with 1 when a reader closes the pipe, and
+    # leave blanks at the end of lines.
+    on_terminal, drawn = sys.stdout.isatty(), StringIO()
+    console = Console(
+        file=drawn,
+        force_terminal=on_terminal,
+        width=None if on_terminal else PAGE,
+        highlight=False,
+    )
+    console.print(table)
+    print(*(row.rstrip() for row in drawn.getvalue().splitlines()), sep="\n")
 
 
 class Bars:

@@ -58,3 +58,10 @@ def test_true_and_inferred_actions_are_those_of_the_same_steps(told: dict, out: 
     actions = demo.true_and_inferred(hidden, hidden.with_mask(mask).with_labels(demo.LABELS))
     error = np.square(actions.inferred - actions.true).mean(0) / actions.true.var(0)
     assert error.tolist() == pytest.approx(told["labels"]["nmse_per_dimension"], rel=1e-3)
+
+
+def test_demo_prints_the_keys_that_are_documented(
+    told: dict, documented, require_documented
+) -> None:
+    require_documented("lawm demo", told, "lawm train")
+    assert set(told["labels"]) == documented("lawm relabel") - {"run", "corpus"}

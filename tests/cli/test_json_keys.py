@@ -1,0 +1,44 @@
+"""``docs/json.md`` and what the commands print are the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def labels(run, made: Path, corpus: Path) -> dict[str, Any]:
+    words = ("relabel", made / "run", "--corpus", corpus, "--name", "idm", "--json")
+    return run("lawm", *words).json
+
+
+def test_collect(require_documented, run, made: Path) -> None:
+    words = "collect --env cartpole-swingup --trajectories 6 --num-envs 3 --action-repeat 40"
+    result = run("lawm-data", *words.split(), "--out", made / "corpus", "--json")
+    require_documented("lawm-data collect", result.json)
+
+
+def test_info(require_documented, run, labels: dict, corpus: Path) -> None:
+    require_documented("lawm-data info", run("lawm-data", "info", corpus, "--json").json)
+
+
+def test_mask(require_documented, run, corpus: Path) -> None:
+    words = ("mask", corpus, "--fraction", 0.5, "--name", "half", "--json")
+    require_documented("lawm-data mask", run("lawm-data", *words).json)
+
+
+def test_validate(require_documented, run, corpus: Path) -> None:
+    require_documented("lawm-data validate", run("lawm-data", "validate", corpus, "--json").json)
+
+
+def test_train_and_evaluate(require_documented, run, made: Path) -> None:
+    words = ("train", made / "run" / "config.yaml", "--out", made / "run", "--json")
+    told = run("lawm", *words).json
+    require_documented("lawm train", told)
+    evaluation = run("lawm", "evaluate", made / "run", "--episodes", 1, "--json").json
+    require_documented("lawm evaluate", evaluation)
+    assert set(told["evaluation"]) == set(evaluation) - {"run", "video"}
+
+
+def test_relabel(require_documented, labels: dict) -> None:
+    require_documented("lawm relabel", labels)
