@@ -40,4 +40,6 @@ format: $(STAMP)
 	$(BIN)/ruff format
 
 bench: $(STAMP)
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit; done
+	for name in sampling stepping training kill; do \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit; \
+	done

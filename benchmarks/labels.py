@@ -3,7 +3,7 @@
 Trains every cell that is not finished (the same command goes on where it was stopped), then
 collects the final evaluations of all run folders. The corpora must exist; masks are made.
 
-    python benchmarks/labels.py --corpus shipped --preset demo --seeds 0 1 2 \
+    python benchmarks/labels.py --corpus shipped --preset demo --seeds 0 1 2 --stratify return \
         --runs runs/demo --out benchmarks/results/demo.json
     python benchmarks/labels.py --corpus corpora/ww --preset small --seeds 0 1 \
         --runs runs/ww --out benchmarks/results/walker.json
@@ -16,7 +16,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lawm_cli.demo import unpack_corpus
 from lawm_cli.experiment import from_options
@@ -24,6 +24,8 @@ from lawm_cli.experiment import from_options
 from lawm_data import Corpus, make_mask, open_corpus, save_mask
 from lawm_models.run_folder import RunFolder
 from lawm_models.trainer import train
+
+Stratify = Literal["return", "source"] | None
 
 
 class Cell(NamedTuple):
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--corpus", required=True, help="folder of a corpus, or: shipped")
     parser.add_argument("--preset", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--stratify", choices=["return", "source"], help="of the masks")
     parser.add_argument("--cells", nargs="+", default=[cell.name for cell in CELLS])
     parser.add_argument("--runs", required=True, help="prefix of the run folders")
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -63,7 +66,8 @@ def main() -> None:
         for cell in cells:
             out = Path(f"{arguments.runs}-{cell.name}-{seed}")
             print(out, file=sys.stderr, flush=True)
-            runs[cell.name].append(_train(corpus, cell, arguments.preset, seed, out))
+            run = _train(corpus, cell, arguments.preset, seed, arguments.stratify, out)
+            runs[cell.name].append(run)
     result = {
         "command": "python " + " ".join(sys.argv),
         "preset": arguments.preset,
@@ -77,12 +81,15 @@ def main() -> None:
     print(text)
 
 
-def _train(corpus: Corpus, cell: Cell, preset: str, seed: int, out: Path) -> RunFolder:
+def _train(
+    corpus: Corpus, cell: Cell, preset: str, seed: int, stratify: Stratify, out: Path
+) -> RunFolder:
     mask = None
     if cell.percent < 100:
         mask = f"{cell.percent}pct-{seed}"
         if mask not in corpus.masks():
-            save_mask(corpus, make_mask(corpus, cell.percent / 100, seed, mask))
+            fraction = cell.percent / 100
+            save_mask(corpus, make_mask(corpus, fraction, seed, mask, stratify=stratify))
     options = {"seed": seed}
     return train(from_options([str(corpus.path)], mask, cell.algorithm, preset, [], options), out)
 

@@ -69,7 +69,7 @@ class PlainModel(nn.Module):
 
     def loss(self, batch: Batch) -> Tensor:
         """Eq. 9 + 11, or its labeled half."""
-        c, rssm = self.config, self.config.rssm
+        rssm = self.config.rssm
         target = symlog(batch.observation)
         embed = self.encoder(target)
         m = batch.labeled.float() if self.latent else torch.ones(len(target))

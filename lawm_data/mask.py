@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from lawm_data.corpus import Corpus
 
 MASKS = "masks"
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
+"""Names of masks and overlays; they become names of files."""
+NAME_MEND = "use up to 100 letters, digits, '_', '.' and '-', a letter or digit first"
 RETURN_STRATA = 10
 """Quantile bins of the return when stratifying by it."""
 FILE_LIMIT = 1 << 28
@@ -53,6 +57,8 @@ def make_mask(
     if not 0 < fraction <= 1:
         mend = "give a share of the trajectories, such as 0.05"
         raise MaskError(f"fraction {fraction} is not in (0, 1]", name, mend)
+    if not NAME.fullmatch(name):
+        raise MaskError("cannot be the name of a mask", repr(name), NAME_MEND)
     table = corpus.table
     complete = (table.labels == OBSERVED) & (table.num_observed == table.length)
     eligible = np.flatnonzero(complete)
@@ -78,7 +84,7 @@ def make_mask(
         "labeled": table.id[kept].tolist(),
     }
     try:
-        return Mask.parse(data, "mask")
+        return Mask.parse(data, f"mask {name!r}")
     except ConfigError as error:
         raise MaskError(error.what, error.where, error.mend) from None
 

@@ -14,7 +14,7 @@ from lawm_schemas import ConfigError, CorpusError, Overlay, load_json
 
 from lawm_data.atomic import storage_errors, write_file
 from lawm_data.hdf5 import ALIGNMENT, MEND, MappedFile
-from lawm_data.mask import mask_sha256
+from lawm_data.mask import NAME, NAME_MEND, mask_sha256
 from lawm_data.table import ID_BYTES
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def write_overlay(
             written.
         StorageError: the file system refused.
     """
-    folder = corpus.path / LABELS / name
+    folder = free_folder(corpus.path, name)
     lengths = dict(zip(corpus.table.id.tolist(), corpus.table.length.tolist(), strict=True))
     width, found = corpus.manifest.action.size, {}
     for trajectory, mean, std in labels:
@@ -123,31 +123,41 @@ def write_overlay(
             raise CorpusError("uncertainty below zero", f"trajectory {trajectory}", mend)
     data = _encode(found, width)
     mask = corpus.mask
-    try:
-        overlay = Overlay(
-            name=name,
-            corpus=corpus.root_fingerprint,
-            mask=None if mask is None else mask.name,
-            mask_sha256=None if mask is None else mask_sha256(mask),
-            model=model,
-            algorithm=algorithm,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            trajectories=len(found),
-            sha256=hashlib.sha256(data).hexdigest(),
-            nmse_per_dimension=None if nmse_per_dimension is None else tuple(nmse_per_dimension),
-            r2=r2,
-        )
-    except ValueError as error:
-        reason = str(error).splitlines()[2].strip()
-        raise ConfigError(f"cannot be described: {reason}", f"overlay {name}", "mend it") from None
-    if (folder / OVERLAY).exists():
-        raise CorpusError("another overlay has this name", str(folder), "choose another name")
+    described = {
+        "name": name,
+        "corpus": corpus.root_fingerprint,
+        "mask": None if mask is None else mask.name,
+        "mask_sha256": None if mask is None else mask_sha256(mask),
+        "model": model,
+        "algorithm": algorithm,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "trajectories": len(found),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "nmse_per_dimension": None if nmse_per_dimension is None else tuple(nmse_per_dimension),
+        "r2": r2,
+    }
+    overlay = Overlay.parse(described, f"overlay {name}")
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     # The description comes last: until it is there, there is no overlay.
     write_file(folder / ARRAYS, data)
     write_file(folder / OVERLAY, overlay.to_json().encode())
     return overlay
+
+
+def free_folder(corpus_path: Path, name: str) -> Path:
+    """The folder of a new overlay.
+
+    Raises:
+        ConfigError: the name cannot be that of a folder.
+        CorpusError: the name is taken.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError("cannot be the name of an overlay", repr(name), NAME_MEND)
+    folder = corpus_path / LABELS / name
+    if (folder / OVERLAY).exists():
+        raise CorpusError("another overlay has this name", str(folder), "choose another name")
+    return folder
 
 
 def read_overlay(path: Path) -> Overlay:

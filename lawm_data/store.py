@@ -75,8 +75,7 @@ def read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     with storage_errors(file):
         if not file.is_file():
-            what = "is not a corpus (it has no corpus.json)" if path.is_dir() else "does not exist"
-            raise CorpusError(what, str(path), "check the path")
+            raise CorpusError(_absence(path), str(path), "check the path")
         if file.stat().st_size > MANIFEST_LIMIT:
             raise CorpusError(f"is larger than {MANIFEST_LIMIT} bytes", str(file), MEND)
         try:
@@ -95,6 +94,12 @@ def read_manifest(path: Path) -> Manifest:
     if len(set(names)) != len(names):
         raise CorpusError("lists a shard twice", str(file), MEND)
     return manifest
+
+
+def _absence(path: Path) -> str:
+    if path.is_dir():
+        return "is not a corpus (it has no corpus.json)"
+    return "is a file, not the folder of a corpus" if path.exists() else "does not exist"
 
 
 def _map(path: Path, manifest: Manifest, verify: bool) -> Store:

@@ -32,9 +32,7 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> N
         StorageError: the file system refused.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ConfigError(f"unknown video format {suffix!r}", path.name, "use .mp4 or .gif")
+    suffix = require_video(path)
     if fps <= 0:
         raise ConfigError(f"{fps} frames per second", path.name, "give a positive number")
     iterator = iter(frames)
@@ -54,6 +52,21 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> N
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def require_video(path: Path) -> str:
+    """Check that a video can be written here, before there are frames; returns its suffix.
+
+    Raises:
+        ConfigError: unknown suffix.
+        StorageError: no such folder.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ConfigError(f"unknown video format {suffix!r}", str(path), "use .mp4 or .gif")
+    if not path.parent.is_dir():
+        raise StorageError("there is no such folder", str(path.parent), "make it first")
+    return suffix
 
 
 def _checked(

@@ -11,6 +11,7 @@ from lawm_data.atomic import storage_errors, sync_folder, temporary_name
 from lawm_data.compaction import SHARD_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.mask import mask_sha256
+from lawm_data.store import open_store
 from lawm_data.table import OBSERVED
 from lawm_data.writer import CorpusWriter
 
@@ -18,19 +19,22 @@ from lawm_data.writer import CorpusWriter
 def withhold(corpus: Corpus, out: str | Path) -> Path:
     """Write what a view shows into a corpus of its own; ids are kept.
 
-    Every trajectory is written anew through the view, so that nothing the view hides can be in
-    the new files. Inferred actions are not recorded ones and stay behind.
+    The checksums of the source are compared first, since the copy gets new ones. Every trajectory
+    is written anew through the view, so that nothing the view hides can be in the new files.
+    Inferred actions are not recorded ones and stay behind.
 
     Args:
         corpus: the view, usually ``with_mask(...)``.
         out: a folder that does not exist yet.
 
     Raises:
+        CorpusError: the source was altered.
         StorageError: something is already there, or the file system refused; nothing is left.
     """
     out = Path(out)
     if out.exists():
         raise StorageError("something is already there", str(out), "choose another place")
+    open_store(corpus.path, verify=True)
     with storage_errors(out):
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(out.absolute())

@@ -281,7 +281,8 @@ class CorpusWriter:
         """Replace neighbouring shards by one. It is housekeeping: without space it waits."""
         old = self._manifest.shards[run]
         folder, sources = self.path / SHARDS, len(self._manifest.provenance)
-        opened = [open_shard(folder / o.file, o, self._layout, sources) for o in old]
+        # Checksums too: what was altered must not come out with a new, matching checksum.
+        opened = [open_shard(folder / o.file, o, self._layout, sources, True) for o in old]
         with contextlib.suppress(StorageError):
             info = write_shard(folder, merge(opened, self._layout), self._layout)
             shards = [*self._manifest.shards]

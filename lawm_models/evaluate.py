@@ -19,7 +19,7 @@ from lawm_data import envs
 from lawm_data.envs import Environments
 from lawm_data.policy import Policy
 from lawm_data.rollout import rollout
-from lawm_data.video import write_video
+from lawm_data.video import require_video, write_video
 from lawm_models import seeding
 from lawm_models.run_folder import RunFolder
 
@@ -39,8 +39,11 @@ def evaluate(
         video: file for a video of the first episode (mp4 or gif), or none.
 
     Raises:
-        ConfigError: no checkpoint, or no environment to evaluate in.
+        ConfigError: no checkpoint, no environment to evaluate in, or an unknown video format.
+        StorageError: no folder for the video.
     """
+    if video is not None:
+        require_video(Path(video))
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     policy = run.algorithm().policy(deterministic=True)
     judge = Judge(run.record, episodes)

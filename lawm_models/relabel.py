@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from lawm_schemas import ConfigError, CorpusError, LabelState, Role
+from lawm_schemas import ConfigError, LabelState, Role
 from torch import Tensor
 
 from lawm_data import open_corpus, write_overlay
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_data.mask import mask_sha256
-from lawm_data.overlay import LABELS, overlay_names
+from lawm_data.overlay import free_folder
 from lawm_data.trajectory import Trajectory
 from lawm_models import seeding
 from lawm_models.algorithms._protocol import Algorithm
@@ -59,14 +59,12 @@ def relabel(run: RunFolder | Path | str, corpus: Path | str, name: str) -> dict[
     Raises:
         ConfigError: nothing to relabel, a corpus of another environment, or an algorithm that
             infers no actions.
-        CorpusError: the name is taken.
+        CorpusError: the name is taken, or the corpus was altered.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    whole = open_corpus(corpus)
+    whole = open_corpus(corpus, verify=True)
     view = _as_seen(run, whole)
-    path = whole.path / LABELS / name
-    if name in overlay_names(whole.path):
-        raise CorpusError("another overlay has this name", str(path), "choose another name")
+    path = free_folder(whole.path, name)
     hidden = hidden_trajectories(view)
     if not len(hidden):
         raise ConfigError(

@@ -145,6 +145,7 @@ class _Training:
                 # weights once more: begin may have set some for a fresh start of the stage
                 checkpoint.load_module(folder, self.algorithm)
                 checkpoint.load_optimizers(folder, self.algorithm.optimizers())
+            self.latest = {}
             self.progress.start(stage, total)
             self.progress.advance(self.position.step, {})
             while self.position.step < total:

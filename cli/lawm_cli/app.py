@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import errors, show
+from lawm_cli import errors, report, show
 from lawm_cli.options import HELP, Json, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
 
@@ -31,7 +31,7 @@ def _program(version: Version = False) -> None:
 
 @app.command(
     epilog=example(
-        "lawm train --corpus corpora/cs --mask 5pct --preset small --seed 0 --out runs/a",
+        "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
         "lawm train --corpus corpora/cs@5pct --corpus corpora/other*0.5 --out runs/b",
         "lawm train runs/a/config.yaml --set seed=1 --out runs/a-1",
     )
@@ -89,14 +89,16 @@ def train(
         raise ConfigError("no data", "lawm train", "give --corpus, or a YAML file")
     with show.Bars() as bars:
         result = outcome(run_training(asked, out, bars))
-    print_json(result) if json else show.run(result)
+    print_json(result) if json else report.run(result)
 
 
 @app.command(epilog=example("lawm evaluate runs/a --episodes 10 --video runs/a.mp4 --json"))
 def evaluate(
     run: Run,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first episode's reset.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first episode's reset.")
+    ] = 0,
     video: Annotated[
         Path | None, typer.Option(help="Film the first episode: FILE.mp4 or FILE.gif.")
     ] = None,
@@ -113,7 +115,7 @@ def evaluate(
     if json:
         print_json(result)
     else:
-        show.evaluation(result)
+        report.evaluation(result)
 
 
 @app.command(epilog=example("lawm relabel runs/a --corpus corpora/cs --name idm-a"))
@@ -131,7 +133,7 @@ def relabel(
     from lawm_models.relabel import relabel as infer
 
     result = {"run": run, "corpus": corpus, **infer(run, corpus, name)}
-    print_json(result) if json else show.labels(result)
+    print_json(result) if json else report.labels(result)
 
 
 @app.command(epilog=example("lawm demo --out runs/demo"))
@@ -153,7 +155,7 @@ def demo(
 
     with show.Bars() as bars:
         result = run_demo(out, seed, settings or [], bars)
-    print_json(result) if json else show.demo(result)
+    print_json(result) if json else report.demo(result)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

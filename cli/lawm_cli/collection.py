@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -217,15 +217,15 @@ def _collected(out: Path) -> int:
     return read_manifest(out).trajectories if (out / "corpus.json").exists() else 0
 
 
-def outcome(collection: Collection, agent: str) -> dict[str, Any]:
-    """The object that ``collect --json`` prints."""
-    from lawm_data import open_corpus, summarize
-
-    summary = summarize(open_corpus(collection.out))
-    kept = ("path", "trajectories", "steps", "fingerprint", "label_states", "returns")
-    return {
-        **{key: summary[key] for key in kept},
-        "environment": summary["environment"],
-        "agent": agent,
-        "seed": collection.seed,
-    }
+def outcome(summary: Mapping[str, Any], agent: str, seed: int) -> dict[str, Any]:
+    """The object that ``collect --json`` prints, from that of ``info``."""
+    kept = (
+        "path",
+        "trajectories",
+        "steps",
+        "fingerprint",
+        "label_states",
+        "returns",
+        "environment",
+    )
+    return {**{key: summary[key] for key in kept}, "agent": agent, "seed": seed}

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import StorageError
 
-from lawm_cli import errors, show
+from lawm_cli import errors, report, show
 from lawm_cli.options import HELP, Corpus, Json, Seed, Version, example
 from lawm_cli.output import print_json
 
@@ -31,8 +31,8 @@ def _program(version: Version = False) -> None:
 
 @app.command(
     epilog=example(
-        "lawm-data collect --env cartpole-swingup --agent dreamer --trajectories 200 \\",
-        "    --seed 0 --out corpora/cs",
+        "lawm-data collect --env cartpole-swingup --agent dreamer \\",
+        "    --trajectories 200 --seed 0 --out corpora/cs",
         "lawm-data collect --env walker-walk --agent runs/a --noise --out corpora/ww",
     )
 )
@@ -40,7 +40,10 @@ def collect(
     env: Annotated[str, typer.Option(help="Environment, DOMAIN-TASK of the dm_control suite.")],
     out: Annotated[Path, typer.Option(help="Folder of the corpus to write.")],
     agent: Annotated[
-        str, typer.Option(help="What acts: dreamer, random, or the folder of a run.")
+        str,
+        typer.Option(
+            help="What acts: dreamer, random, or the folder of a run or of a collecting agent."
+        ),
     ] = "random",
     trajectories: Annotated[
         int,
@@ -71,6 +74,7 @@ def collect(
     after it was killed, the same command goes on where it was.
     """
     from lawm_cli.collection import Collection, collect_with, collect_with_dreamer, outcome
+    from lawm_data import open_corpus, summarize
 
     collection = Collection(
         task=env,
@@ -87,10 +91,8 @@ def collect(
         collect_with_dreamer(collection)
     else:
         collect_with(agent, collection)
-    if json:
-        print_json(outcome(collection, agent))
-    else:
-        show_corpus(out)
+    summary = summarize(open_corpus(out))
+    print_json(outcome(summary, agent, seed)) if json else report.corpus(summary)
 
 
 @app.command(
@@ -106,16 +108,17 @@ def info(
     from lawm_data import open_corpus, summarize
 
     view = open_corpus(corpus)
-    view = view.with_mask(mask) if mask else view
-    view = view.with_labels(labels) if labels else view
+    view = view if mask is None else view.with_mask(mask)
+    view = view if labels is None else view.with_labels(labels)
     result = summarize(view)
-    print_json(result) if json else show.corpus(result)
+    print_json(result) if json else report.corpus(result)
 
 
 @app.command(
     epilog=example(
         "lawm-data mask corpora/cs --fraction 0.05 --seed 0 --name 5pct",
-        "lawm-data mask corpora/cs --fraction 0.05 --name 5pct --withhold corpora/cs-5pct",
+        "lawm-data mask corpora/cs --fraction 0.05 --name 5pct \\",
+        "    --withhold corpora/cs-5pct",
     )
 )
 def mask(
@@ -183,16 +186,9 @@ def validate(corpus: Corpus, json: Json = False) -> None:
     if json:
         print_json({"path": str(corpus), "valid": not wrong, "findings": findings})
     else:
-        show.findings(findings, sound=f"{corpus}: sound")
+        report.findings(corpus, findings)
     if wrong:
         raise typer.Exit(errors.FOUND)
-
-
-def show_corpus(path: Path) -> None:
-    """Print the table of ``info``."""
-    from lawm_data import open_corpus, summarize
-
-    show.corpus(summarize(open_corpus(path)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,7 +41,8 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
 
     path = unpack_corpus(out / "corpus")
     corpus = open_corpus(path)
-    mask = make_mask(corpus, FRACTION, seed, MASK)
+    # every tenth of the returns gets its share, so that eight trajectories show all behaviours
+    mask = make_mask(corpus, FRACTION, seed, MASK, stratify="return")
     save_mask(corpus, mask)
     config = experiment.from_options([str(path)], MASK, "lawm", "demo", settings, {"seed": seed})
     run = train(config, out / "run", bars)

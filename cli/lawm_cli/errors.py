@@ -68,7 +68,8 @@ def _usage_error(program: str, words: list[str], error: Exception) -> int | None
         return REFUSED
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else program
-    return _say(program, f"{text.rstrip('.')}; see {command} --help", REFUSED)
+    text = text.replace("Value error, ", "").rstrip(".")
+    return _say(program, f"{text}; see {command} --help", REFUSED)
 
 
 def _defect(program: str, error: Exception) -> int:

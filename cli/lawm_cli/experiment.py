@@ -36,7 +36,8 @@ def from_options(
     if mask is not None:
         if len(sources) != 1 or sources[0].mask is not None:
             raise ConfigError("goes with one corpus", "--mask", "write --corpus PATH@MASK for each")
-        sources = [sources[0].model_copy(update={"mask": mask})]
+        named = sources[0].model_dump() | {"mask": mask}
+        sources = [CorpusSource.parse(named, f"--mask {mask!r}")]
     data = presets.load(preset, algorithm) | {
         "corpora": [source.model_dump() for source in sources]
     }

@@ -26,6 +26,8 @@ SPARSE = 30.0
 """Seconds between progress lines when stderr is not a terminal."""
 
 
+BAR = 76
+"""Columns of a terminal that name, bar, counts and times take."""
 PAGE = 200
 """Width of a table when stdout is not a terminal."""
 
@@ -64,119 +66,6 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | Non
     _print(table)
 
 
-def corpus(summary: Mapping[str, Any]) -> None:
-    """What ``lawm-data info`` knows, for people."""
-    environment = summary["environment"]
-    states = {name: count for name, count in summary["label_states"].items() if count}
-    facts(
-        {
-            "trajectories": summary["trajectories"],
-            "steps": summary["steps"],
-            "environment": environment
-            and f"{environment['task']}, action repeat {environment['action_repeat']}",
-            "actions": ", ".join(f"{text(count)} {name}" for name, count in states.items()),
-            "seen through": summary["mask"] or "no mask",
-            "sources": ", ".join(f"{text(n)} {name}" for name, n in summary["sources"].items()),
-            "observations": ", ".join(map(_array, summary["observations"])),
-            "action": _array(summary["action"]),
-            "size": f"{summary['bytes'] / 1e6:,.1f} MB in {summary['shards']} shards",
-            "fingerprint": summary["fingerprint"][:16],
-        },
-        title=summary["path"],
-    )
-    spreads = {key: summary[key] for key in ("returns", "lengths") if summary[key]}
-    if spreads:
-        names = list(next(iter(spreads.values())))
-        print()
-        grid(["", *names], [[key, *spread.values()] for key, spread in spreads.items()])
-    for kind, columns in (
-        ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
-        ("overlays", ("trajectories", "algorithm", "r2", "current")),
-    ):
-        if summary[kind]:
-            print()
-            rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
-            grid([kind, *columns], rows)
-
-
-def findings(found: Sequence[Mapping[str, str]], sound: str) -> None:
-    """The findings of ``lawm-data validate``, or one line that all is well."""
-    for finding in found:
-        print("{severity}: {where}: {what}; {mend}".format(**finding))
-    if not found:
-        print(sound)
-
-
-def evaluation(result: Mapping[str, Any]) -> None:
-    """What ``lawm evaluate`` found."""
-    rows = {
-        "return": _return(result),
-        "normalised": result["normalized"],
-        "environment": result["environment"],
-        "episodes": result["episodes"],
-        "first seed": result["seed"],
-    }
-    facts(rows | ({"video": result["video"]} if result["video"] else {}), title=str(result["run"]))
-
-
-def labels(result: Mapping[str, Any]) -> None:
-    """What ``lawm relabel`` wrote."""
-    known = result["r2"] is not None
-    rows = {
-        "trajectories": result["trajectories"],
-        "R²": result["r2"] if known else "unknown: the true actions are nowhere",
-        "error / variance": result["nmse_per_dimension"],
-        "labels": result["path"],
-    }
-    facts(rows, title=str(result["run"]))
-
-
-def run(result: Mapping[str, Any]) -> None:
-    """What ``lawm train`` left behind."""
-    data = [
-        f"{c['path']}{'@' + c['mask'] if c['mask'] else ''}: "
-        f"{text(c['labeled'])} of {text(c['trajectories'])} labeled"
-        for c in result["corpora"]
-    ]
-    rows = {
-        "algorithm": result["algorithm"],
-        "seed": result["seed"],
-        "steps": ", ".join(f"{text(n)} {stage}" for stage, n in result["steps"].items()),
-        "time": clock(result["seconds"]),
-        "data": ", ".join(data),
-    }
-    evaluated = result["evaluation"]
-    if evaluated:
-        rows |= {"return": _return(evaluated), "normalised": evaluated["normalized"]}
-    facts(rows, title=str(result["run"]))
-
-
-def demo(result: Mapping[str, Any]) -> None:
-    """The table at the end of ``lawm demo``."""
-    corpus, labels, evaluated = result["corpus"], result["labels"], result["evaluation"]
-    labeled = f"{corpus['labeled']} of {corpus['trajectories']} labeled"
-    grid(
-        ["", "", ""],
-        [
-            ["corpus", f"mean return, {labeled}", corpus["return_mean"]],
-            ["", "best return", corpus["return_max"]],
-            ["policy", f"mean return over {evaluated['episodes']} episodes", _return(evaluated)],
-            ["actions", f"R² over {labels['trajectories']} unlabeled trajectories", labels["r2"]],
-            ["training", "time", clock(result["seconds"])],
-        ],
-    )
-    print()
-    facts({"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]})
-
-
-def _return(result: Mapping[str, Any]) -> str:
-    return f"{result['return_mean']:.1f} ± {result['return_std']:.1f}"
-
-
-def _array(spec: Mapping[str, Any]) -> str:
-    return f"{spec['name']}{list(spec['shape'])}"
-
-
 def text(value: Any) -> str:
     """A value for people: thousands apart, four digits, a dash for nothing."""
     if value is None:
@@ -201,6 +90,16 @@ def clock(seconds: float) -> str:
 def line(message: str) -> None:
     """One line on stderr."""
     print(message, file=sys.stderr, flush=True)
+
+
+def _fitting(words: Iterable[str], room: int) -> str:
+    """As many words as there is room for; a longer line would squeeze the bar."""
+    line = ""
+    for word in words:
+        if len(line) + 2 + len(word) > room:
+            break
+        line = f"{line}  {word}" if line else word
+    return line
 
 
 def _print(table: Table) -> None:
@@ -257,15 +156,16 @@ class Bars:
         if self._first is None:
             self._first = done
             self._open()
-        shown = "  ".join(f"{name} {text(float(value))}" for name, value in (metrics or {}).items())
+        words = [f"{name} {text(float(value))}" for name, value in (metrics or {}).items()]
         if self._bars and self._task is not None:
-            self._shown = shown or self._shown
+            self._shown = _fitting(words, self._console.width - BAR) or self._shown
             self._bars.update(self._task, completed=done, metrics=self._shown)
             return
         now = time.monotonic()
         if done > self._first and (done >= self._total or now - self._spoke >= SPARSE):
             self._spoke = now
-            line(f"{self._name}: {done:,} of {self._total:,}{self._left(now)}  {shown}".rstrip())
+            reached = f"{self._name}: {done:,} of {self._total:,}{self._left(now)}"
+            line("  ".join([reached, *words]))
 
     def advance(self, steps: int, metrics: Mapping[str, float] | None = None) -> None:
         """So many more parts are done."""
@@ -284,7 +184,7 @@ class Bars:
         if self._bars is None:
             self._bars = Progress(
                 TextColumn("{task.description:<9}"),
-                BarColumn(bar_width=28),
+                BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),

@@ -27,9 +27,12 @@ class Schema(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or cls.__name__
-            known = ", ".join(cls.model_fields)
-            mend = f"known keys: {known}" if first["type"] == "extra_forbidden" else "correct it"
-            raise ConfigError(f"{key}: {first['msg']}", where, mend) from None
+            mend = "correct it"
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(cls.model_fields)
+                mend = f"known keys: {known}" if len(first["loc"]) == 1 else "check its spelling"
+            what = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{key}: {what}", where, mend) from None
 
     @classmethod
     def read_json(cls, path: Path) -> Self:

@@ -14,7 +14,7 @@ class CorpusSource(Schema):
 
     path: str
     """Folder of the corpus."""
-    mask: str | None = None
+    mask: str | None = Field(default=None, min_length=1)
     """Name of the mask it is seen through, or none for all recorded actions."""
     weight: float = Field(default=1.0, gt=0)
     """Relative share of the windows drawn from it."""

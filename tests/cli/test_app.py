@@ -33,6 +33,7 @@ def test_every_command_has_help_with_an_example(run, command) -> None:
     result = run("lawm", name, "--help")
     assert result.code == 0
     assert f"lawm {name}" in result.out.partition("Example:")[2]
+    assert max(map(len, result.out.splitlines())) <= 80
     assert "--json" in result.out
 
 
@@ -42,6 +43,12 @@ def test_train_says_what_it_left_behind(run, train: tuple, tmp_path: Path) -> No
     assert (told["run"], told["steps"], told["seed"]) == (str(out), {"agent": 3}, 0)
     assert [corpus["labeled"] for corpus in told["corpora"]] == [2]
     assert told["evaluation"] == json.loads((out / "evaluation.json").read_text())
+
+
+def test_run_without_evaluation_says_so(run, train: tuple, tmp_path: Path) -> None:
+    words = (*train, tmp_path / "a", *settings("evaluation_episodes=0"))
+    assert run("lawm", *words, "--json").json["evaluation"] is None
+    assert "return" not in run("lawm", *words).out
 
 
 def test_finished_run_returns_at_once_and_unchanged(run, train: tuple, tmp_path: Path) -> None:
@@ -106,8 +113,11 @@ def test_tables_for_people(run, train: tuple, tmp_path: Path) -> None:
         ("train --corpus {corpus} --out {corpus}", "is not a run"),
         ("evaluate {new}", "{new}: not a run folder"),
         ("evaluate {run} --episodes 0", "--episodes"),
+        ("evaluate {run} --seed 4294967296", "--seed"),
+        ("evaluate {run} --video {new}/a.mp4", "{new}: there is no such folder"),
+        ("evaluate {run} --video {new}.avi", "unknown video format '.avi'"),
         ("relabel {run} --corpus {new} --name x", "{new}: does not exist"),
-        ("relabel {run} --corpus {corpus} --name ../x", "overlay ../x"),
+        ("relabel {run} --corpus {corpus} --name ../x", "'../x': cannot be the name"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -36,6 +36,7 @@ def test_every_command_has_help_with_an_example(run, name: str) -> None:
     result = run("lawm-data", name, "--help")
     assert result.code == 0
     assert f"lawm-data {name}" in result.out.partition("Example:")[2]
+    assert max(map(len, result.out.splitlines())) <= 80
     assert "--json" in result.out
 
 
@@ -108,9 +109,12 @@ def test_validate_finds_a_flipped_byte(run, corpus: Path) -> None:
         ("mask {corpus} --fraction 0 --name x", "0.0 is not in (0, 1]"),
         ("mask {corpus} --fraction 1.5 --name x", "1.5 is not in (0, 1]"),
         ("mask {corpus} --fraction nan --name x", "nan is not in (0, 1]"),
-        ("mask {corpus} --fraction 0.5 --name ../x", "mask: name"),
+        ("mask {corpus} --fraction 0.5 --name ../x", "'../x': cannot be the name"),
         ("mask {corpus} --fraction 0.9 --name third", "another mask has this name"),
         ("mask {corpus} --fraction 0.5 --name x --withhold {corpus}", "already there"),
+        ("info {corpus}/corpus.json", "is a file, not the folder of a corpus"),
+        ("info {corpus} --mask=", "no such mask"),
+        ("info {corpus} --labels=", "no such overlay"),
         ("mask {new} --fraction 0.5 --name x", "{new}: does not exist"),
         ("mask {corpus} --name x", "Missing option '--fraction'"),
         ("info {corpus} --mask nobody", "masks here: third"),
@@ -172,7 +176,7 @@ def test_run_collects_with_its_own_action_repeat(run, trained: Path, tmp_path: P
 def test_run_of_another_environment_is_refused(run, trained: Path, tmp_path: Path) -> None:
     words = ("--env", "walker-walk", "--agent", trained, "--out", tmp_path / "c")
     result = run("lawm-data", "collect", *words)
-    assert (result.code, "the run observes position, velocity" in result.err) == (2, True)
+    assert (result.code, "the agent observes position, velocity" in result.err) == (2, True)
     assert not (tmp_path / "c").exists()
 
 

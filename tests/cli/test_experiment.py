@@ -47,6 +47,13 @@ def test_mask_goes_to_the_one_corpus() -> None:
     assert options(mask="5pct").corpora == (CorpusSource(path="c", mask="5pct"),)
 
 
+def test_empty_mask_is_not_all_labels() -> None:
+    with pytest.raises(ConfigError, match="--mask '': mask: "):
+        options(mask="")
+    with pytest.raises(ConfigError, match="--corpus c@: mask: "):
+        options(corpora=("c@",))
+
+
 @pytest.mark.parametrize("corpora", [("c", "d"), ("c@other",)])
 def test_mask_is_refused_where_it_is_not_clear(corpora: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="--mask: goes with one corpus"):

@@ -162,7 +162,7 @@ def test_a_false_fingerprint_is_found(random_corpus: Callable) -> None:
 
 def test_places_that_hold_no_corpus(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for place, message in (("", "not a corpus"), ("nowhere", "not exist"), ("file", "not exist")):
+    for place, message in (("", "not a corpus"), ("nowhere", "not exist"), ("file", "is a file")):
         with pytest.raises(CorpusError, match=message):
             open_corpus(tmp_path / place)
         (finding,) = validate(tmp_path / place)

@@ -73,7 +73,7 @@ def test_bad_input_is_refused(tmp_path: Path, name: str, frames, fps: int, messa
 def test_a_missing_folder_is_one_line(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(StorageError) as caught:
         write_video(tmp_path / "no" / f"a.{suffix}", film(), fps=10)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value) == f"{tmp_path / 'no'}: there is no such folder; make it first"
 
 
 @pytest.mark.parametrize(("suffix", "module"), [("mp4", "imageio_ffmpeg"), ("gif", "PIL.Image")])

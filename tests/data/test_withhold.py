@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,17 @@ def test_filters_are_kept_and_inferred_actions_are_not(
     assert whole[2].info.num_observed == corpus[2].info.num_observed < corpus[2].info.length
 
 
+def test_an_altered_source_gets_no_new_checksum(random_corpus: Callable, tmp_path: Path) -> None:
+    corpus = random_corpus()
+    (shard,) = (corpus.path / "shards").iterdir()
+    content = bytearray(shard.read_bytes())
+    content[content.index(corpus[0].rewards[:1].tobytes())] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(CorpusError, match=f"{shard.name}: was altered"):
+        withhold(corpus, tmp_path / "public")
+    assert not (tmp_path / "public").exists()
+
+
 def test_nothing_is_overwritten(random_corpus: Callable, tmp_path: Path) -> None:
     corpus = random_corpus()
     before = sorted(tmp_path.rglob("*"))
@@ -104,6 +116,10 @@ def test_a_copy_that_fails_leaves_nothing(random_corpus: Callable, tmp_path: Pat
     with shard.open("r+b") as file:
         file.seek(chunk.byte_offset)
         file.write(bytes(chunk.size))
+    # With a checksum that agrees, the damage shows only half way through the copy.
+    manifest = corpus.path / "corpus.json"
+    sha256 = hashlib.sha256(shard.read_bytes()).hexdigest()
+    manifest.write_text(manifest.read_text().replace(corpus.manifest.shards[0].sha256, sha256))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(CorpusError, match="fields/camera: cannot be decompressed"):
         withhold(corpus, tmp_path / "public")

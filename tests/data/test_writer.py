@@ -225,6 +225,23 @@ def test_a_device_too_full_to_compact_keeps_the_small_shards(
     assert validate(path) == []
 
 
+def test_an_altered_shard_gets_no_new_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "corpus"
+    with create(path) as writer:
+        add(writer, 1, steps=7)
+    (name,) = files(path)
+    content = bytearray((path / "shards" / name).read_bytes())
+    content[content.index(np.full(14, 1, np.float32).tobytes())] ^= 1
+    (path / "shards" / name).write_bytes(content)
+    writer = CorpusWriter.append(path)
+    add(writer, 2)
+    with pytest.raises(CorpusError, match=f"{name}: was altered"):
+        writer.close()
+    # What was added is there, and what was altered is still seen to be.
+    assert len(open_corpus(path)) == 2
+    assert any(finding.where.endswith(name) for finding in validate(path))
+
+
 WRITE_FOREVER = """
 import sys
 import numpy as np

@@ -1,6 +1,7 @@
 """Relabeling: what is hidden is filled in, and scored against the truth where there is one."""
 
 import json
+import shutil
 from hashlib import sha256
 
 import numpy as np
@@ -62,6 +63,18 @@ def test_padding_changes_no_label(runs, corpus):
             mean, std = algorithm.infer_actions(batch_of([view[i]], 2, ()))
             assert np.allclose(labeled[i].actions, mean[0], atol=1e-5)
             assert np.allclose(labeled[i].action_std, std[0], atol=1e-5)
+
+
+def test_altered_corpus_is_not_relabeled(runs, corpus, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(corpus, copy)
+    (shard,) = (copy / "shards").iterdir()
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(CorpusError, match=f"{shard.name}: was altered"):
+        relabel(runs["bc"], copy, "altered")
+    assert not (copy / "labels" / "altered").exists()
 
 
 def test_name_is_taken_once(runs, corpus):

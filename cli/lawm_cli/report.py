@@ -1,0 +1,126 @@
+"""What each command tells people, in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawm_cli import show
+
+
+def corpus(summary: Mapping[str, Any]) -> None:
+    """What ``lawm-data info`` knows, for people."""
+    environment = summary["environment"]
+    states = {name: count for name, count in summary["label_states"].items() if count}
+    show.facts(
+        {
+            "trajectories": summary["trajectories"],
+            "steps": summary["steps"],
+            "environment": environment
+            and f"{environment['task']}, action repeat {environment['action_repeat']}",
+            "actions": ", ".join(f"{show.text(count)} {name}" for name, count in states.items()),
+            "seen through": summary["mask"] or "no mask",
+            "sources": ", ".join(
+                f"{show.text(n)} {name}" for name, n in summary["sources"].items()
+            ),
+            "observations": ", ".join(map(_array, summary["observations"])),
+            "action": _array(summary["action"]),
+            "size": f"{summary['bytes'] / 1e6:,.1f} MB in {summary['shards']} shards",
+            "fingerprint": summary["fingerprint"][:16],
+        },
+        title=summary["path"],
+    )
+    spreads = {key: summary[key] for key in ("returns", "lengths") if summary[key]}
+    if spreads:
+        names = list(next(iter(spreads.values())))
+        print()
+        show.grid(["", *names], [[key, *spread.values()] for key, spread in spreads.items()])
+    for kind, columns in (
+        ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
+        ("overlays", ("trajectories", "algorithm", "r2", "current")),
+    ):
+        if summary[kind]:
+            print()
+            rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
+            show.grid([kind, *columns], rows)
+
+
+def findings(path: Path, found: Sequence[Mapping[str, str]]) -> None:
+    """The findings of ``lawm-data validate``, and whether all is well."""
+    for finding in found:
+        print("{severity}: {where}: {what}; {mend}".format(**finding))
+    errors = sum(finding["severity"] == "error" for finding in found)
+    print(f"{path}: {f'{show.text(errors)} errors' if errors else 'sound'}")
+
+
+def evaluation(result: Mapping[str, Any]) -> None:
+    """What ``lawm evaluate`` found."""
+    rows = {
+        "return": _return(result),
+        "normalised": result["normalized"],
+        "environment": result["environment"],
+        "episodes": result["episodes"],
+        "first seed": result["seed"],
+    }
+    show.facts(
+        rows | ({"video": result["video"]} if result["video"] else {}), title=str(result["run"])
+    )
+
+
+def labels(result: Mapping[str, Any]) -> None:
+    """What ``lawm relabel`` wrote."""
+    known = result["r2"] is not None
+    rows = {
+        "trajectories": result["trajectories"],
+        "R²": result["r2"] if known else "unknown: the true actions are nowhere",
+        "error / variance": result["nmse_per_dimension"],
+        "labels": result["path"],
+    }
+    show.facts(rows, title=str(result["run"]))
+
+
+def run(result: Mapping[str, Any]) -> None:
+    """What ``lawm train`` left behind."""
+    data = [
+        f"{c['path']}{'@' + c['mask'] if c['mask'] else ''}: "
+        f"{show.text(c['labeled'])} of {show.text(c['trajectories'])} labeled"
+        for c in result["corpora"]
+    ]
+    rows = {
+        "algorithm": result["algorithm"],
+        "seed": result["seed"],
+        "steps": ", ".join(f"{show.text(n)} {stage}" for stage, n in result["steps"].items()),
+        "time": show.clock(result["seconds"]),
+        "data": ", ".join(data),
+    }
+    evaluated = result["evaluation"]
+    if evaluated:
+        rows |= {"return": _return(evaluated), "normalised": evaluated["normalized"]}
+    show.facts(rows, title=str(result["run"]))
+
+
+def demo(result: Mapping[str, Any]) -> None:
+    """The table at the end of ``lawm demo``."""
+    corpus, labels, evaluated = result["corpus"], result["labels"], result["evaluation"]
+    labeled = f"{corpus['labeled']} of {corpus['trajectories']} labeled"
+    rows = [
+        ["corpus", f"mean return, {labeled}", corpus["return_mean"]],
+        ["", "best return", corpus["return_max"]],
+        ["actions", f"R² over {labels['trajectories']} unlabeled trajectories", labels["r2"]],
+        ["training", "time", show.clock(result["seconds"])],
+    ]
+    if evaluated:
+        over = f"mean return over {evaluated['episodes']} episodes"
+        rows.insert(2, ["policy", over, _return(evaluated)])
+    show.grid(["", "", ""], rows)
+    print()
+    show.facts({"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]})
+
+
+def _return(result: Mapping[str, Any]) -> str:
+    return f"{result['return_mean']:.1f} ± {result['return_std']:.1f}"
+
+
+def _array(spec: Mapping[str, Any]) -> str:
+    return f"{spec['name']}{list(spec['shape'])}"

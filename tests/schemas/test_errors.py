@@ -1,0 +1,40 @@
+import errno
+
+import pytest
+from lawm_schemas import ConfigError, LawmError, StorageError
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        (("is wrong",), "is wrong"),
+        (("is wrong", "here"), "here: is wrong"),
+        (("is wrong", "here", "mend it"), "here: is wrong; mend it"),
+        (("is wrong", "", "mend it"), "is wrong; mend it"),
+    ],
+)
+def test_line_names_place_thing_and_mend(parts: tuple[str, ...], line: str) -> None:
+    error = ConfigError(*parts)
+    assert str(error) == line
+    assert (error.what, error.where, error.mend) == (*parts, "", "")[:3]
+    assert isinstance(error, LawmError)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no space left on the device"),
+        (errno.EDQUOT, "no space left on the device"),
+        (errno.EFBIG, "no space left on the device"),
+        (errno.EACCES, "no permission to write"),
+        (errno.EROFS, "no permission to write"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_file_system_errors_become_one_line(number: int, words: str) -> None:
+    error = StorageError.from_os_error(OSError(number, "Input/output error"), "corpus")
+    assert str(error).startswith(f"corpus: {words}; ")
+
+
+def test_file_system_error_without_a_number_keeps_its_words() -> None:
+    assert "odd" in str(StorageError.from_os_error(OSError("odd"), "corpus"))
