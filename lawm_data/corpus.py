@@ -36,6 +36,18 @@ def open_corpus(path: str | Path, *, verify: bool = False) -> Corpus:
     return Corpus(open_store(Path(path), verify))
 
 
+def _reopen(
+    path: Path, fingerprint: str, mask: Mask | None, ids: list[str] | None, labels: str | None
+) -> Corpus:
+    """The view that was pickled."""
+    corpus = open_corpus(path)
+    if corpus.root_fingerprint != fingerprint:
+        raise CorpusError("has changed since it was pickled", str(path), "open it again")
+    corpus = corpus if mask is None else corpus.with_mask(mask)
+    corpus = corpus if labels is None else corpus.with_labels(labels)
+    return corpus if ids is None else corpus.filter(ids)
+
+
 class Corpus:
     """Some or all trajectories of a corpus, with some or all of their actions.
 
@@ -148,6 +160,12 @@ class Corpus:
             physics=fields[physics[0]] if physics else None,
             action_std=std,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled view says what to open; it carries no arrays, so none that a mask hides."""
+        ids = None if self._rows is None else self.table.id.tolist()
+        labels = None if self._overlay is None else self._overlay.info.name
+        return _reopen, (self.path, self.root_fingerprint, self.mask, ids, labels)
 
     def __repr__(self) -> str:
         counts = ", ".join(
