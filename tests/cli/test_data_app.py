@@ -27,7 +27,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def program(*words: object, **options) -> subprocess.Popen[str]:
     code = "import sys; from lawm_cli.data_app import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, *map(str, words)]
+    # A shell starts what it puts in the background with interrupts ignored, tests too.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heed + code, *map(str, words)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
 
 
@@ -189,7 +191,7 @@ def test_interrupted_collection_loses_nothing_committed(run, tmp_path: Path, num
         time.sleep(0.05)
     seen = open_corpus(out)
     process.send_signal(number)
-    err = process.communicate()[1]
+    err = process.communicate(timeout=120)[1]
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert "Traceback" not in err
     after = open_corpus(out)
