@@ -41,9 +41,11 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
 
     path = unpack_corpus(out / "corpus")
     corpus = open_corpus(path)
-    # every tenth of the returns gets its share, so that eight trajectories show all behaviours
-    mask = make_mask(corpus, FRACTION, seed, MASK, stratify="return")
-    save_mask(corpus, mask)
+    mask = corpus.masks().get(MASK)
+    if mask is None:
+        # every tenth of the returns gets its share, so that a few trajectories show all behaviours
+        mask = make_mask(corpus, FRACTION, seed, MASK, stratify="return")
+        save_mask(corpus, mask)
     config = experiment.from_options([str(path)], MASK, "lawm", "demo", settings, {"seed": seed})
     run = train(config, out / "run", bars)
     labels = _relabel(run, path)

@@ -65,3 +65,9 @@ def test_demo_prints_the_keys_that_are_documented(
 ) -> None:
     require_documented("lawm demo", told, "lawm train")
     assert set(told["labels"]) == documented("lawm relabel") - {"run", "corpus"}
+
+
+def test_demo_of_another_seed_needs_another_folder(told: dict, out: Path, run) -> None:
+    words = [word for pair in TINY for word in ("--set", pair)]
+    result = run("lawm", "demo", "--out", out, *words, "--seed", told["seed"] + 1)
+    assert (result.code, "choose another --out" in result.err) == (2, True)
