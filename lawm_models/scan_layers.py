@@ -9,6 +9,7 @@ of the forward pass (derivatives of gates and densities) is computed for all ste
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 
 import torch
@@ -57,7 +58,7 @@ class Stack:
             part.seed(grads[..., columns])
 
 
-class Layer:
+class Layer(ABC):
     """One layer of a scan.
 
     Its life: ``forward(0) … forward(T-1)``, ``prepare()``, ``backward(T-1) … backward(0)``,
@@ -68,16 +69,16 @@ class Layer:
         """Tensors from outside that take gradients."""
         return ()
 
+    @abstractmethod
     def forward(self, t: int) -> None:
         """Compute step t."""
-        raise NotImplementedError
 
     def prepare(self) -> None:
         """Get ready to go backwards; the outputs of the scan have their gradients by now."""
 
+    @abstractmethod
     def backward(self, t: int) -> None:
         """Hand the gradient of step t to what was read."""
-        raise NotImplementedError
 
     def gradients(self) -> tuple[Tensor, ...]:
         """Gradients of ``weights()``."""
