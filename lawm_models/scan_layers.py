@@ -73,7 +73,7 @@ class Layer(ABC):
     def forward(self, t: int) -> None:
         """Compute step t."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027, most layers have nothing to get ready
         """Get ready to go backwards; the outputs of the scan have their gradients by now."""
 
     @abstractmethod
