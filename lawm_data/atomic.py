@@ -7,13 +7,16 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lawm_schemas import StorageError
 
 TEMPORARY = ".tmp-"
 """Prefix of names that a dead writer may leave behind and the next one removes."""
+REPLACED = ".replaced"
+"""Suffix of a folder that is about to be replaced by one of the same name."""
 
 
 @contextlib.contextmanager
@@ -52,6 +55,35 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files so that it appears complete or not at all.
+
+    Args:
+        folder: replaced when it exists.
+        files: contents by name.
+
+    Raises:
+        StorageError: the file system refused; the previous folder is intact.
+    """
+    new, old = temporary_name(folder), folder.with_name(f".{folder.name}{REPLACED}")
+    with storage_errors(folder):
+        new.mkdir(parents=True)
+        try:
+            for name, content in files.items():
+                write_file(new / name, content)
+            if folder.exists():
+                # two folders cannot change places at once; a kill in between leaves the old one
+                folder.rename(old)
+            new.rename(folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            raise
+        sync_folder(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Role, TrajectoryInfo
+from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
 
 from lawm_data.fingerprint import fingerprint_of
-from lawm_data.mask import MASKS, read_mask, read_masks, readable_under
+from lawm_data.mask import MASKS, mask_files, read_mask, readable_under
 from lawm_data.masked import Masked
 from lawm_data.overlay import Labels, open_labels
 from lawm_data.shard import Shard
@@ -96,6 +96,11 @@ class Corpus:
     def mask(self) -> Mask | None:
         """The mask that the corpus is seen through."""
         return None if self._masked is None else self._masked.mask
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """The label overlay whose actions are filled in."""
+        return None if self._overlay is None else self._overlay.info
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -203,7 +208,7 @@ class Corpus:
         Raises:
             MaskError: one of them is damaged.
         """
-        return read_masks(self.path / MASKS)
+        return {path.stem: read_mask(path) for path in mask_files(self.path)}
 
     def with_mask(self, mask: str | Mask) -> Corpus:
         """The view in which all actions are hidden but those of the labeled trajectories.
@@ -218,7 +223,7 @@ class Corpus:
         if isinstance(mask, str):
             path = self.path / MASKS / f"{mask}.json"
             if mask.startswith(".") or "/" in mask or not path.is_file():
-                there = ", ".join(sorted(self.masks())) or "there are none yet"
+                there = ", ".join(p.stem for p in mask_files(self.path)) or "there are none yet"
                 raise MaskError("no such mask", f"{self.path}: {mask}", f"masks here: {there}")
             mask = read_mask(path)
         readable = readable_under(mask, self, self._store.table)
@@ -238,7 +243,7 @@ class Corpus:
         Raises:
             CorpusError: no such overlay, damaged, or for another corpus.
         """
-        return Corpus(self._store, self._rows, self._masked, open_labels(self, name))
+        return Corpus(self._store, self._rows, self._masked, open_labels(self, name, verify=True))
 
     def label_counts(self) -> dict[str, int]:
         """Trajectories in each label state, by its name."""

@@ -89,8 +89,13 @@ def make_mask(
         raise MaskError(error.what, error.where, error.mend) from None
 
 
-def save_mask(corpus: Corpus, mask: Mask) -> Path:
+def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
     """Write ``masks/NAME.json``; saving the same mask again changes nothing.
+
+    Args:
+        corpus: the corpus that it was made for.
+        mask: what is written.
+        replace: another mask of this name gives way.
 
     Raises:
         MaskError: another mask has that name, or the mask is for another corpus.
@@ -98,10 +103,11 @@ def save_mask(corpus: Corpus, mask: Mask) -> Path:
     if mask.corpus != corpus.root_fingerprint:
         raise _foreign(mask, corpus)
     path = corpus.path / MASKS / f"{mask.name}.json"
-    if path.exists():
+    if path.exists() and not replace:
         if read_mask(path) == mask:
             return path
-        raise MaskError("another mask has this name", str(path), "choose another name")
+        mend = "choose another name, or replace it (--replace)"
+        raise MaskError("another mask has this name", str(path), mend)
     with storage_errors(path):
         path.parent.mkdir(exist_ok=True)
     write_file(path, mask.to_json().encode())
@@ -126,12 +132,12 @@ def read_mask(path: Path) -> Mask:
     return mask
 
 
-def read_masks(folder: Path) -> dict[str, Mask]:
-    """All masks of a corpus by name."""
+def mask_files(corpus_path: Path) -> list[Path]:
+    """The mask files beside a corpus, sorted."""
+    folder = corpus_path / MASKS
     with storage_errors(folder):
         paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
-    masks = [read_mask(path) for path in paths if not path.name.startswith(".")]
-    return {mask.name: mask for mask in masks}
+    return [path for path in paths if not path.name.startswith(".")]
 
 
 def mask_sha256(mask: Mask) -> str:
@@ -160,7 +166,7 @@ def _foreign(mask: Mask, corpus: Corpus) -> MaskError:
     return MaskError(
         f"belongs to corpus {mask.corpus[:12]}, not to {corpus.root_fingerprint[:12]}",
         f"mask {mask.name}",
-        "make it again for this corpus",
+        "make it for this corpus as it is now (--replace)",
     )
 
 

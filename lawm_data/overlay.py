@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, Overlay, load_json
 
-from lawm_data.atomic import storage_errors, write_file
+from lawm_data.atomic import storage_errors, write_folder
 from lawm_data.hdf5 import ALIGNMENT, MEND, MappedFile
 from lawm_data.mask import NAME, NAME_MEND, mask_sha256
 from lawm_data.table import ID_BYTES
@@ -92,6 +92,7 @@ def write_overlay(
     algorithm: str,
     nmse_per_dimension: Sequence[float] | None = None,
     r2: float | None = None,
+    replace: bool = False,
 ) -> Overlay:
     """Write ``labels/NAME``. The name of the mask is taken from the view.
 
@@ -103,13 +104,14 @@ def write_overlay(
         algorithm: algorithm that made the labels.
         nmse_per_dimension: mean squared error over the variance, where the truth is withheld.
         r2: 1 - mean of it.
+        replace: an overlay of this name gives way.
 
     Raises:
         CorpusError: a label does not fit its trajectory, or the name is taken; nothing is
             written.
         StorageError: the file system refused.
     """
-    folder = free_folder(corpus.path, name)
+    folder = free_folder(corpus.path, name, replace)
     lengths = dict(zip(corpus.table.id.tolist(), corpus.table.length.tolist(), strict=True))
     width, found = corpus.manifest.action.size, {}
     for trajectory, mean, std in labels:
@@ -137,16 +139,12 @@ def write_overlay(
         "r2": r2,
     }
     overlay = Overlay.parse(described, f"overlay {name}")
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    # The description comes last: until it is there, there is no overlay.
-    write_file(folder / ARRAYS, data)
-    write_file(folder / OVERLAY, overlay.to_json().encode())
+    write_folder(folder, {ARRAYS: data, OVERLAY: overlay.to_json().encode()})
     return overlay
 
 
-def free_folder(corpus_path: Path, name: str) -> Path:
-    """The folder of a new overlay.
+def free_folder(corpus_path: Path, name: str, replace: bool = False) -> Path:
+    """The folder of a new overlay, or with ``replace`` of one that gives way to it.
 
     Raises:
         ConfigError: the name cannot be that of a folder.
@@ -155,8 +153,9 @@ def free_folder(corpus_path: Path, name: str) -> Path:
     if not NAME.fullmatch(name):
         raise ConfigError("cannot be the name of an overlay", repr(name), NAME_MEND)
     folder = corpus_path / LABELS / name
-    if (folder / OVERLAY).exists():
-        raise CorpusError("another overlay has this name", str(folder), "choose another name")
+    if (folder / OVERLAY).exists() and not replace:
+        mend = "choose another name, or replace it (--replace)"
+        raise CorpusError("another overlay has this name", str(folder), mend)
     return folder
 
 
@@ -184,7 +183,8 @@ def overlay_names(corpus_path: Path) -> list[str]:
     folder = corpus_path / LABELS
     with storage_errors(folder):
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        return [entry.name for entry in entries if (entry / OVERLAY).is_file()]
+        named = [entry for entry in entries if not entry.name.startswith(".")]
+        return [entry.name for entry in named if (entry / OVERLAY).is_file()]
 
 
 def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
@@ -206,7 +206,7 @@ def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
     info = read_overlay(folder)
     if info.corpus != corpus.root_fingerprint:
         what = f"belongs to corpus {info.corpus[:12]}, not to {corpus.root_fingerprint[:12]}"
-        raise CorpusError(what, f"overlay {name}", "relabel this corpus")
+        raise CorpusError(what, f"overlay {name}", "relabel this corpus (--replace)")
     with storage_errors(folder / ARRAYS):
         try:
             file = MappedFile(folder / ARRAYS, sha256=info.sha256 if verify else None)

@@ -64,6 +64,9 @@ def make_record(
     """
     layout = layout_of(manifest)
     names = [spec.name for spec in manifest.observations]
+    if not isinstance(observations, Mapping):
+        what = f"is a {type(observations).__name__}, not arrays by name"
+        raise CorpusError(what, "observations", f"give a dict of {', '.join(names)}")
     if set(observations) != set(names):
         odd = ", ".join(sorted(set(names) ^ set(observations)))
         raise CorpusError(f"fields differ from the corpus: {odd}", "observations", "match them")

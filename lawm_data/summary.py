@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from lawm_schemas import LawmError
 
 from lawm_data.corpus import Corpus
+from lawm_data.mask import mask_files, read_mask
 from lawm_data.overlay import LABELS, overlay_names, read_overlay
+
+T = TypeVar("T")
 
 
 def summarize(corpus: Corpus) -> dict[str, Any]:
     """Describe a view with JSON-able values and stable keys.
 
     ``returns`` and ``lengths`` are None for an empty view. ``current`` of a mask or an overlay
-    says whether it belongs to the corpus as it is now.
+    says whether it belongs to the corpus as it is now; those that cannot be read are ``damaged``.
     """
     manifest, table = corpus.manifest, corpus.table
     counts = np.bincount(table.provenance, minlength=len(table.sources))
@@ -23,13 +29,16 @@ def summarize(corpus: Corpus) -> dict[str, Any]:
         if count:
             sources[name] = sources.get(name, 0) + count
     folder = corpus.path / LABELS
-    overlays = {name: read_overlay(folder / name) for name in overlay_names(corpus.path)}
+    files = [folder / name for name in overlay_names(corpus.path)]
+    masks, damaged_masks = _read_all(mask_files(corpus.path), read_mask)
+    overlays, damaged_overlays = _read_all(files, read_overlay)
     return {
         "path": str(corpus.path),
         "trajectories": len(corpus),
         "steps": int(table.length.sum()),
         "fingerprint": corpus.fingerprint,
         "mask": None if corpus.mask is None else corpus.mask.name,
+        "labels": None if corpus.overlay is None else corpus.overlay.name,
         "label_states": corpus.label_counts(),
         "partially_labeled": int(
             ((table.num_observed > 0) & (table.num_observed < table.length)).sum()
@@ -43,7 +52,7 @@ def summarize(corpus: Corpus) -> dict[str, Any]:
                 "stratify": mask.stratify,
                 "current": mask.corpus == corpus.root_fingerprint,
             }
-            for name, mask in corpus.masks().items()
+            for name, mask in masks.items()
         },
         "overlays": {
             name: {
@@ -54,6 +63,7 @@ def summarize(corpus: Corpus) -> dict[str, Any]:
             }
             for name, overlay in overlays.items()
         },
+        "damaged": damaged_masks + damaged_overlays,
         "returns": _spread(table.episode_return),
         "lengths": _spread(table.length),
         "sources": sources,
@@ -74,6 +84,19 @@ def summarize(corpus: Corpus) -> dict[str, Any]:
         "shards": len(manifest.shards),
         "bytes": sum(shard.bytes for shard in manifest.shards),
     }
+
+
+def _read_all(
+    paths: Sequence[Path], read: Callable[[Path], T]
+) -> tuple[dict[str, T], list[dict[str, str]]]:
+    """What can be read, by name, and what is wrong with the others."""
+    found, damaged = {}, []
+    for path in paths:
+        try:
+            found[path.name.removesuffix(".json")] = read(path)
+        except LawmError as error:
+            damaged.append({"where": error.where, "what": error.what, "mend": error.mend})
+    return found, damaged
 
 
 def _spread(values: np.ndarray) -> dict[str, float] | None:

@@ -14,13 +14,15 @@ from lawm_data.corpus import Corpus
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.hdf5 import MEND
 from lawm_data.layout import Layout, layout_of
-from lawm_data.mask import MASKS, read_mask, readable_under
+from lawm_data.mask import mask_files, read_mask, readable_under
 from lawm_data.overlay import open_labels, overlay_names
 from lawm_data.record import beyond_bounds, content_hash, full_digest
 from lawm_data.shard import OpenShard, open_shard
 from lawm_data.store import MANIFEST, SHARDS, Store, join_shards, read_manifest
 from lawm_data.table import OBSERVED
 
+STALE = "belongs to another corpus, or to this one before it changed"
+"""What is said of masks and overlays that cannot be used any more."""
 NAMED = 5
 """Findings of one kind in a shard that are listed one by one; more are counted."""
 
@@ -156,14 +158,13 @@ def _check_whole(
 def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
     """Masks and overlays: damaged ones are errors, those of an earlier version warnings."""
     corpus = Corpus(store)
-    folder = path / MASKS
-    for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+    for file in mask_files(path):
         try:
             mask = read_mask(file)
             if mask.corpus == corpus.root_fingerprint:
                 readable_under(mask, corpus, store.table)
             else:
-                yield Finding("warning", str(file), "belongs to another corpus", "make it again")
+                yield Finding("warning", str(file), STALE, "make it again with --replace")
         except LawmError as error:
             yield Finding("error", str(file), error.what, error.mend)
     for name in overlay_names(path):
@@ -174,8 +175,10 @@ def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
                 what = f"labels {int((~known).sum())} trajectories that are not there"
                 yield Finding("error", f"overlay {name}", what, "relabel it")
         except LawmError as error:
-            stale = error.what.startswith("belongs to corpus")
-            yield Finding("warning" if stale else "error", error.where, error.what, error.mend)
+            if error.what.startswith("belongs to corpus"):
+                yield Finding("warning", error.where, STALE, "relabel with --replace")
+            else:
+                yield Finding("error", error.where, error.what, error.mend)
 
 
 def _check_strays(path: Path, manifest: Manifest) -> Iterator[Finding]:

@@ -28,7 +28,9 @@ class ActionScale(nn.Module):
         self.register_buffer("low", lower, persistent=False)
         self.register_buffer("high", upper, persistent=False)
         self.register_buffer("center", (lower + upper) / 2, persistent=False)
-        self.register_buffer("half_range", (upper - lower) / 2, persistent=False)
+        half = (upper - lower) / 2
+        # an action that cannot change is 0 on the scale of the model
+        self.register_buffer("half_range", half.where(half > 0, 1.0), persistent=False)
 
     def to_model(self, action: Float[Tensor, "*b A"]) -> Float[Tensor, "*b A"]:
         """Environment units to [-1, 1]."""

@@ -20,18 +20,16 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from lawm_data.atomic import (
+    REPLACED,
     TEMPORARY,
     storage_errors,
-    sync_folder,
     temporary_name,
-    write_file,
+    write_folder,
 )
 
 MODEL = "model.safetensors"
 TENSORS = "optimizer.safetensors"
 STATE = "state.json"
-REPLACED = ".replaced"
-"""Suffix of a checkpoint that is about to be replaced by one of the same name."""
 RESERVED = {"tensor", "tuple", "items"}
 """Keys with which ``pack`` marks what JSON does not have."""
 
@@ -70,8 +68,7 @@ def save_checkpoint(
     files = {MODEL: to_bytes(_owned(module.state_dict())), TENSORS: to_bytes(_owned(tensors))}
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[STATE] = json.dumps({"sha256": sha256, **plain}, allow_nan=False).encode()
-    with storage_errors(folder):
-        _write_folder(folder, files)
+    write_folder(folder, files)
 
 
 def load_module(folder: Path, module: Stateful) -> None:
@@ -176,24 +173,6 @@ def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # safetensors refuses tensors that share memory
     layout = torch.contiguous_format
     return {k: v.detach().cpu().clone(memory_format=layout) for k, v in tensors.items()}
-
-
-def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    new = temporary_name(folder)
-    new.mkdir(parents=True)
-    try:
-        for name, content in files.items():
-            write_file(new / name, content)
-        old = folder.with_name(f".{folder.name}{REPLACED}")
-        if folder.exists():
-            # two folders cannot change places at once; a kill in between leaves the old one here
-            folder.rename(old)
-        new.rename(folder)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _document(folder: Path) -> dict[str, Any]:

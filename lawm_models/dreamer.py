@@ -61,7 +61,7 @@ class DreamerConfig(Schema):
     """Trajectories of uniform actions before learning starts."""
     first_updates: int = Field(default=150, ge=0)
     """Gradient steps after the random trajectories."""
-    updates: int = Field(default=50, ge=1)
+    updates: int = Field(default=70, ge=1)
     """Gradient steps after every further trajectory."""
 
 

@@ -111,7 +111,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
         CorpusError: a corpus is damaged.
         MaskError: a mask is unknown or of another corpus.
     """
-    views = [_view(source) for source in config.corpora]
+    views = [_view(source, verify=True) for source in config.corpora]
     first = views[0].manifest
     for view in views[1:]:
         _require_same_arrays(first, view)
@@ -134,8 +134,19 @@ def open_sources(config: ExperimentConfig) -> Sources:
     return Sources(weighted, _loader(config, weighted), record)
 
 
-def _view(source: CorpusSource) -> Corpus:
-    corpus = open_corpus(source.path, verify=True)
+def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:
+    """The corpora of an experiment as they are now, opened but not read through.
+
+    None stands for one that is no longer there.
+    """
+    return tuple(
+        _corpus_record(_view(source, verify=False), source) if Path(source.path).exists() else None
+        for source in config.corpora
+    )
+
+
+def _view(source: CorpusSource, verify: bool) -> Corpus:
+    corpus = open_corpus(source.path, verify=verify)
     return corpus.with_mask(source.mask) if source.mask else corpus
 
 

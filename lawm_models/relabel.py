@@ -20,7 +20,6 @@ from lawm_data.overlay import free_folder
 from lawm_data.trajectory import Trajectory
 from lawm_models import seeding
 from lawm_models.algorithms._protocol import Algorithm
-from lawm_models.checkpoint import model_sha256
 from lawm_models.run_folder import RunFolder
 
 STEPS_AT_ONCE = 8192
@@ -40,7 +39,9 @@ class Label(NamedTuple):
     """Their uncertainty."""
 
 
-def relabel(run: RunFolder | Path | str, corpus: Path | str, name: str) -> dict[str, Any]:
+def relabel(
+    run: RunFolder | Path | str, corpus: Path | str, name: str, replace: bool = False
+) -> dict[str, Any]:
     """Infer the actions that the run could not see and write them as a label overlay.
 
     Every trajectory is read whole, so that the state is filtered from its first step. Where the
@@ -51,6 +52,7 @@ def relabel(run: RunFolder | Path | str, corpus: Path | str, name: str) -> dict[
         run: the run, or its folder.
         corpus: the corpus; seen through the run's mask if the run was trained on it.
         name: of the overlay.
+        replace: an overlay of this name gives way.
 
     Returns:
         ``nmse_per_dimension`` (mean squared error over the variance) and ``r2`` (1 - their mean),
@@ -64,13 +66,13 @@ def relabel(run: RunFolder | Path | str, corpus: Path | str, name: str) -> dict[
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     whole = open_corpus(corpus, verify=True)
     view = _as_seen(run, whole)
-    path = free_folder(whole.path, name)
+    path = free_folder(whole.path, name, replace)
     hidden = hidden_trajectories(view)
     if not len(hidden):
         raise ConfigError(
             "the run could read every action", str(whole.path), "there is nothing to relabel"
         )
-    algorithm = run.algorithm()
+    algorithm, weights = run.trained()
     with seeding.thread_limit(run.config.threads):
         labels = list(infer_labels(algorithm, view, hidden))
     errors = errors_against(whole, hidden, labels)
@@ -79,10 +81,11 @@ def relabel(run: RunFolder | Path | str, corpus: Path | str, name: str) -> dict[
         view,
         labels,
         name=name,
-        model=model_sha256(run.latest_checkpoint()),
+        model=weights,
         algorithm=run.config.algorithm.name,
         nmse_per_dimension=errors,
         r2=r2,
+        replace=replace,
     )
     return {
         "nmse_per_dimension": None if errors is None else list(errors),

@@ -6,12 +6,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
-from lawm_schemas import ConfigError, Evaluation, ExperimentConfig, RunRecord
+from lawm_schemas import (
+    ConfigError,
+    CorpusRecord,
+    Evaluation,
+    ExperimentConfig,
+    LawmError,
+    RunRecord,
+)
 
 from lawm_data.atomic import TEMPORARY, storage_errors, write_file
 from lawm_models import checkpoint
@@ -28,6 +36,15 @@ UNSET = "(unset)"
 """Value of a key that only one of two configurations has."""
 INFORMATION = ("preset",)
 """Keys of the configuration that change nothing."""
+
+
+class Trained(NamedTuple):
+    """What a checkpoint holds."""
+
+    algorithm: Algorithm
+    """With its weights."""
+    sha256: str
+    """Hash of the weights."""
 
 
 class RunFolder:
@@ -132,10 +149,20 @@ class RunFolder:
 
     def algorithm(self, device: str | torch.device = "cpu") -> Algorithm:
         """The trained algorithm, from the newest checkpoint."""
-        folder = self.latest_checkpoint()
+        return self.trained(device).algorithm
+
+    def trained(self, device: str | torch.device = "cpu") -> Trained:
+        """The newest checkpoint, loaded; safe while another process trains here."""
         algorithm = build(self.config, self.record, torch.device(device))
-        checkpoint.load_module(folder, algorithm)
-        return algorithm
+        while True:
+            folder = self.latest_checkpoint()
+            try:
+                checkpoint.load_module(folder, algorithm)
+                return Trained(algorithm, checkpoint.model_sha256(folder))
+            except LawmError:
+                if folder.exists():
+                    raise
+                # the trainer has removed it meanwhile, so there is a newer one
 
     def require_same(self, config: ExperimentConfig) -> None:
         """Refuse to go on with another configuration.
@@ -155,14 +182,17 @@ class RunFolder:
                 f"set {key} back, or choose another --out",
             )
 
-    def require_same_data(self, record: RunRecord) -> None:
+    def require_same_data(self, data: Sequence[CorpusRecord | None]) -> None:
         """Refuse to go on with data that have changed since the run started.
+
+        Args:
+            data: the corpora as they are now; None for one that is not to be looked at.
 
         Raises:
             ConfigError: names the corpus.
         """
-        for before, now in zip(self.record.corpora, record.corpora, strict=True):
-            if before != now:
+        for before, now in zip(self.record.corpora, data, strict=True):
+            if now is not None and before != now:
                 what = "mask" if before.fingerprint == now.fingerprint else "corpus"
                 raise ConfigError(
                     f"the {what} has changed since {self.path} started",

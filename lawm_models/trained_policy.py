@@ -41,10 +41,11 @@ def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
     if (path / RECORD).exists():
         return _of_agent(path, deterministic)
     run = RunFolder.open(path)
+    algorithm, weights = run.trained()
     return TrainedPolicy(
-        run.algorithm().policy(deterministic),
+        algorithm.policy(deterministic),
         run.config.algorithm.name,
-        model_sha256(run.latest_checkpoint()),
+        weights,
         run.record.state,
         run.record.action,
         run.record.environment,

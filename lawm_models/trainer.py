@@ -14,7 +14,7 @@ from lawm_data.atomic import WriterLock, storage_errors, write_file
 from lawm_data.batch import Batch
 from lawm_models import checkpoint, seeding
 from lawm_models.evaluate import Judge
-from lawm_models.experiment import Sources, build, device_of, open_sources, resolve
+from lawm_models.experiment import Sources, build, data_now, device_of, open_sources, resolve
 from lawm_models.interrupt import Interrupt, deferred_interrupts
 from lawm_models.metrics import Interval, MetricLog, NonFinite
 from lawm_models.progress import Progress, Silent
@@ -25,7 +25,8 @@ def train(config: ExperimentConfig, out: Path | str, progress: Progress | None =
     """Train in a run folder, from the start or from its newest checkpoint.
 
     A run that was killed goes on as if it had not been: the same batches, the same noise, the same
-    metrics. A finished run returns at once. Ctrl-C saves a checkpoint first.
+    metrics. A finished run returns at once, if its data are still the same or gone. Ctrl-C saves a
+    checkpoint first.
 
     Args:
         config: the experiment; it is written out with all defaults.
@@ -44,6 +45,7 @@ def train(config: ExperimentConfig, out: Path | str, progress: Progress | None =
     if run:
         run.require_same(config)
         if run.is_finished():
+            run.require_same_data(data_now(config))
             return run
     sources = open_sources(config)
     judge = Judge.of(config, sources.record)
@@ -54,7 +56,7 @@ def train(config: ExperimentConfig, out: Path | str, progress: Progress | None =
         # another trainer may have started here since
         run = RunFolder.open(out) if is_run(out) else RunFolder.create(out, config, sources.record)
         run.require_same(config)
-        run.require_same_data(sources.record)
+        run.require_same_data(sources.record.corpora)
         with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
             _Training(run, sources, judge, progress or Silent(), interrupt).go()
     finally:
@@ -91,6 +93,10 @@ class _Training:
         self.judge, self.progress, self.interrupt = judge, progress, interrupt
         device = device_of(run.config.device)
         self.algorithm = build(run.config, run.record, device)
+        self.rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in self.algorithm.optimizers().items()
+        }
         self.seeds = seeding.derive(run.config.seed)
         self.generator = torch.Generator(device).manual_seed(self.seeds.updates)
         self.interval = Interval()
@@ -153,6 +159,7 @@ class _Training:
 
     def _step(self, stage: str) -> None:
         position = self.position
+        self._set_rates(self.config.steps[stage] - position.step)
         batch = self.loader.next()
         try:
             metrics = self.algorithm.update(stage, batch, self.generator)
@@ -172,6 +179,14 @@ class _Training:
             self._save()
         if self.interrupt.requested:
             raise KeyboardInterrupt
+
+    def _set_rates(self, left: int) -> None:
+        """Learning rates with ``left`` steps to go in the stage, this one included."""
+        decaying = self.config.rate_decay * (left + self.position.step)
+        scale = min(1.0, left / decaying) if decaying else 1.0
+        for name, optimizer in self.algorithm.optimizers().items():
+            for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * scale
 
     def _log(self) -> None:
         self._check()

@@ -10,7 +10,7 @@ import typer
 from lawm_schemas import ConfigError
 
 from lawm_cli import errors, report, show
-from lawm_cli.options import HELP, Json, Run, Seed, Settings, Version, example
+from lawm_cli.options import HELP, Json, Replace, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
 
 app = typer.Typer(
@@ -48,20 +48,16 @@ def train(
     ] = None,
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
     algorithm: Annotated[
-        str | None, typer.Option(help="Algorithm: lawm, bc.", show_default="lawm")
+        str | None, typer.Option(help="Algorithm: lawm (the default), bc.")
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Preset: small, paper, demo.", show_default="small"),
+        typer.Option(help="Preset: small (the default), paper, demo."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The one seed.", show_default="0")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The one seed; 0 by default.")] = None,
     settings: Settings = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:N.", show_default="cpu")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads.", show_default="1")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu (the default), cuda or cuda:N.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; 1 by default.")] = None,
     json: Json = False,
 ) -> None:
     """Train on one or more corpora.
@@ -123,6 +119,7 @@ def relabel(
     run: Run,
     corpus: Annotated[Path, typer.Option(help="Folder of the corpus to relabel.")],
     name: Annotated[str, typer.Option(help="Name of the label overlay to write.")],
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Infer the actions that a run could not see.
@@ -132,7 +129,7 @@ def relabel(
     """
     from lawm_models.relabel import relabel as infer
 
-    result = {"run": run, "corpus": corpus, **infer(run, corpus, name)}
+    result = {"run": run, "corpus": corpus, **infer(run, corpus, name, replace)}
     print_json(result) if json else report.labels(result)
 
 

@@ -10,7 +10,7 @@ import typer
 from lawm_schemas import StorageError
 
 from lawm_cli import errors, report, show
-from lawm_cli.options import HELP, Corpus, Json, Seed, Version, example
+from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 
 app = typer.Typer(
@@ -53,7 +53,7 @@ def collect(
     action_repeat: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Control steps per recorded step.", show_default="that of the run, or 2"
+            min=1, help="Control steps per recorded step; by default that of the run, or 2."
         ),
     ] = None,
     pixels: Annotated[
@@ -139,6 +139,7 @@ def mask(
         Path | None,
         typer.Option(help="Write a corpus here in which the hidden actions do not exist."),
     ] = None,
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Hide the actions of most trajectories.
@@ -153,7 +154,7 @@ def mask(
     made = make_mask(whole, fraction, seed, name, by, stratify)
     if withhold is not None and withhold.exists():
         raise StorageError("something is already there", str(withhold), "choose another place")
-    path = save_mask(whole, made)
+    path = save_mask(whole, made, replace)
     if withhold is not None:
         write_withheld(whole.with_mask(made), withhold)
     result = {

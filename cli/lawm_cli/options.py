@@ -15,6 +15,7 @@ Corpus = Annotated[Path, typer.Argument(help="Folder of the corpus.", show_defau
 Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="The one seed.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Another one of this name gives way.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; dotted keys, YAML."),

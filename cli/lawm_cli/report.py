@@ -8,6 +8,9 @@ from typing import Any
 
 from lawm_cli import show
 
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "B"))
+"""Units of sizes, the largest first."""
+
 
 def corpus(summary: Mapping[str, Any]) -> None:
     """What ``lawm-data info`` knows, for people."""
@@ -20,13 +23,13 @@ def corpus(summary: Mapping[str, Any]) -> None:
             "environment": environment
             and f"{environment['task']}, action repeat {environment['action_repeat']}",
             "actions": ", ".join(f"{show.text(count)} {name}" for name, count in states.items()),
-            "seen through": summary["mask"] or "no mask",
+            "seen through": _lenses(summary["mask"], summary["labels"]),
             "sources": ", ".join(
                 f"{show.text(n)} {name}" for name, n in summary["sources"].items()
             ),
             "observations": ", ".join(map(_array, summary["observations"])),
             "action": _array(summary["action"]),
-            "size": f"{summary['bytes'] / 1e6:,.1f} MB in {summary['shards']} shards",
+            "size": _size(summary["bytes"], summary["shards"]),
             "fingerprint": summary["fingerprint"][:16],
         },
         title=summary["path"],
@@ -44,6 +47,8 @@ def corpus(summary: Mapping[str, Any]) -> None:
             print()
             rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
             show.grid([kind, *columns], rows)
+    for thing in summary["damaged"]:
+        print("\ndamaged: {where}: {what}; {mend}".format(**thing))
 
 
 def findings(path: Path, found: Sequence[Mapping[str, str]]) -> None:
@@ -61,7 +66,7 @@ def evaluation(result: Mapping[str, Any]) -> None:
         "normalised": result["normalized"],
         "environment": result["environment"],
         "episodes": result["episodes"],
-        "first seed": result["seed"],
+        "first seed": str(result["seed"]),
     }
     show.facts(
         rows | ({"video": result["video"]} if result["video"] else {}), title=str(result["run"])
@@ -89,7 +94,7 @@ def run(result: Mapping[str, Any]) -> None:
     ]
     rows = {
         "algorithm": result["algorithm"],
-        "seed": result["seed"],
+        "seed": str(result["seed"]),
         "steps": ", ".join(f"{show.text(n)} {stage}" for stage, n in result["steps"].items()),
         "time": show.clock(result["seconds"]),
         "data": ", ".join(data),
@@ -116,6 +121,18 @@ def demo(result: Mapping[str, Any]) -> None:
     show.grid(["", "", ""], rows)
     print()
     show.facts({"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]})
+
+
+def _lenses(mask: str | None, labels: str | None) -> str:
+    """The mask and the overlay of a view, in words."""
+    names = [f"mask {mask}" if mask else "no mask", *([f"labels {labels}"] if labels else [])]
+    return ", ".join(names)
+
+
+def _size(size: int, shards: int) -> str:
+    """Bytes in files, in words."""
+    unit, name = next(u for u in UNITS if size >= u[0])
+    return f"{size / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"
 
 
 def _return(result: Mapping[str, Any]) -> str:

@@ -58,8 +58,8 @@ def _quietly() -> Iterator[None]:
 
 
 def _unknown(task: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(task, known, n=3, cutoff=0.3) or known[:3]
-    return ConfigError("unknown environment", task, f"nearest names: {', '.join(near)}")
+    near = ", ".join(difflib.get_close_matches(task, known, n=3, cutoff=0.3) or known[:3])
+    return ConfigError("unknown environment", task or repr(task), f"nearest names: {near}")
 
 
 def reset(env: Any, task: str, seed: int) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from lawm_models.action_scale import ActionScale
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.distributions import HALF_LOG_TAU, Normal
 from lawm_models.layers import MLP, symlog
-from lawm_models.optimizer import clip_and_step
+from lawm_models.optimizer import adam, clip_and_step
 
 MIN_STD = 1e-3
 """Smallest standard deviation, as a share of half the action range."""
@@ -62,7 +62,6 @@ class Algorithm(nn.Module):
         self.scale = ActionScale(spec.low, spec.high)
         self.mean = MLP(spec.observation_dim, spec.action_dim, config.units, config.layers)
         self.std = nn.Linear(spec.observation_dim, spec.action_dim)
-        adam = torch.optim.Adam
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "mean": adam(self.mean.parameters(), config.learning_rate),
             "std": adam(self.std.parameters(), config.learning_rate),

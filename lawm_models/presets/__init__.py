@@ -53,8 +53,9 @@ def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     config = copy.deepcopy(config)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError("no '=' in it", assignment, "write key=value")
+        if not equals or not key.strip():
+            what = "no key before '='" if equals else "no '=' in it"
+            raise ConfigError(what, f"--set {assignment!r}", "write key=value")
         path = key.strip().split(".")
         _require_known(path, key, config)
         _assign(config, path, key, _value(text, key))

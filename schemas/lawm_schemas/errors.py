@@ -48,4 +48,6 @@ class StorageError(LawmError):
             return cls("no space left on the device", where, "free some space and run it again")
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return cls("no permission to write", where, "choose another place or mend its rights")
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            return cls("a file is where a folder should be", where, "choose another place")
         return cls(error.strerror or str(error), where, "check the file system")

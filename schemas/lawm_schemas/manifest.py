@@ -30,7 +30,7 @@ class ShardInfo(Schema):
 class Manifest(Schema):
     """``corpus.json``."""
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(default=FORMAT_VERSION, ge=1, strict=True)
     """Version of the on-disk format."""
     observations: tuple[ArraySpec, ...]
     """Arrays with T+1 rows: state, pixels and, when recorded, physics."""

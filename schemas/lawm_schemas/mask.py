@@ -24,5 +24,5 @@ class Mask(Schema):
     """What the fraction counts."""
     stratify: Literal["return", "source"] | None = None
     """Strata that each get their share, or none."""
-    labeled: tuple[str, ...]
+    labeled: tuple[str, ...] = Field(min_length=1)
     """Ids of the trajectories that keep their actions, in corpus order."""

@@ -189,6 +189,9 @@ def test_masks_are_saved_by_name(random_corpus: Callable) -> None:
     assert corpus.with_mask("b.2").mask == second
     with pytest.raises(MaskError, match="another mask has this name"):
         save_mask(corpus, second.model_copy(update={"name": "a"}))
+    renamed = second.model_copy(update={"name": "a"})
+    save_mask(corpus, renamed, replace=True)
+    assert corpus.with_mask("a").mask == renamed
     with pytest.raises(MaskError, match=r"no such mask; masks here: a, b\.2"):
         corpus.with_mask("c")
 

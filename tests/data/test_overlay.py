@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role, StorageError
 
 from lawm_data import (
     Corpus,
@@ -124,6 +126,31 @@ def test_overlays_are_not_overwritten(random_corpus: Callable) -> None:
         view.with_labels("other")
 
 
+def test_overlays_are_replaced_when_asked(random_corpus: Callable) -> None:
+    view = random_corpus(unlabeled=(1,))
+    write_overlay(view, labels(view), name="idm", **DESCRIBED)
+    before = view.with_labels("idm")[1].actions
+    other = [(name, mean + 1, std) for name, mean, std in labels(view)]
+    write_overlay(view, other, name="idm", replace=True, **DESCRIBED)
+    assert view.with_labels("idm")[1].actions == pytest.approx(before + 1, rel=1e-5)
+    assert [entry.name for entry in (view.path / "labels").iterdir()] == ["idm"]
+
+
+def test_a_refused_overlay_leaves_nothing(
+    random_corpus: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = random_corpus(unlabeled=(1,))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found = labels(view)
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StorageError, match="no space left"):
+        write_overlay(view, found, name="idm", **DESCRIBED)
+    assert not list((view.path / "labels").iterdir())
+
+
 def test_an_unfinished_overlay_is_none(random_corpus: Callable) -> None:
     view = random_corpus(unlabeled=(1,))
     folder = view.path / "labels/idm"
@@ -142,7 +169,7 @@ def test_an_overlay_belongs_to_one_corpus(random_corpus: Callable) -> None:
     with pytest.raises(CorpusError, match="overlay idm: belongs to corpus"):
         two.with_labels("idm")
     assert [(f.severity, f.what[:17]) for f in validate(two.path)] == [
-        ("warning", "belongs to corpus")
+        ("warning", "belongs to anothe")
     ]
 
 

@@ -56,6 +56,16 @@ def test_the_promised_keys_hold_the_right_numbers(random_corpus: Callable) -> No
     assert said["bytes"] == sum(p.stat().st_size for p in (corpus.path / "shards").iterdir())
 
 
+def test_what_cannot_be_read_is_listed(random_corpus: Callable) -> None:
+    corpus = random_corpus()
+    save_mask(corpus, make_mask(corpus, 0.25, 0, "good"))
+    (corpus.path / "masks" / "bad.json").write_text("{")
+    said = summarize(corpus)
+    assert list(said["masks"]) == ["good"]
+    assert [thing["where"] for thing in said["damaged"]] == [str(corpus.path / "masks/bad.json")]
+    assert corpus.with_mask("good").mask
+
+
 def test_an_empty_view_has_no_returns(random_corpus: Callable) -> None:
     said = summarize(random_corpus().filter(lambda info: False))
     assert (said["trajectories"], said["steps"]) == (0, 0)

@@ -32,6 +32,12 @@ def test_never_leaves_the_bounds(bound, x):
     assert np.float32(low) <= action.numpy()[0] <= np.float32(high)
 
 
+def test_an_action_that_cannot_change_is_zero():
+    scale = ActionScale((2.0,), (2.0,))
+    assert scale.to_model(torch.tensor([2.0])).item() == 0
+    assert scale.to_environment(torch.tensor([0.7])).item() == 2
+
+
 @given(bounds)
 def test_ends_meet_the_bounds(bound):
     low, high = bound

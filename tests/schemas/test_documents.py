@@ -19,7 +19,7 @@ ACTION = {"name": "action", "shape": [2], "role": "action"}
 SHARD = {"file": "a.h5", "sha256": "0" * 64, "bytes": 9, "trajectories": 2, "steps": 7}
 GOOD: dict[type[Schema], dict] = {
     Manifest: {"observations": [STATE], "action": ACTION},
-    Mask: {"name": "m", "corpus": "c", "fraction": 0.5, "seed": 0, "labeled": []},
+    Mask: {"name": "m", "corpus": "c", "fraction": 0.5, "seed": 0, "labeled": ["t"]},
     ExperimentConfig: {
         "corpora": [{"path": "c"}],
         "algorithm": {"name": "bc"},

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lawm_schemas import ConfigError, CorpusError, Provenance
 
-from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_data import CorpusWriter, make_mask, open_corpus, read_overlay, save_mask
 from lawm_models.checkpoint import MODEL
 from lawm_models.relabel import SMALLEST_VARIANCE, Label, batch_of, errors_against, relabel
 from lawm_models.trainer import train
@@ -81,6 +81,8 @@ def test_name_is_taken_once(runs, corpus):
     relabel(runs["bc"], corpus, "taken")
     with pytest.raises(CorpusError, match="another overlay has this name"):
         relabel(runs["bc"], corpus, "taken")
+    assert relabel(runs["lawm"], corpus, "taken", replace=True)["trajectories"] == 3
+    assert read_overlay(corpus / "labels" / "taken").algorithm == "lawm"
 
 
 def test_other_mask_of_the_same_name_is_refused(experiment, make_corpus, tmp_path):

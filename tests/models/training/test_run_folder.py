@@ -1,14 +1,17 @@
 """Run folders: found again, told from other folders, and kept small."""
 
+import shutil
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lawm_schemas import ConfigError
+from lawm_schemas import ConfigError, StorageError
 
+from lawm_models import checkpoint
 from lawm_models.experiment import open_sources, resolve
 from lawm_models.run_folder import UNSET, RunFolder, first_difference, is_run
+from lawm_models.trainer import train
 
 TREES = st.recursive(
     st.integers(0, 3) | st.none(),
@@ -73,6 +76,31 @@ def test_trainer_killed_at_once_leaves_a_usable_folder(tmp_path, name):
 
 def test_run_without_checkpoint_has_no_policy(run):
     with pytest.raises(ConfigError, match="has no checkpoint yet; train it first"):
+        run.algorithm()
+
+
+def test_checkpoint_removed_meanwhile_is_no_error(experiment, tmp_path, monkeypatch):
+    """Another process trains, and prunes the checkpoint that was just looked up."""
+    run = train(experiment("lawm", checkpoint_every=1), tmp_path / "run")
+    newest, load = run.latest_checkpoint(), checkpoint.load_module
+    older = run.checkpoint_path(1)
+    shutil.copytree(newest, older)
+    answers = iter([older, newest])
+
+    def prune_and_load(folder, module):
+        if folder == older:
+            shutil.rmtree(older)
+        load(folder, module)
+
+    monkeypatch.setattr(RunFolder, "latest_checkpoint", lambda self: next(answers))
+    monkeypatch.setattr(checkpoint, "load_module", prune_and_load)
+    assert run.trained().sha256 == checkpoint.model_sha256(newest)
+
+
+def test_damaged_checkpoint_is_an_error(experiment, tmp_path):
+    run = train(experiment("bc"), tmp_path / "run")
+    (run.latest_checkpoint() / checkpoint.MODEL).write_bytes(b"")
+    with pytest.raises(StorageError, match="does not match its checksum"):
         run.algorithm()
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
 from lawm_data.atomic import WriterLock
+from lawm_models.algorithms import lawm
 from lawm_models.checkpoint import MODEL
 from lawm_models.experiment import open_sources, resolve
 from lawm_models.run_folder import RunFolder
@@ -127,6 +128,40 @@ def test_finished_run_returns_at_once(config, whole):
     assert train(config, whole.path, watcher).path == whole.path
     assert {p: p.stat().st_mtime_ns for p in whole.path.rglob("*")} == before
     assert watcher.stages == []
+
+
+def test_finished_run_refuses_another_mask_of_the_same_name(experiment, make_corpus, tmp_path):
+    path = make_corpus(tmp_path / "corpus")
+    config = experiment("bc", corpora=[{"path": str(path), "mask": "half"}])
+    train(config, tmp_path / "run")
+    corpus = open_corpus(path)
+    save_mask(corpus, make_mask(corpus, 0.2, seed=0, name="half"), replace=True)
+    with pytest.raises(ConfigError, match="the mask has changed"):
+        train(config, tmp_path / "run")
+    path.rename(tmp_path / "gone")
+    assert train(config, tmp_path / "run").is_finished()
+
+
+def test_rates_fall_at_the_end_of_every_stage(experiment, tmp_path, monkeypatch):
+    rates = []
+
+    def record(self, stage, *_):
+        optimizer = self.optimizers()["model" if stage == "model" else "actor"]
+        rates.append((stage, optimizer.param_groups[0]["lr"]))
+        return {"loss": torch.zeros(())}
+
+    steps = {"model": 8, "agent": 4}
+    config = experiment("lawm", steps=steps, rate_decay=0.5, checkpoint_every=5)
+    base = config.algorithm.settings
+    monkeypatch.setattr(lawm.Algorithm, "update", record)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", Watcher(until=6))
+    train(config, tmp_path / "run")
+    scale = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25], [1, 1, 1, 0.5]
+    whole = lawm.Config.model_validate(base)
+    expected = [("model", whole.model_rate * s) for s in scale[0]]
+    expected += [("agent", whole.agent_rate * s) for s in scale[1]]
+    assert rates == [(stage, pytest.approx(rate)) for stage, rate in expected]
 
 
 def test_run_folder_is_complete(config, whole):
