@@ -39,7 +39,7 @@ class FilteringPolicy:
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See ``Policy.act``."""
         rssm = self._world.rssm
-        tensor = torch.from_numpy(observation).to(self._deter)
+        tensor = torch.tensor(observation).to(self._deter)  # a copy: it may be read-only
         known = rssm.project(self._world.embed(tensor))
         state = State(self._deter, rssm.posterior(self._deter, known).mean)
         action = self._choose(state, self._generator)
