@@ -29,7 +29,7 @@ from lawm_data.encode import write_shard
 from lawm_data.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.layout import layout_of
 from lawm_data.leftovers import refuse_existing, remove_leftovers
-from lawm_data.pending import Pending, groups, to_parts, whole_number
+from lawm_data.pending import Pending, free_id, groups, to_parts, whole_number
 from lawm_data.record import Record, make_record
 from lawm_data.shard import open_shard
 from lawm_data.store import MANIFEST, SHARDS, open_store, read_manifest
@@ -261,11 +261,7 @@ class CorpusWriter:
         name = record.base_id if wanted is None else wanted
         if not _ID.fullmatch(name):
             raise CorpusError(f"{name!r} is not an id", "trajectory_id", "use letters and digits")
-        free, number = name, 2
-        while free in self._taken:
-            suffix = f"-{number}"
-            free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
-        return free
+        return free_id(name, self._taken)
 
     def _replace(self, shards: Sequence[ShardInfo], fingerprint: str) -> None:
         update = {

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import StorageError
 
-from lawm_cli import errors, report, show
+from lawm_cli import curation, errors, report, show
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 
@@ -190,6 +190,9 @@ def validate(corpus: Corpus, json: Json = False) -> None:
         report.findings(corpus, findings)
     if wrong:
         raise typer.Exit(errors.FOUND)
+
+
+curation.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
