@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lawm_data.summary import summarize as summarize
     from lawm_data.table import Index as Index
     from lawm_data.table import Table as Table
+    from lawm_data.tier import Tiered as Tiered
+    from lawm_data.tier import write_tier as write_tier
     from lawm_data.trajectory import Observations as Observations
     from lawm_data.trajectory import Trajectory as Trajectory
     from lawm_data.validate import Finding as Finding
@@ -42,6 +44,7 @@ _HOMES = {
     "Loader": "loader",
     "Observations": "trajectory",
     "Table": "table",
+    "Tiered": "tier",
     "Trajectory": "trajectory",
     "delete_trajectories": "curate",
     "filter_corpus": "curate",
@@ -57,6 +60,7 @@ _HOMES = {
     "validate": "validate",
     "withhold": "withhold",
     "write_overlay": "overlay",
+    "write_tier": "tier",
 }
 
 
