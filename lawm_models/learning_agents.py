@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lawm_schemas import ConfigError
@@ -17,7 +17,9 @@ class Kind(NamedTuple):
     """What a kind of agent is made of."""
 
     config: type[DreamerConfig]
-    agent: type[Dreamer] | type[Plan2Explore]
+    """Its configuration."""
+    make: Callable[..., LearningAgent]
+    """The agent for a configuration of this type, O and A."""
 
 
 KINDS = {
@@ -45,7 +47,7 @@ def make_agent(
         ConfigError: no such kind, or the configuration does not fit it.
     """
     found = _kind(kind)
-    return found.agent(found.config.parse(config, "agent"), observation_dim, action_dim)
+    return found.make(found.config.parse(config, "agent"), observation_dim, action_dim)
 
 
 def _kind(name: str) -> Kind:
