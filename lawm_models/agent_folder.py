@@ -26,7 +26,7 @@ class AgentRecord(Schema):
     """``agent.json``: what the agent is and where it acts."""
 
     agent: str
-    """Kind of agent, ``dreamer``."""
+    """Kind of agent, ``dreamer`` or ``plan2explore``."""
     config: dict[str, Any]
     """Its configuration, complete."""
     environment: EnvironmentInfo

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lawm_data.envs import Environments
     from lawm_data.policy import Policy
 
+LEARNING = ("dreamer", "plan2explore")
+"""Agents that learn while they collect; the keys of ``lawm_models.learning_agents.KINDS``."""
+
 ACTION_REPEAT = 2
 """Control steps per recorded step, when nobody says otherwise."""
 
@@ -52,13 +55,13 @@ class Agent(NamedTuple):
     """What the corpus remembers of it."""
 
 
-def collect_with_dreamer(collection: Collection) -> None:
-    """A Dreamer agent learns while it collects; goes on where an earlier call was stopped.
+def collect_learning_with(agent: str, collection: Collection) -> None:
+    """An agent of ``LEARNING`` collects; goes on where an earlier call was stopped.
 
     Raises:
         ConfigError: an option that this agent does not have.
     """
-    from lawm_models.collector import collect_dreamer
+    from lawm_models.collector import collect_learning
 
     refused = {
         "--pixels": collection.pixels is not None,
@@ -68,11 +71,12 @@ def collect_with_dreamer(collection: Collection) -> None:
     }
     for option, given in refused.items():
         if given:
-            raise ConfigError("does not go with --agent dreamer", option, "leave it out")
+            raise ConfigError(f"does not go with --agent {agent}", option, "leave it out")
     with Bars() as bars:
-        bars.start("dreamer", collection.trajectories)
+        bars.start(agent, collection.trajectories)
         bars.reach(_collected(collection.out))
-        collect_dreamer(
+        collect_learning(
+            agent,
             collection.task,
             collection.out,
             collection.trajectories,
@@ -115,8 +119,9 @@ def _prepare(agent: str, collection: Collection) -> tuple[Environments, Agent]:
         provenance = Provenance(source="random", agent="random", origin="rollout")
         return envs, Agent(RandomPolicy(envs.action), _complete(provenance, collection))
     if not Path(agent).exists():
+        known = ", ".join((*LEARNING, "random"))
         raise ConfigError(
-            "no such agent", f"--agent {agent}", "give dreamer, random or the folder of a run"
+            "no such agent", f"--agent {agent}", f"give {known} or the folder of a run"
         )
     return _prepare_trained(Path(agent), collection)
 

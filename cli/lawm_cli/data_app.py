@@ -42,7 +42,8 @@ def collect(
     agent: Annotated[
         str,
         typer.Option(
-            help="What acts: dreamer, random, or the folder of a run or of a collecting agent."
+            help="What acts: dreamer, plan2explore, random, or the folder of a run or of a"
+            " collecting agent."
         ),
     ] = "random",
     trajectories: Annotated[
@@ -70,10 +71,17 @@ def collect(
 ) -> None:
     """Record trajectories of an environment.
 
-    The dreamer learns while it collects; every trajectory of its training is kept. Started again
+    The dreamer learns while it collects; every trajectory of its training is kept. Plan2explore
+    does too, but seeks what it cannot predict yet and never looks at the reward. Started again
     after it was killed, the same command goes on where it was.
     """
-    from lawm_cli.collection import Collection, collect_with, collect_with_dreamer, outcome
+    from lawm_cli.collection import (
+        LEARNING,
+        Collection,
+        collect_learning_with,
+        collect_with,
+        outcome,
+    )
     from lawm_data import open_corpus, summarize
 
     collection = Collection(
@@ -87,8 +95,8 @@ def collect(
         noise=noise,
         append=append,
     )
-    if agent == "dreamer":
-        collect_with_dreamer(collection)
+    if agent in LEARNING:
+        collect_learning_with(agent, collection)
     else:
         collect_with(agent, collection)
     summary = summarize(open_corpus(out))
