@@ -111,6 +111,12 @@ class AgentFolder:
                 remove_leftovers(parent)
         return cls(path, record)
 
+    def snapshots(self) -> list[str]:
+        """Names of the kept snapshots, in the order of their rounds."""
+        folder = self.path / SNAPSHOTS
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted((name for name in names if name.isdigit()), key=int)
+
     def load(self, agent: Trainable, snapshot: str | None = None) -> dict[str, Any]:
         """Load the latest state, when there is one, or the weights of a snapshot.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -85,10 +86,8 @@ class _Worker:
     def give(self, item: Any, attempts: int = 1) -> None:
         """Start an item; one that finds the process dead is told by the connection's end."""
         self.item, self.attempts = item, attempts
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.connection.send(item)
-        except BrokenPipeError:
-            pass
 
     def stop(self) -> str:
         """End the process; returns how it ended."""
