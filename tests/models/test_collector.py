@@ -9,7 +9,7 @@ from lawm_data.envs import make
 from lawm_data.rollout import rollout
 from lawm_models.actor_critic import ActorCriticConfig
 from lawm_models.agent_folder import AgentFolder
-from lawm_models.collector import agent_folder, collect_dreamer, updates_before
+from lawm_models.collector import agent_folder, collect_learning, updates_before
 from lawm_models.dreamer import DreamerConfig
 from lawm_models.rssm import RSSMConfig
 from lawm_models.trained_policy import load_policy
@@ -30,7 +30,8 @@ CONFIG = DreamerConfig(
 
 
 def collect(out, trajectories, seed=0, **options):
-    collect_dreamer(TASK, out, trajectories, seed, REPEAT, CONFIG, **{"processes": 1, **options})
+    options = {"processes": 1, **options}
+    collect_learning("dreamer", TASK, out, trajectories, seed, REPEAT, CONFIG, **options)
     return open_corpus(out)
 
 
@@ -91,7 +92,7 @@ def test_another_collection_is_refused(corpus, change):
     seed = 1 if change == "seed" else 0
     before = corpus.fingerprint
     with pytest.raises(ConfigError, match=rf"{change} differs.*choose another --out"):
-        collect_dreamer(TASK, corpus.path, 6, seed, REPEAT, config, processes=1)
+        collect_learning("dreamer", TASK, corpus.path, 6, seed, REPEAT, config, processes=1)
     assert open_corpus(corpus.path).fingerprint == before
 
 
