@@ -196,3 +196,22 @@ def _among(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     kind = np.dtype((np.void, rows.shape[1]))
     one, other = (np.ascontiguousarray(part).view(kind)[:, 0] for part in (rows, others))
     return np.isin(one, other)
+
+
+def rounds_of(corpus: Corpus, tier: Tier) -> tuple[int, int]:
+    """First and last trajectory, from 0, of the stretch of one training that is of a tier.
+
+    Args:
+        corpus: all trajectories of one training, in their order.
+        tier: ``expert`` stands for all of training from the first time on.
+
+    Raises:
+        CorpusError: the agent never was that good.
+    """
+    environment = corpus.manifest.environment
+    band = band_of(environment and environment.task, tier)
+    inside = np.flatnonzero(stretch(corpus.table, band))
+    if not len(inside):
+        what = f"its agent never was of tier {tier} (returns {band})"
+        raise CorpusError(what, str(corpus.path), "let it learn longer")
+    return int(inside[0]), int(inside[-1])

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import StorageError
 
-from lawm_cli import curation, errors, report, show, tiers
+from lawm_cli import build, curation, errors, report, show, tiers
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 
@@ -233,6 +233,7 @@ def validate(corpus: Corpus, json: Json = False) -> None:
 
 curation.register(app)
 tiers.register(app)
+build.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
