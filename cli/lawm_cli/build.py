@@ -82,7 +82,8 @@ def make(out: Path, found: Sequence[Found], replace: bool) -> list[Found]:
             now = _look(out, job, _outputs(out, all_jobs))
             if now.state == "done":
                 continue
-            show.line(f"step {number} of {len(all_jobs)}: {job.name}{_left(out, all_jobs)}")
+            told = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"
+            show.line(f"{told}{_left(out, all_jobs)}")
             if job.operation == "collect":
                 _collect(out, job, all_jobs)
             else:
