@@ -66,7 +66,8 @@ def delete_trajectories(
         raise CorpusError("no trajectory is meant", str(corpus.path), "check the expression")
     settings = {
         "where": where,
-        "deleted": corpus.table.id[gone].tolist(),
+        "ids": list(ids),
+        "deleted": int(gone.sum()),
         **through(corpus),
     }
     return derive([corpus.filter(~gone)], out, "delete", settings, dry_run=dry_run)

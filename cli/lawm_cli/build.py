@@ -26,6 +26,17 @@ class Found(NamedTuple):
     """Why it is ``changed``."""
 
 
+class Way(NamedTuple):
+    """How a study is made; what comes out does not depend on it."""
+
+    replace: bool
+    """Make again what is derived from something that changed."""
+    workers: int | None
+    """Workers at once; None takes one per core."""
+    backend: str
+    """Where they work."""
+
+
 def build(
     recipe: Annotated[
         str,
@@ -39,6 +50,12 @@ def build(
         bool,
         typer.Option("--replace", help="Make again what is derived from something that changed."),
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers at once; by default one per core.")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="Where workers run: processes here, or ray on a cluster.")
+    ] = "processes",
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -50,7 +67,7 @@ def build(
     study = out or Path("corpora") / Path(recipe).stem
     found = _survey(study, jobs(read_recipe(recipe)))
     if not dry_run:
-        found = make(study, found, replace)
+        found = make(study, found, Way(replace, workers, backend))
     result = {"recipe": recipe, "out": study, "dry_run": dry_run, **_told(study, found)}
     if json:
         print_json(result)
@@ -63,7 +80,7 @@ def build(
     show.grid(["step", *columns], rows, title=str(study))
 
 
-def make(out: Path, found: Sequence[Found], replace: bool) -> list[Found]:
+def make(out: Path, found: Sequence[Found], way: Way) -> list[Found]:
     """Do everything that is not done.
 
     Raises:
@@ -71,7 +88,7 @@ def make(out: Path, found: Sequence[Found], replace: bool) -> list[Found]:
     """
     from lawm_data.atomic import WriterLock, storage_errors
 
-    _require_unchanged(out, found, replace)
+    _require_unchanged(out, found, way.replace)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "study")
@@ -85,9 +102,9 @@ def make(out: Path, found: Sequence[Found], replace: bool) -> list[Found]:
             told = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"
             show.line(f"{told}{_left(out, all_jobs)}")
             if job.operation == "collect":
-                _collect(out, job, all_jobs)
+                _collect(out, job, all_jobs, way)
             else:
-                _derive(out, now, _outputs(out, all_jobs), replace)
+                _derive(out, now, _outputs(out, all_jobs), way.replace)
         return _survey(out, all_jobs)
     finally:
         lock.release()
@@ -118,9 +135,9 @@ def _require_unchanged(out: Path, found: Sequence[Found], replace: bool) -> None
         raise ConfigError(reason, str(out / job.name), mend)
 
 
-def _collect(out: Path, job: Job, all_jobs: Sequence[Job]) -> None:
+def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
     """Collect for this job, and for those that differ only in the seed at the same time."""
-    from lawm_cli.collection import collect
+    from lawm_cli.collection import LEARNING, collect
     from lawm_cli.seeds import collect_seeds
 
     outputs = _outputs(out, all_jobs)
@@ -135,12 +152,16 @@ def _collect(out: Path, job: Job, all_jobs: Sequence[Job]) -> None:
     began = time.monotonic()
     try:
         wanted = [step.collection(out, one) for one in begun]
+        first = wanted[0]
+        if len(begun) > 1 or first.agent not in LEARNING:
+            # one agent learns in one place
+            first = first._replace(workers=way.workers, backend=way.backend)
         if len(begun) > 1:
-            shared = wanted[0]._replace(out=out / str(job.together))
+            shared = first._replace(out=out / str(job.together))
             collect_seeds(shared, tuple(one.seed for one in wanted))
         else:
             with show.Bars() as bars:
-                collect(wanted[0], bars)
+                collect(first, bars)
         for one in begun:
             update = {"output": step.output_of(out, one)}
             records[one.name] = records[one.name].model_copy(update=update)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from lawm_schemas import ConfigError, Recipe, Step
 from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
-LEARNING = ("dreamer", "plan2explore")
+from lawm_cli.collection import LEARNING
+
 AGENT = ".agent"
 """What the folder of a collecting agent adds to the name of its corpus."""
 Settings = CollectStep | TierStep | MergeStep | FilterStep | MaskStep

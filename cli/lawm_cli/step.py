@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
-from lawm_cli.recipe import AGENT, LEARNING, Job
+from lawm_cli.collection import LEARNING
+from lawm_cli.recipe import AGENT, Job
 
 if TYPE_CHECKING:
     from lawm_cli.collection import Collection

@@ -160,7 +160,7 @@ def test_delete_leaves_what_filter_takes(corpus: Corpus, tmp_path: Path) -> None
         item for item in contents(corpus.path) if item[0] in ids
     }
     step = open_corpus(fewer.path).manifest.lineage[-1]
-    assert (step.operation, step.settings["deleted"]) == ("delete", ids)
+    assert (step.operation, step.settings) == ("delete", {"where": None, "ids": ids, "deleted": 2})
     with pytest.raises(CorpusError, match="trajectory nobody: is not in this view"):
         delete_trajectories(corpus, tmp_path / "no", ids=["nobody"])
     with pytest.raises(CorpusError, match="no trajectory is meant"):
