@@ -9,9 +9,8 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.corpus import Corpus
-from lawm_data.derive import Derived, derive
+from lawm_data.derive import Derived, derive, through
 from lawm_data.expression import matching
-from lawm_data.withhold import through
 
 
 def filter_corpus(corpus: Corpus, where: str, out: str | Path, *, dry_run: bool = False) -> Derived:

@@ -15,7 +15,7 @@ from lawm_data.carry import Part, carried_masks, carried_overlays
 from lawm_data.compaction import SHARD_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.fingerprint import fingerprint_of
-from lawm_data.mask import save_mask
+from lawm_data.mask import mask_sha256, save_mask
 from lawm_data.overlay import LABELS, save_overlay
 from lawm_data.pending import free_id
 from lawm_data.store import open_store
@@ -114,6 +114,21 @@ def derive(
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return told._replace(fingerprint=fingerprint)
+
+
+def through(corpus: Corpus) -> dict[str, object]:
+    """What the lineage says of the mask of a view; nothing when there is none."""
+    mask = corpus.mask
+    if mask is None:
+        return {}
+    return {
+        "mask": mask.name,
+        "mask_sha256": mask_sha256(mask),
+        "fraction": mask.fraction,
+        "seed": mask.seed,
+        "by": mask.by,
+        "stratify": mask.stratify,
+    }
 
 
 def require_free(out: Path) -> None:

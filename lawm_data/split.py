@@ -11,12 +11,11 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError, LawmError
 
 from lawm_data.corpus import Corpus
-from lawm_data.derive import Derived, derive, require_free
+from lawm_data.derive import Derived, derive, require_free, through
 from lawm_data.mask import NAME, NAME_MEND
 from lawm_data.ranking import ranks
 from lawm_data.record import content_hash
 from lawm_data.store import open_store
-from lawm_data.withhold import through
 
 By = Literal["trajectory", "source", "agent", "seed"]
 """What stays together: ``source`` and ``agent`` as in the provenance, ``seed`` of the run."""

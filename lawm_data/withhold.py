@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lawm_data.corpus import Corpus
-from lawm_data.derive import derive
-from lawm_data.mask import mask_sha256
+from lawm_data.derive import derive, through
 from lawm_data.table import OBSERVED
 
 
@@ -26,18 +25,3 @@ def withhold(corpus: Corpus, out: str | Path) -> Path:
     settings: dict[str, object] = {"trajectories": len(corpus), **through(corpus)}
     settings["labeled"] = int((corpus.table.labels == OBSERVED).sum())
     return derive([corpus], out, "withhold", settings, beside=False).path
-
-
-def through(corpus: Corpus) -> dict[str, object]:
-    """What the lineage says of the mask of a view; nothing when there is none."""
-    mask = corpus.mask
-    if mask is None:
-        return {}
-    return {
-        "mask": mask.name,
-        "mask_sha256": mask_sha256(mask),
-        "fraction": mask.fraction,
-        "seed": mask.seed,
-        "by": mask.by,
-        "stratify": mask.stratify,
-    }

@@ -52,6 +52,7 @@ class CorpusWriter:
         self._layout = layout_of(manifest)
         self._sources = list(manifest.provenance)
         self._pending: list[Pending] = []
+        self._pending_bytes = 0
         self._taken: set[str] = set()
         self._running = start_fingerprint(manifest)
         remove_leftovers(path, manifest)
@@ -140,7 +141,7 @@ class CorpusWriter:
     @property
     def pending_bytes(self) -> int:
         """Bytes of memory that they take."""
-        return sum(item.record.nbytes for item in self._pending)
+        return self._pending_bytes
 
     def add(
         self,
@@ -197,6 +198,7 @@ class CorpusWriter:
         item = Pending(name, record, self._sources.index(provenance), *numbers)
         self._taken.add(name)
         self._pending.append(item)
+        self._pending_bytes += record.nbytes
         return name
 
     def commit(self) -> None:
@@ -218,7 +220,7 @@ class CorpusWriter:
             ordinal += len(group)
         self._replace(infos, running.hexdigest())
         self._running = running
-        self._pending.clear()
+        self._forget()
         run = plan_latest(infos)
         if run is not None:
             self._compact(run)
@@ -236,7 +238,7 @@ class CorpusWriter:
 
     def discard(self) -> None:
         """Forget what was not committed and let others write."""
-        self._pending.clear()
+        self._forget()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -252,6 +254,10 @@ class CorpusWriter:
             self.close()
         else:
             self.discard()
+
+    def _forget(self) -> None:
+        self._pending.clear()
+        self._pending_bytes = 0
 
     def _require_open(self) -> None:
         if self._lock.released:

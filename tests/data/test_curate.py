@@ -20,10 +20,13 @@ from lawm_data import (
     merge_corpora,
     open_corpus,
     save_mask,
+    split_corpus,
     validate,
     write_overlay,
+    write_tier,
 )
 from lawm_data.store import open_store
+from lawm_data.tier_bands import Band
 
 
 def contents(*paths: Path) -> set[tuple[str, bytes]]:
@@ -130,6 +133,33 @@ def test_through_a_mask_no_hidden_action_is_written(corpus: Corpus, tmp_path: Pa
     assert kept.label_counts()["withheld"] == 0
     assert derived.left == ("mask half: the corpus is written through a mask already",)
     assert kept.manifest.lineage[-1].settings["mask"] == "half"
+
+
+@pytest.mark.parametrize("operation", ["filter", "delete", "merge", "split", "tier"])
+def test_no_operation_shows_what_a_view_hides(
+    corpus: Corpus, tmp_path: Path, operation: str
+) -> None:
+    view, out = corpus.with_mask("half").with_labels("idm"), tmp_path / "out"
+    if operation == "filter":
+        filter_corpus(view, "length > 0", out)
+    elif operation == "delete":
+        delete_trajectories(view, out, where="position == 1")
+    elif operation == "merge":
+        merge_corpora([view, view.filter(lambda info: info.length > 6)], out)
+    elif operation == "split":
+        split_corpus(view, {"a": 0.5, "b": 0.5}, out)
+    else:
+        write_tier([view], "expert", 8, out, returns=Band(-1e9, None))
+    published = b"\0".join(p.read_bytes() for p in out.rglob("*.h5"))
+    rows = {True: 0, False: 0}
+    for recorded, seen in zip(corpus, view, strict=True):
+        for row in (
+            recorded.actions[recorded.action_observed] if recorded.actions is not None else ()
+        ):
+            shown = row[:1].tobytes() in published
+            assert not shown or bool(seen.action_observed.all())
+            rows[shown] += 1
+    assert all(rows.values())
 
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(corpus: Corpus, tmp_path: Path) -> None:
