@@ -99,12 +99,13 @@ def make(out: Path, found: Sequence[Found], way: Way) -> list[Found]:
             now = _look(out, job, _outputs(out, all_jobs))
             if now.state == "done":
                 continue
+            _require_unchanged(out, [now], way.replace)
             told = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"
             show.line(f"{told}{_left(out, all_jobs)}")
             if job.operation == "collect":
                 _collect(out, job, all_jobs, way)
             else:
-                _derive(out, now, _outputs(out, all_jobs), way.replace)
+                _derive(out, job, _outputs(out, all_jobs))
         return _survey(out, all_jobs)
     finally:
         lock.release()
@@ -126,13 +127,11 @@ def _look(out: Path, job: Job, outputs: dict[str, str | None]) -> Found:
 
 def _require_unchanged(out: Path, found: Sequence[Found], replace: bool) -> None:
     for job, state, reason in found:
-        collected = job.operation == "collect"
-        if state != "changed" or (replace and not collected):
-            continue
-        mend = "build into another folder (--out), or remove it"
-        if not collected:
-            mend = "make it again (--replace), or build into another folder (--out)"
-        raise ConfigError(reason, str(out / job.name), mend)
+        derived = state == "changed" and job.operation != "collect"
+        if state in ("changed", "foreign") and not (replace and derived):
+            first = "make it again (--replace)" if derived else "remove it yourself"
+            mend = f"{first}, or build into another folder (--out)"
+            raise ConfigError(reason, str(out / job.name), mend)
 
 
 def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
@@ -173,21 +172,18 @@ def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
             step.write_record(out, one, record.model_copy(update=update))
 
 
-def _derive(out: Path, found: Found, outputs: dict[str, str | None], replace: bool) -> None:
-    job = found.job
-    if found.state == "changed" and not replace:
-        _require_unchanged(out, [found], replace)
-    if found.state != "open":
-        step.clear(out, job)
+def _derive(out: Path, job: Job, outputs: dict[str, str | None]) -> None:
     began = time.monotonic()
+    step.remove_leftovers(out / job.name)
+    step.clear(out, job)
+    output, missing = step.derive(out, job, dry_run=True)
+    # written before the output itself: a kill in between cannot leave one that nobody knows
     record = _begin(out, job, {name: outputs[name] for name in job.inputs})
-    missing = step.run_derived(out, job, replace)
-    update = {
-        "output": step.output_of(out, job),
-        "missing": missing,
-        "seconds": time.monotonic() - began,
-    }
-    step.write_record(out, job, record.model_copy(update=update))
+    record = record.model_copy(update={"output": output, "missing": missing})
+    step.write_record(out, job, record)
+    step.derive(out, job, dry_run=False)
+    seconds = time.monotonic() - began
+    step.write_record(out, job, record.model_copy(update={"seconds": seconds}))
 
 
 def _begin(out: Path, job: Job, inputs: dict[str, str | None]) -> StepRecord:

@@ -15,8 +15,10 @@ from lawm_cli.recipe import AGENT, Job
 
 if TYPE_CHECKING:
     from lawm_cli.collection import Collection
+    from lawm_data import Corpus
 
-State = Literal["done", "begun", "open", "changed"]
+State = Literal["done", "begun", "open", "changed", "foreign"]
+"""``changed`` was made from something else, ``foreign`` was not made, or altered, by a recipe."""
 SNAPSHOTS = "@snapshots:"
 
 
@@ -68,14 +70,14 @@ def state_of(out: Path, job: Job, inputs: Mapping[str, str | None]) -> tuple[Sta
     if there is None:
         return "open", ""
     if record is None:
-        return "changed", "is there, but not from a recipe"
+        return "foreign", "is there, but not from a recipe"
     difference = _difference(job, record, inputs)
     if difference:
         return "changed", difference
     if record.output is None:
         return "begun", ""
     if record.output != there:
-        return "changed", "has changed since it was made"
+        return "foreign", "has changed since it was made"
     return ("begun" if _can_grow(job, record) else "done"), ""
 
 
@@ -101,52 +103,69 @@ def _can_grow(job: Job, record: StepRecord) -> bool:
 
 
 def clear(out: Path, job: Job) -> None:
-    """Remove what stands in the place of a job that makes its output anew from others.
+    """Remove a derived corpus that will be made again.
 
     Raises:
-        ConfigError: it is a collection, which is never thrown away here.
+        ConfigError: actions inferred for it would be lost.
     """
-    if job.operation == "collect":
-        mend = "remove it yourself, or build into another folder (--out)"
-        raise ConfigError("is a collection", str(out / job.name), mend)
-    if job.operation != "mask":
-        shutil.rmtree(out / job.name)
+    from lawm_data.overlay import overlay_names
+
+    if job.operation == "mask" or not (out / job.name).exists():
+        return
+    came_along = {name for used in job.inputs for name in overlay_names(out / used)}
+    own = sorted(set(overlay_names(out / job.name)) - came_along)
+    if own:
+        mend = "build into another folder (--out), or remove it yourself"
+        raise ConfigError(f"has inferred actions of its own ({own[0]})", str(out / job.name), mend)
+    shutil.rmtree(out / job.name)
 
 
-def run_derived(out: Path, job: Job, replace: bool) -> int:
-    """Do a job that makes its output from other corpora; returns how many trajectories miss.
+def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
+    """Do a job that makes its output from other corpora.
+
+    Args:
+        out: folder of the study.
+        job: the job; nothing is in the place of its output but a mask.
+        dry_run: only say what would come out.
+
+    Returns:
+        Fingerprint of the output, and how many trajectories miss.
 
     Raises:
         LawmError: as the command of that name.
     """
     from lawm_cli.tiers import warn
-    from lawm_data import (
-        filter_corpus,
-        make_mask,
-        merge_corpora,
-        open_corpus,
-        save_mask,
-        write_tier,
-    )
+    from lawm_data import filter_corpus, merge_corpora, open_corpus, write_tier
     from lawm_data.tier_bands import parse_band
 
-    _remove_leftovers(out / job.name)
-    views = [open_corpus(out / name) for name in job.inputs]
+    views, target = [open_corpus(out / name) for name in job.inputs], out / job.name
     match job.settings:
         case TierStep(tier=tier, trajectories=count, returns=returns, seed=seed):
             band = None if returns is None else parse_band(returns)
-            tiered = write_tier(views, tier, count, out / job.name, returns=band, seed=seed)
-            warn(tiered)
-            return tiered.missing
+            tiered = write_tier(
+                views, tier, count, target, returns=band, seed=seed, dry_run=dry_run
+            )
+            if not dry_run:
+                warn(tiered)
+            return str(tiered.derived.fingerprint), tiered.missing
         case MergeStep():
-            merge_corpora(views, out / job.name)
+            return str(merge_corpora(views, target, dry_run=dry_run).fingerprint), 0
         case FilterStep(where=where):
-            filter_corpus(views[0], where, out / job.name)
-        case MaskStep(fraction=fraction, seed=seed, by=by, stratify=stratify):
-            name = job.name.partition("@")[2]
-            mask = make_mask(views[0], fraction, seed, name, by, stratify)
-            save_mask(views[0], mask, replace)
-    return 0
+            derived = filter_corpus(views[0], where, target, dry_run=dry_run)
+            return str(derived.fingerprint), 0
+        case MaskStep() as settings:
+            return _mask(views[0], settings, job.name.partition("@")[2], dry_run), 0
+    raise AssertionError(job.operation)
+
+
+def _mask(corpus: Corpus, settings: MaskStep, name: str, dry_run: bool) -> str:
+    from lawm_data import make_mask, mask_sha256, save_mask
+
+    by, stratify = settings.by, settings.stratify
+    mask = make_mask(corpus, settings.fraction, settings.seed, name, by, stratify)
+    if not dry_run:
+        save_mask(corpus, mask, replace=True)
+    return mask_sha256(mask)
 
 
 def collection(out: Path, job: Job) -> Collection:
@@ -188,7 +207,7 @@ def _agent(out: Path, settings: CollectStep) -> str:
     return f"{out / before}{SNAPSHOTS}{low}:{high}"
 
 
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what an earlier call that was killed began to write."""
     from lawm_data.atomic import TEMPORARY
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from lawm_cli import recipe, step
@@ -16,7 +17,7 @@ from lawm_cli.demo import unpack_corpus
 from lawm_cli.recipe import jobs, read_recipe
 from lawm_schemas import ConfigError, CorpusError, Recipe
 
-from lawm_data import open_corpus
+from lawm_data import open_corpus, write_overlay
 from lawm_data.store import read_manifest
 from lawm_data.tier_bands import band_of
 
@@ -220,14 +221,36 @@ def test_a_killed_build_goes_on(run, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob(".tmp-*"))
 
 
-def test_derived_corpora_that_were_not_recorded_are_made_again(run, study: Path) -> None:
+def test_what_people_made_is_never_thrown_away(run, study: Path) -> None:
+    words = ("build", study / "study.yaml", "--out", study / "out", "--replace")
     record = study / "out" / "all.made.json"
     text = record.read_text()
-    record.write_text(re.sub(r'"output": "\w+"', '"output": null', text))
-    words = ("build", study / "study.yaml", "--out", study / "out", "--json")
+    record.unlink()
+    before = files(study / "out")
+    result = run("lawm-data", *words)
+    assert result.code == 2
+    assert "all: is there, but not from a recipe; remove it yourself" in result.err
+    record.write_text(text)
+    replay = open_corpus(study / "out" / "replay").with_mask("half")
+    labels = [(t.info.id, np.zeros((25, 1)), np.zeros((25, 1))) for t in replay if not t.is_labeled]
+    write_overlay(replay, labels, name="idm", model="0" * 64, algorithm="bc")
+    other = write(study / "other.yaml", changed("tier", trajectories=6))
+    result = run("lawm-data", "build", other, "--out", study / "out", "--replace")
+    assert result.code == 2
+    assert "replay: has inferred actions of its own (idm)" in result.err
+    assert files(study / "out").keys() > before.keys()
+
+
+def test_a_kill_before_or_after_an_output_appears_is_the_same(run, study: Path) -> None:
+    out = study / "out"
+    before = step.read_record(out, job := jobs(read_recipe(str(study / "study.yaml")))[4])
+    assert before is not None
+    step.write_record(out, job, before.model_copy(update={"seconds": 0.0}))
+    words = ("build", study / "study.yaml", "--out", out, "--dry-run", "--json")
     assert states(run("lawm-data", *words).json) == ["done"] * 7
-    again, before = (yaml.safe_load(t) for t in (record.read_text(), text))
-    assert again["output"] == before["output"]
+    shutil.rmtree(out / "all")
+    assert states(run("lawm-data", *words).json) == [*["done"] * 4, "open", "done", "done"]
+    assert step.derive(out, job, dry_run=True) == (before.output, 0)
 
 
 def test_what_a_tier_could_not_be_given_is_told(run, study: Path) -> None:
