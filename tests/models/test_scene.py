@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -49,8 +48,10 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return agent_folder(out)
 
 
-def collect(out: Path, scene: Scene, workers: int | None = None, stop: int | None = None) -> Corpus:
-    """Collect up to ``stop`` rollouts; without ``workers`` in this process."""
+def collect(
+    out: Path, scene: Scene, workers: int | None = None, backend: str = "processes"
+) -> Corpus:
+    """Collect; without ``workers`` in this process."""
     acting = cast(scene)
     envs = acting.stage.envs
     with (
@@ -65,9 +66,7 @@ def collect(out: Path, scene: Scene, workers: int | None = None, stop: int | Non
             rolled = ((each, each.run(acting.stage)) for each in rollouts)
         else:
             stage = partial(open_stage, scene)
-            rolled = roll_out(out, stage, rollouts, acting.provenance, executor(), workers)
-        if stop is not None:
-            rolled = (pair for pair, _ in zip(rolled, range(stop), strict=False))
+            rolled = roll_out(out, stage, rollouts, acting.provenance, executor(backend), workers)
         record(writer, rolled, acting.provenance)
     return open_corpus(out)
 
@@ -84,9 +83,13 @@ def same(a: Corpus, b: Corpus) -> bool:
     return equal and a.fingerprint == b.fingerprint
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_do_not_change_the_corpus(tmp_path: Path, alone: Corpus, workers: int) -> None:
-    corpus = collect(tmp_path / "c", RANDOM, workers)
+@pytest.mark.parametrize(("backend", "workers"), [("processes", 1), ("processes", 2), ("ray", 2)])
+def test_workers_do_not_change_the_corpus(
+    tmp_path: Path, alone: Corpus, backend: str, workers: int
+) -> None:
+    if backend == "ray":
+        pytest.importorskip("ray")
+    corpus = collect(tmp_path / "c", RANDOM, workers, backend)
     assert same(corpus, alone)
     assert corpus.manifest.provenance == alone.manifest.provenance
     assert not validate(corpus.path)
@@ -117,34 +120,27 @@ def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
 
 
 def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone: Corpus) -> None:
-    out = tmp_path / "c"
-    assert len(collect(out, RANDOM, workers=2, stop=1)) == 2
-    (key,) = parts_folder(out).iterdir()
-    first = cast(RANDOM).rollouts(9, 0)
-    # A part that is already there is taken as it is: no worker runs its rollout again.
-    marked = next(rollout for rollout in first if rollout.place == 6)
-    shutil.rmtree(key / "00000006-2", ignore_errors=True)
-    acting = cast(RANDOM)
-    stage = partial(open_stage, RANDOM)
-    other = tmp_path / "other"
-    rolled = roll_out(other, stage, [marked], acting.provenance, executor(), 1)
-    next(rolled)
-    (part,) = parts_folder(other).glob("*/00000006-2")
-    stamp = part.stat().st_mtime_ns
-    part.rename(key / part.name)
-    (key / ".tmp-dead").mkdir()
-    seen = []
+    """As after a kill: two trajectories are committed, a later rollout waits as a part."""
+    out, other, acting = tmp_path / "c", tmp_path / "other", cast(RANDOM)
+    stage, run_again = partial(open_stage, RANDOM), []
+    late = [each for each in acting.rollouts(9, 0) if each.place == 6]
+    next(roll_out(other, stage, late, acting.provenance, executor(), 1))
+    parts_folder(other).rename(parts_folder(out))
+    (dead,) = parts_folder(out).iterdir()
+    (dead / ".tmp-dead").mkdir()
 
-    def spy(prepare, items, workers):
-        for name in executor()(prepare, items, workers):
-            seen.append(name)
+    def observed(prepare, items, workers=None, heartbeat=None):
+        for name in executor()(prepare, items, workers, heartbeat):
+            run_again.append(name)
             yield name
 
+    collect(out, RANDOM._replace(trajectories=2))
     with CorpusWriter.append(out) as writer:
         rest = acting.rollouts(9, 2)
-        record(writer, roll_out(out, stage, rest, acting.provenance, spy, 2), acting.provenance)
-    assert "00000006-2" not in seen
-    assert stamp
+        record(
+            writer, roll_out(out, stage, rest, acting.provenance, observed, 1), acting.provenance
+        )
+    assert run_again == ["00000002-2", "00000004-2", "00000008-1"]
     assert same(open_corpus(out), alone)
     assert not parts_folder(out).exists()
 
@@ -188,7 +184,7 @@ def test_snapshots_act_in_their_order_with_their_noise(tmp_path: Path, agent: Pa
 
 def test_snapshots_by_workers_are_the_same(tmp_path: Path, agent: Path) -> None:
     scene = Scene(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
-    assert same(collect(tmp_path / "two", scene, 2), collect(tmp_path / "one", scene))
+    assert same(collect(tmp_path / "away", scene, 1), collect(tmp_path / "here", scene))
 
 
 def test_collections_of_snapshots_never_repeat_a_trajectory(tmp_path: Path, agent: Path) -> None:
