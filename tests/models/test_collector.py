@@ -134,9 +134,14 @@ def test_collecting_agent_acts_again(corpus, agent):
     assert not np.array_equal(first, rollout(environments, noisy, [7])[0]["actions"])
 
 
-def test_unknown_kind_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"nobody.*give dreamer or plan2explore"):
-        collect_learning("nobody", TASK, tmp_path / "none", 1, 0, REPEAT)
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [("nobody", "nobody.*give dreamer or plan2explore"), ("dreamer", "ensemble")],
+)
+def test_unfit_agent_is_refused(tmp_path, agent, message):
+    config = CONFIGS["plan2explore"]
+    with pytest.raises(ConfigError, match=message):
+        collect_learning(agent, TASK, tmp_path / "none", 1, 0, REPEAT, config)
     assert not (tmp_path / "none").exists()
 
 
