@@ -1,8 +1,8 @@
 """How much of the state space corpora visit, counted on a grid that they share.
 
-Every field of the state is cut into equal bins between its smallest and largest value in any of
-the corpora. A grid over all O dimensions would have more cells than there are steps, so cells are
-counted in every plane that two dimensions span.
+Every dimension of the state is cut into equal bins between its smallest and largest value in any
+of the corpora. With many dimensions every step has a cell of the joint grid for itself, so cells
+are counted in each plane of two dimensions too.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from lawm_models.action_scale import ActionScale
 from lawm_models.agent_folder import AgentFolder, AgentRecord
 from lawm_models.dreamer import DreamerConfig
 from lawm_models.filtering_policy import FilteringPolicy, noisy
-from lawm_models.learning_agents import LearningAgent, default_config, make_agent
+from lawm_models.learning_agents import LearningAgent, agent_config, make_agent
 from lawm_models.replay import Replay
 from lawm_models.rounds import Rounds
 from lawm_models.seeding import thread_limit
@@ -64,9 +64,9 @@ def collect_learning(
         processes: 2 dreams in a second process, 1 in this one; the corpus is the same.
 
     Raises:
-        ConfigError: the folder holds a corpus or an agent of another collection.
+        ConfigError: no such agent, or the folder holds a corpus or an agent of another collection.
     """
-    config = config or default_config(agent)
+    config = agent_config(agent, config.model_dump(mode="json") if config else {})
     environments = envs.make(task, num_envs=1, action_repeat=action_repeat)
     provenance = Provenance(
         source=agent,

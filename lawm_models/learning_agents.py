@@ -29,25 +29,24 @@ KINDS = {
 """Every kind. Its configuration has at least the fields of ``DreamerConfig``."""
 
 
-def default_config(kind: str) -> DreamerConfig:
-    """The configuration of a kind as it is when nobody says otherwise.
+def agent_config(kind: str, values: Mapping[str, Any]) -> DreamerConfig:
+    """The configuration of a kind from plain values; what is not named takes its default.
 
     Raises:
-        ConfigError: no such kind.
+        ConfigError: no such kind, or the values do not fit it.
     """
-    return _kind(kind).config()
+    return _kind(kind).config.parse(values, "agent")
 
 
 def make_agent(
     kind: str, config: Mapping[str, Any], observation_dim: int, action_dim: int
 ) -> LearningAgent:
-    """An agent with fresh weights, from plain values.
+    """An agent with fresh weights; see ``agent_config``.
 
     Raises:
         ConfigError: no such kind, or the configuration does not fit it.
     """
-    found = _kind(kind)
-    return found.make(found.config.parse(config, "agent"), observation_dim, action_dim)
+    return _kind(kind).make(agent_config(kind, config), observation_dim, action_dim)
 
 
 def _kind(name: str) -> Kind:

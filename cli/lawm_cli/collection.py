@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 LEARNING = ("dreamer", "plan2explore")
 """Agents that learn while they collect; the keys of ``lawm_models.learning_agents.KINDS``."""
 
-ACTION_REPEAT = 2
-"""Control steps per recorded step, when nobody says otherwise."""
-
 
 class Collection(NamedTuple):
     """What ``lawm-data collect`` is told."""
@@ -81,6 +78,7 @@ def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
 
 def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
     from lawm_models.collector import collect_learning
+    from lawm_models.scene import ACTION_REPEAT
 
     agent = collection.agent
     refused = {

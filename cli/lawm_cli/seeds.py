@@ -40,15 +40,21 @@ def collect_seeds(collection: Collection, seeds: tuple[int, ...]) -> list[Collec
     alone = collection._replace(workers=None, backend="processes")
     each = [alone._replace(seed=seed, out=out.with_name(f"{out.name}-{seed}")) for seed in seeds]
 
-    def done() -> int:
+    def there() -> int:
         return sum(collected(one.out) for one in each)
 
     with show.Bars() as bars:
-        added = done() if collection.append else 0
+        added = there() if collection.append else 0
         bars.start(collection.agent, added + collection.trajectories * len(each))
-        bars.reach(done())
-        for _ in execute(_prepare, each, collection.workers, lambda: bars.reach(done())):
-            bars.reach(done())
+
+        def tell() -> None:
+            done = there()
+            if done:  # before, something may still be wrong with what was asked for
+                bars.reach(done)
+
+        tell()
+        for _ in execute(_prepare, each, collection.workers, tell):
+            tell()
     return [one._replace(out=collection.out.with_name(one.out.name)) for one in each]
 
 

@@ -34,7 +34,7 @@ def run(
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        _connect(ray)
     make = ray.remote(num_cpus=1)(_Worker).remote
     waiting, crew = iter(items), {}
     try:
@@ -86,6 +86,15 @@ class _Worker:
         # Not in the constructor: Ray does not hand on what that raises.
         self._perform = self._perform or self._prepare()
         return self._perform(item)
+
+
+def _connect(ray: Any) -> None:
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        mend = "start the cluster, or unset RAY_ADDRESS"
+        raise ConfigError(f"no Ray cluster: {reason}", "--backend ray", mend) from None
 
 
 def _ray() -> Any:
