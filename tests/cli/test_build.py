@@ -166,7 +166,7 @@ def test_collections_are_never_thrown_away(run, study: Path) -> None:
     for words in ((), ("--replace",)):
         result = run("lawm-data", "build", other, "--out", study / "out", *words)
         assert result.code == 2
-        assert "random-0: was made with num_envs 2, not 3; build into another folder" in result.err
+        assert "random-0: was made with num_envs 2, not 3; remove it yourself" in result.err
     assert files(study / "out") == before
 
 
