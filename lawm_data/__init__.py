@@ -9,15 +9,23 @@ if TYPE_CHECKING:
     from lawm_data.batch import Batch as Batch
     from lawm_data.corpus import Corpus as Corpus
     from lawm_data.corpus import open_corpus as open_corpus
+    from lawm_data.curate import delete_trajectories as delete_trajectories
+    from lawm_data.curate import filter_corpus as filter_corpus
+    from lawm_data.curate import merge_corpora as merge_corpora
+    from lawm_data.derive import Derived as Derived
+    from lawm_data.expression import matching as matching
     from lawm_data.loader import Loader as Loader
     from lawm_data.mask import make_mask as make_mask
     from lawm_data.mask import mask_sha256 as mask_sha256
     from lawm_data.mask import save_mask as save_mask
     from lawm_data.overlay import read_overlay as read_overlay
     from lawm_data.overlay import write_overlay as write_overlay
+    from lawm_data.split import split_corpus as split_corpus
     from lawm_data.summary import summarize as summarize
     from lawm_data.table import Index as Index
     from lawm_data.table import Table as Table
+    from lawm_data.tier import Tiered as Tiered
+    from lawm_data.tier import write_tier as write_tier
     from lawm_data.trajectory import Observations as Observations
     from lawm_data.trajectory import Trajectory as Trajectory
     from lawm_data.validate import Finding as Finding
@@ -30,21 +38,29 @@ _HOMES = {
     "Batch": "batch",
     "Corpus": "corpus",
     "CorpusWriter": "writer",
+    "Derived": "derive",
     "Finding": "validate",
     "Index": "table",
     "Loader": "loader",
     "Observations": "trajectory",
     "Table": "table",
+    "Tiered": "tier",
     "Trajectory": "trajectory",
+    "delete_trajectories": "curate",
+    "filter_corpus": "curate",
     "make_mask": "mask",
     "mask_sha256": "mask",
+    "matching": "expression",
+    "merge_corpora": "curate",
     "open_corpus": "corpus",
     "read_overlay": "overlay",
     "save_mask": "mask",
+    "split_corpus": "split",
     "summarize": "summary",
     "validate": "validate",
     "withhold": "withhold",
     "write_overlay": "overlay",
+    "write_tier": "tier",
 }
 
 

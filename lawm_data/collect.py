@@ -1,8 +1,11 @@
-"""Environment and policy to corpus."""
+"""Environment and policy to corpus, one rollout after another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from lawm_schemas import Provenance
@@ -15,7 +18,104 @@ from lawm_data.writer import CorpusWriter
 OnTrajectory = Callable[[int, Recorded], None]
 """Told after every commit, per trajectory: how many there are now, and the trajectory."""
 
-_RESET, _NOISE = 0, 1
+RESET, NOISE = 0, 1
+"""Purposes of ``derive``."""
+
+
+class Stage(NamedTuple):
+    """Environments, and who acts there."""
+
+    envs: Environments
+    """N environments."""
+    policy: Callable[[str], Policy]
+    """A policy by the name that a rollout gives."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Trajectories of up to N environments in lockstep; on one stage always the same ones."""
+
+    place: int
+    """Place of the first trajectory in the collection."""
+    seeds: tuple[int | None, ...]
+    """Seed of each environment's reset; None leaves it idle."""
+    noise_seed: int
+    """Seed of the policy's noise."""
+    policy: str = ""
+    """Which of the stage's policies acts."""
+    agent_step: int | None = None
+    """Its age."""
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """The seeds of its trajectories, in order."""
+        return tuple(seed for seed in self.seeds if seed is not None)
+
+    def run(self, stage: Stage) -> list[Recorded]:
+        """Its trajectories."""
+        return rollout(stage.envs, stage.policy(self.policy), self.seeds, self.noise_seed)
+
+    def after(self, done: int) -> Rollout | None:
+        """What is left of it once the collection has ``done`` trajectories."""
+        gone = max(0, done - self.place)
+        if gone >= len(self.chosen):
+            return None
+        taking_part = [i for i, seed in enumerate(self.seeds) if seed is not None]
+        first = taking_part[gone]
+        seeds = (None,) * first + self.seeds[first:]
+        return replace(self, place=self.place + gone, seeds=seeds)
+
+
+def plan(trajectories: int, num_envs: int, seed: int, done: int = 0) -> Iterator[Rollout]:
+    """The rollouts from ``done`` to ``trajectories`` of one policy.
+
+    Trajectory k always runs on environment ``k mod N``, with seeds that derive from ``seed``, k and
+    N alone: collecting 100, or 40 and then up to 100, gives the same trajectories.
+
+    Args:
+        trajectories: size of the collection when done.
+        num_envs: N.
+        seed: the one seed.
+        done: trajectories that are there already.
+    """
+    for number in itertools.count(done // num_envs):
+        places = range(number * num_envs, min((number + 1) * num_envs, trajectories))
+        if not places:
+            return
+        seeds = tuple(derive(seed, RESET, k) for k in places)
+        whole = Rollout(places.start, seeds, derive(seed, NOISE, number))
+        rest = whole.after(done)
+        if rest is not None:
+            yield rest
+
+
+def record(
+    writer: CorpusWriter,
+    rolled: Iterable[tuple[Rollout, Sequence[Recorded]]],
+    provenance: Provenance,
+    on_trajectory: OnTrajectory | None = None,
+) -> None:
+    """Add trajectories to a corpus and commit after every rollout.
+
+    Args:
+        writer: an open writer; it stays open.
+        rolled: rollouts and their trajectories.
+        provenance: what to remember of the source.
+        on_trajectory: told after every commit.
+
+    Raises:
+        CorpusError: a trajectory does not fit the corpus's specs.
+        StorageError: the file system refused; what was committed stays.
+    """
+    collected = writer.manifest.trajectories + writer.pending
+    for done, trajectories in rolled:
+        for trajectory, seed in zip(trajectories, done.chosen, strict=True):
+            writer.add(**trajectory, provenance=provenance, agent_step=done.agent_step, seed=seed)
+        writer.commit()
+        for trajectory in trajectories:
+            collected += 1
+            if on_trajectory is not None:
+                on_trajectory(collected, trajectory)
 
 
 def collect(
@@ -27,11 +127,7 @@ def collect(
     provenance: Provenance,
     on_trajectory: OnTrajectory | None = None,
 ) -> None:
-    """Collect until the corpus holds ``trajectories``, and commit after every N of them.
-
-    Trajectory k always runs on environment ``k mod N``, with seeds that derive from ``seed``, k and
-    N alone. So collecting 100, or 40 and then up to 100 by append, or being killed and called
-    again, gives the same corpus.
+    """Collect until the corpus holds ``trajectories``; see ``plan`` and ``record``.
 
     Args:
         envs: N environments; their specs are the corpus's.
@@ -41,29 +137,14 @@ def collect(
         seed: the one seed.
         provenance: what to remember of the source.
         on_trajectory: told after every commit.
-
-    Raises:
-        CorpusError: a trajectory does not fit the corpus's specs.
-        StorageError: the file system refused; what was committed stays.
     """
-    n = envs.num_envs
-    collected = writer.manifest.trajectories + writer.pending
-    while collected < trajectories:
-        batch, first = divmod(collected, n)
-        last = min(n, first + trajectories - collected)
-        lanes = [_derive(seed, _RESET, batch * n + lane) for lane in range(last)]
-        seeds = [None] * first + lanes[first:]
-        recorded = rollout(envs, policy, seeds, _derive(seed, _NOISE, batch))
-        for episode, reset_seed in zip(recorded, seeds[first:], strict=True):
-            writer.add(**episode, provenance=provenance, seed=reset_seed)
-        writer.commit()
-        for episode in recorded:
-            collected += 1
-            if on_trajectory is not None:
-                on_trajectory(collected, episode)
+    stage = Stage(envs, lambda _: policy)
+    done = writer.manifest.trajectories + writer.pending
+    rollouts = plan(trajectories, envs.num_envs, seed, done)
+    record(writer, ((part, part.run(stage)) for part in rollouts), provenance, on_trajectory)
 
 
-def _derive(seed: int, purpose: int, number: int) -> int:
+def derive(seed: int | Sequence[int], purpose: int, number: int) -> int:
     """An independent 32-bit seed for each purpose and number."""
     sequence = np.random.SeedSequence(seed, spawn_key=(purpose, number))
     return int(sequence.generate_state(1)[0])

@@ -11,6 +11,7 @@ import numpy as np
 from lawm_schemas import ConfigError, Mask, MaskError, load_json
 
 from lawm_data.atomic import storage_errors, write_file
+from lawm_data.ranking import ranks
 from lawm_data.table import OBSERVED, Table
 
 if TYPE_CHECKING:
@@ -184,12 +185,8 @@ def _strata(table: Table, stratify: str | None) -> np.ndarray:
 
 def _order(ids: np.ndarray, weight: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
     """The order of which every mask with this seed is a beginning."""
-    key = hashlib.sha256(str(seed).encode()).digest()
-    ranks = np.frombuffer(
-        b"".join(hashlib.blake2b(name, digest_size=8, key=key).digest() for name in ids.tolist()),
-        ">u8",
-    )
-    within = np.lexsort((ids, ranks, strata))
+    rank = ranks(ids.tolist(), seed)
+    within = np.lexsort((ids, rank, strata))
     size, place = weight[within], np.empty(len(ids))
     group = strata[within]
     for stratum in np.unique(group):
@@ -198,7 +195,7 @@ def _order(ids: np.ndarray, weight: np.ndarray, strata: np.ndarray, seed: int) -
         place[here] = (end - 0.5 * size[here]) / end[-1]
     keys = np.empty(len(ids))
     keys[within] = place
-    return np.lexsort((ids, ranks, keys))
+    return np.lexsort((ids, rank, keys))
 
 
 def _count(weight: np.ndarray, wanted: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,7 +123,6 @@ def write_overlay(
         if (found[trajectory][1] < 0).any():
             mend = "give standard deviations"
             raise CorpusError("uncertainty below zero", f"trajectory {trajectory}", mend)
-    data = _encode(found, width)
     mask = corpus.mask
     described = {
         "name": name,
@@ -133,12 +132,35 @@ def write_overlay(
         "model": model,
         "algorithm": algorithm,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "trajectories": len(found),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "trajectories": 0,
+        "sha256": "",
         "nmse_per_dimension": None if nmse_per_dimension is None else tuple(nmse_per_dimension),
         "r2": r2,
     }
     overlay = Overlay.parse(described, f"overlay {name}")
+    return save_overlay(folder, overlay, found, width)
+
+
+def save_overlay(
+    folder: Path,
+    overlay: Overlay,
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    width: int,
+) -> Overlay:
+    """Write an overlay's folder; count and checksum are filled in.
+
+    Args:
+        folder: ``labels/NAME``.
+        overlay: what it says of itself.
+        found: mean and standard deviation, each (T, A) float32, by id.
+        width: A, elements of an action.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    data = _encode(found, width)
+    update = {"trajectories": len(found), "sha256": hashlib.sha256(data).hexdigest()}
+    overlay = overlay.model_copy(update=update)
     write_folder(folder, {ARRAYS: data, OVERLAY: overlay.to_json().encode()})
     return overlay
 
@@ -226,7 +248,7 @@ def _fitted(array: np.ndarray, shape: tuple[int, int], trajectory: str) -> np.nd
     return fitted
 
 
-def _encode(found: dict[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
+def _encode(found: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
     length = np.array([len(mean) for mean, _ in found.values()], "<i8")
     empty = np.empty((0, width), "<f4")
     with h5py.File(

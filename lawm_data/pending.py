@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from lawm_schemas import ArraySpec, CorpusError
 from lawm_data.compaction import SHARD_BYTES
 from lawm_data.encode import Parts
 from lawm_data.record import Record
-from lawm_data.table import MISSING, OBSERVED
+from lawm_data.table import ID_BYTES, MISSING, OBSERVED
 
 
 class Pending(NamedTuple):
@@ -84,3 +84,12 @@ def whole_number(number: int | None, name: str) -> int:
     if not 0 <= number < 1 << 63:
         raise CorpusError(f"{number} is out of range", name, "give 0 or more")
     return int(number)
+
+
+def free_id(name: str, taken: Container[str]) -> str:
+    """The id itself, or with the first suffix that makes it one of its own."""
+    free, number = name, 2
+    while free in taken:
+        suffix = f"-{number}"
+        free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
+    return free

@@ -29,7 +29,7 @@ from lawm_data.encode import write_shard
 from lawm_data.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.layout import layout_of
 from lawm_data.leftovers import refuse_existing, remove_leftovers
-from lawm_data.pending import Pending, groups, to_parts, whole_number
+from lawm_data.pending import Pending, free_id, groups, to_parts, whole_number
 from lawm_data.record import Record, make_record
 from lawm_data.shard import open_shard
 from lawm_data.store import MANIFEST, SHARDS, open_store, read_manifest
@@ -52,6 +52,7 @@ class CorpusWriter:
         self._layout = layout_of(manifest)
         self._sources = list(manifest.provenance)
         self._pending: list[Pending] = []
+        self._pending_bytes = 0
         self._taken: set[str] = set()
         self._running = start_fingerprint(manifest)
         remove_leftovers(path, manifest)
@@ -140,7 +141,7 @@ class CorpusWriter:
     @property
     def pending_bytes(self) -> int:
         """Bytes of memory that they take."""
-        return sum(item.record.nbytes for item in self._pending)
+        return self._pending_bytes
 
     def add(
         self,
@@ -197,6 +198,7 @@ class CorpusWriter:
         item = Pending(name, record, self._sources.index(provenance), *numbers)
         self._taken.add(name)
         self._pending.append(item)
+        self._pending_bytes += record.nbytes
         return name
 
     def commit(self) -> None:
@@ -218,7 +220,7 @@ class CorpusWriter:
             ordinal += len(group)
         self._replace(infos, running.hexdigest())
         self._running = running
-        self._pending.clear()
+        self._forget()
         run = plan_latest(infos)
         if run is not None:
             self._compact(run)
@@ -236,7 +238,7 @@ class CorpusWriter:
 
     def discard(self) -> None:
         """Forget what was not committed and let others write."""
-        self._pending.clear()
+        self._forget()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -253,6 +255,10 @@ class CorpusWriter:
         else:
             self.discard()
 
+    def _forget(self) -> None:
+        self._pending.clear()
+        self._pending_bytes = 0
+
     def _require_open(self) -> None:
         if self._lock.released:
             raise StorageError("the writer is closed", str(self.path), "open it with append")
@@ -261,11 +267,7 @@ class CorpusWriter:
         name = record.base_id if wanted is None else wanted
         if not _ID.fullmatch(name):
             raise CorpusError(f"{name!r} is not an id", "trajectory_id", "use letters and digits")
-        free, number = name, 2
-        while free in self._taken:
-            suffix = f"-{number}"
-            free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
-        return free
+        return free_id(name, self._taken)
 
     def _replace(self, shards: Sequence[ShardInfo], fingerprint: str) -> None:
         update = {

@@ -127,15 +127,14 @@ class ActorCritic(nn.Module):
         return Dream(torch.stack(features), torch.stack(entropies), torch.stack(draws))
 
     def losses(
-        self, world: WorldModel, dream: Dream
+        self, dream: Dream, reward: Float[Tensor, "L N"]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], dict[str, Tensor]]:
-        """Actor and critic losses of one dream, and metrics.
+        """Actor and critic losses of one dream and the rewards of its steps, and metrics.
 
         Actor: −mean(w_t · (R_t / scale + entropy weight · entropy_t)), w_t = γ^t, R the λ-return of
         minimum target values; critic: ½ w_t · squared error of every critic to R, detached.
         """
         config = self.config
-        reward = world.reward(dream.feature[1:])  # (L, N), reward on arrival
         value = self._values(self.target_critics, dream.feature[1:]).amin(0)
         returns = lambda_return(reward, value, config.discount, config.lambda_)
         steps = torch.arange(config.horizon, device=returns.device, dtype=returns.dtype)

@@ -26,7 +26,7 @@ class AgentRecord(Schema):
     """``agent.json``: what the agent is and where it acts."""
 
     agent: str
-    """Kind of agent, ``dreamer``."""
+    """Kind of agent, ``dreamer`` or ``plan2explore``."""
     config: dict[str, Any]
     """Its configuration, complete."""
     environment: EnvironmentInfo
@@ -110,6 +110,12 @@ class AgentFolder:
             if parent.is_dir():
                 remove_leftovers(parent)
         return cls(path, record)
+
+    def snapshots(self) -> list[str]:
+        """Names of the kept snapshots, in the order of their rounds."""
+        folder = self.path / SNAPSHOTS
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted((name for name in names if name.isdigit()), key=int)
 
     def load(self, agent: Trainable, snapshot: str | None = None) -> dict[str, Any]:
         """Load the latest state, when there is one, or the weights of a snapshot.

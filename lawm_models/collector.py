@@ -1,4 +1,4 @@
-"""Collect a corpus with a learning Dreamer agent: every trajectory of its training is kept.
+"""Collect a corpus with a learning agent: every trajectory of its training is kept.
 
 Round k adds trajectory k and trains on all so far. All randomness of a round derives from
 (seed, k), and the agent is saved after every round beside the corpus, so a killed collection that
@@ -19,10 +19,11 @@ from lawm_data.policy import Policy, RandomPolicy
 from lawm_data.rollout import rollout
 from lawm_models.action_scale import ActionScale
 from lawm_models.agent_folder import AgentFolder, AgentRecord
-from lawm_models.dreamer import Dreamer, DreamerConfig
-from lawm_models.dreamer_rounds import Rounds
+from lawm_models.dreamer import DreamerConfig
 from lawm_models.filtering_policy import FilteringPolicy, noisy
+from lawm_models.learning_agents import LearningAgent, agent_config, make_agent
 from lawm_models.replay import Replay
+from lawm_models.rounds import Rounds
 from lawm_models.seeding import thread_limit
 from lawm_models.versions import installed_versions
 
@@ -38,7 +39,8 @@ def agent_folder(out: Path) -> Path:
     return out.with_name(out.name + ".agent")
 
 
-def collect_dreamer(
+def collect_learning(
+    agent: str,
     task: str,
     out: Path,
     trajectories: int,
@@ -51,30 +53,31 @@ def collect_dreamer(
     """Collect until the corpus at ``out`` holds ``trajectories``; continues an earlier call.
 
     Args:
+        agent: kind of agent, ``dreamer`` or ``plan2explore``.
         task: dm_control task, ``domain-task``.
         out: corpus folder; the agent is kept in ``OUT.agent``.
         trajectories: size of the corpus when done.
         seed: the one seed.
         action_repeat: control steps per recorded step.
-        config: the agent; None takes the defaults.
+        config: of the agent; None takes the defaults.
         on_round: told after every round.
         processes: 2 dreams in a second process, 1 in this one; the corpus is the same.
 
     Raises:
-        ConfigError: the folder holds a corpus or an agent of another collection.
+        ConfigError: no such agent, or the folder holds a corpus or an agent of another collection.
     """
-    config = config or DreamerConfig()
+    config = agent_config(agent, config.model_dump(mode="json") if config else {})
     environments = envs.make(task, num_envs=1, action_repeat=action_repeat)
     provenance = Provenance(
-        source="dreamer",
-        agent="dreamer",
+        source=agent,
+        agent=agent,
         seed=seed,
         origin="training",
         versions=installed_versions(),
         settings=config.model_dump(mode="json"),
     )
     record = AgentRecord(
-        agent="dreamer",
+        agent=agent,
         config=config.model_dump(mode="json"),
         environment=environments.info,
         state=tuple(s for s in environments.observations if s.role == "state"),
@@ -103,7 +106,7 @@ def collect_dreamer(
 
 def _writer(out: Path, environments: envs.Environments, provenance: Provenance) -> CorpusWriter:
     if not out.exists():
-        step = LineageStep(operation="collect", settings={"agent": "dreamer"})
+        step = LineageStep(operation="collect", settings={"agent": provenance.agent})
         return CorpusWriter.create(
             out,
             observations=environments.observations,
@@ -144,7 +147,7 @@ class _Collection:
         self.replay = Replay(config.window)
         record = folder.record
         dims = (sum(spec.size for spec in record.state), record.action.size)
-        self.rounds = Rounds(self.agent, self.replay, dims, processes)
+        self.rounds = Rounds(record.agent, self.agent, self.replay, dims, processes)
         rest = folder.load(self.agent)
         if "starts" in rest:
             self.rounds.starts = rest["starts"]
@@ -199,19 +202,19 @@ def updates_before(config: DreamerConfig, k: int) -> int:
     return config.first_updates + (k - config.random_trajectories) * config.updates
 
 
-def build_agent(record: AgentRecord) -> tuple[Dreamer, ActionScale]:
+def build_agent(record: AgentRecord) -> tuple[LearningAgent, ActionScale]:
     """The agent of a record with fresh weights from its seed, and the scale of its actions."""
     action = record.action
     if action.low is None or action.high is None:
         raise ConfigError("the action has no bounds", action.name, "choose another environment")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.seed)
-        config = DreamerConfig.parse(record.config, "agent")
-        agent = Dreamer(config, sum(spec.size for spec in record.state), action.size)
+        observation_dim = sum(spec.size for spec in record.state)
+        agent = make_agent(record.agent, record.config, observation_dim, action.size)
     return agent, ActionScale(action.low, action.high)
 
 
-def agent_policy(agent: Dreamer, scale: ActionScale, deterministic: bool) -> FilteringPolicy:
+def agent_policy(agent: LearningAgent, scale: ActionScale, deterministic: bool) -> FilteringPolicy:
     """The agent as a policy: its mode, or a sample with its own exploration noise."""
     actor = agent.agent
     if deterministic:

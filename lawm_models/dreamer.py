@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from lawm_data.batch import Batch
 from lawm_models import posterior_scan
-from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts, frozen_view
+from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream, frozen_view
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import RSSMConfig, State
 from lawm_models.world_model import (
@@ -65,6 +66,10 @@ class DreamerConfig(Schema):
     """Gradient steps after every further trajectory."""
 
 
+Reward = Callable[[Dream], Tensor]
+"""Rewards (L, N) of the steps of a dream, differentiable."""
+
+
 class Dreamer(nn.Module):
     """World model, actor and critic with their optimisers, for actions in [-1, 1].
 
@@ -93,27 +98,39 @@ class Dreamer(nn.Module):
         }
 
     def update_model(
-        self, batch: Batch, generator: torch.Generator | None
+        self, batch: Batch, generator: torch.Generator | None, learn_reward: bool = True
     ) -> tuple[dict[str, Tensor], State]:
-        """One gradient step of the world model; also the states that dreams may start from."""
-        loss, terms, state = self.model_loss(batch, generator)
+        """One gradient step of the world model; also its posterior states (B, T+1), detached."""
+        loss, terms, state = self.model_loss(batch, generator, learn_reward)
         clip_and_step(self.model_optimizer, loss, self.config.clip)
-        return terms, choose_starts(state, batch.valid, self.config.agent.start_states, generator)
+        return terms, state.detach()
 
-    def update_agent(self, start: State, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """One gradient step of actor and critics, dreaming from N start states."""
+    def update_agent(
+        self, start: State, generator: torch.Generator | None, reward: Reward | None = None
+    ) -> dict[str, Tensor]:
+        """One gradient step of actor and critics, dreaming from N start states.
+
+        Args:
+            start: (N, ·).
+            generator: of all noise.
+            reward: what the dreams pay; None pays the world's reward.
+        """
         world = self._frozen[0]
         dream = self.agent.dream(world, start, lambda _, action: action, generator)
-        actor, critic, metrics = self.agent.losses(world, dream)
+        paid = world.reward(dream.feature[1:]) if reward is None else reward(dream)
+        actor, critic, metrics = self.agent.losses(dream, paid)
         clip_and_step(self.actor_optimizer, actor, self.config.clip)
         clip_and_step(self.critic_optimizer, critic, self.config.clip)
         self.agent.update_target()
         return metrics
 
     def model_loss(
-        self, batch: Batch, generator: torch.Generator | None
+        self, batch: Batch, generator: torch.Generator | None, learn_reward: bool = True
     ) -> tuple[Tensor, dict[str, Tensor], State]:
-        """The action-conditioned bound without latent actions, and the posterior states."""
+        """The action-conditioned bound without latent actions, and the posterior states.
+
+        Without ``learn_reward`` the bound is that of observations alone.
+        """
         world, observation = self.world, batch.observation
         size, steps = batch.reward.shape
         noise = standard_noise(observation, generator, size, steps + 1, world.config.rssm.stoch)
@@ -126,5 +143,7 @@ class Dreamer(nn.Module):
             "reward": weighted_mean(losses.reward, step),
             "state_kl": world.balanced_kl(losses, states),
         }
+        if not learn_reward:
+            del terms["reward"]
         total = torch.stack(list(terms.values())).sum()
         return total, {k: v.detach() for k, v in terms.items()}, observed.state

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
 
 from lawm_data.policy import Policy
-from lawm_models.agent_folder import LATEST, RECORD, AgentFolder
+from lawm_models.agent_folder import LATEST, RECORD, SNAPSHOTS, AgentFolder, AgentRecord
 from lawm_models.checkpoint import model_sha256
-from lawm_models.collector import agent_policy, build_agent
+from lawm_models.collector import agent_policy, build_agent, updates_before
 from lawm_models.run_folder import RunFolder
 
 
@@ -29,6 +29,15 @@ class TrainedPolicy(NamedTuple):
     """Its action."""
     environment: EnvironmentInfo | None
     """Where it learned."""
+
+
+class Snapshot(NamedTuple):
+    """What is known of a snapshot without loading it."""
+
+    agent_step: int
+    """Gradient steps it had taken."""
+    weights: str
+    """Hash of its weights."""
 
 
 def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
@@ -67,3 +76,28 @@ def _of_agent(path: Path, deterministic: bool) -> TrainedPolicy:
         record.action,
         record.environment,
     )
+
+
+def snapshots(path: Path) -> tuple[AgentRecord, dict[str, Snapshot]]:
+    """The agent of a collection and its snapshots by name, in order.
+
+    Raises:
+        ConfigError: the folder holds no collecting agent.
+    """
+    if not (path / RECORD).exists():
+        mend = "give the OUT.agent beside a corpus that an agent collected while it learned"
+        raise ConfigError("holds no collecting agent", str(path), mend)
+    folder = AgentFolder.read(path)
+    config = build_agent(folder.record)[0].config
+    return folder.record, {
+        name: Snapshot(updates_before(config, int(name)), model_sha256(path / SNAPSHOTS / name))
+        for name in folder.snapshots()
+    }
+
+
+def load_snapshot(path: Path, name: str, deterministic: bool) -> Policy:
+    """The policy of one snapshot."""
+    folder = AgentFolder.read(path)
+    agent, scale = build_agent(folder.record)
+    folder.load(agent, name)
+    return agent_policy(agent, scale, deterministic)

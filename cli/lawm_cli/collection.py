@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance, Role
-
-from lawm_cli.show import Bars
+from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance
 
 if TYPE_CHECKING:
     from lawm_data import CorpusWriter
     from lawm_data.envs import Environments
-    from lawm_data.policy import Policy
 
-ACTION_REPEAT = 2
-"""Control steps per recorded step, when nobody says otherwise."""
+LEARNING = ("dreamer", "plan2explore")
+"""Agents that learn while they collect; the keys of ``lawm_models.learning_agents.KINDS``."""
 
 
 class Collection(NamedTuple):
     """What ``lawm-data collect`` is told."""
 
+    agent: str
+    """What acts."""
     task: str
     """Environment."""
     out: Path
@@ -32,136 +32,144 @@ class Collection(NamedTuple):
     seed: int
     """The one seed."""
     action_repeat: int | None
-    """Control steps per recorded step; None takes the run's, or 2."""
+    """Control steps per recorded step; None takes the agent's, or 2."""
     pixels: int | None
     """Edge of the camera image, or none."""
-    num_envs: int
-    """Environments stepped together."""
-    noise: bool
-    """Sample a run's policy instead of taking its mode."""
+    num_envs: int | None
+    """Environments stepped together; None takes 16 for snapshots and else 1."""
+    noise: bool | None
+    """Sample the policy instead of taking its mode; None does so for snapshots."""
     append: bool
     """Add to a corpus of another collection."""
+    workers: int | None
+    """Workers at once; None takes one per core for snapshots and else this process."""
+    backend: str
+    """Where they work."""
 
 
-class Agent(NamedTuple):
-    """A policy that does not learn, and where it comes from."""
+class Reach(Protocol):
+    """Something that shows progress, such as ``Bars``."""
 
-    policy: Policy
-    """Chooses the actions."""
-    provenance: Provenance
-    """What the corpus remembers of it."""
+    def start(self, stage: str, total: int) -> None:
+        """A task of ``total`` parts begins."""
+        ...
+
+    def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
+        """So many parts are done."""
+        ...
 
 
-def collect_with_dreamer(collection: Collection) -> None:
-    """A Dreamer agent learns while it collects; goes on where an earlier call was stopped.
+def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
+    """Collect one corpus; goes on where an earlier call was stopped.
+
+    Args:
+        collection: what is asked for.
+        bars: told how far it is.
+        processes: a learning agent's, 1 or 2.
 
     Raises:
-        ConfigError: an option that this agent does not have.
+        ConfigError: an option that this agent does not have, or the corpus is another one's.
     """
-    from lawm_models.collector import collect_dreamer
+    if collection.agent in LEARNING:
+        _collect_learning(collection, bars, processes)
+    else:
+        _collect_rollouts(collection, bars)
 
+
+def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
+    from lawm_models.collector import collect_learning
+    from lawm_models.scene import ACTION_REPEAT
+
+    agent = collection.agent
     refused = {
         "--pixels": collection.pixels is not None,
-        "--num-envs": collection.num_envs != 1,
+        "--num-envs": collection.num_envs not in (None, 1),
         "--append": collection.append,
-        "--noise": collection.noise,
+        "--noise": bool(collection.noise),
+        "--workers": collection.workers is not None,
+        "--backend": collection.backend != "processes",
     }
     for option, given in refused.items():
         if given:
-            raise ConfigError("does not go with --agent dreamer", option, "leave it out")
-    with Bars() as bars:
-        bars.start("dreamer", collection.trajectories)
-        bars.reach(_collected(collection.out))
-        collect_dreamer(
-            collection.task,
-            collection.out,
-            collection.trajectories,
-            collection.seed,
-            collection.action_repeat or ACTION_REPEAT,
-            on_round=lambda done, total, _: bars.reach(done, {"return": total}),
-        )
-
-
-def collect_with(agent: str, collection: Collection) -> None:
-    """Record a policy that does not learn: ``random``, or that of a run.
-
-    Raises:
-        ConfigError: unknown environment or agent, or the corpus is of another collection.
-    """
-    from lawm_data.collect import collect
-
-    envs, acting = _prepare(agent, collection)
-    with _writer(collection, acting.provenance, envs) as writer, Bars() as bars:
-        done = writer.manifest.trajectories
-        total = collection.trajectories + (done if collection.append else 0)
-        bars.start(acting.provenance.source, total)
-        bars.reach(done)
-        collect(
-            envs,
-            acting.policy,
-            writer,
-            total,
-            collection.seed,
-            acting.provenance,
-            lambda count, recorded: bars.reach(count, {"return": float(recorded["rewards"].sum())}),
-        )
-
-
-def _prepare(agent: str, collection: Collection) -> tuple[Environments, Agent]:
-    if agent == "random":
-        from lawm_data.policy import RandomPolicy
-
-        envs = _environments(collection, collection.action_repeat or ACTION_REPEAT)
-        provenance = Provenance(source="random", agent="random", origin="rollout")
-        return envs, Agent(RandomPolicy(envs.action), _complete(provenance, collection))
-    if not Path(agent).exists():
-        raise ConfigError(
-            "no such agent", f"--agent {agent}", "give dreamer, random or the folder of a run"
-        )
-    return _prepare_trained(Path(agent), collection)
-
-
-def _prepare_trained(path: Path, collection: Collection) -> tuple[Environments, Agent]:
-    from lawm_models.trained_policy import load_policy
-
-    trained = load_policy(path, deterministic=not collection.noise)
-    known = trained.environment
-    repeat = collection.action_repeat or (known.action_repeat if known else ACTION_REPEAT)
-    envs = _environments(collection, repeat)
-    state = [(spec.name, spec.shape) for spec in envs.observations if spec.role is Role.state]
-    wanted = [(spec.name, spec.shape) for spec in trained.state]
-    if state != wanted or envs.action.shape != trained.action.shape:
-        names = ", ".join(name for name, _ in wanted)
-        raise ConfigError(
-            f"the agent observes {names}, not what {collection.task} shows",
-            str(path),
-            "collect in the environment it was trained for",
-        )
-    name = trained.name
-    provenance = Provenance(source=name, agent=f"{name}:{trained.weights}", origin="rollout")
-    return envs, Agent(trained.policy, _complete(provenance, collection))
-
-
-def _environments(collection: Collection, action_repeat: int) -> Environments:
-    from lawm_data import envs
-
-    return envs.make(
+            mend = "leave it out"
+            if option in ("--workers", "--backend"):
+                mend = "one agent learns in one place; give several --seeds"
+            raise ConfigError(f"does not go with --agent {agent}", option, mend)
+    bars.start(agent, collection.trajectories)
+    bars.reach(collected(collection.out))
+    collect_learning(
+        agent,
         collection.task,
-        num_envs=collection.num_envs,
-        action_repeat=action_repeat,
-        pixels=collection.pixels,
+        collection.out,
+        collection.trajectories,
+        collection.seed,
+        collection.action_repeat or ACTION_REPEAT,
+        on_round=lambda done, total, _: bars.reach(done, {"return": total}),
+        processes=processes,
     )
 
 
-def _complete(provenance: Provenance, collection: Collection) -> Provenance:
-    from lawm_models.versions import installed_versions
+def _collect_rollouts(collection: Collection, bars: Reach) -> None:
+    """Record a policy that does not learn."""
+    from lawm_data.collect import record
+    from lawm_data.parts import roll_out
+    from lawm_data.workers import executor
+    from lawm_models.scene import Scene, cast, open_stage
 
-    update = {
-        "seed": collection.seed,
-        "versions": installed_versions(),
-        "settings": {"noise": collection.noise, "num_envs": collection.num_envs},
-    }
-    return provenance.model_copy(update=update)
+    execute = executor(collection.backend)
+    scene = Scene(
+        collection.agent,
+        collection.task,
+        collection.trajectories,
+        collection.seed,
+        collection.action_repeat,
+        collection.pixels,
+        collection.num_envs,
+        collection.noise,
+    )
+    acting = cast(scene)
+    stage, provenance = acting.stage, acting.provenance
+    workers = collection.workers
+    if workers is None and not acting.apart and collection.backend == "processes":
+        workers = 1
+    with _writer(collection, provenance, stage.envs) as writer:
+        there = writer.manifest.trajectories
+        done = _own(collection.out, provenance) if acting.apart else there
+        added = there if collection.append and not acting.apart else 0
+        total = collection.trajectories + added
+        bars.start(provenance.source, total + there - done)
+        bars.reach(there)
+        rollouts = acting.rollouts(total, done)
+        if workers == 1 and collection.backend == "processes":
+            rolled = ((rollout, rollout.run(stage)) for rollout in rollouts)
+        else:
+            away = partial(open_stage, scene._replace(agent=_anywhere(collection.agent)))
+            rolled = roll_out(collection.out, away, rollouts, provenance, execute, workers)
+        record(
+            writer,
+            rolled,
+            provenance,
+            lambda count, made: bars.reach(count, {"return": float(made["rewards"].sum())}),
+        )
+
+
+def _anywhere(agent: str) -> str:
+    """The agent by a name that holds in any folder."""
+    return agent if agent == "random" else str(Path(agent).absolute())
+
+
+def _own(out: Path, provenance: Provenance) -> int:
+    """Trajectories of this very collection in a corpus; other versions of packages are no other."""
+    from lawm_data import open_corpus
+
+    corpus = open_corpus(out)
+    plain = {"versions": {}, "tier": None, "licence": None}
+    mine = [
+        entry
+        for entry, known in enumerate(corpus.manifest.provenance)
+        if known.model_copy(update=plain) == provenance.model_copy(update=plain)
+    ]
+    return sum(int((corpus.table.provenance == entry).sum()) for entry in mine)
 
 
 @contextmanager
@@ -210,7 +218,7 @@ def _described(source: Manifest | Environments) -> str:
     return f"{task} ({arrays})"
 
 
-def _collected(out: Path) -> int:
+def collected(out: Path) -> int:
     """Trajectories of an earlier call."""
     from lawm_data.store import read_manifest
 

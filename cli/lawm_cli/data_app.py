@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import StorageError
 
-from lawm_cli import errors, report, show
+from lawm_cli import build, curation, errors, report, show, tiers
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 
@@ -34,6 +34,9 @@ def _program(version: Version = False) -> None:
         "lawm-data collect --env cartpole-swingup --agent dreamer \\",
         "    --trajectories 200 --seed 0 --out corpora/cs",
         "lawm-data collect --env walker-walk --agent runs/a --noise --out corpora/ww",
+        "lawm-data collect --env walker-walk --agent dreamer --seeds 0,1 --out ww",
+        "lawm-data collect --env walker-walk --agent ww-0.agent@snapshots \\",
+        "    --trajectories 2000 --out ww-snapshots",
     )
 )
 def collect(
@@ -42,7 +45,8 @@ def collect(
     agent: Annotated[
         str,
         typer.Option(
-            help="What acts: dreamer, random, or the folder of a run or of a collecting agent."
+            help="What acts: dreamer, plan2explore, random, the folder of a run or of a"
+            " collecting agent, or AGENT@snapshots."
         ),
     ] = "random",
     trajectories: Annotated[
@@ -60,23 +64,53 @@ def collect(
         int | None,
         typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
     ] = None,
-    num_envs: Annotated[int, typer.Option(min=1, help="Environments stepped together.")] = 1,
+    num_envs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Environments stepped together; by default 1, for snapshots 16."),
+    ] = None,
     noise: Annotated[
-        bool,
-        typer.Option("--noise/--deterministic", help="Sample a run's policy, or take its mode."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--noise/--deterministic",
+            help="Sample a policy, or take its mode; by default the mode, but snapshots sample.",
+        ),
+    ] = None,
     append: Annotated[bool, typer.Option("--append", help="Add to a corpus that exists.")] = False,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,…", help="In place of --seed: collect OUT-S for each, several at once."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Workers at once; by default one per core for snapshots and --seeds, else 1.",
+        ),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="Where workers run: processes here, or ray on a cluster.")
+    ] = "processes",
     json: Json = False,
 ) -> None:
     """Record trajectories of an environment.
 
-    The dreamer learns while it collects; every trajectory of its training is kept. Started again
+    The dreamer learns while it collects; every trajectory of its training is kept. Plan2explore
+    does too, but seeks what it cannot predict yet and never looks at the reward. Started again
     after it was killed, the same command goes on where it was.
+
+    AGENT@snapshots lets the policies that a learning agent kept along its training act, each for
+    an equal share of the trajectories; AGENT@snapshots:LOW:HIGH those of rounds LOW to HIGH.
     """
-    from lawm_cli.collection import Collection, collect_with, collect_with_dreamer, outcome
+    from lawm_cli.collection import Collection, outcome
+    from lawm_cli.collection import collect as collect_one
+    from lawm_cli.seeds import collect_seeds, parse, table
+    from lawm_cli.show import Bars
     from lawm_data import open_corpus, summarize
 
     collection = Collection(
+        agent=agent,
         task=env,
         out=out,
         trajectories=trajectories,
@@ -86,11 +120,16 @@ def collect(
         num_envs=num_envs,
         noise=noise,
         append=append,
+        workers=workers,
+        backend=backend,
     )
-    if agent == "dreamer":
-        collect_with_dreamer(collection)
-    else:
-        collect_with(agent, collection)
+    if seeds is not None:
+        made = collect_seeds(collection, parse(seeds))
+        results = [outcome(summarize(open_corpus(one.out)), agent, one.seed) for one in made]
+        print_json({"corpora": results}) if json else table(results)
+        return
+    with Bars() as bars:
+        collect_one(collection, bars)
     summary = summarize(open_corpus(out))
     print_json(outcome(summary, agent, seed)) if json else report.corpus(summary)
 
@@ -190,6 +229,11 @@ def validate(corpus: Corpus, json: Json = False) -> None:
         report.findings(corpus, findings)
     if wrong:
         raise typer.Exit(errors.FOUND)
+
+
+curation.register(app)
+tiers.register(app)
+build.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

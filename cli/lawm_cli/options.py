@@ -12,6 +12,12 @@ HELP = {"help_option_names": ["-h", "--help"]}
 """Context settings of both programs."""
 
 Corpus = Annotated[Path, typer.Argument(help="Folder of the corpus.", show_default=False)]
+Corpora = Annotated[
+    list[Path],
+    typer.Argument(metavar="CORPORA...", help="Folders of corpora.", show_default=False),
+]
+Out = Annotated[Path, typer.Option(help="Folder of the corpus to write.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")]
 Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="The one seed.")]

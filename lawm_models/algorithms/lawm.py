@@ -93,7 +93,8 @@ class Algorithm(nn.Module):
             state = self._infer(batch, generator).observed.state
         start = choose_starts(state, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model), generator)
-        actor, critic, metrics = self.agent.losses(model.world, dream)
+        reward = model.world.reward(dream.feature[1:])
+        actor, critic, metrics = self.agent.losses(dream, reward)
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
         clip_and_step(self._optimizers["critic"], critic, self.config.clip)
         self.agent.update_target()

@@ -21,6 +21,9 @@ from lawm_schemas.overlay import Overlay as Overlay
 from lawm_schemas.provenance import EnvironmentInfo as EnvironmentInfo
 from lawm_schemas.provenance import LineageStep as LineageStep
 from lawm_schemas.provenance import Provenance as Provenance
+from lawm_schemas.recipe import Recipe as Recipe
+from lawm_schemas.recipe import Step as Step
+from lawm_schemas.recipe import StepRecord as StepRecord
 from lawm_schemas.run import CorpusRecord as CorpusRecord
 from lawm_schemas.run import Evaluation as Evaluation
 from lawm_schemas.run import RunRecord as RunRecord

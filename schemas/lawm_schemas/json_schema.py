@@ -16,6 +16,7 @@ from lawm_schemas.manifest import Manifest
 from lawm_schemas.mask import Mask
 from lawm_schemas.overlay import Overlay
 from lawm_schemas.provenance import Provenance
+from lawm_schemas.recipe import Recipe, StepRecord
 from lawm_schemas.run import Evaluation, RunRecord
 from lawm_schemas.trajectory import TrajectoryInfo
 
@@ -27,7 +28,9 @@ DOCUMENTS: dict[str, type[Schema]] = {
     "mask": Mask,
     "overlay": Overlay,
     "provenance": Provenance,
+    "recipe": Recipe,
     "run_record": RunRecord,
+    "step_record": StepRecord,
     "trajectory_info": TrajectoryInfo,
 }
 """Name of the file (without ``.schema.json``) and the schema that it describes."""

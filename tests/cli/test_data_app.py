@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from lawm_cli.collection import LEARNING
 from lawm_cli.data_app import app
 
 from lawm_data import open_corpus
+from lawm_models.learning_agents import KINDS
 
 COLLECT = ["collect", "--env", "cartpole-swingup", "--action-repeat", "40", "--num-envs", "2"]
 
@@ -103,6 +105,7 @@ def test_validate_finds_a_flipped_byte(run, corpus: Path) -> None:
         ("collect --env cartpole-swngup --out {new}", "cartpole-swingup"),
         ("collect --env cartpole-swingup --agent nobody --out {new}", "nobody: no such agent"),
         ("collect --env cartpole-swingup --agent dreamer --append --out {new}", "--append"),
+        ("collect --env cartpole-swingup --agent plan2explore --noise --out {new}", "--noise"),
         ("collect --env cartpole-swingup --trajectories 0 --out {new}", "--trajectories"),
         ("collect --env cartpole-swingup --append --out {new}", "{new}: does not exist"),
         ("collect --env cartpole-swingup --out {corpus}", "with action repeat 40"),
@@ -167,6 +170,22 @@ def test_append_adds_trajectories_of_another_agent(run, trained: Path, corpus: P
     assert told["trajectories"] == 8
     assert run("lawm-data", "info", corpus, "--json").json["sources"] == {"random": 6, "bc": 2}
     assert run("lawm-data", "validate", corpus).code == 0
+
+
+@pytest.mark.parametrize("agent", LEARNING)
+def test_learning_agent_collects_and_acts_again(run, agent: str, tmp_path: Path) -> None:
+    words = ("collect", "--env", "cartpole-swingup", "--action-repeat", 40, "--trajectories", 2)
+    told = run("lawm-data", *words, "--agent", agent, "--out", tmp_path / "c", "--json").json
+    assert (told["agent"], told["trajectories"]) == (agent, 2)
+    again = ("--agent", tmp_path / "c.agent", "--out", tmp_path / "again", "--json")
+    assert run("lawm-data", *words, *again).json["trajectories"] == 2
+    for name in ("c", "again"):
+        told = run("lawm-data", "info", tmp_path / name, "--json").json
+        assert told["sources"] == {agent: 2}
+
+
+def test_learning_agents_are_those_that_exist() -> None:
+    assert set(LEARNING) == set(KINDS)
 
 
 def test_run_collects_with_its_own_action_repeat(run, trained: Path, tmp_path: Path) -> None:

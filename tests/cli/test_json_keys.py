@@ -31,6 +31,29 @@ def test_validate(require_documented, run, corpus: Path) -> None:
     require_documented("lawm-data validate", run("lawm-data", "validate", corpus, "--json").json)
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("filter", ["{}", "length > 0"]),
+        ("delete", ["{}", "--where", "position == 0"]),
+        ("merge", ["{}"]),
+        ("tier", ["{}", "--tier", "expert", "--trajectories", "2", "--returns", "0:"]),
+        ("split", ["{}", "a=0.5", "b=0.5"]),
+    ],
+)
+def test_derived_corpora(
+    require_documented, run, corpus: Path, tmp_path: Path, command: str, words: list[str]
+) -> None:
+    given = [word.format(corpus) for word in words]
+    told = run("lawm-data", command, *given, "--out", tmp_path / "out", "--dry-run", "--json").json
+    require_documented(f"lawm-data {command}", told)
+
+
+def test_build(require_documented, run, tmp_path: Path) -> None:
+    words = ("build", "two-cores", "--out", tmp_path / "out", "--dry-run", "--json")
+    require_documented("lawm-data build", run("lawm-data", *words).json)
+
+
 def test_train_and_evaluate(require_documented, run, made: Path) -> None:
     words = ("train", made / "run" / "config.yaml", "--out", made / "run", "--json")
     told = run("lawm", *words).json

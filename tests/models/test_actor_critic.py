@@ -63,6 +63,11 @@ def noises(seed=4):
     return [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
 
 
+def losses(agent, world, dream):
+    """With the world's own reward, paid on arrival."""
+    return agent.losses(dream, world.reward(dream.feature[1:]))
+
+
 def gradients(loss, module):
     parameters = list(module.parameters())
     return torch.autograd.grad(
@@ -92,7 +97,7 @@ def test_losses(make_agent, world, start, critics, scale):
     """Minimum over target critics, λ-return, discount weights, entropy, squared errors."""
     agent = make_agent(critics=critics, value_scale=scale)
     dream = dreamt(agent, world, start)
-    actor, critic, _ = agent.losses(world, dream)
+    actor, critic, _ = losses(agent, world, dream)
     gamma, lambda_, entropy = 0.9, 0.7, 0.3
     actor_sum = critic_sum = 0.0
     for n in range(N):
@@ -120,7 +125,7 @@ def test_gradient_reaches_the_actor_through_its_actions_alone(make_agent, world,
     """As if the features that the policy reads were constants."""
     agent = make_agent(entropy=0.0)
     dream = dreamt(agent, world, start)
-    actor, _, _ = agent.losses(world, dream)
+    actor, _, _ = losses(agent, world, dream)
     policy_noise, state_noise = noises()
     state, features = start, [start.feature]
     for t in range(L):
@@ -129,7 +134,7 @@ def test_gradient_reaches_the_actor_through_its_actions_alone(make_agent, world,
             state, agent.draw(constant, policy_noise[t]).value, state_noise[t]
         )
         features.append(state.feature)
-    same, _, _ = agent.losses(world, Dream(torch.stack(features), dream.entropy, dream.bounded))
+    same, _, _ = losses(agent, world, Dream(torch.stack(features), dream.entropy, dream.bounded))
     for a, b in zip(gradients(actor, agent.actor), gradients(same, agent.actor), strict=True):
         torch.testing.assert_close(a, b)
     assert any(g.any() for g in gradients(actor, agent.actor))
@@ -138,7 +143,7 @@ def test_gradient_reaches_the_actor_through_its_actions_alone(make_agent, world,
 def test_no_gradient_without_the_action(make_agent, world, start):
     agent = make_agent(entropy=0.0)
     dream = dreamt(agent, world, start, lambda state, draw: torch.zeros_like(draw))
-    actor, _, _ = agent.losses(world, dream)
+    actor, _, _ = losses(agent, world, dream)
     assert not any(g.any() for g in gradients(actor, agent.actor))
 
 
@@ -147,14 +152,14 @@ def test_entropy_pulls_the_actor_up(make_agent, world, start):
     agent = make_agent(policy="clamped_normal", entropy=1e6)
     optimizer = torch.optim.SGD(agent.actor.parameters(), 1e-9)
     before = dreamt(agent, world, start)
-    agent.losses(world, before)[0].backward()
+    losses(agent, world, before)[0].backward()
     optimizer.step()
     assert dreamt(agent, world, start).entropy.mean() > before.entropy.mean()
 
 
 def test_each_loss_teaches_its_own(make_agent, world, start):
     agent, frozen = make_agent(), frozen_view(world)
-    actor, critic, _ = agent.losses(frozen, dreamt(agent, frozen, start))
+    actor, critic, _ = losses(agent, frozen, dreamt(agent, frozen, start))
     reached = {
         name: [any(g.any() for g in gradients(loss, part)) for loss in (actor, critic)]
         for name, part in (("actor", agent.actor), ("critics", agent.critics))
@@ -188,13 +193,13 @@ def test_normalized_returns_have_a_running_range(make_agent, world, start):
     agent = make_agent(normalize_returns=True, entropy=0.0)
     plain = make_agent(entropy=0.0)
     dream = dreamt(agent, world, start)
-    raw, _, _ = plain.losses(world, dream)
+    raw, _, _ = losses(plain, world, dream)
     agent.scale.fill_(50.0)
-    actor, _, _ = agent.losses(world, dream)
+    actor, _, _ = losses(agent, world, dream)
     assert agent.scale.item() != 50
     assert actor.item() == pytest.approx(raw.item() / agent.scale.item())
     agent.scale.fill_(1e-3)
-    small, _, _ = agent.losses(world, dream)
+    small, _, _ = losses(agent, world, dream)
     assert small.item() == pytest.approx(raw.item() / max(1.0, agent.scale.item()))
     assert "scale" in agent.state_dict()
 
@@ -202,7 +207,7 @@ def test_normalized_returns_have_a_running_range(make_agent, world, start):
 def test_range_is_of_quantiles(make_agent, world, start):
     agent = make_agent(normalize_returns=True)
     dream = dreamt(agent, world, start)
-    agent.losses(world, dream)
+    losses(agent, world, dream)
     arrived = dream.feature[1:]
     value = torch.stack([c(arrived).squeeze(-1) for c in agent.target_critics]).amin(0)
     returns = lambda_return(world.reward(arrived), value, 0.9, 0.7).detach().numpy()

@@ -1,4 +1,4 @@
-"""The Dreamer collector: real dm_control, networks too small to learn."""
+"""Collecting by learning agents: real dm_control, networks too small to learn."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,10 @@ from lawm_data.envs import make
 from lawm_data.rollout import rollout
 from lawm_models.actor_critic import ActorCriticConfig
 from lawm_models.agent_folder import AgentFolder
-from lawm_models.collector import agent_folder, collect_dreamer, updates_before
+from lawm_models.collector import agent_folder, collect_learning, updates_before
 from lawm_models.dreamer import DreamerConfig
+from lawm_models.learning_agents import KINDS
+from lawm_models.plan2explore import EnsembleConfig, Plan2ExploreConfig
 from lawm_models.rssm import RSSMConfig
 from lawm_models.trained_policy import load_policy
 from lawm_models.world_model import WorldModelConfig
@@ -29,44 +31,58 @@ CONFIG = DreamerConfig(
 )
 
 
-def collect(out, trajectories, seed=0, **options):
-    collect_dreamer(TASK, out, trajectories, seed, REPEAT, CONFIG, **{"processes": 1, **options})
+CONFIGS = {
+    "dreamer": CONFIG,
+    "plan2explore": Plan2ExploreConfig(
+        **dict(CONFIG), ensemble=EnsembleConfig(members=2, units=8, layers=1)
+    ),
+}
+
+
+def collect(out, trajectories, agent="dreamer", **options):
+    options = {"processes": 1, **options}
+    collect_learning(agent, TASK, out, trajectories, 0, REPEAT, CONFIGS[agent], **options)
     return open_corpus(out)
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def agent(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
+def corpus(agent, tmp_path_factory):
     """Five trajectories, collected in one go by one process."""
-    return collect(tmp_path_factory.mktemp("corpora") / "quiet", 5)
+    return collect(tmp_path_factory.mktemp("corpora") / "quiet", 5, agent)
 
 
-def test_every_trajectory_of_the_training_is_kept_with_its_provenance(corpus):
+def test_every_trajectory_of_the_training_is_kept_with_its_provenance(corpus, agent):
     assert len(corpus) == 5
     assert not validate(corpus.path)
     assert corpus.label_counts()["observed"] == 5
     (provenance,) = corpus.manifest.provenance
-    assert (provenance.source, provenance.seed, provenance.origin) == ("dreamer", 0, "training")
+    assert (provenance.source, provenance.seed, provenance.origin) == (agent, 0, "training")
     assert {"mujoco", "dm_control", "torch", "lawm"} <= provenance.versions.keys()
-    assert DreamerConfig.model_validate(provenance.settings) == CONFIG
+    assert KINDS[agent].config.model_validate(provenance.settings) == CONFIGS[agent]
     # two random trajectories, then three updates, then two after each further one
     assert corpus.table.agent_step.tolist() == [0, 0, 3, 5, 7]
     assert [updates_before(CONFIG, k) for k in range(5)] == [0, 0, 3, 5, 7]
     assert len(set(corpus.table.seed.tolist())) == 5
 
 
-def test_second_process_gives_the_same_corpus(corpus, tmp_path):
-    assert collect(tmp_path / "two", 5, processes=2).fingerprint == corpus.fingerprint
+def test_second_process_gives_the_same_corpus(corpus, agent, tmp_path):
+    assert collect(tmp_path / "two", 5, agent, processes=2).fingerprint == corpus.fingerprint
 
 
-def test_collection_in_pieces_is_the_collection_in_one_go(corpus, tmp_path):
+def test_collection_in_pieces_is_the_collection_in_one_go(corpus, agent, tmp_path):
     out = tmp_path / "pieces"
     for trajectories in (1, 3, 4, 5):
-        collect(out, trajectories)
+        collect(out, trajectories, agent)
     assert open_corpus(out).fingerprint == corpus.fingerprint
 
 
 def test_collection_stopped_before_its_agent_was_saved_goes_on_exactly(
-    corpus, tmp_path, monkeypatch
+    corpus, agent, tmp_path, monkeypatch
 ):
     """The trajectory is committed, the agent that learns from it is not: the widest gap."""
     out, save = tmp_path / "stopped", AgentFolder.save
@@ -79,19 +95,20 @@ def test_collection_stopped_before_its_agent_was_saved_goes_on_exactly(
 
     monkeypatch.setattr(AgentFolder, "save", stop_once)
     with pytest.raises(KeyboardInterrupt):
-        collect(out, 5)
+        collect(out, 5, agent)
     assert len(open_corpus(out)) == 4
     assert AgentFolder.read(agent_folder(out)).rounds == 3
-    assert collect(out, 5).fingerprint == corpus.fingerprint
+    assert collect(out, 5, agent).fingerprint == corpus.fingerprint
 
 
-@pytest.mark.parametrize("change", ["seed", "config"])
-def test_another_collection_is_refused(corpus, change):
-    config = CONFIG.model_copy(update={"updates": 3}) if change == "config" else CONFIG
+@pytest.mark.parametrize("change", ["seed", "config", "agent"])
+def test_another_collection_is_refused(corpus, agent, change):
+    kind = next(kind for kind in KINDS if (kind == agent) != (change == "agent"))
+    config = CONFIGS[kind].model_copy(update={"updates": 3} if change == "config" else {})
     seed = 1 if change == "seed" else 0
     before = corpus.fingerprint
     with pytest.raises(ConfigError, match=rf"{change} differs.*choose another --out"):
-        collect_dreamer(TASK, corpus.path, 6, seed, REPEAT, config, processes=1)
+        collect_learning(kind, TASK, corpus.path, 6, seed, REPEAT, config, processes=1)
     assert open_corpus(corpus.path).fingerprint == before
 
 
@@ -106,15 +123,26 @@ def test_lost_corpus_is_not_started_again_under_its_agent(tmp_path):
     assert not out.exists()
 
 
-def test_collecting_agent_acts_again(corpus):
+def test_collecting_agent_acts_again(corpus, agent):
     trained = load_policy(agent_folder(corpus.path))
     environments = make(TASK, action_repeat=REPEAT)
-    assert (trained.name, trained.environment) == ("dreamer", environments.info)
+    assert (trained.name, trained.environment) == (agent, environments.info)
     assert trained.state == tuple(s for s in environments.observations if s.role is Role.state)
     first, again = (rollout(environments, trained.policy, [7])[0]["actions"] for _ in range(2))
     np.testing.assert_array_equal(first, again)
     noisy = load_policy(agent_folder(corpus.path), deterministic=False).policy
     assert not np.array_equal(first, rollout(environments, noisy, [7])[0]["actions"])
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [("nobody", "nobody.*give dreamer or plan2explore"), ("dreamer", "ensemble")],
+)
+def test_unfit_agent_is_refused(tmp_path, agent, message):
+    config = CONFIGS["plan2explore"]
+    with pytest.raises(ConfigError, match=message):
+        collect_learning(agent, TASK, tmp_path / "none", 1, 0, REPEAT, config)
+    assert not (tmp_path / "none").exists()
 
 
 def test_snapshots_are_kept(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lawm_models.actor_critic import ActorCriticConfig
+from lawm_models.actor_critic import ActorCriticConfig, choose_starts
 from lawm_models.dreamer import Dreamer, DreamerConfig
 from lawm_models.rssm import RSSMConfig
 from lawm_models.world_model import WorldModelConfig
@@ -53,15 +53,17 @@ def test_loss_is_that_of_labeled_windows_without_action_terms(problem, dreamer, 
 def test_each_half_trains_its_own(dreamer, make_batch):
     batch, generator = make_batch("all"), torch.Generator().manual_seed(0)
     world, agent = snapshot(dreamer.world), snapshot(dreamer.agent)
-    terms, start = dreamer.update_model(batch, generator)
+    terms, state = dreamer.update_model(batch, generator)
     assert changed(world, dreamer.world)
     assert not changed(agent, dreamer.agent)
     assert all(term.isfinite() for term in terms.values())
-    assert start.deter.shape == (10, 5)
+    assert state.deter.shape == (4, 6, 5)
+    assert not state.deter.requires_grad
 
     world = snapshot(dreamer.world)
     for parameter in dreamer.world.parameters():
         parameter.grad = None
+    start = choose_starts(state, batch.valid, 10, generator)
     metrics = dreamer.update_agent(start, generator)
     assert not changed(world, dreamer.world)
     assert all(p.grad is None for p in dreamer.world.parameters())

@@ -1,4 +1,4 @@
-"""One round of Dreamer's learning in two halves that can run side by side.
+"""One round of an agent's learning in two halves that can run side by side.
 
 The world model learns from the trajectories; actor and critics learn in the world model of the
 round before, from the states that round visited. Neither half waits for the other, so a second
@@ -17,16 +17,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lawm_models.dreamer import Dreamer, DreamerConfig
+from lawm_models.actor_critic import choose_starts
+from lawm_models.learning_agents import LearningAgent, make_agent
 from lawm_models.replay import Replay
 from lawm_models.rssm import State
 
 Metrics = dict[str, float]
 
+DREAMING = ("actor", "critic")
+"""Optimisers of the dreaming half; all others are of the half that reads trajectories."""
+
 
 class DreamTask(NamedTuple):
     """All that the dreaming half needs, as plain data and tensors."""
 
+    kind: str
+    """Kind of agent, a key of ``KINDS``."""
     config: dict[str, Any]
     observation_dim: int
     action_dim: int
@@ -50,11 +56,9 @@ class DreamResult(NamedTuple):
 
 def dream_round(task: DreamTask) -> DreamResult:
     """Train actor and critics once per entry of ``starts``; a pure function."""
-    agent = Dreamer(
-        DreamerConfig.model_validate(task.config), task.observation_dim, task.action_dim
-    )
+    agent = make_agent(task.kind, task.config, task.observation_dim, task.action_dim)
     agent.load_state_dict(task.weights)
-    optimizers = {k: v for k, v in agent.optimizers().items() if k != "model"}
+    optimizers = {name: agent.optimizers()[name] for name in DREAMING}
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict(task.optimizers[name])
     generator = torch.Generator().manual_seed(task.seed)
@@ -72,6 +76,7 @@ class Rounds:
     """Learning round by round. ``begin`` starts the dreams, ``finish`` trains the model meanwhile.
 
     Args:
+        kind: kind of agent, a key of ``KINDS``.
         agent: trained in place.
         replay: what it has seen.
         dims: (O, A).
@@ -79,8 +84,14 @@ class Rounds:
     """
 
     def __init__(
-        self, agent: Dreamer, replay: Replay, dims: tuple[int, int], processes: int
+        self,
+        kind: str,
+        agent: LearningAgent,
+        replay: Replay,
+        dims: tuple[int, int],
+        processes: int,
     ) -> None:
+        self.kind = kind
         self.agent = agent
         self.replay = replay
         self.dims = dims
@@ -102,12 +113,11 @@ class Rounds:
         if self.starts is None:
             return
         optimizers = self.agent.optimizers()
-        state = {name: optimizers[name].state_dict() for name in ("actor", "critic")}
+        state = {name: optimizers[name].state_dict() for name in DREAMING}
         # Copies: the model moves on while the dreams still see it as it was.
         weights, state = copy.deepcopy((dict(self.agent.state_dict()), state))
-        self._task = DreamTask(
-            self.agent.config.model_dump(mode="json"), *self.dims, weights, state, self.starts, seed
-        )
+        config = self.agent.config.model_dump(mode="json")
+        self._task = DreamTask(self.kind, config, *self.dims, weights, state, self.starts, seed)
         if self._pool is not None:
             self._future = self._pool.submit(dream_round, self._task)
 
@@ -119,9 +129,10 @@ class Rounds:
         task = self._task
         for _ in range(updates):
             batch = self.replay.sample(config.batch_size, draws)
-            terms, start = self.agent.update_model(batch, generator)
+            terms, state = self.agent.update_model(batch, generator)
             metrics.add(terms)
-            starts.append(start)
+            num = config.agent.start_states
+            starts.append(choose_starts(state, batch.valid, num, generator))
         learned: Metrics = {}
         if task is not None:
             result = self._future.result() if self._future else dream_round(task)

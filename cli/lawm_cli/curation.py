@@ -1,0 +1,162 @@
+"""``lawm-data filter``, ``merge``, ``split``, ``delete``: new corpora out of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lawm_cli import show
+from lawm_cli.options import Corpora, Corpus, DryRun, Json, Out, Seed, example
+from lawm_cli.output import print_json
+
+if TYPE_CHECKING:
+    from lawm_data import Derived
+
+Where = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPRESSION",
+        help="Which trajectories, such as \"return >= 300 and source == 'dreamer'\".",
+        show_default=False,
+    ),
+]
+
+
+def filter(
+    corpus: Corpus,
+    where: Where,
+    out: Out,
+    mask: Annotated[
+        str | None, typer.Option(help="Look through this mask; write no hidden action.")
+    ] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write the trajectories that an expression is true of.
+
+    Names: id, position, length, return, labels, num_observed, terminated, truncated, agent_step,
+    seed, source, agent, origin, tier, run_seed. With < <= == != >= >, in, and, or, not, None.
+    Masks and overlays come along, restricted to what is kept.
+    """
+    from lawm_data import filter_corpus, open_corpus
+
+    view = open_corpus(corpus)
+    view = view if mask is None else view.with_mask(mask)
+    derived = filter_corpus(view, where, out, dry_run=dry_run)
+    _show({**told(derived, dry_run), "of": len(view)}, json)
+
+
+def delete(
+    corpus: Corpus,
+    out: Out,
+    where: Annotated[
+        str | None, typer.Option(metavar="EXPRESSION", help="Leave those out that it is true of.")
+    ] = None,
+    trajectory: Annotated[
+        list[str] | None,
+        typer.Option("--id", help="Leave this trajectory out; may be given several times."),
+    ] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write a corpus without some of its trajectories.
+
+    The corpus itself stays as it is. Expressions are those of filter.
+    """
+    from lawm_data import delete_trajectories, open_corpus
+
+    view = open_corpus(corpus)
+    derived = delete_trajectories(view, out, where=where, ids=trajectory or (), dry_run=dry_run)
+    _show({**told(derived, dry_run), "of": len(view)}, json)
+
+
+def merge(corpora: Corpora, out: Out, dry_run: DryRun = False, json: Json = False) -> None:
+    """Put the trajectories of several corpora into one.
+
+    They must hold the same arrays. What several of them have is taken once.
+    """
+    from lawm_data import merge_corpora, open_corpus
+
+    views = [open_corpus(path) for path in corpora]
+    derived = merge_corpora(views, out, dry_run=dry_run)
+    _show({**told(derived, dry_run), "of": sum(map(len, views))}, json)
+
+
+def split(
+    corpus: Corpus,
+    parts: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=SHARE...", help="Parts and their shares of the whole."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder in which the parts are written.")],
+    seed: Seed = 0,
+    by: Annotated[
+        Literal["trajectory", "source", "agent", "seed"],
+        typer.Option(help="What stays in one part: all of a source, agent, or run's seed."),
+    ] = "trajectory",
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Divide a corpus into named parts.
+
+    Trajectories of equal observations and rewards stay together. With one seed the first part with
+    a smaller share is a subset of the first with a larger one.
+    """
+    from lawm_data import open_corpus, split_corpus
+    from lawm_data.split import parse_shares
+
+    view = open_corpus(corpus)
+    derived = split_corpus(view, parse_shares(parts), out, seed=seed, by=by, dry_run=dry_run)
+    result = {
+        "parts": {name: told(part, dry_run) for name, part in derived.items()},
+        "of": len(view),
+        "rest": len(view) - sum(part.trajectories for part in derived.values()),
+        "seed": seed,
+        "by": by,
+        "dry_run": dry_run,
+    }
+    if json:
+        print_json(result)
+        return
+    columns = ("trajectories", "steps", "masks", "overlays", "left")
+    rows = [[part["path"], *map(part.get, columns)] for part in result["parts"].values()]
+    show.grid([_title(dry_run), *columns], rows)
+
+
+def told(derived: Derived, dry_run: bool) -> dict[str, Any]:
+    """A derived corpus as the commands print it."""
+    return {**derived._asdict(), "dry_run": dry_run}
+
+
+def _show(result: Mapping[str, Any], json: bool) -> None:
+    if json:
+        print_json(result)
+        return
+    rows = {key: value for key, value in result.items() if value or key in ("trajectories",)}
+    dry_run = rows.pop("dry_run", False)
+    left = rows.pop("left", ())
+    show.facts(rows, title=_title(dry_run) or None)
+    for reason in left:
+        print(f"left behind: {reason}")
+
+
+def _title(dry_run: bool) -> str:
+    return "nothing is written (--dry-run)" if dry_run else ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to a program."""
+    corpus = "corpora/cs"
+    app.command(epilog=example(f'lawm-data filter {corpus} "return >= 300" --out corpora/good'))(
+        filter
+    )
+    app.command(epilog=example("lawm-data merge corpora/a corpora/b --out corpora/both"))(merge)
+    app.command(
+        epilog=example(f"lawm-data split {corpus} train=0.9 validation=0.1 --out corpora/cs-split")
+    )(split)
+    app.command(
+        epilog=example(f'lawm-data delete {corpus} --where "length < 250" --out corpora/whole')
+    )(delete)

@@ -1,0 +1,53 @@
+"""What every backend offers: items of work, done by workers that may die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from lawm_schemas import ConfigError
+
+Perform = Callable[[Any], Any]
+"""Does one item and returns its result."""
+Prepare = Callable[[], Perform]
+"""Called once in every worker, before its first item. Travels to it, like the items: plain data."""
+
+ATTEMPTS = 3
+"""Workers that may die at one item before it is given up."""
+
+
+class Executor(Protocol):
+    """Runs work on one kind of workers."""
+
+    def __call__(
+        self,
+        prepare: Prepare,
+        items: Iterable[Any],
+        workers: int | None = None,
+        heartbeat: Callable[[], None] | None = None,
+    ) -> Iterator[Any]:
+        """Do every item once, each on whichever worker is free.
+
+        A worker that dies is replaced, and the item that it was at is done again from its start;
+        the others do not notice. When the iterator ends or is closed, the workers are gone.
+
+        Args:
+            prepare: makes a worker ready.
+            items: the work, drawn only as workers become free.
+            workers: how many; none takes one per core that there is.
+            heartbeat: called about every second.
+
+        Yields:
+            Results, in the order in which they are ready.
+
+        Raises:
+            ConfigError: an item has cost three workers.
+            Exception: whatever an item raised; the work on the others is stopped.
+        """
+        ...
+
+
+def deadly(died: str) -> ConfigError:
+    """The error for an item that kills whoever works on it."""
+    what = f"{ATTEMPTS} workers died at the same piece of work ({died})"
+    return ConfigError(what, "--workers", "give them more memory, or take fewer")

@@ -1,0 +1,149 @@
+"""Plan2Explore (Sekar 2020): a Dreamer that is paid for what its model does not know yet.
+
+An ensemble predicts the next observation's embedding from state and action; where its members
+disagree, the model has more to learn. Dreams pay the disagreement and never the world's reward,
+which is learned by nobody.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float
+from lawm_schemas import Schema
+from pydantic import Field
+from torch import Tensor, nn
+
+from lawm_data.batch import Batch
+from lawm_models.actor_critic import ActorCritic, Dream, frozen_view
+from lawm_models.dreamer import Dreamer, DreamerConfig
+from lawm_models.layers import MLP
+from lawm_models.optimizer import adam, clip_and_step
+from lawm_models.rssm import State
+from lawm_models.world_model import WorldModel, weighted_mean
+
+
+class EnsembleConfig(Schema):
+    """The one-step predictors."""
+
+    members: int = Field(default=5, ge=2)
+    """N."""
+    units: int = Field(default=128, ge=1)
+    """Hidden units of each."""
+    layers: int = Field(default=2, ge=1)
+    """Hidden layers of each."""
+    rate: float = Field(default=6e-4, gt=0)
+    """Learning rate."""
+
+
+class Plan2ExploreConfig(DreamerConfig):
+    """A Dreamer and its ensemble; the defaults are sized for one CPU thread."""
+
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """The one-step predictors."""
+    intrinsic_scale: float = Field(default=0.1, gt=0)
+    """Factor on the intrinsic reward."""
+
+
+class Ensemble(nn.Module):
+    """N predictors of the next embedding, which differ in their initial weights alone.
+
+    Args:
+        config: sizes.
+        feature_dim: F.
+        action_dim: A.
+        embed_dim: E.
+    """
+
+    def __init__(
+        self, config: EnsembleConfig, feature_dim: int, action_dim: int, embed_dim: int
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(
+            MLP(feature_dim + action_dim, embed_dim, config.units, config.layers)
+            for _ in range(config.members)
+        )
+
+    def forward(
+        self, feature: Float[Tensor, "*b F"], action: Float[Tensor, "*b A"]
+    ) -> Float[Tensor, "N *b E"]:
+        """Every member's prediction."""
+        known = torch.cat((feature, action), -1)
+        return torch.stack([member(known) for member in self.members])
+
+    def loss(
+        self,
+        feature: Float[Tensor, "B T1 F"],
+        action: Float[Tensor, "B T1-1 A"],
+        embed: Float[Tensor, "B T1 E"],
+        valid: Bool[Tensor, "B T1-1"],
+    ) -> Float[Tensor, ""]:
+        """Squared error over real steps, mean over E, summed over members.
+
+        States and embeddings are data here: nothing but the ensemble learns from it.
+        """
+        error = self(feature[:, :-1].detach(), action) - embed[:, 1:].detach()
+        return weighted_mean(error.square().mean(-1).sum(0), valid.float())
+
+
+def disagreement(predictions: Float[Tensor, "N *b E"]) -> Float[Tensor, "*b E"]:
+    """Variance over the members (population)."""
+    # by hand: torch.var takes as long as the whole ensemble on a CPU
+    return (predictions - predictions.mean(0)).square().mean(0)
+
+
+class Plan2Explore(nn.Module):
+    """A Dreamer whose dreams pay the ensemble's disagreement, for actions in [-1, 1].
+
+    Args:
+        config: everything.
+        observation_dim: O.
+        action_dim: A.
+    """
+
+    def __init__(self, config: Plan2ExploreConfig, observation_dim: int, action_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.dreamer = Dreamer(config, observation_dim, action_dim)
+        feature_dim = self.world.rssm.feature_dim
+        self.ensemble = Ensemble(config.ensemble, feature_dim, action_dim, config.world.embed)
+        self._frozen = [cast(Ensemble, frozen_view(self.ensemble))]  # hidden, as the Dreamer's
+        self.ensemble_optimizer = adam(self.ensemble.parameters(), config.ensemble.rate)
+
+    @property
+    def world(self) -> WorldModel:
+        """The world model."""
+        return self.dreamer.world
+
+    @property
+    def agent(self) -> ActorCritic:
+        """Actor and critics."""
+        return self.dreamer.agent
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Optimisers by name."""
+        return {**self.dreamer.optimizers(), "ensemble": self.ensemble_optimizer}
+
+    def update_model(
+        self, batch: Batch, generator: torch.Generator | None
+    ) -> tuple[dict[str, Tensor], State]:
+        """One gradient step of world model and ensemble; also the posterior states (B, T+1)."""
+        terms, state = self.dreamer.update_model(batch, generator, learn_reward=False)
+        with torch.no_grad():
+            embed = self.world.embed(batch.observation)
+        loss = self.ensemble.loss(state.feature, batch.action, embed, batch.valid)
+        clip_and_step(self.ensemble_optimizer, loss, self.config.clip)
+        return {**terms, "ensemble": loss.detach()}, state
+
+    def update_agent(self, start: State, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """One gradient step of actor and critics, dreaming from N start states."""
+        return self.dreamer.update_agent(start, generator, self.intrinsic_reward)
+
+    def intrinsic_reward(self, dream: Dream) -> Float[Tensor, "L N"]:
+        """Mean log-std of the predictions for every step, scaled.
+
+        Gradients reach the dream, and neither the ensemble nor the world model.
+        """
+        variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded))
+        return self.config.intrinsic_scale * 0.5 * (variance + 1e-8).log().mean(-1)

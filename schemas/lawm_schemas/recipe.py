@@ -1,0 +1,154 @@
+"""A recipe: the steps from nothing to the corpora of a study."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from lawm_schemas.base import Schema
+
+SEED = "{seed}"
+"""What stands for the seed in the names of steps that are done once per seed."""
+_SEGMENT = r"[0-9A-Za-z{][0-9A-Za-z_.{}-]*"
+NAME_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT})*(@{_SEGMENT})?$"
+
+Names = tuple[str, ...]
+
+
+class CollectStep(Schema):
+    """Record an environment, as ``lawm-data collect`` does."""
+
+    env: str
+    """Environment, ``DOMAIN-TASK``."""
+    agent: str = "random"
+    """``random``, a learning agent, or that of an earlier step: ``NAME.agent``,
+    ``NAME.agent@snapshots``, or ``NAME.agent@snapshots:TIER`` for those of the stretch of training
+    that a tier is taken from."""
+    trajectories: int = Field(ge=1)
+    """Size of the corpus."""
+    seed: int = Field(default=0, ge=0)
+    """The one seed, where ``{seed}`` is not in the name of the step."""
+    action_repeat: int | None = Field(default=None, ge=1)
+    """Control steps per recorded step; none takes the agent's, or 2."""
+    pixels: int | None = Field(default=None, ge=8)
+    """Edge of the camera image, or none."""
+    num_envs: int | None = Field(default=None, ge=1)
+    """Environments stepped together."""
+    noise: bool | None = None
+    """Sample the policy instead of taking its mode."""
+
+
+class TierStep(Schema):
+    """Choose the trajectories of a quality tier, as ``lawm-data tier`` does."""
+
+    corpora: Names = Field(min_length=1)
+    """Steps that they come from, equal shares of each; ``{seed}`` stands for all seeds."""
+    tier: Literal["expert", "medium", "medium-replay"]
+    """What is chosen."""
+    trajectories: int = Field(ge=1)
+    """Size of the corpus."""
+    returns: str | None = None
+    """``LOW:HIGH`` instead of the environment's preset."""
+    seed: int = Field(default=0, ge=0)
+    """Key of the choice."""
+
+
+class MergeStep(Schema):
+    """Put corpora together, as ``lawm-data merge`` does."""
+
+    corpora: Names = Field(min_length=1)
+    """Steps that they come from; ``{seed}`` stands for all seeds."""
+
+
+class FilterStep(Schema):
+    """Keep some trajectories, as ``lawm-data filter`` does."""
+
+    corpus: str
+    """Step that they come from."""
+    where: str
+    """Expression that is true of those to keep."""
+
+
+class MaskStep(Schema):
+    """Hide most actions of the corpus in the step's name, as ``lawm-data mask`` does."""
+
+    fraction: float = Field(gt=0, le=1)
+    """Share that keeps its actions."""
+    seed: int = Field(default=0, ge=0)
+    """Key of the choice."""
+    by: Literal["trajectories", "steps"] = "trajectories"
+    """What the fraction counts."""
+    stratify: Literal["return", "source"] | None = None
+    """Strata that each get their share, or none."""
+
+
+class Step(Schema):
+    """One step: a name, and one thing to do."""
+
+    make: str = Field(pattern=NAME_PATTERN)
+    """Folder of the corpus within the study, or ``CORPUS@MASK``. With ``{seed}`` in it the step is
+    done for every seed."""
+    seeds: tuple[int, ...] | None = Field(default=None, min_length=1)
+    """Seeds of this step instead of the recipe's."""
+    collect: CollectStep | None = None
+    """Record an environment."""
+    tier: TierStep | None = None
+    """Choose a quality tier."""
+    merge: MergeStep | None = None
+    """Put corpora together."""
+    filter: FilterStep | None = None
+    """Keep some trajectories."""
+    mask: MaskStep | None = None
+    """Hide most actions."""
+
+    @property
+    def operation(self) -> str:
+        """Name of what is done."""
+        return next(name for name in OPERATIONS if getattr(self, name) is not None)
+
+    @property
+    def settings(self) -> Schema:
+        """How it is done."""
+        return getattr(self, self.operation)
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Step:
+        given = [name for name in OPERATIONS if getattr(self, name) is not None]
+        if len(given) != 1:
+            told = f"{len(given)} of them are" if given else "none is"
+            raise ValueError(f"one of {', '.join(OPERATIONS)} must be given, {told}")
+        if ("@" in self.make) != (given == ["mask"]):
+            raise ValueError("CORPUS@MASK is the name of a mask step, and of no other")
+        return self
+
+
+OPERATIONS = ("collect", "tier", "merge", "filter", "mask")
+
+
+class Recipe(Schema):
+    """A YAML file for ``lawm-data build``."""
+
+    description: str = ""
+    """What the study is."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """What ``{seed}`` stands for."""
+    steps: tuple[Step, ...] = Field(min_length=1)
+    """In an order in which each one uses earlier ones only."""
+
+
+class StepRecord(Schema):
+    """``NAME.made.json`` beside the output of a step: from what it was made."""
+
+    operation: str
+    """What was done."""
+    settings: dict[str, Any]
+    """How."""
+    inputs: dict[str, str]
+    """Fingerprints of the steps that it used, by name."""
+    output: str | None = None
+    """Fingerprint of what was made (of a mask, the hash of its ids); none while it is not done."""
+    missing: int = Field(default=0, ge=0)
+    """Trajectories that a tier could not be given."""
+    seconds: float = Field(default=0.0, ge=0)
+    """Time spent on it, over all calls."""

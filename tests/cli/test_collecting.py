@@ -1,0 +1,136 @@
+"""``lawm-data collect`` with snapshots, seeds and workers."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lawm_data import open_corpus
+from lawm_models.actor_critic import ActorCriticConfig
+from lawm_models.collector import agent_folder, collect_learning
+from lawm_models.dreamer import DreamerConfig
+from lawm_models.rssm import RSSMConfig
+from lawm_models.world_model import WorldModelConfig
+
+ENV = ["--env", "cartpole-swingup"]
+RANDOM = ["collect", *ENV, "--action-repeat", "40", "--num-envs", "2"]
+CONFIG = DreamerConfig(
+    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
+    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
+    batch_size=2,
+    window=8,
+    random_trajectories=2,
+    first_updates=1,
+    updates=1,
+)
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of ten trajectories; its agent has one snapshot."""
+    out = tmp_path_factory.mktemp("collected") / "learned"
+    collect_learning("dreamer", "cartpole-swingup", out, 10, 0, 40, CONFIG, processes=1)
+    return out
+
+
+@pytest.fixture
+def learned(collected: Path, tmp_path: Path) -> Path:
+    """A copy of them."""
+    shutil.copytree(agent_folder(collected), tmp_path / "learned.agent")
+    return Path(shutil.copytree(collected, tmp_path / "learned"))
+
+
+def test_snapshots_top_up_a_collection_once(run, learned: Path) -> None:
+    agent = f"{agent_folder(learned)}@snapshots"
+    words = ("collect", *ENV, "--agent", agent, "--append", "--out", learned, "--workers", 1)
+    told = run("lawm-data", *words, "--trajectories", 3, "--json").json
+    assert told["trajectories"] == 13
+    told = run("lawm-data", *words, "--trajectories", 3, "--json").json
+    assert told["trajectories"] == 13  # the same command goes on, and there is nothing left
+    assert run("lawm-data", *words, "--trajectories", 3, "--seed", 1).code == 0
+    info = run("lawm-data", "info", learned, "--json").json
+    assert info["sources"] == {"dreamer": 10, "dreamer@snapshots": 6}
+    assert run("lawm-data", "validate", learned, "--json").json["findings"] == []
+    origins = [(p.origin, p.seed) for p in open_corpus(learned).manifest.provenance]
+    assert origins == [("training", 0), ("rollout", 0), ("rollout", 1)]
+
+
+def test_snapshots_alone(run, learned: Path, tmp_path: Path) -> None:
+    agent = f"{agent_folder(learned)}@snapshots:1:10"
+    words = ("collect", *ENV, "--agent", agent, "--out", tmp_path / "c", "--workers", 1)
+    assert run("lawm-data", *words, "--trajectories", 2, "--json").json["trajectories"] == 2
+    # Other shares would be another collection.
+    result = run("lawm-data", *words, "--trajectories", 3)
+    assert (result.code, "is a corpus of another collection" in result.err) == (2, True)
+
+
+def test_seeds_collect_what_each_would_alone(run, require_documented, tmp_path: Path) -> None:
+    words = (*RANDOM, "--trajectories", 3, "--out")
+    many = run("lawm-data", *words, tmp_path / "c", "--seeds", "4,7", "--workers", 2, "--json").json
+    assert set(many) == {"corpora"}
+    assert [Path(one["path"]).name for one in many["corpora"]] == ["c-4", "c-7"]
+    for one in many["corpora"]:
+        require_documented("lawm-data collect", one)
+        out = tmp_path / f"alone-{one['seed']}"
+        alone = run("lawm-data", *words, out, "--seed", one["seed"], "--json").json
+        assert alone["fingerprint"] == one["fingerprint"]
+
+
+def test_learning_agents_collect_for_several_seeds(run, tmp_path: Path) -> None:
+    words = ("collect", *ENV, "--agent", "dreamer", "--action-repeat", 40, "--trajectories", 2)
+    result = run("lawm-data", *words, "--out", tmp_path / "c", "--seeds", 3)
+    assert result.code == 0
+    assert "c-3" in result.out
+    alone = run("lawm-data", *words, "--out", tmp_path / "alone", "--seed", 3, "--json").json
+    assert open_corpus(tmp_path / "c-3").fingerprint == alone["fingerprint"]
+    assert agent_folder(tmp_path / "c-3").is_dir()
+
+
+def test_killed_collection_goes_on_with_its_workers(run, tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    code = "import sys; from lawm_cli.data_app import main; sys.exit(main())"
+    words = [*RANDOM, "--trajectories", str(10**6), "--workers", "2", "--out", str(out)]
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.DEVNULL)
+    while not (out / "corpus.json").exists() or not len(open_corpus(out)):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    there = len(open_corpus(out))
+    words = (*RANDOM, "--trajectories", there + 2, "--json", "--out")
+    again = run("lawm-data", *words, out, "--workers", 1).json
+    assert again["trajectories"] == there + 2
+    quiet = run("lawm-data", *words, tmp_path / "quiet").json
+    assert again["fingerprint"] == quiet["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--workers 0", "--workers"),
+        ("--backend nowhere", "unknown backend 'nowhere'; give processes or ray"),
+        ("--seeds 0,x", "'0,x' is not a list of different seeds"),
+        ("--seeds 1,1", "'1,1' is not a list of different seeds"),
+        ("--seeds=", "'' is not a list of different seeds"),
+        ("--seeds 0,1 --backend nowhere", "unknown backend 'nowhere'"),
+        ("--seeds 0,1 --agent nobody --workers 1", "--agent nobody: no such agent"),
+        ("--agent dreamer --workers 2", "give several --seeds"),
+        ("--agent nobody@snapshots", "nobody: holds no collecting agent"),
+        ("--agent {learned}.agent@snapshots:1", "give FOLDER@snapshots"),
+        ("--agent {learned}.agent@snapshots:11:99", "no snapshot of rounds 11 to 99"),
+        ("--agent {learned}.agent@snapshots --action-repeat 9 --append --out {learned}", "not"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    run, learned: Path, tmp_path: Path, words: str, line: str
+) -> None:
+    before = sorted(tmp_path.rglob("*")), open_corpus(learned).fingerprint
+    given = words.format(learned=learned).split()
+    result = run("lawm-data", "collect", *ENV, "--out", tmp_path / "new", *given)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), result.err
+    assert line in result.err
+    assert (sorted(tmp_path.rglob("*")), open_corpus(learned).fingerprint) == before

@@ -1,0 +1,207 @@
+"""Plan2Explore: disagreement, who learns from what, and that nobody learns from the reward."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lawm_models.actor_critic import ActorCriticConfig, choose_starts
+from lawm_models.dreamer import Dreamer
+from lawm_models.plan2explore import (
+    Ensemble,
+    EnsembleConfig,
+    Plan2Explore,
+    Plan2ExploreConfig,
+    disagreement,
+)
+from lawm_models.rssm import RSSMConfig
+from lawm_models.world_model import WorldModelConfig
+
+F, A, E, N = 9, 2, 7, 3
+CONFIG = Plan2ExploreConfig(
+    world=WorldModelConfig(rssm=RSSMConfig(deter=5, stoch=4, hidden=6), embed=E, units=8, layers=1),
+    agent=ActorCriticConfig(
+        units=6, layers=1, horizon=3, start_states=10, policy="clamped_normal", critics=1
+    ),
+    ensemble=EnsembleConfig(members=N, units=6, layers=1),
+)
+
+predictions = st.tuples(st.integers(2, 6), st.integers(1, 5), st.integers(0, 1000)).map(
+    lambda x: torch.randn(
+        x[0], x[1], E, generator=torch.Generator().manual_seed(x[2]), dtype=torch.float64
+    )
+)
+
+
+@pytest.fixture
+def explorer():
+    torch.manual_seed(0)
+    return Plan2Explore(CONFIG, 3, A)
+
+
+@pytest.fixture
+def dream(explorer, make_batch):
+    _, state = explorer.update_model(make_batch("all"), torch.Generator().manual_seed(0))
+    start = choose_starts(state, make_batch("all").valid, 10, torch.Generator().manual_seed(1))
+    world = explorer.dreamer._frozen[0]
+    generator = torch.Generator().manual_seed(2)
+    return explorer.agent.dream(world, start, lambda _, action: action, generator)
+
+
+def weights(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def equal(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def learn(agent, batch, rounds=4):
+    """Both halves of learning in turn."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(rounds):
+        _, state = agent.update_model(batch, generator)
+        agent.update_agent(choose_starts(state, batch.valid, 10, generator), generator)
+
+
+@given(predictions, st.floats(-3, 3), st.floats(-3, 3))
+def test_disagreement_is_about_differences(p, shift, scale):
+    found = disagreement(p)
+    assert found.shape == p.shape[1:]
+    assert (found >= 0).all()
+    torch.testing.assert_close(disagreement(p.flip(0)), found)
+    torch.testing.assert_close(disagreement(p + shift), found)
+    torch.testing.assert_close(disagreement(scale * p), scale**2 * found)
+
+
+@given(predictions)
+def test_who_agrees_does_not_disagree(p):
+    torch.testing.assert_close(disagreement(p[:1].expand(5, -1, -1)), torch.zeros_like(p[0]))
+    assert (disagreement(p) > 0).all()
+
+
+def test_members_start_apart_and_see_state_and_action():
+    torch.manual_seed(0)
+    ensemble = Ensemble(CONFIG.ensemble, F, A, E)
+    feature, action = torch.randn(4, 5, F), torch.randn(4, 5, A)
+    predicted = ensemble(feature, action)
+    assert predicted.shape == (N, 4, 5, E)
+    assert disagreement(predicted).min() > 0
+    assert not torch.equal(predicted, ensemble(feature, 2 * action))
+    assert not torch.equal(predicted, ensemble(2 * feature, action))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_members_predict_the_next_embedding(make_batch, padded):
+    """Squared error of member n at s_t, a_t against the embedding of o_{t+1}, real steps only."""
+    torch.manual_seed(0)
+    ensemble = Ensemble(CONFIG.ensemble, F, A, E)
+    batch = make_batch("all", padded)
+    size, steps = batch.reward.shape
+    feature, embed = torch.randn(size, steps + 1, F), torch.randn(size, steps + 1, E)
+    errors = []
+    for b in range(size):
+        for t in range(steps):
+            if batch.valid[b, t]:
+                known = torch.cat((feature[b, t], batch.action[b, t]))
+                members = [member(known) for member in ensemble.members]
+                errors.append(sum((m - embed[b, t + 1]).square().mean().item() for m in members))
+    loss = ensemble.loss(feature, batch.action, embed, batch.valid)
+    assert loss.item() == pytest.approx(math.fsum(errors) / len(errors), rel=1e-5)
+
+
+def test_states_and_embeddings_are_data_to_the_ensemble(make_batch):
+    ensemble, batch = Ensemble(CONFIG.ensemble, F, A, E), make_batch("all")
+    size, steps = batch.reward.shape
+    feature = torch.randn(size, steps + 1, F, requires_grad=True)
+    embed = torch.randn(size, steps + 1, E, requires_grad=True)
+    ensemble.loss(feature, batch.action, embed, batch.valid).backward()
+    assert feature.grad is None
+    assert embed.grad is None
+    assert all(p.grad is not None for p in ensemble.parameters())
+
+
+def test_world_model_learns_as_without_ensemble(explorer, make_batch):
+    dreamer = Dreamer(CONFIG, 3, A)
+    dreamer.load_state_dict(explorer.dreamer.state_dict())
+    mine, theirs = (torch.Generator().manual_seed(0) for _ in range(2))
+    ensemble = weights(explorer.ensemble)
+    for seed in range(3):
+        batch = make_batch("all", seed=seed)
+        terms, state = explorer.update_model(batch, mine)
+        expected, same = dreamer.update_model(batch, theirs, learn_reward=False)
+        assert torch.equal(state.feature, same.feature)
+        assert terms == {**expected, "ensemble": terms["ensemble"]}
+    assert equal(weights(explorer.world), weights(dreamer.world))
+    assert not equal(weights(explorer.ensemble), ensemble)
+
+
+def test_intrinsic_reward_is_the_log_std_of_the_predictions(explorer, dream):
+    reward = explorer.intrinsic_reward(dream)
+    horizon, num = dream.entropy.shape
+    for t in range(horizon):
+        for n in range(num):
+            known = torch.cat((dream.feature[t, n], dream.bounded[t, n]))
+            members = torch.stack([member(known) for member in explorer.ensemble.members])
+            expected = CONFIG.intrinsic_scale * members.std(0, correction=0).log().mean()
+            assert reward[t, n].item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_intrinsic_reward_teaches_the_actor_alone(explorer, dream):
+    for parameter in explorer.parameters():
+        parameter.grad = None
+    explorer.intrinsic_reward(dream).sum().backward()
+    taught = {name for name, p in explorer.named_parameters() if p.grad is not None}
+    assert taught == {
+        f"dreamer.agent.actor.{n}" for n, _ in explorer.agent.actor.named_parameters()
+    }
+    assert any(p.grad.any() for p in explorer.agent.actor.parameters())
+
+
+def test_ensemble_of_one_mind_pays_the_same_everywhere(explorer, dream):
+    first, *others = explorer.ensemble.members
+    for other in others:
+        other.load_state_dict(first.state_dict())
+    reward = explorer.intrinsic_reward(dream)
+    torch.testing.assert_close(reward, reward[:1, :1].expand_as(reward))
+
+
+def test_nobody_learns_from_the_reward(make_batch):
+    batch = make_batch("all")
+    poisoned = replace(batch, reward=torch.full_like(batch.reward, torch.nan))
+    learned = []
+    for each in (batch, poisoned):
+        torch.manual_seed(0)
+        explorer = Plan2Explore(CONFIG, 3, A)
+        fresh = weights(explorer)
+        learn(explorer, each)
+        learned.append(weights(explorer))
+    clean, same = learned
+    assert equal(clean, same)
+    for part in ("world.encoder", "agent.actor", "agent.critics", "world.reward_head"):
+        mine = [name for name in clean if name.startswith(f"dreamer.{part}.")]
+        assert all(torch.equal(clean[n], fresh[n]) for n in mine) == (part == "world.reward_head")
+
+
+def test_dreamer_does_learn_from_it(make_batch):
+    batch = make_batch("all")
+    learned = []
+    for each in (batch, replace(batch, reward=batch.reward + 1)):
+        torch.manual_seed(0)
+        dreamer = Dreamer(CONFIG, 3, A)
+        learn(dreamer, each)
+        learned.append(weights(dreamer.agent.actor))
+    assert not equal(*learned)
+
+
+def test_every_optimiser_has_its_own_parameters(explorer):
+    owned = [
+        id(p) for o in explorer.optimizers().values() for g in o.param_groups for p in g["params"]
+    ]
+    trained = {id(p) for p in explorer.parameters() if p.requires_grad}
+    assert len(owned) == len(set(owned))
+    assert set(owned) == trained
+    assert not any("_frozen" in name for name in explorer.state_dict())
