@@ -59,6 +59,14 @@ def findings(path: Path, found: Sequence[Mapping[str, str]]) -> None:
     print(f"{path}: {f'{show.text(errors)} errors' if errors else 'sound'}")
 
 
+def replay(result: Mapping[str, Any]) -> None:
+    """How much of a corpus could be simulated again."""
+    exact, count = result["exact"], result["trajectories"]
+    print(f"replayed {show.text(count)} trajectories, {show.text(exact)} bit for bit")
+    for reason, skipped in result["skipped"].items():
+        print(f"not replayed: {show.text(skipped)} ({reason})")
+
+
 def evaluation(result: Mapping[str, Any]) -> None:
     """What ``lawm evaluate`` found."""
     rows = {
