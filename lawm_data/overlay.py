@@ -38,6 +38,7 @@ class Labels:
 
     def __init__(self, info: Overlay, file: MappedFile, width: int) -> None:
         n, self.info = info.trajectories, info
+        self.width = width
         self._ids = file.array("id", f"S{ID_BYTES}", (n,))
         self._row = file.array("row", "<i8", (n,))
         self._length = file.array("length", "<i8", (n,))
@@ -123,7 +124,7 @@ def write_overlay(
         if (found[trajectory][1] < 0).any():
             mend = "give standard deviations"
             raise CorpusError("uncertainty below zero", f"trajectory {trajectory}", mend)
-    data = _encode(found, width)
+    data = encode_labels(found, width)
     mask = corpus.mask
     described = {
         "name": name,
@@ -226,7 +227,8 @@ def _fitted(array: np.ndarray, shape: tuple[int, int], trajectory: str) -> np.nd
     return fitted
 
 
-def _encode(found: dict[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
+def encode_labels(found: dict[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
+    """The bytes of ``actions.h5``: mean and standard deviation, each (T, A), by id."""
     length = np.array([len(mean) for mean, _ in found.values()], "<i8")
     empty = np.empty((0, width), "<f4")
     with h5py.File(

@@ -172,6 +172,7 @@ def mask(
 
 
 app.command(epilog=soundness.VALIDATE)(soundness.validate)
+app.command(epilog=soundness.REPAIR)(soundness.repair)
 app.command(epilog=rendering.EPILOG)(rendering.render)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,23 @@ def replay(result: Mapping[str, Any]) -> None:
     print(f"replayed {show.text(count)} trajectories, {show.text(exact)} bit for bit")
     for reason, skipped in result["skipped"].items():
         print(f"not replayed: {show.text(skipped)} ({reason})")
+
+
+def repair(result: Mapping[str, Any]) -> None:
+    """What ``lawm-data repair`` does, or would do."""
+    for change in result["changes"]:
+        print("{where}: {what}".format(**change))
+    for (shard, what), count in Counter((x["shard"], x["what"]) for x in result["lost"]).items():
+        print(f"lost: {show.text(count)} trajectories of {shard}: {what}")
+    for shard in result["unproven"]:
+        print(f"unproven: ids, sources, seeds and metadata of what is kept of {shard}")
+    if result["sound"]:
+        print(f"{result['path']}: sound, nothing to repair")
+        return
+    verb = "would keep" if result["dry_run"] else "keeps"
+    where, kept = result["out"] or result["path"], show.text(result["trajectories"])
+    backup = f"; damaged files are in {result['backup']}" if result["backup"] else ""
+    print(f"{where}: {verb} {kept} trajectories{backup}")
 
 
 def evaluation(result: Mapping[str, Any]) -> None:

@@ -18,6 +18,11 @@ VALIDATE = example(
     "lawm-data validate corpora/train --against corpora/test",
 )
 
+REPAIR = example(
+    "lawm-data repair corpora/cs --dry-run",
+    "lawm-data repair corpora/cs --out corpora/cs-repaired",
+)
+
 
 def validate(
     corpus: Corpus,
@@ -77,3 +82,42 @@ def validate(
             report.replay(result["replay"])
     if wrong:
         raise typer.Exit(errors.FOUND)
+
+
+def repair(
+    corpus: Corpus,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the repaired corpus here and leave this one as it is."),
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="A corpus of the same arrays, when nothing else says what they are."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Restore what can be restored of a damaged corpus.
+
+    Trajectories that their hashes prove sound are kept, and what is sound is not touched. Damaged
+    files are kept in a folder backup-N inside the corpus.
+    """
+    from lawm_data.repair import repair as restore
+    from lawm_data.repair_plan import plan_repair
+
+    done = plan_repair(corpus, like) if dry_run else restore(corpus, out, like)
+    result = {
+        "path": corpus,
+        "out": out,
+        "dry_run": dry_run,
+        "sound": not done.changes,
+        "changes": [change._asdict() for change in done.changes],
+        "trajectories": done.trajectories,
+        "lost": [loss._asdict() for loss in done.lost],
+        "unproven": done.unproven,
+        "backup": done.backup,
+        "fingerprint": done.fingerprint,
+    }
+    print_json(result) if json else report.repair(result)
