@@ -85,6 +85,19 @@ def repair(result: Mapping[str, Any]) -> None:
     print(f"{where}: {verb} {kept} trajectories{backup}")
 
 
+def audit(result: Mapping[str, Any]) -> None:
+    """What a run could see, and whether that is proved."""
+    for seen in result["corpora"]:
+        title = f"{seen['path']}{'@' + seen['mask'] if seen['mask'] else ''}"
+        rows = [[name, *counts.values()] for name, counts in seen["states"].items()]
+        show.grid(["actions", "trajectories", "steps"], rows, title=title)
+        print()
+    rows = [["ok" if c["passed"] else "FAILED", c["name"], c["what"]] for c in result["checks"]]
+    show.grid(["", "check", "found"], rows)
+    verdict = "it saw the observed actions and no others" if result["passed"] else "not proved"
+    print(f"\n{result['run']}: {verdict}")
+
+
 def evaluation(result: Mapping[str, Any]) -> None:
     """What ``lawm evaluate`` found."""
     rows = {

@@ -1,4 +1,4 @@
-"""``lawm-data validate --replay`` and ``--against``."""
+"""``lawm-data validate --replay`` and ``--against``, and ``lawm-data repair``."""
 
 from pathlib import Path
 
@@ -35,3 +35,29 @@ def test_bad_input_is_one_line(run, corpus: Path) -> None:
         result = run("lawm-data", "validate", corpus, *words)
         assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
         assert line in result.err
+
+
+def test_repair_says_first_and_then_does(run, require_documented, corpus: Path) -> None:
+    assert "nothing to repair" in run("lawm-data", "repair", corpus).out
+    (shard,) = (corpus / "shards").iterdir()
+    data = bytearray(shard.read_bytes())
+    data[-9] ^= 1
+    shard.write_bytes(data)
+    before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
+    planned = run("lawm-data", "repair", corpus, "--dry-run", "--json")
+    require_documented("lawm-data repair", planned.json)
+    assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
+    assert "would keep 5 trajectories" in run("lawm-data", "repair", corpus, "--dry-run").out
+    told = run("lawm-data", "repair", corpus).out
+    assert "keeps 5 trajectories; damaged files are in" in told
+    assert "lost: 1 trajectories" in told
+    assert run("lawm-data", "validate", corpus, "--json").json["findings"] == []
+    assert planned.json["changes"][0]["where"] == str(shard)
+    assert planned.json["trajectories"] == 5
+
+
+def test_repair_refuses_what_is_no_corpus(run, tmp_path: Path) -> None:
+    result = run("lawm-data", "repair", tmp_path)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "is not a corpus" in result.err
+    assert list(tmp_path.iterdir()) == []

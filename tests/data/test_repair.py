@@ -22,6 +22,7 @@ from lawm_data import (
     validate,
     write_overlay,
 )
+from lawm_data.atomic import WriterLock
 from lawm_data.repair import repair
 from lawm_data.repair_plan import plan_repair
 
@@ -174,7 +175,7 @@ def test_damage_to_the_table_is_undone_where_the_rest_proves_it(
     assert originals == content(pristine)
 
 
-@pytest.mark.parametrize("name", ["seed", "agent_step", "provenance", "metadata"])
+@pytest.mark.parametrize("name", ["seed", "provenance", "metadata"])
 def test_what_no_hash_covers_is_kept_as_it_is_found_and_said(
     pristine: Path, copy: Path, name: str
 ) -> None:
@@ -332,8 +333,28 @@ def test_a_copy_leaves_the_original_alone(pristine: Path, copy: Path, tmp_path: 
 
 def test_the_writers_right_is_needed(copy: Path) -> None:
     flip(shard(copy, 0), 200)
-    with CorpusWriter.append(copy), pytest.raises(StorageError, match="is writing"):
+    lock, before = WriterLock(copy), content(copy)
+    with pytest.raises(StorageError, match="is writing"):
         repair(copy)
+    lock.release()
+    assert content(copy) == before
+
+
+def _deadly(rename: Callable, calls: list, number: int) -> Callable:
+    def die(*paths: object) -> None:
+        rename(*paths)
+        calls.append(paths)
+        if len(calls) == number:
+            os._exit(9)
+
+    return die
+
+
+def _die_at_rename(number: int) -> None:
+    """This process ends right after its n-th rename, as if it were killed."""
+    calls: list = []
+    for name in ("replace", "rename"):
+        setattr(os, name, _deadly(getattr(os, name), calls, number))
 
 
 def test_a_killed_repair_is_finished_by_another(pristine: Path, copy: Path) -> None:
@@ -344,15 +365,7 @@ def test_a_killed_repair_is_finished_by_another(pristine: Path, copy: Path) -> N
     while True:
         child = os.fork()
         if child == 0:
-            rename, calls = os.replace, []
-
-            def die(source, target, rename=rename, calls=calls, deaths=deaths) -> None:
-                rename(source, target)
-                calls.append(target)
-                if len(calls) == 1:
-                    os._exit(9)
-
-            os.replace = die
+            _die_at_rename(deaths + 1)
             try:
                 repair(copy)
                 os._exit(0)
