@@ -19,7 +19,7 @@ from lawm_data.mask import mask_files, read_mask
 from lawm_data.overlay import LABELS, Labels, overlay_names
 from lawm_data.restrict import read_labels, restricted_mask
 from lawm_data.salvage import Remains, manifest_in
-from lawm_data.store import MANIFEST, SHARDS, read_manifest
+from lawm_data.store import MANIFEST, SHARDS, UPGRADE, read_manifest
 
 
 class Change(NamedTuple):
@@ -112,7 +112,9 @@ def _manifest(path: Path, like: str | Path | None) -> tuple[Manifest, bool]:
     """The manifest, or one made from the shards; whether it could be read."""
     try:
         return read_manifest(path), True
-    except CorpusError:
+    except CorpusError as error:
+        if error.mend == UPGRADE:  # not damaged, only not understood
+            raise
         files = sorted((path / SHARDS).glob("*.h5")) if (path / SHARDS).is_dir() else []
         if not files:
             raise

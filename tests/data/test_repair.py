@@ -231,6 +231,15 @@ def test_a_lost_manifest_is_made_again(pristine: Path, copy: Path, text: str | N
     require_repaired(pristine, copy, set())
 
 
+def test_a_newer_format_is_not_damage(copy: Path) -> None:
+    manifest = copy / "corpus.json"
+    text = manifest.read_text().replace('"format_version": 1', '"format_version": 2')
+    manifest.write_text(text)
+    with pytest.raises(CorpusError, match="upgrade lawm"):
+        repair(copy)
+    assert manifest.read_text() == text
+
+
 def test_a_lost_manifest_and_a_damaged_shard(pristine: Path, copy: Path) -> None:
     file = shard(copy, 1)
     flip(file, place(file, "steps", 2))
