@@ -23,8 +23,12 @@ from lawm_data import (
     write_overlay,
 )
 from lawm_data.atomic import WriterLock
+from lawm_data.compaction import merge
+from lawm_data.encode import write_shard
+from lawm_data.layout import layout_of
 from lawm_data.repair import repair
 from lawm_data.repair_plan import plan_repair
+from lawm_data.shard import open_shard
 
 SPECS = (
     ArraySpec(name="position", shape=(2,)),
@@ -253,10 +257,6 @@ def test_a_lost_manifest_and_a_damaged_shard(pristine: Path, copy: Path) -> None
 
 
 def test_shards_that_do_not_explain_themselves_need_a_model(pristine: Path, tmp_path: Path) -> None:
-    from lawm_data.compaction import merge
-    from lawm_data.encode import write_shard
-    from lawm_data.layout import layout_of
-    from lawm_data.shard import open_shard
 
     old = open_corpus(pristine)
     layout = layout_of(old.manifest)
