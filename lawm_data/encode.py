@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from lawm_schemas import ArraySpec, ShardInfo
+from lawm_schemas import ArraySpec, Manifest, ShardInfo
 
 from lawm_data.atomic import write_file
 from lawm_data.hdf5 import ALIGNMENT, ChunkedField
@@ -20,6 +20,10 @@ from lawm_data.table import COLUMNS, OBSERVED
 CHUNK_BYTES = 1 << 17
 """Uncompressed size of a chunk of pixels: small enough for windows, large enough for deflate."""
 GZIP_LEVEL = 1
+ABOUT = "manifest"
+"""Dataset with a copy of the manifest, without shards and fingerprint."""
+
+Pieces = Sequence[np.ndarray | ChunkedField]
 
 
 class Parts(NamedTuple):
@@ -31,7 +35,7 @@ class Parts(NamedTuple):
     """(Ra, A) pieces."""
     action_observed: Sequence[np.ndarray]
     """(Ra,) bool pieces, one for each of ``actions``."""
-    fields: Mapping[str, Sequence[np.ndarray | ChunkedField]]
+    fields: Mapping[str, Pieces]
     """(R, *shape) pieces, by name."""
     columns: Mapping[str, np.ndarray]
     """The table, without ``row`` and ``action_row``, which follow from the lengths."""
@@ -39,13 +43,21 @@ class Parts(NamedTuple):
     """JSON of each trajectory, empty where there is none."""
 
 
-def write_shard(folder: Path, parts: Parts, layout: Layout) -> ShardInfo:
+def write_shard(
+    folder: Path, parts: Parts, layout: Layout, about: Manifest | None = None
+) -> ShardInfo:
     """Write a shard under a name made of its checksum.
+
+    Args:
+        folder: where it goes.
+        parts: its content.
+        layout: where its arrays go.
+        about: the manifest, of which the shard keeps a copy, so that it explains itself.
 
     Raises:
         StorageError: the file system refused.
     """
-    data = encode_shard(parts, layout)
+    data = encode_shard(parts, layout, about)
     checksum = hashlib.sha256(data).hexdigest()
     length = parts.columns["length"]
     info = ShardInfo(
@@ -59,11 +71,14 @@ def write_shard(folder: Path, parts: Parts, layout: Layout) -> ShardInfo:
     return info
 
 
-def encode_shard(parts: Parts, layout: Layout) -> bytes:
-    """The shard as the bytes of an HDF5 file.
+def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) -> bytes:
+    """The shard as the bytes of an HDF5 file; the same bytes for the same content.
 
     It is made in memory: whatever goes wrong while writing it then meets plain system calls, and
     never the HDF5 library in the middle of a flush, from which it does not recover.
+
+    Headers, the table with its hashes and the copy of the manifest come first: a file that lost
+    its end still says what it held, and proves what is left of it.
     """
     block = max(1 << 16, sum(piece.nbytes for piece in parts.steps) // 8)
     with h5py.File(
@@ -76,48 +91,60 @@ def encode_shard(parts: Parts, layout: Layout) -> bytes:
         alignment_interval=ALIGNMENT,
     ) as file:
         file.attrs["format"] = "lawm shard 1"
-        steps = _store(file, "steps", np.dtype("<f4"), (layout.width,), parts.steps)
-        steps.attrs["columns"] = json.dumps(_columns(layout))
+        _store_table(file, parts)
+        if about is not None:
+            file.create_dataset(ABOUT, data=np.frombuffer(_described(about), "u1"))
+        waiting = []
+        if parts.actions:
+            kind = layout.action_dtype
+            waiting.append(_reserve(file, "actions", kind, (layout.action.size,), parts.actions))
+            if not all(flags.all() for flags in parts.action_observed):
+                flags = parts.action_observed
+                waiting.append(_reserve(file, "action_observed", np.dtype("u1"), (), flags))
+        steps = _reserve(file, "steps", np.dtype("<f4"), (layout.width,), parts.steps)
+        steps[0].attrs["columns"] = json.dumps(_columns(layout))
+        waiting.append(steps)
         for spec in layout.apart:
+            storage = _compression(spec) if is_chunked(spec) else {}
             name, pieces = f"fields/{spec.name}", parts.fields[spec.name]
             kind = stored_dtype(spec)
-            if is_chunked(spec):
-                _store(file, name, kind, spec.shape, pieces, **_compression(spec))
-            else:
-                _store(file, name, kind, spec.shape, pieces)
-        if parts.actions:
-            _store(file, "actions", layout.action_dtype, (layout.action.size,), parts.actions)
-            if not all(flags.all() for flags in parts.action_observed):
-                _store(file, "action_observed", np.dtype("u1"), (), parts.action_observed)
-        _store_table(file, parts)
+            waiting.append(_reserve(file, name, kind, spec.shape, pieces, **storage))
+        for dataset, pieces in waiting:
+            _fill(dataset, pieces)
         file.flush()
         return file.id.get_file_image()
 
 
-def _store(
+def _described(about: Manifest) -> bytes:
+    """A manifest without what changes with every commit."""
+    return about.model_copy(update={"shards": (), "fingerprint": "0" * 64}).to_json().encode()
+
+
+def _reserve(
     file: h5py.File,
     name: str,
     kind: np.dtype,
     shape: tuple[int, ...],
-    pieces: Sequence[np.ndarray | ChunkedField],
+    pieces: Pieces,
     **storage: Any,
-) -> h5py.Dataset:
+) -> tuple[h5py.Dataset, Pieces]:
+    """A dataset's header; HDF5 finds room for the numbers when they are written."""
     rows = sum(len(piece) for piece in pieces)
-    dataset = file.create_dataset(name, (rows, *shape), kind, **storage)
-    if storage:
-        _fill_chunks(dataset, pieces, storage["chunks"][0])
-        return dataset
+    return file.create_dataset(name, (rows, *shape), kind, **storage), pieces
+
+
+def _fill(dataset: h5py.Dataset, pieces: Pieces) -> None:
+    if dataset.chunks:
+        _fill_chunks(dataset, pieces, dataset.chunks[0])
+        return
     end = 0
     for piece in pieces:
         start, end = end, end + len(piece)
         values = piece[:]
         dataset[start:end] = values.view(np.uint8) if values.dtype == np.bool_ else values
-    return dataset
 
 
-def _fill_chunks(
-    dataset: h5py.Dataset, pieces: Sequence[np.ndarray | ChunkedField], size: int
-) -> None:
+def _fill_chunks(dataset: h5py.Dataset, pieces: Pieces, size: int) -> None:
     """Write whole chunks only, so that none is compressed twice."""
     waiting = np.empty((0, *dataset.shape[1:]), dataset.dtype)
     end = 0
@@ -129,7 +156,7 @@ def _fill_chunks(
     dataset[end:] = waiting
 
 
-def _blocks(pieces: Sequence[np.ndarray | ChunkedField], rows: int) -> Iterator[np.ndarray]:
+def _blocks(pieces: Pieces, rows: int) -> Iterator[np.ndarray]:
     for piece in pieces:
         for start in range(0, len(piece), rows):
             yield piece[start : start + rows]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from lawm_schemas import Manifest, StorageError
 
-from lawm_data.atomic import TEMPORARY, storage_errors, sync_folder
+from lawm_data.atomic import REPLACED, TEMPORARY, storage_errors, sync_folder
+from lawm_data.mask import MASKS
+from lawm_data.overlay import LABELS
 from lawm_data.store import MANIFEST, SHARDS
 
 _OWN_SHARD = re.compile(r"[0-9a-f]{32}\.h5")
@@ -32,6 +35,21 @@ def refuse_existing(path: Path) -> None:
         raise StorageError(f"the folder is not empty ({others[0]})", str(path), "choose another")
 
 
+def leftovers(path: Path, manifest: Manifest) -> list[Path]:
+    """What dead writers left: temporary names, replaced overlays, files that are no shards."""
+    known = {shard.file for shard in manifest.shards}
+    found = []
+    with storage_errors(path):
+        for name in ("", SHARDS, MASKS, LABELS):
+            folder = path / name
+            for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+                temporary = entry.name.startswith(TEMPORARY)
+                replaced = name == LABELS and entry.name.endswith(REPLACED)
+                if temporary or replaced or (name == SHARDS and entry.name not in known):
+                    found.append(entry)
+    return found
+
+
 def remove_leftovers(path: Path, manifest: Manifest) -> None:
     """Remove what a dead writer left: temporary files, and shards that were never committed."""
     known = {shard.file for shard in manifest.shards}
@@ -44,6 +62,14 @@ def remove_leftovers(path: Path, manifest: Manifest) -> None:
                 or (_OWN_SHARD.fullmatch(entry.name) and entry.name not in known)
             ]
             for entry in stale:
-                entry.unlink()
+                remove(entry)
             if stale:
                 sync_folder(folder)
+
+
+def remove(entry: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()

@@ -38,6 +38,7 @@ class Labels:
 
     def __init__(self, info: Overlay, file: MappedFile, width: int) -> None:
         n, self.info = info.trajectories, info
+        self.width = width
         self._ids = file.array("id", f"S{ID_BYTES}", (n,))
         self._row = file.array("row", "<i8", (n,))
         self._length = file.array("length", "<i8", (n,))
@@ -158,7 +159,7 @@ def save_overlay(
     Raises:
         StorageError: the file system refused.
     """
-    data = _encode(found, width)
+    data = encode_labels(found, width)
     update = {"trajectories": len(found), "sha256": hashlib.sha256(data).hexdigest()}
     overlay = overlay.model_copy(update=update)
     write_folder(folder, {ARRAYS: data, OVERLAY: overlay.to_json().encode()})
@@ -248,7 +249,8 @@ def _fitted(array: np.ndarray, shape: tuple[int, int], trajectory: str) -> np.nd
     return fitted
 
 
-def _encode(found: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
+def encode_labels(found: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
+    """The bytes of ``actions.h5``: mean and standard deviation, each (T, A), by id."""
     length = np.array([len(mean) for mean, _ in found.values()], "<i8")
     empty = np.empty((0, width), "<f4")
     with h5py.File(

@@ -110,7 +110,7 @@ def _check_table(opened: OpenShard, info: ShardInfo, sources: int, path: Path) -
     partial = recorded & (observed < length)
     first_row, first_action = _starts(length + 1), _starts(taken)
     rules = {
-        "id": _plain_ids(column["id"]),
+        "id": plain_ids(column["id"]),
         "length": (length >= 1) & (length <= len(shard.steps)),
         "row": (column["row"] == first_row),
         "action_row": column["action_row"] == np.where(recorded, first_action, -1),
@@ -139,7 +139,7 @@ def _check_table(opened: OpenShard, info: ShardInfo, sources: int, path: Path) -
         raise CorpusError("is missing", f"{path}: action_observed", MEND)
 
 
-def _plain_ids(ids: np.ndarray) -> np.ndarray:
+def plain_ids(ids: np.ndarray) -> np.ndarray:
     """Which ids are letters, digits and hyphens, so that they can be printed and searched."""
     plain = np.zeros(256, bool)
     plain[list(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-\0")] = True

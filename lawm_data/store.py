@@ -28,6 +28,8 @@ MANIFEST = "corpus.json"
 SHARDS = "shards"
 MANIFEST_LIMIT = 1 << 26
 """Bytes; a larger manifest is not read."""
+UPGRADE = "upgrade lawm"
+"""What mends a manifest of a newer format."""
 ATTEMPTS = 8
 """How often a reader follows a writer that compacts while it opens."""
 
@@ -85,7 +87,7 @@ def read_manifest(path: Path) -> Manifest:
                 raise CorpusError(
                     f"has format version {version}; this lawm reads up to {FORMAT_VERSION}",
                     str(file),
-                    "upgrade lawm",
+                    UPGRADE,
                 )
             manifest = Manifest.parse(data, str(file))
         except ConfigError as error:

@@ -213,9 +213,10 @@ class CorpusWriter:
             return
         running, infos = self._running.copy(), list(self._manifest.shards)
         ordinal = self._manifest.trajectories
+        about = self._manifest.model_copy(update={"provenance": tuple(self._sources)})
         for group in groups(self._pending):
             parts = to_parts(group, ordinal, self._layout.apart)
-            infos.append(write_shard(self.path / SHARDS, parts, self._layout))
+            infos.append(write_shard(self.path / SHARDS, parts, self._layout, about))
             feed_trajectories(running, parts.columns["id"], parts.columns["digest"])
             ordinal += len(group)
         self._replace(infos, running.hexdigest())
@@ -286,7 +287,8 @@ class CorpusWriter:
         # Checksums too: what was altered must not come out with a new, matching checksum.
         opened = [open_shard(folder / o.file, o, self._layout, sources, True) for o in old]
         with contextlib.suppress(StorageError):
-            info = write_shard(folder, merge(opened, self._layout), self._layout)
+            parts = merge(opened, self._layout)
+            info = write_shard(folder, parts, self._layout, self._manifest)
             shards = [*self._manifest.shards]
             shards[run] = [info]
             self._replace(shards, self._manifest.fingerprint)

@@ -131,7 +131,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
-    return Sources(weighted, _loader(config, weighted), record)
+    return Sources(weighted, make_loader(config, weighted), record)
 
 
 def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:
@@ -150,7 +150,8 @@ def _view(source: CorpusSource, verify: bool) -> Corpus:
     return corpus.with_mask(source.mask) if source.mask else corpus
 
 
-def _loader(config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]) -> Loader:
+def make_loader(config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]) -> Loader:
+    """The batches of an experiment, from views and their weights."""
     # With every action readable there is nothing to balance: one preset serves 5% and 100%.
     unlabeled = any(len(view) > view.label_counts()["observed"] for view, _ in corpora)
     return Loader(

@@ -1,4 +1,4 @@
-"""``lawm``: train, evaluate, relabel, demo."""
+"""``lawm``: train, evaluate, relabel, demo, audit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import errors, report, show
+from lawm_cli import auditing, errors, report, show
 from lawm_cli.options import HELP, Json, Replace, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
 
@@ -153,6 +153,9 @@ def demo(
     with show.Bars() as bars:
         result = run_demo(out, seed, settings or [], bars)
     print_json(result) if json else report.demo(result)
+
+
+app.command(epilog=auditing.EPILOG)(auditing.audit)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

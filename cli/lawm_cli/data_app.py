@@ -1,4 +1,4 @@
-"""``lawm-data``: collect, info, mask, validate. Imports torch only where a network is needed."""
+"""``lawm-data``: what is done with corpora. Imports torch only where a network is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import StorageError
 
-from lawm_cli import build, curation, errors, report, show, tiers
+from lawm_cli import build, curation, errors, rendering, report, show, soundness, tiers
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 
@@ -210,25 +210,9 @@ def mask(
     print_json(result) if json else show.facts(result, title=str(corpus))
 
 
-@app.command(
-    epilog=example("lawm-data validate corpora/cs", "lawm-data validate corpora/cs --json")
-)
-def validate(corpus: Corpus, json: Json = False) -> None:
-    """Check every byte of a corpus.
-
-    Exits with 0 when it is sound and with 1 when there are errors. Warnings are listed too, but do
-    not change the exit code.
-    """
-    from lawm_data import validate as check
-
-    findings = [finding._asdict() for finding in check(corpus)]
-    wrong = sum(finding["severity"] == "error" for finding in findings)
-    if json:
-        print_json({"path": str(corpus), "valid": not wrong, "findings": findings})
-    else:
-        report.findings(corpus, findings)
-    if wrong:
-        raise typer.Exit(errors.FOUND)
+app.command(epilog=soundness.VALIDATE)(soundness.validate)
+app.command(epilog=soundness.REPAIR)(soundness.repair)
+app.command(epilog=rendering.EPILOG)(rendering.render)
 
 
 curation.register(app)

@@ -10,7 +10,7 @@ import typer
 from lawm_schemas import LawmError, StorageError
 
 FOUND = 1
-"""``lawm-data validate`` found errors."""
+"""``lawm-data validate`` found errors, or ``lawm audit`` could not prove what it should."""
 REFUSED = 2
 """Something that the user can mend: an option, a file, a full disk."""
 DEFECT = 70

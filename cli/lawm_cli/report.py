@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,44 @@ def findings(path: Path, found: Sequence[Mapping[str, str]]) -> None:
         print("{severity}: {where}: {what}; {mend}".format(**finding))
     errors = sum(finding["severity"] == "error" for finding in found)
     print(f"{path}: {f'{show.text(errors)} errors' if errors else 'sound'}")
+
+
+def replay(result: Mapping[str, Any]) -> None:
+    """How much of a corpus could be simulated again."""
+    exact, count = result["exact"], result["trajectories"]
+    print(f"replayed {show.text(count)} trajectories, {show.text(exact)} bit for bit")
+    for reason, skipped in result["skipped"].items():
+        print(f"not replayed: {show.text(skipped)} ({reason})")
+
+
+def repair(result: Mapping[str, Any]) -> None:
+    """What ``lawm-data repair`` does, or would do."""
+    for change in result["changes"]:
+        print("{where}: {what}".format(**change))
+    for (shard, what), count in Counter((x["shard"], x["what"]) for x in result["lost"]).items():
+        print(f"lost: {show.text(count)} trajectories of {shard}: {what}")
+    for shard in result["unproven"]:
+        print(f"unproven: ids, sources, seeds and metadata of what is kept of {shard}")
+    if result["sound"]:
+        print(f"{result['path']}: sound, nothing to repair")
+        return
+    verb = "would keep" if result["dry_run"] else "keeps"
+    where, kept = result["out"] or result["path"], show.text(result["trajectories"])
+    backup = f"; damaged files are in {result['backup']}" if result["backup"] else ""
+    print(f"{where}: {verb} {kept} trajectories{backup}")
+
+
+def audit(result: Mapping[str, Any]) -> None:
+    """What a run could see, and whether that is proved."""
+    for seen in result["corpora"]:
+        title = f"{seen['path']}{'@' + seen['mask'] if seen['mask'] else ''}"
+        rows = [[name, *counts.values()] for name, counts in seen["states"].items()]
+        show.grid(["actions", "trajectories", "steps"], rows, title=title)
+        print()
+    rows = [["ok" if c["passed"] else "FAILED", c["name"], c["what"]] for c in result["checks"]]
+    show.grid(["", "check", "found"], rows)
+    verdict = "it saw the observed actions and no others" if result["passed"] else "not proved"
+    print(f"\n{result['run']}: {verdict}")
 
 
 def evaluation(result: Mapping[str, Any]) -> None:

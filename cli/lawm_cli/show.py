@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from types import TracebackType
 from typing import Any, Self
@@ -170,6 +170,16 @@ class Bars:
     def advance(self, steps: int, metrics: Mapping[str, float] | None = None) -> None:
         """So many more parts are done."""
         self.reach(self._done + steps, metrics)
+
+    def of(self, stage: str) -> Callable[[int, int], None]:
+        """Something to tell how many parts of a stage are done, and of how many."""
+
+        def tell(done: int, total: int) -> None:
+            if (stage, total) != (self._name, self._total):
+                self.start(stage, total)
+            self.reach(done)
+
+        return tell
 
     def stop(self) -> None:
         """Nothing more will come."""

@@ -58,8 +58,28 @@ class Environments(ABC):
         """Apply actions (N, A) and return what they led to."""
 
     @abstractmethod
-    def render(self, i: int, height: int, width: int) -> np.ndarray:
-        """Picture of environment ``i``, (height, width, 3) uint8."""
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """Put environment ``i``, which was reset with a seed, into a recorded physics state.
+
+        What the reset drew besides the state stays: a goal, a terrain, a gain.
+
+        Args:
+            i: which one.
+            physics: (P,) float64.
+
+        Returns:
+            Observations by field, (*shape), without pixels.
+        """
+
+    @abstractmethod
+    def seed_matters(self) -> bool:
+        """Whether a reset draws something that is not in the physics state, such as a goal."""
+
+    @abstractmethod
+    def render(
+        self, i: int, height: int, width: int, camera: int | str | None = None
+    ) -> np.ndarray:
+        """Picture of environment ``i``, (height, width, 3) uint8; None takes its usual camera."""
 
     def state(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
         """State fields flattened and concatenated in the order of the specs, (N, O) float32."""

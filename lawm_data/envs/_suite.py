@@ -69,6 +69,33 @@ def reset(env: Any, task: str, seed: int) -> dict[str, np.ndarray]:
         return env.reset().observation
 
 
+def restore(env: Any, task: str, physics: np.ndarray) -> dict[str, np.ndarray]:
+    """Put an environment that was reset into a recorded state; returns what it observes there."""
+    require_state(physics, len(env.physics.get_state()), task)
+    with _errors.simulating(task):
+        env.physics.set_state(physics)
+        env.physics.forward()
+        return env.task.get_observation(env.physics)
+
+
+def require_state(physics: np.ndarray, size: int, task: str) -> None:
+    """Refuse a physics state of another size, as another version of the suite may have."""
+    if physics.shape != (size,):
+        what = f"a recorded physics state has shape {physics.shape}, the simulator {(size,)}"
+        raise ConfigError(what, task, "install the mujoco and dm_control that collected it")
+
+
+def seed_matters(env: Any, task: str) -> bool:
+    """Whether resets change the model: some tasks keep their goal there, not in the state."""
+    mujoco: Any = import_module("mujoco")
+    model = env.physics.model.ptr
+    models = np.empty((2, mujoco.mj_sizeModel(model)), np.uint8)
+    for seed in (0, 1):
+        reset(env, task, seed)
+        mujoco.mj_saveModel(model, None, models[seed])
+    return not np.array_equal(models[0], models[1])
+
+
 def control_steps(env: Any) -> int:
     """Control steps of an episode: the first count at which the suite ends it."""
     limit = env._step_limit
@@ -113,15 +140,28 @@ def environment_info(env: Any, task: str, action_repeat: int) -> EnvironmentInfo
     )
 
 
-def render(env: Any, task: str, height: int, width: int) -> np.ndarray:
+def render(
+    env: Any, task: str, height: int, width: int, camera: int | str | None = None
+) -> np.ndarray:
     """Picture of a suite environment, (height, width, 3) uint8.
 
     Raises:
-        ConfigError: this machine cannot render as it is set up.
+        ConfigError: this machine cannot render as it is set up, or there is no such camera.
     """
     windows = os.environ.get("MUJOCO_GL", "") in ("", "glfw") and sys.platform.startswith("linux")
     if windows and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise _errors.no_rendering(task, "there is no display")
-    camera = 2 if task.startswith("quadruped") else 0  # the camera that follows the body
+    if camera is None:
+        camera = 2 if task.startswith("quadruped") else 0  # the camera that follows the body
+    else:
+        _require_camera(env, task, camera)
     with _errors.rendering(task):
         return env.physics.render(height, width, camera_id=camera)
+
+
+def _require_camera(env: Any, task: str, camera: int | str) -> None:
+    model = env.physics.model
+    names = [model.id2name(i, "camera") for i in range(model.ncam)]
+    if camera not in names and camera not in range(-1, model.ncam):
+        known = ", ".join([str(i) for i in range(-1, model.ncam)] + [n for n in names if n])
+        raise ConfigError("no such camera", f"{task}: camera {camera!r}", f"cameras: {known}")

@@ -85,9 +85,25 @@ class SuiteEnvironments(Environments):
         self._rest = observations
         return Step(observations, reward, self._terminated.copy(), self._truncated.copy())
 
-    def render(self, i: int, height: int, width: int) -> np.ndarray:
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """See ``Environments.restore``."""
+        observation = _suite.restore(self._envs[i], self.info.task, physics)
+        shapes = {spec.name: spec.shape for spec in self.observations}
+        fields = {
+            name: np.asarray(value, np.float32).reshape(shapes[name])
+            for name, value in observation.items()
+        }
+        return {**fields, "physics": physics}
+
+    def seed_matters(self) -> bool:
+        """See ``Environments.seed_matters``."""
+        return _suite.seed_matters(self._envs[0], self.info.task)
+
+    def render(
+        self, i: int, height: int, width: int, camera: int | str | None = None
+    ) -> np.ndarray:
         """See ``Environments.render``."""
-        return _suite.render(self._envs[i], self.info.task, height, width)
+        return _suite.render(self._envs[i], self.info.task, height, width, camera)
 
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> tuple[float, Any]:
         """Repeat one action; returns the summed reward and the last observation."""

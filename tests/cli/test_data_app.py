@@ -234,7 +234,9 @@ def test_full_disk_is_one_line_and_leaves_the_corpus_as_it_was(corpus: Path) -> 
     assert content(corpus) == before
 
 
-@pytest.mark.parametrize("words", ["info {}", "mask {} --fraction 0.5 --name half", "validate {}"])
+@pytest.mark.parametrize(
+    "words", ["info {}", "mask {} --fraction 0.5 --name half", "validate {}", "repair {}"]
+)
 def test_data_commands_do_not_import_torch(corpus: Path, words: str) -> None:
     code = (
         "import sys; from lawm_cli.data_app import main; code = main(sys.argv[1:]);"

@@ -28,7 +28,8 @@ def test_mask(require_documented, run, corpus: Path) -> None:
 
 
 def test_validate(require_documented, run, corpus: Path) -> None:
-    require_documented("lawm-data validate", run("lawm-data", "validate", corpus, "--json").json)
+    words = ("validate", corpus, "--replay", "--against", corpus, "--json")
+    require_documented("lawm-data validate", run("lawm-data", *words).json)
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,9 @@ def test_copies_and_emptiness_are_worth_knowing(tmp_path: Path) -> None:
                 {"position": np.zeros((2, 2))}, [0.0], [[0.0]], provenance=Provenance(source="s")
             )
     (finding,) = validate(tmp_path / "c")
-    assert (finding.severity, finding.what) == ("warning", "2 trajectories are copies of others")
+    names = open_corpus(tmp_path / "c").table.id[1:].tolist()
+    said = f"2 trajectories are copies of others: {', '.join(names)}"
+    assert (finding.severity, finding.what) == ("warning", said)
 
 
 def test_masks_are_checked(random_corpus: Callable) -> None:

@@ -59,6 +59,13 @@ class Body(ABC):
         self._warnings_at_start = self._warnings.tobytes()
         self.observe()
 
+    def restore(self, physics: np.ndarray) -> None:
+        """Go on from a recorded state (positions, velocities)."""
+        self.data.qpos[:] = physics[: self.model.nq]
+        self.data.qvel[:] = physics[self.model.nq :]
+        mujoco.mj_forward(self.model, self.data)
+        self.observe()
+
     def observe(self) -> None:
         """Write the present state into the row."""
         self._row_qpos[:] = self._qpos

@@ -110,7 +110,21 @@ class DirectEnvironments(Environments):
             self._ended[i] = True
         self._running = []
 
-    def render(self, i: int, height: int, width: int) -> np.ndarray:
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """See ``Environments.restore``."""
+        _suite.require_state(physics, self._physics_dim, self.info.task)
+        self._bodies[i].restore(physics)
+        row = self._rows[i]
+        state = row[self._state_start :].astype(np.float32)
+        return {**{name: state[columns] for name, columns in self._fields}, "physics": physics}
+
+    def seed_matters(self) -> bool:
+        """See ``Environments.seed_matters``."""
+        return _suite.seed_matters(self._suite, self.info.task)
+
+    def render(
+        self, i: int, height: int, width: int, camera: int | str | None = None
+    ) -> np.ndarray:
         """See ``Environments.render``."""
         body, data = self._bodies[i], self._suite.physics.data.ptr
         mujoco.mj_copyData(data, body.model, body.data)
@@ -118,7 +132,7 @@ class DirectEnvironments(Environments):
         mujoco.mj_kinematics(body.model, data)
         mujoco.mj_comPos(body.model, data)
         mujoco.mj_camlight(body.model, data)
-        return _suite.render(self._suite, self.info.task, height, width)
+        return _suite.render(self._suite, self.info.task, height, width, camera)
 
     def _observe(self) -> dict[str, np.ndarray]:
         """The rows as observations; state fields are views of one float32 array."""

@@ -1,0 +1,57 @@
+"""``lawm-data render`` on recorded images, which need no display."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lawm_schemas import ArraySpec, Provenance, Role
+
+from lawm_data import CorpusWriter, open_corpus
+
+
+@pytest.fixture
+def filmed(tmp_path: Path) -> Path:
+    """Two trajectories of five and three steps, seen by a camera."""
+    camera = ArraySpec(name="camera", shape=(16, 24, 3), dtype="uint8", role=Role.pixels)
+    action = ArraySpec(name="action", shape=(1,), role=Role.action)
+    rng = np.random.default_rng(0)
+    with CorpusWriter.create(tmp_path / "c", observations=(camera,), action=action) as writer:
+        for steps in (5, 3):
+            images = rng.integers(0, 256, (steps + 1, 16, 24, 3), dtype=np.uint8)
+            writer.add({"camera": images}, np.ones(steps), provenance=Provenance(source="s"))
+    return tmp_path / "c"
+
+
+def test_a_video_and_what_is_said_of_it(
+    run, require_documented, filmed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.gif"
+    told = run("lawm-data", "render", filmed, "--trajectory", 1, out, "--json").json
+    require_documented("lawm-data render", told)
+    assert told["trajectory"] == open_corpus(filmed).table.id[1]
+    assert (told["frames"], told["size"], told["return"]) == (4, [24, 16], 3.0)
+    assert told["seconds"] == pytest.approx(4 * 0.02)
+    assert out.read_bytes().startswith(b"GIF89a")
+    words = ("--trajectory", told["trajectory"], "--every", 2, tmp_path / "b.gif")
+    assert "frames      2" in run("lawm-data", "render", filmed, *words).out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--trajectory 0 {new}.avi", "unknown video format"),
+        ("--trajectory 0 {new}/a.mp4", "no such folder"),
+        ("--trajectory 2 {new}.gif", "is not in this view; give an id, or a place from 0 to 1"),
+        ("--trajectory 0 {new}.gif --size 12", "'12' is not a size"),
+        ("--trajectory 0 {new}.gif --size 0x8", "give numbers above 0"),
+        ("--trajectory 0 {new}.gif --every 0", "--every"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    run, filmed: Path, tmp_path: Path, words: str, line: str
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    result = run("lawm-data", "render", filmed, *words.format(new=tmp_path / "new").split())
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), result.err
+    assert line in result.err
+    assert sorted(tmp_path.rglob("*")) == before

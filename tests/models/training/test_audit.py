@@ -1,0 +1,123 @@
+"""The audit passes honest runs, and finds what it is there to find."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from lawm_schemas import ConfigError
+
+from lawm_data import make_mask, masked, open_corpus, save_mask
+from lawm_data.poison import altered, poisoned
+from lawm_models.audit import audit
+from lawm_models.run_folder import RunFolder
+from lawm_models.trainer import train
+
+
+@pytest.fixture
+def corpus(make_corpus, tmp_path):
+    return make_corpus(tmp_path / "corpus")
+
+
+@pytest.fixture
+def run(experiment, corpus, tmp_path):
+    config = experiment("bc", corpora=[{"path": str(corpus), "mask": "half"}], steps={"agent": 5})
+    return train(config, tmp_path / "run")
+
+
+def failed(result):
+    return [check["name"] for check in result["checks"] if not check["passed"]]
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "lawm"])
+@pytest.mark.parametrize("mask", ["half", None])
+def test_an_honest_run_passes(experiment, corpus, tmp_path, algorithm, mask):
+    steps = {"bc": {"agent": 3}, "lawm": {"model": 2, "agent": 2}}[algorithm]
+    source = {"path": str(corpus), "mask": mask}
+    run = train(experiment(algorithm, corpora=[source], steps=steps), tmp_path / "run")
+    result = audit(run, steps=2)
+    assert (result["passed"], failed(result)) == (True, [])
+    poison = result["poison"]
+    assert poison["weights"] == poison["weights_poisoned"] != poison["weights_altered"]
+    assert poison["batches_equal"]
+    assert poison["labeled_windows"] > 0
+    (seen,) = result["corpora"]
+    view = open_corpus(corpus)
+    view = view.with_mask(mask) if mask else view
+    counts = {name: state["trajectories"] for name, state in seen["states"].items()}
+    assert counts == view.label_counts()
+    assert seen["observed"] == view.table.id[view.table.num_observed > 0].tolist()
+    hidden = view.table.labels == 1
+    assert poison["hidden_steps"] == view.table.length[hidden].sum() == (80 if mask else 0)
+
+
+def test_two_audits_say_the_same(run):
+    first, again = audit(run), audit(RunFolder.open(run.path), garbage_seed=1)
+    assert first["poison"]["weights_altered"] != again["poison"]["weights_altered"]
+    for result in (first, again):
+        del result["poison"]["weights_altered"]
+    assert first == again
+
+
+def test_a_leak_is_found(run, monkeypatch):
+    """As if the masked shards were not masked at all."""
+    monkeypatch.setattr(
+        masked, "masked_shards", lambda store, readable: (store.shards, store.index.action_row)
+    )
+    result = audit(run)
+    assert failed(result) == ["loader of the newest checkpoint", "garbage in the hidden actions"]
+    assert not result["poison"]["batches_equal"]
+
+
+def test_another_mask_of_the_same_name_is_found(run, corpus):
+    view = open_corpus(corpus)
+    save_mask(view, make_mask(view, 0.5, 7, "half"), replace=True)
+    result = audit(run)
+    assert failed(result) == [f"mask of {corpus}"]
+    assert result["poison"] is None
+
+
+def test_another_corpus_is_found(run, corpus, random_actions):
+    shutil.rmtree(corpus)
+    random_actions(corpus)
+    assert failed(audit(run)) == [f"fingerprint of {corpus}"]
+
+
+@pytest.fixture
+def random_actions(make_corpus):
+    return lambda path: make_corpus(path, (40, 30))
+
+
+def test_a_false_record_is_found(run, corpus):
+    path = run.path / "run.json"
+    record = json.loads(path.read_text())
+    record["corpora"][0]["labeled"] += 1
+    path.write_text(json.dumps(record))
+    assert failed(audit(RunFolder.open(run.path))) == [f"labeled trajectories of {corpus}"]
+
+
+def test_a_corpus_that_is_gone_is_refused(run, corpus):
+    shutil.rmtree(corpus)
+    with pytest.raises(ConfigError, match="is gone; put the corpus back"):
+        audit(run)
+    with pytest.raises(ConfigError, match="0 is below 1"):
+        audit(run, steps=0)
+
+
+def test_poison_is_everywhere_but_where_actions_are_observed(corpus):
+    whole, view = open_corpus(corpus), open_corpus(corpus).with_mask("half")
+    dirty, other = poisoned(corpus, "half"), altered(corpus, "half")
+    stored, garbage = (c._store.shards[0].actions for c in (whole, dirty))
+    same = (stored == garbage).all(1)
+    for i, first in enumerate(whole.index.action_row):
+        if first >= 0:
+            rows = slice(first, first + whole.table.length[i])
+            assert same[rows].all() == (view.index.action_row[i] >= 0)
+            assert same[rows].any() == (view.index.action_row[i] >= 0)
+    for i in range(len(view)):
+        if view[i].actions is None:
+            assert dirty[i].actions is None
+            assert other[i].actions is None
+        else:
+            np.testing.assert_array_equal(view[i].actions, dirty[i].actions)
+            assert not (view[i].actions == other[i].actions).any()
