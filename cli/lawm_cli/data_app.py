@@ -96,12 +96,18 @@ def collect(
 
 
 @app.command(
-    epilog=example("lawm-data info corpora/cs", "lawm-data info corpora/cs --mask 5pct --json")
+    epilog=example(
+        "lawm-data info corpora/cs", "lawm-data info corpora/cs --mask 5pct --stats --json"
+    )
 )
 def info(
     corpus: Corpus,
     mask: Annotated[str | None, typer.Option(help="Look through this mask.")] = None,
     labels: Annotated[str | None, typer.Option(help="Add the labels of this overlay.")] = None,
+    stats: Annotated[
+        bool,
+        typer.Option("--stats", help="Read the arrays too: ranges, bounds, duplicates."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what is in a corpus."""
@@ -110,7 +116,7 @@ def info(
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)
-    result = summarize(view)
+    result = summarize(view, stats)
     print_json(result) if json else report.corpus(result)
 
 

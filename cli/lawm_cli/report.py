@@ -23,6 +23,7 @@ def corpus(summary: Mapping[str, Any]) -> None:
             "environment": environment
             and f"{environment['task']}, action repeat {environment['action_repeat']}",
             "actions": ", ".join(f"{show.text(count)} {name}" for name, count in states.items()),
+            "steps with actions": _share(summary["label_steps"], "observed"),
             "seen through": _lenses(summary["mask"], summary["labels"]),
             "sources": ", ".join(
                 f"{show.text(n)} {name}" for name, n in summary["sources"].items()
@@ -34,11 +35,8 @@ def corpus(summary: Mapping[str, Any]) -> None:
         },
         title=summary["path"],
     )
-    spreads = {key: summary[key] for key in ("returns", "lengths") if summary[key]}
-    if spreads:
-        names = list(next(iter(spreads.values())))
-        print()
-        show.grid(["", *names], [[key, *spread.values()] for key, spread in spreads.items()])
+    if summary["returns"]:
+        _spreads(summary)
     for kind, columns in (
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
@@ -47,8 +45,48 @@ def corpus(summary: Mapping[str, Any]) -> None:
             print()
             rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
             show.grid([kind, *columns], rows)
+    if summary["stats"]:
+        _statistics(summary["stats"])
     for thing in summary["damaged"]:
         print("\ndamaged: {where}: {what}; {mend}".format(**thing))
+
+
+def _spreads(summary: Mapping[str, Any]) -> None:
+    """Returns and lengths of the whole, and returns of each source where there are several."""
+    print()
+    rows = [[key, *summary[key].values()] for key in ("returns", "lengths")]
+    show.grid(["", *summary["returns"]], rows)
+    if len(summary["by_source"]) > 1:
+        print()
+        rows = [
+            [n, s["trajectories"], *s["returns"].values()] for n, s in summary["by_source"].items()
+        ]
+        show.grid(["returns of", "trajectories", *summary["returns"]], rows)
+
+
+def _statistics(stats: Mapping[str, Any]) -> None:
+    """What ``lawm-data info --stats`` adds: a row for each dimension."""
+    actions, columns = stats["actions"], ("mean", "std", "min", "max")
+    rows = [
+        [f"{entry['name']}[{i}]", *numbers]
+        for entry in stats["observations"]
+        if entry["mean"]
+        for i, numbers in enumerate(zip(*(entry[c] for c in columns), strict=True))
+    ]
+    if rows:
+        print()
+        show.grid(["observations", *columns], rows)
+    if actions:
+        bounds = tuple(c for c in ("at_low", "at_high") if actions[c])
+        rows = [
+            [f"action[{i}]", *numbers]
+            for i, numbers in enumerate(zip(*(actions[c] for c in columns + bounds), strict=True))
+        ]
+        print()
+        show.grid(["observed actions", *columns, *(c.replace("_", " ") for c in bounds)], rows)
+    equal = sum(len(ids) - 1 for ids in stats["duplicates"])
+    print()
+    show.facts({"near-constant": ", ".join(stats["near_constant"]) or "none", "duplicates": equal})
 
 
 def findings(path: Path, found: Sequence[Mapping[str, str]]) -> None:
@@ -127,6 +165,12 @@ def _lenses(mask: str | None, labels: str | None) -> str:
     """The mask and the overlay of a view, in words."""
     names = [f"mask {mask}" if mask else "no mask", *([f"labels {labels}"] if labels else [])]
     return ", ".join(names)
+
+
+def _share(steps: Mapping[str, int], state: str) -> str:
+    """Steps in one label state, and their share."""
+    total = sum(steps.values())
+    return f"{show.text(steps[state])} ({steps[state] / total:.1%})" if total else "0"
 
 
 def _size(size: int, shards: int) -> str:

@@ -19,7 +19,7 @@ def test_collect(require_documented, run, made: Path) -> None:
 
 
 def test_info(require_documented, run, labels: dict, corpus: Path) -> None:
-    require_documented("lawm-data info", run("lawm-data", "info", corpus, "--json").json)
+    require_documented("lawm-data info", run("lawm-data", "info", corpus, "--stats", "--json").json)
 
 
 def test_mask(require_documented, run, corpus: Path) -> None:
