@@ -64,6 +64,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
             name: {
                 "trajectories": overlay.trajectories,
                 "algorithm": overlay.algorithm,
+                "mask": overlay.mask,
                 "r2": overlay.r2,
                 "current": overlay.corpus == corpus.root_fingerprint,
             }

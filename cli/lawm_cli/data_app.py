@@ -12,6 +12,7 @@ from lawm_schemas import StorageError
 from lawm_cli import errors, report, show
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
+from lawm_cli.reporting import report as report_page
 
 app = typer.Typer(
     help="Collect, inspect, mask and validate corpora of trajectories.",
@@ -196,6 +197,11 @@ def validate(corpus: Corpus, json: Json = False) -> None:
         report.findings(corpus, findings)
     if wrong:
         raise typer.Exit(errors.FOUND)
+
+
+app.command(
+    epilog=example("lawm-data report corpora/cs -o report.html --mask 5pct --labels idm-a")
+)(report_page)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ def corpus(summary: Mapping[str, Any]) -> None:
             ),
             "observations": ", ".join(map(_array, summary["observations"])),
             "action": _array(summary["action"]),
-            "size": _size(summary["bytes"], summary["shards"]),
+            "size": size(summary["bytes"], summary["shards"]),
             "fingerprint": summary["fingerprint"][:16],
         },
         title=summary["path"],
@@ -173,7 +173,7 @@ def _share(steps: Mapping[str, int], state: str) -> str:
     return f"{show.text(steps[state])} ({steps[state] / total:.1%})" if total else "0"
 
 
-def _size(size: int, shards: int) -> str:
+def size(size: int, shards: int) -> str:
     """Bytes in files, in words."""
     unit, name = next(u for u in UNITS if size >= u[0])
     return f"{size / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"

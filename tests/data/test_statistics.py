@@ -89,7 +89,7 @@ def test_shares_at_the_bounds_duplicates_and_still_dimensions(tmp_path) -> None:
     actions = np.array([[-2, 0.5], [2, 1], [1.9, 0], [1.9999, 0.5]])
     for given_actions in (actions, -actions[:, ::-1] * 0, None):
         writer.add(still, np.ones(4), given_actions, provenance=source)
-    writer.add({**still, "s": state + 1}, np.ones(4), None, provenance=source)
+    writer.add({**still, "s": state + np.float32([1, 0, 0])}, np.ones(4), None, provenance=source)
     writer.close()
     corpus = open_corpus(tmp_path / "c")
     said = measure(corpus)
