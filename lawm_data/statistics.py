@@ -61,14 +61,20 @@ def measure(corpus: Corpus) -> dict[str, Any]:
     constant, observations = [], []
     for spec in corpus.manifest.observations:
         found = moments(observation_blocks(corpus, spec))
-        observations.append({"name": spec.name, **_told(found)})
+        names = element_names(spec)
+        observations.append({"name": spec.name, "elements": names, **_told(found)})
         constant += _near_constant(spec, found)
     spec = corpus.manifest.action
     found = moments(action_blocks(corpus))
     actions = None
     if found is not None:
         constant += _near_constant(spec, found)
-        actions = {"steps": found.rows, **_told(found), **_at_bounds(corpus, found.rows)}
+        actions = {
+            "steps": found.rows,
+            "elements": element_names(spec),
+            **_told(found),
+            **_at_bounds(corpus, found.rows),
+        }
     return {
         "observations": observations,
         "actions": actions,
@@ -102,7 +108,7 @@ def duplicates(corpus: Corpus) -> list[list[str]]:
 
 def element_names(spec: ArraySpec) -> list[str]:
     """A name for each element of an array, e.g. ``position[2]``; of pixels, for each channel."""
-    if not spec.shape:
+    if spec.size == 1:
         return [spec.name]
     shape = spec.shape[-1:] if spec.role is Role.pixels else spec.shape
     return [f"{spec.name}[{','.join(map(str, place))}]" for place in np.ndindex(*shape)]

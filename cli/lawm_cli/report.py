@@ -66,24 +66,21 @@ def _spreads(summary: Mapping[str, Any]) -> None:
 
 def _statistics(stats: Mapping[str, Any]) -> None:
     """What ``lawm-data info --stats`` adds: a row for each dimension."""
-    actions, columns = stats["actions"], ("mean", "std", "min", "max")
+    actions, columns = stats["actions"], ["mean", "std", "min", "max"]
     rows = [
-        [f"{entry['name']}[{i}]", *numbers]
+        row
         for entry in stats["observations"]
         if entry["mean"]
-        for i, numbers in enumerate(zip(*(entry[c] for c in columns), strict=True))
+        for row in zip(*(entry[column] for column in ["elements", *columns]), strict=True)
     ]
     if rows:
         print()
         show.grid(["observations", *columns], rows)
     if actions:
-        bounds = tuple(c for c in ("at_low", "at_high") if actions[c])
-        rows = [
-            [f"action[{i}]", *numbers]
-            for i, numbers in enumerate(zip(*(actions[c] for c in columns + bounds), strict=True))
-        ]
+        columns += [column for column in ("at_low", "at_high") if actions[column]]
+        rows = zip(*(actions[column] for column in ["elements", *columns]), strict=True)
         print()
-        show.grid(["observed actions", *columns, *(c.replace("_", " ") for c in bounds)], rows)
+        show.grid(["observed actions", *(c.replace("_", " ") for c in columns)], rows)
     equal = sum(len(ids) - 1 for ids in stats["duplicates"])
     print()
     show.facts({"near-constant": ", ".join(stats["near_constant"]) or "none", "duplicates": equal})

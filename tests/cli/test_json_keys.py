@@ -27,6 +27,11 @@ def test_mask(require_documented, run, corpus: Path) -> None:
     require_documented("lawm-data mask", run("lawm-data", *words).json)
 
 
+def test_report(require_documented, run, corpus: Path, tmp_path: Path) -> None:
+    words = ("report", corpus, "--out", tmp_path / "page.html", "--clips", 0, "--json")
+    require_documented("lawm-data report", run("lawm-data", *words).json)
+
+
 def test_validate(require_documented, run, corpus: Path) -> None:
     require_documented("lawm-data validate", run("lawm-data", "validate", corpus, "--json").json)
 

@@ -51,7 +51,9 @@ def returns(view: Corpus) -> dict[str, Spec]:
             "encoding": {
                 "x": _number("from", "return", bin="binned", scale={"domain": _ends(edges)}),
                 "x2": {"field": "to"},
-                "y": _number("count", "trajectories", axis={"tickCount": 4, "tickMinStep": 1}),
+                "y": _number(
+                    "count", "trajectories", axis={"tickCount": 4, "tickMinStep": 1, "format": "d"}
+                ),
                 "color": {"field": "state", **STATE_COLOR},
                 "order": {"field": "order"},
                 "tooltip": _tooltip("from", "to", "count", "state"),
@@ -66,8 +68,7 @@ def coverage(rows: Sequence[Mapping[str, Any]]) -> Spec:
     return {
         "description": "Share of the trajectories in each label state, for each mask",
         "width": "container",
-        "height": {"step": 26},
-        "autosize": {"type": "fit-x", "contains": "padding"},
+        "height": 26 * len(names),
         "data": {"values": [{**row, "order": STATES.index(row["state"])} for row in rows]},
         "mark": {"type": "bar", "height": 14},
         "encoding": {
@@ -234,7 +235,7 @@ def _panel(number: int, panel: Mapping[str, Any], x: Spec) -> Spec:
     here = {"transform": [{"filter": "datum.t == time"}]}
     return {
         "data": {"name": f"panel{number}"},
-        "height": 72 if panel["kind"] == "observation" else 40,
+        "height": 40 if len(panel["names"]) == 1 else 72 if len(panel["names"]) < 8 else 110,
         "title": _title(panel["title"]),
         "layer": [
             {
@@ -244,6 +245,7 @@ def _panel(number: int, panel: Mapping[str, Any], x: Spec) -> Spec:
                     "y": value,
                     "color": color,
                     "detail": [{"field": "name"}, {"field": "run"}],
+                    "tooltip": {"field": "name"},
                 },
             },
             {

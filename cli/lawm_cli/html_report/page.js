@@ -3,7 +3,6 @@
   const { charts, browser } = JSON.parse(document.getElementById("data").textContent);
   const element = (id) => document.getElementById(id);
   const style = () => getComputedStyle(document.documentElement);
-  const phone = () => innerWidth < 704;
   const trajectories = browser.trajectories;
 
   /* ---- charts ---- */
@@ -156,7 +155,7 @@
 
   /* ---- the chosen trajectory ---- */
 
-  const video = element("clip"), slider = element("time");
+  const video = element("clip"), slider = element("time"), button = element("play");
 
   const choose = (one) => {
     chosen = one;
@@ -169,9 +168,10 @@
     if (one.seed !== null) told.push(`seed ${one.seed}`);
     if (one.agent_step !== null) told.push(`agent step ${one.agent_step.toLocaleString("en")}`);
     element("told").replaceChildren(`${told.join(" · ")} `, text("code", "", one.id));
-    video.hidden = !one.clip;
+    video.hidden = button.hidden = !one.clip;
+    video.pause();
     if (one.clip) video.src = one.clip.video;
-    else { video.pause(); video.removeAttribute("src"); }
+    else video.removeAttribute("src");
     slider.max = one.length;
     slider.value = 0;
     show();
@@ -236,9 +236,9 @@
     video.currentTime = ((i + 0.5) / rows.length) * video.duration;
   };
   const follow = (event, view) => {
-    const x = view.scale("concat_0_x") ?? view.scale("x");
+    const x = view.scale("x");
     const place = element("signals").querySelector("svg").getBoundingClientRect();
-    const step = x.invert(event.clientX - place.left - view.origin()[0]);
+    const step = Math.round(x.invert(event.clientX - place.left - view.origin()[0] - view.padding().left));
     if (step < 0 || step > chosen.length || event.buttons || !video.paused) return;
     go(step);
     seek(step);
@@ -251,7 +251,13 @@
     go(rows[i] ?? 0);
     requestAnimationFrame(play);
   };
-  video.addEventListener("play", play);
+  const toggle = () => (video.paused ? video.play() : video.pause());
+  button.addEventListener("click", toggle);
+  video.addEventListener("click", toggle);
+  video.addEventListener("play", () => { button.textContent = "Pause"; play(); });
+  video.addEventListener("pause", () => { button.textContent = "Play"; });
+  // browsers show the first frame only after a seek
+  video.addEventListener("loadedmetadata", () => seek(Number(slider.value)));
 
   /* ---- the graph of provenance ---- */
 
@@ -279,7 +285,10 @@
   for (const state of new Set(trajectories.map((one) => one.state))) {
     element("state").append(new Option(state, state));
   }
+  const filmed = trajectories.filter((one) => one.clip).sort(orders.high);
+  chosen = filmed[0] ?? null;
   refresh();
+  if (chosen) choose(chosen);
   drawAll();
   new ResizeObserver(link).observe(document.querySelector(".graph"));
   let width = innerWidth;

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -91,8 +92,9 @@ def write_report(
     }
 
 
+@cache
 def _chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one program.
+    """Vega, Vega-Lite and Vega-Embed in one program; making it takes seconds.
 
     Raises:
         ConfigError: the package that carries them is missing.
@@ -127,7 +129,7 @@ def _coverage(view: Corpus, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Label states of the corpus as recorded, under each of its masks, and as it is seen here."""
     whole = open_corpus(view.path)
     rows = {"as recorded": whole}
-    rows |= {f"mask {n}": whole.with_mask(n) for n, m in summary["masks"].items() if m["current"]}
+    rows |= {n: whole.with_mask(n) for n, m in summary["masks"].items() if m["current"]}
     if len(view) != len(whole) or view.overlay is not None:
         rows["this view"] = view
     found = []
@@ -136,7 +138,8 @@ def _coverage(view: Corpus, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         for state, count in told["label_states"].items():
             steps, share = told["label_steps"][state], count / max(len(seen), 1)
             row = {"state": state, "trajectories": count, "steps": steps, "share": share}
-            found += [{"mask": name, **row}] if count else []
+            labeled = f"{name}, {told['label_states']['observed']:,} labeled"
+            found += [{"mask": labeled, **row}] if count else []
     return found
 
 
