@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -168,10 +170,23 @@ def test_empty_view_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lawm_cli.html_report import page
-
-    page._chart_library.cache_clear()
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(ConfigError, match=r'pip install "lawm\[report\]"'):
         report(corpus_with(tmp_path / "c"), tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_physics_state_is_drawn(corpus: Path, tmp_path: Path) -> None:
+    """In a process of its own: a renderer is chosen when MuJoCo is first imported."""
+    code = "import sys; from lawm_cli.data_app import main; sys.exit(main())"
+    words = ["report", corpus, "--out", tmp_path / "page.html", "--clips", 1, "--json"]
+    environment = {**os.environ, "MUJOCO_GL": "egl"}
+    command = [sys.executable, "-c", code, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ("data:video/mp4;base64," in text) == (told["clips"] == 1)
+    if told["clips_problem"]:
+        assert "No moving pictures" in text
+        pytest.skip(told["clips_problem"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -139,10 +140,11 @@ def test_every_chart_is_drawn_and_described(page) -> None:
     kinds = [name.partition("-")[0] for name in names]
     assert [kinds.count(kind) for kind in ("returns", "actions", "observations")] == [2, 2, 4]
     assert {"order", "coverage", "signals"} <= set(kinds)
+    specs = json.loads(page.locator("#data").text_content())["charts"]
     for name in names:
-        graphic = page.locator(f"[data-chart={name}] [role=graphics-document]")
-        assert graphic.get_attribute("aria-label")
-        assert graphic.locator("[role=graphics-symbol]").count() > 0, name
+        graphic = page.locator(f"[data-chart={name}][role=graphics-document]")
+        assert graphic.get_attribute("aria-label") == specs[name]["spec"]["description"]
+        assert graphic.locator(".mark-rect path, .mark-line path").count() > 0, name
     assert page.locator(".graph svg path").count() == 4
 
 

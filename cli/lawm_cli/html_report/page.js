@@ -289,11 +289,17 @@
   chosen = filmed[0] ?? null;
   refresh();
   if (chosen) choose(chosen);
-  drawAll();
+  // one after the other: two drawings of one chart at a time would end in either order
+  let queue = Promise.resolve();
+  const later = (work) => { queue = queue.then(work); };
+  later(drawAll);
   new ResizeObserver(link).observe(document.querySelector(".graph"));
-  let width = innerWidth;
+  let width = innerWidth, timer = 0;
   addEventListener("resize", () => {
-    if (innerWidth !== width && drawn.has("signals")) { width = innerWidth; draw(element("signals")); }
+    if (innerWidth === width) return; // on phones the height changes while scrolling
+    width = innerWidth;
+    clearTimeout(timer);
+    timer = setTimeout(() => later(() => draw(element("signals"))), 150);
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => later(drawAll));
 })();

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -92,18 +93,23 @@ def write_report(
     }
 
 
-@cache
 def _chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one program; making it takes seconds.
+    """Vega, Vega-Lite and Vega-Embed in one program.
 
     Raises:
         ConfigError: the package that carries them is missing.
     """
     try:
-        return import_module("vl_convert").javascript_bundle()
+        return _bundle(import_module("vl_convert"))
     except ModuleNotFoundError as error:
         what = f"needs the package {error.name}"
         raise ConfigError(what, "report", 'pip install "lawm[report]"') from None
+
+
+@cache
+def _bundle(package: ModuleType) -> str:
+    # takes seconds, and is the same for every page
+    return package.javascript_bundle()
 
 
 def _content(
