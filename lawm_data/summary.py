@@ -70,7 +70,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
             }
             for name, overlay in overlays.items()
         },
-        "label_steps": _label_steps(table),
+        "label_steps": label_steps(table),
         "damaged": damaged_masks + damaged_overlays,
         "returns": _spread(table.episode_return),
         "lengths": _spread(table.length),
@@ -99,20 +99,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
     }
 
 
-def _summarize_source(table: Table) -> dict[str, Any]:
-    """What is said of each source: the rows of the table that came from it."""
-    counts = np.bincount(table.labels, minlength=len(LABEL_STATES)).tolist()
-    return {
-        "trajectories": len(table),
-        "steps": int(table.length.sum()),
-        "label_states": {state.value: n for state, n in zip(LABEL_STATES, counts, strict=True)},
-        "label_steps": _label_steps(table),
-        "returns": _spread(table.episode_return),
-        "lengths": _spread(table.length),
-    }
-
-
-def _label_steps(table: Table) -> dict[str, int]:
+def label_steps(table: Table) -> dict[str, int]:
     """Steps in each label state; what a partially labeled trajectory lacks is missing."""
     steps = {
         state.value: int(table.length[table.labels == code].sum())
@@ -122,6 +109,19 @@ def _label_steps(table: Table) -> dict[str, int]:
     steps["observed"] -= lacking
     steps["missing"] += lacking
     return steps
+
+
+def _summarize_source(table: Table) -> dict[str, Any]:
+    """What is said of each source: the rows of the table that came from it."""
+    counts = np.bincount(table.labels, minlength=len(LABEL_STATES)).tolist()
+    return {
+        "trajectories": len(table),
+        "steps": int(table.length.sum()),
+        "label_states": {state.value: n for state, n in zip(LABEL_STATES, counts, strict=True)},
+        "label_steps": label_steps(table),
+        "returns": _spread(table.episode_return),
+        "lengths": _spread(table.length),
+    }
 
 
 def _read_all(

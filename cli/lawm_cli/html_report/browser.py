@@ -73,28 +73,22 @@ def pack(view: Corpus, places: np.ndarray, group_of: Mapping[int, str]) -> dict[
     manifest = view.manifest
     drawn = panels(manifest)
     width = sum(len(panel.names) for panel in drawn)
-    shown = [view[int(i)] for i in places]
-    strides = [-(-(len(trajectory) + 1) // MOST_ROWS) for trajectory in shown]
-    thinned = [
-        _signals(trajectory, manifest.action.size)[::stride, :width]
-        for trajectory, stride in zip(shown, strides, strict=True)
-    ]
-    rows = np.concatenate(thinned)
+    kept, told = [], []
+    for i in places.tolist():
+        trajectory = view[i]
+        stride = -(-(len(trajectory) + 1) // MOST_ROWS)
+        kept.append(_signals(trajectory, manifest.action.size)[::stride, :width])
+        facts = _facts(trajectory, int(view.index.position[i]))
+        told.append({**facts, "group": group_of[i], "stride": stride, "runs": _runs(trajectory)})
+    rows = np.concatenate(kept)
     known = np.isfinite(rows)
-    low = np.where(known, rows, np.inf).min(0, initial=np.inf)
-    high = np.where(known, rows, -np.inf).max(0, initial=-np.inf)
+    low = np.where(known, rows, np.inf).min(0)
+    high = np.where(known, rows, -np.inf).max(0)
+    # a signal that is nowhere, as an action that is always hidden, gets some range
     low, high = np.where(low > high, 0, low), np.where(low > high, 1, high)
     trajectories = [
-        {
-            **_facts(trajectory, int(view.index.position[i])),
-            "group": group_of[i],
-            "stride": stride,
-            "runs": _runs(trajectory),
-            "data": _encode(signals, low, high),
-        }
-        for i, trajectory, stride, signals in zip(
-            places.tolist(), shown, strides, thinned, strict=True
-        )
+        {**facts, "data": _encode(signals, low, high)}
+        for facts, signals in zip(told, kept, strict=True)
     ]
     return {
         "panels": _ranges(drawn, low, high),

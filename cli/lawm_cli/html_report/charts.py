@@ -128,7 +128,7 @@ def order(view: Corpus) -> Spec:
         "layer": [
             {
                 "data": {"values": points},
-                "mark": {"type": "circle", "size": 22, "opacity": 0.65, "cursor": "pointer"},
+                "mark": {"type": "circle", "size": 24, "opacity": 0.8, "cursor": "pointer"},
                 "encoding": {
                     "x": x,
                     "y": _number("return", "return"),

@@ -29,6 +29,7 @@ from lawm_data import Corpus, open_corpus, summarize
 from lawm_data.atomic import write_file
 from lawm_data.blocks import action_blocks, observation_blocks
 from lawm_data.statistics import element_names
+from lawm_data.summary import label_steps
 
 MOST_DIMENSIONS = 96
 """Distributions drawn."""
@@ -140,12 +141,11 @@ def _coverage(view: Corpus, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows["this view"] = view
     found = []
     for name, seen in rows.items():
-        told = summarize(seen)
-        for state, count in told["label_states"].items():
-            steps, share = told["label_steps"][state], count / max(len(seen), 1)
-            row = {"state": state, "trajectories": count, "steps": steps, "share": share}
-            labeled = f"{name}, {told['label_states']['observed']:,} labeled"
-            found += [{"mask": labeled, **row}] if count else []
+        counts, steps = seen.label_counts(), label_steps(seen.table)
+        labeled = f"{name}, {counts['observed']:,} labeled"
+        for state, count in counts.items():
+            row = {"mask": labeled, "state": state, "trajectories": count, "steps": steps[state]}
+            found += [{**row, "share": count / len(seen)}] if count else []
     return found
 
 

@@ -39,7 +39,7 @@ def fill(
         "facts": _facts(summary),
         "table4": _table4(summary),
         "returns": _grid(specs, "returns"),
-        "legend": _legend(summary),
+        "legend": _legend(),
         "label_note": escape(_label_note(summary)),
         "actions": _grid(specs, "actions") or "<p>No action can be read in this view.</p>",
         "observations": _grid(specs, "observations") or "<p>Only pixels are recorded.</p>",
@@ -112,8 +112,7 @@ def _group_names(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [entry["title"] for name, entry in specs.items() if name.startswith("returns-")]
 
 
-def _legend(summary: Mapping[str, Any]) -> str:
-    del summary
+def _legend() -> str:
     meaning = {
         "observed": "recorded and readable",
         "withheld": "recorded, hidden by a mask",
