@@ -34,6 +34,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
     for name, count in zip(table.sources, counts.tolist(), strict=True):
         if count:
             sources[name] = sources.get(name, 0) + count
+    source = table.source
     folder = corpus.path / LABELS
     files = [folder / name for name in overlay_names(corpus.path)]
     masks, damaged_masks = _read_all(mask_files(corpus.path), read_mask)
@@ -76,8 +77,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
         "lengths": _spread(table.length),
         "sources": sources,
         "by_source": {
-            name: _summarize_source(table.take(np.flatnonzero(table.source == name)))
-            for name in sources
+            name: _summarize_source(table.take(np.flatnonzero(source == name))) for name in sources
         },
         "environment": (
             None if manifest.environment is None else manifest.environment.model_dump(mode="json")

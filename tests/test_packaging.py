@@ -69,7 +69,9 @@ def test_wheel_carries_presets_and_the_shipped_corpus(site: Path) -> None:
 
 def test_wheel_carries_the_page_of_the_report(site: Path) -> None:
     page = site / "lawm_cli" / "html_report"
-    assert {"page.html", "page.css", "page.js"} <= {path.name for path in page.iterdir()}
+    assert {"page.html", "page.css", "page.js", "lineage.js"} <= {
+        path.name for path in page.iterdir()
+    }
 
 
 @pytest.mark.parametrize("module", ["lawm_cli.app", "lawm_cli.data_app"])

@@ -170,10 +170,10 @@ def _share(steps: Mapping[str, int], state: str) -> str:
     return f"{show.text(steps[state])} ({steps[state] / total:.1%})" if total else "0"
 
 
-def size(size: int, shards: int) -> str:
+def size(total: int, shards: int) -> str:
     """Bytes in files, in words."""
-    unit, name = next(u for u in UNITS if size >= u[0])
-    return f"{size / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"
+    unit, name = next(u for u in UNITS if total >= u[0])
+    return f"{total / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"
 
 
 def _return(result: Mapping[str, Any]) -> str:

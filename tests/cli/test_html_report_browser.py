@@ -80,7 +80,7 @@ def load(page_file: Path) -> Iterator[Callable[..., Any]]:
 
         def opened(width: int = 1280, height: int = 800, scheme: str = "light") -> Any:
             viewport = {"width": width, "height": height}
-            page = browser.new_page(viewport=viewport, color_scheme=scheme)
+            page = browser.new_page(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
             page.said = []
             page.on("console", lambda message: page.said.append(message.text))
             page.on("pageerror", lambda error: page.said.append(str(error)))
@@ -182,8 +182,9 @@ def test_mouse_chooses_and_signals_follow(page) -> None:
     page.locator("#next").click()
     assert chosen(page) == labels(page)[5]
     before = page.locator("#now").inner_text()
-    box = page.locator("#signals svg").bounding_box()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 30)
+    signals = page.locator("#signals svg")
+    width = signals.bounding_box()["width"]
+    signals.hover(position={"x": 0.6 * width, "y": 30}, force=True)
     until(page, f"document.getElementById('now').textContent !== {before!r}")
     step = int(page.locator("#now").inner_text().split()[0])
     assert 0.45 * LENGTH < step < 0.65 * LENGTH

@@ -44,6 +44,10 @@ def _drawn(task: str) -> Frames:
         assert trajectory.physics is not None
         if not loaded:
             loaded.append(_suite.load(task))
+            size = len(loaded[0].physics.get_state())
+            if trajectory.physics.shape[1] != size:
+                what = f"its physics state has {trajectory.physics.shape[1]} numbers, not {size}"
+                raise ConfigError(what, task, "use the package versions of its provenance")
         for state in trajectory.physics[rows]:
             with loaded[0].physics.reset_context():
                 loaded[0].physics.set_state(state)

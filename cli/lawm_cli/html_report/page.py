@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -22,13 +22,12 @@ from lawm_cli.html_report import browser, charts, lineage, prose
 from lawm_cli.html_report.clips import make_clips
 from lawm_cli.html_report.frames import Frames
 from lawm_cli.html_report.groups import groups
-from lawm_cli.html_report.histogram import histograms
+from lawm_cli.html_report.histogram import Histogram, histograms
 from lawm_cli.output import plain
 from lawm_cli.show import Bars
 from lawm_data import Corpus, open_corpus, summarize
 from lawm_data.atomic import write_file
 from lawm_data.blocks import action_blocks, observation_blocks
-from lawm_data.statistics import element_names
 from lawm_data.summary import label_steps
 
 MOST_DIMENSIONS = 96
@@ -122,10 +121,9 @@ def _content(
         specs[f"returns-{number}"] = {"title": name, "spec": spec}
     specs["order"] = {"spec": charts.order(view)}
     specs["coverage"] = {"spec": charts.coverage(_coverage(view, summary))}
-    for number, (name, found, color) in enumerate(_distributions(view, summary)):
-        kind = "actions" if color == "--observed" else "observations"
-        spec = charts.dimension(name, found, color)
-        specs[f"{kind}-{number}"] = {"title": name, "spec": spec}
+    for number, (kind, name, found) in enumerate(_distributions(view, summary)):
+        color = "--observed" if kind == "actions" else "--quiet"
+        specs[f"{kind}-{number}"] = {"title": name, "spec": charts.dimension(name, found, color)}
     group_of = {int(i): name for name, rows in groups(view).items() for i in rows}
     data = browser.pack(view, shown, group_of)
     specs["signals"] = {"spec": charts.signals(data["panels"], data["longest"])}
@@ -149,24 +147,20 @@ def _coverage(view: Corpus, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _distributions(view: Corpus, summary: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
-    """Name, histogram and colour of every dimension of the observed actions and of the state."""
-    stats, found = summary["stats"], []
-    manifest = view.manifest
+def _distributions(view: Corpus, summary: Mapping[str, Any]) -> list[tuple[str, str, Histogram]]:
+    """Kind, name and histogram of each dimension of the observed actions and of the state."""
+    manifest, stats = view.manifest, summary["stats"]
     told = {entry["name"]: entry for entry in stats["observations"]}
-    parts = [(spec, told[spec.name], "--quiet") for spec in manifest.state]
+    parts = [
+        ("observations", told[spec.name], partial(observation_blocks, view, spec))
+        for spec in manifest.state
+    ]
     if stats["actions"]:
-        parts.insert(0, (manifest.action, stats["actions"], "--observed"))
-    for spec, entry, color in parts:
-        ends = np.array(entry["min"]), np.array(entry["max"])
-
-        def blocks(spec=spec):
-            return (
-                action_blocks(view) if spec is manifest.action else observation_blocks(view, spec)
-            )
-
-        bars = histograms(blocks, *ends)
-        found += [(n, h, color) for n, h in zip(element_names(spec), bars, strict=True)]
+        parts.insert(0, ("actions", stats["actions"], partial(action_blocks, view)))
+    found = []
+    for kind, entry, blocks in parts:
+        bars = histograms(blocks, np.array(entry["min"]), np.array(entry["max"]))
+        found += [(kind, n, bar) for n, bar in zip(entry["elements"], bars, strict=True)]
     return found[:MOST_DIMENSIONS]
 
 
@@ -174,8 +168,9 @@ def _assemble(text: Mapping[str, str], library: str, data: Mapping[str, Any]) ->
     """The bytes of the page. A policy in it lets only its own programs run, and no request out."""
     own = files(html_report)
     template = Template((own / "page.html").read_text("utf-8"))
-    # a program that declares names of its own would otherwise share them with the other
-    programs = [f"(()=>{{{library}\n}})();", (own / "page.js").read_text("utf-8")]
+    # the library declares names of its own, which the page's programs must not meet
+    programs = [f"(()=>{{{library}\n}})();"]
+    programs += [(own / name).read_text("utf-8") for name in ("page.js", "lineage.js")]
     hashes = " ".join(f"'sha256-{_sha256(program)}'" for program in programs)
     page = template.substitute(
         text,
@@ -183,8 +178,7 @@ def _assemble(text: Mapping[str, str], library: str, data: Mapping[str, Any]) ->
         "img-src data:; media-src data:; base-uri 'none'; form-action 'none'",
         style=(own / "page.css").read_text("utf-8"),
         data=embeddable(data),
-        library=programs[0],
-        program=programs[1],
+        programs="\n".join(f"<script>{program}</script>" for program in programs),
     )
     return page.encode("utf-8")
 
