@@ -12,12 +12,18 @@ from lawm_schemas import LawmError
 from lawm_data.corpus import Corpus
 from lawm_data.mask import mask_files, read_mask
 from lawm_data.overlay import LABELS, overlay_names, read_overlay
+from lawm_data.statistics import measure
+from lawm_data.table import LABEL_STATES, Table
 
 T = TypeVar("T")
 
 
-def summarize(corpus: Corpus) -> dict[str, Any]:
+def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
     """Describe a view with JSON-able values and stable keys.
+
+    Args:
+        corpus: the view.
+        stats: read the arrays too, for ``stats``; all else is known from the table.
 
     ``returns`` and ``lengths`` are None for an empty view. ``current`` of a mask or an overlay
     says whether it belongs to the corpus as it is now; those that cannot be read are ``damaged``.
@@ -28,6 +34,7 @@ def summarize(corpus: Corpus) -> dict[str, Any]:
     for name, count in zip(table.sources, counts.tolist(), strict=True):
         if count:
             sources[name] = sources.get(name, 0) + count
+    source = table.source
     folder = corpus.path / LABELS
     files = [folder / name for name in overlay_names(corpus.path)]
     masks, damaged_masks = _read_all(mask_files(corpus.path), read_mask)
@@ -58,15 +65,20 @@ def summarize(corpus: Corpus) -> dict[str, Any]:
             name: {
                 "trajectories": overlay.trajectories,
                 "algorithm": overlay.algorithm,
+                "mask": overlay.mask,
                 "r2": overlay.r2,
                 "current": overlay.corpus == corpus.root_fingerprint,
             }
             for name, overlay in overlays.items()
         },
+        "label_steps": label_steps(table),
         "damaged": damaged_masks + damaged_overlays,
         "returns": _spread(table.episode_return),
         "lengths": _spread(table.length),
         "sources": sources,
+        "by_source": {
+            name: _summarize_source(table.take(np.flatnonzero(source == name))) for name in sources
+        },
         "environment": (
             None if manifest.environment is None else manifest.environment.model_dump(mode="json")
         ),
@@ -83,6 +95,32 @@ def summarize(corpus: Corpus) -> dict[str, Any]:
         "lineage": [step.operation for step in manifest.lineage],
         "shards": len(manifest.shards),
         "bytes": sum(shard.bytes for shard in manifest.shards),
+        "stats": measure(corpus) if stats else None,
+    }
+
+
+def label_steps(table: Table) -> dict[str, int]:
+    """Steps in each label state; what a partially labeled trajectory lacks is missing."""
+    steps = {
+        state.value: int(table.length[table.labels == code].sum())
+        for code, state in enumerate(LABEL_STATES)
+    }
+    lacking = steps["observed"] - int(table.num_observed.sum())
+    steps["observed"] -= lacking
+    steps["missing"] += lacking
+    return steps
+
+
+def _summarize_source(table: Table) -> dict[str, Any]:
+    """What is said of each source: the rows of the table that came from it."""
+    counts = np.bincount(table.labels, minlength=len(LABEL_STATES)).tolist()
+    return {
+        "trajectories": len(table),
+        "steps": int(table.length.sum()),
+        "label_states": {state.value: n for state, n in zip(LABEL_STATES, counts, strict=True)},
+        "label_steps": label_steps(table),
+        "returns": _spread(table.episode_return),
+        "lengths": _spread(table.length),
     }
 
 

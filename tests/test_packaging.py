@@ -67,6 +67,13 @@ def test_wheel_carries_presets_and_the_shipped_corpus(site: Path) -> None:
     assert not [path for path in site.rglob("*") if path.suffix in {".pyc", ".lock"}]
 
 
+def test_wheel_carries_the_page_of_the_report(site: Path) -> None:
+    page = site / "lawm_cli" / "html_report"
+    assert {"page.html", "page.css", "page.js", "lineage.js"} <= {
+        path.name for path in page.iterdir()
+    }
+
+
 @pytest.mark.parametrize("module", ["lawm_cli.app", "lawm_cli.data_app"])
 def test_commands_start_from_the_wheel_alone(site: Path, module: str) -> None:
     code = f"import {module} as app; print(app.__file__); raise SystemExit(app.main(['--help']))"

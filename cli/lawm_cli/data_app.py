@@ -12,6 +12,7 @@ from lawm_schemas import StorageError
 from lawm_cli import build, curation, errors, rendering, report, show, soundness, tiers
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
+from lawm_cli.reporting import report as report_page
 
 app = typer.Typer(
     help="Collect, inspect, mask and validate corpora of trajectories.",
@@ -135,12 +136,18 @@ def collect(
 
 
 @app.command(
-    epilog=example("lawm-data info corpora/cs", "lawm-data info corpora/cs --mask 5pct --json")
+    epilog=example(
+        "lawm-data info corpora/cs", "lawm-data info corpora/cs --mask 5pct --stats --json"
+    )
 )
 def info(
     corpus: Corpus,
     mask: Annotated[str | None, typer.Option(help="Look through this mask.")] = None,
     labels: Annotated[str | None, typer.Option(help="Add the labels of this overlay.")] = None,
+    stats: Annotated[
+        bool,
+        typer.Option("--stats", help="Read the arrays too: ranges, bounds, duplicates."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what is in a corpus."""
@@ -149,7 +156,7 @@ def info(
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)
-    result = summarize(view)
+    result = summarize(view, stats)
     print_json(result) if json else report.corpus(result)
 
 
@@ -218,6 +225,11 @@ app.command(epilog=rendering.EPILOG)(rendering.render)
 curation.register(app)
 tiers.register(app)
 build.register(app)
+
+
+app.command(
+    epilog=example("lawm-data report corpora/cs -o report.html --mask 5pct --labels idm-a")
+)(report_page)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

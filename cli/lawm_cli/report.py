@@ -24,22 +24,20 @@ def corpus(summary: Mapping[str, Any]) -> None:
             "environment": environment
             and f"{environment['task']}, action repeat {environment['action_repeat']}",
             "actions": ", ".join(f"{show.text(count)} {name}" for name, count in states.items()),
+            "steps with actions": _share(summary["label_steps"], "observed"),
             "seen through": _lenses(summary["mask"], summary["labels"]),
             "sources": ", ".join(
                 f"{show.text(n)} {name}" for name, n in summary["sources"].items()
             ),
             "observations": ", ".join(map(_array, summary["observations"])),
             "action": _array(summary["action"]),
-            "size": _size(summary["bytes"], summary["shards"]),
+            "size": size(summary["bytes"], summary["shards"]),
             "fingerprint": summary["fingerprint"][:16],
         },
         title=summary["path"],
     )
-    spreads = {key: summary[key] for key in ("returns", "lengths") if summary[key]}
-    if spreads:
-        names = list(next(iter(spreads.values())))
-        print()
-        show.grid(["", *names], [[key, *spread.values()] for key, spread in spreads.items()])
+    if summary["returns"]:
+        _spreads(summary)
     for kind, columns in (
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
@@ -48,8 +46,45 @@ def corpus(summary: Mapping[str, Any]) -> None:
             print()
             rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
             show.grid([kind, *columns], rows)
+    if summary["stats"]:
+        _statistics(summary["stats"])
     for thing in summary["damaged"]:
         print("\ndamaged: {where}: {what}; {mend}".format(**thing))
+
+
+def _spreads(summary: Mapping[str, Any]) -> None:
+    """Returns and lengths of the whole, and returns of each source where there are several."""
+    print()
+    rows = [[key, *summary[key].values()] for key in ("returns", "lengths")]
+    show.grid(["", *summary["returns"]], rows)
+    if len(summary["by_source"]) > 1:
+        print()
+        rows = [
+            [n, s["trajectories"], *s["returns"].values()] for n, s in summary["by_source"].items()
+        ]
+        show.grid(["returns of", "trajectories", *summary["returns"]], rows)
+
+
+def _statistics(stats: Mapping[str, Any]) -> None:
+    """What ``lawm-data info --stats`` adds: a row for each dimension."""
+    actions, columns = stats["actions"], ["mean", "std", "min", "max"]
+    rows = [
+        row
+        for entry in stats["observations"]
+        if entry["mean"]
+        for row in zip(*(entry[column] for column in ["elements", *columns]), strict=True)
+    ]
+    if rows:
+        print()
+        show.grid(["observations", *columns], rows)
+    if actions:
+        columns += [column for column in ("at_low", "at_high") if actions[column]]
+        rows = zip(*(actions[column] for column in ["elements", *columns]), strict=True)
+        print()
+        show.grid(["observed actions", *(c.replace("_", " ") for c in columns)], rows)
+    equal = sum(len(ids) - 1 for ids in stats["duplicates"])
+    print()
+    show.facts({"near-constant": ", ".join(stats["near_constant"]) or "none", "duplicates": equal})
 
 
 def findings(path: Path, found: Sequence[Mapping[str, str]]) -> None:
@@ -168,10 +203,16 @@ def _lenses(mask: str | None, labels: str | None) -> str:
     return ", ".join(names)
 
 
-def _size(size: int, shards: int) -> str:
+def _share(steps: Mapping[str, int], state: str) -> str:
+    """Steps in one label state, and their share."""
+    total = sum(steps.values())
+    return f"{show.text(steps[state])} ({steps[state] / total:.1%})" if total else "0"
+
+
+def size(total: int, shards: int) -> str:
     """Bytes in files, in words."""
-    unit, name = next(u for u in UNITS if size >= u[0])
-    return f"{size / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"
+    unit, name = next(u for u in UNITS if total >= u[0])
+    return f"{total / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"
 
 
 def _return(result: Mapping[str, Any]) -> str:

@@ -125,6 +125,10 @@ def test_validate_finds_a_flipped_byte(run, corpus: Path) -> None:
         ("info {corpus} --mask nobody", "masks here: third"),
         ("info {corpus} --labels nobody", "no such overlay"),
         ("info {corpus}/masks", "is not a corpus"),
+        ("report {corpus} --out {new}/page.html", "there is no such folder"),
+        ("report {corpus} --out {corpus}", "is a folder"),
+        ("report {corpus} --out {new} --mask nobody", "masks here: third"),
+        ("report {corpus} --out {new} --trajectories 0", "--trajectories"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

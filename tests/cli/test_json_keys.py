@@ -19,12 +19,17 @@ def test_collect(require_documented, run, made: Path) -> None:
 
 
 def test_info(require_documented, run, labels: dict, corpus: Path) -> None:
-    require_documented("lawm-data info", run("lawm-data", "info", corpus, "--json").json)
+    require_documented("lawm-data info", run("lawm-data", "info", corpus, "--stats", "--json").json)
 
 
 def test_mask(require_documented, run, corpus: Path) -> None:
     words = ("mask", corpus, "--fraction", 0.5, "--name", "half", "--json")
     require_documented("lawm-data mask", run("lawm-data", *words).json)
+
+
+def test_report(require_documented, run, corpus: Path, tmp_path: Path) -> None:
+    words = ("report", corpus, "--out", tmp_path / "page.html", "--clips", 0, "--json")
+    require_documented("lawm-data report", run("lawm-data", *words).json)
 
 
 def test_validate(require_documented, run, corpus: Path) -> None:

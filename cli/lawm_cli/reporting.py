@@ -1,0 +1,50 @@
+"""``lawm-data report``: a page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lawm_cli import show
+from lawm_cli.options import Corpus, Json
+from lawm_cli.output import print_json
+
+
+def report(
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
+        "report.html"
+    ),
+    mask: Annotated[str | None, typer.Option(help="Look through this mask.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Add the labels of this overlay.")] = None,
+    trajectories: Annotated[
+        int, typer.Option(min=1, help="How many can be looked at one by one.")
+    ] = 60,
+    clips: Annotated[int, typer.Option(min=0, help="How many of them get moving pictures.")] = 6,
+    json: Json = False,
+) -> None:
+    """Write a page about a corpus.
+
+    One file that needs no network: returns, labels, distributions, trajectories one by one,
+    provenance. Pictures need recorded pixels, or the physics state and MUJOCO_GL=egl or osmesa.
+    """
+    from lawm_cli.html_report import write_report
+    from lawm_data import open_corpus
+
+    view = open_corpus(corpus)
+    view = view if mask is None else view.with_mask(mask)
+    view = view if labels is None else view.with_labels(labels)
+    with show.Bars() as bars:
+        result = write_report(view, out, trajectories=trajectories, clips=clips, bars=bars)
+    if json:
+        print_json(result)
+        return
+    facts = {
+        "page": result["report"],
+        "size": f"{result['bytes'] / 1e6:.3g} MB",
+        "trajectories to look at": result["browsable"],
+        "with moving pictures": result["clips_problem"] or result["clips"],
+    }
+    show.facts(facts, title=result["path"])
