@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, EnvironmentInfo, Role
@@ -13,6 +13,8 @@ from lawm_data.trajectory import Trajectory
 
 SIZE = (320, 240)
 """Width and height of a picture, in pixels."""
+ALL = slice(None)
+"""Every state."""
 STEP_SECONDS = 0.02
 """Time of a control step where the environment does not say."""
 
@@ -21,10 +23,10 @@ def frames(
     corpus: Corpus,
     trajectory: str | int,
     size: tuple[int, int] = SIZE,
-    every: int = 1,
+    rows: slice | Sequence[int] | np.ndarray = ALL,
     camera: int | str | None = None,
 ) -> Iterator[np.ndarray]:
-    """Draw the T+1 states of a trajectory, or every n-th of them; actions are not needed.
+    """Draw the T+1 states of a trajectory, or some of them; actions are not needed.
 
     Recorded camera images are taken where no physics was recorded; size and camera are theirs.
 
@@ -32,7 +34,7 @@ def frames(
         corpus: any view.
         trajectory: id, or place in the view.
         size: width and height in pixels.
-        every: draw only every n-th state, from the first one on.
+        rows: which states, as an index into the T+1.
         camera: number or name in the simulator's model; None takes the usual one.
 
     Returns:
@@ -42,14 +44,14 @@ def frames(
         CorpusError: no such trajectory, or nothing was recorded that could be drawn.
         ConfigError: the environment cannot be made or drawn on this machine.
     """
-    if every < 1 or min(size) < 1:
-        raise ConfigError(f"size {size}, every {every}", "render", "give numbers above 0")
+    if min(size) < 1:
+        raise ConfigError(f"size {size}", "render", "give numbers above 0")
     shown = corpus[place_of(corpus, trajectory)]
     if shown.physics is not None:
         envs = remake(corpus)
         envs.reset([shown.info.seed or 0])
-        return _drawn(envs, shown.physics[::every], size, camera)
-    return iter(_images(corpus, shown)[::every])
+        return _drawn(envs, shown.physics[rows], size, camera)
+    return iter(_images(corpus, shown)[rows])
 
 
 def frame_rate(corpus: Corpus, every: int = 1) -> float:

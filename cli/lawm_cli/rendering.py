@@ -21,6 +21,12 @@ EPILOG = example(
 )
 
 
+def choose_renderer() -> None:
+    """Draw without a display where there is none, unless MUJOCO_GL says how."""
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
 def render(
     corpus: Corpus,
     out: Annotated[Path, typer.Argument(help="Video to write: .mp4 or .gif.", show_default=False)],
@@ -45,12 +51,11 @@ def render(
         raise ConfigError(f"{size!r} is not a size", "--size", "give it like 320x240")
     width, height = int(found[1]), int(found[2])
     require_video(out)
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    choose_renderer()
     view = open_corpus(corpus)
     shown = view.table.info(place_of(view, trajectory))
     lens = int(camera) if camera is not None and camera.lstrip("-").isdecimal() else camera
-    pictures = list(frames(view, shown.id, (width, height), every, lens))
+    pictures = list(frames(view, shown.id, (width, height), slice(None, None, every), lens))
     rate = frame_rate(view, every)
     write_video(out, pictures, rate)
     result = {

@@ -10,6 +10,7 @@ import typer
 from lawm_cli import show
 from lawm_cli.options import Corpus, Json
 from lawm_cli.output import print_json
+from lawm_cli.rendering import choose_renderer
 
 
 def report(
@@ -28,11 +29,12 @@ def report(
     """Write a page about a corpus.
 
     One file that needs no network: returns, labels, distributions, trajectories one by one,
-    provenance. Pictures need recorded pixels, or the physics state and MUJOCO_GL=egl or osmesa.
+    provenance. Pictures need recorded pixels, or the physics state.
     """
     from lawm_cli.html_report import write_report
     from lawm_data import open_corpus
 
+    choose_renderer()
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)

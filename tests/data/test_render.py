@@ -39,7 +39,7 @@ for task in ("walker-walk", "reacher-easy"):  # the second one has its goal in t
     assert len(drawn) == 7 and drawn[0].std() > 1
     # Positions alone decide a picture, so a state that nothing led to gives the same one.
     assert all(np.array_equal(a, b) for a, b in zip(drawn, tape["pixels"], strict=True))
-assert [f.shape for f in frames(corpus, 0, (48, 20), every=4)] == [(20, 48, 3)] * 2
+assert [f.shape for f in frames(corpus, 0, (48, 20), rows=[0, 4])] == [(20, 48, 3)] * 2
 assert not np.array_equal(next(frames(corpus, 0, (32, 32), camera=-1)), drawn[0])
 try:
     next(frames(corpus, 0, camera="nobody"))
@@ -63,7 +63,7 @@ def test_drawn_later_as_while_collecting(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_recorded_images_stand_in_for_physics(random_corpus: Callable) -> None:
     camera = ArraySpec(name="camera", shape=(4, 6, 3), dtype="uint8", role=Role.pixels)
     corpus = random_corpus(observations=(camera,))
-    drawn = np.stack(list(frames(corpus, 0, every=2)))
+    drawn = np.stack(list(frames(corpus, 0, rows=slice(None, None, 2))))
     np.testing.assert_array_equal(drawn, corpus[0].observations["camera"][::2])
 
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_drawn(random_corpus: Callable) -> None:
     with pytest.raises(CorpusError, match="place from 0 to 7"):
         frames(corpus, "8")
     with pytest.raises(ConfigError, match="above 0"):
-        frames(corpus, 0, every=0)
+        frames(corpus, 0, (0, 20))
     physics = ArraySpec(name="state", shape=(2,), dtype="float64", role=Role.physics)
     with pytest.raises(ConfigError, match="names no environment"):
         frames(random_corpus("homeless", observations=(*corpus.manifest.state, physics)), 0)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import base64
 import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import ConfigError
+from lawm_schemas import ConfigError, CorpusError
 
 from lawm_cli.html_report.browser import choose
-from lawm_cli.html_report.frames import Frames, frame_source
 from lawm_cli.show import Bars
-from lawm_data import Corpus
+from lawm_data import Corpus, Trajectory
+from lawm_data.render import frames as recorded_frames
 from lawm_data.video import write_video
 
+Frames = Callable[[Trajectory, np.ndarray], Iterator[np.ndarray]]
+"""Pictures (height, width, 3) uint8 of a trajectory at the given rows, 0 to T."""
+
+SIZE = (240, 180)
+"""Width and height of a drawn picture."""
 MOST_FRAMES = 100
 LONGEST = 8.0
 """Seconds of a clip; a longer trajectory is shown faster."""
@@ -49,15 +56,19 @@ def make_clips(
     chosen = places[choose(view.filter(np.isin(np.arange(len(view)), places)), most)]
     films: dict[int, dict[str, Any]] = {}
     try:
-        frames = frames or frame_source(view)
+        frames = frames or partial(_recorded, view)
         bars.start("clips", len(chosen))
         bars.reach(0)
         for place in chosen.tolist():
             films[place] = _film(view, place, frames)
             bars.advance(1)
-    except ConfigError as error:
+    except (ConfigError, CorpusError) as error:
         return Clips({}, f"{error.what}; {error.mend}")
     return Clips(films, None)
+
+
+def _recorded(view: Corpus, trajectory: Trajectory, rows: np.ndarray) -> Iterator[np.ndarray]:
+    return recorded_frames(view, trajectory.info.id, SIZE, rows)
 
 
 def _film(view: Corpus, place: int, frames: Frames) -> dict[str, Any]:

@@ -19,8 +19,7 @@ from lawm_schemas import ConfigError, CorpusError, StorageError
 
 from lawm_cli import html_report
 from lawm_cli.html_report import browser, charts, lineage, prose
-from lawm_cli.html_report.clips import make_clips
-from lawm_cli.html_report.frames import Frames
+from lawm_cli.html_report.clips import Frames, make_clips
 from lawm_cli.html_report.groups import groups
 from lawm_cli.html_report.histogram import Histogram, histograms
 from lawm_cli.output import plain
