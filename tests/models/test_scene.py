@@ -83,7 +83,7 @@ def same(a: Corpus, b: Corpus) -> bool:
     return equal and a.fingerprint == b.fingerprint
 
 
-@pytest.mark.parametrize(("backend", "workers"), [("processes", 1), ("processes", 2), ("ray", 2)])
+@pytest.mark.parametrize(("backend", "workers"), [("processes", 2), ("ray", 2)])
 def test_workers_do_not_change_the_corpus(
     tmp_path: Path, alone: Corpus, backend: str, workers: int
 ) -> None:
