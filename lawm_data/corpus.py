@@ -11,7 +11,7 @@ import numpy as np
 from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
 
 from lawm_data.fingerprint import fingerprint_of
-from lawm_data.mask import MASKS, mask_files, read_mask, readable_under
+from lawm_data.mask import find_mask, mask_files, read_mask, readable_under
 from lawm_data.masked import Masked
 from lawm_data.overlay import Labels, open_labels
 from lawm_data.shard import Shard
@@ -221,11 +221,7 @@ class Corpus:
                 mask of this view hides.
         """
         if isinstance(mask, str):
-            path = self.path / MASKS / f"{mask}.json"
-            if mask.startswith(".") or "/" in mask or not path.is_file():
-                there = ", ".join(p.stem for p in mask_files(self.path)) or "there are none yet"
-                raise MaskError("no such mask", f"{self.path}: {mask}", f"masks here: {there}")
-            mask = read_mask(path)
+            mask = find_mask(self.path, mask)
         readable = readable_under(mask, self, self._store.table)
         if self._masked is not None and (readable & ~self._masked.readable).any():
             raise MaskError(

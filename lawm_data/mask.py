@@ -141,6 +141,19 @@ def mask_files(corpus_path: Path) -> list[Path]:
     return [path for path in paths if not path.name.startswith(".")]
 
 
+def find_mask(corpus_path: Path, name: str) -> Mask:
+    """The mask of a name beside a corpus.
+
+    Raises:
+        MaskError: there is none, or it is damaged.
+    """
+    path = corpus_path / MASKS / f"{name}.json"
+    if name.startswith(".") or "/" in name or not path.is_file():
+        there = ", ".join(file.stem for file in mask_files(corpus_path)) or "there are none yet"
+        raise MaskError("no such mask", f"{corpus_path}: {name}", f"masks here: {there}")
+    return read_mask(path)
+
+
 def mask_sha256(mask: Mask) -> str:
     """Hash of the labeled ids: what a run or an overlay remembers of a mask."""
     return hashlib.sha256("\n".join(mask.labeled).encode()).hexdigest()
