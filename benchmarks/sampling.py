@@ -97,6 +97,7 @@ def packed_rows(size: Size) -> torch.Tensor:
 def timed(fetch: Callable[[], Any], size: Size) -> float:
     """CPU seconds of a round; each batch is dropped when the next one is there, as in training."""
     began = time.process_time()
+    batch = None
     for _ in range(size.batches):
         batch = fetch()
     seconds = time.process_time() - began

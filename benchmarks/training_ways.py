@@ -132,7 +132,8 @@ def policy_step(algorithm: Algorithm, batch: Batch, starts: int, frozen: bool) -
             state = algorithm._infer(batch, None).observed.state
         start = choose_starts(state, batch.valid, starts, None)
         dream = agent.dream(model.world, start, algorithm._constrained(model), None)
-        actor, critic, _ = agent.losses(model.world, dream)
+        reward = model.world.reward(dream.feature[1:])
+        actor, critic, _ = agent.losses(dream, reward)
         if frozen:
             clip_and_step(optimizers[0], actor, algorithm.config.clip)
         else:

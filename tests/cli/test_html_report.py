@@ -159,7 +159,7 @@ def test_same_view_gives_the_same_page(tmp_path: Path) -> None:
 
 def test_corpus_that_cannot_be_drawn_has_a_page_that_says_so(tmp_path: Path) -> None:
     text = report(corpus_with(tmp_path / "c"), tmp_path / "page.html", clips=2)
-    assert "No moving pictures: neither pixels nor the physics state" in text
+    assert "No moving pictures: neither physics states nor camera images" in text
 
 
 def test_empty_view_is_refused(tmp_path: Path) -> None:
