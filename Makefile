@@ -27,7 +27,7 @@ demo: $(STAMP)
 	$(BIN)/lawm demo --out runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto
 
 check: $(STAMP)
 	$(BIN)/ruff check
