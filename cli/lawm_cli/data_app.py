@@ -15,7 +15,7 @@ from lawm_cli.output import print_json
 from lawm_cli.reporting import report as report_page
 
 app = typer.Typer(
-    help="Collect, inspect, mask and validate corpora of trajectories.",
+    help="Collect, inspect, mask, curate and repair corpora of trajectories.",
     epilog=example("lawm-data collect --env cartpole-swingup --agent random --out corpora/cs"),
     no_args_is_help=True,
     add_completion=False,
