@@ -145,8 +145,10 @@ class Plan2Explore(nn.Module):
 
         Log, because it does not depend on the scale of the embedding, which drifts; about the
         mean, because a constant changes no policy and would take the critics 1 / (1 − γ) times
-        as long to learn. Gradients reach the dream, and neither ensemble nor world model.
+        as long to learn. Gradients reach the states of the dream, and neither ensemble nor world
+        model. An action is paid for where it leads, not for itself: members disagree most about
+        extreme actions, which would teach the policy nothing but the widest noise.
         """
-        variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded))
+        variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
         log_std = 0.5 * (variance + 1e-8).log().mean(-1)
         return self.config.intrinsic_scale * (log_std - log_std.detach().mean())

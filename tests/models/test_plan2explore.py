@@ -163,6 +163,18 @@ def test_intrinsic_reward_teaches_the_actor_alone(explorer, dream):
     assert any(p.grad.any() for p in explorer.agent.actor.parameters())
 
 
+def test_actions_are_paid_for_where_they_lead(explorer, dream):
+    """The first reward depends on no action before it, the second on the first."""
+    actor = list(explorer.agent.actor.parameters())
+    reward = explorer.intrinsic_reward(dream)
+    first, second = (
+        torch.autograd.grad(r.sum(), actor, retain_graph=True, materialize_grads=True)
+        for r in (reward[0], reward[1])
+    )
+    assert not any(g.any() for g in first)
+    assert any(g.any() for g in second)
+
+
 def test_ensemble_of_one_mind_pays_nothing(explorer, dream):
     first, *others = explorer.ensemble.members
     for other in others:
