@@ -42,7 +42,7 @@ class Plan2ExploreConfig(DreamerConfig):
 
     ensemble: EnsembleConfig = EnsembleConfig()
     """The one-step predictors."""
-    intrinsic_scale: float = Field(default=0.1, gt=0)
+    intrinsic_scale: float = Field(default=1.0, gt=0)
     """Factor on the intrinsic reward."""
 
 
@@ -141,9 +141,14 @@ class Plan2Explore(nn.Module):
         return self.dreamer.update_agent(start, generator, self.intrinsic_reward)
 
     def intrinsic_reward(self, dream: Dream) -> Float[Tensor, "L N"]:
-        """Mean log-std of the predictions for every step, scaled.
+        """Mean log-std of the predictions for every step, about its mean over the dream, scaled.
 
-        Gradients reach the dream, and neither the ensemble nor the world model.
+        Log, because it does not depend on the scale of the embedding, which drifts; about the
+        mean, because a constant changes no policy and would take the critics 1 / (1 − γ) times
+        as long to learn. Gradients reach the states of the dream, and neither ensemble nor world
+        model. An action is paid for where it leads, not for itself: members disagree most about
+        extreme actions, which would teach the policy nothing but the widest noise.
         """
-        variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded))
-        return self.config.intrinsic_scale * 0.5 * (variance + 1e-8).log().mean(-1)
+        variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
+        log_std = 0.5 * (variance + 1e-8).log().mean(-1)
+        return self.config.intrinsic_scale * (log_std - log_std.detach().mean())
