@@ -144,10 +144,10 @@ class Plan2Explore(nn.Module):
         """Mean log-std of the predictions for every step, about its mean over the dream, scaled.
 
         Log, because it does not depend on the scale of the embedding, which drifts; about the
-        mean, because a constant changes no policy and would take the critics 1 / (1 − γ) times
-        as long to learn. Gradients reach the states of the dream, and neither ensemble nor world
-        model. An action is paid for where it leads, not for itself: members disagree most about
-        extreme actions, which would teach the policy nothing but the widest noise.
+        mean, because a constant changes no policy and the critics need not learn it. Gradients
+        reach the states of the dream, and neither ensemble nor world model; nor the action of the
+        step itself, so that it is paid for where it leads (with the action's own gradient the
+        policies stayed closer to noise and covered less).
         """
         variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
         log_std = 0.5 * (variance + 1e-8).log().mean(-1)
