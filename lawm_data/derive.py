@@ -15,6 +15,7 @@ from lawm_data.carry import Part, carried_masks, carried_overlays
 from lawm_data.compaction import SHARD_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.fingerprint import fingerprint_of
+from lawm_data.leftovers import refuse_inside
 from lawm_data.mask import mask_sha256, save_mask
 from lawm_data.overlay import LABELS, save_overlay
 from lawm_data.pending import free_id
@@ -76,7 +77,8 @@ def derive(
     require_same_arrays(views)
     parts, duplicates = _parts(views)
     if not any(part.ids for part in parts):
-        raise CorpusError("no trajectory is left", str(out), "ask for something else")
+        source = ", ".join(dict.fromkeys(str(view.path) for view in views))
+        raise CorpusError("no trajectory of it is left", source, "ask for something else")
     masks, masks_left = carried_masks(parts) if beside else ([], [])
     overlays, overlays_left = carried_overlays(parts) if beside else ([], [])
     told = Derived(
@@ -132,7 +134,7 @@ def through(corpus: Corpus) -> dict[str, object]:
 
 
 def require_free(out: Path) -> None:
-    """Refuse a place where something is.
+    """Refuse a place where something is, or inside a corpus.
 
     Raises:
         StorageError: names the place.
@@ -140,6 +142,7 @@ def require_free(out: Path) -> None:
     with storage_errors(out):
         if out.exists():
             raise StorageError("something is already there", str(out), "choose another place")
+        refuse_inside(out)
 
 
 def digests_of(view: Corpus) -> np.ndarray:

@@ -26,7 +26,7 @@ DEFLATE_RATIO = 1032
 """Deflate cannot shrink anything further than this; a larger claim is a bomb."""
 CHUNK_LIMIT = 1 << 26
 """Largest chunk, in bytes, that is decompressed at once."""
-MEND = "restore the file from a copy"
+MEND = "restore it from a copy, or try lawm-data repair"
 _LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises on damaged files, depending on where the damage is."""
 

@@ -35,6 +35,17 @@ def refuse_existing(path: Path) -> None:
         raise StorageError(f"the folder is not empty ({others[0]})", str(path), "choose another")
 
 
+def refuse_inside(path: Path) -> None:
+    """Refuse a place inside a corpus: what is written there could be taken for a part of it.
+
+    Raises:
+        StorageError: names the corpus.
+    """
+    for folder in path.resolve().parents:
+        if (folder / MANIFEST).is_file():
+            raise StorageError(f"lies in the corpus {folder}", str(path), "choose another place")
+
+
 def leftovers(path: Path, manifest: Manifest) -> list[Path]:
     """What dead writers left: temporary names, replaced overlays, files that are no shards."""
     known = {shard.file for shard in manifest.shards}
@@ -45,7 +56,9 @@ def leftovers(path: Path, manifest: Manifest) -> list[Path]:
             for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
                 temporary = entry.name.startswith(TEMPORARY)
                 replaced = name == LABELS and entry.name.endswith(REPLACED)
-                if temporary or replaced or (name == SHARDS and entry.name not in known):
+                # a folder in shards/ is nobody's leftover: somebody may have put it there
+                shard = name == SHARDS and entry.name not in known and not entry.is_dir()
+                if temporary or replaced or shard:
                     found.append(entry)
     return found
 

@@ -22,7 +22,7 @@ from lawm_data.compaction import merge
 from lawm_data.damage import kept, original
 from lawm_data.encode import write_shard
 from lawm_data.layout import Layout, layout_of
-from lawm_data.leftovers import leftovers, remove
+from lawm_data.leftovers import leftovers, refuse_inside, remove
 from lawm_data.pending import to_parts
 from lawm_data.repair_plan import Repair, owner_of, plan_repair
 from lawm_data.restrict import restrict_labels, write_mask
@@ -81,6 +81,7 @@ def _required(planned: Repair) -> Repair:
 def _repair_copy(path: Path, out: Path, like: str | Path | None) -> Repair:
     if out.exists():
         raise StorageError("something is already there", str(out), "choose another place")
+    refuse_inside(out)
     planned = _required(plan_repair(path, like))
     with storage_errors(out):
         out.absolute().parent.mkdir(parents=True, exist_ok=True)

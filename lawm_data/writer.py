@@ -28,7 +28,7 @@ from lawm_data.compaction import merge, plan_all, plan_latest
 from lawm_data.encode import write_shard
 from lawm_data.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.layout import layout_of
-from lawm_data.leftovers import refuse_existing, remove_leftovers
+from lawm_data.leftovers import refuse_existing, refuse_inside, remove_leftovers
 from lawm_data.pending import Pending, free_id, groups, to_parts, whole_number
 from lawm_data.record import Record, make_record
 from lawm_data.shard import open_shard
@@ -75,6 +75,7 @@ class CorpusWriter:
             StorageError: something is already there, or the file system refused.
         """
         path = Path(path)
+        refuse_inside(path)
         try:
             manifest = Manifest(
                 observations=tuple(observations),

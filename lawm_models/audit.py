@@ -18,7 +18,7 @@ from lawm_data.poison import altered, poisoned
 from lawm_data.table import LABEL_STATES
 from lawm_models import checkpoint, seeding
 from lawm_models.experiment import build, device_of, make_loader
-from lawm_models.run_folder import RunFolder
+from lawm_models.run_folder import RECORD, RunFolder
 
 
 class Check(NamedTuple):
@@ -68,6 +68,11 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> dict[str, An
     for source in config.corpora:
         if not Path(source.path).exists():
             raise ConfigError("is gone", source.path, "put the corpus back; its path is in the run")
+    if len(run.record.corpora) != len(config.corpora):
+        what = f"names {len(run.record.corpora)} corpora, the configuration {len(config.corpora)}"
+        raise ConfigError(what, str(run.path / RECORD), "restore it from a copy")
+    if not run.checkpoints():
+        raise ConfigError("has no checkpoint", str(run.path), "there is nothing to audit yet")
     views: list[Corpus] = []
     for record, source in zip(run.record.corpora, config.corpora, strict=True):
         view = open_corpus(source.path, verify=True)

@@ -64,7 +64,10 @@ def build(
     Steps that are done are skipped, and collections go on where they were stopped: the same command
     again goes on with a study. Recipes in the box: paper, two-cores.
     """
+    from lawm_data.leftovers import refuse_inside
+
     study = out or Path("corpora") / Path(recipe).stem
+    refuse_inside(study / "corpus")
     found = _survey(study, jobs(read_recipe(recipe)))
     if not dry_run:
         found = make(study, found, Way(replace, workers, backend))

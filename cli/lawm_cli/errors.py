@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """Whoever read the output stopped reading, as in ``| head``."""
 
+EMPTY = re.compile(r"--[a-z-]+=")
+"""An option without its value; as a path it would be the current folder."""
 TRACEBACK = "LAWM_TRACEBACK"
 """Environment variable: when set, defects show their traceback."""
 
@@ -33,6 +36,8 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
         arguments: the words after the program's name; those of the process when None.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if any(word == "" or EMPTY.fullmatch(word) for word in words):
+        return _say(program, "an argument is empty; give it a value or leave it out", REFUSED)
     try:
         # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
         command = typer.main.get_command(app)

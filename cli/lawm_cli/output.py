@@ -14,7 +14,12 @@ from pydantic import BaseModel
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Print one object on stdout, keys in their order; numbers that JSON lacks become null."""
-    print(json.dumps(plain(data), indent=2, allow_nan=False, ensure_ascii=False))
+    told = json.dumps(plain(data), indent=2, allow_nan=False, ensure_ascii=False)
+    try:
+        told.encode()
+    except UnicodeEncodeError:  # a path that is not UTF-8
+        told = json.dumps(plain(data), indent=2, allow_nan=False)
+    print(told)
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,9 @@ from lawm_cli import show
 from lawm_cli.options import Corpus, Json, example
 from lawm_cli.output import print_json
 
+SMALLEST = 16
+"""Pixels; encoders refuse smaller pictures."""
+
 EPILOG = example(
     "lawm-data render corpora/cs --trajectory 0 runs/first.mp4",
     "lawm-data render corpora/cs --trajectory 0 runs/first.gif \\",
@@ -43,6 +46,7 @@ def render(
     Works for every trajectory, with actions or without. Plays in real time.
     """
     from lawm_data import open_corpus
+    from lawm_data.leftovers import refuse_inside
     from lawm_data.render import frame_rate, frames, place_of
     from lawm_data.video import require_video, write_video
 
@@ -50,7 +54,11 @@ def render(
     if not found:
         raise ConfigError(f"{size!r} is not a size", "--size", "give it like 320x240")
     width, height = int(found[1]), int(found[2])
+    if width % 2 or height % 2 or min(width, height) < SMALLEST:
+        mend = f"give even numbers from {SMALLEST} on, like 320x240"
+        raise ConfigError(f"{size!r} cannot be the size of a video", "--size", mend)
     require_video(out)
+    refuse_inside(out)
     choose_renderer()
     view = open_corpus(corpus)
     shown = view.table.info(place_of(view, trajectory))

@@ -92,7 +92,7 @@ def findings(path: Path, found: Sequence[Mapping[str, str]]) -> None:
     for finding in found:
         print("{severity}: {where}: {what}; {mend}".format(**finding))
     errors = sum(finding["severity"] == "error" for finding in found)
-    print(f"{path}: {f'{show.text(errors)} errors' if errors else 'sound'}")
+    print(f"{path}: {f'errors: {show.text(errors)}' if errors else 'sound'}")
 
 
 def replay(result: Mapping[str, Any]) -> None:

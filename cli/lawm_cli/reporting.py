@@ -33,9 +33,11 @@ def report(
     """
     from lawm_cli.html_report import write_report
     from lawm_data import open_corpus
+    from lawm_data.leftovers import refuse_inside
 
+    refuse_inside(out)
     choose_renderer()
-    view = open_corpus(corpus)
+    view = open_corpus(corpus, verify=True)
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)
     with show.Bars() as bars:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from lawm_schemas import ConfigError
+from lawm_schemas import ConfigError, CorpusError
 
 from lawm_cli import errors, report, show
 from lawm_cli.options import Corpus, Json, example
@@ -47,6 +47,8 @@ def validate(
 
     if sample is not None and not replay:
         raise ConfigError("goes with --replay", "--sample", "add --replay")
+    if not corpus.is_dir() or not any(corpus.iterdir()):
+        raise CorpusError("no corpus here", str(corpus), "check the path")
     findings = check(corpus)
     result: dict[str, Any] = {"path": corpus, "replay": None, "against": None}
     # What cannot be opened has been found already, and can be compared with nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ _SEGMENT = r"[0-9A-Za-z{][0-9A-Za-z_.{}-]*"
 NAME_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT})*(@{_SEGMENT})?$"
 
 Names = tuple[str, ...]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class CollectStep(Schema):
@@ -89,7 +90,7 @@ class Step(Schema):
     make: str = Field(pattern=NAME_PATTERN)
     """Folder of the corpus within the study, or ``CORPUS@MASK``. With ``{seed}`` in it the step is
     done for every seed."""
-    seeds: tuple[int, ...] | None = Field(default=None, min_length=1)
+    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
     """Seeds of this step instead of the recipe's."""
     collect: CollectStep | None = None
     """Record an environment."""
@@ -131,7 +132,7 @@ class Recipe(Schema):
 
     description: str = ""
     """What the study is."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     """What ``{seed}`` stands for."""
     steps: tuple[Step, ...] = Field(min_length=1)
     """In an order in which each one uses earlier ones only."""

@@ -29,3 +29,7 @@ def test_bad_input_is_one_line(run, trained: Path, tmp_path: Path) -> None:
         result = run("lawm", "audit", *words)
         assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
         assert line in result.err
+    (trained / "checkpoints").rename(tmp_path / "away")
+    result = run("lawm", "audit", trained)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "has no checkpoint" in result.err

@@ -19,6 +19,16 @@ def words(name: str, corpus: Path, out: Path) -> list[object]:
     return [str(word).format(corpus) for word in WRITING[name]] + ["--out", out]
 
 
+@pytest.mark.parametrize("name", WRITING)
+@pytest.mark.parametrize("place", ["sub", "shards/sub", "masks/a/b", "masks/../sub"])
+def test_nothing_is_written_into_a_corpus(run, corpus: Path, name: str, place: str) -> None:
+    before = sorted(corpus.rglob("*"))
+    result = run("lawm-data", *words(name, corpus, corpus.parent / corpus.name / place))
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "lies in the corpus" in result.err
+    assert sorted(corpus.rglob("*")) == before
+
+
 def test_filter_and_delete_divide_a_corpus(run, corpus: Path, tmp_path: Path) -> None:
     where = "position < 2 or return > 1e6"
     kept = run("lawm-data", "filter", corpus, where, "--out", tmp_path / "a", "--json").json

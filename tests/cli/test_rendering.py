@@ -42,8 +42,11 @@ def test_a_video_and_what_is_said_of_it(
         ("--trajectory 0 {new}.avi", "unknown video format"),
         ("--trajectory 0 {new}/a.mp4", "no such folder"),
         ("--trajectory 2 {new}.gif", "is not in this view; give an id, or a place from 0 to 1"),
+        ("--trajectory 0 {corpus}/a.gif", "lies in the corpus"),
+        ("--trajectory 0 {new}.mp4 --size 65x48", "cannot be the size of a video"),
+        ("--trajectory 0 {new}.mp4 --size 2x2", "give even numbers from 16 on"),
         ("--trajectory 0 {new}.gif --size 12", "'12' is not a size"),
-        ("--trajectory 0 {new}.gif --size 0x8", "give numbers above 0"),
+        ("--trajectory 0 {new}.gif --size 0x8", "give even numbers"),
         ("--trajectory 0 {new}.gif --every 0", "--every"),
     ],
 )
@@ -51,7 +54,9 @@ def test_bad_input_is_one_line_and_writes_nothing(
     run, filmed: Path, tmp_path: Path, words: str, line: str
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
-    result = run("lawm-data", "render", filmed, *words.format(new=tmp_path / "new").split())
+    result = run(
+        "lawm-data", "render", filmed, *words.format(new=tmp_path / "new", corpus=filmed).split()
+    )
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), result.err
     assert line in result.err
     assert sorted(tmp_path.rglob("*")) == before

@@ -31,10 +31,19 @@ def test_bad_input_is_one_line(run, corpus: Path) -> None:
     for words, line in (
         (("--sample", 2), "add --replay"),
         (("--against", corpus / "masks"), "is not a corpus"),
+        (("--against", ""), "an argument is empty"),
+        (("--against=",), "an argument is empty"),
     ):
         result = run("lawm-data", "validate", corpus, *words)
         assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
         assert line in result.err
+
+
+def test_no_corpus_is_no_finding(run, tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        result = run("lawm-data", "validate", path)
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+        assert "no corpus here" in result.err
 
 
 def test_repair_says_first_and_then_does(run, require_documented, corpus: Path) -> None:

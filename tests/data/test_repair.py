@@ -320,12 +320,15 @@ def test_leftovers_are_removed_and_shards_among_them_kept(pristine: Path, copy: 
     (copy / "labels" / "idm").rename(copy / "labels" / ".idm.replaced")
     stray = copy / "shards" / f"{'0' * 32}.h5"
     stray.write_bytes(b"perhaps somebody wants it")
+    somebodys = copy / "shards" / "good"
+    somebodys.mkdir()
     assert len([f for f in validate(copy) if "left over" in f.what]) == 4
     done = repair(copy)
     require_repaired(pristine, copy, set())
     assert open_corpus(copy).with_labels("idm").label_counts()["inferred"] == 1
     assert done.backup is not None
     assert (done.backup / "shards" / stray.name).read_bytes() == b"perhaps somebody wants it"
+    assert somebodys.is_dir()
 
 
 def test_a_copy_leaves_the_original_alone(pristine: Path, copy: Path, tmp_path: Path) -> None:
