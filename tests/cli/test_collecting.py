@@ -115,7 +115,7 @@ def test_killed_collection_goes_on_with_its_workers(run, tmp_path: Path) -> None
         ("--backend nowhere", "unknown backend 'nowhere'; give processes or ray"),
         ("--seeds 0,x", "'0,x' is not a list of different seeds"),
         ("--seeds 1,1", "'1,1' is not a list of different seeds"),
-        ("--seeds=", "'' is not a list of different seeds"),
+        ("--seeds=", "an argument is empty"),
         ("--seeds 0,1 --backend nowhere", "unknown backend 'nowhere'"),
         ("--seeds 0,1 --agent nobody --workers 1", "--agent nobody: no such agent"),
         ("--agent dreamer --workers 2", "give several --seeds"),

@@ -97,7 +97,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(
     ("words", "message"),
     [
         (("filter", "{}", "retrun > 3"), "expression, column 1: no such name 'retrun'; names: id,"),
-        (("filter", "{}", "length > 1000"), "no trajectory is left"),
+        (("filter", "{}", "length > 1000"), "no trajectory of it is left"),
         (("delete", "{}"), "delete: nothing is named; give an expression or ids"),
         (("split", "{}", "a=0.5", "b=0.6"), "the shares add up to 1.1"),
         (("tier", "{}", "--tier", "medium", "--trajectories", 3, "--returns", "3"), "LOW:HIGH"),

@@ -241,10 +241,9 @@ def test_trajectories_are_copies_and_shards_are_read_only(random_corpus: Callabl
             array.flags.writeable = True
 
 
-def test_an_empty_corpus_opens(random_corpus: Callable) -> None:
-    path = random_corpus().path
-    CorpusWriter.create(path / "empty", observations=RICH, action=CONTINUOUS).close()
-    corpus = open_corpus(path / "empty", verify=True)
+def test_an_empty_corpus_opens(tmp_path: Path) -> None:
+    CorpusWriter.create(tmp_path / "empty", observations=RICH, action=CONTINUOUS).close()
+    corpus = open_corpus(tmp_path / "empty", verify=True)
     assert (len(corpus), list(corpus), corpus.shards) == (0, [], ())
     assert len(corpus.filter(lambda info: True)) == 0
     assert corpus.table.id.tolist() == corpus.table.source.tolist() == []

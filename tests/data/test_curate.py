@@ -195,7 +195,7 @@ def test_delete_leaves_what_filter_takes(corpus: Corpus, tmp_path: Path) -> None
         delete_trajectories(corpus, tmp_path / "no", ids=["nobody"])
     with pytest.raises(CorpusError, match="no trajectory is meant"):
         delete_trajectories(corpus, tmp_path / "no", where="length > 600")
-    with pytest.raises(CorpusError, match="no trajectory is left"):
+    with pytest.raises(CorpusError, match="no trajectory of it is left"):
         delete_trajectories(corpus, tmp_path / "no", where="length > 0")
     with pytest.raises(ConfigError, match="nothing is named"):
         delete_trajectories(corpus, tmp_path / "no")
@@ -306,7 +306,7 @@ def test_nothing_is_overwritten_and_nothing_is_left(
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(StorageError, match="something is already there"):
         filter_corpus(corpus, "length > 6", corpus.path)
-    with pytest.raises(CorpusError, match="no trajectory is left"):
+    with pytest.raises(CorpusError, match="no trajectory of it is left"):
         filter_corpus(corpus, "length > 600", tmp_path / "out")
     (shard, _) = sorted((corpus.path / "shards").iterdir())
     sound = shard.read_bytes()

@@ -128,7 +128,7 @@ def test_bad_manifests_are_refused(
 def test_manifests_that_are_not_json_are_refused(random_corpus: Callable, text: str) -> None:
     path = random_corpus().path
     (path / "corpus.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(CorpusError, match=r"corpus\.json: .*restore the file"):
+    with pytest.raises(CorpusError, match=r"corpus\.json: .*restore it from a copy"):
         open_corpus(path)
     assert len(validate(path)) == 1
 
