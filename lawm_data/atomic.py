@@ -86,6 +86,76 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A file or folder that appears complete, or not at all.
+
+    Args:
+        path: where it will be; nothing is there, and missing folders above it are made.
+
+    Yields:
+        A temporary name beside ``path`` for the block to write to. It is synced and renamed at the
+        end; after an exception everything that was made is removed.
+
+    Raises:
+        StorageError: the file system refused, or something came to be there meanwhile.
+    """
+    made = _make_parents(path.absolute().parent)
+    temporary = temporary_name(path.absolute())
+    try:
+        yield temporary
+        with storage_errors(path):
+            _sync_tree(temporary)
+            if path.exists():
+                raise StorageError("appeared meanwhile", str(path), "choose another place")
+            temporary.rename(path)
+            sync_folder(path.absolute().parent)
+    except BaseException:
+        _remove(temporary)
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Make a folder; returns those that were not there, the innermost first."""
+    made = []
+    for parent in (folder, *folder.parents):
+        if parent.exists():
+            break
+        made.append(parent)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _sync_tree(path: Path) -> None:
+    """Make a file, or a folder and all that is in it, durable."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _sync_file(Path(folder) / name)
+        sync_folder(Path(folder))
+    if path.is_file():
+        _sync_file(path)
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals inside a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -11,8 +11,8 @@ from lawm_data.encode import Parts
 from lawm_data.layout import Layout
 from lawm_data.shard import OpenShard
 
-SHARD_BYTES = 256 << 20
-"""Size that shards grow to."""
+SHARD_BYTES = 128 << 20
+"""Size that shards grow to. They are made in memory, and take about three times as much there."""
 FAN_IN = 16
 """Shards of about one size that are put together while a writer is still at work."""
 SMALLEST = 1 << 16

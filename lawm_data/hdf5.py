@@ -102,6 +102,10 @@ class MappedFile:
         """Close the HDF5 file; what is mapped stays readable."""
         self._file.close()
 
+    def release_memory(self) -> None:
+        """Let go of the pages that were read; what is read again comes from the file again."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
     def has(self, name: str) -> bool:
         """Whether a name (``group/name``) stands in the file."""
         with self._distrust(name):

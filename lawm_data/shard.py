@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,8 @@ class Shard:
     """(Ra,) bool, or None when every row of ``actions`` is observed."""
     fields: Mapping[str, np.ndarray | ChunkedField]
     """(R, *shape): every other array, by name; pixels are decompressed slice by slice."""
+    release_memory: Callable[[], None]
+    """Lets go of the pages of the file that were read."""
 
 
 class OpenShard(NamedTuple):
@@ -97,7 +99,9 @@ def _read(file: MappedFile, info: ShardInfo, layout: Layout) -> OpenShard:
     if file.has("table/metadata"):
         metadata = file.array("table/metadata", "|u1", (-1,))
         end = file.array("table/metadata_end", "<i8", (n,))
-    return OpenShard(Shard(steps, actions, observed, fields), columns, metadata, end)
+    return OpenShard(
+        Shard(steps, actions, observed, fields, file.release_memory), columns, metadata, end
+    )
 
 
 def _check_table(opened: OpenShard, info: ShardInfo, sources: int, path: Path) -> None:

@@ -17,7 +17,7 @@ PROGRAMS = {"lawm": app, "lawm-data": data_app}
 
 def commands() -> list[str]:
     return [
-        f"{program} {command.callback.__name__}"
+        f"{program} {command.name or command.callback.__name__}"
         for program, module in PROGRAMS.items()
         for command in module.app.registered_commands
     ]
@@ -42,7 +42,7 @@ def test_every_command_is_documented() -> None:
 
 def test_readme_names_only_what_exists() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^(lawm(?:-data)? \w+)", text, flags=re.MULTILINE))
+    named = set(re.findall(r"^(lawm(?:-data)? [\w-]+)", text, flags=re.MULTILINE))
     assert named
     assert named <= set(commands())
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

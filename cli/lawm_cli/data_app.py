@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import StorageError
 
-from lawm_cli import build, curation, errors, rendering, report, show, soundness, tiers
+from lawm_cli import build, curation, errors, exchanging, rendering, report, show, soundness, tiers
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 from lawm_cli.reporting import report as report_page
@@ -225,6 +225,7 @@ app.command(epilog=rendering.EPILOG)(rendering.render)
 curation.register(app)
 tiers.register(app)
 build.register(app)
+exchanging.register(app)
 
 
 app.command(

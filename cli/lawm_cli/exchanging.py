@@ -1,0 +1,177 @@
+"""``lawm-data import``, ``export`` and ``formats``: the door to foreign formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from lawm_schemas import ConfigError
+
+from lawm_cli import show
+from lawm_cli.options import Corpus, DryRun, Json, Settings, example
+from lawm_cli.output import print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lawm_data.formats._protocol import About, Progress
+
+Address = Annotated[
+    str,
+    typer.Argument(
+        metavar="FORMAT:PLACE",
+        help="Such as minari:walker/mixed-v0; see lawm-data formats.",
+        show_default=False,
+    ),
+]
+
+
+def import_(
+    address: Address,
+    out: Annotated[Path, typer.Argument(help="Folder of the corpus to write.", show_default=False)],
+    settings: Settings = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write a corpus from data in another format.
+
+    Everything is checked and converted, nothing is guessed: what was not recorded stays missing.
+    The corpus appears when it is complete.
+    """
+    from lawm_data.exchange import import_corpus
+
+    given = _parsed(settings or [])
+    with show.Bars() as bars:
+        made = import_corpus(address, out, given, _counting(bars, "import"), dry_run=dry_run)
+    _show({**made._asdict(), "dry_run": dry_run}, json)
+
+
+def export(
+    corpus: Corpus,
+    address: Address,
+    mask: Annotated[
+        str | None, typer.Option(help="Look through this mask; write no hidden action.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Take the inferred actions of this overlay along.")
+    ] = None,
+    settings: Settings = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write a corpus in another format.
+
+    Observed, withheld, missing and inferred actions stay apart. Without --mask the masks beside the
+    corpus go along, where the format can hold them. What it cannot hold is named.
+    """
+    from lawm_data import open_corpus
+    from lawm_data.exchange import export_corpus
+
+    given = _parsed(settings or [])
+    view = open_corpus(corpus)
+    view = view if mask is None else view.with_mask(mask)
+    view = view if labels is None else view.with_labels(labels)
+    with show.Bars() as bars:
+        written = export_corpus(view, address, given, _counting(bars, "export"), dry_run=dry_run)
+    result = {**written._asdict(), "mask": mask, "labels": labels, "dry_run": dry_run}
+    _show(result, json)
+
+
+def formats(json: Json = False) -> None:
+    """Show the formats, and what each can hold."""
+    from lawm_data import formats as registry
+
+    abouts = {name: registry.load(name).ABOUT for name in registry.names()}
+    if json:
+        print_json({"formats": {name: about._asdict() for name, about in abouts.items()}})
+        return
+    show.grid(COLUMNS, [_row(name, about) for name, about in abouts.items()])
+    for name, about in abouts.items():
+        for key, meaning in about.settings.items():
+            print(f"{name} --set {key}=…: {meaning}")
+
+
+COLUMNS = (
+    "address",
+    "import",
+    "export",
+    "actions kept",
+    "arrays",
+    "alignment",
+    "final observation",
+    "ends",
+    "pixels",
+    "metadata",
+    "streaming",
+    "needs",
+)
+
+
+def _row(name: str, about: About) -> Sequence[Any]:
+    states = [state.value for state in about.label_states]
+    return [
+        f"{name}:{about.place}",
+        about.reads,
+        about.writes,
+        ", ".join([*states, *(["partial"] if about.partial else [])]),
+        about.arrays,
+        about.alignment,
+        about.final_observation,
+        about.ends,
+        about.pixels,
+        about.metadata,
+        about.streaming,
+        about.extra and f"lawm[{about.extra}]",
+    ]
+
+
+def _counting(bars: show.Bars, stage: str) -> Progress:
+    """Progress of which the end may be unknown."""
+    tell = bars.of(stage)
+    return lambda done, total: tell(done, total or 0)
+
+
+def _parsed(assignments: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` with the value in YAML."""
+    settings = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError("is not a setting", f"--set {assignment!r}", "write key=value")
+        try:
+            settings[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{text!r} is not YAML", key, "correct it") from None
+    return settings
+
+
+def _show(result: Mapping[str, Any], json: bool) -> None:
+    if json:
+        print_json(result)
+        return
+    rows = {key: value for key, value in result.items() if value}
+    dry_run = rows.pop("dry_run", False)
+    said = rows.pop("said", ())
+    show.facts(rows, title="nothing is written (--dry-run)" if dry_run else None)
+    for sentence in said:
+        print(f"note: {sentence}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to a program."""
+    app.command(
+        "import",
+        epilog=example(
+            "lawm-data import minari:walker/mixed-v0 corpora/walker",
+            "lawm-data import minari:D4RL/door/human-v2 corpora/door --dry-run",
+        ),
+    )(import_)
+    app.command(
+        epilog=example(
+            "lawm-data export corpora/cs minari:cartpole/mixed-v0",
+            "lawm-data export corpora/cs minari:cartpole/5pct-v0 --mask 5pct",
+        )
+    )(export)
+    app.command(epilog=example("lawm-data formats", "lawm-data formats --json"))(formats)

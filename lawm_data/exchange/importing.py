@@ -1,0 +1,175 @@
+"""From a foreign format to a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import CorpusError, LineageStep
+
+from lawm_data.atomic import appearing, sha256_file, storage_errors, write_file
+from lawm_data.compaction import SHARD_BYTES
+from lawm_data.corpus import Corpus
+from lawm_data.derive import require_free
+from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.formats._protocol import Incoming, Progress, silent
+from lawm_data.mask import save_mask
+from lawm_data.overlay import LABELS, save_overlay
+from lawm_data.store import MANIFEST, open_store
+from lawm_data.writer import CorpusWriter
+
+CHECKSUMMED = 1 << 30
+"""Bytes of source files up to which the lineage remembers checksums."""
+LISTED = 1000
+"""Number of source files up to which it does."""
+
+Inferred = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Mean and standard deviation of inferred actions, each (T, A), by id."""
+
+
+class Imported(NamedTuple):
+    """A corpus that was imported, or with ``dry_run`` what is known of it beforehand."""
+
+    path: Path
+    source: str
+    trajectories: int | None
+    """None in a dry run when the format does not tell."""
+    steps: int | None
+    fingerprint: str | None
+    masks: tuple[str, ...]
+    overlays: tuple[str, ...]
+    said: tuple[str, ...]
+    """What was converted or not kept."""
+
+
+def import_corpus(
+    address: str,
+    out: str | Path,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+    *,
+    dry_run: bool = False,
+) -> Imported:
+    """Write foreign data into a corpus of its own, one trajectory after the other.
+
+    Everything is checked as if it were collected. The corpus appears under its name when it is
+    complete; an error or a kill leaves nothing there.
+
+    Args:
+        address: ``NAME:PLACE``.
+        out: a folder that does not exist yet.
+        settings: of the format, see ``lawm-data formats``.
+        progress: told how many trajectories are done.
+        dry_run: only open the source and say what its headers tell.
+
+    Raises:
+        ConfigError: the address or a setting makes no sense, or a package is missing.
+        CorpusError: the data is not what it says it is, or does not fit a corpus.
+        StorageError: something is already there, or the file system refused.
+    """
+    where, out, settings = parse_address(address), Path(out), settings or {}
+    require_free(out)
+    module = module_of(where, "reads", settings)
+    incoming = module.read(where.place, settings)
+    masks = tuple(mask.name for mask in incoming.masks)
+    overlays = (incoming.overlay.name,) if incoming.overlay else ()
+    source = f"{where.format}:{incoming.name or Path(where.place).name}"
+    if dry_run:
+        said = tuple(incoming.said)
+        return Imported(out, source, incoming.count, None, None, masks, overlays, said)
+    with appearing(out) as temporary:
+        writer = CorpusWriter.create(
+            temporary,
+            observations=incoming.observations,
+            action=incoming.action,
+            environment=incoming.environment,
+            licence=incoming.licence,
+        )
+        with writer:
+            inferred = _fill(writer, incoming, progress)
+        (temporary / ".lock").unlink()
+        step = _import_step(source, where, incoming, settings)
+        manifest = writer.manifest.model_copy(update={"lineage": (*incoming.lineage, step)})
+        write_file(temporary / MANIFEST, manifest.to_json().encode())
+        _restore_beside(Corpus(open_store(temporary)), incoming, inferred)
+    return Imported(
+        path=out,
+        source=source,
+        trajectories=manifest.trajectories,
+        steps=manifest.steps,
+        fingerprint=manifest.fingerprint,
+        masks=masks,
+        overlays=overlays,
+        said=tuple(incoming.said),
+    )
+
+
+def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Inferred:
+    """Add every trajectory; returns the inferred actions that came along, by id."""
+    inferred: Inferred = {}
+    done = 0
+    for done, carried in enumerate(incoming.trajectories, 1):
+        with _naming(f"trajectory {done - 1}"):
+            name = writer.add(
+                carried.observations,
+                carried.rewards,
+                carried.actions,
+                provenance=carried.provenance,
+                action_observed=carried.action_observed,
+                terminated=carried.terminated,
+                truncated=carried.truncated,
+                agent_step=carried.agent_step,
+                seed=carried.seed,
+                metadata=carried.metadata,
+                trajectory_id=carried.trajectory_id,
+            )
+        if carried.inferred is not None:
+            inferred[name] = carried.inferred
+        if writer.pending_bytes >= SHARD_BYTES:
+            writer.commit()
+        progress(done, incoming.count)
+    if not done:
+        raise CorpusError("holds no trajectory", incoming.name or "the source", "check the place")
+    writer.commit()
+    return inferred
+
+
+def _restore_beside(corpus: Corpus, incoming: Incoming, inferred: Inferred) -> None:
+    """Masks and inferred actions, bound to the corpus that they now belong to."""
+    rebound = {"corpus": corpus.root_fingerprint}
+    for mask in incoming.masks:
+        bound = mask.model_copy(update=rebound)
+        corpus.with_mask(bound)  # refuses one that names what is not there
+        save_mask(corpus, bound)
+    if incoming.overlay is not None:
+        overlay = incoming.overlay.model_copy(update=rebound)
+        width = corpus.manifest.action.size
+        save_overlay(corpus.path / LABELS / overlay.name, overlay, inferred, width)
+
+
+def _import_step(
+    source: str, where: Address, incoming: Incoming, settings: Mapping[str, Any]
+) -> LineageStep:
+    told: dict[str, Any] = {"format": where.format, "source": source}
+    if incoming.said:
+        told["converted"] = list(incoming.said)
+    if settings:
+        told["settings"] = dict(settings)
+    with storage_errors(source):
+        size = sum(path.stat().st_size for path in incoming.files)
+    told["files"], told["bytes"] = len(incoming.files), size
+    if incoming.files and len(incoming.files) <= LISTED and size <= CHECKSUMMED:
+        told["sha256"] = {path.name: sha256_file(path) for path in incoming.files}
+    return LineageStep(operation="import", settings=told)
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Add to an error which trajectory it is about."""
+    try:
+        yield
+    except CorpusError as error:
+        raise CorpusError(error.what, f"{place}: {error.where}", error.mend) from None
