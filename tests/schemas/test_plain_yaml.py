@@ -30,7 +30,7 @@ def test_what_has_no_key_twice_is_read_as_ever(data: object) -> None:
         ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "the key '<<' stands twice"),
         ("a: [1,\nb: 2", "^here, line 2: not YAML"),
         ("a: !!python/name:os.system x", "^here: not YAML"),
-        ("[" * 5000, "^here: not YAML"),
+        ("[" * 1000, "^here: not YAML"),
         ("a: \x00", "^here: not YAML"),
         ("2020-13-45", "^here: not YAML"),
         ("? {a: 1}\n: 2", "^here, line 1: not YAML: found unhashable key"),
