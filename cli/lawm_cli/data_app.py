@@ -65,6 +65,12 @@ def collect(
         int | None,
         typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
     ] = None,
+    physics: Annotated[
+        bool,
+        typer.Option(
+            "--physics/--no-physics", help="Record the simulator's state, for pictures and replay."
+        ),
+    ] = True,
     num_envs: Annotated[
         int | None,
         typer.Option(min=1, help="Environments stepped together; by default 1, for snapshots 16."),
@@ -123,6 +129,7 @@ def collect(
         append=append,
         workers=workers,
         backend=backend,
+        physics=physics,
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))

@@ -62,6 +62,12 @@ class SeveralErrors(ConfigError):
         return [str(error) for error in self.errors]
 
 
+def several(errors: Sequence[ConfigError]) -> ConfigError:
+    """One error that tells all of these; equal ones once."""
+    told = list({str(error): error for error in errors}.values())
+    return told[0] if len(told) == 1 else SeveralErrors(told)
+
+
 class StorageError(LawmError):
     """The file system refused: no space, no permission, locked by another writer."""
 
