@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import shutil
 from pathlib import Path
 
 from lawm_schemas import Manifest, StorageError
 
-from lawm_data.atomic import REPLACED, TEMPORARY, storage_errors, sync_folder
+from lawm_data.atomic import REPLACED, TEMPORARY, is_alive, storage_errors, sync_folder
 from lawm_data.mask import MASKS
+from lawm_data.output import abandoned, remove
 from lawm_data.overlay import LABELS
 from lawm_data.store import MANIFEST, SHARDS
 
@@ -63,6 +64,18 @@ def leftovers(path: Path, manifest: Manifest) -> list[Path]:
     return found
 
 
+def dead_leftovers(path: Path, manifest: Manifest) -> list[Path]:
+    """What dead writers left in a corpus and beside it; nothing of one that may still be at work.
+
+    Their numbers tell, so this is for people: who removes something holds the lock.
+    """
+    writer = ""
+    with contextlib.suppress(OSError, ValueError):
+        writer = (path / ".lock").read_text(encoding="ascii").strip()
+    busy = writer.isdecimal() and is_alive(int(writer))
+    return [*([] if busy else leftovers(path, manifest)), *abandoned(path.absolute())]
+
+
 def remove_leftovers(path: Path, manifest: Manifest) -> None:
     """Remove what a dead writer left: temporary files, and shards that were never committed."""
     known = {shard.file for shard in manifest.shards}
@@ -78,11 +91,3 @@ def remove_leftovers(path: Path, manifest: Manifest) -> None:
                 remove(entry)
             if stale:
                 sync_folder(folder)
-
-
-def remove(entry: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
-    if entry.is_dir() and not entry.is_symlink():
-        shutil.rmtree(entry)
-    else:
-        entry.unlink()

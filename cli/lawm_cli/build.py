@@ -179,7 +179,6 @@ def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
 
 def _derive(out: Path, job: Job, outputs: dict[str, str | None]) -> None:
     began = time.monotonic()
-    step.remove_leftovers(out / job.name)
     step.clear(out, job)
     output, missing = step.derive(out, job, dry_run=True)
     # written before the output itself: a kill in between cannot leave one that nobody knows

@@ -212,11 +212,3 @@ def _agent(out: Path, settings: CollectStep) -> str:
     corpus = open_corpus(out / agent.partition(AGENT)[0])
     low, high = rounds_of(corpus, tier)
     return f"{out / before}{SNAPSHOTS}{low}:{high}"
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what an earlier call that was killed began to write."""
-    from lawm_data.atomic import TEMPORARY
-
-    for stale in folder.parent.glob(f"{TEMPORARY}*-{folder.name}"):
-        shutil.rmtree(stale, ignore_errors=True)

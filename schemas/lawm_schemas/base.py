@@ -93,6 +93,8 @@ def load_json(path: Path) -> Any:
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except FileNotFoundError:
         raise ConfigError("no such file", str(path), "check the path") from None
+    except IsADirectoryError:
+        raise ConfigError("is a folder, not a JSON file", str(path), "move it away") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"not readable as JSON ({error})", str(path), "restore the file from a copy"
