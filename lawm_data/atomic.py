@@ -182,7 +182,7 @@ def hold(path: Path, where: str, what: str) -> int:
     Raises:
         StorageError: another process holds it.
     """
-    with storage_errors(path):
+    with storage_errors(where):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
