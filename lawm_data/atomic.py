@@ -74,6 +74,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             for name, content in files.items():
                 write_file(new / name, content)
             if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)  # of a writer that was killed at the end
                 # two folders cannot change places at once; a kill in between leaves the old one
                 folder.rename(old)
             new.rename(folder)

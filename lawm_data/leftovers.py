@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from lawm_schemas import Manifest, StorageError
@@ -76,17 +77,26 @@ def dead_leftovers(path: Path, manifest: Manifest) -> list[Path]:
     return [*([] if busy else leftovers(path, manifest)), *abandoned(path.absolute())]
 
 
+def is_a_writers(entry: Path, path: Path, known: Collection[str]) -> bool:
+    """Whether something in a corpus is a dead writer's for sure, so that the next one removes it.
+
+    Args:
+        entry: the thing.
+        path: the corpus.
+        known: its shards; others that are named like shards were never committed.
+    """
+    if entry.parent not in (path, path / SHARDS):
+        return False
+    like_a_shard = _OWN_SHARD.fullmatch(entry.name) and not entry.is_dir()
+    return entry.name.startswith(TEMPORARY) or bool(like_a_shard and entry.name not in known)
+
+
 def remove_leftovers(path: Path, manifest: Manifest) -> None:
-    """Remove what a dead writer left: temporary files, and shards that were never committed."""
+    """Remove what a dead writer left, see ``is_a_writers``."""
     known = {shard.file for shard in manifest.shards}
     with storage_errors(path):
         for folder in (path, path / SHARDS):
-            stale = [
-                entry
-                for entry in folder.iterdir()
-                if entry.name.startswith(TEMPORARY)
-                or (_OWN_SHARD.fullmatch(entry.name) and entry.name not in known)
-            ]
+            stale = [entry for entry in folder.iterdir() if is_a_writers(entry, path, known)]
             for entry in stale:
                 remove(entry)
             if stale:

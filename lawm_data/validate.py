@@ -13,7 +13,7 @@ from lawm_data.corpus import Corpus
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.hdf5 import MEND
 from lawm_data.layout import Layout, layout_of
-from lawm_data.leftovers import leftovers
+from lawm_data.leftovers import is_a_writers, leftovers
 from lawm_data.mask import ASIDE, MASKS, mask_files, read_mask, readable_under
 from lawm_data.overlay import LABELS, open_labels, overlay_names
 from lawm_data.shard import OpenShard, open_shard
@@ -150,9 +150,9 @@ def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
 
 
 def _check_strays(path: Path, manifest: Manifest) -> Iterator[Finding]:
+    known = {shard.file for shard in manifest.shards}
     for entry in leftovers(path, manifest):
         what = "is left over from a writer that did not finish"
-        mend = (
-            "the next writer removes it" if entry.parent in (path, path / SHARDS) else "repair it"
-        )
+        gone = is_a_writers(entry, path, known)
+        mend = "the next writer removes it" if gone else "lawm-data repair removes it"
         yield Finding("warning", str(entry), what, mend)

@@ -111,6 +111,21 @@ def test_a_study_comes_out_as_its_recipe_says(run, study: Path) -> None:
     assert read_manifest(alone).fingerprint == parts[1].fingerprint
 
 
+def test_the_recipe_to_try_is_what_the_documentation_shows(run, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "curation.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```yaml\n(# try.yaml\n.*?)```", text, re.DOTALL)
+    (tmp_path / "try.yaml").write_text(recipe)
+    told = run(
+        "lawm-data", "build", tmp_path / "try.yaml", "--out", tmp_path / "try", "--json"
+    ).json
+    assert told["done"]
+    shown = re.findall(r"^([\w@-]+) +(\w+) +done +(\d+) ", text, re.MULTILINE)
+    made = [(one["name"], one["operation"], str(one["trajectories"])) for one in told["steps"]]
+    # what random actions come to depends on the simulator's version
+    assert [(n, o) for n, o, _ in shown] == [(n, o) for n, o, _ in made]
+    assert [c for n, _, c in shown if n != "lively"] == [c for n, _, c in made if n != "lively"]
+
+
 def test_what_is_done_is_not_touched(run, study: Path) -> None:
     before = files(study / "out")
     result = run("lawm-data", "build", study / "study.yaml", "--out", study / "out")
@@ -293,6 +308,10 @@ def test_shipped_recipes_make_what_they_promise(name: str) -> None:
         assert band_of(env, job.settings.tier)
         assert job.name == f"{env}-{job.settings.tier}"
         assert len(job.inputs) == (5 if name == "paper" else 2)
+    if name == "paper":
+        wanted = {"walker-walk/dreamer-0": 1500, "hopper-stand/dreamer-4": 3000}
+        wanted |= {f"{env}-plan2explore": 2005 for env in environments}
+        assert {one: made[one].settings.trajectories for one in wanted} == wanted
     studies = [other for other in made if re.fullmatch(r"[a-z]+-[a-z]+-[a-z0-9-]+", other)]
     assert len(studies) == (12 if name == "paper" else 6)
     assert {f"{study}@5pct" for study in studies} <= set(made)
