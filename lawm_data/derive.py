@@ -131,7 +131,7 @@ def require_free(out: Path) -> None:
         StorageError: names the place.
     """
     with storage_errors(out):
-        if out.exists():
+        if out.exists() or out.is_symlink():
             raise StorageError("something is already there", str(out), "choose another place")
         refuse_inside(out)
 

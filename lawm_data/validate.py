@@ -57,7 +57,7 @@ def validate(path: str | Path) -> list[Finding]:
     except LawmError as error:
         return [Finding("error", error.where, error.what, error.mend)]
     layout, opened = layout_of(manifest), []
-    attempt(lambda: _check_folders(path))
+    attempt(lambda: _check_folders(path, manifest))
     for info in manifest.shards if (path / SHARDS).is_dir() else ():
         attempt(lambda info=info: _check_shard(path, manifest, info, layout, opened))
     if len(opened) == len(manifest.shards):
@@ -66,12 +66,12 @@ def validate(path: str | Path) -> list[Finding]:
     return findings
 
 
-def _check_folders(path: Path) -> Iterator[Finding]:
+def _check_folders(path: Path, manifest: Manifest) -> Iterator[Finding]:
     """Files that stand where a folder should be."""
     for name, mend in ((SHARDS, MEND), (MASKS, ASIDE), (LABELS, ASIDE)):
         if not (path / name).is_dir() and (path / name).exists():
             yield Finding("error", str(path / name), f"is a file, not the folder of {name}", mend)
-    if not (path / SHARDS).exists():
+    if manifest.shards and not (path / SHARDS).exists():
         yield Finding("error", str(path / SHARDS), "is missing", MEND)
 
 

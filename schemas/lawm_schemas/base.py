@@ -55,7 +55,10 @@ class Schema(BaseModel):
         if error["type"] == "extra_forbidden":
             known = ", ".join(cls.model_fields)
             mend = f"known keys: {known}" if len(key) == 1 else "check its spelling"
-        return Fault(key, error["msg"].removeprefix("Value error, "), mend)
+        what = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "model_type":
+            what = f"should be keys with values, not {str(error['input'])[:20]!r}"
+        return Fault(key, what, mend)
 
     @classmethod
     def read_json(cls, path: Path) -> Self:
