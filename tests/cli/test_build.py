@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from lawm_cli import recipe, step
+from lawm_cli import step
 from lawm_cli.demo import unpack_corpus
 from lawm_cli.recipe import jobs, read_jobs
 from lawm_schemas import CorpusError
 
 from lawm_data import open_corpus, write_overlay
 from lawm_data.store import read_manifest
-from lawm_data.tier_bands import band_of
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6, "action_repeat": 40, "num_envs": 2}
 STUDY = {
@@ -288,33 +287,6 @@ def test_what_a_tier_could_not_be_given_is_told(run, study: Path) -> None:
     assert "random-0: has 6 of 7 trajectories" in result.err
     assert result.json["missing"] == 2
     assert result.json["done"]
-
-
-def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
-    result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
-    assert result.code == 2
-    assert "nothing: no such recipe; give a YAML file, or one of paper, two-cores" in result.err
-
-
-@pytest.mark.parametrize("name", recipe.shipped())
-def test_shipped_recipes_make_what_they_promise(name: str) -> None:
-    made = {job.name: job for job in read_jobs(name)}
-    environments = {"walker-walk", "cheetah-run"}
-    environments |= {"hopper-stand"} if name == "paper" else {"cartpole-swingup"}
-    tiers = [job for job in made.values() if job.operation == "tier"]
-    for job in tiers:
-        env = next(env for env in environments if job.name.startswith(env))
-        assert job.settings.trajectories == 2000
-        assert band_of(env, job.settings.tier)
-        assert job.name == f"{env}-{job.settings.tier}"
-        assert len(job.inputs) == (5 if name == "paper" else 2)
-    if name == "paper":
-        wanted = {"walker-walk/dreamer-0": 1500, "hopper-stand/dreamer-4": 3000}
-        wanted |= {f"{env}-plan2explore": 2005 for env in environments}
-        assert {one: made[one].settings.trajectories for one in wanted} == wanted
-    studies = [other for other in made if re.fullmatch(r"[a-z]+-[a-z]+-[a-z0-9-]+", other)]
-    assert len(studies) == (12 if name == "paper" else 6)
-    assert {f"{study}@5pct" for study in studies} <= set(made)
 
 
 def test_snapshots_of_a_tier_are_those_of_its_stretch_of_training(tmp_path: Path) -> None:

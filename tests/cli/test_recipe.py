@@ -1,11 +1,15 @@
 """Recipes are checked as a whole, before anything is made."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from lawm_cli import recipe
 from lawm_cli.recipe import jobs, read_jobs
 from lawm_schemas import ConfigError
+
+from lawm_data.tier_bands import band_of
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6}
 LEARN = {**COLLECT, "agent": "dreamer"}
@@ -136,3 +140,30 @@ def test_a_recipe_in_the_box_is_not_hidden_by_a_folder(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "paper").mkdir()
     assert len(read_jobs("paper")) == 39
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_shipped_recipes_make_what_they_promise(name: str) -> None:
+    made = {job.name: job for job in read_jobs(name)}
+    environments = {"walker-walk", "cheetah-run"}
+    environments |= {"hopper-stand"} if name == "paper" else {"cartpole-swingup"}
+    tiers = [job for job in made.values() if job.operation == "tier"]
+    for job in tiers:
+        env = next(env for env in environments if job.name.startswith(env))
+        assert job.settings.trajectories == 2000
+        assert band_of(env, job.settings.tier)
+        assert job.name == f"{env}-{job.settings.tier}"
+        assert len(job.inputs) == (5 if name == "paper" else 2)
+    if name == "paper":
+        wanted = {"walker-walk/dreamer-0": 1500, "hopper-stand/dreamer-4": 3000}
+        wanted |= {f"{env}-plan2explore": 2005 for env in environments}
+        assert {one: made[one].settings.trajectories for one in wanted} == wanted
+    studies = [other for other in made if re.fullmatch(r"[a-z]+-[a-z]+-[a-z0-9-]+", other)]
+    assert len(studies) == (12 if name == "paper" else 6)
+    assert {f"{study}@5pct" for study in studies} <= set(made)
+
+
+def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
+    result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
+    assert result.code == 2
+    assert "nothing: no such recipe; give a YAML file, or one of paper, two-cores" in result.err

@@ -59,24 +59,6 @@ def test_arrays_are_what_the_specs_say(task: str) -> None:
     assert state.dtype == np.float32
 
 
-@pytest.mark.parametrize("direct", [True, False])
-def test_without_physics_the_rest_is_the_same(direct: bool) -> None:
-    kinds = [
-        envs.make("walker-walk", num_envs=2, physics=physics, direct=direct)
-        for physics in (True, False)
-    ]
-    assert [s.name for s in kinds[0].observations if s.name != "physics"] == [
-        s.name for s in kinds[1].observations
-    ]
-    actions = np.full((2, 6), 0.3, np.float32)
-    for whole, rest in (
-        [one.reset([1, 2]) for one in kinds],
-        [one.step(actions).observations for one in kinds],
-    ):
-        assert set(whole) == {*rest, "physics"}
-        assert all((whole[name] == rest[name]).all() for name in rest)
-
-
 def test_scalars_have_one_element_and_names_are_the_suites() -> None:
     specs = envs.make("walker-walk").observations
     shapes = {spec.name: spec.shape for spec in specs}
