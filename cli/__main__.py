@@ -1,5 +1,5 @@
 """Run ``lawm`` from the root of a checkout: ``python -m cli``."""
 
-from lawm_cli.app import main
+from lawm_cli.entry import lawm
 
-raise SystemExit(main())
+raise SystemExit(lawm())

@@ -74,6 +74,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             for name, content in files.items():
                 write_file(new / name, content)
             if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)  # of a writer that was killed at the end
                 # two folders cannot change places at once; a kill in between leaves the old one
                 folder.rename(old)
             new.rename(folder)
@@ -171,6 +172,45 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hold(path: Path, where: str, what: str) -> int:
+    """Hold a lock file until the descriptor that is returned is closed, or its holder dies.
+
+    Args:
+        path: the file; it is made when there is none.
+        where: what it stands for, for messages.
+        what: the kind of that.
+
+    Raises:
+        StorageError: another process holds it.
+    """
+    with storage_errors(where):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        who = f"process {holder}" if holder.isdigit() else "another process"
+        mend = "wait until it ends or stop it"
+        raise StorageError(f"{who} is writing to this {what}", where, mend) from None
+    # The number is only a help for people: without it the lock holds just the same.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return process > 0
+
+
 class WriterLock:
     """The right to write to a folder; the kernel gives it back when its holder dies.
 
@@ -184,22 +224,7 @@ class WriterLock:
 
     def __init__(self, folder: Path, what: str = "corpus") -> None:
         self._descriptor = -1
-        path = folder / ".lock"
-        with storage_errors(path):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
-            self.release()
-            who = f"process {holder}" if holder.isdigit() else "another process"
-            raise StorageError(
-                f"{who} is writing to this {what}", str(folder), "wait until it ends or stop it"
-            ) from None
-        # The number is only a help for people: without it the lock holds just the same.
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        self._descriptor = hold(folder / ".lock", str(folder), what)
 
     def __del__(self) -> None:
         self.release()

@@ -58,7 +58,8 @@ def examine(path: Path, info: ShardInfo, layout: Layout, manifest: Manifest) -> 
     """Look at every byte of a shard; whatever is wrong with it ends up in the piece."""
     file = path / SHARDS / info.file
     if not file.is_file():
-        lost = [Loss(info.file, "", "its shard is missing")] * info.trajectories
+        what = "its shard is a folder" if file.is_dir() else "its shard is missing"
+        lost = [Loss(info.file, "", what)] * info.trajectories
         return Piece(info.file, None, -1, [], [], [], lost)
     actual = describe(file, layout, info)
     opened = None if actual is None else _open(file, actual, layout, manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import CorpusError, LineageStep, Manifest, Role, StorageError
 
-from lawm_data.atomic import storage_errors, sync_folder, temporary_name
+from lawm_data.atomic import storage_errors
 from lawm_data.carry import Part, carried_masks, carried_overlays
 from lawm_data.compaction import SHARD_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.leftovers import refuse_inside
 from lawm_data.mask import mask_sha256, save_mask
+from lawm_data.output import new_folder
 from lawm_data.overlay import LABELS, save_overlay
 from lawm_data.pending import free_id
 from lawm_data.store import open_store
@@ -96,10 +96,7 @@ def derive(
         return told
     for path in dict.fromkeys(view.path for view in views):
         open_store(path, verify=True)
-    with storage_errors(out):
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(out.absolute())
-    try:
+    with new_folder(out) as temporary:
         fingerprint = _write(temporary, parts, operation, settings, tier)
         written = Corpus(open_store(temporary))
         for mask in masks:
@@ -108,13 +105,7 @@ def derive(
             overlay = overlay.model_copy(update={"corpus": fingerprint})
             width = written.manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, labels, width)
-        with storage_errors(out):
-            (temporary / ".lock").unlink()
-            temporary.rename(out)
-            sync_folder(out.absolute().parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        (temporary / ".lock").unlink()
     return told._replace(fingerprint=fingerprint)
 
 
@@ -140,7 +131,7 @@ def require_free(out: Path) -> None:
         StorageError: names the place.
     """
     with storage_errors(out):
-        if out.exists():
+        if out.exists() or out.is_symlink():
             raise StorageError("something is already there", str(out), "choose another place")
         refuse_inside(out)
 

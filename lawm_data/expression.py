@@ -49,16 +49,29 @@ def matching(corpus: Corpus, expression: str) -> np.ndarray:
     Raises:
         ConfigError: what is wrong in the expression, and at which column.
     """
-    try:
-        found = _Question(corpus, expression).answer()
-    except RecursionError:
-        raise ConfigError("is nested too deeply", "expression", "make it simpler") from None
+    found = _answer(expression, lambda name: COLUMNS[name].of(corpus))
     return np.broadcast_to(found, (len(corpus),)).copy()
 
 
+def require_expression(expression: str) -> None:
+    """Refuse an expression that no corpus could answer, before there is one.
+
+    Raises:
+        ConfigError: see ``matching``.
+    """
+    _answer(expression, lambda name: COLUMNS[name].of_none())
+
+
+def _answer(expression: str, column: Callable[[str], _Values]) -> np.ndarray:
+    try:
+        return _Question(expression, column).answer()
+    except RecursionError:
+        raise ConfigError("is nested too deeply", "expression", "make it simpler") from None
+
+
 class _Question:
-    def __init__(self, corpus: Corpus, expression: str) -> None:
-        self._corpus = corpus
+    def __init__(self, expression: str, column: Callable[[str], _Values]) -> None:
+        self._column = column
         if len(expression) > LONGEST:
             what = f"is longer than {LONGEST} characters"
             raise ConfigError(what, "expression", "filter in several steps, or give ids")
@@ -108,7 +121,7 @@ class _Question:
         values = self._values(left)
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.Tuple | ast.List | ast.Set):
-                self._refuse("needs a list in parentheses after 'in'", right)
+                self._refuse_single(right)
             same = [self._same(values, self._values(item), left, item) for item in right.elts]
             found = np.logical_or.reduce(_alike([np.asarray(False), *same]))
             return found if isinstance(op, ast.In) else ~found
@@ -145,7 +158,7 @@ class _Question:
                 name = "return" if node.id == "Return" else node.id
                 if name not in COLUMNS:
                     self._refuse(f"no such name {name!r}", node)
-                return COLUMNS[name](self._corpus)
+                return self._column(name)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
                 return self._number(-number, node)
             case ast.Constant(value=None):
@@ -163,13 +176,21 @@ class _Question:
             self._refuse("is too large a number", node)
         return _Values("number", np.asarray(number), np.asarray(True))
 
-    def _refuse(self, what: str, at: ast.expr | int) -> NoReturn:
+    def _refuse_single(self, node: ast.expr) -> NoReturn:
+        """What stands after ``in`` is one value: parentheses alone make no list of it."""
+        what = "needs a list in parentheses after 'in'"
+        if isinstance(node, ast.Constant):
+            mend = f"a list of one has a comma, ({node.value!r},); or write == {node.value!r}"
+            self._refuse(what, node, mend)
+        self._refuse(what, node, "write for example in ('dreamer', 'random')")
+
+    def _refuse(self, what: str, at: ast.expr | int, mend: str = "") -> NoReturn:
         if isinstance(at, ast.expr):
             # ast counts bytes
             start = self._text.lstrip().encode()[: at.col_offset]
             at = len(start.decode(errors="replace"))
         where = f"expression, column {self._indent + at + 1}"
-        raise ConfigError(what, where, f"names: {', '.join(COLUMNS)}")
+        raise ConfigError(what, where, mend or f"names: {', '.join(COLUMNS)}")
 
 
 def _alike(arrays: Iterable[np.ndarray]) -> np.ndarray:
@@ -177,23 +198,33 @@ def _alike(arrays: Iterable[np.ndarray]) -> np.ndarray:
     return np.stack(np.broadcast_arrays(*arrays))
 
 
-def _plain(kind: str, read: Callable[[Corpus], np.ndarray]) -> Callable[[Corpus], _Values]:
-    return lambda corpus: _Values(kind, read(corpus), np.asarray(True))
+class _Column(NamedTuple):
+    """A name that stands for something of every trajectory."""
+
+    kind: str
+    of: Callable[[Corpus], _Values]
+
+    def of_none(self) -> _Values:
+        """Its values for no trajectory at all."""
+        empty = {"number": 0.0, "text": "", "flag": False}[self.kind]
+        return _Values(self.kind, np.array([empty])[:0], np.zeros(0, bool))
 
 
-def _whole(read: Callable[[Corpus], np.ndarray]) -> Callable[[Corpus], _Values]:
+def _plain(kind: str, read: Callable[[Corpus], np.ndarray]) -> _Column:
+    return _Column(kind, lambda corpus: _Values(kind, read(corpus), np.asarray(True)))
+
+
+def _whole(read: Callable[[Corpus], np.ndarray]) -> _Column:
     """A column of whole numbers in which -1 stands for unknown."""
 
     def values(corpus: Corpus) -> _Values:
         array = read(corpus)
         return _Values("number", array, array >= 0)
 
-    return values
+    return _Column("number", values)
 
 
-def _of_source(
-    kind: str, empty: Any, read: Callable[[Provenance], Any]
-) -> Callable[[Corpus], _Values]:
+def _of_source(kind: str, empty: Any, read: Callable[[Provenance], Any]) -> _Column:
     """What a trajectory's provenance says."""
 
     def values(corpus: Corpus) -> _Values:
@@ -203,10 +234,10 @@ def _of_source(
         rows = corpus.table.provenance
         return _Values(kind, array[rows], known[rows])
 
-    return values
+    return _Column(kind, values)
 
 
-COLUMNS: dict[str, Callable[[Corpus], _Values]] = {
+COLUMNS: dict[str, _Column] = {
     "id": _plain("text", lambda corpus: corpus.table.id),
     "position": _plain("number", lambda corpus: corpus.index.position),
     "length": _plain("number", lambda corpus: corpus.table.length),

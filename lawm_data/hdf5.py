@@ -70,12 +70,14 @@ class MappedFile:
         sha256: checksum that it must have, or None to trust it.
 
     Raises:
-        CorpusError: wrong size or checksum, or not HDF5.
+        CorpusError: wrong size or checksum, not HDF5, or a folder.
         FileNotFoundError: no such file.
     """
 
     def __init__(self, path: Path, size: int | None = None, sha256: str | None = None) -> None:
         self.path = path
+        if path.is_dir():
+            raise CorpusError("is a folder, not a file", str(path), MEND)
         with path.open("rb") as file:
             self.size = os.fstat(file.fileno()).st_size
             if size is not None and self.size != size:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from lawm_schemas import Manifest, StorageError
 
-from lawm_data.atomic import REPLACED, TEMPORARY, storage_errors, sync_folder
+from lawm_data.atomic import REPLACED, TEMPORARY, is_alive, storage_errors, sync_folder
 from lawm_data.mask import MASKS
+from lawm_data.output import abandoned, remove
 from lawm_data.overlay import LABELS
 from lawm_data.store import MANIFEST, SHARDS
 
@@ -63,26 +65,39 @@ def leftovers(path: Path, manifest: Manifest) -> list[Path]:
     return found
 
 
+def dead_leftovers(path: Path, manifest: Manifest) -> list[Path]:
+    """What dead writers left in a corpus and beside it; nothing of one that may still be at work.
+
+    Their numbers tell, so this is for people: who removes something holds the lock.
+    """
+    writer = ""
+    with contextlib.suppress(OSError, ValueError):
+        writer = (path / ".lock").read_text(encoding="ascii").strip()
+    busy = writer.isdecimal() and is_alive(int(writer))
+    return [*([] if busy else leftovers(path, manifest)), *abandoned(path.absolute())]
+
+
+def is_a_writers(entry: Path, path: Path, known: Collection[str]) -> bool:
+    """Whether something in a corpus is a dead writer's for sure, so that the next one removes it.
+
+    Args:
+        entry: the thing.
+        path: the corpus.
+        known: its shards; others that are named like shards were never committed.
+    """
+    if entry.parent not in (path, path / SHARDS):
+        return False
+    like_a_shard = _OWN_SHARD.fullmatch(entry.name) and not entry.is_dir()
+    return entry.name.startswith(TEMPORARY) or bool(like_a_shard and entry.name not in known)
+
+
 def remove_leftovers(path: Path, manifest: Manifest) -> None:
-    """Remove what a dead writer left: temporary files, and shards that were never committed."""
+    """Remove what a dead writer left, see ``is_a_writers``."""
     known = {shard.file for shard in manifest.shards}
     with storage_errors(path):
         for folder in (path, path / SHARDS):
-            stale = [
-                entry
-                for entry in folder.iterdir()
-                if entry.name.startswith(TEMPORARY)
-                or (_OWN_SHARD.fullmatch(entry.name) and entry.name not in known)
-            ]
+            stale = [entry for entry in folder.iterdir() if is_a_writers(entry, path, known)]
             for entry in stale:
                 remove(entry)
             if stale:
                 sync_folder(folder)
-
-
-def remove(entry: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
-    if entry.is_dir() and not entry.is_symlink():
-        shutil.rmtree(entry)
-    else:
-        entry.unlink()

@@ -23,6 +23,7 @@ NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
 NAME_MEND = "use up to 100 letters, digits, '_', '.' and '-', a letter or digit first"
 RETURN_STRATA = 10
 """Quantile bins of the return when stratifying by it."""
+ASIDE = "move it away, or let lawm-data repair set it aside"
 FILE_LIMIT = 1 << 28
 """Bytes; a larger mask file is not read."""
 
@@ -123,6 +124,8 @@ def read_mask(path: Path) -> Mask:
     """
     try:
         with storage_errors(path):
+            if path.is_dir():
+                raise MaskError("is a folder, not a mask", str(path), ASIDE)
             if path.is_file() and path.stat().st_size > FILE_LIMIT:
                 raise MaskError(f"is larger than {FILE_LIMIT} bytes", str(path), "make it again")
             mask = Mask.parse(load_json(path), str(path))
@@ -148,7 +151,7 @@ def find_mask(corpus_path: Path, name: str) -> Mask:
         MaskError: there is none, or it is damaged.
     """
     path = corpus_path / MASKS / f"{name}.json"
-    if name.startswith(".") or "/" in name or not path.is_file():
+    if name.startswith(".") or "/" in name or not path.exists():
         there = ", ".join(file.stem for file in mask_files(corpus_path)) or "there are none yet"
         raise MaskError("no such mask", f"{corpus_path}: {name}", f"masks here: {there}")
     return read_mask(path)

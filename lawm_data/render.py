@@ -107,4 +107,4 @@ def _images(corpus: Corpus, shown: Trajectory) -> np.ndarray:
         if spec.role is Role.pixels and spec.shape[2] == 3:
             return shown.observations[spec.name]
     what = "neither physics states nor camera images were recorded"
-    raise CorpusError(what, str(corpus.path), "collect it again; physics is recorded by default")
+    raise CorpusError(what, str(corpus.path), "collect it again, without --no-physics")

@@ -22,7 +22,8 @@ from lawm_data.compaction import merge
 from lawm_data.damage import kept, original
 from lawm_data.encode import write_shard
 from lawm_data.layout import Layout, layout_of
-from lawm_data.leftovers import leftovers, refuse_inside, remove
+from lawm_data.leftovers import leftovers, refuse_inside
+from lawm_data.output import new_folder, remove
 from lawm_data.pending import to_parts
 from lawm_data.repair_plan import Repair, owner_of, plan_repair
 from lawm_data.restrict import restrict_labels, write_mask
@@ -83,17 +84,9 @@ def _repair_copy(path: Path, out: Path, like: str | Path | None) -> Repair:
         raise StorageError("something is already there", str(out), "choose another place")
     refuse_inside(out)
     planned = _required(plan_repair(path, like))
-    with storage_errors(out):
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        copy = temporary_name(out.absolute())
-        try:
-            shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".lock", f"{BACKUP}*"))
-            _apply(plan_repair(copy, like))
-            copy.rename(out)
-            sync_folder(out.absolute().parent)
-        except BaseException:
-            shutil.rmtree(copy, ignore_errors=True)
-            raise
+    with new_folder(out) as copy:
+        shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".lock", f"{BACKUP}*"))
+        _apply(plan_repair(copy, like))
     return planned
 
 
@@ -138,14 +131,16 @@ def _apply(repair: Repair) -> None:
     path, layout = repair.path, layout_of(repair.manifest)
     infos = list(_write_shards(repair, layout))
     manifest = _new_manifest(repair, infos)
+    if (path / MANIFEST).is_dir():
+        remove(path / MANIFEST)
     if not repair.found or manifest != repair.manifest:
         write_file(path / MANIFEST, manifest.to_json().encode())
     for file, mask in repair.masks.items():
-        file.unlink() if mask is None else write_mask(file, mask)
+        remove(file) if mask is None else write_mask(file, mask)
     there = {name.decode() for piece in repair.pieces for name in piece.ids}
     for folder, labels in repair.overlays.items():
         if labels is None:
-            shutil.rmtree(folder)
+            remove(folder)
         else:
             restrict_labels(folder, labels, there, repair.fingerprint)
     wrong = [f for f in validate(path) if f.severity == "error"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError, LawmError, Manifest, Mask, MaskError, ShardInfo
@@ -15,7 +15,7 @@ from lawm_data.damage import Loss, Piece, describe, examine
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.layout import Layout, layout_of
 from lawm_data.leftovers import leftovers
-from lawm_data.mask import mask_files, read_mask
+from lawm_data.mask import MASKS, mask_files, read_mask
 from lawm_data.overlay import LABELS, Labels, overlay_names
 from lawm_data.restrict import read_labels, restricted_mask
 from lawm_data.salvage import Remains, manifest_in
@@ -183,6 +183,14 @@ def _parents(repair: Repair) -> set[str]:
     return known
 
 
+def _plan_file(repair: Repair, name: str, plans: dict[Path, Any]) -> None:
+    """Set aside a file that stands where a folder should be."""
+    place = repair.path / name
+    if place.exists() and not place.is_dir():
+        plans[place] = None
+        repair.change(place, f"is a file, not the folder of {name}: set aside")
+
+
 def _plan_masks(repair: Repair) -> None:
     complete = {
         name.decode()
@@ -190,6 +198,7 @@ def _plan_masks(repair: Repair) -> None:
         for name, whole in zip(piece.ids, piece.complete, strict=True)
         if whole
     }
+    _plan_file(repair, MASKS, repair.masks)
     for file in mask_files(repair.path):
         try:
             mask = read_mask(file)
@@ -210,6 +219,7 @@ def _plan_masks(repair: Repair) -> None:
 
 def _plan_overlays(repair: Repair) -> None:
     there = {name.decode() for piece in repair.pieces for name in piece.ids}
+    _plan_file(repair, LABELS, repair.overlays)
     for name in overlay_names(repair.path):
         folder = repair.path / LABELS / name
         try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError, LawmError
+from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.corpus import Corpus
 from lawm_data.derive import Derived, derive, require_free, through
 from lawm_data.mask import NAME, NAME_MEND
+from lawm_data.output import new_folder
 from lawm_data.ranking import ranks
 from lawm_data.record import content_hash
 from lawm_data.store import open_store
@@ -55,8 +56,7 @@ def divide(corpus: Corpus, shares: Mapping[str, float], seed: int, by: By) -> di
         inside = (middle >= start) & (middle < (end if end < 1 - SLACK else np.inf))
         parts[name], start = inside[member], end
         if not parts[name].any():
-            what = f"nothing is left for part {name!r} ({len(names)} groups by {by})"
-            raise CorpusError(what, str(corpus.path), "give it a larger share")
+            raise _nothing_left(corpus, name, len(names), len(shares), by)
     return parts
 
 
@@ -118,16 +118,19 @@ def split_corpus(
         require_free(out / name)
     existed = out.exists()
     try:
-        for name, inside in parts.items():
-            settings = {"part": name, "parts": dict(shares), "seed": seed, "by": by}
-            settings |= through(corpus)
-            view = corpus.filter(inside)
-            written[name] = derive([view], out / name, "split", settings, dry_run=dry_run)
-    except (LawmError, KeyboardInterrupt):
-        for name in written if not dry_run else ():
-            shutil.rmtree(out / name, ignore_errors=True)
+        with ExitStack() as places:  # the parts get their names together, when all are written
+            for name, inside in parts.items():
+                settings = {"part": name, "parts": dict(shares), "seed": seed, "by": by}
+                settings |= through(corpus)
+                place = out / name
+                if not dry_run:
+                    place = places.enter_context(new_folder(place))
+                part = derive([corpus.filter(inside)], place, "split", settings, dry_run=dry_run)
+                written[name] = part._replace(path=out / name)
+    except BaseException:
         if not existed:
-            shutil.rmtree(out, ignore_errors=True)
+            with suppress(OSError):
+                out.rmdir()
         raise
     return written
 
@@ -150,6 +153,20 @@ def parse_shares(words: list[str]) -> dict[str, float]:
             raise ConfigError(what, f"part {word!r}", "write train=0.9 validation=0.1")
         shares[name] = share
     return shares
+
+
+def _nothing_left(corpus: Corpus, part: str, there: int, parts: int, by: str) -> CorpusError:
+    """Why a part would be empty: too small a share, or too little that may be divided."""
+    what, mend = f"nothing is left for part {part!r} ({there} groups by {by})", "name fewer parts"
+    if there >= parts:
+        mend = "give it a larger share"
+    elif by != "trajectory":
+        mend += ", or divide it by trajectory"
+        if there == 1:
+            what = f"cannot be divided by {by}: all is of one, or shares trajectories with it"
+    elif there == 1:
+        what = "cannot be divided: all its trajectories are equal"
+    return CorpusError(what, str(corpus.path), mend)
 
 
 def _check(shares: Mapping[str, float]) -> None:

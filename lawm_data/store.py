@@ -77,7 +77,8 @@ def read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     with storage_errors(file):
         if not file.is_file():
-            raise CorpusError(_absence(path), str(path), "check the path")
+            mend = MEND if (path / SHARDS).is_dir() else "check the path"
+            raise CorpusError(_absence(path), str(path), mend)
         if file.stat().st_size > MANIFEST_LIMIT:
             raise CorpusError(f"is larger than {MANIFEST_LIMIT} bytes", str(file), MEND)
         try:

@@ -10,6 +10,7 @@ import numpy as np
 from lawm_schemas import LawmError
 
 from lawm_data.corpus import Corpus
+from lawm_data.leftovers import dead_leftovers
 from lawm_data.mask import mask_files, read_mask
 from lawm_data.overlay import LABELS, overlay_names, read_overlay
 from lawm_data.statistics import measure
@@ -27,6 +28,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
 
     ``returns`` and ``lengths`` are None for an empty view. ``current`` of a mask or an overlay
     says whether it belongs to the corpus as it is now; those that cannot be read are ``damaged``.
+    ``leftovers`` is what dead writers left in the corpus and beside it.
     """
     manifest, table = corpus.manifest, corpus.table
     counts = np.bincount(table.provenance, minlength=len(table.sources))
@@ -73,6 +75,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
         },
         "label_steps": label_steps(table),
         "damaged": damaged_masks + damaged_overlays,
+        "leftovers": [str(entry) for entry in dead_leftovers(corpus.path, manifest)],
         "returns": _spread(table.episode_return),
         "lengths": _spread(table.length),
         "sources": sources,

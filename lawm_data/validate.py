@@ -13,9 +13,9 @@ from lawm_data.corpus import Corpus
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.hdf5 import MEND
 from lawm_data.layout import Layout, layout_of
-from lawm_data.leftovers import leftovers
-from lawm_data.mask import mask_files, read_mask, readable_under
-from lawm_data.overlay import open_labels, overlay_names
+from lawm_data.leftovers import is_a_writers, leftovers
+from lawm_data.mask import ASIDE, MASKS, mask_files, read_mask, readable_under
+from lawm_data.overlay import LABELS, open_labels, overlay_names
 from lawm_data.shard import OpenShard, open_shard
 from lawm_data.soundness import trajectory_faults
 from lawm_data.store import MANIFEST, SHARDS, Store, join_shards, read_manifest
@@ -57,12 +57,22 @@ def validate(path: str | Path) -> list[Finding]:
     except LawmError as error:
         return [Finding("error", error.where, error.what, error.mend)]
     layout, opened = layout_of(manifest), []
-    for info in manifest.shards:
+    attempt(lambda: _check_folders(path, manifest))
+    for info in manifest.shards if (path / SHARDS).is_dir() else ():
         attempt(lambda info=info: _check_shard(path, manifest, info, layout, opened))
     if len(opened) == len(manifest.shards):
         attempt(lambda: _check_whole(path, manifest, layout, opened))
     attempt(lambda: _check_strays(path, manifest))
     return findings
+
+
+def _check_folders(path: Path, manifest: Manifest) -> Iterator[Finding]:
+    """Files that stand where a folder should be."""
+    for name, mend in ((SHARDS, MEND), (MASKS, ASIDE), (LABELS, ASIDE)):
+        if not (path / name).is_dir() and (path / name).exists():
+            yield Finding("error", str(path / name), f"is a file, not the folder of {name}", mend)
+    if manifest.shards and not (path / SHARDS).exists():
+        yield Finding("error", str(path / SHARDS), "is missing", MEND)
 
 
 def _check_shard(
@@ -140,9 +150,9 @@ def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
 
 
 def _check_strays(path: Path, manifest: Manifest) -> Iterator[Finding]:
+    known = {shard.file for shard in manifest.shards}
     for entry in leftovers(path, manifest):
         what = "is left over from a writer that did not finish"
-        mend = (
-            "the next writer removes it" if entry.parent in (path, path / SHARDS) else "repair it"
-        )
+        gone = is_a_writers(entry, path, known)
+        mend = "the next writer removes it" if gone else "lawm-data repair removes it"
         yield Finding("warning", str(entry), what, mend)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -12,6 +17,8 @@ import numpy as np
 from lawm_schemas import ConfigError, StorageError
 
 from lawm_data.atomic import storage_errors, sync_folder, temporary_name
+from lawm_data.leftovers import refuse_inside
+from lawm_data.output import claimed
 
 FORMATS = (".mp4", ".gif")
 
@@ -41,11 +48,15 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> N
         raise ConfigError("no frames", path.name, "render at least one")
     pictures = _checked(path, chain([first], iterator), first.shape)
     temporary = temporary_name(path)
-    with storage_errors(path):
+    with claimed(path), storage_errors(path):
         try:
+            # ffmpeg tells the terminal, at length, why it cannot write: better to know before
+            temporary.touch()
             (_write_mp4 if suffix == ".mp4" else _write_gif)(temporary, pictures, first.shape, fps)
             _sync(temporary)
             os.replace(temporary, path)
+        except StorageError as error:
+            raise StorageError(error.what, str(path), error.mend) from None
         except ModuleNotFoundError as error:
             what = f"needs the package {error.name}"
             raise ConfigError(what, path.name, 'pip install "lawm[video]"') from None
@@ -59,13 +70,16 @@ def require_video(path: Path) -> str:
 
     Raises:
         ConfigError: unknown suffix.
-        StorageError: no such folder.
+        StorageError: no such folder, or one of that name, or it is in a corpus.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ConfigError(f"unknown video format {suffix!r}", str(path), "use .mp4 or .gif")
     if not path.parent.is_dir():
         raise StorageError("there is no such folder", str(path.parent), "make it first")
+    if path.is_dir():
+        raise StorageError("is a folder", str(path), "give the name of a file in it")
+    refuse_inside(path)
     return suffix
 
 
@@ -86,20 +100,32 @@ def _write_mp4(
     path: Path, frames: Iterator[np.ndarray], shape: tuple[int, ...], fps: float
 ) -> None:
     height, width = shape[0] // 2 * 2, shape[1] // 2 * 2
+    rate = Fraction(fps).limit_denominator(1_000_000)
     # Lossy, but visually clean; any player takes yuv420p.
-    writer = import_module("imageio_ffmpeg").write_frames(
-        str(path), (width, height), fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
-    )
-    try:
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame[:height, :width]))
-    except OSError as error:
-        reason = str(error).strip().splitlines() or ["unknown reason"]
-        mend = "check the space on the device"
-        raise StorageError(f"ffmpeg stopped: {reason[-1].strip()}", path.name, mend) from None
-    finally:
-        writer.close()
+    words = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i - -an"
+    words += " -c:v libx264 -crf 10 -pix_fmt yuv420p -f mp4"
+    program = import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    command = [program, "-y", "-v", "error", *words.split(), str(path)]
+    with tempfile.TemporaryFile() as said:
+        # a session of its own: Ctrl-C is for this process, which then ends that one
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=said, start_new_session=True
+        )
+        try:
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+                for frame in frames:
+                    pipe.write(np.ascontiguousarray(frame[:height, :width]))
+            failed = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        said.seek(0)
+        lines = said.read().decode(errors="replace").strip().splitlines()
+    if failed:
+        reason = re.sub(r"\[[^]]*\]", "", lines[0]).strip() if lines else "unknown reason"
+        raise StorageError(f"ffmpeg stopped: {reason}", mend="check the space on the device")
 
 
 def _write_gif(

@@ -49,6 +49,7 @@ def collect_learning(
     config: DreamerConfig | None = None,
     on_round: OnRound | None = None,
     processes: int = 2,
+    physics: bool = True,
 ) -> None:
     """Collect until the corpus at ``out`` holds ``trajectories``; continues an earlier call.
 
@@ -62,12 +63,13 @@ def collect_learning(
         config: of the agent; None takes the defaults.
         on_round: told after every round.
         processes: 2 dreams in a second process, 1 in this one; the corpus is the same.
+        physics: record the simulator's state.
 
     Raises:
         ConfigError: no such agent, or the folder holds a corpus or an agent of another collection.
     """
     config = agent_config(agent, config.model_dump(mode="json") if config else {})
-    environments = envs.make(task, num_envs=1, action_repeat=action_repeat)
+    environments = envs.make(task, num_envs=1, action_repeat=action_repeat, physics=physics)
     provenance = Provenance(
         source=agent,
         agent=agent,
@@ -121,6 +123,11 @@ def _writer(out: Path, environments: envs.Environments, provenance: Provenance) 
         if p.settings != provenance.settings
         or (p.source, p.seed) != (provenance.source, provenance.seed)
     ]
+    there, asked = (
+        ", ".join(spec.name for spec in source.observations) for source in (manifest, environments)
+    )
+    if there != asked:
+        raise ConfigError(f"holds {there}, not {asked}", str(out), "choose another --out")
     if mine or manifest.environment != environments.info:
         raise ConfigError(
             "holds trajectories of another collection", str(out), "choose another --out"

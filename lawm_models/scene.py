@@ -41,6 +41,8 @@ class Scene(NamedTuple):
     """Environments stepped together; None takes 16 for snapshots and else 1."""
     noise: bool | None = None
     """Sample the policy instead of taking its mode; None does so for snapshots."""
+    physics: bool = True
+    """Record the simulator's state."""
 
 
 class Cast(NamedTuple):
@@ -141,7 +143,11 @@ def _snapshots(scene: Scene, band: Band) -> Cast:
 def _environments(scene: Scene, known: EnvironmentInfo | None) -> envs.Environments:
     repeat = scene.action_repeat or (known.action_repeat if known else ACTION_REPEAT)
     return envs.make(
-        scene.task, num_envs=scene.num_envs or 1, action_repeat=repeat, pixels=scene.pixels
+        scene.task,
+        num_envs=scene.num_envs or 1,
+        action_repeat=repeat,
+        pixels=scene.pixels,
+        physics=scene.physics,
     )
 
 

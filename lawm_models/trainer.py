@@ -12,6 +12,7 @@ from safetensors.torch import save as to_bytes
 
 from lawm_data.atomic import WriterLock, storage_errors, write_file
 from lawm_data.batch import Batch
+from lawm_data.leftovers import refuse_inside
 from lawm_models import checkpoint, seeding
 from lawm_models.evaluate import Judge
 from lawm_models.experiment import Sources, build, data_now, device_of, open_sources, resolve
@@ -36,7 +37,8 @@ def train(config: ExperimentConfig, out: Path | str, progress: Progress | None =
     Raises:
         ConfigError: a setting is wrong, the folder is not a run or one of other settings or data.
         CorpusError: a corpus is damaged.
-        StorageError: the file system refuses, or another process trains here.
+        StorageError: the folder is in a corpus, another process trains here, or the file system
+            refuses.
         LawmError: a loss became NaN or infinite; names the term and the step.
         KeyboardInterrupt: interrupted, after a checkpoint.
     """
@@ -47,6 +49,7 @@ def train(config: ExperimentConfig, out: Path | str, progress: Progress | None =
         if run.is_finished():
             run.require_same_data(data_now(config))
             return run
+    refuse_inside(out)
     sources = open_sources(config)
     judge = Judge.of(config, sources.record)
     with storage_errors(out):

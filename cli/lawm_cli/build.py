@@ -12,9 +12,10 @@ from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep
 
 from lawm_cli import show, step
+from lawm_cli.job import Job
 from lawm_cli.options import DryRun, Json, example
 from lawm_cli.output import print_json
-from lawm_cli.recipe import Job, jobs, read_recipe
+from lawm_cli.recipe import read_jobs
 
 
 class Found(NamedTuple):
@@ -62,13 +63,14 @@ def build(
     """Make the corpora of a study from nothing.
 
     Steps that are done are skipped, and collections go on where they were stopped: the same command
-    again goes on with a study. Recipes in the box: paper, two-cores.
+    again goes on with a study. A recipe is checked as a whole first; --dry-run checks it and does
+    nothing. Recipes in the box: paper, two-cores.
     """
     from lawm_data.leftovers import refuse_inside
 
     study = out or Path("corpora") / Path(recipe).stem
     refuse_inside(study / "corpus")
-    found = _survey(study, jobs(read_recipe(recipe)))
+    found = _survey(study, read_jobs(recipe))
     if not dry_run:
         found = make(study, found, Way(replace, workers, backend))
     result = {"recipe": recipe, "out": study, "dry_run": dry_run, **_told(study, found)}
@@ -177,7 +179,6 @@ def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
 
 def _derive(out: Path, job: Job, outputs: dict[str, str | None]) -> None:
     began = time.monotonic()
-    step.remove_leftovers(out / job.name)
     step.clear(out, job)
     output, missing = step.derive(out, job, dry_run=True)
     # written before the output itself: a kill in between cannot leave one that nobody knows

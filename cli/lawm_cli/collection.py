@@ -45,6 +45,8 @@ class Collection(NamedTuple):
     """Workers at once; None takes one per core for snapshots and else this process."""
     backend: str
     """Where they work."""
+    physics: bool = True
+    """Record the simulator's state."""
 
 
 class Reach(Protocol):
@@ -76,16 +78,23 @@ def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
         _collect_rollouts(collection, bars)
 
 
+def unfit_for_learning(
+    pixels: int | None, num_envs: int | None, noise: bool | None
+) -> tuple[str, ...]:
+    """Which of these settings a learning agent does not have."""
+    given = {"pixels": pixels is not None, "num_envs": num_envs not in (None, 1), "noise": noise}
+    return tuple(name for name, unfit in given.items() if unfit)
+
+
 def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
     from lawm_models.collector import collect_learning
     from lawm_models.scene import ACTION_REPEAT
 
     agent = collection.agent
+    own = unfit_for_learning(collection.pixels, collection.num_envs, collection.noise)
     refused = {
-        "--pixels": collection.pixels is not None,
-        "--num-envs": collection.num_envs not in (None, 1),
+        **{f"--{name.replace('_', '-')}": True for name in own},
         "--append": collection.append,
-        "--noise": bool(collection.noise),
         "--workers": collection.workers is not None,
         "--backend": collection.backend != "processes",
     }
@@ -106,6 +115,7 @@ def _collect_learning(collection: Collection, bars: Reach, processes: int) -> No
         collection.action_repeat or ACTION_REPEAT,
         on_round=lambda done, total, _: bars.reach(done, {"return": total}),
         processes=processes,
+        physics=collection.physics,
     )
 
 
@@ -126,6 +136,7 @@ def _collect_rollouts(collection: Collection, bars: Reach) -> None:
         collection.pixels,
         collection.num_envs,
         collection.noise,
+        collection.physics,
     )
     acting = cast(scene)
     stage, provenance = acting.stage, acting.provenance

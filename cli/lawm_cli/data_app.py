@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from lawm_schemas import StorageError
+from lawm_schemas import CorpusError, StorageError
 
 from lawm_cli import build, curation, errors, exchanging, rendering, report, show, soundness, tiers
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
@@ -65,6 +65,12 @@ def collect(
         int | None,
         typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
     ] = None,
+    physics: Annotated[
+        bool,
+        typer.Option(
+            "--physics/--no-physics", help="Record the simulator's state, for pictures and replay."
+        ),
+    ] = True,
     num_envs: Annotated[
         int | None,
         typer.Option(min=1, help="Environments stepped together; by default 1, for snapshots 16."),
@@ -123,6 +129,7 @@ def collect(
         append=append,
         workers=workers,
         backend=backend,
+        physics=physics,
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))
@@ -150,9 +157,17 @@ def info(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what is in a corpus."""
-    from lawm_data import open_corpus, summarize
+    """Show what is in a corpus.
 
+    Also what writers that were killed have left in it, or beside it.
+    """
+    from lawm_data import open_corpus, summarize
+    from lawm_data.output import abandoned
+
+    left = abandoned(corpus.absolute())
+    if left and not corpus.exists():
+        what = f"is not there; a command that was killed left {left[0].name} of it"
+        raise CorpusError(what, str(corpus), "run that command again: it starts anew")
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)

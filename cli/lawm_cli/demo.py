@@ -37,8 +37,10 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
         The object that ``demo --json`` prints.
     """
     from lawm_data import make_mask, open_corpus, save_mask
+    from lawm_data.leftovers import refuse_inside
     from lawm_models.trainer import train
 
+    refuse_inside(out / "corpus")
     path = unpack_corpus(out / "corpus")
     corpus = open_corpus(path)
     mask = corpus.masks().get(MASK)

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import typer
 from lawm_schemas import LawmError, StorageError
 
+from lawm_cli.entry import INTERRUPTED
+
 FOUND = 1
 """``lawm-data validate`` found errors, or ``lawm audit`` could not prove what it should."""
 REFUSED = 2
 """Something that the user can mend: an option, a file, a full disk."""
 DEFECT = 70
 """A defect of this program (``EX_SOFTWARE``)."""
-INTERRUPTED = 130
-"""Ctrl-C."""
 PIPE_CLOSED = 141
 """Whoever read the output stopped reading, as in ``| head``."""
 
@@ -50,7 +50,7 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
     except (KeyboardInterrupt, typer.Abort):
         return _say(program, "interrupted", INTERRUPTED)
     except LawmError as error:
-        return _say(program, str(error), REFUSED)
+        return [_say(program, line, REFUSED) for line in error.lines][-1]
     except OSError as error:
         _drop_output()
         if isinstance(error, BrokenPipeError):

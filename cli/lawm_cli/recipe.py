@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from lawm_schemas import ConfigError, Recipe, Step
+from lawm_schemas import ConfigError, Fault, Recipe, Step, load_yaml, read_yaml
+from lawm_schemas.errors import several
 from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
-from lawm_cli.collection import LEARNING
-
-AGENT = ".agent"
-"""What the folder of a collecting agent adds to the name of its corpus."""
-Settings = CollectStep | TierStep | MergeStep | FilterStep | MaskStep
-
-
-class Job(NamedTuple):
-    """A step for one seed: makes one corpus, or one mask."""
-
-    name: str
-    operation: str
-    settings: Settings
-    """Without ``{seed}``."""
-    inputs: tuple[str, ...]
-    """Names of the jobs whose corpora it uses."""
-    together: str | None = None
-    """Jobs in which this is the same collect for several seeds at once: the name without seed."""
-
-    def plain(self) -> dict[str, Any]:
-        """The settings as plain data."""
-        return self.settings.model_dump(mode="json")
+from lawm_cli.job import AGENT, Job
+from lawm_cli.recipe_check import Check
 
 
 def shipped() -> list[str]:
@@ -41,45 +22,87 @@ def shipped() -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def read_recipe(word: str) -> Recipe:
-    """A recipe from a file, or one in the package by its name.
+def read_jobs(word: str) -> list[Job]:
+    """The jobs of a recipe: one from a file, or one in the package by its name.
 
     Raises:
-        ConfigError: there is none, or it makes no sense.
+        ConfigError: there is none, or see ``jobs``.
     """
     path = Path(word)
     if path.is_file():
-        return Recipe.read_yaml(path)
+        return jobs(read_yaml(path), word)
     if word not in shipped():
         mend = f"give a YAML file, or one of {', '.join(shipped())}"
         raise ConfigError("no such recipe", word, mend)
-    with as_file(files("lawm_cli") / "recipes" / f"{word}.yaml") as path:
-        return Recipe.read_yaml(path)
+    text = (files("lawm_cli") / "recipes" / f"{word}.yaml").read_text(encoding="utf-8")
+    return jobs(load_yaml(text, word), word)
 
 
-def jobs(recipe: Recipe) -> list[Job]:
+def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
     """The steps of a recipe for every seed, in order.
 
+    Args:
+        data: plain data of a ``Recipe``.
+        recipe: what it is called in messages.
+
     Raises:
-        ConfigError: a name is made twice, or used before it is made; names the step.
+        ConfigError: it makes no sense; ``SeveralErrors`` tells all mistakes of all steps at once.
     """
-    made: dict[str, Job] = {}
-    for number, step in enumerate(recipe.steps, 1):
-        where = f"step {number} ({step.make})"
-        for job in _expand(step, step.seeds or recipe.seeds, where):
-            if job.name in made:
-                mend = "choose another name, or put {seed} into it"
-                raise ConfigError(f"{job.name!r} is made twice", where, mend)
-            for name in job.inputs:
-                if name not in made or made[name].operation == "mask":
-                    known = ", ".join(n for n, j in made.items() if j.operation != "mask")
-                    mend = f"earlier corpora: {known or 'none'}"
-                    raise ConfigError(f"{name!r} is not made by an earlier step", where, mend)
-            made[job.name] = job
-    return list(made.values())
+    whole, of_steps = _faults(data)
+    mistakes = [_mistake(fault.key, fault, recipe) for fault in whole]
+    entries = data.get("steps") if isinstance(data, dict) else None
+    entries = entries if isinstance(entries, list) else []
+    wrong = any(fault.key[:1] == ("seeds",) for fault in whole)
+    seeds = (0,) if wrong or not entries else tuple(map(int, data.get("seeds", (0,))))
+    check = Check(name for n in of_steps for name in _promised(entries[n], seeds))
+    for n, entry in enumerate(entries):
+        where = _where(n, entry, recipe)
+        if n in of_steps:
+            mistakes += [_mistake(fault.key[2:], fault, where) for fault in of_steps[n]]
+            continue
+        try:
+            for job in _expand(Step.model_validate(entry), seeds, where):
+                mistakes += check.add(job, where)
+        except ConfigError as error:
+            mistakes.append(error)
+            check.promise(_promised(entry, seeds))
+    if mistakes:
+        raise several(mistakes)
+    return check.jobs
+
+
+def _faults(data: Any) -> tuple[list[Fault], dict[int, list[Fault]]]:
+    """What the schema does not take: of the recipe as a whole, and of each step by its place."""
+    whole, of_steps = [], {}
+    for fault in Recipe.faults(data):
+        if fault.key[:1] == ("steps",) and len(fault.key) > 1:
+            of_steps.setdefault(int(fault.key[1]), []).append(fault)
+        else:
+            whole.append(fault)
+    # steps that cannot be read do not count for pydantic, so it may miss some
+    return [f for f in whole if f.key != ("steps",) or not of_steps], of_steps
+
+
+def _mistake(key: Sequence[int | str], fault: Fault, where: str) -> ConfigError:
+    name = ".".join(map(str, key))
+    return ConfigError(f"{name}: {fault.what}" if name else fault.what, where, fault.mend)
+
+
+def _where(number: int, entry: Any, recipe: str) -> str:
+    name = entry.get("make") if isinstance(entry, dict) else None
+    return f"{recipe}, step {number + 1}" + (f" ({name})" if name else "")
+
+
+def _promised(entry: Any, seeds: Sequence[int]) -> list[str]:
+    """What a step with mistakes would make: those that use it are not to blame."""
+    name = str(entry.get("make")) if isinstance(entry, dict) else ""
+    own = entry.get("seeds") if isinstance(entry, dict) else None
+    spread = own if isinstance(own, list) else seeds
+    return [name.replace(SEED, str(seed)) for seed in spread]
 
 
 def _expand(step: Step, seeds: Sequence[int], where: str) -> list[Job]:
+    seeds = step.seeds or seeds
     if SEED not in step.make:
         return [_job(step, None, seeds, where)]
     return [_job(step, seed, seeds, where) for seed in seeds]
@@ -105,8 +128,11 @@ def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
         case CollectStep():
             together = _together(step, seed)
             own = settings.seed if seed is None else seed
+            if seed is not None and "seed" in settings.model_fields_set:
+                mend = "leave it out, or take {seed} out of the name"
+                raise ConfigError("collect.seed: the name of the step has {seed}", where, mend)
             settings = settings.model_copy(update={"agent": fill(settings.agent), "seed": own})
-            inputs = _agents(settings.agent, where)
+            inputs = _agents(settings.agent)
         case TierStep() | MergeStep():
             inputs = fill_all(settings.corpora)
             settings = settings.model_copy(update={"corpora": inputs})
@@ -128,12 +154,7 @@ def _together(step: Step, seed: int | None) -> str | None:
     return None if alone or SEED in shared else shared
 
 
-def _agents(agent: str, where: str) -> tuple[str, ...]:
+def _agents(agent: str) -> tuple[str, ...]:
     """The corpus whose collecting agent acts, if it is one."""
-    if agent == "random" or agent in LEARNING:
-        return ()
     corpus, mark, _ = agent.partition(AGENT)
-    if not mark:
-        mend = f"give random, {', '.join(LEARNING)}, or NAME{AGENT} of an earlier step"
-        raise ConfigError(f"no agent {agent!r}", where, mend)
-    return (corpus,)
+    return (corpus,) if mark else ()

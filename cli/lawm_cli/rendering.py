@@ -46,7 +46,6 @@ def render(
     Works for every trajectory, with actions or without. Plays in real time.
     """
     from lawm_data import open_corpus
-    from lawm_data.leftovers import refuse_inside
     from lawm_data.render import frame_rate, frames, place_of
     from lawm_data.video import require_video, write_video
 
@@ -58,10 +57,12 @@ def render(
         mend = f"give even numbers from {SMALLEST} on, like 320x240"
         raise ConfigError(f"{size!r} cannot be the size of a video", "--size", mend)
     require_video(out)
-    refuse_inside(out)
     choose_renderer()
     view = open_corpus(corpus)
     shown = view.table.info(place_of(view, trajectory))
+    if every > shown.length:
+        what, mend = "draws nothing but the first step", f"give {shown.length} at most"
+        raise ConfigError(what, f"--every {every}", mend)
     lens = int(camera) if camera is not None and camera.lstrip("-").isdecimal() else camera
     pictures = list(frames(view, shown.id, (width, height), slice(None, None, every), lens))
     rate = frame_rate(view, every)

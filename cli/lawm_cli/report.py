@@ -50,6 +50,8 @@ def corpus(summary: Mapping[str, Any]) -> None:
         _statistics(summary["stats"])
     for thing in summary["damaged"]:
         print("\ndamaged: {where}: {what}; {mend}".format(**thing))
+    for entry in summary["leftovers"]:
+        print(f"\nleft over: {entry}, by a writer that was killed")
 
 
 def _spreads(summary: Mapping[str, Any]) -> None:

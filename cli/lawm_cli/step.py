@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
 from lawm_cli.collection import LEARNING
-from lawm_cli.recipe import AGENT, Job
+from lawm_cli.job import AGENT, Job
 
 if TYPE_CHECKING:
     from lawm_cli.collection import Collection
@@ -84,15 +84,21 @@ def state_of(out: Path, job: Job, inputs: Mapping[str, str | None]) -> tuple[Sta
 def _difference(job: Job, record: StepRecord, inputs: Mapping[str, str | None]) -> str:
     if record.operation != job.operation:
         return f"was made by {record.operation}, not by {job.operation}"
-    now = job.plain()
-    for key in {**record.settings, **now}:
-        before, after = record.settings.get(key), now.get(key)
+    now, settings = job.plain(), {**_defaults(job), **record.settings}
+    for key in {**settings, **now}:
+        before, after = settings.get(key), now.get(key)
         if before != after and not (key == "trajectories" and _can_grow(job, record)):
             return f"was made with {key} {before}, not {after}"
     for name in {**record.inputs, **inputs}:
         if record.inputs.get(name) != inputs.get(name):
             return f"was made from another {name}"
     return ""
+
+
+def _defaults(job: Job) -> dict[str, Any]:
+    """What older records do not say, since there was no such setting."""
+    fields = type(job.settings).model_fields.items()
+    return {name: field.default for name, field in fields if not field.is_required()}
 
 
 def _can_grow(job: Job, record: StepRecord) -> bool:
@@ -187,6 +193,7 @@ def collection(out: Path, job: Job) -> Collection:
         append=False,
         workers=None,
         backend="processes",
+        physics=settings.physics,
     )
 
 
@@ -205,11 +212,3 @@ def _agent(out: Path, settings: CollectStep) -> str:
     corpus = open_corpus(out / agent.partition(AGENT)[0])
     low, high = rounds_of(corpus, tier)
     return f"{out / before}{SNAPSHOTS}{low}:{high}"
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what an earlier call that was killed began to write."""
-    from lawm_data.atomic import TEMPORARY
-
-    for stale in folder.parent.glob(f"{TEMPORARY}*-{folder.name}"):
-        shutil.rmtree(stale, ignore_errors=True)

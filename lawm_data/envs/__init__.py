@@ -18,6 +18,15 @@ def suites() -> tuple[str, ...]:
     return tuple(m.name for m in found if not m.ispkg and not m.name.startswith("_"))
 
 
+def require_task(task: str, suite: str = "dm_control") -> None:
+    """Refuse a task that the suite does not have; makes nothing.
+
+    Raises:
+        ConfigError: no such task, or the suite's package is missing.
+    """
+    import_module(f"{__name__}.{suite}").require_task(task)
+
+
 def make(
     task: str,
     *,
@@ -25,6 +34,7 @@ def make(
     num_envs: int = 1,
     action_repeat: int = 2,
     pixels: int | None = None,
+    physics: bool = True,
     direct: bool | None = None,
 ) -> Environments:
     """Make N copies of one task, stepped in lockstep.
@@ -35,6 +45,7 @@ def make(
         num_envs: N, number of copies.
         action_repeat: control steps per step; their rewards are summed.
         pixels: edge in pixels of a square camera image to observe, or none.
+        physics: observe the simulator's state, too.
         direct: step the simulator without the suite's Python layer; none does so where it can.
 
     Raises:
@@ -49,4 +60,4 @@ def make(
     if pixels is not None and pixels < 1:
         raise ConfigError(f"{pixels} is below 1", "pixels", "give the edge of the image, e.g. 64")
     module = import_module(f"{__name__}.{suite}")
-    return module.make(task, num_envs, action_repeat, pixels, direct)
+    return module.make(task, num_envs, action_repeat, pixels, physics, direct)

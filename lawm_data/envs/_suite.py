@@ -30,13 +30,24 @@ def load(task: str) -> Any:
     Raises:
         ConfigError: no such task, dm_control is missing, or mujoco is too new for it.
     """
+    require_task(task)
     with _errors.loading(task), _quietly():
         suite: Any = import_module("dm_control.suite")
         domain, _, name = task.partition("-")
-        if (domain, name) not in suite.ALL_TASKS:
-            raise _unknown(task, [f"{d}-{t}" for d, t in suite.ALL_TASKS])
         # lqr draws its very model from this seed; other tasks are seeded again at every reset.
         return suite.load(domain, name, task_kwargs={"random": 0})
+
+
+def require_task(task: str) -> None:
+    """Refuse a name that is none of the suite's tasks.
+
+    Raises:
+        ConfigError: no such task, dm_control is missing, or mujoco is too new for it.
+    """
+    with _errors.loading(task), _quietly():
+        known = [f"{domain}-{name}" for domain, name in import_module("dm_control.suite").ALL_TASKS]
+    if task not in known:
+        raise _unknown(task, known)
 
 
 @contextmanager
@@ -107,12 +118,13 @@ def substeps(env: Any) -> int:
     return env._n_sub_steps
 
 
-def observation_specs(env: Any, pixels: int | None) -> tuple[ArraySpec, ...]:
-    """State fields by the suite's names, then physics, then pixels."""
+def observation_specs(env: Any, pixels: int | None, physics: bool = True) -> tuple[ArraySpec, ...]:
+    """State fields by the suite's names, then physics, then pixels, as asked for."""
     fields = env.observation_spec().items()
     specs = [ArraySpec(name=name, shape=field.shape or (1,)) for name, field in fields]
-    size = len(env.physics.get_state())
-    specs.append(ArraySpec(name="physics", shape=(size,), dtype="float64", role=Role.physics))
+    if physics:
+        size = len(env.physics.get_state())
+        specs.append(ArraySpec(name="physics", shape=(size,), dtype="float64", role=Role.physics))
     if pixels is not None:
         shape = (pixels, pixels, 3)
         specs.append(ArraySpec(name="pixels", shape=shape, dtype="uint8", role=Role.pixels))

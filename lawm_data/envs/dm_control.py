@@ -12,8 +12,18 @@ from lawm_data.envs import _errors, _suite
 from lawm_data.envs._protocol import Environments, Step
 
 
+def require_task(task: str) -> None:
+    """See ``lawm_data.envs.require_task``."""
+    _suite.require_task(task)
+
+
 def make(
-    task: str, num_envs: int, action_repeat: int, pixels: int | None, direct: bool | None
+    task: str,
+    num_envs: int,
+    action_repeat: int,
+    pixels: int | None,
+    physics: bool,
+    direct: bool | None,
 ) -> Environments:
     """Make N copies of a suite task; see ``lawm_data.envs.make``."""
     first = _suite.load(task)
@@ -23,8 +33,8 @@ def make(
 
         body = find(task, required=direct is True)
         if body is not None:
-            return DirectEnvironments(task, first, body, num_envs, action_repeat, pixels)
-    return SuiteEnvironments(task, first, num_envs, action_repeat, pixels)
+            return DirectEnvironments(task, first, body, num_envs, action_repeat, pixels, physics)
+    return SuiteEnvironments(task, first, num_envs, action_repeat, pixels, physics)
 
 
 class SuiteEnvironments(Environments):
@@ -36,19 +46,26 @@ class SuiteEnvironments(Environments):
         num_envs: N.
         action_repeat: control steps per step.
         pixels: edge of a square camera image, or none.
+        physics: observe the simulator's state, too.
     """
 
     def __init__(
-        self, task: str, first: Any, num_envs: int, action_repeat: int, pixels: int | None
+        self,
+        task: str,
+        first: Any,
+        num_envs: int,
+        action_repeat: int,
+        pixels: int | None,
+        physics: bool = True,
     ) -> None:
-        self.observations = _suite.observation_specs(first, pixels)
+        self.observations = _suite.observation_specs(first, pixels, physics)
         self.action = _suite.action_spec(first)
         self.info = _suite.environment_info(first, task, action_repeat)
         self.num_envs = num_envs
         self._envs = [first, *(_suite.load(task) for _ in range(num_envs - 1))]
         self._control_steps = _suite.control_steps(first)
         self.steps_per_episode = math.ceil(self._control_steps / action_repeat)
-        self._pixels = pixels
+        self._pixels, self._physics = pixels, physics
         self._done = 0
         self._rest = self._zeros()
         self._idle = np.ones(num_envs, bool)
@@ -127,6 +144,7 @@ class SuiteEnvironments(Environments):
         """Write one environment's observation into row ``i``."""
         for name, value in suite.items():
             observations[name][i] = value
-        observations["physics"][i] = self._envs[i].physics.get_state()
+        if self._physics:
+            observations["physics"][i] = self._envs[i].physics.get_state()
         if self._pixels is not None:
             observations["pixels"][i] = self.render(i, self._pixels, self._pixels)

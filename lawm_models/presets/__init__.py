@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, get_args
 
-import yaml
-from lawm_schemas import ConfigError, ExperimentConfig, Schema
+from lawm_schemas import ConfigError, ExperimentConfig, Schema, load_yaml
 
 from lawm_models import algorithms
 
@@ -28,7 +27,7 @@ def load(preset: str, algorithm: str) -> dict[str, Any]:
     if preset not in names():
         known = ", ".join(names())
         raise ConfigError(f"no preset {preset!r}", "preset", f"known ones: {known}")
-    document = yaml.safe_load((files(__name__) / f"{preset}.yaml").read_text())
+    document = load_yaml((files(__name__) / f"{preset}.yaml").read_text(), preset)
     choices = document.pop("algorithms")
     if algorithm not in choices:
         known = ", ".join(sorted(choices))
@@ -63,11 +62,7 @@ def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
 
 
 def _value(text: str, key: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{text!r} is not YAML: {reason}", key, "correct it") from None
+    value = load_yaml(text, f"--set {key}={text}")
     if isinstance(value, str) and value == text.strip():
         try:
             return float(value)  # YAML 1.1 takes 1e-4 for a word

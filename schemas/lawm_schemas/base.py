@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lawm_schemas.errors import ConfigError
+from lawm_schemas.plain_yaml import read_yaml
+
+
+class Fault(NamedTuple):
+    """Something that a schema does not take."""
+
+    key: tuple[int | str, ...]
+    """Keys and places in lists that lead to it."""
+    what: str
+    mend: str
 
 
 class Schema(BaseModel):
@@ -25,14 +35,30 @@ class Schema(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or cls.__name__
-            mend = "correct it"
-            if first["type"] == "extra_forbidden":
-                known = ", ".join(cls.model_fields)
-                mend = f"known keys: {known}" if len(first["loc"]) == 1 else "check its spelling"
-            what = first["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"{key}: {what}", where, mend) from None
+            key, what, mend = cls._told(error.errors()[0])
+            raise ConfigError(
+                f"{'.'.join(map(str, key)) or cls.__name__}: {what}", where, mend
+            ) from None
+
+    @classmethod
+    def faults(cls, data: Any) -> list[Fault]:
+        """Everything that is wrong with plain data; nothing when ``parse`` would take it."""
+        try:
+            cls.model_validate(data)
+        except ValidationError as error:
+            return [cls._told(one) for one in error.errors()]
+        return []
+
+    @classmethod
+    def _told(cls, error: Any) -> Fault:
+        key, mend = error["loc"], "correct it"
+        if error["type"] == "extra_forbidden":
+            known = ", ".join(cls.model_fields)
+            mend = f"known keys: {known}" if len(key) == 1 else "check its spelling"
+        what = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "model_type":
+            what = f"should be keys with values, not {str(error['input'])[:20]!r}"
+        return Fault(key, what, mend)
 
     @classmethod
     def read_json(cls, path: Path) -> Self:
@@ -41,15 +67,8 @@ class Schema(BaseModel):
 
     @classmethod
     def read_yaml(cls, path: Path) -> Self:
-        """Read a YAML file of plain data (no tags, no code)."""
-        try:
-            data = yaml.safe_load(path.read_text())
-        except FileNotFoundError:
-            raise ConfigError("no such file", str(path), "check the path") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"not YAML: {reason}", str(path), "correct it") from None
-        return cls.parse(data, str(path))
+        """Read a YAML file, refusing duplicate keys and anything the schema does not know."""
+        return cls.parse(read_yaml(path), str(path))
 
     def to_json(self) -> str:
         """Indented JSON with a final newline; keys in the order of the fields."""
@@ -77,6 +96,8 @@ def load_json(path: Path) -> Any:
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except FileNotFoundError:
         raise ConfigError("no such file", str(path), "check the path") from None
+    except IsADirectoryError:
+        raise ConfigError("is a folder, not a JSON file", str(path), "move it away") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"not readable as JSON ({error})", str(path), "restore the file from a copy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 
 class LawmError(Exception):
@@ -21,6 +22,11 @@ class LawmError(Exception):
         text = f"{self.where}: {what}" if self.where else what
         super().__init__(f"{text}; {mend}" if mend else text)
 
+    @property
+    def lines(self) -> list[str]:
+        """What commands print: one line for each thing to mend."""
+        return [str(self)]
+
 
 class CorpusError(LawmError):
     """A corpus on disk is not what it says it is."""
@@ -36,6 +42,30 @@ class HiddenActionError(LawmError):
 
 class ConfigError(LawmError):
     """A setting is unknown, out of range, or contradicts a run folder."""
+
+
+class SeveralErrors(ConfigError):
+    """Several settings are wrong, all told at once.
+
+    Args:
+        errors: at least two of them; ``what``, ``where`` and ``mend`` are those of the first.
+    """
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first = errors[0]
+        super().__init__(f"{first.what} (and {len(errors) - 1} more)", first.where, first.mend)
+        self.errors = tuple(errors)
+
+    @property
+    def lines(self) -> list[str]:
+        """One line for each of them."""
+        return [str(error) for error in self.errors]
+
+
+def several(errors: Sequence[ConfigError]) -> ConfigError:
+    """One error that tells all of these; equal ones once."""
+    told = list({str(error): error for error in errors}.values())
+    return told[0] if len(told) == 1 else SeveralErrors(told)
 
 
 class StorageError(LawmError):

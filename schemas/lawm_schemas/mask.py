@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lawm_schemas.base import Schema
 
@@ -26,3 +27,11 @@ class Mask(Schema):
     """Strata that each get their share, or none."""
     labeled: tuple[str, ...] = Field(min_length=1)
     """Ids of the trajectories that keep their actions, in corpus order."""
+
+    @field_validator("labeled")
+    @classmethod
+    def _once(cls, labeled: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labeled)) < len(labeled):
+            (twice, _), *_ = Counter(labeled).most_common(1)
+            raise ValueError(f"trajectory {twice} stands twice")
+        return labeled

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lawm_schemas.base import Schema
 
@@ -13,8 +14,20 @@ SEED = "{seed}"
 _SEGMENT = r"[0-9A-Za-z{][0-9A-Za-z_.{}-]*"
 NAME_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT})*(@{_SEGMENT})?$"
 
+NAME_RULE = (
+    "use letters, digits, '_', '.', '-' and {seed}, a letter or digit first, '/' between folders, "
+    "and CORPUS@MASK for a mask"
+)
+
 Names = tuple[str, ...]
 Seed = Annotated[int, Field(ge=0)]
+
+
+def different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """The seeds, if none of them stands twice."""
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed stands twice in {list(seeds)}")
+    return seeds
 
 
 class CollectStep(Schema):
@@ -38,6 +51,8 @@ class CollectStep(Schema):
     """Environments stepped together."""
     noise: bool | None = None
     """Sample the policy instead of taking its mode."""
+    physics: bool = True
+    """Record the simulator's state, for pictures and replay."""
 
 
 class TierStep(Schema):
@@ -87,7 +102,7 @@ class MaskStep(Schema):
 class Step(Schema):
     """One step: a name, and one thing to do."""
 
-    make: str = Field(pattern=NAME_PATTERN)
+    make: str = Field(json_schema_extra={"pattern": NAME_PATTERN})
     """Folder of the corpus within the study, or ``CORPUS@MASK``. With ``{seed}`` in it the step is
     done for every seed."""
     seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
@@ -113,6 +128,19 @@ class Step(Schema):
         """How it is done."""
         return getattr(self, self.operation)
 
+    @field_validator("make")
+    @classmethod
+    def _name(cls, make: str) -> str:
+        if not re.fullmatch(NAME_PATTERN, make):
+            what = f"{make!r} cannot be the name of a step"
+            raise ValueError(f"{what}: {NAME_RULE}")
+        return make
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if seeds is None else different(seeds)
+
     @model_validator(mode="after")
     def _one_thing(self) -> Step:
         given = [name for name in OPERATIONS if getattr(self, name) is not None]
@@ -136,6 +164,11 @@ class Recipe(Schema):
     """What ``{seed}`` stands for."""
     steps: tuple[Step, ...] = Field(min_length=1)
     """In an order in which each one uses earlier ones only."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return different(seeds)
 
 
 class StepRecord(Schema):

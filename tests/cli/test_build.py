@@ -1,5 +1,6 @@
 """``lawm-data build`` on a tiny study: what is done stays done, what was stopped goes on."""
 
+import json
 import os
 import re
 import shutil
@@ -12,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from lawm_cli import recipe, step
+from lawm_cli import step
 from lawm_cli.demo import unpack_corpus
-from lawm_cli.recipe import jobs, read_recipe
-from lawm_schemas import ConfigError, CorpusError, Recipe
+from lawm_cli.recipe import jobs, read_jobs
+from lawm_schemas import CorpusError
 
 from lawm_data import open_corpus, write_overlay
 from lawm_data.store import read_manifest
-from lawm_data.tier_bands import band_of
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6, "action_repeat": 40, "num_envs": 2}
 STUDY = {
@@ -110,6 +110,21 @@ def test_a_study_comes_out_as_its_recipe_says(run, study: Path) -> None:
     assert read_manifest(alone).fingerprint == parts[1].fingerprint
 
 
+def test_the_recipe_to_try_is_what_the_documentation_shows(run, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "curation.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```yaml\n(# try.yaml\n.*?)```", text, re.DOTALL)
+    (tmp_path / "try.yaml").write_text(recipe)
+    told = run(
+        "lawm-data", "build", tmp_path / "try.yaml", "--out", tmp_path / "try", "--json"
+    ).json
+    assert told["done"]
+    shown = re.findall(r"^([\w@-]+) +(\w+) +done +(\d+) ", text, re.MULTILINE)
+    made = [(one["name"], one["operation"], str(one["trajectories"])) for one in told["steps"]]
+    # what random actions come to depends on the simulator's version
+    assert [(n, o) for n, o, _ in shown] == [(n, o) for n, o, _ in made]
+    assert [c for n, _, c in shown if n != "lively"] == [c for n, _, c in made if n != "lively"]
+
+
 def test_what_is_done_is_not_touched(run, study: Path) -> None:
     before = files(study / "out")
     result = run("lawm-data", "build", study / "study.yaml", "--out", study / "out")
@@ -130,6 +145,18 @@ def test_what_is_gone_is_made_again_and_comes_out_the_same(run, study: Path) -> 
     assert re.findall(r"^step (\d)", result.err, re.M) == ["5", "6", "7"]
     assert files(study / "out").keys() == before.keys()
     assert states(run("lawm-data", *words, "--json").json) == ["done"] * 7
+
+
+def test_a_record_from_before_a_setting_was_there_still_holds(run, study: Path) -> None:
+    path = study / "out" / "parts/random-0.made.json"
+    record = json.loads(path.read_text())
+    assert record["settings"].pop("physics") is True
+    path.write_text(json.dumps(record))
+    words = ("build", study / "study.yaml", "--out", study / "out", "--dry-run", "--json")
+    assert states(run("lawm-data", *words).json) == ["done"] * 7
+    record["settings"]["physics"] = False
+    path.write_text(json.dumps(record))
+    assert states(run("lawm-data", *words).json)[0] == "changed"
 
 
 def test_a_dry_run_writes_nothing(run, study: Path, tmp_path: Path) -> None:
@@ -243,7 +270,7 @@ def test_what_people_made_is_never_thrown_away(run, study: Path) -> None:
 
 def test_a_kill_before_or_after_an_output_appears_is_the_same(run, study: Path) -> None:
     out = study / "out"
-    before = step.read_record(out, job := jobs(read_recipe(str(study / "study.yaml")))[4])
+    before = step.read_record(out, job := read_jobs(str(study / "study.yaml"))[4])
     assert before is not None
     step.write_record(out, job, before.model_copy(update={"seconds": 0.0}))
     words = ("build", study / "study.yaml", "--out", out, "--dry-run", "--json")
@@ -262,58 +289,14 @@ def test_what_a_tier_could_not_be_given_is_told(run, study: Path) -> None:
     assert result.json["done"]
 
 
-@pytest.mark.parametrize(
-    ("steps", "words"),
-    [
-        ([], "steps"),
-        ([{"make": "a"}], "one of collect, tier, merge, filter, mask must be given, none is"),
-        ([{"make": "../a", "collect": COLLECT}], "make"),
-        ([{"make": "a@m", "collect": COLLECT}], "is the name of a mask step"),
-        ([{"make": "a", "collect": COLLECT}] * 2, r"step 2 \(a\): 'a' is made twice"),
-        ([{"make": "a", "merge": {"corpora": ["b"]}}], "'b' is not made by an earlier step"),
-        ([{"make": "a-{sed}", "collect": COLLECT}], "cannot fill in 'a-{sed}'"),
-        ([{"make": "a", "collect": {**COLLECT, "agent": "x-{seed}.agent"}}], "cannot fill in"),
-        ([{"make": "a", "collect": {**COLLECT, "agent": "runs/x"}}], "no agent 'runs/x'"),
-        ([{"make": "a", "collect": {**COLLECT, "agent": "b.agent"}}], "'b' is not made"),
-        ([{"make": "a", "collect": {**COLLECT, "speed": 3}}], "speed"),
-    ],
-)
-def test_recipes_that_make_no_sense_are_refused(steps: list, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        jobs(Recipe.parse({"steps": steps}, "recipe"))
-
-
-def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
-    result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
-    assert result.code == 2
-    assert "nothing: no such recipe; give a YAML file, or one of paper, two-cores" in result.err
-
-
-@pytest.mark.parametrize("name", recipe.shipped())
-def test_shipped_recipes_make_what_they_promise(name: str) -> None:
-    made = {job.name: job for job in jobs(read_recipe(name))}
-    environments = {"walker-walk", "cheetah-run"}
-    environments |= {"hopper-stand"} if name == "paper" else {"cartpole-swingup"}
-    tiers = [job for job in made.values() if job.operation == "tier"]
-    for job in tiers:
-        env = next(env for env in environments if job.name.startswith(env))
-        assert job.settings.trajectories == 2000
-        assert band_of(env, job.settings.tier)
-        assert job.name == f"{env}-{job.settings.tier}"
-        assert len(job.inputs) == (5 if name == "paper" else 2)
-    studies = [other for other in made if re.fullmatch(r"[a-z]+-[a-z]+-[a-z0-9-]+", other)]
-    assert len(studies) == (12 if name == "paper" else 6)
-    assert {f"{study}@5pct" for study in studies} <= set(made)
-
-
 def test_snapshots_of_a_tier_are_those_of_its_stretch_of_training(tmp_path: Path) -> None:
     unpack_corpus(tmp_path / "cs")
-    steps = [{"make": "cs", "collect": {**COLLECT, "agent": "dreamer"}}]
+    steps = [{"make": "cs", "collect": {**COLLECT, "num_envs": 1, "agent": "dreamer"}}]
     for tier in ("expert", "medium", "medium-replay"):
         agent = f"cs.agent@snapshots:{tier}"
         steps.append({"make": tier, "collect": {**COLLECT, "agent": agent}})
     steps.append({"make": "all", "collect": {**COLLECT, "agent": "cs.agent@snapshots:10:20"}})
-    _, *made, rest = jobs(Recipe.parse({"steps": steps}, "recipe"))
+    _, *made, rest = jobs({"steps": steps})
     assert [job.inputs for job in made] == [("cs",)] * 3
     agents = [step.collection(tmp_path, job).agent for job in made]
     assert agents == [f"{tmp_path}/cs.agent@snapshots:{r}" for r in ("83:149", "50:78", "0:78")]

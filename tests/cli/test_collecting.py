@@ -134,3 +134,20 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), result.err
     assert line in result.err
     assert (sorted(tmp_path.rglob("*")), open_corpus(learned).fingerprint) == before
+
+
+def test_physics_is_recorded_unless_it_is_not_wanted(run, tmp_path: Path) -> None:
+    words = ("collect", "--env", "cartpole-swingup", "--trajectories", 2, "--action-repeat", 50)
+    for out, more in (("with", ()), ("without", ("--no-physics",))):
+        assert run("lawm-data", *words, "--out", tmp_path / out, *more).code == 0
+    whole, rest = (open_corpus(tmp_path / name) for name in ("with", "without"))
+    assert [s.name for s in whole.manifest.observations][-1] == "physics"
+    for one, other in zip(whole, rest, strict=True):
+        assert other.physics is None
+        assert (one.observations.state == other.observations.state).all()
+        assert (one.rewards == other.rewards).all()
+    result = run("lawm-data", *words, "--out", tmp_path / "without", "--append")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "physics[4]), choose" in result.err.replace(";", ",")
+    told = run("lawm-data", "validate", tmp_path / "without", "--replay", "--json").json
+    assert told["replay"]["skipped"] == {"no physics states were recorded": 2}

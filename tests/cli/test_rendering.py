@@ -48,15 +48,19 @@ def test_a_video_and_what_is_said_of_it(
         ("--trajectory 0 {new}.gif --size 12", "'12' is not a size"),
         ("--trajectory 0 {new}.gif --size 0x8", "give even numbers"),
         ("--trajectory 0 {new}.gif --every 0", "--every"),
+        ("--trajectory 0 {new}.gif --every 6", "nothing but the first step; give 5 at most"),
+        ("--trajectory 0 {new}.mp4 --every 1000000000000000000000", "give 5 at most"),
+        ("--trajectory 0 /proc/x.mp4", "/proc/x.mp4: "),
+        ("--trajectory 0 {folder}.mp4", "is a folder; give the name of a file in it"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
     run, filmed: Path, tmp_path: Path, words: str, line: str
 ) -> None:
+    (tmp_path / "folder.mp4").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    result = run(
-        "lawm-data", "render", filmed, *words.format(new=tmp_path / "new", corpus=filmed).split()
-    )
+    given = words.format(new=tmp_path / "new", corpus=filmed, folder=tmp_path / "folder")
+    result = run("lawm-data", "render", filmed, *given.split())
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), result.err
     assert line in result.err
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,15 +1,27 @@
-"""Corpora of random numbers."""
+"""Corpora of random numbers, and damage to them."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from lawm_schemas import ArraySpec, Provenance, Role
 
-from lawm_data import Corpus, CorpusWriter, open_corpus
+from lawm_data import (
+    Corpus,
+    CorpusWriter,
+    make_mask,
+    open_corpus,
+    save_mask,
+    validate,
+    write_overlay,
+)
+from lawm_data.repair import repair
 
 STATE = (ArraySpec(name="position", shape=(2,)), ArraySpec(name="height", shape=()))
 ACTION = ArraySpec(name="action", shape=(3,), role=Role.action, low=(-1.0,) * 3, high=(1.0,) * 3)
@@ -60,3 +72,105 @@ def random_corpus(tmp_path: Path) -> Callable[..., Corpus]:
         return corpus
 
     return write
+
+
+FILMED = (
+    ArraySpec(name="position", shape=(2,)),
+    ArraySpec(name="camera", shape=(3, 3, 3), dtype="uint8", role=Role.pixels),
+    ArraySpec(name="physics", shape=(2,), dtype="float64", role=Role.physics),
+)
+ACTION_OF_TWO = ArraySpec(name="action", shape=(2,), role=Role.action, low=(-1, -1), high=(1, 1))
+LENGTHS_OF_SIX = (9, 4, 12, 6, 20, 7)
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three shards of two trajectories, the second one without actions, a mask, an overlay."""
+    path, rng = tmp_path_factory.mktemp("repair") / "corpus", np.random.default_rng(0)
+    writer = CorpusWriter.create(path, observations=FILMED, action=ACTION_OF_TWO)
+    for i, steps in enumerate(LENGTHS_OF_SIX):
+        writer.add(
+            {
+                "position": rng.random((steps + 1, 2)),
+                "camera": rng.integers(0, 256, (steps + 1, 3, 3, 3)),
+                "physics": rng.random((steps + 1, 2)),
+            },
+            rng.random(steps),
+            None if i == 1 else rng.uniform(-1, 1, (steps, 2)),
+            action_observed=np.arange(steps) > 2 if i == 3 else None,
+            terminated=i == 2,
+            provenance=Provenance(source=f"source-{i % 2}"),
+            seed=i,
+            metadata={"i": i},
+        )
+        if i % 2:
+            writer.commit()
+    writer.discard()
+    corpus = open_corpus(path)
+    save_mask(corpus, make_mask(corpus, 0.5, 0, "half"))
+    labels = [
+        (t.info.id, np.full((len(t), 2), i / 10), np.ones((len(t), 2)))
+        for i, t in enumerate(corpus)
+    ]
+    write_overlay(corpus, labels, name="idm", model="0" * 64, algorithm="lawm")
+    (path / ".lock").unlink()
+    assert validate(path) == []
+    return path
+
+
+@pytest.fixture
+def copy(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "copy"))
+
+
+class Disk:
+    """What happens to the files of a corpus, and what must be there after a repair."""
+
+    @staticmethod
+    def content(folder: Path) -> dict[str, bytes]:
+        files = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
+        return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+    @staticmethod
+    def shard(path: Path, number: int) -> Path:
+        listed = json.loads((path / "corpus.json").read_text())["shards"]
+        return path / "shards" / listed[number]["file"]
+
+    @staticmethod
+    def flip(file: Path, at: int, bit: int = 0) -> None:
+        data = bytearray(file.read_bytes())
+        data[at] ^= 1 << bit
+        file.write_bytes(data)
+
+    @staticmethod
+    def place(file: Path, name: str, row: int) -> int:
+        with h5py.File(file, "r") as opened:
+            data = opened[name]
+            return data.id.get_offset() + row * data.dtype.itemsize * int(np.prod(data.shape[1:]))
+
+    @staticmethod
+    def arrays(corpus: Corpus, i: int) -> list:
+        t, digest = corpus[i], corpus._store.digest[i]
+        return [
+            *(a.tobytes() for _, a in t.observations.items()),
+            t.rewards.tobytes(),
+            digest.tobytes(),
+        ]
+
+    @staticmethod
+    def require_repaired(before: Path, after: Path, lost: set[int]) -> Corpus:
+        """Everything but what was lost is there, with its content and what is known of it."""
+        old, new = open_corpus(before), open_corpus(after, verify=True)
+        left = [i for i in range(len(old)) if i not in lost]
+        assert new.table.id.tolist() == old.table.id[left].tolist()
+        for j, i in enumerate(left):
+            assert Disk.arrays(new, j) == Disk.arrays(old, i)
+            assert new.table.info(j) == old.table.info(i)
+        assert validate(after) == []
+        assert repair(after).changes == []
+        return new
+
+
+@pytest.fixture(scope="session")
+def disk() -> type[Disk]:
+    return Disk

@@ -108,3 +108,21 @@ def test_environments_do_not_touch_each_other() -> None:
         a, b = both.step(actions), alone.step(actions[1:])
         assert a.reward[1] == b.reward[0]
         assert np.array_equal(a.observations["physics"][1], b.observations["physics"][0])
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_without_physics_the_rest_is_the_same(direct: bool) -> None:
+    kinds = [
+        envs.make("walker-walk", num_envs=2, physics=physics, direct=direct)
+        for physics in (True, False)
+    ]
+    assert [s.name for s in kinds[0].observations if s.name != "physics"] == [
+        s.name for s in kinds[1].observations
+    ]
+    actions = np.full((2, 6), 0.3, np.float32)
+    for whole, rest in (
+        [one.reset([1, 2]) for one in kinds],
+        [one.step(actions).observations for one in kinds],
+    ):
+        assert set(whole) == {*rest, "physics"}
+        assert all((whole[name] == rest[name]).all() for name in rest)

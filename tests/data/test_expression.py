@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, LawmError, Provenance, Role, TrajectoryInfo
 
 from lawm_data import Corpus, CorpusWriter, make_mask, matching, open_corpus
+from lawm_data.expression import require_expression
 
 SOURCES = (
     Provenance(source="dreamer", agent="dreamer", seed=3, tier="medium"),
@@ -108,16 +109,23 @@ def test_an_expression_is_the_predicate_it_reads_like(
     text, predicate = question
     truth = [predicate(corpus.table.info(i)) for i in range(len(corpus))]
     assert matching(corpus, text).tolist() == truth
+    require_expression(text)
+
+
+def told(ask: Callable[[], object]) -> str | None:
+    """Why it is refused, or None."""
+    try:
+        ask()
+    except LawmError as error:
+        return str(error)
+    return None
 
 
 @given(text=st.text(alphabet="returnlgthsouceandi0123.<>=!()[]'\" ,-+", max_size=40))
 def test_any_text_is_answered_or_refused_in_one_line(corpus: Corpus, text: str) -> None:
-    refused = None
-    try:
-        assert matching(corpus, text).shape == (len(corpus),)
-    except LawmError as error:
-        refused = str(error)
+    refused = told(lambda: matching(corpus, text))
     assert refused is None or ("expression, column" in refused and "\n" not in refused)
+    assert told(lambda: require_expression(text)) == refused
 
 
 @pytest.mark.parametrize(
@@ -134,7 +142,10 @@ def test_any_text_is_answered_or_refused_in_one_line(corpus: Corpus, text: str) 
         ("length > 'a'", 10, "a number cannot be smaller or larger than a text"),
         ("terminated > 3", 14, "a flag cannot be smaller"),
         ("source == 3", 11, "a text never equals a number"),
-        ("length in 3", 11, "needs a list"),
+        ("length in 3", 11, r"needs a list .* \(3,\); or write == 3"),
+        ("source in ('x')", 12, r"needs a list .*a list of one has a comma, \('x',\); or write =="),
+        ("source not in ('x')", 16, "a list of one has a comma"),
+        ("source in agent", 11, "write for example in"),
         ("length is 3", 11, "'is' goes with None only"),
         ("labels == 'observd'", 11, "'observd' is not a label state"),
         ("length > 1e30", 10, "too large a number"),
@@ -151,6 +162,9 @@ def test_what_makes_no_sense_is_refused_with_its_place(
     with pytest.raises(ConfigError, match=words) as caught:
         matching(corpus, text)
     assert caught.value.where == f"expression, column {column}"
+    with pytest.raises(ConfigError) as early:
+        require_expression(text)
+    assert str(early.value) == str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["not " * 1000 + "terminated", "(" * 3000 + "1" + ")" * 3000])

@@ -147,6 +147,20 @@ def test_shares_that_make_no_sense_are_refused(
     assert not (tmp_path / "parts").exists()
 
 
+def test_what_cannot_be_divided_says_so(random_corpus: Callable) -> None:
+    corpus = random_corpus()
+    for by, words in (
+        ("source", "cannot be divided by source: all is of one.*or divide it by trajectory"),
+        ("trajectory", r"nothing is left for part .* \(8 groups by trajectory\); name fewer parts"),
+    ):
+        shares = {f"part-{i}": 1 / 9 for i in range(9)}
+        with pytest.raises(CorpusError, match=words):
+            divide(corpus, shares, 0, by)
+    same = corpus.filter(np.arange(8) < 1)
+    with pytest.raises(CorpusError, match="cannot be divided: all its trajectories are equal"):
+        divide(same, {"a": 0.5, "b": 0.5}, 0, "trajectory")
+
+
 def test_all_parts_or_none(corpus: Corpus, tmp_path: Path, random_corpus: Callable) -> None:
     with pytest.raises(CorpusError, match=r"nothing is left for part 'b' \(2 groups by agent\)"):
         split_corpus(corpus, {"a": 0.9, "b": 0.1}, tmp_path / "parts", by="agent")

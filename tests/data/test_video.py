@@ -84,3 +84,34 @@ def test_missing_packages_name_the_extra(
     with pytest.raises(ConfigError, match=r'pip install "lawm\[video\]"'):
         write_video(tmp_path / f"a.{suffix}", film(), fps=10)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stops_ffmpeg_is_one_error_and_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    with pytest.raises(StorageError, match=r"a\.mp4: ffmpeg stopped: Unable"):
+        write_video(tmp_path / "a.mp4", film(shape=(1, 64)), fps=10)
+    (tmp_path / "b.mp4").mkdir()
+    for place in (tmp_path / "b.mp4", Path("/proc/x.mp4")):
+        with pytest.raises(StorageError):
+            write_video(place, film(), fps=10)
+    assert capfd.readouterr() == ("", "")
+    assert [p.name for p in tmp_path.iterdir()] == ["b.mp4"]
+
+
+def test_pictures_may_stand_for_a_minute(tmp_path: Path) -> None:
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    write_video(tmp_path / "a.mp4", film(3), fps=1 / 60)
+    assert ffmpeg.count_frames_and_secs(str(tmp_path / "a.mp4"))[0] == 3
+
+
+def test_nothing_is_written_into_a_corpus(tmp_path: Path, random_corpus) -> None:
+    with pytest.raises(StorageError, match="lies in the corpus"):
+        write_video(random_corpus().path / "a.gif", film(), fps=10)
+
+
+def test_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-99-0123abcd-a.gif").write_bytes(b"half")
+    write_video(tmp_path / "a.gif", film(), fps=10)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]

@@ -101,6 +101,17 @@ def test_collection_stopped_before_its_agent_was_saved_goes_on_exactly(
     assert collect(out, 5, agent).fingerprint == corpus.fingerprint
 
 
+def test_the_agent_never_misses_the_physics(corpus, agent, tmp_path):
+    bare = collect(tmp_path / "bare", 3, agent, physics=False)
+    assert [spec.name for spec in bare.manifest.observations] == ["position", "velocity"]
+    for one, other in zip(bare, corpus, strict=False):
+        assert one.physics is None
+        assert (one.actions == other.actions).all()
+        assert (one.observations.state == other.observations.state).all()
+    with pytest.raises(ConfigError, match="holds position, velocity, not position, velocity, phy"):
+        collect(tmp_path / "bare", 4, agent)
+
+
 @pytest.mark.parametrize("change", ["seed", "config", "agent"])
 def test_another_collection_is_refused(corpus, agent, change):
     kind = next(kind for kind in KINDS if (kind == agent) != (change == "agent"))

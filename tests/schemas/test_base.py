@@ -97,7 +97,7 @@ def test_json_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_yaml_is_plain(tmp_path: Path, text: str) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"file\.yaml: not YAML"):
+    with pytest.raises(ConfigError, match=r"file\.yaml.*: not YAML"):
         Outer.read_yaml(path)
 
 
@@ -105,3 +105,13 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     for read in (Outer.read_json, Outer.read_yaml):
         with pytest.raises(ConfigError, match="gone: no such file"):
             read(tmp_path / "gone")
+
+
+def test_faults_are_all_that_parse_would_refuse() -> None:
+    data = {"inner": {"number": "x", "numbr": 1}, "iner": {}}
+    assert [fault.key for fault in Outer.faults(data)] == [
+        ("inner", "number"),
+        ("inner", "numbr"),
+        ("iner",),
+    ]
+    assert Outer.faults({"inner": {"number": 3}}) == []

@@ -35,15 +35,16 @@ class DirectEnvironments(Environments):
         num_envs: int,
         action_repeat: int,
         pixels: int | None,
+        physics: bool = True,
     ) -> None:
-        self.observations = _suite.observation_specs(suite, pixels)
+        self.observations = _suite.observation_specs(suite, pixels, physics)
         self.action = _suite.action_spec(suite)
         self.info = _suite.environment_info(suite, task, action_repeat)
         self.num_envs = num_envs
         self._control_steps = _suite.control_steps(suite)
         self.steps_per_episode = math.ceil(self._control_steps / action_repeat)
         self._suite = suite
-        self._pixels = pixels
+        self._pixels, self._physics = pixels, physics
         self._pictures = np.zeros((num_envs, pixels or 0, pixels or 0, 3), np.uint8)
         self._build(body)
         self._done = 0
@@ -140,7 +141,8 @@ class DirectEnvironments(Environments):
         observations: dict[str, np.ndarray] = {
             name: state[:, columns] for name, columns in self._fields
         }
-        observations["physics"] = self._rows[:, : self._physics_dim].copy()
+        if self._physics:
+            observations["physics"] = self._rows[:, : self._physics_dim].copy()
         if self._pixels is not None:
             for i, _ in self._running:
                 self._pictures[i] = self.render(i, self._pixels, self._pixels)

@@ -88,7 +88,8 @@ def test_last_override_wins(first, second):
         ("corpora.0.maks=x", r"corpora.0.maks: no such setting; known: path, mask, weight"),
         ("corpora.1.mask=x", "'1' is not one of 1; count from 0"),
         ("batch_size", "no '=' in it; write key=value"),
-        ("steps={agent", "steps: .* is not YAML"),
+        ("steps={agent", "--set steps={agent: not YAML: "),
+        ("steps={agent: 1, agent: 2}", "the key 'agent' stands twice"),
     ],
 )
 def test_typing_error_is_named(assignment, message):

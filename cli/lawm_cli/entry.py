@@ -1,0 +1,49 @@
+"""Where both programs begin: Ctrl-C is answered in one line from the first moment on.
+
+Nothing is imported here but what Python has imported already: the commands take most of a second
+to load, and who stops a program in that time should not be shown where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from importlib import import_module
+from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code of Ctrl-C; the others stand in ``lawm_cli.errors``."""
+
+
+def lawm() -> int:
+    """Run ``lawm`` and return its exit code."""
+    return _run("lawm", "lawm_cli.app")
+
+
+def lawm_data() -> int:
+    """Run ``lawm-data`` and return its exit code."""
+    return _run("lawm-data", "lawm_cli.data_app")
+
+
+def _run(program: str, module: str) -> int:
+    line = f"{program}: interrupted\n".encode()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # not an exception: libraries that are being imported turn those into errors of their own
+        os.write(2, line)
+        os._exit(INTERRUPTED)
+
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler:  # somebody wants it otherwise, such as nohup
+        return import_module(module).main()
+    signal.signal(signal.SIGINT, stop)
+    try:
+        main = import_module(module).main
+        signal.signal(signal.SIGINT, usual)
+        return main()
+    except KeyboardInterrupt:  # before or after the command, which answers by itself
+        os.write(2, line)
+        return INTERRUPTED
+    finally:
+        # what was to be written is written; Python still takes a moment to end
+        signal.signal(signal.SIGINT, stop)
