@@ -56,7 +56,7 @@ class _TwiceError(yaml.MarkedYAMLError):
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which also refuses equal keys."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # here, where each mapping comes by once: later `<<` adds keys that may stand there as well
         node = super().compose_mapping_node(anchor)
         first: dict[tuple[str, str], int] = {}
