@@ -44,9 +44,10 @@ class Archive:
     def __init__(self, path: Path, content: BinaryIO | None = None) -> None:
         self.path = path
         with storage_errors(path):
-            self._file = content or path.open("rb")
+            self._file = content or open_regular(path)
         try:
-            size = self._file.seek(0, os.SEEK_END)
+            with storage_errors(path):
+                size = self._file.seek(0, os.SEEK_END)
             self._zip = self._opened(size)
             self.members = self._checked(size)
         except BaseException:
@@ -141,6 +142,18 @@ class Archive:
         except _ERRORS as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise self.refuse(name, f"cannot be read ({reason})") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; devices and pipes are none.
+
+    Raises:
+        CorpusError: it is something else.
+        FileNotFoundError: nothing is there.
+    """
+    if path.exists() and not path.is_file():
+        raise CorpusError("is not a file", str(path), "check the place")
+    return path.open("rb")
 
 
 def _directory_size(file: BinaryIO, size: int) -> int | None:

@@ -19,7 +19,7 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttribute
 from lawm_schemas import CorpusError
 
 from lawm_data.atomic import storage_errors
-from lawm_data.formats._archive import MEND
+from lawm_data.formats._archive import MEND, open_regular
 from lawm_data.formats._arrays import plain_dtype, to_plain
 from lawm_data.hdf5 import CHUNK_LIMIT, DEFLATE_RATIO, LIBRARY_ERRORS, size_of
 
@@ -61,7 +61,7 @@ class ForeignFile:
         self.path = path
         with storage_errors(path):
             if content is None:
-                with path.open("rb") as file:
+                with open_regular(path) as file:
                     self._left = os.fstat(file.fileno()).st_size
             else:
                 self._left = content.seek(0, os.SEEK_END)
