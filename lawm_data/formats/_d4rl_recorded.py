@@ -55,6 +55,7 @@ def recorded(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         files=(file.path,),
         environment=declared_environment(settings),
         said=said,
+        close=file.close,
     )
 
 
@@ -119,18 +120,14 @@ def _said(file: ForeignFile, cuts: _Cuts, later: bool, action: ArraySpec) -> lis
 
 def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> Iterator[Carried]:
     source = Provenance(source=f"d4rl:{file.path.name}", origin="import")
-    try:
-        for (first, end), terminated in zip(
-            cuts.rows.tolist(), cuts.terminated.tolist(), strict=True
-        ):
-            rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
-            rows["rewards"] = column(rows["rewards"], arrays["rewards"].where)
-            if "next_observations" in rows:
-                yield _whole(rows, arrays, first, terminated, source)
-            elif end - first > 1:
-                yield _shortened(rows, first, terminated, source)
-    finally:
-        file.close()
+    ends = cuts.terminated.tolist()
+    for (first, end), terminated in zip(cuts.rows.tolist(), ends, strict=True):
+        rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
+        rows["rewards"] = column(rows["rewards"], arrays["rewards"].where)
+        if "next_observations" in rows:
+            yield _whole(rows, arrays, first, terminated, source)
+        elif end - first > 1:
+            yield _shortened(rows, first, terminated, source)
 
 
 def _whole(

@@ -27,16 +27,14 @@ def restored(file: ForeignFile, own: Own, settings: Mapping[str, Any]) -> Incomi
         name=file.path.name,
         files=(file.path,),
         masks=own.masks,
+        close=file.close,
     )
 
 
 def _restore(file: ForeignFile, own: Own) -> Iterator[Carried]:
     whole, rest = _Complete(file, own), _Incomplete(file, own)
-    try:
-        for i, complete in enumerate(own.complete.tolist()):
-            yield own.carried(i, *(whole if complete else rest).next(i))
-    finally:
-        file.close()
+    for i, complete in enumerate(own.complete.tolist()):
+        yield own.carried(i, *(whole if complete else rest).next(i))
 
 
 def _opened(file: ForeignFile, name: str, rows: int) -> ForeignRows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,21 +108,15 @@ def incoming(
 
 
 def _stored(source: Source, name: str) -> np.dtype:
-    file = source.open()
-    try:
+    with closing(source.open()) as file:
         return file.header(name)[1]
-    finally:
-        file.close()
 
 
 def _layout(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]) -> _Layout:
-    file = sources[0].open()
-    try:
+    with closing(sources[0].open()) as file:
         names = file.names()
         fields = [n for n in names if n not in (words.action, "reward", *words.flags)]
         specs = {n: words.spec(n, *_step(file, n), file.where(n)) for n in fields}
-    finally:
-        file.close()
     found = tuple(spec for spec in specs.values() if spec is not None)
     found = _chosen(found, settings)
     if not any(spec.role is not Role.physics for spec in found):
@@ -157,20 +152,15 @@ def _step(file: TrajectoryFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
 def _action(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]) -> ArraySpec:
     """The action as the first file with actions has it."""
     for source in sources:
-        file = source.open()
-        try:
+        with closing(source.open()) as file:
             if words.action not in file.names():
                 continue
             shape, dtype = _step(file, words.action)
-            size = int(np.prod(shape))
-            low, high = UNIT if dtype.kind == "f" else (None, None)
+            size, where = int(np.prod(shape)), file.where(words.action)
             bounds = declared_bounds(settings, size)
-            if bounds is None and low is not None and high is not None:
-                bounds = {"low": (low,) * size, "high": (high,) * size}
-            where = file.where(words.action)
+            if bounds is None and dtype.kind == "f":
+                bounds = {"low": (UNIT[0],) * size, "high": (UNIT[1],) * size}
             return checked_spec("action", shape, dtype, Role.action, where, **(bounds or {}))
-        finally:
-            file.close()
     mend = "a corpus needs the shape of its actions: add one trajectory that has them"
     raise CorpusError(f"no file has the array {words.action}", str(sources[0].path.parent), mend)
 
@@ -180,11 +170,9 @@ def _trajectories(
 ) -> Iterator[Carried]:
     provenance = Provenance(source=f"{words.format}:{name}", origin="import")
     for source in sources:
-        file = source.open()
-        try:
-            yield _trajectory(file, source, words, layout, provenance)
-        finally:
-            file.close()
+        with closing(source.open()) as file:
+            carried = _trajectory(file, source, words, layout, provenance)
+        yield carried
 
 
 def _trajectory(

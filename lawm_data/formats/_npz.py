@@ -59,7 +59,7 @@ class NpzFile:
 
     def where(self, name: str) -> str:
         """Array and file, for messages."""
-        return f"{self.path}: {name}"
+        return f"{self.path}: {name}" if name else str(self.path)
 
     def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         """Shape, and the type in which ``read`` returns it.

@@ -53,6 +53,7 @@ def recorded(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         files=(file.path,),
         environment=declared_environment(settings),
         said=_said(file, f"data/{demos[0]}", layout),
+        close=file.close,
     )
 
 
@@ -120,11 +121,8 @@ def _demonstrate(
     keys: Mapping[str, list[str]],
     source: Provenance,
 ) -> Iterator[Carried]:
-    try:
-        for demo in demos:
-            yield _demonstration(file, demo, layout, keys[demo], source)
-    finally:
-        file.close()
+    for demo in demos:
+        yield _demonstration(file, demo, layout, keys[demo], source)
 
 
 def _demonstration(

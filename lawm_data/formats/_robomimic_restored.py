@@ -31,6 +31,7 @@ def restored(file: ForeignFile, own: Own, settings: Mapping[str, Any]) -> Incomi
         files=(file.path,),
         masks=_kept_masks(file, own),
         said=_foreign_keys(file, own),
+        close=file.close,
     )
 
 
@@ -58,18 +59,15 @@ def _foreign_keys(file: ForeignFile, own: Own) -> list[str]:
 
 
 def _restore(file: ForeignFile, own: Own, places: list[str]) -> Iterator[Carried]:
-    try:
-        for i, place in enumerate(places):
-            steps, whole = int(own.length[i]), bool(own.complete[i])
-            observations = {
-                spec.name: _observed(file, place, spec, steps, whole)
-                for spec in own.manifest.observations
-            }
-            rewards = _exact(file, f"{place}/rewards", steps)
-            actions, observed = _actions(file, place, own, i)
-            yield own.carried(i, observations, rewards, actions, observed)
-    finally:
-        file.close()
+    for i, place in enumerate(places):
+        steps, whole = int(own.length[i]), bool(own.complete[i])
+        observations = {
+            spec.name: _observed(file, place, spec, steps, whole)
+            for spec in own.manifest.observations
+        }
+        rewards = _exact(file, f"{place}/rewards", steps)
+        actions, observed = _actions(file, place, own, i)
+        yield own.carried(i, observations, rewards, actions, observed)
 
 
 def _observed(

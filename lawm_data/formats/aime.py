@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,26 +70,33 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         if not path.exists():
             raise ConfigError("is not there", str(path), "give a folder or a zip file")
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    with ExitStack() as archives:
+        sources = _by_number(_sources(inside, archives))
+        if not sources:
+            mend = "give the folder or zip file with 0.hdf5 or 0.npz in it"
+            raise CorpusError("holds no numbered npz or hdf5 file", str(path), mend)
+        words = Words("aime", "pre_action", ("is_first", "is_last", "is_terminal"), _ends, _spec)
+        found = incoming(sources, words, path, settings)
+        return replace(found, close=archives.pop_all().close)
+
+
+def _by_number(found: Iterator[tuple[int, Source]]) -> list[Source]:
     sources: dict[int, Source] = {}
-    for number, source in _sources(inside):
+    for number, source in found:
         if number in sources:
-            raise CorpusError(
-                f"two trajectories have number {number}", str(source.path), "give one of them"
-            )
+            what = f"two trajectories have number {number}"
+            raise CorpusError(what, str(source.path), "give one of them")
         sources[number] = source
-    if not sources:
-        mend = "give the folder or zip file with 0.hdf5 or 0.npz in it"
-        raise CorpusError("holds no numbered npz or hdf5 file", str(path), mend)
-    ordered = [sources[number] for number in sorted(sources)]
-    words = Words("aime", "pre_action", ("is_first", "is_last", "is_terminal"), _ends, _spec)
-    return incoming(ordered, words, path, settings)
+    return [sources[number] for number in sorted(sources)]
 
 
-def _sources(paths: list[Path]) -> Iterator[tuple[int, Source]]:
+def _sources(paths: list[Path], archives: ExitStack) -> Iterator[tuple[int, Source]]:
     for path in paths:
         named = _NUMBERED.fullmatch(path.name)
         if path.suffix == ".zip" and path.is_file():
-            yield from _members(path)
+            archive = Archive(path)
+            archives.callback(archive.close)
+            yield from _members(archive)
         elif named and path.is_file():
             opened = NpzFile if named[2] == "npz" else ForeignFile
             yield int(named[1]), Source(path.name, path, _opener(opened, path))
@@ -97,12 +106,11 @@ def _opener(kind: type[NpzFile] | type[ForeignFile], path: Path) -> Any:
     return lambda: kind(path)
 
 
-def _members(path: Path) -> Iterator[tuple[int, Source]]:
-    archive = Archive(path)
+def _members(archive: Archive) -> Iterator[tuple[int, Source]]:
     for name in sorted(archive.members, key=natural):
         named = _NUMBERED.fullmatch(name)
         if named:
-            yield int(named[1]), Source(name, path, _inside(archive, name))
+            yield int(named[1]), Source(name, archive.path, _inside(archive, name))
 
 
 def _inside(archive: Archive, name: str) -> Any:

@@ -71,6 +71,7 @@ def _incoming(file: NpzFile, settings: Mapping[str, Any]) -> Incoming:
         files=(file.path,),
         environment=declared_environment(settings),
         said=_said(cuts, kept, left),
+        close=file.close,
     )
 
 
@@ -116,13 +117,10 @@ def _said(cuts: np.ndarray, kept: list[str], left: list[str]) -> list[str]:
 def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[Carried]:
     arrays = {name: file.rows(name) for name in kept}
     source = Provenance(source=f"ogbench:{file.path.name}", origin="import")
-    try:
-        for first, end in cuts.tolist():
-            rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
-            if end - first > 1:
-                yield _trajectory(rows, arrays, source)
-    finally:
-        file.close()
+    for first, end in cuts.tolist():
+        rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
+        if end - first > 1:
+            yield _trajectory(rows, arrays, source)
 
 
 def _trajectory(
