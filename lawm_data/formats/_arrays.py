@@ -95,6 +95,12 @@ def require_finite(array: np.ndarray, where: str, first_row: int = 0) -> np.ndar
     return array
 
 
+def first_difference(one: np.ndarray, other: np.ndarray) -> int | None:
+    """The first row in which two arrays of one shape differ."""
+    differ = np.flatnonzero((one != other).any(axis=tuple(range(1, one.ndim))))
+    return int(differ[0]) if len(differ) else None
+
+
 def column(array: np.ndarray, where: str) -> np.ndarray:
     """One number a row, (n,), of an array (n,) or (n, 1).
 

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 
-from lawm_data.formats._arrays import action_bounds, checked_spec, column, observation_spec
+from lawm_data.formats._arrays import (
+    action_bounds,
+    checked_spec,
+    column,
+    first_difference,
+    observation_spec,
+)
 from lawm_data.formats._declared import declared_bounds, declared_environment
 from lawm_data.formats._flat import Rows, blocks, marked, next_finite, same_length, segments
 from lawm_data.formats._foreign_hdf5 import ForeignFile
@@ -142,10 +148,9 @@ def _whole(
     if now.shape != later.shape or now.dtype != later.dtype:
         what = f"has rows of {later.dtype} {later.shape[1:]}, not of {now.dtype} {now.shape[1:]}"
         raise CorpusError(what, arrays["next_observations"].where, "make them agree")
-    differ = (later[:-1] != now[1:]).reshape(len(now) - 1, -1).any(axis=1)
-    if differ.any():
-        row = first + int(np.argmax(differ))
-        what = f"row {row} is not row {row + 1} of observations"
+    row = first_difference(later[:-1], now[1:])
+    if row is not None:
+        what = f"row {first + row} is not row {first + row + 1} of observations"
         mend = "mark the end of the trajectory there (timeouts)"
         raise CorpusError(what, arrays["next_observations"].where, mend)
     return Carried(

@@ -12,6 +12,7 @@ from lawm_data.formats._arrays import (
     action_bounds,
     checked_spec,
     column,
+    first_difference,
     flags,
     observation_spec,
     require_finite,
@@ -182,9 +183,8 @@ def _observed(file: ForeignFile, place: str, spec: ArraySpec, rows: int, ended: 
         return array
     name = f"{place}/next_obs/{spec.name}"
     later = _like(_finite(file, name, rows), spec, file, place)
-    differ = (later[:-1] != array[1:]).reshape(rows - 1, -1).any(axis=1)
-    if differ.any():
-        row = int(np.argmax(differ))
+    row = first_difference(later[:-1], array[1:])
+    if row is not None:
         what = f"row {row} is not row {row + 1} of obs/{spec.name}"
         raise CorpusError(what, file.where(name), "cut the demonstration there")
     return np.concatenate([array, later[-1:]])

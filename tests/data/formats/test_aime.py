@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, CorpusError, LabelState, Role
 
@@ -78,6 +78,7 @@ def require_recorded(corpus: Any, files: list[dict[str, Any]], kind: str) -> Non
         assert trajectory.info.truncated == (not arrays["is_terminal"].any())
 
 
+@settings(max_examples=30)
 @given(
     lengths=st.lists(st.integers(1, 20), min_size=1, max_size=12),
     terminal=st.sets(st.integers(0, 11)),
@@ -122,8 +123,8 @@ def test_fields_are_chosen_and_ordered(tmp_path: Path) -> None:
     write_hdf5(tmp_path / "walker" / "0.hdf5", recorded(5, 0) | more)
     address = f"aime:{tmp_path / 'walker'}"
     fields = "orientations,height,velocity"
-    settings = {"fields": fields, "env": "walker-walk", "action_repeat": 2}
-    made = import_corpus(address, tmp_path / "corpus", settings)
+    declared = {"fields": fields, "env": "walker-walk", "action_repeat": 2}
+    made = import_corpus(address, tmp_path / "corpus", declared)
     manifest = open_corpus(tmp_path / "corpus").manifest
     assert [spec.name for spec in manifest.observations] == fields.split(",")
     assert "not kept: image, success, viper_reward" in made.said

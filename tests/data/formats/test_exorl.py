@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, CorpusError, LabelState, Role
 
@@ -38,6 +38,7 @@ def write(folder: Path, number: int, arrays: dict[str, Any]) -> Path:
     return path
 
 
+@settings(max_examples=30)
 @given(
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=12),
     endings=st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=12, max_size=12),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import CorpusError, Role
 
@@ -28,6 +28,7 @@ def recorded(rows: list[int], seed: int = 0, *, marked: bool = True) -> dict[str
     }
 
 
+@settings(max_examples=30)
 @given(
     rows=st.lists(st.integers(1, 25), min_size=1, max_size=8).filter(lambda r: max(r) > 1),
     compressed=st.booleans(),
