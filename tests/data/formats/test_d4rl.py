@@ -185,7 +185,7 @@ WRONG = {
     "too many timeouts": (changed(timeouts=np.zeros(8, bool)), "timeouts: has 8 rows where 7"),
     "marks of other numbers": (changed(terminals=np.full(7, 2)), "terminals: holds numbers other"),
     "NaN": (
-        changed(observations=(ZEROS.T + NAN).T.astype("f4")),
+        changed(observations=np.stack([NAN] * 4, 1), next_observations=None),
         "observations: row 5 holds a number",
     ),
     "NaN done": (changed(actions=np.stack([NAN] * 2, 1)), "actions: row 5 holds a number"),

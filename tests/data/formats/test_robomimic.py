@@ -269,7 +269,7 @@ WRONG = {
     "another width": (changed(**{EEF: np.zeros((5, 4))}), r"others of float64 \(3,\)"),
     "another type": (changed(**{EEF: np.zeros((5, 3), "f4")}), "has rows of float32"),
     "another end": (changed(**{EEF: np.zeros((5, 3))}), "row 0 is not row 1 of obs/eef_pos"),
-    "no observations": (changed(obs=None), "eef_pos: is missing"),
+    "no observations": (changed(obs=None), "data/demo_1/obs/.*: is missing"),
     "no next ones": (changed(next_obs=None), "next_obs/.*: is missing"),
     "fewer than counted": (with_num_samples(6), "has 5 rows where num_samples says 6"),
     "a negative count": (with_num_samples(-5), "has 5 rows where num_samples says -5"),
