@@ -22,7 +22,6 @@ from lawm_data.formats._arrays import (
     column,
     flags,
     require_finite,
-    require_rows,
     whole_images,
 )
 from lawm_data.formats._declared import declared_bounds, declared_environment
@@ -216,8 +215,7 @@ def _rows(file: TrajectoryFile, layout: _Layout) -> int:
 
 
 def _read(file: TrajectoryFile, name: str, rows: int) -> np.ndarray:
-    require_rows(file.header(name)[0], rows, file.where(name))
-    return require_finite(file.read(name), file.where(name))
+    return require_finite(file.read_rows(name, rows), file.where(name))
 
 
 def _observed(file: TrajectoryFile, spec: ArraySpec, rows: int) -> np.ndarray:

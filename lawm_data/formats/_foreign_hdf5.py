@@ -1,8 +1,7 @@
 """Distrustful access to HDF5 files of others: numbers inside the file, and nothing else.
 
-What ``lawm_data.hdf5`` demands of our own shards would refuse most of the world's files. Here
-contiguous and chunked arrays with the usual lossless filters are read; whatever leads out of the
-file, claims more than its bytes can hold, or is not a plain number, is refused.
+The usual lossless filters are read, which ``lawm_data.hdf5`` refuses in our own shards. What leads
+out of the file, claims more than its bytes can hold, or is not a plain number, is refused.
 """
 
 from __future__ import annotations
@@ -20,13 +19,15 @@ from lawm_schemas import CorpusError
 
 from lawm_data.atomic import storage_errors
 from lawm_data.formats._archive import MEND, open_regular
-from lawm_data.formats._arrays import plain_dtype, to_plain
+from lawm_data.formats._arrays import plain_dtype, require_rows, to_plain
 from lawm_data.hdf5 import CHUNK_LIMIT, DEFLATE_RATIO, LIBRARY_ERRORS, size_of
 
 LZF_RATIO = 132
 """LZF cannot shrink anything further: at most 264 bytes become 2 or 3."""
 CACHE = 1 << 24
 """Bytes of decompressed chunks that are kept per array, so that none is decompressed twice."""
+GROUPS = 64
+"""Groups that are kept open."""
 TEXT_LIMIT = 1 << 24
 """Bytes of a text in an attribute or a dataset; a longer one is not read."""
 _RATIOS = {
@@ -68,6 +69,7 @@ class ForeignFile:
         with self._distrust(""):
             self._file = h5py.File(content or path, "r", rdcc_nbytes=CACHE)
             self._root = h5g.open(self._file.id, b"/")
+        self._groups: dict[str, h5g.GroupID] = {}
 
     def close(self) -> None:
         """Close the file."""
@@ -94,8 +96,11 @@ class ForeignFile:
                 return []
             if not isinstance(place, h5g.GroupID):
                 raise self.refuse(group, "is not a group")
-            found = [(name, self._kind(place, name, group)) for name in place]
-        return sorted(name.decode() for name, its in found if its == kind)
+            found = []
+            for name in place:
+                self._require_inside(place, name, f"{group}/{name.decode()}".lstrip("/"))
+                found.append((name.decode(), _KINDS.get(h5o.get_info(place, name).type)))
+        return sorted(name for name, its in found if its == kind)
 
     def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         """Shape, and the type in which ``read`` returns it.
@@ -113,7 +118,17 @@ class ForeignFile:
         Raises:
             CorpusError: as ``header``, or it is damaged, or its bytes belong to another array too.
         """
-        return self.rows(name).next(None)
+        return self.rows(name)[()]
+
+    def read_rows(self, name: str, rows: int) -> np.ndarray:
+        """A whole array of a known length.
+
+        Raises:
+            CorpusError: as ``read``, or it has another length.
+        """
+        found = self.rows(name)
+        require_rows(found.shape, rows, found.where)
+        return found[()]
 
     def rows(self, name: str, again: bool = False) -> ForeignRows:
         """An array to be read in parts.
@@ -178,11 +193,11 @@ class ForeignFile:
     def _array(self, name: str) -> _Array:
         with self._distrust(name):
             dataset = self._dataset(name)
-            dtype = plain_dtype(dataset.dtype, self.where(name))
-            shape = dataset.shape
+            kind, shape = dataset.dtype, dataset.shape
+            dtype = plain_dtype(kind, self.where(name))
             if shape is None:
                 raise self.refuse(name, "is empty")
-            declared = size_of(shape) * dataset.dtype.itemsize
+            declared = size_of(shape) * kind.itemsize
             plist = dataset.id.get_create_plist()
             stored, layout = dataset.id.get_storage_size(), plist.get_layout()
             if layout == h5d.VIRTUAL or plist.get_external_count():
@@ -212,18 +227,27 @@ class ForeignFile:
         return h5py.Dataset(place)
 
     def _find(self, name: str) -> h5g.GroupID | h5d.DatasetID | None:
-        place: Any = self._root
-        for part in name.split("/"):
-            if not isinstance(place, h5g.GroupID) or not place.links.exists(part.encode()):
-                return None
-            self._kind(place, part.encode(), name)
-            place = h5o.open(place, part.encode())
-        return place
+        """What stands at a place. Groups are looked up once: arrays come in groups."""
+        above, _, last = name.rpartition("/")
+        group = self._group(above) if above else self._root
+        if group is None or not group.links.exists(last.encode()):
+            return None
+        self._require_inside(group, last.encode(), name)
+        return h5o.open(group, last.encode())
 
-    def _kind(self, group: h5g.GroupID, part: bytes, name: str) -> str | None:
+    def _group(self, name: str) -> h5g.GroupID | None:
+        if name not in self._groups:
+            found = self._find(name)
+            if not isinstance(found, h5g.GroupID):
+                return None
+            if len(self._groups) >= GROUPS:
+                self._groups.clear()
+            self._groups[name] = found
+        return self._groups[name]
+
+    def _require_inside(self, group: h5g.GroupID, part: bytes, name: str) -> None:
         if group.links.get_info(part).type != h5l.TYPE_HARD:
-            raise self.refuse(f"{name}/{part.decode()}" if name else part.decode(), _LINK)
-        return _KINDS.get(h5o.get_info(group, part).type)
+            raise self.refuse(name, "is a link to another place")
 
     @contextlib.contextmanager
     def _distrust(self, name: str) -> Iterator[None]:
@@ -232,9 +256,6 @@ class ForeignFile:
         except LIBRARY_ERRORS as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise self.refuse(name, f"cannot be read ({reason})") from None
-
-
-_LINK = "is a link to another place"
 
 
 class ForeignRows:
@@ -260,10 +281,8 @@ class ForeignRows:
             array = self._dataset[rows]
         return to_plain(np.asarray(array), self.dtype)
 
-    def next(self, count: int | None) -> np.ndarray:
-        """The next rows, or with None the whole array."""
-        if count is None:
-            return self[()]
+    def next(self, count: int) -> np.ndarray:
+        """The next rows."""
         start, self._at = self._at, self._at + count
         return self[start : self._at]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import closing
 from pathlib import Path
 from tokenize import TokenError
 from typing import BinaryIO, NamedTuple
@@ -13,7 +14,7 @@ from lawm_schemas import CorpusError
 from numpy.lib import format as npy
 
 from lawm_data.formats._archive import Archive
-from lawm_data.formats._arrays import plain_dtype, to_plain
+from lawm_data.formats._arrays import plain_dtype, require_rows, to_plain
 
 HEADER_LIMIT = 10_000
 """Bytes of the header of an array; that of a plain array has about a hundred."""
@@ -77,11 +78,18 @@ class NpzFile:
         Raises:
             CorpusError: as ``header``, or the member is damaged.
         """
-        rows = self.rows(name)
-        try:
-            return rows.all()
-        finally:
-            rows.close()
+        with closing(self.rows(name)) as found:
+            return found.all()
+
+    def read_rows(self, name: str, rows: int) -> np.ndarray:
+        """A whole array of a known length.
+
+        Raises:
+            CorpusError: as ``read``, or it has another length.
+        """
+        with closing(self.rows(name)) as found:
+            require_rows(found.shape, rows, found.where)
+            return found.all()
 
     def rows(self, name: str) -> NpyRows:
         """An array to be read from its first row to its last, some at a time."""

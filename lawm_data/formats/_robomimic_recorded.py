@@ -16,7 +16,6 @@ from lawm_data.formats._arrays import (
     flags,
     observation_spec,
     require_finite,
-    require_rows,
 )
 from lawm_data.formats._declared import declared_bounds, declared_environment
 from lawm_data.formats._foreign_hdf5 import ForeignFile
@@ -199,5 +198,4 @@ def _like(array: np.ndarray, spec: ArraySpec, file: ForeignFile, place: str) -> 
 
 
 def _finite(file: ForeignFile, name: str, rows: int) -> np.ndarray:
-    require_rows(file.header(name)[0], rows, file.where(name))
-    return require_finite(file.read(name), file.where(name))
+    return require_finite(file.read_rows(name, rows), file.where(name))

@@ -65,7 +65,7 @@ def _restore(file: ForeignFile, own: Own, places: list[str]) -> Iterator[Carried
             spec.name: _observed(file, place, spec, steps, whole)
             for spec in own.manifest.observations
         }
-        rewards = _exact(file, f"{place}/rewards", steps)
+        rewards = file.read_rows(f"{place}/rewards", steps)
         actions, observed = _actions(file, place, own, i)
         yield own.carried(i, observations, rewards, actions, observed)
 
@@ -75,13 +75,13 @@ def _observed(
 ) -> np.ndarray:
     """An array of observations, (T+1, *shape), from its two parts."""
     if spec.role is Role.physics:
-        parts = _exact(file, f"{place}/states", steps), file.read(f"{place}/final_state")[None]
+        parts = file.read_rows(f"{place}/states", steps), file.read(f"{place}/final_state")[None]
     elif whole:
         last = file.rows(f"{place}/next_obs/{spec.name}")
         require_rows(last.shape, steps, last.where)
-        parts = _exact(file, f"{place}/obs/{spec.name}", steps), last[steps - 1 :]
+        parts = file.read_rows(f"{place}/obs/{spec.name}", steps), last[steps - 1 :]
     else:
-        parts = (_exact(file, f"{place}/obs/{spec.name}", steps + 1),)
+        parts = (file.read_rows(f"{place}/obs/{spec.name}", steps + 1),)
     return np.concatenate(parts).reshape(-1, *spec.shape)
 
 
@@ -91,18 +91,13 @@ def _actions(
     steps, count, shape = int(own.length[i]), int(own.num_observed[i]), own.manifest.action.shape
     if not count:
         return None, None
-    found = _exact(file, f"{place}/actions", count).reshape(-1, *shape)
+    found = file.read_rows(f"{place}/actions", count).reshape(-1, *shape)
     if count == steps:
         return found, None
     name = f"{place}/action_observed"
-    observed = flags(_exact(file, name, steps), file.where(name))
+    observed = flags(file.read_rows(name, steps), file.where(name))
     if observed.sum() != count:
         raise file.refuse(name, f"is true {observed.sum()} times where {count} are due")
     actions = np.zeros((steps, *shape), found.dtype)
     actions[observed] = found
     return actions, observed
-
-
-def _exact(file: ForeignFile, name: str, rows: int) -> np.ndarray:
-    require_rows(file.header(name)[0], rows, file.where(name))
-    return file.read(name)
