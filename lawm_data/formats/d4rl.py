@@ -17,13 +17,13 @@ import h5py
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, LabelState
 
-from lawm_data.atomic import storage_errors
 from lawm_data.encode import compression
 from lawm_data.formats._d4rl_layout import FINAL, GROUP, UNLABELED, Columns, columns_of, is_image
 from lawm_data.formats._d4rl_recorded import HORIZON, recorded
 from lawm_data.formats._d4rl_restored import restored
 from lawm_data.formats._declared import DECLARED
 from lawm_data.formats._foreign_hdf5 import ForeignFile
+from lawm_data.formats._hdf5_writing import new_hdf5
 from lawm_data.formats._own import Own, encoded, write_own
 from lawm_data.formats._protocol import About, Carried, Incoming, Outgoing
 from lawm_data.layout import stored_dtype
@@ -70,7 +70,8 @@ def locate(place: str) -> Path:
 def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
     """Write a view; see ``FormatModule.write``."""
     columns, metadata = columns_of(outgoing.view.manifest), []
-    with storage_errors(place), h5py.File(path, "w") as file:
+    with new_hdf5(path, place) as writing:
+        file = writing.file
         flat = _Flat(file, outgoing, columns)
         for carried in outgoing:
             metadata.append(encoded(carried.metadata))
@@ -79,6 +80,7 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
                 flat.add(carried)
             else:
                 flat.add_unlabeled(carried)
+            writing.require_space()
         write_own(file.require_group(GROUP), outgoing, metadata)
     return _said(outgoing, columns)
 

@@ -18,10 +18,10 @@ import h5py
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, LabelState, Manifest, Role
 
-from lawm_data.atomic import storage_errors
 from lawm_data.encode import compression
 from lawm_data.formats._declared import DECLARED
 from lawm_data.formats._foreign_hdf5 import ForeignFile
+from lawm_data.formats._hdf5_writing import new_hdf5
 from lawm_data.formats._own import Own, encoded, write_own
 from lawm_data.formats._protocol import About, Carried, Incoming, Outgoing
 from lawm_data.formats._robomimic_layout import ENV_ARGS, GROUP
@@ -74,7 +74,8 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
     """Write a view; see ``FormatModule.write``."""
     manifest, metadata = outgoing.view.manifest, []
     place_of, total = {}, 0
-    with storage_errors(place), h5py.File(path, "w") as file:
+    with new_hdf5(path, place) as writing:
+        file = writing.file
         data, unlabeled = file.create_group("data"), file.create_group("unlabeled")
         for i, carried in enumerate(outgoing):
             metadata.append(encoded(carried.metadata))
@@ -87,6 +88,7 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
             (_write_complete if whole else _write_incomplete)(demo, carried, manifest)
             total += steps if whole else 0
             place_of[carried.trajectory_id] = name
+            writing.require_space()
         data.attrs["total"] = total
         data.attrs["env_args"] = _env_args(manifest)
         for mask in outgoing.masks:
