@@ -105,7 +105,7 @@ def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) ->
         steps[0].attrs["columns"] = json.dumps(_columns(layout))
         waiting.append(steps)
         for spec in layout.apart:
-            storage = _compression(spec) if is_chunked(spec) else {}
+            storage = compression(spec) if is_chunked(spec) else {}
             name, pieces = f"fields/{spec.name}", parts.fields[spec.name]
             kind = stored_dtype(spec)
             waiting.append(_reserve(file, name, kind, spec.shape, pieces, **storage))
@@ -162,7 +162,8 @@ def _blocks(pieces: Pieces, rows: int) -> Iterator[np.ndarray]:
             yield piece[start : start + rows]
 
 
-def _compression(spec: ArraySpec) -> dict[str, Any]:
+def compression(spec: ArraySpec) -> dict[str, Any]:
+    """How the chunks of an array of pixels are stored: options of ``create_dataset``."""
     rows = max(1, CHUNK_BYTES // spec.size)
     return {
         "chunks": (rows, *spec.shape),

@@ -27,7 +27,7 @@ DEFLATE_RATIO = 1032
 CHUNK_LIMIT = 1 << 26
 """Largest chunk, in bytes, that is decompressed at once."""
 MEND = "restore it from a copy, or try lawm-data repair"
-_LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises on damaged files, depending on where the damage is."""
 
 
@@ -54,7 +54,7 @@ class ChunkedField:
     def __getitem__(self, rows: slice) -> np.ndarray:
         try:
             return self._dataset[rows]
-        except _LIBRARY_ERRORS as error:
+        except LIBRARY_ERRORS as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CorpusError(f"cannot be decompressed ({reason})", self._name, MEND) from None
 
@@ -95,7 +95,7 @@ class MappedFile:
             self._root = h5g.open(self._file.id, b"/")
         except FileNotFoundError:
             raise
-        except _LIBRARY_ERRORS:
+        except LIBRARY_ERRORS:
             raise CorpusError("is not a readable HDF5 file", str(path), MEND) from None
         if not plain:
             raise self._refuse("", "has a user block")
@@ -130,7 +130,7 @@ class MappedFile:
             plist = dataset.get_create_plist()
             if plist.get_layout() != h5d.CONTIGUOUS or plist.get_external_count():
                 raise self._refuse(name, "is not stored contiguously in this file")
-            count = _size(found)
+            count = size_of(found)
             if count == 0:
                 return np.empty(found, kind)
             offset = dataset.get_offset()
@@ -155,11 +155,11 @@ class MappedFile:
         if filters - {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}:
             raise self._refuse(name, "uses a filter other than deflate and shuffle")
         itemsize = np.dtype(dtype).itemsize
-        one = _size(found[1:]) * itemsize
-        if chunk[1:] != found[1:] or _size(chunk) * itemsize > max(CHUNK_LIMIT, one):
+        one = size_of(found[1:]) * itemsize
+        if chunk[1:] != found[1:] or size_of(chunk) * itemsize > max(CHUNK_LIMIT, one):
             raise self._refuse(name, f"has chunks of shape {chunk}")
-        if stored > self.size or _size(found) * itemsize > (stored + 1) * DEFLATE_RATIO:
-            raise self._refuse(name, f"declares {_size(found) * itemsize} bytes in {stored}")
+        if stored > self.size or size_of(found) * itemsize > (stored + 1) * DEFLATE_RATIO:
+            raise self._refuse(name, f"declares {size_of(found) * itemsize} bytes in {stored}")
         return ChunkedField(h5py.Dataset(dataset))
 
     def _dataset(
@@ -192,7 +192,7 @@ class MappedFile:
     def _distrust(self, name: str) -> Iterator[None]:
         try:
             yield
-        except _LIBRARY_ERRORS as error:
+        except LIBRARY_ERRORS as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise self._refuse(name, f"cannot be read ({reason})") from None
 
@@ -201,7 +201,8 @@ class MappedFile:
         return CorpusError(what, where, MEND)
 
 
-def _size(shape: tuple[int, ...]) -> int:
+def size_of(shape: tuple[int, ...]) -> int:
+    """Elements of an array, exactly, however large a file says it is."""
     size = 1
     for axis in shape:
         size *= int(axis)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +73,19 @@ def import_corpus(
     where, out, settings = parse_address(address), Path(out), settings or {}
     require_free(out)
     module = module_of(where, "reads", settings)
-    incoming = module.read(where.place, settings)
+    with closing(module.read(where.place, settings)) as incoming:
+        return _imported(where, out, settings, incoming, progress, dry_run)
+
+
+def _imported(
+    where: Address,
+    out: Path,
+    settings: Mapping[str, Any],
+    incoming: Incoming,
+    progress: Progress,
+    dry_run: bool,
+) -> Imported:
+    """Write what was opened; the arguments are those of ``import_corpus``."""
     masks = tuple(mask.name for mask in incoming.masks)
     overlays = (incoming.overlay.name,) if incoming.overlay else ()
     source = f"{where.format}:{incoming.name or Path(where.place).name}"

@@ -129,6 +129,8 @@ class Incoming:
     said: Sequence[str] = ()
     """What was converted or not kept, one sentence each; printed and put in the lineage. May grow
     while ``trajectories`` are read."""
+    close: Callable[[], None] = lambda: None
+    """Called when nothing more is read, after an error too."""
 
 
 Progress = Callable[[int, int | None], None]

@@ -1,0 +1,45 @@
+"""What a user can declare about foreign data that its files do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lawm_schemas import ConfigError, EnvironmentInfo
+
+DECLARED = {
+    "env": "task that the data comes from, such as walker-walk, for evaluating in it",
+    "action_repeat": "control steps per recorded step, 1 if not given",
+    "low": "lower bound of every action, with high",
+    "high": "upper bound of every action, with low",
+}
+"""Settings of every format of this family."""
+
+
+def declared_environment(settings: Mapping[str, Any]) -> EnvironmentInfo | None:
+    """Where the data comes from, when it was declared.
+
+    Raises:
+        ConfigError: the settings make no sense.
+    """
+    if "env" not in settings:
+        if "action_repeat" in settings:
+            raise ConfigError("belongs to an environment", "action_repeat", "give env, too")
+        return None
+    repeat = settings.get("action_repeat", 1)
+    return EnvironmentInfo.parse({"task": settings["env"], "action_repeat": repeat}, "env")
+
+
+def declared_bounds(settings: Mapping[str, Any], size: int) -> dict[str, tuple[float, ...]] | None:
+    """Bounds of an action of some size, when they were declared.
+
+    Raises:
+        ConfigError: one without the other, or not numbers in this order.
+    """
+    if "low" not in settings and "high" not in settings:
+        return None
+    low, high = settings.get("low"), settings.get("high")
+    numbers = [isinstance(b, int | float) and not isinstance(b, bool) for b in (low, high)]
+    if not all(numbers) or not float(low) < float(high):  # type: ignore[arg-type]
+        raise ConfigError(f"low {low} and high {high}", "bounds", "give two numbers, low < high")
+    return {"low": (float(low),) * size, "high": (float(high),) * size}  # type: ignore[arg-type]

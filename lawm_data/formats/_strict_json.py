@@ -1,0 +1,31 @@
+"""JSON of others: read without surprises."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lawm_schemas import CorpusError
+
+from lawm_data.formats._archive import MEND
+
+
+def strict_json(text: str | bytes, where: str) -> Any:
+    """JSON without duplicate keys, NaN or infinity.
+
+    Raises:
+        CorpusError: it is not that.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise ValueError("a key stands twice")
+        return dict(pairs)
+
+    def refuse(token: str) -> float:
+        raise ValueError(f"{token} is not JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"is not JSON ({error})"[:200], where, MEND) from None
