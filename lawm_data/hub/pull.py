@@ -15,8 +15,7 @@ from lawm_data.atomic import storage_errors, sync_folder, temporary_name
 from lawm_data.corpus import open_corpus
 from lawm_data.derive import require_free
 from lawm_data.hub.remote import NOT_OURS, Remote
-from lawm_data.hub.shipment import NATIVE
-from lawm_data.hub.standing import PUBLICATION, read_publication
+from lawm_data.hub.standing import NATIVE, PUBLICATION, read_publication
 from lawm_data.mask import MASKS, mask_files
 from lawm_data.overlay import ARRAYS, LABELS, OVERLAY, overlay_names
 from lawm_data.store import MANIFEST, MANIFEST_LIMIT, SHARDS, read_manifest

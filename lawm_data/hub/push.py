@@ -165,7 +165,7 @@ def _require_mask_beside(view: Corpus, found: Beside, keep_withheld: bool) -> No
         raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", mend)
 
 
-def _required(remote: Remote):
+def _required(remote: Remote) -> Head:
     head = remote.head()
     if head is None:
         raise RemoteError("was made and cannot be seen", remote.repo, "check the token")

@@ -24,7 +24,7 @@ from lawm_data.hub.card import PICTURE, make_card
 from lawm_data.hub.histogram import draw_returns
 from lawm_data.hub.remote import Remote, addition
 from lawm_data.hub.rows import pieces, write_steps, write_trajectories
-from lawm_data.hub.standing import PUBLICATION
+from lawm_data.hub.standing import NATIVE, PUBLICATION
 from lawm_data.mask import MASKS, mask_files, read_mask
 from lawm_data.overlay import ARRAYS, LABELS, OVERLAY, overlay_names, read_overlay
 from lawm_data.store import MANIFEST, SHARDS
@@ -32,8 +32,6 @@ from lawm_data.store import MANIFEST, SHARDS
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
 
-NATIVE = "corpus"
-"""Folder of the native corpus in the repository."""
 TAG_CHARACTERS = 12
 Progress = Callable[[int, int], None]
 

@@ -15,6 +15,8 @@ from lawm_data.fingerprint import fingerprint_of
 from lawm_data.hub.remote import NOT_OURS, Head, Remote, RemoteFile
 
 PUBLICATION = "lawm.json"
+NATIVE = "corpus"
+"""Folder of the native corpus in a repository."""
 PUBLICATION_LIMIT = 1 << 24
 """Bytes; a larger ``lawm.json`` is not read."""
 IGNORED = (PUBLICATION, ".gitattributes")
