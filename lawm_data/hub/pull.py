@@ -174,20 +174,20 @@ def require_sound(path: Path, publication: Publication, repo: str) -> None:
         RemoteError: names what is wrong.
     """
     mend = "do not use this repository"
+
+    def there(text: str) -> str:
+        """What is said of the temporary folder, said of the repository."""
+        return text.replace(str(path), f"{repo}: {NATIVE}")
+
     try:
         require_listed(read_manifest(path), publication, repo)
         wrong = [finding for finding in validate(path) if finding.severity == "error"]
     except RemoteError:
         raise
     except LawmError as error:
-        raise RemoteError(error.what, _there(error.where, path, repo), mend) from None
+        raise RemoteError(there(error.what), there(error.where), mend) from None
     if wrong:
-        raise RemoteError(wrong[0].what, _there(wrong[0].where, path, repo), mend)
-
-
-def _there(where: str, path: Path, repo: str) -> str:
-    """A place in the temporary folder as the place in the repository."""
-    return where.replace(str(path), f"{repo}: {NATIVE}")
+        raise RemoteError(there(wrong[0].what), there(wrong[0].where), mend)
 
 
 def _fetch(

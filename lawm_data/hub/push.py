@@ -14,6 +14,7 @@ from lawm_data.hub.refusal import ChangedMeanwhile
 from lawm_data.hub.remote import Head, Remote
 from lawm_data.hub.shipment import Beside, Shipment, beside, prepare
 from lawm_data.hub.standing import (
+    IGNORED,
     PUBLICATION,
     Standing,
     deviation,
@@ -110,14 +111,16 @@ def push(
         there = {} if standing is None else standing.known
         shipment = Shipment(None if dry_run else remote, there, Path(folder))
         prepare(shipment, view, native, found, repo, keep_withheld, licence, progress)
+        text = shipment.publication()
         commit = None if standing is None else standing.commit
+        new = shipment.new + (standing is None or standing.text != text)
         if not dry_run and standing is not None:
-            commit = _publish(remote, standing, shipment)
+            commit = _publish(remote, standing, shipment, text)
     withheld = view.label_counts()["withheld"]
     return Pushed(
         repo=repo,
         url=remote.url,
-        commit=None if dry_run and shipment.new else commit,
+        commit=None if dry_run and new else commit,
         tag=shipment.tag,
         fingerprint=native.fingerprint,
         trajectories=len(native),
@@ -131,7 +134,7 @@ def push(
         licence=licence or native.manifest.licence,
         files=len(shipment.files) + 1,
         bytes=sum(file.bytes for file in shipment.files),
-        new=shipment.new,
+        new=new,
         dry_run=dry_run,
     )
 
@@ -172,12 +175,11 @@ def _required(remote: Remote) -> Head:
     return head
 
 
-def _publish(remote: Remote, standing: Standing, shipment: Shipment) -> str:
+def _publish(remote: Remote, standing: Standing, shipment: Shipment, text: bytes) -> str:
     """Commit, verify and tag; returns the commit that shows everything."""
-    publication, text = shipment.publication()
     commit = standing.commit
     if standing.text != text or standing.deviation is not None:
-        known = {file.path for file in publication.files} | {PUBLICATION, ".gitattributes"}
+        known = {file.path for file in shipment.files} | set(IGNORED)
         gone = sorted(set(standing.files) - known)
         try:
             commit = remote.commit(

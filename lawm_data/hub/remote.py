@@ -244,7 +244,7 @@ class Remote:
         ) as response:
             hf_raise_for_status(response)
             skip = 0 if response.status_code == 206 else start
-            for part in response.iter_bytes(1 << 20):
+            for part in response.iter_bytes():
                 fresh = part[skip:]
                 skip -= len(part) - len(fresh)
                 if fresh:

@@ -124,10 +124,10 @@ class Shipment:
         if isinstance(content, Path) and self.folder in content.parents and not needed:
             content.unlink()
 
-    def publication(self) -> tuple[Publication, bytes]:
-        """``lawm.json``, and its bytes."""
-        publication = Publication.model_validate({**self.about, "files": tuple(self.files)})
-        return publication, publication.to_json().encode()
+    def publication(self) -> bytes:
+        """``lawm.json``."""
+        told = {**self.about, "files": tuple(self.files)}
+        return Publication.model_validate(told).to_json().encode()
 
     def additions(self, text: bytes) -> list[CommitOperationAdd]:
         """What the commit adds, ``lawm.json`` among it."""

@@ -124,13 +124,12 @@ class Stream:
 
     def _next_loader(self) -> Loader:
         """A loader over the shards of this round, or of the next one that has windows."""
-        for _ in range(len(self._rounds)):
+        for _ in range(len(self._rounds) - 1):
             try:
                 return self._make_loader()
-            except ConfigError as error:
-                refusal = error
-            self._round, self._step = self._round + 1, 0
-        raise refusal  # pyright: ignore[reportPossiblyUnbound]
+            except ConfigError:
+                self._round, self._step = self._round + 1, 0
+        return self._make_loader()
 
     def _make_loader(self) -> Loader:
         from lawm_data.loader import Loader
