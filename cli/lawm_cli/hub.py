@@ -106,9 +106,10 @@ def _show(result: dict[str, Any]) -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to a program."""
     app.command(
+        "push-to-hub",
         epilog=example(
             "lawm-data push-to-hub corpora/cs user/cs-5pct --mask 5pct --licence CC-BY-4.0",
             "lawm-data push-to-hub corpora/cs user/cs --dry-run",
-        )
+        ),
     )(push_to_hub)
     app.command(epilog=example("lawm-data pull user/cs-5pct corpora/cs-5pct"))(pull)
