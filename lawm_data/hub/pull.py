@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, RemoteError, StorageError
 
+# By way of the package: a module of the same name would hide the function there.
+from lawm_data import validate
 from lawm_data.atomic import storage_errors, sync_folder, temporary_name
 from lawm_data.corpus import open_corpus
 from lawm_data.derive import require_free
@@ -19,7 +21,6 @@ from lawm_data.hub.standing import NATIVE, PUBLICATION, read_publication
 from lawm_data.mask import MASKS, mask_files
 from lawm_data.overlay import ARRAYS, LABELS, OVERLAY, overlay_names
 from lawm_data.store import MANIFEST, MANIFEST_LIMIT, SHARDS, read_manifest
-from lawm_data.validate import validate
 
 _NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}"
 NATIVE_FILE = re.compile(

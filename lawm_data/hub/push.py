@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from lawm_schemas import ConfigError, CorpusError, RemoteError
 
+# By way of the package: a module of the same name would hide the function there.
+from lawm_data import withhold
 from lawm_data.corpus import Corpus, open_corpus
 from lawm_data.hub.refusal import ChangedMeanwhile
 from lawm_data.hub.remote import Head, Remote
+from lawm_data.hub.rows import require_packages
 from lawm_data.hub.shipment import Beside, Shipment, beside, prepare
 from lawm_data.hub.standing import (
     IGNORED,
@@ -22,7 +25,6 @@ from lawm_data.hub.standing import (
     require_replaceable,
     standing_of,
 )
-from lawm_data.withhold import withhold
 
 Progress = Callable[[int, int], None]
 """Called with how many files are done, and of how many."""
@@ -92,6 +94,7 @@ def push(
         RemoteError: the repository holds something else or the Hub refused; it is as it was.
     """
     _require_publishable(view, keep_withheld)
+    require_packages(view.manifest)
     remote = Remote(repo, token)
     head = remote.head()
     if private and head is not None and not head.private:

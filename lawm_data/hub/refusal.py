@@ -75,9 +75,14 @@ def status_of(error: BaseException) -> int | None:
 
 
 def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
+    from httpx2 import HTTPError
+
     status = status_of(error)
     if status is None:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if not isinstance(error, HTTPError | OSError):
+            what = f"{endpoint} does not answer as the Hub does ({reason})"
+            return RemoteError(what, place, "check HF_ENDPOINT, and your version of the client")
         return RemoteError(f"{endpoint} broke off or is not to be reached ({reason})", place, AGAIN)
     if status == 401:
         mend = "log in with 'hf auth login', or set HF_TOKEN"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ SAME = (
 Columns = Mapping[str, Any]
 """Arrow types, or arrays, by name."""
 Read = Callable[[Corpus, range], Columns]
+
+
+def require_packages(manifest: Manifest) -> None:
+    """Refuse at once what could not be written later.
+
+    Raises:
+        ConfigError: names the package that is missing.
+    """
+    images = any(_is_image(spec) for spec in manifest.observations)
+    for name in ("pyarrow", *(("PIL",) if images else ())):
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise missing(error.name) from None
 
 
 def pieces(view: Corpus, steps: bool) -> list[range]:
@@ -72,11 +87,9 @@ def _runs(sizes: np.ndarray, most: int, start: int = 0) -> Iterator[range]:
 
 
 def _write(view: Corpus, which: range, path: Path, columns: Columns, read: Read) -> None:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise missing(error.name) from None
+    import pyarrow as pa
+    from pyarrow import parquet
+
     schema = pa.schema(list(columns.items()), metadata=_features(view.manifest, columns))
     sizes = view.table.length[which.start : which.stop] * _width(view.manifest)
     with (
@@ -220,10 +233,8 @@ def _is_image(spec: ArraySpec) -> bool:
 
 
 def _png(image: np.ndarray) -> bytes:
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as error:
-        raise missing(error.name) from None
+    from PIL import Image
+
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")
     return file.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,6 +238,16 @@ def test_a_repository_of_something_else_is_refused(hub: Hub, random_corpus: Call
         with pytest.raises(RemoteError, match=words):
             push(corpus, "user/cs", revision_of="0" * 12)
         assert repo.head == head
+
+
+@pytest.mark.parametrize("package", ["huggingface_hub", "pyarrow", "PIL"])
+def test_a_missing_package_is_named_before_anything_is_sent(
+    hub: Hub, rich: Corpus, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"needs the package {package}; .*lawm\[hub\]"):
+        push(rich, "user/rich")
+    assert not hub.log
 
 
 def test_private(hub: Hub, random_corpus: Callable) -> None:
