@@ -95,7 +95,7 @@ def arrays(values: list, spec: ArraySpec) -> np.ndarray:
     return np.array(values, spec.dtype).reshape(-1, *spec.shape)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(corpora())
 def test_tables_hold_what_the_corpus_holds(made: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -61,7 +61,7 @@ def test_every_window_is_one_of_the_corpus(
 ) -> None:
     view = corpus if mask is None else corpus.with_mask(mask)
     seen = set()
-    for batch in islice(stream(labeled_ratio=ratio, mask=mask), 60):
+    for batch in islice(stream(labeled_ratio=ratio, mask=mask), 40):
         if ratio is not None:
             assert batch.labeled.tolist() == [i < 4 * ratio for i in range(4)]
         for b, (i, start) in enumerate(
