@@ -149,7 +149,7 @@ def test_a_server_that_serves_other_bytes(hub: Hub, files: Files, tmp_path: Path
     target.mkdir()
     path = shard_of(files)
     for data, words in (
-        (files[path][:-1] + b"\1", "its checksum differs"),
+        (files[path][:-1] + b"\1", "its checksum differs from the one in lawm.json"),
         (files[path] + b"x", "has more than"),
         (files[path][:-9], "has less than"),
     ):
