@@ -13,12 +13,13 @@ from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, Remote
 
 # By way of the package: a module of the same name would hide the function there.
 from lawm_data import validate
-from lawm_data.atomic import storage_errors, sync_folder, temporary_name
+from lawm_data.atomic import storage_errors
 from lawm_data.corpus import open_corpus
 from lawm_data.derive import require_free
 from lawm_data.hub.remote import NOT_OURS, Remote
 from lawm_data.hub.standing import NATIVE, PUBLICATION, read_publication
 from lawm_data.mask import MASKS, mask_files
+from lawm_data.output import new_folder
 from lawm_data.overlay import ARRAYS, LABELS, OVERLAY, overlay_names
 from lawm_data.store import MANIFEST, MANIFEST_LIMIT, SHARDS, read_manifest
 
@@ -81,21 +82,11 @@ def pull(
     commit = require_commit(remote, revision)
     publication, _ = read_publication(remote, commit)
     files = native_files(remote, commit, publication)
-    with storage_errors(out):
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        require_space(out.absolute().parent, sum(file.bytes for file in files))
-    temporary = temporary_name(out.absolute())
-    try:
+    with new_folder(out) as temporary:
+        require_space(temporary.parent, sum(file.bytes for file in files))
         _fetch(remote, commit, files, temporary, progress)
         require_sound(temporary, publication, repo)
-        pulled = _told(temporary, out, repo, commit, files)
-        with storage_errors(out):
-            temporary.rename(out)
-            sync_folder(out.absolute().parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return pulled
+        return _told(temporary, out, repo, commit, files)
 
 
 def require_commit(remote: Remote, revision: str | None) -> str:

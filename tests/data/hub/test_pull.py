@@ -121,7 +121,7 @@ def moved(path: str) -> Callable[[Files], Files]:
         (altered_shard, "its content was altered: the hash differs"),
         (smaller_manifest, "contradict each other"),
         (lambda f: listed(f, fingerprint="0" * 64), "contradict each other"),
-        (lambda f: {**f, "lawm.json": b"[1]"}, "Input should be"),
+        (lambda f: {**f, "lawm.json": b"[1]"}, "should be keys with values"),
         (lambda f: {**f, "lawm.json": b"[" * 100000}, "is not JSON"),
         (lambda f: {**f, "lawm.json": b" " * (1 << 24) + b"{}"}, "is larger than 16777216 bytes"),
         (lambda f: listed(f, format_version=2), "has format version 2"),
