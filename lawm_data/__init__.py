@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lawm_data.curate import merge_corpora as merge_corpora
     from lawm_data.derive import Derived as Derived
     from lawm_data.expression import matching as matching
+    from lawm_data.hub.stream import Stream as Stream
+    from lawm_data.hub.stream import stream as stream
     from lawm_data.loader import Loader as Loader
     from lawm_data.mask import make_mask as make_mask
     from lawm_data.mask import mask_sha256 as mask_sha256
@@ -43,6 +45,7 @@ _HOMES = {
     "Index": "table",
     "Loader": "loader",
     "Observations": "trajectory",
+    "Stream": "hub.stream",
     "Table": "table",
     "Tiered": "tier",
     "Trajectory": "trajectory",
@@ -56,6 +59,7 @@ _HOMES = {
     "read_overlay": "overlay",
     "save_mask": "mask",
     "split_corpus": "split",
+    "stream": "hub.stream",
     "summarize": "summary",
     "validate": "validate",
     "withhold": "withhold",

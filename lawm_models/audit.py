@@ -12,6 +12,7 @@ from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig, LawmError
 
 from lawm_data import open_corpus
 from lawm_data.corpus import Corpus
+from lawm_data.hub.cache import is_address, located
 from lawm_data.loader import Loader
 from lawm_data.mask import mask_sha256
 from lawm_data.poison import altered, poisoned
@@ -66,7 +67,7 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> dict[str, An
         raise ConfigError(f"{steps} is below 1", "steps", "give 1 or more")
     config, checks = run.config, []
     for source in config.corpora:
-        if not Path(source.path).exists():
+        if not (is_address(source.path) or Path(source.path).exists()):
             raise ConfigError("is gone", source.path, "put the corpus back; its path is in the run")
     if len(run.record.corpora) != len(config.corpora):
         what = f"names {len(run.record.corpora)} corpora, the configuration {len(config.corpora)}"
@@ -75,7 +76,7 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> dict[str, An
         raise ConfigError("has no checkpoint", str(run.path), "there is nothing to audit yet")
     views: list[Corpus] = []
     for record, source in zip(run.record.corpora, config.corpora, strict=True):
-        view = open_corpus(source.path, verify=True)
+        view = open_corpus(located(source.path), verify=True)
         found = _check_fingerprint(record, view)
         checks.append(found)
         if found.passed:
@@ -154,7 +155,7 @@ def _loader(config: ExperimentConfig, views: Sequence[Corpus]) -> Loader:
 def _poison(
     run: RunFolder, views: Sequence[Corpus], steps: int, garbage_seed: int
 ) -> dict[str, Any]:
-    sources = [(source.path, source.mask) for source in run.config.corpora]
+    sources = [(str(located(source.path)), source.mask) for source in run.config.corpora]
     garbage = [poisoned(path, mask, garbage_seed) for path, mask in sources]
     clean, dirty = (_train(run, some, steps) for some in (views, garbage))
     other = _train(run, [altered(path, mask, garbage_seed) for path, mask in sources], steps)

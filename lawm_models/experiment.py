@@ -21,6 +21,7 @@ from lawm_schemas import (
 
 from lawm_data import open_corpus
 from lawm_data.corpus import Corpus
+from lawm_data.hub.cache import is_address, is_here, located, parse_address, pin
 from lawm_data.loader import Loader
 from lawm_data.mask import mask_sha256
 from lawm_models import algorithms, seeding
@@ -40,7 +41,7 @@ class Sources(NamedTuple):
 
 
 def resolve(config: ExperimentConfig) -> ExperimentConfig:
-    """Write out every default of the algorithm and make paths absolute.
+    """Write out every default of the algorithm; make paths absolute and pin addresses.
 
     Raises:
         ConfigError: unknown algorithm, settings or stages.
@@ -58,12 +59,16 @@ def resolve(config: ExperimentConfig) -> ExperimentConfig:
     if not sum(config.steps.values()):
         raise ConfigError("all are 0", "steps", "give at least one stage a gradient step")
     corpora = tuple(
-        source.model_copy(update={"path": str(Path(source.path).absolute())})
-        for source in config.corpora
+        source.model_copy(update={"path": _absolute(source.path)}) for source in config.corpora
     )
     choice = config.algorithm.model_copy(update={"settings": settings})
     steps = {stage: config.steps[stage] for stage in stages}
     return config.model_copy(update={"algorithm": choice, "corpora": corpora, "steps": steps})
+
+
+def _absolute(path: str) -> str:
+    """A path that does not depend on the current folder; on the Hub, on what is newest there."""
+    return str(pin(parse_address(path))) if is_address(path) else str(Path(path).absolute())
 
 
 def settings_of(config: ExperimentConfig) -> Schema:
@@ -140,13 +145,13 @@ def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:
     None stands for one that is no longer there.
     """
     return tuple(
-        _corpus_record(_view(source, verify=False), source) if Path(source.path).exists() else None
+        _corpus_record(_view(source, verify=False), source) if is_here(source.path) else None
         for source in config.corpora
     )
 
 
 def _view(source: CorpusSource, verify: bool) -> Corpus:
-    corpus = open_corpus(source.path, verify=verify)
+    corpus = open_corpus(located(source.path), verify=verify)
     return corpus.with_mask(source.mask) if source.mask else corpus
 
 

@@ -29,6 +29,7 @@ def test_file_says_what_it_owns_and_fits_its_budget(path: Path) -> None:
     [
         ("lawm_schemas", ["torch", "h5py", "lawm_data"]),
         ("lawm_data", ["torch", "dm_control", "mujoco", "matplotlib", "lawm_models"]),
+        ("lawm_data.hub", ["torch", "matplotlib", "huggingface_hub", "pyarrow", "datasets"]),
         ("lawm_cli.app", ["torch", "dm_control", "mujoco", "matplotlib", "h5py"]),
         ("lawm_cli.data_app", ["torch", "dm_control", "mujoco", "matplotlib", "h5py"]),
     ],

@@ -44,7 +44,10 @@ def train(
     ] = None,
     corpus: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH[@MASK][*WEIGHT]", help="Corpus; may be given several times."),
+        typer.Option(
+            metavar="PATH[@MASK][*WEIGHT]",
+            help="Corpus, a folder or hf://user/name@REVISION; may be given several times.",
+        ),
     ] = None,
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
     algorithm: Annotated[
@@ -84,7 +87,7 @@ def train(
     else:
         raise ConfigError("no data", "lawm train", "give --corpus, or a YAML file")
     with show.Bars() as bars:
-        result = outcome(run_training(asked, out, bars))
+        result = outcome(run_training(experiment.fetched(asked, bars), out, bars))
     print_json(result) if json else report.run(result)
 
 

@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import CorpusError, StorageError
 
-from lawm_cli import build, curation, errors, exchanging, rendering, report, show, soundness, tiers
+from lawm_cli import (
+    build,
+    curation,
+    errors,
+    exchanging,
+    hub,
+    rendering,
+    report,
+    show,
+    soundness,
+    tiers,
+)
 from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 from lawm_cli.reporting import report as report_page
@@ -239,6 +250,7 @@ app.command(epilog=rendering.EPILOG)(rendering.render)
 
 curation.register(app)
 tiers.register(app)
+hub.register(app)
 build.register(app)
 exchanging.register(app)
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 
+from lawm_cli.show import Bars
+from lawm_data.hub.cache import fetch, is_address, parse_address, pin
+
 
 def from_options(
     corpora: Sequence[str],
@@ -55,14 +58,34 @@ def from_file(path: Path, settings: Sequence[str], options: Mapping[str, Any]) -
 def corpus_source(word: str) -> CorpusSource:
     """``PATH``, ``PATH@MASK``, ``PATH*WEIGHT`` or ``PATH@MASK*WEIGHT``.
 
-    A folder whose name has such a character in it is taken as it is.
+    A folder whose name has such a character in it is taken as it is. A path may be an address,
+    ``hf://user/name`` or ``hf://user/name@REVISION``; a mask goes behind the revision.
     """
     if Path(word).exists():
         return CorpusSource(path=word)
     rest, star, weight = word.rpartition("*")
-    path, at, mask = (rest if star else weight).rpartition("@")
+    rest = rest if star else weight
+    path, at, mask = rest.rpartition("@")
+    if is_address(rest) and "@" not in path:
+        path, at, mask = "", "", rest
     data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
     return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"--corpus {word}")
+
+
+def fetched(config: ExperimentConfig, bars: Bars) -> ExperimentConfig:
+    """The same with addresses pinned to commits, and their corpora on this disk.
+
+    Raises:
+        RemoteError: one of them cannot be pulled.
+    """
+    corpora = []
+    for source in config.corpora:
+        if is_address(source.path):
+            address = pin(parse_address(source.path))
+            fetch(address, progress=bars.of("fetch"))
+            source = source.model_copy(update={"path": str(address)})
+        corpora.append(source)
+    return config.model_copy(update={"corpora": tuple(corpora)})
 
 
 def _parsed(

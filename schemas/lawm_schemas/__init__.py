@@ -10,6 +10,7 @@ from lawm_schemas.errors import CorpusError as CorpusError
 from lawm_schemas.errors import HiddenActionError as HiddenActionError
 from lawm_schemas.errors import LawmError as LawmError
 from lawm_schemas.errors import MaskError as MaskError
+from lawm_schemas.errors import RemoteError as RemoteError
 from lawm_schemas.errors import SeveralErrors as SeveralErrors
 from lawm_schemas.errors import StorageError as StorageError
 from lawm_schemas.experiment import AlgorithmChoice as AlgorithmChoice
@@ -25,6 +26,9 @@ from lawm_schemas.plain_yaml import read_yaml as read_yaml
 from lawm_schemas.provenance import EnvironmentInfo as EnvironmentInfo
 from lawm_schemas.provenance import LineageStep as LineageStep
 from lawm_schemas.provenance import Provenance as Provenance
+from lawm_schemas.publication import Publication as Publication
+from lawm_schemas.publication import PublishedFile as PublishedFile
+from lawm_schemas.publication import PublishedShard as PublishedShard
 from lawm_schemas.recipe import Recipe as Recipe
 from lawm_schemas.recipe import Step as Step
 from lawm_schemas.recipe import StepRecord as StepRecord

@@ -68,6 +68,10 @@ def several(errors: Sequence[ConfigError]) -> ConfigError:
     return told[0] if len(told) == 1 else SeveralErrors(told)
 
 
+class RemoteError(LawmError):
+    """A server refused, cannot be reached, or holds something else than it should."""
+
+
 class StorageError(LawmError):
     """The file system refused: no space, no permission, locked by another writer."""
 

@@ -13,7 +13,7 @@ class CorpusSource(Schema):
     """One corpus of a training mix."""
 
     path: str
-    """Folder of the corpus."""
+    """Folder of the corpus, or its address on the Hub: ``hf://user/name@REVISION``."""
     mask: str | None = Field(default=None, min_length=1)
     """Name of the mask it is seen through, or none for all recorded actions."""
     weight: float = Field(default=1.0, gt=0)

@@ -16,6 +16,7 @@ from lawm_schemas.manifest import Manifest
 from lawm_schemas.mask import Mask
 from lawm_schemas.overlay import Overlay
 from lawm_schemas.provenance import Provenance
+from lawm_schemas.publication import Publication
 from lawm_schemas.recipe import Recipe, StepRecord
 from lawm_schemas.run import Evaluation, RunRecord
 from lawm_schemas.trajectory import TrajectoryInfo
@@ -28,6 +29,7 @@ DOCUMENTS: dict[str, type[Schema]] = {
     "mask": Mask,
     "overlay": Overlay,
     "provenance": Provenance,
+    "publication": Publication,
     "recipe": Recipe,
     "run_record": RunRecord,
     "step_record": StepRecord,

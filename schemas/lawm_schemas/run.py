@@ -13,7 +13,7 @@ class CorpusRecord(Schema):
     """Which data a run saw, exactly."""
 
     path: str
-    """Where it was."""
+    """Where it was; on the Hub with the commit: ``hf://user/name@COMMIT``."""
     fingerprint: str
     """Fingerprint of the corpus."""
     mask: str | None = None

@@ -1,0 +1,229 @@
+"""Fetching a published corpus: whole, checked to the last byte, or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, RemoteError, StorageError
+
+# By way of the package: a module of the same name would hide the function there.
+from lawm_data import validate
+from lawm_data.atomic import storage_errors
+from lawm_data.corpus import open_corpus
+from lawm_data.derive import require_free
+from lawm_data.hub.remote import NOT_OURS, Remote
+from lawm_data.hub.standing import NATIVE, PUBLICATION, read_publication
+from lawm_data.mask import MASKS, mask_files
+from lawm_data.output import new_folder
+from lawm_data.overlay import ARRAYS, LABELS, OVERLAY, overlay_names
+from lawm_data.store import MANIFEST, MANIFEST_LIMIT, SHARDS, read_manifest
+
+_NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}"
+NATIVE_FILE = re.compile(
+    rf"{NATIVE}/({re.escape(MANIFEST)}"
+    rf"|{SHARDS}/[0-9A-Za-z_-]{{1,100}}\.h5"
+    rf"|{MASKS}/{_NAME}\.json"
+    rf"|{LABELS}/{_NAME}/({re.escape(OVERLAY)}|{re.escape(ARRAYS)}))"
+)
+"""What may stand under ``corpus/``; nothing else is written to the disk."""
+Progress = Callable[[int, int], None]
+"""Called with how many bytes are done, and of how many."""
+
+
+class Pulled(NamedTuple):
+    """A corpus that was fetched."""
+
+    repo: str
+    path: Path
+    revision: str
+    """The commit that it is from."""
+    fingerprint: str
+    trajectories: int
+    steps: int
+    masks: tuple[str, ...]
+    overlays: tuple[str, ...]
+    files: int
+    bytes: int
+
+
+def pull(
+    repo: str,
+    out: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> Pulled:
+    """Fetch a corpus with its masks and overlays.
+
+    Every file is compared with ``lawm.json``, every trajectory with its hash. Only then does the
+    corpus get its name.
+
+    Args:
+        repo: ``user/name``.
+        out: a folder that does not exist yet.
+        revision: branch, tag or commit; None takes the newest.
+        token: an access token; None takes the one that the user has set up.
+        progress: told about the bytes.
+
+    Raises:
+        ConfigError: an argument makes no sense, or a package is missing.
+        RemoteError: there is no corpus, or it is not what it says; nothing is left of it here.
+        StorageError: something is already there, or the disk is too small.
+    """
+    out = Path(out)
+    require_free(out)
+    remote = Remote(repo, token)
+    commit = require_commit(remote, revision)
+    publication, _ = read_publication(remote, commit)
+    files = native_files(remote, commit, publication)
+    with new_folder(out) as temporary:
+        require_space(temporary.parent, sum(file.bytes for file in files))
+        _fetch(remote, commit, files, temporary, progress)
+        require_sound(temporary, publication, repo)
+        return _told(temporary, out, repo, commit, files)
+
+
+def require_commit(remote: Remote, revision: str | None) -> str:
+    """The commit that a revision names.
+
+    Raises:
+        RemoteError: no such repository or revision.
+    """
+    head = remote.head(revision)
+    if head is None:
+        mend = "check the name; a private one needs a token ('hf auth login' or HF_TOKEN)"
+        raise RemoteError("no such dataset repository", remote.repo, mend)
+    return head.commit
+
+
+def native_files(remote: Remote, commit: str, publication: Publication) -> list[PublishedFile]:
+    """The files of the native corpus, as ``lawm.json`` and the server agree on them.
+
+    Raises:
+        RemoteError: names the first in which they do not, or that has no place in a corpus.
+    """
+    files = [file for file in publication.files if file.path.startswith(f"{NATIVE}/")]
+    there, where = remote.files(commit, NATIVE), f"{remote.repo}: {PUBLICATION}"
+    for file in files:
+        if not NATIVE_FILE.fullmatch(file.path):
+            raise RemoteError(f"lists {file.path}, which is no part of a corpus", where, NOT_OURS)
+        if file.path not in there:
+            raise RemoteError(f"lists {file.path}, which is not there", where, NOT_OURS)
+        size, sha256 = there[file.path]
+        if size != file.bytes or sha256 not in (None, file.sha256):
+            what = "is not the file that lawm.json lists"
+            raise RemoteError(what, f"{remote.repo}: {file.path}", "it was changed; do not use it")
+    strange = sorted(set(there) - {file.path for file in files})
+    if strange:
+        raise RemoteError(f"does not list {strange[0]}", where, "it was added; do not use it")
+    if f"{NATIVE}/{MANIFEST}" not in there:
+        raise RemoteError(f"lists no {NATIVE}/{MANIFEST}", where, NOT_OURS)
+    if next(f for f in files if f.path == f"{NATIVE}/{MANIFEST}").bytes > MANIFEST_LIMIT:
+        raise RemoteError(f"{MANIFEST} is too large", where, NOT_OURS)
+    return files
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Raises:
+        StorageError: names both sizes.
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        what = f"{size / 1e9:.3g} GB are to come, {free / 1e9:.3g} GB are free"
+        raise StorageError(what, str(folder), "free some space, or stream it")
+
+
+def require_listed(manifest: Manifest, publication: Publication, repo: str) -> None:
+    """Check that ``corpus.json`` and ``lawm.json`` speak of one corpus.
+
+    Raises:
+        RemoteError: they do not.
+    """
+    prefix = f"{NATIVE}/{SHARDS}/"
+    listed = {
+        (file.path.removeprefix(prefix), file.bytes, file.sha256)
+        for file in publication.files
+        if file.path.startswith(prefix)
+    }
+    named = {(shard.file, shard.bytes, shard.sha256) for shard in manifest.shards}
+    if listed != named or manifest.fingerprint != publication.fingerprint:
+        what = f"{MANIFEST} and {PUBLICATION} contradict each other"
+        raise RemoteError(what, repo, "do not use this repository")
+
+
+def require_sound(path: Path, publication: Publication, repo: str) -> None:
+    """Check every byte of a corpus that has just come.
+
+    Raises:
+        RemoteError: names what is wrong.
+    """
+    mend = "do not use this repository"
+
+    def there(text: str) -> str:
+        """What is said of the temporary folder, said of the repository."""
+        return text.replace(str(path), f"{repo}: {NATIVE}")
+
+    try:
+        require_listed(read_manifest(path), publication, repo)
+        wrong = [finding for finding in validate(path) if finding.severity == "error"]
+    except RemoteError:
+        raise
+    except LawmError as error:
+        raise RemoteError(there(error.what), there(error.where), mend) from None
+    if wrong:
+        raise RemoteError(there(wrong[0].what), there(wrong[0].where), mend)
+
+
+def _fetch(
+    remote: Remote,
+    commit: str,
+    files: list[PublishedFile],
+    folder: Path,
+    progress: Progress | None,
+) -> None:
+    total, done = sum(file.bytes for file in files), 0
+
+    def write(target: BinaryIO, part: bytes) -> None:
+        nonlocal done
+        with storage_errors(folder):
+            target.write(part)
+        done += len(part)
+        if progress is not None:
+            progress(done, total)
+
+    for file in sorted(files, key=lambda file: file.bytes):
+        path = folder / file.path.removeprefix(f"{NATIVE}/")
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            target = path.open("xb")
+        with target:
+            remote.download(
+                commit, file.path, file.bytes, file.sha256, lambda part, to=target: write(to, part)
+            )
+            with storage_errors(path):
+                target.flush()
+                os.fsync(target.fileno())
+
+
+def _told(path: Path, out: Path, repo: str, commit: str, files: list[PublishedFile]) -> Pulled:
+    corpus = open_corpus(path)
+    return Pulled(
+        repo=repo,
+        path=out,
+        revision=commit,
+        fingerprint=corpus.fingerprint,
+        trajectories=len(corpus),
+        steps=int(corpus.table.length.sum()),
+        masks=tuple(file.stem for file in mask_files(path)),
+        overlays=tuple(overlay_names(path)),
+        files=len(files),
+        bytes=sum(file.bytes for file in files),
+    )
