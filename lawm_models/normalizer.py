@@ -11,6 +11,7 @@ from lawm_schemas import ConfigError
 from torch import Tensor, nn
 
 from lawm_data.corpus import Corpus
+from lawm_data.statistics import moments
 
 SMALLEST_STD = 1e-3
 """Added to the standard deviation, as TD3+BC does."""
@@ -42,21 +43,11 @@ class Normalizer(nn.Module):
         return (observation - self.mean) / self.std
 
     def fit(self, states: Iterable[Float[np.ndarray, "M O"]]) -> None:
-        """Take over the mean and the (population) standard deviation of all rows.
-
-        One pass that joins the moments of two parts (Chan et al. 1979), in float64: nothing
-        cancels, and the data need not fit into memory.
-        """
-        count, mean, square = 0, np.zeros(()), np.zeros(())
-        for rows in states:
-            wide = rows.astype(np.float64)
-            total, apart = count + len(wide), wide.mean(0) - mean
-            mean = mean + apart * len(wide) / total
-            within = np.square(wide - wide.mean(0)).sum(0)
-            square = square + within + np.square(apart) * count * len(wide) / total
-            count = total
-        self.mean.copy_(torch.from_numpy(mean))
-        self.std.copy_(torch.from_numpy(np.sqrt(square / count) + SMALLEST_STD))
+        """Take over the mean and the (population) standard deviation of all rows."""
+        found = moments(states)
+        assert found is not None  # a corpus without a step is not trained on
+        self.mean.copy_(torch.from_numpy(found.mean))
+        self.std.copy_(torch.from_numpy(found.std + SMALLEST_STD))
 
 
 def all_states(corpora: Sequence[Corpus]) -> Iterator[Float[np.ndarray, "M O"]]:
