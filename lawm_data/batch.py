@@ -38,6 +38,11 @@ class Batch:
     pixels: dict[str, UInt8[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
 
+    def rows(self, index: Int[Tensor, " R"]) -> Batch:
+        """Some windows of the batch."""
+        chosen = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "pixels"}
+        return Batch(**chosen, pixels={k: v[index] for k, v in self.pixels.items()})
+
     def to(self, device: torch.device | str, non_blocking: bool = True) -> Batch:
         """Copy every tensor to a device."""
         moved = {

@@ -18,7 +18,7 @@ from lawm_data.mask import mask_sha256
 from lawm_data.poison import altered, poisoned
 from lawm_data.table import LABEL_STATES
 from lawm_models import checkpoint, seeding
-from lawm_models.experiment import build, device_of, make_loader
+from lawm_models.experiment import build, device_of, make_loaders
 from lawm_models.run_folder import RECORD, RunFolder
 
 
@@ -128,8 +128,9 @@ def _check_identity(run: RunFolder, views: Sequence[Corpus]) -> list[Check]:
     """What the training's own loader could read, from its newest checkpoint."""
     if not run.checkpoints():
         return []
-    saved = checkpoint.load_state(run.latest_checkpoint())["loader"]["identity"]
-    same = saved == _loader(run.config, views).state_dict()["identity"]
+    state = checkpoint.load_state(run.latest_checkpoint())
+    saved, stage = state["loader"]["identity"], state["position"][0]
+    same = saved == _loaders(run.config, views)[stage].state_dict()["identity"]
     said = "the same trajectories with and without actions" if same else "other data or settings"
     return [Check("loader of the newest checkpoint", same, said)]
 
@@ -147,9 +148,9 @@ def _states(view: Corpus) -> dict[str, Any]:
     return {"path": view.path, "mask": mask, "states": states, "observed": observed}
 
 
-def _loader(config: ExperimentConfig, views: Sequence[Corpus]) -> Loader:
+def _loaders(config: ExperimentConfig, views: Sequence[Corpus]) -> dict[str, Loader]:
     weights = (source.weight for source in config.corpora)
-    return make_loader(config, tuple(zip(views, weights, strict=True)))
+    return make_loaders(config, tuple(zip(views, weights, strict=True)))
 
 
 def _poison(
@@ -192,16 +193,17 @@ def _verdict(poison: dict[str, Any]) -> list[Check]:
 def _train(run: RunFolder, views: Sequence[Corpus], steps: int) -> Trained:
     """Train from fresh weights for a few steps of every stage, as the run did."""
     config, device = run.config, device_of(run.config.device)
-    seeds, loader = seeding.derive(config.seed), _loader(config, views)
+    seeds, loaders = seeding.derive(config.seed), _loaders(config, views)
     weights, batches, labeled = hashlib.sha256(), hashlib.sha256(), 0
     with seeding.thread_limit(config.threads), seeding.ambient_randomness(device):
         torch.manual_seed(seeds.ambient)
         algorithm = build(config, run.record, device)
+        algorithm.prepare(views)
         generator = torch.Generator(device).manual_seed(seeds.updates)
         for stage in algorithm.stages:
             algorithm.begin(stage)
             for _ in range(steps):
-                batch = loader.next()
+                batch = loaders[stage].next()
                 for tensor in (batch.observation, batch.action, batch.action_mask, batch.reward):
                     batches.update(_bytes(tensor))
                 labeled += int(batch.action_mask.any(1).sum())

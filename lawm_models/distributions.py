@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
+LARGEST = 0.999
+"""Actions at their bounds, where a tanh-Gaussian has no density, are taken for this."""
 
 
 class Normal(NamedTuple):
@@ -94,6 +96,12 @@ class TanhNormal(NamedTuple):
     def mode(self) -> Float[Tensor, "*b N"]:
         """Tanh of the mean: the deterministic action."""
         return torch.tanh(self.base.mean)
+
+    def log_prob(self, value: Float[Tensor, "*b N"]) -> Float[Tensor, "*b"]:
+        """Log-density of a value in [-1, 1], in nats; at most ±0.999, where it is still finite."""
+        value = value.clamp(-LARGEST, LARGEST)
+        correction = torch.log1p(-value.square()).sum(-1)  # log(1 - tanh²(x))
+        return log_prob_normal(self.base, torch.atanh(value)) - correction
 
     def draw(self, noise: Float[Tensor, "*b N"]) -> BoundedSample:
         """Sample, with the one-sample entropy −log π (tanh correction included)."""

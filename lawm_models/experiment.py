@@ -17,6 +17,7 @@ from lawm_schemas import (
     Manifest,
     RunRecord,
     Schema,
+    StageBatches,
 )
 
 from lawm_data import open_corpus
@@ -34,8 +35,8 @@ class Sources(NamedTuple):
 
     corpora: tuple[tuple[Corpus, float], ...]
     """Views through their masks, and their weights."""
-    loader: Loader
-    """Batches on the experiment's device."""
+    loaders: dict[str, Loader]
+    """Batches of every stage, on the experiment's device."""
     record: RunRecord
     """What a run folder keeps of them."""
 
@@ -49,10 +50,11 @@ def resolve(config: ExperimentConfig) -> ExperimentConfig:
     settings = settings_of(config).model_dump(mode="json")
     module = algorithms.load(config.algorithm.name)
     stages = module.Algorithm.stages
-    for stage in config.steps:
-        if stage not in stages:
-            known = ", ".join(stages)
-            raise ConfigError("no such stage", f"steps.{stage}", f"known ones: {known}")
+    for key, named in (("steps", config.steps), ("batches", config.batches)):
+        for stage in named:
+            if stage not in stages:
+                known = ", ".join(stages)
+                raise ConfigError("no such stage", f"{key}.{stage}", f"known ones: {known}")
     for stage in stages:
         if stage not in config.steps:
             raise ConfigError("missing", f"steps.{stage}", "say how many gradient steps")
@@ -136,7 +138,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
-    return Sources(weighted, make_loader(config, weighted), record)
+    return Sources(weighted, make_loaders(config, weighted), record)
 
 
 def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:
@@ -155,15 +157,29 @@ def _view(source: CorpusSource, verify: bool) -> Corpus:
     return corpus.with_mask(source.mask) if source.mask else corpus
 
 
-def make_loader(config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]) -> Loader:
-    """The batches of an experiment, from views and their weights."""
+def make_loaders(
+    config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]
+) -> dict[str, Loader]:
+    """The batches of every stage of an experiment, from views and their weights.
+
+    Stages that draw alike share a loader, and what it keeps in the device's memory.
+    """
+    own = {stage: config.batches.get(stage, StageBatches()) for stage in config.steps}
+    loaders = {kind: _loader(config, kind, corpora) for kind in dict.fromkeys(own.values())}
+    return {stage: loaders[kind] for stage, kind in own.items()}
+
+
+def _loader(
+    config: ExperimentConfig, own: StageBatches, corpora: tuple[tuple[Corpus, float], ...]
+) -> Loader:
+    ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
     # With every action readable there is nothing to balance: one preset serves 5% and 100%.
     unlabeled = any(len(view) > view.label_counts()["observed"] for view, _ in corpora)
     return Loader(
         corpora,
-        config.batch_size,
+        own.batch_size or config.batch_size,
         config.window,
-        labeled_ratio=config.labeled_ratio if unlabeled else None,
+        labeled_ratio=ratio if unlabeled else None,
         seed=seeding.derive(config.seed).loader,
         short=config.short,
         label_unit=config.label_unit,

@@ -13,6 +13,7 @@ from safetensors.torch import save as to_bytes
 from lawm_data.atomic import WriterLock, storage_errors, write_file
 from lawm_data.batch import Batch
 from lawm_data.leftovers import refuse_inside
+from lawm_data.loader import Loader
 from lawm_models import checkpoint, seeding
 from lawm_models.evaluate import Judge
 from lawm_models.experiment import Sources, build, data_now, device_of, open_sources, resolve
@@ -92,10 +93,11 @@ class _Training:
         progress: Progress,
         interrupt: Interrupt,
     ) -> None:
-        self.run, self.config, self.loader = run, run.config, sources.loader
+        self.run, self.config, self.loaders = run, run.config, sources.loaders
         self.judge, self.progress, self.interrupt = judge, progress, interrupt
         device = device_of(run.config.device)
         self.algorithm = build(run.config, run.record, device)
+        self.algorithm.prepare([corpus for corpus, _ in sources.corpora])
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.algorithm.optimizers().items()
@@ -105,6 +107,11 @@ class _Training:
         self.interval = Interval()
         self.position = _Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
         self.latest: dict[str, float] = {}
+
+    @property
+    def loader(self) -> Loader:
+        """Batches of the current stage."""
+        return self.loaders[self.position.stage]
 
     def go(self) -> None:
         """Train every stage from where the newest checkpoint is, then evaluate."""
@@ -147,6 +154,7 @@ class _Training:
             total, resumed = self.config.steps[stage], stage == self.position.stage
             if not resumed:
                 self.position = self.position._replace(stage=stage, step=0)
+                self.loader.step = self.position.total_step
             if self.position.step >= total:
                 continue
             self.algorithm.begin(stage)

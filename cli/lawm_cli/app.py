@@ -51,7 +51,8 @@ def train(
     ] = None,
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
     algorithm: Annotated[
-        str | None, typer.Option(help="Algorithm: lawm (the default), bc.")
+        str | None,
+        typer.Option(help="Algorithm: lawm (the default), clap, td3_bc, idm_td3_bc, bc."),
     ] = None,
     preset: Annotated[
         str | None,

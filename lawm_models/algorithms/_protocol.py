@@ -6,7 +6,7 @@ A module named after the algorithm holds ``Config`` (a ``Schema``) and ``Algorit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
@@ -15,6 +15,7 @@ from lawm_schemas import Schema
 from torch import Tensor
 
 from lawm_data.batch import Batch
+from lawm_data.corpus import Corpus
 from lawm_data.policy import Policy
 
 
@@ -36,11 +37,19 @@ class Algorithm(Protocol):
 
     What has to survive a kill must be a parameter, a buffer or optimiser state, and all parameters
     and buffers must exist after ``__init__``: the trainer stores ``state_dict()`` and the state of
-    ``optimizers()``, and restores them after ``begin``.
+    ``optimizers()``, and restores them after ``prepare`` and ``begin``.
     """
 
     stages: ClassVar[tuple[str, ...]]
     """Stages in training order; the policy is evaluated during the last one."""
+
+    def prepare(self, corpora: Sequence[Corpus]) -> None:
+        """Learn from the data what no batch can tell, before every start and resume of a training.
+
+        Args:
+            corpora: views in which hidden actions are not; ``Batch.trajectory`` counts in them.
+        """
+        ...
 
     def begin(self, stage: str) -> None:
         """A stage starts or resumes: freeze what is finished, build the stage's optimisers."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from lawm_schemas import Schema
@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lawm_data.batch import Batch
+from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.distributions import HALF_LOG_TAU, Normal
 from lawm_models.layers import MLP, symlog
 from lawm_models.optimizer import adam, clip_and_step
+from lawm_models.reactive_policy import ReactivePolicy
 
 MIN_STD = 1e-3
 """Smallest standard deviation, as a share of half the action range."""
@@ -83,6 +85,9 @@ class Algorithm(nn.Module):
         count = observed.sum().clamp(min=1) * self.action_dim
         return Losses(error.square().sum() / count, nll.sum() / count)
 
+    def prepare(self, corpora: Sequence[Corpus]) -> None:
+        """See the protocol; batches say it all."""
+
     def begin(self, stage: str) -> None:
         """See the protocol; nothing to prepare."""
 
@@ -98,9 +103,9 @@ class Algorithm(nn.Module):
         terms = {name: term.detach() for name, term in losses._asdict().items()}
         return {**terms, "gradient_norm": norm.detach()}
 
-    def policy(self, deterministic: bool = True) -> ClonedPolicy:
+    def policy(self, deterministic: bool = True) -> ReactivePolicy:
         """See the protocol."""
-        return ClonedPolicy(self, deterministic)
+        return ReactivePolicy(self, self.std.weight, deterministic)
 
     @torch.no_grad()
     def infer_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
@@ -108,40 +113,11 @@ class Algorithm(nn.Module):
         density = self(batch.observation[:, :-1])
         return self.scale.to_environment(density.mean), density.std * self.scale.half_range
 
-    @torch.no_grad()
     def act(
         self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
     ) -> Float[Tensor, "N A"]:
         """Actions within the bounds for standard normal noise; zero noise gives the mean."""
         return self.scale.to_environment(self(observation).sample(noise))
-
-
-class ClonedPolicy:
-    """``lawm_data.policy.Policy`` of a behaviour clone.
-
-    Args:
-        algorithm: the clone.
-        deterministic: act with the mean, or sample.
-    """
-
-    def __init__(self, algorithm: Algorithm, deterministic: bool) -> None:
-        self._algorithm = algorithm
-        self._deterministic = deterministic
-        self.start(1, 0)
-
-    def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def act(self, observation: np.ndarray) -> np.ndarray:
-        """See ``Policy.act``."""
-        size = (len(observation), self._algorithm.action_dim)
-        noise = torch.randn(size, generator=self._generator)
-        if self._deterministic:
-            noise = torch.zeros(size)
-        like = self._algorithm.std.weight
-        state = torch.from_numpy(observation).to(like)
-        return self._algorithm.act(state, noise.to(like)).cpu().numpy()
 
 
 def _masked(value: Float[Tensor, "B T A"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T A"]:

@@ -7,6 +7,7 @@ the parametrisation itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, cast
 
@@ -17,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batch import Batch
+from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts, frozen_view
 from lawm_models.algorithms._protocol import ModelSpec
@@ -47,6 +49,7 @@ class Algorithm(nn.Module):
     """See ``algorithms._protocol.Algorithm``."""
 
     stages: ClassVar[tuple[str, ...]] = ("model", "agent")
+    model_class: ClassVar[type[LatentActionModel]] = LatentActionModel
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()
@@ -56,7 +59,7 @@ class Algorithm(nn.Module):
             )
         self.config = config
         self.scale = ActionScale(spec.low, spec.high)
-        self.model = LatentActionModel(config.model, spec.observation_dim, spec.action_dim)
+        self.model = self.model_class(config.model, spec.observation_dim, spec.action_dim)
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
         self._frozen: list[LatentActionModel] = []  # a list hides it from the module tree
@@ -69,6 +72,9 @@ class Algorithm(nn.Module):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers by name."""
         return self._optimizers
+
+    def prepare(self, corpora: Sequence[Corpus]) -> None:
+        """See the protocol; batches say it all."""
 
     def begin(self, stage: str) -> None:
         """A stage starts or resumes; dreams read a view of the model that takes no gradients."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from lawm_schemas import ConfigError, ExperimentConfig, Schema, load_yaml
 
@@ -94,8 +94,10 @@ def _require_known(path: list[str], key: str, config: dict[str, Any]) -> None:
     """Walk down the schemas along a key, as far as they go."""
     algorithm = config.get("algorithm", {}).get("name")
     schema: type[Schema] | None = ExperimentConfig
+    named = False  # the part is a name of the user's, such as a stage
     for depth, part in enumerate(path):
-        if schema is None or part.isdigit():
+        if schema is None or part.isdigit() or named:
+            named = False
             continue
         if part not in schema.model_fields:
             known = ", ".join(schema.model_fields)
@@ -103,7 +105,8 @@ def _require_known(path: list[str], key: str, config: dict[str, Any]) -> None:
         if path[: depth + 1] == ["algorithm", "settings"] and algorithm:
             schema = algorithms.load(algorithm).Config
         else:
-            schema = _schema_in(schema.model_fields[part].annotation)
+            annotation = schema.model_fields[part].annotation
+            schema, named = _schema_in(annotation), get_origin(annotation) is dict
 
 
 def _schema_in(annotation: Any) -> type[Schema] | None:

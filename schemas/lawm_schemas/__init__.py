@@ -16,6 +16,7 @@ from lawm_schemas.errors import StorageError as StorageError
 from lawm_schemas.experiment import AlgorithmChoice as AlgorithmChoice
 from lawm_schemas.experiment import CorpusSource as CorpusSource
 from lawm_schemas.experiment import ExperimentConfig as ExperimentConfig
+from lawm_schemas.experiment import StageBatches as StageBatches
 from lawm_schemas.manifest import FORMAT_VERSION as FORMAT_VERSION
 from lawm_schemas.manifest import Manifest as Manifest
 from lawm_schemas.manifest import ShardInfo as ShardInfo

@@ -24,9 +24,18 @@ class AlgorithmChoice(Schema):
     """Which algorithm, with which settings."""
 
     name: str
-    """A module in ``lawm_models.algorithms``: ``lawm``, ``bc``."""
+    """A module in ``lawm_models.algorithms``, such as ``lawm``."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Validated by the algorithm's own ``Config``."""
+
+
+class StageBatches(Schema):
+    """What differs in the batches of one stage; None is what the experiment says."""
+
+    batch_size: int | None = Field(default=None, ge=1)
+    """B, windows per batch."""
+    labeled_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Share of labeled windows in a batch."""
 
 
 class ExperimentConfig(Schema):
@@ -44,10 +53,12 @@ class ExperimentConfig(Schema):
     """Share of every stage, its end, over which the learning rates fall linearly to zero."""
     batch_size: int = Field(default=64, ge=1)
     """B, windows per batch."""
-    window: int = Field(default=50, ge=2)
-    """T, steps per window."""
+    window: int = Field(default=50, ge=1)
+    """T, steps per window; 1 draws single transitions."""
     labeled_ratio: float | None = Field(default=None, ge=0, le=1)
     """Share of labeled windows in a batch; none draws windows as they come."""
+    batches: dict[str, StageBatches] = Field(default_factory=dict)
+    """What differs in the batches of a stage, by its name."""
     label_unit: Literal["trajectory", "window"] = "trajectory"
     """What Eq. 10's m is taken over for partially labeled trajectories."""
     short: Literal["drop", "pad", "error"] = "pad"

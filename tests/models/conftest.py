@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -89,6 +90,37 @@ def randomize() -> Callable[[torch.nn.Module], None]:
                 parameter.copy_(parameter + 0.3 * noise)
 
     return fill
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) on one vector, in NumPy."""
+
+    def __init__(self, rate: float, eps: float) -> None:
+        self.rate, self.eps, self.steps, self.m, self.v = rate, eps, 0, 0.0, 0.0
+
+    def step(self, value: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """The vector after one step."""
+        self.steps += 1
+        self.m = 0.9 * self.m + 0.1 * gradient
+        self.v = 0.999 * self.v + 0.001 * gradient**2
+        m, v = self.m / (1 - 0.9**self.steps), self.v / (1 - 0.999**self.steps)
+        return value - self.rate * m / (np.sqrt(v) + self.eps)
+
+
+@pytest.fixture
+def numpy_adam() -> type[Adam]:
+    """``numpy_adam(rate, eps).step(value, gradient)``."""
+    return Adam
+
+
+@pytest.fixture
+def numpy_gradient() -> Callable[..., np.ndarray]:
+    """Central differences of a function of one vector: ``numpy_gradient(f, x)``."""
+
+    def gradient(f: Callable[[np.ndarray], float], x: np.ndarray, h: float = 1e-6) -> np.ndarray:
+        return np.array([(f(x + e) - f(x - e)) / (2 * h) for e in h * np.eye(len(x))])
+
+    return gradient
 
 
 @pytest.fixture

@@ -164,7 +164,9 @@ def test_inferred_actions_come_from_observations(build, make_batch, spec, name):
     train(algorithm, batch)
     before = weights(algorithm)
     inferred = algorithm.infer_actions(batch)
-    assert inferred is not None
+    if name in ("clap", "td3_bc"):  # they have no density of what was done, and say so
+        assert inferred is None
+        return
     mean, std = inferred
     assert mean.shape == std.shape == batch.action.shape
     assert (std > 0).all()

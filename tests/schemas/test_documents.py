@@ -64,7 +64,7 @@ def test_good_documents_are_taken(schema: type[Schema]) -> None:
         (ExperimentConfig, {"corpora": []}, "corpora"),
         (ExperimentConfig, {"steps": {"agent": -1}}, r"steps\.agent is negative"),
         (ExperimentConfig, {"labeled_ratio": 1.5}, "labeled_ratio"),
-        (ExperimentConfig, {"window": 1}, "window"),
+        (ExperimentConfig, {"window": 0}, "window"),
         (ExperimentConfig, {"corpora": [{"path": "c", "weight": 0}]}, r"corpora\.0\.weight"),
         (ExperimentConfig, {"seed": -1}, "seed"),
         (TrajectoryInfo, {"labels": "guessed"}, "labels"),

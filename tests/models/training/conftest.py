@@ -8,6 +8,7 @@ import pytest
 from lawm_schemas import ArraySpec, ExperimentConfig, Provenance, Role
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_models import algorithms
 
 LOW, HIGH = (-1.0, 0.0), (1.0, 4.0)
 SETTINGS = {
@@ -22,8 +23,13 @@ SETTINGS = {
         },
         "agent": {"units": 8, "layers": 1, "horizon": 2},
     },
+    "td3_bc": {"units": 8},
+    "idm_td3_bc": {
+        "inverse": {"units": 8, "layers": 1, "validate_every": 5},
+        "agent": {"units": 8},
+    },
 }
-STAGES = {"bc": ("agent",), "lawm": ("model", "agent")}
+SETTINGS["clap"] = SETTINGS["lawm"]
 
 
 def write_corpus(path: Path, lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33)) -> Path:
@@ -75,7 +81,7 @@ def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
         data = {
             "corpora": [{"path": str(corpus_path), "mask": "half"}],
             "algorithm": {"name": name, "settings": SETTINGS[name]},
-            "steps": dict.fromkeys(STAGES[name], 12),
+            "steps": dict.fromkeys(algorithms.load(name).Algorithm.stages, 12),
             "batch_size": 4,
             "window": 8,
             "labeled_ratio": 0.5,

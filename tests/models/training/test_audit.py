@@ -9,6 +9,7 @@ from lawm_schemas import ConfigError
 
 from lawm_data import make_mask, masked, open_corpus, save_mask
 from lawm_data.poison import altered, poisoned
+from lawm_models import algorithms
 from lawm_models.audit import audit
 from lawm_models.run_folder import RunFolder
 from lawm_models.trainer import train
@@ -29,10 +30,10 @@ def failed(result):
     return [check["name"] for check in result["checks"] if not check["passed"]]
 
 
-@pytest.mark.parametrize("algorithm", ["bc", "lawm"])
+@pytest.mark.parametrize("algorithm", algorithms.names())
 @pytest.mark.parametrize("mask", ["half", None])
 def test_an_honest_run_passes(experiment, corpus, tmp_path, algorithm, mask):
-    steps = {"bc": {"agent": 3}, "lawm": {"model": 2, "agent": 2}}[algorithm]
+    steps = dict.fromkeys(algorithms.load(algorithm).Algorithm.stages, 2)
     source = {"path": str(corpus), "mask": mask}
     run = train(experiment(algorithm, corpora=[source], steps=steps), tmp_path / "run")
     result = audit(run, steps=2)

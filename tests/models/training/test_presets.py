@@ -35,7 +35,7 @@ def test_paper_preset_is_the_papers():
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match="no preset 'huge'; known ones: demo, paper, small"):
         presets.load("huge", "bc")
-    with pytest.raises(ConfigError, match="'ppo'; it knows bc, lawm"):
+    with pytest.raises(ConfigError, match="'ppo'; it knows bc, clap, idm_td3_bc, lawm, td3_bc"):
         presets.load("small", "ppo")
 
 
@@ -87,6 +87,7 @@ def test_last_override_wins(first, second):
         ),
         ("corpora.0.maks=x", r"corpora.0.maks: no such setting; known: path, mask, weight"),
         ("corpora.1.mask=x", "'1' is not one of 1; count from 0"),
+        ("batches.agent.batchsize=3", r"agent.batchsize: no such setting; known: batch_size, l"),
         ("batch_size", "no '=' in it; write key=value"),
         ("steps={agent", "--set steps={agent: not YAML: "),
         ("steps={agent: 1, agent: 2}", "the key 'agent' stands twice"),
@@ -95,6 +96,16 @@ def test_last_override_wins(first, second):
 def test_typing_error_is_named(assignment, message):
     with pytest.raises(ConfigError, match=message):
         presets.override(base(), [assignment])
+
+
+def test_batches_of_a_stage_are_known():
+    for algorithm in ("bc", "idm_td3_bc"):
+        config = presets.override(
+            presets.load("small", algorithm), ["batches.agent.batch_size=5", "corpora=[{path: x}]"]
+        )
+        config = resolve(ExperimentConfig.parse(config, "test"))
+        assert config.batches["agent"].batch_size == 5
+        assert config.batches["agent"].labeled_ratio is None
 
 
 def test_nested_settings_are_known():

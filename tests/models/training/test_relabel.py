@@ -24,10 +24,11 @@ def corpus(make_corpus, tmp_path_factory):
 def runs(experiment, corpus, tmp_path_factory):
     corpora = [{"path": str(corpus), "mask": "half"}]
     folder = tmp_path_factory.mktemp("runs")
-    return {n: train(experiment(n, corpora=corpora), folder / n) for n in ("bc", "lawm")}
+    names = ("bc", "idm_td3_bc", "lawm", "td3_bc")
+    return {n: train(experiment(n, corpora=corpora), folder / n) for n in names}
 
 
-@pytest.mark.parametrize("name", ["bc", "lawm"])
+@pytest.mark.parametrize("name", ["bc", "idm_td3_bc", "lawm"])
 def test_what_is_hidden_is_filled_in(runs, corpus, name):
     run, report = runs[name], relabel(runs[name].path, corpus, name)
     json.dumps(report, allow_nan=False)
@@ -63,6 +64,12 @@ def test_padding_changes_no_label(runs, corpus):
             mean, std = algorithm.infer_actions(batch_of([view[i]], 2, ()))
             assert np.allclose(labeled[i].actions, mean[0], atol=1e-5)
             assert np.allclose(labeled[i].action_std, std[0], atol=1e-5)
+
+
+def test_algorithm_that_infers_nothing_is_refused(runs, corpus):
+    with pytest.raises(ConfigError, match="infers no actions"):
+        relabel(runs["td3_bc"], corpus, "nothing")
+    assert not (corpus / "labels" / "nothing").exists()
 
 
 def test_altered_corpus_is_not_relabeled(runs, corpus, tmp_path):

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
 from lawm_data.atomic import WriterLock
+from lawm_models import algorithms
 from lawm_models.algorithms import lawm
 from lawm_models.checkpoint import MODEL
-from lawm_models.experiment import open_sources, resolve
+from lawm_models.experiment import open_sources, resolve, settings_of
 from lawm_models.run_folder import RunFolder
 from lawm_models.trainer import batch_tensors, train
 
@@ -55,7 +56,7 @@ class Watcher:
         self.stopped = True
 
 
-@pytest.fixture(scope="module", params=["bc", "lawm"])
+@pytest.fixture(scope="module", params=algorithms.names())
 def config(request, experiment):
     return experiment(request.param)
 
@@ -164,6 +165,29 @@ def test_rates_fall_at_the_end_of_every_stage(experiment, tmp_path, monkeypatch)
     assert rates == [(stage, pytest.approx(rate)) for stage, rate in expected]
 
 
+def test_stages_may_draw_other_batches(experiment):
+    """Each by its own settings; those that draw alike share one loader."""
+    config = experiment("idm_td3_bc", batches={"idm": {"batch_size": 6, "labeled_ratio": 1.0}})
+    loaders = open_sources(resolve(config)).loaders
+    assert [len(loaders[stage].next().labeled) for stage in ("idm", "agent")] == [6, 4]
+    assert loaders["idm"].next().labeled.all()
+    assert loaders["agent"].next().labeled.sum() == 2
+    same = open_sources(resolve(experiment("lawm"))).loaders
+    assert same["model"] is same["agent"]
+
+
+def test_run_with_other_batches_resumes_exactly(experiment, tmp_path):
+    """Before, at and after the change of the loader."""
+    config = experiment("idm_td3_bc", batches={"idm": {"batch_size": 6, "labeled_ratio": 1.0}})
+    whole = train(config, tmp_path / "whole")
+    for steps in (7, 5, 4):
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "run", Watcher(until=steps))
+    run = train(config, tmp_path / "run")
+    assert numbers(run) == numbers(whole)
+    assert weights(run) == weights(whole)
+
+
 def test_run_folder_is_complete(config, whole):
     stages = [line["stage"] for line in whole.metrics()]
     assert stages == [stage for stage in config.steps for _ in range(4)]
@@ -172,7 +196,7 @@ def test_run_folder_is_complete(config, whole):
     total = sum(config.steps.values())
     kept = {12, total, total - 2}  # the end of every stage, and the last two
     assert set(whole.checkpoints()) == kept
-    assert whole.config.algorithm.settings.keys() > config.algorithm.settings.keys()
+    assert whole.config.algorithm.settings == settings_of(config).model_dump(mode="json")
     (corpus,) = whole.record.corpora
     assert (corpus.mask, corpus.trajectories, corpus.labeled) == ("half", 6, 3)
     assert whole.evaluation() is None
@@ -239,9 +263,10 @@ def test_altered_corpus_is_refused(experiment, make_corpus, tmp_path):
         ({"device": "cuda:99"}, "cuda:99.*is not available here; use cpu"),
         ({"window": 41}, "41 steps, but the longest trajectory .* has 40"),
         ({"steps": {"model": 3}}, "steps.model: no such stage; known ones: agent"),
+        ({"batches": {"model": {}}}, "batches.model: no such stage; known ones: agent"),
         ({"steps": {}}, "steps.agent: missing"),
         ({"steps": {"agent": 0}}, "steps: all are 0"),
-        ({"algorithm": {"name": "nope"}}, "no algorithm 'nope'; known ones: bc, lawm"),
+        ({"algorithm": {"name": "nope"}}, "no algorithm 'nope'; known ones: bc, clap"),
         ({"algorithm": {"name": "bc", "settings": {"u": 1}}}, "algorithm.settings: u: .*units"),
     ],
 )
@@ -287,7 +312,7 @@ def test_first_non_finite_metric_stops_the_run(experiment, tmp_path):
         train(config, tmp_path / "run")
     (saved,) = (tmp_path / "run").glob("*.safetensors")
     assert saved.name in caught.value.mend
-    batch = open_sources(resolve(config)).loader.batch(1)
+    batch = open_sources(resolve(config)).loaders["agent"].batch(1)
     loaded = load_file(saved)
     assert loaded.keys() == batch_tensors(batch).keys()
     assert all(torch.equal(loaded[k], v) for k, v in batch_tensors(batch).items())
@@ -316,7 +341,7 @@ def poison(corpus):
     (corpus / "corpus.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("algorithm", ["bc", "lawm"])
+@pytest.mark.parametrize("algorithm", algorithms.names())
 def test_hidden_actions_cannot_matter(experiment, make_corpus, tmp_path, algorithm):
     """Garbage in every hidden action on disk: the same weights, bit for bit."""
     runs = []

@@ -1,0 +1,101 @@
+"""C-LAP (Alles et al. 2024, arXiv 2411.04562): latent actions from labeled windows alone.
+
+It is LAWM without what LAWM adds. There is no q(u|s,o'), so a window without actions cannot be
+read: stage ``model`` maximises Eq. 7 + Eq. 11 on labeled windows. And p(u|s) is learned, so that in
+stage ``agent`` the policy's support u = μ_p(s) + ε̃ · σ_p(s) · û moves with the state.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from lawm_schemas import ConfigError
+from pydantic import Field
+from torch import Tensor
+
+from lawm_data.batch import Batch
+from lawm_models import posterior_scan
+from lawm_models.algorithms import lawm
+from lawm_models.latent_action import LatentActionConfig
+from lawm_models.latent_action_model import (
+    Inferred,
+    LatentActionModel,
+    LatentActionModelConfig,
+    Noise,
+)
+
+
+class LatentAction(LatentActionConfig):
+    """Sizes of the latent-action densities (Table 2); the inverse posterior's mean nothing."""
+
+    prior: Literal["standard_normal", "learned"] = "learned"
+    """p(u|s): a network, or N(0, I) to see what that alone changes."""
+
+
+class ModelConfig(LatentActionModelConfig):
+    """The world model; settings of the inverse posterior and of decoded actions mean nothing."""
+
+    latent_action: LatentAction = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=LatentAction
+    )
+    """The latent-action densities."""
+    inverse_supervision: float = Field(default=0.0, ge=0, le=0)
+    """Always 0: there is no inverse posterior."""
+
+
+class Config(lawm.Config):
+    """Settings of C-LAP; the defaults are those that it shares with LAWM (Table 2)."""
+
+    model: ModelConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=ModelConfig
+    )
+    """The world model."""
+
+
+class Model(LatentActionModel):
+    """The world model without the inverse posterior."""
+
+    def __init__(self, config: ModelConfig, observation_dim: int, action_dim: int) -> None:
+        super().__init__(config, observation_dim, action_dim)
+        del self.inverse
+
+    def infer(
+        self,
+        observation: Float[Tensor, "B T1 O"],
+        action: Float[Tensor, "B T1-1 A"],
+        labeled: Float[Tensor, " B"],
+        noise: Noise,
+    ) -> Inferred:
+        """Roll the posterior over labeled windows, Eq. 3.
+
+        Without the action nothing is known of u but p(u|s), which stands for the inverse posterior.
+        """
+        rssm = self.world.rssm
+        observed = posterior_scan.observe(rssm, self.world.embed(observation), action, noise.state)
+        feature = observed.state.feature
+        with torch.no_grad():
+            unknown = self.prior(feature[:, :-1])
+        return Inferred(observed, feature, unknown, action)
+
+
+class Algorithm(lawm.Algorithm):
+    """See ``algorithms._protocol.Algorithm``."""
+
+    model_class: ClassVar[type[LatentActionModel]] = Model
+
+    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """One gradient step of a stage, on the labeled windows of the batch.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        rows = batch.labeled.nonzero().squeeze(1)
+        if not len(rows):
+            what = "a batch without a labeled window, which is all that C-LAP can read"
+            raise ConfigError(what, "labeled_ratio", "set it to 1")
+        return super().update(stage, batch.rows(rows), generator)
+
+    def infer_actions(self, batch: Batch) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """None: without q(u|s,o') an action cannot be told from observations."""

@@ -1,0 +1,195 @@
+"""An inverse dynamics model fills the actions in, then TD3+BC learns from all of them.
+
+Stage ``idm`` trains the model of the paper's Table 3 on labeled trajectories and keeps the weights
+that do best on some held-out ones. Stage ``agent`` is TD3+BC on every trajectory: true actions
+where they are observed, elsewhere the mode of the frozen model, inferred anew in every batch, so
+that nothing has to be stored and a resumed run infers the same.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from lawm_schemas import ConfigError, Schema
+from pydantic import Field
+from torch import Tensor, nn
+
+from lawm_data.batch import Batch
+from lawm_data.corpus import Corpus
+from lawm_data.ranking import ranks
+from lawm_models.action_scale import ActionScale
+from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
+from lawm_models.normalizer import Normalizer, all_states
+from lawm_models.optimizer import adam, minimize
+from lawm_models.reactive_policy import ReactivePolicy
+from lawm_models.td3_bc import TD3BC, TD3BCConfig
+from lawm_models.transitions import Transitions, choose_step, one_step, weighted
+from lawm_models.world_model import standard_noise
+
+
+class Config(Schema):
+    """Settings of both stages."""
+
+    inverse: InverseDynamicsConfig = Field(default_factory=InverseDynamicsConfig)
+    """The inverse dynamics model."""
+    agent: TD3BCConfig = Field(default_factory=TD3BCConfig)
+    """TD3+BC."""
+
+
+class Examples(NamedTuple):
+    """Steps whose action is known, of one held-out trajectory."""
+
+    context: Float[Tensor, "M C"]
+    """Normalised observations."""
+    action: Float[Tensor, "M A"]
+    """In [-1, 1]."""
+
+
+class Algorithm(nn.Module):
+    """See ``algorithms._protocol.Algorithm``."""
+
+    stages: ClassVar[tuple[str, ...]] = ("idm", "agent")
+    best_loss: Tensor
+
+    def __init__(self, config: Config, spec: ModelSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.action_dim = spec.action_dim
+        self.scale = ActionScale(spec.low, spec.high)
+        self.normalizer = Normalizer(spec.observation_dim)
+        self.inverse = InverseDynamics(config.inverse, spec.observation_dim, spec.action_dim)
+        self.best = copy.deepcopy(self.inverse).requires_grad_(False)
+        self.register_buffer("best_loss", torch.tensor(torch.inf))
+        self.agent = TD3BC(config.agent, spec.observation_dim, spec.action_dim)
+        self._optimizers: dict[str, torch.optim.Optimizer] = {
+            "inverse": adam(self.inverse.parameters(), config.inverse.learning_rate, eps=1e-8),
+            **self.agent.optimizers,
+        }
+        self._steps = 0
+        self._held_out = torch.zeros(0, dtype=torch.int64)
+        self._examples: list[Examples] = []
+
+    def get_extra_state(self) -> Tensor:
+        """Gradient steps of the inverse model."""
+        return torch.tensor(self._steps)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """See ``get_extra_state``."""
+        self._steps = int(state)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """See the protocol."""
+        return self._optimizers
+
+    def prepare(self, corpora: Sequence[Corpus]) -> None:
+        """Normalise over all observations, and hold some labeled trajectories out."""
+        self.normalizer.fit(all_states(corpora))
+        device = self.normalizer.mean.device
+        places = held_out(corpora, self.config.inverse.held_out)
+        self._held_out = torch.tensor(sorted(places), dtype=torch.int64, device=device)
+        self._examples = [
+            self._example(view, place)
+            for view in corpora
+            for place in np.flatnonzero(view.table.num_observed > 0).tolist()
+            if place in places
+        ]
+
+    def _example(self, view: Corpus, place: int) -> Examples:
+        trajectory, like = view[place], self.normalizer.mean
+        known = torch.from_numpy(trajectory.action_observed)
+        action = np.asarray(trajectory.actions).reshape(len(known), -1)
+        state = torch.from_numpy(trajectory.observations.state).to(like)
+        context = self._contexts(state.unsqueeze(0)).squeeze(0)
+        return Examples(
+            context[known.to(like.device)],
+            self.scale.to_model(torch.from_numpy(action)[known].to(like)),
+        )
+
+    def _contexts(self, observation: Float[Tensor, "B T1 O"]) -> Float[Tensor, "B T1-1 C"]:
+        return contexts(self.normalizer(observation), self.config.inverse.observations)
+
+    def begin(self, stage: str) -> None:
+        """The last weights of the inverse model have not been looked at when it is finished."""
+        if stage == "agent":
+            self._validate()
+
+    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """See the protocol."""
+        fewest = self.config.inverse.observations - 1
+        if batch.valid.shape[1] < fewest:
+            what = f"{batch.valid.shape[1]} is too short to look at {fewest + 1} observations"
+            raise ConfigError(what, "window", f"give {fewest} or more")
+        place, weight = choose_step(batch, generator)
+        t = one_step(batch, self.scale, place, weight).normalized(self.normalizer)
+        rows = torch.arange(len(place), device=place.device)
+        context = self._contexts(batch.observation)[rows, place]
+        if stage == "idm":
+            weight = t.weight * t.observed * ~torch.isin(batch.trajectory, self._held_out)
+            return self._update_inverse(t._replace(weight=weight), context, generator)
+        inferred = self.best(context).mode()
+        t = t._replace(action=torch.where(t.observed.unsqueeze(-1), t.action, inferred))
+        return self.agent.update(t, standard_noise(t.action, generator, *t.action.shape))
+
+    def _update_inverse(
+        self, t: Transitions, context: Float[Tensor, "N C"], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        self._steps += 1
+        density = self.inverse(context, self.inverse.draw_kept(len(context), generator))
+        loss = weighted(-density.log_prob(t.action), t.weight)
+        error = (density.mode() - t.action).square().mean(-1)
+        metrics = {"nll": loss.detach(), "error": weighted(error.detach(), t.weight)}
+        minimize(self._optimizers["inverse"], loss)
+        if self._steps % self.config.inverse.validate_every == 0:
+            metrics |= self._validate()
+        return metrics
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, Tensor]:
+        """Keep the weights if they are the best so far, or if there is nothing to judge them by."""
+        if self._examples:
+            densities = [self.inverse(example.context) for example in self._examples]
+            nll = [-d.log_prob(e.action) for d, e in zip(densities, self._examples, strict=True)]
+            loss = torch.cat(nll).mean()
+            if loss >= self.best_loss:
+                return {"validation_nll": loss}
+            self.best_loss.copy_(loss)
+        self.best.load_state_dict(self.inverse.state_dict())
+        return {"validation_nll": self.best_loss.clone()} if self._examples else {}
+
+    def policy(self, deterministic: bool = True) -> ReactivePolicy:
+        """See the protocol."""
+        return ReactivePolicy(self, self.normalizer.mean, deterministic)
+
+    def act(
+        self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
+    ) -> Float[Tensor, "N A"]:
+        """Actions within the bounds; zero noise is the policy itself."""
+        return self.scale.to_environment(self.agent.act(self.normalizer(observation), noise))
+
+    @torch.no_grad()
+    def infer_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
+        """The inverse model's mode and standard deviation; windows begin with their trajectory."""
+        density = self.best(self._contexts(batch.observation))
+        std = self.best.uncertainty(density) * self.scale.half_range
+        return self.scale.to_environment(density.mode()), std
+
+
+def held_out(corpora: Sequence[Corpus], share: float) -> set[int]:
+    """Places of the labeled trajectories that are held out, in whichever corpus they are.
+
+    At least one, unless it is the only one or the share is 0; an order of the ids decides.
+    """
+    found = [
+        (str(view.table.id[place]), place)
+        for view in corpora
+        for place in np.flatnonzero(view.table.num_observed > 0).tolist()
+    ]
+    count = min(max(1, round(share * len(found))), len(found) - 1) if share else 0
+    order = np.argsort(ranks((name.encode() for name, _ in found), seed=0), kind="stable")
+    return {found[i][1] for i in order[:count]}
