@@ -77,14 +77,18 @@ def replace(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return config
 
 
+def number(value: Any) -> Any:
+    """A value of YAML 1.1, which takes 1e-4 for a word, as it was meant."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _value(text: str, key: str) -> Any:
     value = load_yaml(text, f"--set {key}={text}")
-    if isinstance(value, str) and value == text.strip():
-        try:
-            return float(value)  # YAML 1.1 takes 1e-4 for a word
-        except ValueError:
-            pass
-    return value
+    # what is in quotes is meant to be a word
+    return number(value) if value == text.strip() else value
 
 
 def _assign(config: dict[str, Any], path: list[str], key: str, value: Any) -> None:

@@ -23,7 +23,7 @@ class CellResult(Schema):
     seed: int
     """The one seed."""
     state: Literal["done", "begun", "open", "failed"]
-    """How far it is; ``failed`` is what stopped with an error and was not tried again since."""
+    """How far it is; ``failed`` when the last attempt that came to an end ended with an error."""
     error: str | None = None
     """What stopped it."""
     run: str

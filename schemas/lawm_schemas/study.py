@@ -27,7 +27,7 @@ def _label(value: Any) -> Any:
 
 Label = Annotated[float | str, BeforeValidator(_label)]
 """How many actions a run sees: a fraction, ``all``, or the name of a mask beside the corpora."""
-Labels = Annotated[tuple[Label, ...], Field(min_length=1)]
+Labels = tuple[Label, ...]
 Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.+-]{0,99}$")]
 Seed = Annotated[int, Field(ge=0)]
 
@@ -90,7 +90,7 @@ class Study(Schema):
     """Label budgets of every algorithm that names none itself."""
     masks: StudyMasks = StudyMasks()
     """How fractions become masks."""
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = (0,)
     """Seeds; the one seed of each run."""
     preset: str = "small"
     """Preset of every algorithm that names none itself."""
@@ -99,13 +99,15 @@ class Study(Schema):
 
     def labels_of(self, algorithm: str) -> tuple[float | str, ...]:
         """Label budgets of one of the algorithms."""
-        return self.algorithms[algorithm].labels or self.labels
+        own = self.algorithms[algorithm].labels
+        return self.labels if own is None else own
 
     @model_validator(mode="after")
-    def _nothing_twice(self) -> Study:
-        lists = {"seeds": self.seeds, "labels": self.labels}
-        lists |= {f"algorithms.{n}.labels": a.labels or () for n, a in self.algorithms.items()}
-        for key, values in lists.items():
-            if len(set(values)) != len(values):
+    def _each_once(self) -> Study:
+        own = {f"algorithms.{name}.labels": a.labels for name, a in self.algorithms.items()}
+        for key, values in {"seeds": self.seeds, "labels": self.labels, **own}.items():
+            if values is not None and not values:
+                raise ValueError(f"{key} is empty")
+            if values is not None and len(set(values)) != len(values):
                 raise ValueError(f"{key} has a value twice")
         return self
