@@ -1,38 +1,75 @@
-"""Write the tables between the README's result markers from the files in ``benchmarks/results``.
+"""Fill the tables of the documents from the files in ``benchmarks/results``.
 
-python benchmarks/readme_table.py            # writes README.md
-python benchmarks/readme_table.py --check    # exit 1 when it would change
+In ``README.md`` and ``docs/*.md``, what stands between ``<!-- table: FILE -->`` and
+``<!-- end of table -->`` is made from FILE, the results of a study. The README's older tables stand
+between result markers.
+
+python benchmarks/readme_table.py            # writes the documents
+python benchmarks/readme_table.py --check    # exit 1 when one would change
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from lawm_cli.study.markdown import markdown
+from lawm_cli.study.table import make_table
+from lawm_schemas import Results
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+STUDY = re.compile(
+    r"(?P<begin><!-- table: (?P<file>\S+) -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL
+)
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 NAMES = {"lawm": "LAWM", "bc": "behaviour cloning"}
 
 
 def main() -> None:
-    """Write or check the README."""
+    """Write or check the documents."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
-    path = ROOT / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = with_tables(before)
+    changed = {path: text for path in documents() if (text := filled(path)) != read(path)}
     if check:
-        sys.exit(before != after)
-    path.write_text(after, encoding="utf-8")
+        sys.exit(", ".join(str(path.relative_to(ROOT)) for path in changed) or 0)
+    for path, text in changed.items():
+        path.write_text(text, encoding="utf-8")
+
+
+def documents() -> list[Path]:
+    """Everything that may have a table in it."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def read(path: Path) -> str:
+    """A document as it is."""
+    return path.read_text(encoding="utf-8")
+
+
+def filled(path: Path) -> str:
+    """A document with its tables made anew."""
+    text = with_studies(read(path), ROOT)
+    return with_tables(text) if BEGIN in text else text
+
+
+def with_studies(text: str, root: Path) -> str:
+    """A text with the tables of its studies made anew; their files are relative to ``root``."""
+
+    def table(found: re.Match[str]) -> str:
+        results = Results.read_json(root / found["file"])
+        return f"{found['begin']}{markdown(make_table(results))}{found['end']}"
+
+    return STUDY.sub(table, text)
 
 
 def with_tables(text: str) -> str:
-    """The README with its tables made anew."""
+    """The README with its older tables made anew."""
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
     return f"{head}{BEGIN}\n{tables()}\n{END}{tail}"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import auditing, errors, report, show
+from lawm_cli import auditing, benchmark, errors, report, show, table
 from lawm_cli.options import HELP, Json, Replace, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
 
@@ -160,6 +160,8 @@ def demo(
 
 
 app.command(epilog=auditing.EPILOG)(auditing.audit)
+app.command(epilog=benchmark.EPILOG)(benchmark.benchmark)
+app.command(epilog=table.EPILOG)(table.table)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from lawm_schemas import LawmError, StorageError
 from lawm_cli.entry import INTERRUPTED
 
 FOUND = 1
-"""``lawm-data validate`` found errors, or ``lawm audit`` could not prove what it should."""
+"""``validate`` found errors, ``audit`` could not prove what it should, a run of a study failed."""
 REFUSED = 2
 """Something that the user can mend: an option, a file, a full disk."""
 DEFECT = 70

@@ -12,6 +12,7 @@ from lawm_data.atomic import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 POINTS = 4000
 """Most actions drawn; more hide each other."""
@@ -58,20 +59,31 @@ def draw(
         actions: true and inferred.
         r2: share of the variance of the true actions that is explained.
     """
-    # Figure without pyplot: no global state, no display, nothing to close.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _returns(left, title, curve, corpus)
     _actions(right, actions, r2)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
+    write_file(path, png(figure))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, at 150 dots each."""
+    # Figure without pyplot: no global state, no display, nothing to close.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
     image = io.BytesIO()
     figure.savefig(image, format="png")
-    write_file(path, image.getvalue())
+    return image.getvalue()
 
 
 def _returns(axes: Axes, title: str, curve: Curve, corpus: np.ndarray) -> None:

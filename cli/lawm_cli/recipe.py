@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from lawm_schemas import ConfigError, Fault, Recipe, Step, load_yaml, read_yaml
+from lawm_schemas import ConfigError, Fault, Recipe, Step
 from lawm_schemas.errors import several
 from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
+from lawm_cli import box
 from lawm_cli.job import AGENT, Job
 from lawm_cli.recipe_check import Check
 
 
 def shipped() -> list[str]:
     """Names of the recipes in the package."""
-    folder = files("lawm_cli") / "recipes"
-    names = (entry.name for entry in folder.iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+    return box.names("recipes")
 
 
 def read_jobs(word: str) -> list[Job]:
@@ -28,14 +25,7 @@ def read_jobs(word: str) -> list[Job]:
     Raises:
         ConfigError: there is none, or see ``jobs``.
     """
-    path = Path(word)
-    if path.is_file():
-        return jobs(read_yaml(path), word)
-    if word not in shipped():
-        mend = f"give a YAML file, or one of {', '.join(shipped())}"
-        raise ConfigError("no such recipe", word, mend)
-    text = (files("lawm_cli") / "recipes" / f"{word}.yaml").read_text(encoding="utf-8")
-    return jobs(load_yaml(text, word), word)
+    return jobs(box.read("recipes", word, "recipe"), word)
 
 
 def jobs(data: Any, recipe: str = "recipe") -> list[Job]:

@@ -213,3 +213,31 @@ class Bars:
         if made <= 0 or left <= 0:
             return ""
         return f", {clock((now - self._began) / made * left)} left"
+
+
+class Line:
+    """One line on stderr that is rewritten in place; elsewhere than on a terminal, now and then."""
+
+    def __init__(self) -> None:
+        self._on_terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + (0.0 if self._on_terminal else SPARSE)
+        self._shown = False
+
+    def show(self, told: Callable[[], str]) -> None:
+        """Show what it says now, if it is time to."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (1.0 if self._on_terminal else SPARSE)
+        if not self._on_terminal:
+            line(told())
+            return
+        width = Console(stderr=True).width
+        print(f"\r\x1b[2K{told()[: width - 1]}", end="", file=sys.stderr, flush=True)
+        self._shown = True
+
+    def stop(self) -> None:
+        """End the line."""
+        if self._shown:
+            print(file=sys.stderr, flush=True)
+            self._shown = False

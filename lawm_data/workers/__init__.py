@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 from lawm_schemas import ConfigError
 
 from lawm_data.workers._protocol import Executor as Executor
+from lawm_data.workers._protocol import Lost as Lost
 from lawm_data.workers._protocol import Perform as Perform
 from lawm_data.workers._protocol import Prepare as Prepare
 

@@ -11,6 +11,8 @@ Perform = Callable[[Any], Any]
 """Does one item and returns its result."""
 Prepare = Callable[[], Perform]
 """Called once in every worker, before its first item. Travels to it, like the items: plain data."""
+Lost = Callable[[Any, str], Any]
+"""Makes the result of an item that nobody survived, from the item and how its last worker ended."""
 
 ATTEMPTS = 3
 """Workers that may die at one item before it is given up."""
@@ -25,6 +27,7 @@ class Executor(Protocol):
         items: Iterable[Any],
         workers: int | None = None,
         heartbeat: Callable[[], None] | None = None,
+        lost: Lost | None = None,
     ) -> Iterator[Any]:
         """Do every item once, each on whichever worker is free.
 
@@ -36,18 +39,26 @@ class Executor(Protocol):
             items: the work, drawn only as workers become free.
             workers: how many; none takes one per core that there is.
             heartbeat: called about every second.
+            lost: what stands for the result of an item that has cost three workers; with none the
+                work stops there.
 
         Yields:
             Results, in the order in which they are ready.
 
         Raises:
-            ConfigError: an item has cost three workers.
+            ConfigError: an item has cost three workers, and nothing stands for its result.
             Exception: whatever an item raised; the work on the others is stopped.
         """
         ...
 
 
-def deadly(died: str) -> ConfigError:
-    """The error for an item that kills whoever works on it."""
+def given_up(item: Any, died: str, lost: Lost | None) -> Any:
+    """The result of an item that kills whoever works on it.
+
+    Raises:
+        ConfigError: nothing stands for it.
+    """
+    if lost is not None:
+        return lost(item, died)
     what = f"{ATTEMPTS} workers died at the same piece of work ({died})"
-    return ConfigError(what, "--workers", "give them more memory, or take fewer")
+    raise ConfigError(what, "--workers", "give them more memory, or take fewer")

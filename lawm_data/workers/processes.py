@@ -9,13 +9,16 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from lawm_data.workers._protocol import ATTEMPTS, Executor, Perform, Prepare, deadly
+from lawm_data.workers._protocol import ATTEMPTS, Executor, Lost, Perform, Prepare, given_up
 
 BEAT = 1.0
 """Seconds between heartbeats."""
+NONE = object()
+"""There is no more work."""
 
 
 def executor() -> Executor:
@@ -28,16 +31,13 @@ def run(
     items: Iterable[Any],
     workers: int | None = None,
     heartbeat: Callable[[], None] | None = None,
+    lost: Lost | None = None,
 ) -> Iterator[Any]:
     """See ``Executor``."""
     waiting = iter(items)
     crew: dict[Connection, _Worker] = {}
     try:
-        while len(crew) < (workers or _cores()):
-            try:
-                item = next(waiting)
-            except StopIteration:
-                break
+        for item in islice(waiting, workers or _cores()):
             _start(crew, prepare, item)
         while crew:
             ready = wait(list(crew), BEAT)
@@ -46,22 +46,26 @@ def run(
             for connection in ready:
                 assert isinstance(connection, Connection)
                 worker = crew.pop(connection)
+                died = None
                 try:
                     done, result = connection.recv()
                 except (EOFError, OSError):
                     died = worker.stop()
-                    if worker.attempts == ATTEMPTS:
-                        raise deadly(died) from None
-                    _start(crew, prepare, worker.item, worker.attempts + 1)
-                    continue
+                    if worker.attempts < ATTEMPTS:
+                        _start(crew, prepare, worker.item, worker.attempts + 1)
+                        continue
+                    done, result = True, given_up(worker.item, died, lost)
                 if not done:
                     worker.stop()
                     raise result
-                try:
-                    worker.give(next(waiting))
-                    crew[connection] = worker
-                except StopIteration:
+                item = next(waiting, NONE)
+                if item is NONE:
                     worker.stop()
+                elif died is not None:
+                    _start(crew, prepare, item)
+                else:
+                    worker.give(item)
+                    crew[connection] = worker
                 yield result
     finally:
         for worker in crew.values():

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 from lawm_schemas import ConfigError
 
-from lawm_data.workers._protocol import ATTEMPTS, Executor, Prepare, deadly
+from lawm_data.workers._protocol import ATTEMPTS, Executor, Lost, Prepare, given_up
 
 BEAT = 1.0
 """Seconds between heartbeats."""
+NONE = object()
+"""There is no more work."""
 
 
 def executor() -> Executor:
@@ -29,6 +32,7 @@ def run(
     items: Iterable[Any],
     workers: int | None = None,
     heartbeat: Callable[[], None] | None = None,
+    lost: Lost | None = None,
 ) -> Iterator[Any]:
     """See ``Executor``."""
     ray = _ray()
@@ -38,11 +42,7 @@ def run(
     make = ray.remote(num_cpus=1)(_Worker).remote
     waiting, crew = iter(items), {}
     try:
-        while len(crew) < (workers or int(ray.cluster_resources()["CPU"])):
-            try:
-                item = next(waiting)
-            except StopIteration:
-                break
+        for item in islice(waiting, workers or int(ray.cluster_resources()["CPU"])):
             actor = make(prepare)
             crew[actor.perform.remote(item)] = (actor, item, 1)
         while crew:
@@ -54,18 +54,18 @@ def run(
                 try:
                     result = ray.get(reference)
                 except ray.exceptions.RayActorError as error:
-                    if attempts == ATTEMPTS:
-                        raise deadly(type(error).__name__) from None
                     actor = make(prepare)
-                    crew[actor.perform.remote(item)] = (actor, item, attempts + 1)
-                    continue
+                    if attempts < ATTEMPTS:
+                        crew[actor.perform.remote(item)] = (actor, item, attempts + 1)
+                        continue
+                    result = given_up(item, type(error).__name__, lost)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from None
-                try:
-                    item = next(waiting)
-                    crew[actor.perform.remote(item)] = (actor, item, 1)
-                except StopIteration:
+                item = next(waiting, NONE)
+                if item is NONE:
                     ray.kill(actor)
+                else:
+                    crew[actor.perform.remote(item)] = (actor, item, 1)
                 yield result
     finally:
         for actor, *_ in crew.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any, get_args, get_origin
 
@@ -49,26 +49,46 @@ def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     Raises:
         ConfigError: no such key, or a value that is not YAML.
     """
-    config = copy.deepcopy(config)
+    changes = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
             what = "no key before '='" if equals else "no '=' in it"
             raise ConfigError(what, f"--set {assignment!r}", "write key=value")
-        path = key.strip().split(".")
+        changes[key.strip()] = _value(text, key)
+    return replace(config, changes)
+
+
+def replace(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a configuration with the values of some dotted keys replaced.
+
+    Args:
+        config: plain data of an ``ExperimentConfig``, maybe incomplete.
+        changes: values by dotted key; a number in a key counts from 0.
+
+    Raises:
+        ConfigError: no such key.
+    """
+    config = copy.deepcopy(config)
+    for key, value in changes.items():
+        path = key.split(".")
         _require_known(path, key, config)
-        _assign(config, path, key, _value(text, key))
+        _assign(config, path, key, value)
     return config
+
+
+def number(value: Any) -> Any:
+    """A value of YAML 1.1, which takes 1e-4 for a word, as it was meant."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _value(text: str, key: str) -> Any:
     value = load_yaml(text, f"--set {key}={text}")
-    if isinstance(value, str) and value == text.strip():
-        try:
-            return float(value)  # YAML 1.1 takes 1e-4 for a word
-        except ValueError:
-            pass
-    return value
+    # what is in quotes is meant to be a word
+    return number(value) if value == text.strip() else value
 
 
 def _assign(config: dict[str, Any], path: list[str], key: str, value: Any) -> None:

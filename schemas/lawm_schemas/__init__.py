@@ -33,8 +33,13 @@ from lawm_schemas.publication import PublishedShard as PublishedShard
 from lawm_schemas.recipe import Recipe as Recipe
 from lawm_schemas.recipe import Step as Step
 from lawm_schemas.recipe import StepRecord as StepRecord
+from lawm_schemas.results import CellResult as CellResult
+from lawm_schemas.results import Results as Results
 from lawm_schemas.run import CorpusRecord as CorpusRecord
 from lawm_schemas.run import Evaluation as Evaluation
 from lawm_schemas.run import RunRecord as RunRecord
+from lawm_schemas.study import Study as Study
+from lawm_schemas.study import StudyAlgorithm as StudyAlgorithm
+from lawm_schemas.study import StudyCorpus as StudyCorpus
 from lawm_schemas.trajectory import LabelState as LabelState
 from lawm_schemas.trajectory import TrajectoryInfo as TrajectoryInfo

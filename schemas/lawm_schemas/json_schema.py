@@ -18,7 +18,9 @@ from lawm_schemas.overlay import Overlay
 from lawm_schemas.provenance import Provenance
 from lawm_schemas.publication import Publication
 from lawm_schemas.recipe import Recipe, StepRecord
+from lawm_schemas.results import Results
 from lawm_schemas.run import Evaluation, RunRecord
+from lawm_schemas.study import Study
 from lawm_schemas.trajectory import TrajectoryInfo
 
 DOCUMENTS: dict[str, type[Schema]] = {
@@ -31,8 +33,10 @@ DOCUMENTS: dict[str, type[Schema]] = {
     "provenance": Provenance,
     "publication": Publication,
     "recipe": Recipe,
+    "results": Results,
     "run_record": RunRecord,
     "step_record": StepRecord,
+    "study": Study,
     "trajectory_info": TrajectoryInfo,
 }
 """Name of the file (without ``.schema.json``) and the schema that it describes."""

@@ -1,9 +1,12 @@
 """``docs/json.md`` and what the commands print are the same."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -58,6 +61,15 @@ def test_derived_corpora(
 def test_build(require_documented, run, tmp_path: Path) -> None:
     words = ("build", "two-cores", "--out", tmp_path / "out", "--dry-run", "--json")
     require_documented("lawm-data build", run("lawm-data", *words).json)
+
+
+def test_benchmark_and_table(require_documented, run, made: Path, tmp_path: Path) -> None:
+    study = {"corpora": {"cs": str(made / "corpus")}, "algorithms": {"bc": None}, "labels": [0.34]}
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    words = ("benchmark", tmp_path / "study.yaml", "--out", tmp_path / "out", "--dry-run", "--json")
+    require_documented("lawm benchmark", run("lawm", *words).json)
+    results = ROOT / "benchmarks" / "results" / "tiny.json"
+    require_documented("lawm table", run("lawm", "table", results, "--json").json)
 
 
 def test_train_and_evaluate(require_documented, run, made: Path) -> None:

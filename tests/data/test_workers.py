@@ -71,6 +71,14 @@ def test_item_that_kills_every_worker_is_given_up(run: Executor, tmp_path: Path)
     assert (tmp_path / "calls").read_text() == "\n" * 3
 
 
+def test_an_item_that_nobody_survives_need_not_stop_the_others(
+    run: Executor, tmp_path: Path
+) -> None:
+    items = [fatal(tmp_path, 9), *(f"echo {i}" for i in range(3))]
+    results = list(run(PREPARE, items, 1, None, lambda item, died: (item, bool(died))))
+    assert results == [(items[0], True), "0", "1", "2"]
+
+
 def test_what_an_item_raises_is_raised_here(run: Executor) -> None:
     # The same error, with the line that the command shows, not one about workers.
     with pytest.raises(ConfigError, match=r"^--backend: unknown backend 'nowhere'; give") as caught:

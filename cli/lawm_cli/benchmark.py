@@ -1,0 +1,216 @@
+"""``lawm benchmark``: every run of a study, in parallel, over several sittings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from lawm_schemas import CellResult, Study
+
+from lawm_cli import errors, show
+from lawm_cli.options import DryRun, Json, example
+from lawm_cli.output import print_json
+from lawm_cli.study import cell as cells_of
+from lawm_cli.study import pace, record, running
+from lawm_cli.study.cell import Cell, Place
+from lawm_cli.study.plan import Plan
+from lawm_cli.study.source import read_study
+
+EPILOG = example(
+    "lawm benchmark two-cores --dry-run",
+    "lawm benchmark two-cores --out runs/two-cores",
+    "lawm table runs/two-cores/results.json",
+)
+
+
+def benchmark(
+    study: Annotated[
+        str,
+        typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study in the box."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the study; by default runs/ and the study's name."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs at once, one thread each; by default one per core."),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="Where they run: processes here, or ray on a cluster.")
+    ] = "processes",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N, for all runs.")] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Run a study: corpora × algorithms × labels × seeds.
+
+    Each run is that of a lawm train. The same command again goes on where runs were stopped, tries
+    those that failed once more, and does nothing twice. Everything is checked before anything runs.
+    Exits with 1 when a run fails; the others go on. Studies in the box: labels, paper, two-cores.
+    """
+    from lawm_data.leftovers import refuse_inside
+
+    asked, name = read_study(study), Path(study).stem
+    out = out or Path("runs") / name
+    folder = out.absolute()
+    refuse_inside(folder / record.RESULTS)
+    plan = Plan(asked, study, device)
+    called = ["lawm", "benchmark", study, "--out", str(out)]
+    called += ["--device", device] if device else []
+    if dry_run:
+        found = _Study(folder, name, shlex.join(called), asked, plan)
+    else:
+        found = _run(folder, name, shlex.join(called), plan, workers, backend)
+    result = {
+        "study": study,
+        "out": out,
+        "results": None if dry_run else out / record.RESULTS,
+        "dry_run": dry_run,
+        **_told(found.results),
+    }
+    print_json(result) if json else _report(result)
+    if result["failed"] and not dry_run:
+        raise typer.Exit(errors.FOUND)
+
+
+class _Study:
+    """The cells of a study, where they are run, and what is known of them."""
+
+    def __init__(self, out: Path, name: str, called: str, study: Study, plan: Plan) -> None:
+        self.out, self.name, self.called, self.study = out, name, called, study
+        self.cells = plan.cells
+        self.places = cells_of.places(out, plan.cells)
+        self.errors = record.previous_errors(out)
+        self.results = [self._result(cell) for cell in plan.cells]
+
+    def unfinished(self) -> list[Cell]:
+        """One cell for each run that is not done."""
+        each = {cell.key: cell for cell in self.cells}
+        return [cell for key, cell in each.items() if not self.places[key].finished]
+
+    def finish(self, key: str, error: str | None) -> None:
+        """Look again at a run that has ended, and keep what came out."""
+        from lawm_models.run_folder import CONFIG, RunFolder
+
+        folder = self.places[key].folder
+        there = (folder / CONFIG).is_file()
+        self.places[key] = Place(folder, RunFolder.open(folder) if there else None)
+        self.errors.pop(folder.relative_to(self.out).as_posix(), None)
+        if error is not None:
+            self.errors[folder.relative_to(self.out).as_posix()] = error
+        for number, cell in enumerate(self.cells):
+            if cell.key == key:
+                self.results[number] = self._result(cell)
+        self.write()
+
+    def write(self) -> Path:
+        """Write what is known."""
+        return record.write_results(self.out, self.name, self.called, self.study, self.results)
+
+    def _result(self, cell: Cell) -> CellResult:
+        place = self.places[cell.key]
+        error = self.errors.get(place.folder.relative_to(self.out).as_posix())
+        return record.cell_result(self.out, self.study, cell, place, error)
+
+
+def _run(
+    out: Path, name: str, called: str, plan: Plan, workers: int | None, backend: str
+) -> _Study:
+    from lawm_data.atomic import WriterLock, storage_errors
+
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = WriterLock(out, "study")
+    try:
+        study = _Study(out, name, called, plan.study, plan)
+        left = study.unfinished()
+        plan.write_masks(left)
+        study.write()
+        if left:
+            _work(study, left, workers, backend)
+        return study
+    finally:
+        lock.release()
+
+
+def _work(study: _Study, left: list[Cell], workers: int | None, backend: str) -> None:
+    done = {
+        cell.key: (cell, result.seconds or 0.0)
+        for cell, result in zip(study.cells, study.results, strict=True)
+        if result.state == "done"
+    }
+    watch = pace.Pace(left, done, study.places)
+    try:
+        for key, error, trace in running.run(
+            [_item(cell, study.places[cell.key]) for cell in left], workers, backend, watch
+        ):
+            _keep_traceback(study.places[key].folder, trace)
+            watch.finish(key, error is not None)
+            study.finish(key, error)
+    finally:
+        watch.stop()
+
+
+def _item(cell: Cell, place: Place) -> running.Work:
+    # what is begun goes on as it began: a mask of another name may hide the same
+    config = place.run.config if place.run else cell.config
+    return running.Work(cell.key, config.model_dump(mode="json"), str(place.folder))
+
+
+def _keep_traceback(folder: Path, trace: str | None) -> None:
+    """Beside the run folder, so that what is in that stays a run."""
+    from lawm_data.atomic import write_file
+
+    path = folder.with_name(f"{folder.name}.traceback.txt")
+    if trace is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, trace.encode())
+
+
+def _told(cells: Sequence[CellResult]) -> dict[str, Any]:
+    """What ``--json`` prints of the cells."""
+    keys = ("corpus", "algorithm", "labels", "seed", "state", "run", "command", "seconds", "error")
+    told = []
+    for cell in cells:
+        seen = cell.evaluation
+        told.append(
+            {
+                **{key: getattr(cell, key) for key in keys},
+                "labeled": cell.labeled,
+                "return_mean": seen.return_mean if seen else None,
+                "normalized": seen.normalized if seen else None,
+            }
+        )
+    return {**record.by_state(cells), "cells": told}
+
+
+def _report(result: dict[str, Any]) -> None:
+    columns = [
+        "corpus",
+        "algorithm",
+        "labels",
+        "labeled",
+        "seed",
+        "state",
+        "seconds",
+        "return_mean",
+    ]
+    rows = [
+        [cells_of.words(cell[key]) if key == "labels" else cell[key] for key in columns]
+        for cell in result["cells"]
+    ]
+    show.grid([column.replace("_", " ") for column in columns], rows, title=str(result["out"]))
+    print()
+    states = ("done", "begun", "open", "failed")
+    print(", ".join(f"{result[state]} {state}" for state in states if result[state]))
+    for cell in result["cells"]:
+        if cell["error"]:
+            print(f"failed: {cell['run']}: {cell['error']}")
+    if result["results"]:
+        print(f"tables and pictures: lawm table {result['results']}")

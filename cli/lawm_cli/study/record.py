@@ -1,0 +1,79 @@
+"""``results.json``: everything that came out of a study, from its run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawm_schemas import CellResult, Results, Study
+
+from lawm_cli.study.cell import Cell, Place, command
+
+RESULTS = "results.json"
+
+
+def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | None) -> CellResult:
+    """What is known of a cell.
+
+    Args:
+        out: folder of the study.
+        study: the study.
+        cell: the cell.
+        place: its run.
+        error: what stopped it when it was tried last, or none.
+    """
+    folder = place.folder.relative_to(out).as_posix()
+    known: dict[str, Any] = {"state": "open"}
+    if place.run is not None:
+        record, metrics = place.run.record, place.run.metrics()
+        finished = place.run.is_finished()
+        known = {
+            "state": "done" if finished else "begun",
+            "seconds": metrics[-1]["elapsed"] if metrics else 0.0,
+            "started": record.started,
+            "device": record.device,
+            "versions": record.versions,
+            "evaluation": place.run.evaluation() if finished else None,
+        }
+    if error is not None and known["state"] != "done":
+        known |= {"state": "failed", "error": error}
+    return CellResult(
+        corpus=cell.corpus,
+        algorithm=cell.algorithm,
+        labels=cell.labels,
+        seed=cell.seed,
+        run=folder,
+        command=command(study, cell, folder),
+        **cell.data.model_dump(exclude={"path"}),
+        **known,
+    )
+
+
+def previous_errors(out: Path) -> dict[str, str]:
+    """What stopped runs when they were tried last, by run folder.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = out / RESULTS
+    if not path.is_file():
+        return {}
+    return {cell.run: cell.error for cell in Results.read_json(path).cells if cell.error}
+
+
+def write_results(
+    out: Path, name: str, called: str, study: Study, cells: Sequence[CellResult]
+) -> Path:
+    """Write ``results.json``; a reader sees the old one or the new one."""
+    from lawm_data.atomic import write_file
+
+    results = Results(name=name, command=called, study=study, cells=tuple(cells))
+    write_file(out / RESULTS, results.to_json().encode())
+    return out / RESULTS
+
+
+def by_state(cells: Sequence[CellResult]) -> Mapping[str, int]:
+    """How many cells are in each state."""
+    states = ("done", "begun", "open", "failed")
+    return {state: sum(cell.state == state for cell in cells) for state in states}

@@ -1,0 +1,110 @@
+"""Scores over seeds and corpora: means, interquartile means, intervals, profiles.
+
+The interquartile mean, its stratified bootstrap interval and the performance profile are those of
+Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+LEVEL = 0.95
+"""Coverage of the intervals."""
+RESAMPLES = 5000
+"""Bootstrap samples."""
+TRIM = 0.25
+"""Share that the interquartile mean leaves out at each end."""
+
+
+class Spread(NamedTuple):
+    """Scores of the seeds of one run, in short."""
+
+    mean: float
+    std: float
+    """Standard deviation (population)."""
+    stderr: float | None
+    """Standard error of the mean, from the sample variance; none for a single seed."""
+    seeds: int
+
+
+class Interval(NamedTuple):
+    """A figure and its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Profile(NamedTuple):
+    """Share of runs above each of K scores, and the interval of that share."""
+
+    threshold: np.ndarray
+    """(K,) scores."""
+    share: np.ndarray
+    """(K,) in [0, 1]."""
+    low: np.ndarray
+    high: np.ndarray
+
+
+def spread(scores: Sequence[float]) -> Spread:
+    """Mean and standard deviation over seeds."""
+    values = np.asarray(scores, float)
+    count = len(values)
+    stderr = float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else None
+    return Spread(float(values.mean()), float(values.std()), stderr, count)
+
+
+def iqm(strata: Sequence[Sequence[float]]) -> Interval:
+    """Interquartile mean of all scores, with its stratified bootstrap interval.
+
+    Args:
+        strata: scores of the seeds on each corpus.
+    """
+    return _interval(strata, _trimmed_mean)
+
+
+def profile(strata: Sequence[Sequence[float]], threshold: np.ndarray) -> Profile:
+    """Share of all runs with a score above each threshold.
+
+    Args:
+        strata: scores of the seeds on each corpus.
+        threshold: (K,) scores.
+    """
+
+    def above(scores: np.ndarray) -> np.ndarray:
+        return (scores[..., None] > threshold).mean(-2)
+
+    value = above(np.concatenate([np.asarray(part, float) for part in strata]))
+    low, high = _quantiles(above(_resampled(strata)))
+    return Profile(threshold, value, low, high)
+
+
+def _trimmed_mean(scores: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without its smallest and largest quarter."""
+    count = scores.shape[-1]
+    cut = int(TRIM * count)
+    return np.sort(scores, -1)[..., cut : count - cut].mean(-1)
+
+
+def _interval(
+    strata: Sequence[Sequence[float]], statistic: Callable[[np.ndarray], np.ndarray]
+) -> Interval:
+    value = statistic(np.concatenate([np.asarray(part, float) for part in strata]))
+    low, high = _quantiles(statistic(_resampled(strata)))
+    return Interval(float(value), float(low), float(high))
+
+
+def _resampled(strata: Sequence[Sequence[float]]) -> np.ndarray:
+    """(RESAMPLES, N) bootstrap samples of all N scores: seeds drawn anew within each corpus."""
+    draws = np.random.default_rng(0)
+    parts = [np.asarray(part, float) for part in strata]
+    drawn = [part[draws.integers(len(part), size=(RESAMPLES, len(part)))] for part in parts]
+    return np.concatenate(drawn, -1)
+
+
+def _quantiles(samples: np.ndarray) -> np.ndarray:
+    """Both ends of the interval, over the first axis (the percentile method)."""
+    return np.quantile(samples, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)

@@ -1,0 +1,65 @@
+"""The results of a study: ``results.json``, from which alone its tables are made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lawm_schemas.base import Schema
+from lawm_schemas.run import Evaluation
+from lawm_schemas.study import Label, Study
+
+
+class CellResult(Schema):
+    """One run of a study."""
+
+    corpus: str
+    """Name of the corpus in the study."""
+    algorithm: str
+    """Name of the algorithm in the study."""
+    labels: Label
+    """Label budget: a fraction, ``all``, or the name of a mask."""
+    seed: int
+    """The one seed."""
+    state: Literal["done", "begun", "open", "failed"]
+    """How far it is; ``failed`` when the last attempt that came to an end ended with an error."""
+    error: str | None = None
+    """What stopped it."""
+    run: str
+    """The run folder, beside this file."""
+    command: str
+    """The ``lawm train`` that does the same."""
+    fingerprint: str
+    """Fingerprint of the corpus."""
+    mask: str | None = None
+    """Name of the mask, or none."""
+    mask_sha256: str | None = None
+    """Hash of the mask's labeled ids."""
+    trajectories: int
+    """Trajectories in the corpus."""
+    labeled: int
+    """Trajectories whose actions the run may see."""
+    seconds: float | None = Field(default=None, ge=0)
+    """Wall-clock seconds of training."""
+    started: str | None = None
+    """UTC date, ISO 8601."""
+    device: str | None = None
+    """Device it ran on."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Package versions, and the git commit when there is one."""
+    evaluation: Evaluation | None = None
+    """The evaluation that ended the run."""
+
+
+class Results(Schema):
+    """``results.json`` in the folder of a study."""
+
+    name: str
+    """Name of the study."""
+    command: str
+    """The command."""
+    study: Study
+    """What was asked for."""
+    cells: tuple[CellResult, ...]
+    """Every run, in the order in which they are made."""

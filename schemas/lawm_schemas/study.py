@@ -1,0 +1,113 @@
+"""A study: corpora × algorithms × labels × seeds, for ``lawm benchmark``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from lawm_schemas.base import Schema
+
+ALL = "all"
+"""The label budget of an oracle: every recorded action."""
+_MASK = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
+
+
+def _label(value: Any) -> Any:
+    """Take a fraction, ``all`` or the name of a mask; all of them is ``all``."""
+    if isinstance(value, str) and _MASK.fullmatch(value):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not 0 < value <= 1:
+            raise ValueError(f"the fraction {value} is not in (0, 1]")
+        return ALL if value == 1 else float(value)
+    raise ValueError(f"{value!r} is no fraction such as 0.05, not {ALL}, and no name of a mask")
+
+
+Label = Annotated[float | str, BeforeValidator(_label)]
+"""How many actions a run sees: a fraction, ``all``, or the name of a mask beside the corpora."""
+Labels = tuple[Label, ...]
+Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.+-]{0,99}$")]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class StudyCorpus(Schema):
+    """A corpus of a study; the path alone may stand for it."""
+
+    path: str
+    """Folder of the corpus."""
+    paper: str | None = None
+    """Which data set of the paper's Table 1 it is, such as ``walker-walk/medium``, or none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, data: Any) -> Any:
+        return {"path": data} if isinstance(data, str) else data
+
+
+class StudyAlgorithm(Schema):
+    """An algorithm with settings: a column of the table. Nothing need be said."""
+
+    algorithm: str | None = None
+    """Which algorithm it is; none for the one of the entry's own name."""
+    title: str | None = None
+    """What it is called in tables, such as ``LAWM without …``."""
+    preset: str | None = None
+    """Preset instead of the study's."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Values by the dotted names that ``lawm train --set`` takes."""
+    labels: Labels | None = None
+    """Label budgets instead of the study's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_said(cls, data: Any) -> Any:
+        return {} if data is None else data
+
+
+class StudyMasks(Schema):
+    """How the masks of the fractions are made; with one seed they are nested."""
+
+    seed: int | None = Field(default=None, ge=0)
+    """Key of the choice; none takes the seed of the run."""
+    by: Literal["trajectories", "steps"] = "trajectories"
+    """What the fractions count."""
+    stratify: Literal["return", "source"] | None = None
+    """Strata that each get their share, or none."""
+
+
+class Study(Schema):
+    """A YAML file for ``lawm benchmark``."""
+
+    description: str = ""
+    """What the study is."""
+    corpora: dict[Name, StudyCorpus] = Field(min_length=1)
+    """The data, by name: rows of the table."""
+    algorithms: dict[Name, StudyAlgorithm] = Field(min_length=1)
+    """What is compared, by name: columns of the table."""
+    labels: Labels = (0.05,)
+    """Label budgets of every algorithm that names none itself."""
+    masks: StudyMasks = StudyMasks()
+    """How fractions become masks."""
+    seeds: tuple[Seed, ...] = (0,)
+    """Seeds; the one seed of each run."""
+    preset: str = "small"
+    """Preset of every algorithm that names none itself."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Values for all algorithms, by the dotted names that ``lawm train --set`` takes."""
+
+    def labels_of(self, algorithm: str) -> tuple[float | str, ...]:
+        """Label budgets of one of the algorithms."""
+        own = self.algorithms[algorithm].labels
+        return self.labels if own is None else own
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Study:
+        own = {f"algorithms.{name}.labels": a.labels for name, a in self.algorithms.items()}
+        for key, values in {"seeds": self.seeds, "labels": self.labels, **own}.items():
+            if values is not None and not values:
+                raise ValueError(f"{key} is empty")
+            if values is not None and len(set(values)) != len(values):
+                raise ValueError(f"{key} has a value twice")
+        return self

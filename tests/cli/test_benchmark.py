@@ -1,0 +1,278 @@
+"""``lawm benchmark`` with real training: killed and resumed, failing, checked beforehand."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lawm_cli.study.cell import RUNS
+from lawm_cli.study.plan import Plan
+from lawm_cli.study.source import read_study
+from lawm_schemas import Results
+
+from lawm_data import open_corpus
+from lawm_models import algorithms
+from lawm_models.run_folder import RunFolder
+
+FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
+NAMES = algorithms.names()
+
+
+def steps(name: str, count: int) -> dict[str, int]:
+    return {f"steps.{stage}": count for stage in algorithms.load(name).Algorithm.stages}
+
+
+def bc(**settings: object) -> dict[str, Any]:
+    return {"algorithm": "bc", "settings": {**steps("bc", 4), **settings}}
+
+
+@pytest.fixture
+def study(corpus: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a study of the small corpus; behaviour cloning unless something else is said."""
+
+    def write(**changes: Any) -> Path:
+        data = {
+            "preset": "demo",
+            "corpora": {"cs": {"path": str(corpus)}},
+            "algorithms": {"bc": bc()},
+            "labels": [0.34],
+            "settings": FEW,
+            **changes,
+        }
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(data))
+        return path
+
+    return write
+
+
+def files(folder: Path) -> dict[str, int]:
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
+
+
+def states(told: dict) -> dict[str, str]:
+    return {Path(cell["run"]).name: cell["state"] for cell in told["cells"]}
+
+
+def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: Path) -> None:
+    """The whole: all algorithms, few labels and all, a kill in the middle, table and pictures."""
+    entries = {name: {"settings": steps(name, 4)} for name in NAMES}
+    path, out = study(algorithms=entries, labels=[0.34, 0.67, 1]), tmp_path / "out"
+    words = ["benchmark", str(path), "--out", str(out), "--workers", "2"]
+    code = "import sys; from lawm_cli.app import main\nif __name__ == '__main__': sys.exit(main())"
+    (tmp_path / "lawm.py").write_text(code)
+    command = [sys.executable, str(tmp_path / "lawm.py"), *words]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        if len(list(out.glob(f"{RUNS}/*/*/evaluation.json"))) >= 2:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    assert process.wait() == -signal.SIGKILL
+    told = run("lawm", *words, "--dry-run", "--json").json
+    cells = 3 * len(NAMES)
+    assert 2 <= told["done"] < cells == len(told["cells"])
+    finished = {cell["run"]: files(out / cell["run"]) for cell in told["cells"] if cell["seconds"]}
+    done = {cell["run"] for cell in told["cells"] if cell["state"] == "done"}
+
+    result = run("lawm", *words, "--json")
+    assert (result.code, result.json["done"], result.json["failed"]) == (0, cells, 0)
+    assert all(files(out / name) == finished[name] for name in done)
+    results = Results.read_json(out / "results.json")
+    for cell in results.cells:
+        trained = RunFolder.open(out / cell.run)
+        assert cell.evaluation == trained.evaluation()
+        assert cell.fingerprint == trained.record.corpora[0].fingerprint
+        assert cell.mask_sha256 == trained.record.corpora[0].mask_sha256
+        assert cell.versions == trained.record.versions
+        assert cell.labeled == {0.34: 2, 0.67: 4, "all": 6}[cell.labels]
+    before = files(out / RUNS)
+    again = run("lawm", *words)
+    assert (again.code, files(out / RUNS)) == (0, before)
+    assert "runs done" not in again.err
+
+    made = run("lawm", "table", out / "results.json", "--out", out / "table")
+    assert made.code == 0
+    assert "LAWM (34%)" in made.out
+    for name in ("bars.png", "labels.png", "profiles.png"):
+        assert (out / "table" / name).read_bytes().startswith(b"\x89PNG")
+    # the table needs nothing but the file
+    moved = shutil.move(out / "results.json", tmp_path / "elsewhere.json")
+    shutil.rmtree(out)
+    shutil.rmtree(corpus)
+    alone = run("lawm", "table", moved)
+    assert alone.out == made.out[: len(alone.out)]
+
+
+def test_what_fails_is_told_and_the_others_go_on(run, study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    wild = {"algorithm.settings.learning_rate": 1e38}
+    path = study(algorithms={"wild": bc(**wild), "inside": bc(batch_size=5), "bc": bc()})
+    # a file where a run folder belongs
+    (out / RUNS / "cs").mkdir(parents=True)
+    (out / RUNS / "cs" / "inside-34pct-seed0").write_text("")
+    words = ("benchmark", path, "--out", out, "--workers", 1)
+    result = run("lawm", *words)
+    assert result.code == 1
+    assert "1 done, 2 failed" in result.out
+    told = run("lawm", *words, "--dry-run", "--json")
+    assert told.code == 0
+    cells = {cell["algorithm"]: cell for cell in told.json["cells"]}
+    assert [cells[name]["state"] for name in ("wild", "inside", "bc")] == [
+        "failed",
+        "failed",
+        "done",
+    ]
+    # the step, the term and the batch
+    (batch,) = (out / cells["wild"]["run"]).glob("nonfinite_step_*.safetensors")
+    assert "action is " in cells["wild"]["error"]
+    assert batch.name in cells["wild"]["error"]
+    assert "exists and is a file" in cells["inside"]["error"]
+    assert cells["wild"]["error"] in result.out
+    assert "BC (34%)" in run("lawm", "table", out / "results.json").out
+
+    (out / RUNS / "cs" / "inside-34pct-seed0").unlink()
+    told = run("lawm", *words, "--json")
+    assert (told.code, told.json["done"], told.json["failed"]) == (1, 2, 1)
+
+
+def test_content_decides_what_is_done(run, study, corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("benchmark", study(), "--out", out, "--json")
+    (cell,) = run("lawm", *words).json["cells"]
+    # the command that it tells does the same
+    *alone, _ = shlex.split(cell["command"])[1:]
+    told = run("lawm", *alone, tmp_path / "alone", "--json").json
+    assert told["evaluation"]["return_mean"] == cell["return_mean"]
+
+    def now(**changes: Any) -> list[str]:
+        study(**changes)
+        told = run("lawm", *words, "--dry-run").json
+        return [cell["state"] for cell in told["cells"]]
+
+    assert now() == ["done"]
+    assert now(algorithms={"renamed": {**bc(), "title": "something else"}}) == ["done"]
+    assert now(seeds=[1, 0]) == ["open", "done"]
+    assert now(labels=[0.34, 1]) == ["done", "open"]
+    assert now(masks={"seed": 3}) == ["open"]
+    assert now(algorithms={"bc": bc(batch_size=5)}) == ["open"]
+    # the same corpus and the same labels, wherever they are and whatever they are called
+    (mask,) = (corpus / "masks").glob("study-*.json")
+    moved = tmp_path / "moved"
+    shutil.copytree(corpus, moved)
+    assert now(corpora={"other": str(moved)}, labels=[mask.stem]) == ["done"]
+    more = "collect --env cartpole-swingup --trajectories 1 --action-repeat 40 --append --out"
+    assert run("lawm-data", *more.split(), corpus).code == 0
+    assert now() == ["open"]
+    assert run("lawm", *words).json["done"] == 1
+    assert sorted(path.name for path in (out / RUNS / "cs").iterdir()) == [
+        "bc-34pct-seed0",
+        "bc-34pct-seed0-2",
+    ]
+
+
+def test_masks_are_nested_and_follow_the_seed(study, corpus: Path) -> None:
+    path = study(labels=[0.34, 0.67], seeds=[0, 1], masks={"stratify": "return"})
+    plan = Plan(read_study(str(path)), "study")
+    plan.write_masks(plan.cells)
+    masks = open_corpus(corpus).masks()
+    sets = {name: set(mask.labeled) for name, mask in masks.items() if name != "third"}
+    assert len(sets) == 4
+    for seed in (0, 1):
+        few, many = (sets[f"study-{share}-return-seed{seed}"] for share in ("34pct", "67pct"))
+        assert few < many
+    assert sets["study-67pct-return-seed0"] != sets["study-67pct-return-seed1"]
+    for cell in plan.cells:
+        name = f"study-{100 * float(cell.labels):.0f}pct-return-seed{cell.seed}"
+        assert cell.config.corpora[0].mask == name
+        assert (cell.config.seed, cell.data.labeled) == (cell.seed, len(sets[name]))
+
+
+def test_a_dry_run_writes_nothing(run, study, corpus: Path, tmp_path: Path) -> None:
+    path, before = study(), files(corpus)
+    out = tmp_path / "out"
+    told = run("lawm", "benchmark", path, "--out", out, "--dry-run", "--json").json
+    assert states(told) == {"bc-34pct-seed0": "open"}
+    assert not out.exists()
+    assert files(corpus) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {
+                "corpora": {"a": "nowhere", "b": {"path": "{corpus}", "paper": "walker/x"}},
+                "algorithms": {
+                    "ppo": None,
+                    "bc": bc(**{"steps.modell": 3, "algorithm.settings.unit": 1, "seed": 3}),
+                    "lawm": {"preset": "huge"},
+                    "bc2": bc(**{"batch_size": 0, "algorithm.settings.units": -1}),
+                },
+                "labels": [0.34, "nomask"],
+            },
+            [
+                "algorithms.ppo: algorithm.name: no algorithm 'ppo'",
+                "algorithms.bc.settings: algorithm.settings.unit: no such setting",
+                "algorithms.bc.settings: seed: is decided by the study",
+                "algorithms.lawm: preset: no preset 'huge'",
+                "algorithms.bc2: batch_size: Input should be greater",
+                "algorithms.bc2: algorithm.settings.units: Input should be greater",
+                "corpora.a: nowhere",
+                "corpora.b: the paper has no 'walker/x'",
+                "corpora.b: {corpus}: nomask: no such mask",
+            ],
+        ),
+        ({"labels": [0, 2]}, ["labels.0: the fraction 0", "labels.1: the fraction 2"]),
+        ({"labels": ["5%", True]}, ["labels.0: '5%' is no fraction", "labels.1: True is no"]),
+        ({"labels": [1, "all"]}, ["labels has a value twice"]),
+        ({"seeds": [0, 0]}, ["seeds has a value twice"]),
+        ({"seeds": []}, ["seeds is empty"]),
+        ({"speed": 3, "sedes": []}, ["speed: ", "sedes: "]),
+        ({"algorithms": {"bc": {"setings": {}}}}, ["algorithms.bc.setings: "]),
+        ({"algorithms": {"../bc": None}}, ["algorithms.../bc.[key]: "]),
+        (
+            {"settings": {**FEW, "evaluation_episodes": 0}},
+            ["evaluation_episodes: without any there is nothing to compare"],
+        ),
+        ({"algorithms": {"bc": bc(**{"steps.modell": 3})}}, ["steps.modell: no such stage"]),
+        ({"settings": {"device": "tpu"}}, ["device: 'tpu' is not available here"]),
+    ],
+)
+def test_everything_that_is_wrong_is_told_at_once(
+    run, study, corpus: Path, tmp_path: Path, changes: dict, lines: list[str]
+) -> None:
+    text = json.dumps(changes).replace("{corpus}", str(corpus))
+    path = study(**json.loads(text))
+    result = run("lawm", "benchmark", path, "--out", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("\n") == len(lines), result.err
+    for line in lines:
+        assert line.replace("{corpus}", str(corpus)) in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_key_twice_is_refused(run, study, tmp_path: Path) -> None:
+    path = study()
+    path.write_text(path.read_text() + "preset: small\n")
+    result = run("lawm", "benchmark", path, "--out", tmp_path / "out")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "'preset' stands twice" in result.err
+
+
+def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
+    result = run("lawm", "benchmark", "nothing", "--out", tmp_path / "out")
+    assert result.code == 2
+    assert (
+        "nothing: no such study; give a YAML file, or one of labels, paper, two-cores" in result.err
+    )
