@@ -216,8 +216,8 @@ def _actions(
         actions = np.concatenate([part.reshape(length, -1) for part in parts], axis=1)
     seen = observed_flags(episode, length)
     if plan.unrecorded and actions.dtype.kind == "f":
-        recorded = ~np.isnan(actions.reshape(length, -1)).any(axis=1)
-        seen = recorded if seen is None else np.logical_and(seen, recorded)
+        unrecorded = np.isnan(actions.reshape(length, -1)).any(axis=1)
+        seen = np.array(~unrecorded if seen is None else seen & ~unrecorded)
     if seen is None:
         return actions, None
     return (actions, seen) if seen.any() else (None, None)
