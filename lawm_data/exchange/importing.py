@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -174,7 +175,11 @@ def _import_step(
         size = sum(path.stat().st_size for path in incoming.files)
     told["files"], told["bytes"] = len(incoming.files), size
     if incoming.files and len(incoming.files) <= LISTED and size <= CHECKSUMMED:
-        told["sha256"] = {path.name: sha256_file(path) for path in incoming.files}
+        # below the folder that they share: nothing of what is above it is anybody's business
+        above = Path(os.path.commonpath([path.parent for path in incoming.files]))
+        told["sha256"] = {
+            path.relative_to(above).as_posix(): sha256_file(path) for path in incoming.files
+        }
     return LineageStep(operation="import", settings=told)
 
 

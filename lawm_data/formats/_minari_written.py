@@ -174,8 +174,8 @@ def _buffer(carried: Carried, number: int, outgoing: Outgoing) -> Any:
 def _actions(carried: Carried, manifest: Manifest) -> np.ndarray:
     """(T, *shape); where nothing is observed, ``unknown``."""
     spec, length = manifest.action, len(carried.rewards)
-    like = stored(np.zeros((1, *spec.shape), spec.dtype), spec)
-    actions = np.full((length, *spec.shape), unknown(spec), like.dtype)
+    like = stored(np.zeros((1, *spec.shape), spec.dtype), spec)[0]
+    actions = np.full((length, *like.shape), unknown(spec), like.dtype)
     if carried.actions is not None:
         seen = _seen(carried)
         actions[seen] = stored(carried.actions[seen], spec)
