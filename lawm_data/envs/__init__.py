@@ -24,6 +24,7 @@ def require_task(task: str, suite: str = "dm_control") -> None:
     Raises:
         ConfigError: no such task, or the suite's package is missing.
     """
+    suite, task = split_task(task, suite)
     import_module(f"{__name__}.{suite}").require_task(task)
 
 

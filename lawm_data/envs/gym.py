@@ -19,10 +19,20 @@ UNLIMITED_EPISODE = 1000
 """Steps of the environment after which an episode without a time limit is cut."""
 
 
+def require_task(task: str) -> None:
+    """See ``lawm_data.envs.require_task``."""
+    _registered(task)
+
+
 def make(
-    task: str, num_envs: int, action_repeat: int, pixels: int | None, direct: bool | None
+    task: str,
+    num_envs: int,
+    action_repeat: int,
+    pixels: int | None,
+    physics: bool,
+    direct: bool | None,
 ) -> Environments:
-    """Make N copies of an environment; see ``lawm_data.envs.make``."""
+    """Make N copies of an environment; see ``lawm_data.envs.make``. There is no physics state."""
     if direct:
         raise ConfigError("is stepped by Gymnasium only", task, "leave direct out")
     return GymEnvironments(task, num_envs, action_repeat, pixels)
@@ -36,6 +46,18 @@ def load(task: str, render: bool = False) -> Any:
     Raises:
         ConfigError: no such id, or a package is missing.
     """
+    gymnasium = _registered(task)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mode = "rgb_array" if render else None
+            return gymnasium.make(task, render_mode=mode, disable_env_checker=True)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ConfigError(_first_line(error), f"gym:{task}", "install what it needs") from None
+
+
+def _registered(task: str) -> Any:
+    """Gymnasium, when it knows the id."""
     try:
         gymnasium: Any = import_module("gymnasium")
     except ModuleNotFoundError:
@@ -44,13 +66,7 @@ def load(task: str, render: bool = False) -> Any:
         near = difflib.get_close_matches(task, list(gymnasium.registry), n=3, cutoff=0.3)
         mend = f"nearest ids: {', '.join(near) or 'none'}"
         raise ConfigError("is not registered in Gymnasium", f"gym:{task}", mend)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            mode = "rgb_array" if render else None
-            return gymnasium.make(task, render_mode=mode, disable_env_checker=True)
-    except (gymnasium.error.Error, ImportError) as error:
-        raise ConfigError(_first_line(error), f"gym:{task}", "install what it needs") from None
+    return gymnasium
 
 
 class GymEnvironments(Environments):
