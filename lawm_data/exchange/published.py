@@ -53,10 +53,10 @@ def push_corpus(view: Corpus, address: str, settings: Mapping[str, Any], dry_run
         ConfigError: not an address, or something that does not go with one.
         RemoteError: the repository holds something else, or the Hub refused.
     """
-    hub = _hub(address, settings)
     repo, at, _ = address.removeprefix(SCHEME).partition("@")
     if at:
         raise ConfigError("a revision cannot be written to", address, f"write {SCHEME}{repo}")
+    hub = _hub(address, settings)
     pushed = hub.push(view, repo, dry_run=dry_run)
     return Exported(
         path=None,

@@ -186,19 +186,6 @@ class ForeignFile:
                     found[key] = h5py.AttributeManager(_Holder(place))[key]
             return {key: value for key, value in found.items() if _is_plain(value)}
 
-    def dataset(self, name: str) -> h5py.Dataset:
-        """An array of any type, for a caller who knows what it should be.
-
-        Raises:
-            CorpusError: missing, or stored elsewhere.
-        """
-        with self._distrust(name):
-            dataset = self._dataset(name)
-            plist = dataset.id.get_create_plist()
-            if plist.get_layout() == h5d.VIRTUAL or plist.get_external_count():
-                raise self.refuse(name, "is stored in another file")
-        return dataset
-
     def refuse(self, name: str, what: str) -> CorpusError:
         """The error that names a place in the file."""
         return CorpusError(what, self.where(name), MEND)

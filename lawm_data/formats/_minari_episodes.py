@@ -51,6 +51,22 @@ class Episode(Protocol):
         ...
 
 
+class ImageFile(ForeignFile):
+    """An HDF5 file in which arrays of encoded images may stand, too."""
+
+    def dataset(self, name: str) -> h5py.Dataset:
+        """An array of any type.
+
+        Raises:
+            CorpusError: missing, or stored in another file.
+        """
+        with self._distrust(name):
+            dataset = self._dataset(name)
+            if dataset.is_virtual or dataset.external:
+                raise self.refuse(name, "is stored in another file")
+        return dataset
+
+
 class Hdf5Episodes:
     """The HDF5 storage.
 
@@ -62,7 +78,7 @@ class Hdf5Episodes:
     """
 
     def __init__(self, metadata: Metadata) -> None:
-        self.file = ForeignFile(metadata.folder / HDF5)
+        self.file = ImageFile(metadata.folder / HDF5)
         found = set(self.file.names(kind="group"))
         count = metadata.episodes
         if len(found) != count or any(f"episode_{i}" not in found for i in range(count)):
@@ -75,7 +91,7 @@ class Hdf5Episodes:
 
 
 class _Hdf5Episode:
-    def __init__(self, file: ForeignFile, group: str) -> None:
+    def __init__(self, file: ImageFile, group: str) -> None:
         self._file, self._group = file, group
         self.where = file.where(group)
 
@@ -104,7 +120,7 @@ class _Hdf5Episode:
         return self._file.attributes(self._group)
 
 
-def encoded_images(file: ForeignFile, name: str) -> h5py.Dataset | None:
+def encoded_images(file: ImageFile, name: str) -> h5py.Dataset | None:
     """The dataset, when it can be rows of bytes: (rows, n) uint8, or of unequal lengths."""
     dataset = file.dataset(name)
     vlen = h5py.check_vlen_dtype(dataset.dtype)
