@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lawm_data.curate import filter_corpus as filter_corpus
     from lawm_data.curate import merge_corpora as merge_corpora
     from lawm_data.derive import Derived as Derived
+    from lawm_data.exchange import export_corpus as export_corpus
+    from lawm_data.exchange import import_corpus as import_corpus
     from lawm_data.expression import matching as matching
     from lawm_data.hub.stream import Stream as Stream
     from lawm_data.hub.stream import stream as stream
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lawm_data.mask import save_mask as save_mask
     from lawm_data.overlay import read_overlay as read_overlay
     from lawm_data.overlay import write_overlay as write_overlay
+    from lawm_data.recording import RecordTrajectories as RecordTrajectories
     from lawm_data.split import split_corpus as split_corpus
     from lawm_data.summary import summarize as summarize
     from lawm_data.table import Index as Index
@@ -45,12 +48,15 @@ _HOMES = {
     "Index": "table",
     "Loader": "loader",
     "Observations": "trajectory",
+    "RecordTrajectories": "recording",
     "Stream": "hub.stream",
     "Table": "table",
     "Tiered": "tier",
     "Trajectory": "trajectory",
     "delete_trajectories": "curate",
+    "export_corpus": "exchange",
     "filter_corpus": "curate",
+    "import_corpus": "exchange",
     "make_mask": "mask",
     "mask_sha256": "mask",
     "matching": "expression",

@@ -16,7 +16,10 @@ class Policy(Protocol):
         ...
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """Actions (N, A) within the bounds, for states (N, O) float32."""
+        """Actions (N, A) within the bounds, for states (N, O) float32.
+
+        Where they are whole numbers, the nearest ones are taken.
+        """
         ...
 
 
@@ -32,6 +35,7 @@ class RandomPolicy:
         if bounds is None:
             raise ConfigError("the action has no bounds", action.name, "give low and high")
         self._low, self._high = bounds
+        self._whole = np.dtype(action.dtype).kind != "f"
         self.start(1, 0)
 
     def start(self, num_envs: int, seed: int) -> None:
@@ -41,4 +45,7 @@ class RandomPolicy:
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See ``Policy.act``."""
         size = (len(observation), *self._low.shape)
+        if self._whole:
+            low, high = self._low.astype(int), self._high.astype(int)
+            return self._generator.integers(low, high, size, endpoint=True)
         return self._generator.uniform(self._low, self._high, size).astype(np.float32)

@@ -10,6 +10,7 @@ from lawm_schemas import ConfigError
 
 from lawm_data.envs import Environments
 from lawm_data.policy import Policy
+from lawm_data.spaces import nearest
 
 
 class Recorded(TypedDict):
@@ -20,7 +21,7 @@ class Recorded(TypedDict):
     rewards: np.ndarray
     """(T,) float32."""
     actions: np.ndarray
-    """(T, A) float32."""
+    """(T, *shape) of the action's type."""
     terminated: bool
     """The last step ended in a terminal state."""
     truncated: bool
@@ -65,13 +66,14 @@ def rollout(
     for t in range(envs.steps_per_episode):
         if not running.any():
             break
-        actions = np.asarray(policy.act(envs.state(observations)), np.float32)
-        if not np.isfinite(actions).all():
+        chosen_actions = np.asarray(policy.act(envs.state(observations)))
+        if not np.isfinite(chosen_actions).all():
             raise ConfigError(
                 "the policy returned an action that is not finite",
                 f"{envs.info.task}, step {t}",
                 "check the policy's weights and its observations",
             )
+        actions = nearest(chosen_actions, envs.action)
         observations, reward, terminated, truncated = envs.step(actions)
         tape.write(t, actions, reward, observations)
         lengths += running
@@ -91,7 +93,7 @@ class _Tape:
             for spec in envs.observations
         }
         self._rewards = np.zeros((n, steps), np.float32)
-        self._actions = np.zeros((n, steps, *envs.action.shape), np.float32)
+        self._actions = np.zeros((n, steps, *envs.action.shape), envs.action.dtype)
         for name, array in first.items():
             self._observations[name][:, 0] = array
 

@@ -140,8 +140,13 @@ def _snapshots(scene: Scene, band: Band) -> Cast:
     return Cast(Stage(environments, policy), provenance, rollouts, apart=True)
 
 
+def usual_repeat(task: str) -> int:
+    """Control steps per recorded step when nobody says: Gymnasium's steps are taken as they are."""
+    return 1 if envs.split_task(task)[0] == "gym" else ACTION_REPEAT
+
+
 def _environments(scene: Scene, known: EnvironmentInfo | None) -> envs.Environments:
-    repeat = scene.action_repeat or (known.action_repeat if known else ACTION_REPEAT)
+    repeat = scene.action_repeat or (known.action_repeat if known else usual_repeat(scene.task))
     return envs.make(
         scene.task,
         num_envs=scene.num_envs or 1,

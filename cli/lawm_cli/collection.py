@@ -88,7 +88,7 @@ def unfit_for_learning(
 
 def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
     from lawm_models.collector import collect_learning
-    from lawm_models.scene import ACTION_REPEAT
+    from lawm_models.scene import usual_repeat
 
     agent = collection.agent
     own = unfit_for_learning(collection.pixels, collection.num_envs, collection.noise)
@@ -112,7 +112,7 @@ def _collect_learning(collection: Collection, bars: Reach, processes: int) -> No
         collection.out,
         collection.trajectories,
         collection.seed,
-        collection.action_repeat or ACTION_REPEAT,
+        collection.action_repeat or usual_repeat(collection.task),
         on_round=lambda done, total, _: bars.reach(done, {"return": total}),
         processes=processes,
         physics=collection.physics,

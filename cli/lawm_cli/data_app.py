@@ -46,13 +46,16 @@ def _program(version: Version = False) -> None:
         "lawm-data collect --env cartpole-swingup --agent dreamer \\",
         "    --trajectories 200 --seed 0 --out corpora/cs",
         "lawm-data collect --env walker-walk --agent runs/a --noise --out corpora/ww",
+        "lawm-data collect --env gym:Pendulum-v1 --out corpora/pendulum",
         "lawm-data collect --env walker-walk --agent dreamer --seeds 0,1 --out ww",
         "lawm-data collect --env walker-walk --agent ww-0.agent@snapshots \\",
         "    --trajectories 2000 --out ww-snapshots",
     )
 )
 def collect(
-    env: Annotated[str, typer.Option(help="Environment, DOMAIN-TASK of the dm_control suite.")],
+    env: Annotated[
+        str, typer.Option(help="Environment: DOMAIN-TASK of the dm_control suite, or gym:ID.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the corpus to write.")],
     agent: Annotated[
         str,
@@ -69,7 +72,8 @@ def collect(
     action_repeat: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Control steps per recorded step; by default that of the run, or 2."
+            min=1,
+            help="Control steps per recorded step; by default that of the run, or 2 (gym: 1).",
         ),
     ] = None,
     pixels: Annotated[

@@ -24,6 +24,7 @@ def require_task(task: str, suite: str = "dm_control") -> None:
     Raises:
         ConfigError: no such task, or the suite's package is missing.
     """
+    suite, task = split_task(task, suite)
     import_module(f"{__name__}.{suite}").require_task(task)
 
 
@@ -40,7 +41,8 @@ def make(
     """Make N copies of one task, stepped in lockstep.
 
     Args:
-        task: task within the suite, e.g. ``walker-walk``.
+        task: task within the suite, e.g. ``walker-walk``; or ``SUITE:TASK``, e.g.
+            ``gym:CartPole-v1``.
         suite: one of ``suites()``.
         num_envs: N, number of copies.
         action_repeat: control steps per step; their rewards are summed.
@@ -51,6 +53,7 @@ def make(
     Raises:
         ConfigError: suite or task is unknown, its package is missing, or a number is out of range.
     """
+    suite, task = split_task(task, suite)
     if suite not in suites():
         near = difflib.get_close_matches(suite, suites(), n=1, cutoff=0.0)
         raise ConfigError(f"unknown suite {suite!r}", "suite", f"try {', '.join(near)}")
@@ -61,3 +64,9 @@ def make(
         raise ConfigError(f"{pixels} is below 1", "pixels", "give the edge of the image, e.g. 64")
     module = import_module(f"{__name__}.{suite}")
     return module.make(task, num_envs, action_repeat, pixels, physics, direct)
+
+
+def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:
+    """Suite and task of ``SUITE:TASK``; without a suite in front, the one that is given."""
+    prefix, colon, rest = task.partition(":")
+    return (prefix, rest) if colon and prefix in suites() else (suite, task)

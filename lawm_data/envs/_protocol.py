@@ -34,7 +34,7 @@ class Environments(ABC):
     observations: tuple[ArraySpec, ...]
     """State fields, physics and pixels of one environment."""
     action: ArraySpec
-    """The action, float32, with its bounds."""
+    """The action with its bounds, float32 or whole numbers."""
     info: EnvironmentInfo
     """Enough to make it again."""
     num_envs: int
@@ -55,7 +55,7 @@ class Environments(ABC):
 
     @abstractmethod
     def step(self, actions: np.ndarray) -> Step:
-        """Apply actions (N, A) and return what they led to."""
+        """Apply actions (N, *shape) and return what they led to."""
 
     @abstractmethod
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
@@ -84,7 +84,8 @@ class Environments(ABC):
     def state(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
         """State fields flattened and concatenated in the order of the specs, (N, O) float32."""
         fields = [observations[spec.name] for spec in self.observations if spec.role is Role.state]
-        return np.concatenate([field.reshape(len(field), -1) for field in fields], axis=1)
+        flat = [field.reshape(len(field), -1) for field in fields]
+        return np.concatenate(flat, axis=1, dtype=np.float32, casting="unsafe")
 
     def _pad(self, seeds: Sequence[int | None]) -> list[int | None]:
         """One seed per environment; idle ones at the end where seeds are left out."""
@@ -97,7 +98,7 @@ class Environments(ABC):
         return [*seeds, *[None] * (self.num_envs - len(seeds))]
 
     def _check(self, actions: np.ndarray) -> None:
-        """Refuse actions of another shape than (N, A)."""
+        """Refuse actions of another shape than (N, *shape)."""
         expected = (self.num_envs, *self.action.shape)
         if actions.shape != expected:
             what = f"actions have shape {actions.shape}, expected {expected}"

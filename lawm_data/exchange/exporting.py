@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lawm_schemas import CorpusError, LineageStep, Mask
 
@@ -13,19 +12,9 @@ from lawm_data.carry import Part, carried_masks
 from lawm_data.corpus import Corpus
 from lawm_data.derive import require_free, through
 from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.exchange.published import is_published, push_corpus
+from lawm_data.exchange.results import Exported
 from lawm_data.formats._protocol import Outgoing, Progress, silent
-
-
-class Exported(NamedTuple):
-    """What was written in a foreign format, or with ``dry_run`` what would be."""
-
-    path: Path
-    address: str
-    trajectories: int
-    steps: int
-    masks: tuple[str, ...]
-    said: tuple[str, ...]
-    """What the format could not hold and was left out, and what else stayed behind."""
 
 
 def export_corpus(
@@ -43,7 +32,7 @@ def export_corpus(
 
     Args:
         view: the corpus, or a part of it, with or without mask and labels.
-        address: ``NAME:PLACE``; nothing is there yet.
+        address: ``NAME:PLACE``, where nothing is yet; or ``hf://user/name``.
         settings: of the format, see ``lawm-data formats``.
         progress: told how many trajectories are done.
         dry_run: only say where it would go.
@@ -53,6 +42,8 @@ def export_corpus(
         CorpusError: the format cannot hold this corpus at all.
         StorageError: something is already there, or the file system refused.
     """
+    if is_published(address):
+        return push_corpus(view, address, settings or {}, dry_run)
     where, settings = parse_address(address), settings or {}
     module = module_of(where, "writes", settings)
     path = module.locate(where.place)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from lawm_schemas import CorpusError, LineageStep
@@ -15,6 +16,8 @@ from lawm_data.compaction import SHARD_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.derive import require_free
 from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.exchange.published import is_published, pull_corpus
+from lawm_data.exchange.results import Imported
 from lawm_data.formats._protocol import Incoming, Progress, silent
 from lawm_data.mask import save_mask
 from lawm_data.overlay import LABELS, save_overlay
@@ -28,21 +31,6 @@ LISTED = 1000
 
 Inferred = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by id."""
-
-
-class Imported(NamedTuple):
-    """A corpus that was imported, or with ``dry_run`` what is known of it beforehand."""
-
-    path: Path
-    source: str
-    trajectories: int | None
-    """None in a dry run when the format does not tell."""
-    steps: int | None
-    fingerprint: str | None
-    masks: tuple[str, ...]
-    overlays: tuple[str, ...]
-    said: tuple[str, ...]
-    """What was converted or not kept."""
 
 
 def import_corpus(
@@ -59,7 +47,7 @@ def import_corpus(
     complete; an error or a kill leaves nothing there.
 
     Args:
-        address: ``NAME:PLACE``.
+        address: ``NAME:PLACE``, or ``hf://user/name@revision``.
         out: a folder that does not exist yet.
         settings: of the format, see ``lawm-data formats``.
         progress: told how many trajectories are done.
@@ -70,6 +58,8 @@ def import_corpus(
         CorpusError: the data is not what it says it is, or does not fit a corpus.
         StorageError: something is already there, or the file system refused.
     """
+    if is_published(address):
+        return pull_corpus(address, out, settings or {}, dry_run)
     where, out, settings = parse_address(address), Path(out), settings or {}
     require_free(out)
     module = module_of(where, "reads", settings)
@@ -174,7 +164,11 @@ def _import_step(
         size = sum(path.stat().st_size for path in incoming.files)
     told["files"], told["bytes"] = len(incoming.files), size
     if incoming.files and len(incoming.files) <= LISTED and size <= CHECKSUMMED:
-        told["sha256"] = {path.name: sha256_file(path) for path in incoming.files}
+        # below the folder that they share: nothing of what is above it is anybody's business
+        above = Path(os.path.commonpath([path.parent for path in incoming.files]))
+        told["sha256"] = {
+            path.relative_to(above).as_posix(): sha256_file(path) for path in incoming.files
+        }
     return LineageStep(operation="import", settings=told)
 
 

@@ -83,3 +83,17 @@ def test_train_and_evaluate(require_documented, run, made: Path) -> None:
 
 def test_relabel(require_documented, labels: dict) -> None:
     require_documented("lawm relabel", labels)
+
+
+def test_import_and_export(
+    require_documented, run, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    words = ("export", corpus, "minari:lab/cartpole-v0", "--mask", "third", "--json")
+    require_documented("lawm-data export", run("lawm-data", *words).json)
+    words = ("import", "minari:lab/cartpole-v0", tmp_path / "out", "--json")
+    require_documented("lawm-data import", run("lawm-data", *words).json)
+
+
+def test_formats(require_documented, run) -> None:
+    require_documented("lawm-data formats", run("lawm-data", "formats", "--json").json)

@@ -1,0 +1,70 @@
+"""``lawm-data import``, ``export``, ``formats``, and collecting in Gymnasium, as commands."""
+
+from pathlib import Path
+
+import pytest
+
+from lawm_data import formats, open_corpus
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return tmp_path / "minari"
+
+
+def test_a_round_trip_keeps_corpus_and_mask(run, corpus: Path, tmp_path: Path) -> None:
+    assert run("lawm-data", "export", corpus, "minari:lab/cartpole-v0").code == 0
+    assert run("lawm-data", "import", "minari:lab/cartpole-v0", tmp_path / "back").code == 0
+    whole, back = open_corpus(corpus), open_corpus(tmp_path / "back")
+    assert back.fingerprint == whole.fingerprint
+    assert back.masks()["third"].labeled == whole.masks()["third"].labeled
+    assert run("lawm-data", "validate", tmp_path / "back", "--replay").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("import nowhere {new}", "is not an address"),
+        ("import minary:lab/x-v0 {new}", "nearest: minari"),
+        ("import minari: {new}", "write minari:namespace/name-v0"),
+        ("import minari:lab/x-v0 {new}", "no such dataset here"),
+        ("import minari:lab/x-v0 {corpus}", "already there"),
+        ("import minari:lab/x-v0 {corpus}/masks/x", "lies in the corpus"),
+        ("import minari:lab/x-v0 {new} --set fps=15", "settings: nan"),
+        ("import minari:lab/x-v0 {new} --set fps", "write key=value"),
+        ("import hf://nobody {new}", "write hf://user/name"),
+        ("export {corpus} hf://user/name@v1", "a revision cannot be written"),
+        ("export {corpus} minari:x", "is not the id of a Minari dataset"),
+        ("export {corpus} minari:lab/x-v0 --mask nobody", "masks here: third"),
+        ("export {corpus} minari:lab/x-v0 --labels nobody", "no such overlay"),
+        ("export {new} minari:lab/x-v0", "does not exist"),
+        ("export {corpus} ogbench:x", "cannot be exported"),
+        ("collect --env gym:CartPole-v9 --out {new}", "nearest ids: CartPole-v1"),
+    ],
+)
+def test_bad_input_is_one_line(run, corpus: Path, tmp_path: Path, words: str, line: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    result = run("lawm-data", *words.format(corpus=corpus, new=tmp_path / "new").split())
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert line in result.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_formats_names_every_one(run) -> None:
+    out = run("lawm-data", "formats").out
+    for name in formats.names():
+        assert f"{name}:{formats.load(name).ABOUT.place}" in out
+
+
+def test_a_run_is_trained_and_evaluated_in_gymnasium(run, tmp_path: Path) -> None:
+    words = ("--env", "gym:CartPole-v1", "--trajectories", 4)
+    assert run("lawm-data", "collect", *words, "--out", tmp_path / "a").code == 0
+    settings = ("--algorithm", "bc", "--preset", "demo", "TINY")
+    words = ("train", "--corpus", tmp_path / "a", *settings, "--out", tmp_path / "run")
+    assert run("lawm", *words).code == 0
+    told = run("lawm", "evaluate", tmp_path / "run", "--episodes", 2, "--json").json
+    assert told["environment"] == "gym:CartPole-v1"
+    words = ("--env", "gym:CartPole-v1", "--agent", tmp_path / "run", "--trajectories", 2)
+    assert run("lawm-data", "collect", *words, "--out", tmp_path / "b").code == 0
+    assert open_corpus(tmp_path / "b").manifest.action.dtype == "int64"
