@@ -38,7 +38,7 @@ class FilmWriter:
         Raises:
             StorageError: ffmpeg stopped.
         """
-        if self._writer is None or self._path.stat().st_size >= VIDEO_MB << 20:
+        if self._writer is None or self._size() >= VIDEO_MB << 20:
             self._begin(pictures.shape[1:3])
         assert self._place is not None
         assert self._writer is not None
@@ -58,6 +58,10 @@ class FilmWriter:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _size(self) -> int:
+        """Bytes that ffmpeg has written so far; it may not have begun."""
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def _begin(self, shape: tuple[int, ...]) -> None:
         self.close()

@@ -13,8 +13,8 @@ from lawm_schemas import ConfigError, CorpusError, load_json
 
 from lawm_data.formats._lerobot_arrow import MEND, Table, from_column
 
-JSON_LIMIT = 1 << 26
-"""Bytes of ``info.json``; a larger one is not read."""
+JSON_LIMIT = 1 << 28
+"""Bytes of a file of JSON; a larger one is not read."""
 FEATURE_LIMIT = 1000
 WIDTH_LIMIT = 1 << 28
 """Numbers of one feature in one frame."""
@@ -73,12 +73,7 @@ def read_info(root: Path) -> Info:
     if not path.is_file():
         what, mend = "is no LeRobot set: it has no meta/info.json", "check the path"
         raise CorpusError(what, str(root), mend)
-    if path.stat().st_size > JSON_LIMIT:
-        raise CorpusError(f"is larger than {JSON_LIMIT} bytes", str(path), MEND)
-    try:
-        told = load_json(path)
-    except ConfigError as error:
-        raise CorpusError(error.what, error.where, MEND) from None
+    told = read_json(root, "meta/info.json")
     version = told.get("codebase_version") if isinstance(told, dict) else None
     if not isinstance(version, str) or not version.startswith("v3."):
         mend = _OLD if str(version).startswith(("v1", "v2")) else "give a set of v3"
@@ -100,7 +95,24 @@ def read_info(root: Path) -> Info:
     return Info(root, fps, features, data_path, video_path, episodes)
 
 
-def inside(root: Path, pattern: str, place: tuple[int, int], key: str = "") -> Path:
+def read_json(root: Path, name: str) -> Any:
+    """A file of JSON in a set.
+
+    Raises:
+        CorpusError: missing, too large, outside the set, or not JSON.
+    """
+    path = inside(root, name)
+    if not path.is_file():
+        raise CorpusError("there is no such file", str(path), MEND)
+    if path.stat().st_size > JSON_LIMIT:
+        raise CorpusError(f"is larger than {JSON_LIMIT} bytes", str(path), MEND)
+    try:
+        return load_json(path)
+    except ConfigError as error:
+        raise CorpusError(error.what, error.where, MEND) from None
+
+
+def inside(root: Path, pattern: str, place: tuple[int, int] = (0, 0), key: str = "") -> Path:
     """The file that a pattern of ``info.json`` names, which lies in the set.
 
     Raises:
@@ -152,7 +164,7 @@ def _episodes(root: Path, cameras: list[str]) -> Episodes:
     found: dict[str, list[np.ndarray]] = {name: [] for name in (*whole, *starts)}
     tasks: list[Any] = []
     for path in paths:
-        inside(root, str(path.relative_to(root)), (0, 0))
+        inside(root, str(path.relative_to(root)))
         told = "tasks" in Table(path, ()).names
         table = Table(path, [*found, *(["tasks"] if told else [])])
         for batch in table.batches(8 * len(found)):

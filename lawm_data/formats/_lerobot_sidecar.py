@@ -17,7 +17,6 @@ from lawm_schemas import (
     Mask,
     Overlay,
     Provenance,
-    load_json,
 )
 
 from lawm_data.atomic import write_file
@@ -25,6 +24,7 @@ from lawm_data.formats import _lerobot_features as names
 from lawm_data.formats._lerobot_arrow import Table, from_column, pyarrow, to_column
 from lawm_data.formats._lerobot_features import Feature
 from lawm_data.formats._lerobot_files import ParquetFile, frame_schema, pictures
+from lawm_data.formats._lerobot_info import inside, read_json
 from lawm_data.formats._pictures import decode, encode_png
 from lawm_data.formats._protocol import Carried, Outgoing
 from lawm_data.mask import NAME
@@ -32,8 +32,6 @@ from lawm_data.mask import NAME
 FOLDER, ABOUT, TRAJECTORIES, MASKS = "meta/lawm", "corpus.json", "trajectories.parquet", "masks"
 FINAL = "final/"
 """What the names of columns with the last observation begin with."""
-JSON_LIMIT = 1 << 28
-"""Bytes of a file of JSON; a larger one is not read."""
 MEND = "restore it, or remove meta/lawm to import the set as any other"
 _TOLD = {
     "id": "string",
@@ -166,7 +164,7 @@ def read_sidecar(root: Path) -> Sidecar | None:
     if not folder.exists():
         return None
     try:
-        told = _object(folder / ABOUT)
+        told = _object(root)
         observations = tuple(ArraySpec.parse(s, str(folder / ABOUT)) for s in told["observations"])
         features = names.features_of(observations, bool(told["videos"]))
         where = str(folder / ABOUT)
@@ -180,9 +178,12 @@ def read_sidecar(root: Path) -> Sidecar | None:
             environment=environment and EnvironmentInfo.parse(environment, where),
             licence=told["licence"],
             lineage=tuple(LineageStep.parse(step, where) for step in told["lineage"]),
-            masks=tuple(_mask(folder / MASKS, name) for name in told["masks"]),
+            masks=tuple(_mask(root, name) for name in told["masks"]),
             overlay=overlay and Overlay.parse(overlay, where),
-            table=Table(folder / TRAJECTORIES, [*_TOLD, *(FINAL + f.name for f in features)]),
+            table=Table(
+                inside(root, f"{FOLDER}/{TRAJECTORIES}"),
+                [*_TOLD, *(FINAL + f.name for f in features)],
+            ),
         )
     except ConfigError as error:
         raise CorpusError(error.what, error.where, MEND) from None
@@ -234,23 +235,19 @@ def _bytes(picture: Any, where: str) -> bytes:
     return data
 
 
-def _object(path: Path) -> dict[str, Any]:
-    if path.is_file() and path.stat().st_size > JSON_LIMIT:
-        raise CorpusError(f"is larger than {JSON_LIMIT} bytes", str(path), MEND)
-    told = load_json(path)
+def _object(root: Path) -> dict[str, Any]:
+    told = read_json(root, f"{FOLDER}/{ABOUT}")
     if not isinstance(told, dict) or told.get("version") != 1:
         version = told.get("version") if isinstance(told, dict) else None
-        raise CorpusError(f"has version {version!r}, not 1", str(path), MEND)
+        raise CorpusError(f"has version {version!r}, not 1", str(root / FOLDER / ABOUT), MEND)
     return told
 
 
-def _mask(folder: Path, name: Any) -> Mask:
+def _mask(root: Path, name: Any) -> Mask:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise CorpusError(f"has a mask {name!r}", str(folder), MEND)
-    path = folder / f"{name}.json"
-    if path.is_file() and path.stat().st_size > JSON_LIMIT:
-        raise CorpusError(f"is larger than {JSON_LIMIT} bytes", str(path), MEND)
-    mask = Mask.read_json(path)
-    if mask.name != path.stem:
-        raise CorpusError(f"is named {mask.name!r} inside", str(path), MEND)
+        raise CorpusError(f"has a mask {name!r}", str(root / FOLDER), MEND)
+    path = f"{FOLDER}/{MASKS}/{name}.json"
+    mask = Mask.parse(read_json(root, path), str(root / path))
+    if mask.name != name:
+        raise CorpusError(f"is named {mask.name!r} inside", str(root / path), MEND)
     return mask
