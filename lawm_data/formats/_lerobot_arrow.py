@@ -11,7 +11,7 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
 MEND = "fetch it again, or restore it from a copy"
-BATCH_BYTES = 1 << 23
+BATCH_BYTES = 1 << 21
 """Decoded bytes of the rows that are read together."""
 
 
@@ -85,7 +85,7 @@ class Table:
             raise CorpusError("there is no such file", str(path), MEND)
         try:
             self._file = pyarrow(".parquet").ParquetFile(
-                path, page_checksum_verification=True, pre_buffer=False
+                path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise unreadable(path, error) from None

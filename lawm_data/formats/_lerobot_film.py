@@ -82,7 +82,10 @@ class FilmWriter:
 
 
 class FilmReader:
-    """One camera of a set, read forwards: each file is decoded once, frame by frame."""
+    """One camera of a set, read forwards: each file is decoded once, frame by frame.
+
+    Frames are found by their time, so a film of another rate than the set's is not misread.
+    """
 
     def __init__(self, fps: float) -> None:
         self._fps = fps
@@ -104,7 +107,7 @@ class FilmReader:
         first = round(start * self._fps)
         if path != self._path or first < self._next:
             self.close()
-            self._path, self._frames, self._next = path, frames(path), 0
+            self._path, self._frames, self._next = path, frames(path, self._fps), 0
         while self._next < first:
             self._advance(first + count)
         for _ in range(count):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawm_schemas import LabelState
+from lawm_schemas import ConfigError, LabelState
 
 from lawm_data.atomic import storage_errors
 from lawm_data.formats import _settings
@@ -39,7 +39,7 @@ ABOUT = About(
     streaming=True,
     settings={
         "pixels": "export: png (lossless), or mp4, which is smaller and changes the pictures",
-        "fps": "export: frames per second, where the environment does not tell (30)",
+        "fps": "export: frames per second; without it the environment tells, or else it is 30",
         "size": "import of other people's sets: edge of the pictures, shrunk to a square; 0 keeps",
         "actions": "import of sets without actions: how many numbers an action would have (1)",
     },
@@ -67,6 +67,9 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
     if videos:
         ffmpeg()
     fps, said = _fps(outgoing, settings)
+    if videos and round(fps, 2) != fps:
+        mend = "take --set pixels=png, or give --set fps=…"
+        raise ConfigError(f"an mp4 cannot have {fps:g} frames a second", "fps", mend)
     with storage_errors(place):
         writer = SetWriter(outgoing, path, fps, videos)
         try:
