@@ -16,6 +16,8 @@ from lawm_data.formats._lerobot_arrow import MEND, Table, from_column
 JSON_LIMIT = 1 << 28
 """Bytes of a file of JSON; a larger one is not read."""
 FEATURE_LIMIT = 1000
+EPISODE_LIMIT = 1 << 24
+"""Rows of a file of the table of episodes, which is held in memory."""
 WIDTH_LIMIT = 1 << 28
 """Numbers of one feature in one frame."""
 PICTURES = ("image", "video")
@@ -165,7 +167,10 @@ def _episodes(root: Path, cameras: list[str]) -> Episodes:
     tasks: list[Any] = []
     for path in paths:
         inside(root, str(path.relative_to(root)))
-        told = "tasks" in Table(path, ()).names
+        table = Table(path, ())
+        told = "tasks" in table.names
+        if len(table) > EPISODE_LIMIT:
+            raise CorpusError(f"has more than {EPISODE_LIMIT} episodes", str(path), "split the set")
         table = Table(path, [*found, *(["tasks"] if told else [])])
         for batch in table.batches(8 * len(found)):
             for name, parts in found.items():

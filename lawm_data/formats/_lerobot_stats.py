@@ -27,11 +27,13 @@ def of_numbers(rows: np.ndarray) -> Stats:
     """Statistics of n rows of numbers (n, D), n at least 1."""
     values = rows.astype(np.float64)
     at = np.quantile(values, [*QUANTILES.values()], axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = np.nan_to_num(values.mean(0)), np.nan_to_num(values.std(0))
     return {
         "min": values.min(0),
         "max": values.max(0),
-        "mean": values.mean(0),
-        "std": values.std(0),
+        "mean": mean,
+        "std": std,
         "count": np.array([len(values)]),
         **dict(zip(QUANTILES, at, strict=True)),
     }
@@ -92,6 +94,10 @@ class Total:
 
     def add(self, name: str, stats: Stats) -> None:
         """Count an episode of one feature in."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._add(name, stats)
+
+    def _add(self, name: str, stats: Stats) -> None:
         count = stats["count"][0]
         here = {key: count * np.asarray(stats[key], np.float64) for key in ("mean", *QUANTILES)}
         here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
@@ -111,9 +117,12 @@ class Total:
     def _told(self, sums: Mapping[str, np.ndarray]) -> dict[str, list]:
         count = max(1, int(sums["count"][0]))
         found = {key: sums[key] / count for key in ("mean", *QUANTILES)}
-        found["std"] = np.sqrt(np.maximum(0, sums["square"] / count - np.square(found["mean"])))
+        with np.errstate(over="ignore", invalid="ignore"):
+            variance = sums["square"] / count - np.square(found["mean"])
+        found["std"] = np.sqrt(np.maximum(0, np.nan_to_num(variance)))
         found |= {key: sums[key] for key in ("min", "max", "count")}
-        return {name: found[name].tolist() for name in NAMES}
+        # numbers near the end of their range have squares that are none; JSON has no infinity
+        return {name: np.nan_to_num(found[name]).tolist() for name in NAMES}
 
 
 def _last(array: np.ndarray) -> range:

@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Provenance, Role
 
-from lawm_data import Corpus, open_corpus
+from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.formats import _lerobot_files
+from lawm_data.formats._lerobot_film import FilmReader
+from lawm_data.video import write_video
 
 PIXELS = ArraySpec(name="camera", shape=(16, 24, 3), dtype="uint8", role=Role.pixels)
 STATE = (ArraySpec(name="position", shape=(2,)), ArraySpec(name="height", shape=()))
@@ -169,6 +171,24 @@ def test_an_episode_without_actions_changes_no_total(exported: Path) -> None:
     weights = parts["count"][:, 0]
     for name in ("mean", "q01", "q50", "q99"):
         np.testing.assert_allclose(np.average(parts[name], 0, weights), stats[name])
+
+
+def test_statistics_stay_numbers(tmp_path: Path, plain_plan: Callable) -> None:
+    """Squares of these overflow; JSON has no infinity."""
+    huge = ArraySpec(name="huge", shape=(2,), dtype="float64", role=Role.physics)
+    given = {"observations": [*STATE, huge], "action": plain_plan().action}
+    with CorpusWriter.create(tmp_path / "huge", **given) as writer:
+        arrays = {
+            "huge": np.array([[1e300, -1e300], [-1e300, 1e300], [1.0, 0.0]]),
+            "position": np.zeros((3, 2)),
+            "height": np.zeros(3),
+        }
+        writer.add(arrays, [0.0, 1.0], np.zeros((2, 2)), provenance=Provenance(source="test"))
+    export_corpus(open_corpus(tmp_path / "huge"), f"lerobot:{tmp_path / 'set'}")
+    stats = json.loads((tmp_path / "set/meta/stats.json").read_text())["physics.huge"]
+    assert np.isfinite(stats["std"]).all()
+    assert stats["max"] == [1e300, 1e300]
+    assert open_corpus(tmp_path / "huge").fingerprint == brought(tmp_path / "set").fingerprint
 
 
 def test_unobserved_actions_are_zero_and_marked(exported: Path, corpus: Corpus) -> None:
@@ -441,6 +461,22 @@ def test_settings_are_checked(exported: Path, tmp_path: Path, corpus: Corpus) ->
     for settings in ({"size": -1}, {"actions": 0}, {"size": 1.5}):
         with pytest.raises(ConfigError, match=next(iter(settings))):
             import_corpus(f"lerobot:{exported}", tmp_path / "back", settings)
+
+
+def test_an_mp4_needs_a_rate_that_it_can_keep(tmp_path: Path, corpus: Corpus) -> None:
+    with pytest.raises(ConfigError, match=r"an mp4 cannot have 33\.3333 frames a second"):
+        export_corpus(corpus, f"lerobot:{tmp_path / 's'}", {"pixels": "mp4", "fps": 100 / 3})
+
+
+def test_a_film_of_another_rate_is_read_by_its_time(tmp_path: Path) -> None:
+    frames = [np.full((16, 16, 3), 5 * i, np.uint8) for i in range(40)]
+    write_video(tmp_path / "film.mp4", frames, 20)
+    reader = FilmReader(10)
+    for start in (0.5, 1.0):
+        shown = [frame.mean() / 5 for frame in reader.read(tmp_path / "film.mp4", start, 4)]
+        np.testing.assert_allclose(shown, 20 * start + 2 * np.arange(4), atol=1.5)
+    with pytest.raises(CorpusError, match="ends after 20 frames, and 24 are needed"):
+        list(reader.read(tmp_path / "film.mp4", 2.0, 4))
 
 
 def test_a_missing_package_is_named(

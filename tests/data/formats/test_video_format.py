@@ -11,7 +11,7 @@ import pytest
 from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
 from PIL import Image
 
-from lawm_data import Corpus, Loader, open_corpus
+from lawm_data import Corpus, Loader, merge_corpora, open_corpus
 from lawm_data.exchange import import_corpus
 from lawm_data.video import write_video
 
@@ -157,6 +157,9 @@ def test_videos_mix_with_labeled_pixels(
     films_only = brought(films, like=str(labeled.path))
     loader = Loader([(labeled, 1.0), (films_only, 1.0)], 4, 5, labeled_ratio=0.5)
     assert loader.next().labeled.tolist() == [True, True, False, False]
+    merge_corpora([labeled, films_only], tmp_path / "merged")
+    both = open_corpus(tmp_path / "merged")
+    assert both.label_counts() == {"observed": 2, "withheld": 0, "missing": 2, "inferred": 0}
     with pytest.raises(ConfigError, match="is given along with size"):
         import_corpus(f"video:{films}", tmp_path / "other", {"like": str(labeled.path), "size": 32})
     state = random_corpus("state", (20,))
