@@ -64,6 +64,7 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         action=action,
         trajectories=_carried(info, FrameReader(info, columns), arrays, provenance),
         count=len(info.episodes.length) - short,
+        files=info.files,
         said=_said(info, columns, left, short),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,11 +56,23 @@ class Info(NamedTuple):
     video_path: str | None
     episodes: Episodes
 
-    def data_file(self, place: tuple[int, int]) -> Path:
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the set that are read."""
+        data = [self.data_file(place) for place in np.unique(self.episodes.place, axis=0)]
+        films = [
+            self.video_file(key, place)
+            for key, (places, _) in self.episodes.films.items()
+            for place in np.unique(places, axis=0)
+        ]
+        meta = sorted((self.root / "meta/episodes").glob("*/*.parquet"))
+        return (self.root / "meta/info.json", *meta, *data, *films)
+
+    def data_file(self, place: Sequence[int] | np.ndarray) -> Path:
         """A file of frames."""
         return inside(self.root, self.data_path, place)
 
-    def video_file(self, key: str, place: tuple[int, int]) -> Path:
+    def video_file(self, key: str, place: Sequence[int] | np.ndarray) -> Path:
         """A file of one camera."""
         return inside(self.root, self.video_path or "", place, key)
 
@@ -114,7 +126,9 @@ def read_json(root: Path, name: str) -> Any:
         raise CorpusError(error.what, error.where, MEND) from None
 
 
-def inside(root: Path, pattern: str, place: tuple[int, int] = (0, 0), key: str = "") -> Path:
+def inside(
+    root: Path, pattern: str, place: Sequence[int] | np.ndarray = (0, 0), key: str = ""
+) -> Path:
     """The file that a pattern of ``info.json`` names, which lies in the set.
 
     Raises:

@@ -57,6 +57,7 @@ def _open_own(info: Info, sidecar: Sidecar) -> Incoming:
         action=action,
         trajectories=_own(sidecar, reader),
         count=len(sidecar.table),
+        files=(*info.files, sidecar.table.path),
         environment=sidecar.environment,
         licence=sidecar.licence,
         masks=sidecar.masks,

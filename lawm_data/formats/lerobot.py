@@ -99,7 +99,8 @@ def _left_out(outgoing: Outgoing, videos: bool) -> list[str]:
     view = outgoing.view
     if (view.table.num_observed < view.table.length).any():
         told = "lawm.action_observed and lawm.action_state tell them from recorded ones"
-        said.append(f"LeRobot needs an action in every frame: unobserved ones are zero; {told}")
+        filler = "zero" if view.overlay is None else "inferred, or zero"
+        said.append(f"LeRobot needs an action in every frame: unobserved ones are {filler}; {told}")
     pictures = [spec for spec in view.manifest.observations if spec.role == "pixels"]
     if videos:
         lossy = ", ".join(spec.name for spec in pictures if films(spec))
