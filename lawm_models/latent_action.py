@@ -96,6 +96,7 @@ class ActionDecoder(nn.Module):
         std: float = 0.2,
     ) -> None:
         super().__init__()
+        self.action_dim = action_dim
         self.densities = ActionDensities(density, std)
         width = self.densities.outputs * action_dim
         self.net = MLP(feature_dim + config.dim, width, config.units, config.layers)

@@ -200,9 +200,9 @@ class LatentActionModel(nn.Module):
         kind, x = self.config.inverse_input, self.world.preprocess(observation)
         seen, parts = x if kind == "observation" else embed, []
         for steps in range(1, self.config.inverse_steps + 1):
-            parts.append(_ahead(seen, steps, valid))
+            parts.append(ahead(seen, steps, valid))
             if kind == "difference":
-                change = _ahead(x, steps, valid) - x[:, :-1]
+                change = ahead(x, steps, valid) - x[:, :-1]
                 parts.append(change / self.config.observation_std)
         return torch.cat(parts, -1)
 
@@ -282,7 +282,7 @@ class LatentActionModel(nn.Module):
         return torch.stack(losses).sum(0) / len(self.inverses)
 
 
-def _ahead(
+def ahead(
     x: Float[Tensor, "B T1 N"], steps: int, valid: Bool[Tensor, "B T1-1"] | None
 ) -> Float[Tensor, "B T1-1 N"]:
     """x_{t+steps}, or the last of a row beyond its end."""

@@ -28,6 +28,7 @@ from lawm_models.latent_action_model import (
 )
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import State
+from lawm_models.smoothing import smooth
 from lawm_models.world_model import standard_noise
 
 
@@ -199,3 +200,12 @@ class Algorithm(nn.Module):
         spread = torch.stack([torch.as_tensor(action.spread) for action in drawn])
         std = (means.var(0) + spread.square().mean(0)).sqrt()
         return self.scale.to_environment(means.mean(0)), std * self.scale.half_range
+
+    @torch.no_grad()
+    def smooth_actions(
+        self, batch: Batch, samples: int = 32, steps: int = 1
+    ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
+        """Actions weighed by what the model foresees; see ``smoothing.smooth``."""
+        generator = torch.Generator(batch.reward.device).manual_seed(0)
+        found = smooth(self.model, batch.observation, batch.valid, generator, samples, steps)
+        return self.scale.to_environment(found.mean), found.std * self.scale.half_range
