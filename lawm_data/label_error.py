@@ -58,7 +58,7 @@ def compare_labels(
         own: judge each overlay on all that it labels, instead of on what all of them label.
 
     Returns:
-        As in docs/json.md; all lists go by action dimension.
+        ``corpus``, ``held_out``, ``own``, and ``overlays`` by name, as in docs/json.md.
 
     Raises:
         ConfigError: no overlay, or no true action to compare with.
@@ -67,17 +67,18 @@ def compare_labels(
     """
     if not names:
         raise ConfigError("no labels", "--labels", "name an overlay")
+    names = list(dict.fromkeys(names))
     truth = corpus if held_out is None else corpus.with_mask(held_out)
     overlays = [open_labels(corpus, name, verify=True) for name in names]
     chosen = [_judgeable(truth, labels) for labels in overlays]
     if not own:
         chosen = [np.logical_and.reduce(chosen)] * len(chosen)
-    found = []
+    found = {}
     for name, labels, which in zip(names, overlays, chosen, strict=True):
         if not which.any():
             where = f"overlay {name}" if own else f"overlays {', '.join(names)}"
             raise ConfigError("label no trajectory whose action is known", where, "choose others")
-        found.append(_described(corpus, labels) | judge(truth, labels, np.flatnonzero(which)))
+        found[name] = _described(corpus, labels) | judge(truth, labels, np.flatnonzero(which))
     return {"corpus": corpus.path, "held_out": held_out, "own": own, "overlays": found}
 
 
@@ -128,7 +129,7 @@ def _described(corpus: Corpus, labels: Labels) -> dict[str, Any]:
     overlay = labels.info
     mask = _mask(corpus, overlay)
     return {
-        **overlay.model_dump(include={"name", "algorithm", "method", "mask"}),
+        **overlay.model_dump(include={"algorithm", "method", "mask"}),
         "labeled": None if mask is None else len(mask.labeled),
     }
 

@@ -70,33 +70,27 @@ def compare(
 def _tell(result: Mapping[str, Any]) -> None:
     """The tables."""
     overlays = result["overlays"]
-    columns = ["labels", "method", "labeled", "judged", "R²", "RMSE", "NLL", "miscalibrated", "95%"]
-    rows = [
-        [
-            *(o[key] for key in ("name", "method", "labeled", "trajectories", "r2", "rmse", "nll")),
-            o["calibration_error"],
-            f"{o['coverage']['95']:.1%}",
-        ]
-        for o in overlays
-    ]
-    show.grid(columns, rows, title=str(result["corpus"]))
-    print("\nRMSE by action dimension")
-    count = range(len(overlays[0]["rmse_per_dimension"]))
-    rows = [[o["name"], *o["rmse_per_dimension"]] for o in overlays]
-    show.grid(["labels", *map(str, count)], rows)
+    columns = ["method", "labeled", "trajectories", "r2", "rmse", "nll", "calibration_error"]
+    rows = [[name, *map(o.get, columns), o["coverage"]["95"]] for name, o in overlays.items()]
+    told = ["method", "labeled", "judged on", "R²", "RMSE", "NLL", "miscalibrated by", "in 95%"]
+    show.grid(["labels", *told], rows, title=str(result["corpus"]))
+    first = next(iter(overlays.values()))
+    print("\nRMSE by action dimension, in its own units")
+    rows = [[name, *o["rmse_per_dimension"]] for name, o in overlays.items()]
+    show.grid(["labels", *map(str, range(len(first["rmse_per_dimension"])))], rows)
     for key, title in (("by_return", "R² by return"), ("by_source", "R² by source")):
-        groups = list(overlays[0][key])
+        groups = list(first[key])
         print(f"\n{title}")
-        # in other trajectories (--own) there may be other groups
-        rows = [[o["name"], *(o[key].get(g, {}).get("r2") for g in groups)] for o in overlays]
+        # on other trajectories (--own) there may be other groups
+        rows = [
+            [name, *(o[key].get(group, {}).get("r2") for group in groups)]
+            for name, o in overlays.items()
+        ]
         show.grid(["labels", *groups], rows)
     print("\nobserved error where so much was expected")
-    for o in overlays:
-        rows = [
-            [r["expected"] for r in o["reliability"]],
-            [r["observed"] for r in o["reliability"]],
-        ]
-        named = [[name, *row] for name, row in zip(("expected", "observed"), rows, strict=True)]
-        show.grid([o["name"], *[""] * len(rows[0])], named)
+    for name, o in overlays.items():
+        table = o["reliability"]
+        rows = [[kind, *(row[kind] for row in table)] for kind in ("expected", "observed")]
+        show.grid([name, *[""] * len(table)], rows)
     read = f"what mask {result['held_out']} shows" if result["held_out"] else "what masks hide"
     print(f"\nThe truth was {read}; it was read to judge these labels and written nowhere.")

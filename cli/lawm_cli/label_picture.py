@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 GREY = "#718096"
 
 
-def draw(path: Path, overlays: Sequence[Mapping[str, Any]]) -> None:
+def draw(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the picture as PNG.
 
     Args:
         path: file to write.
-        overlays: as ``lawm_data.label_error.compare_labels`` returns them.
+        overlays: by name, as ``lawm_data.label_error.compare_labels`` returns them.
     """
     # Figure without pyplot: no global state, no display, nothing to close.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,13 +39,13 @@ def draw(path: Path, overlays: Sequence[Mapping[str, Any]]) -> None:
     write_file(path, image.getvalue())
 
 
-def _reliability(axes: Axes, overlays: Sequence[Mapping[str, Any]]) -> None:
+def _reliability(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
     most = 0.0
-    for overlay in overlays:
+    for name, overlay in overlays.items():
         expected, observed = (
             [row[key] for row in overlay["reliability"]] for key in ("expected", "observed")
         )
-        axes.plot(expected, observed, marker="o", markersize=4, label=overlay["name"])
+        axes.plot(expected, observed, marker="o", markersize=4, label=name)
         most = max(most, *expected, *observed)
     axes.plot((0, most), (0, most), color=GREY, linewidth=1, label="calibrated")
     axes.set_xlabel("expected error (half the action range is 1)")
@@ -53,14 +53,15 @@ def _reliability(axes: Axes, overlays: Sequence[Mapping[str, Any]]) -> None:
     axes.set_title("Do the labels know how wrong they are?", loc="left", fontsize="medium")
 
 
-def _unexplained(axes: Axes, overlays: Sequence[Mapping[str, Any]]) -> None:
+def _unexplained(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
     """By the number of labels where it differs, else by the return."""
-    methods = {(o["algorithm"], o["method"]) for o in overlays}
-    if len({o["labeled"] for o in overlays} - {None}) > 1:
+    every = overlays.values()
+    methods = {(o["algorithm"], o["method"]) for o in every}
+    if len({o["labeled"] for o in every} - {None}) > 1:
         for method in sorted(methods, key=str):
             points = sorted(
                 (o["labeled"], 1 - o["r2"])
-                for o in overlays
+                for o in every
                 if (o["algorithm"], o["method"]) == method and o["labeled"] is not None
             )
             label = ", ".join(filter(None, method))
@@ -68,10 +69,10 @@ def _unexplained(axes: Axes, overlays: Sequence[Mapping[str, Any]]) -> None:
         axes.set_xscale("log")
         axes.set_xlabel("labeled trajectories")
     else:
-        for overlay in overlays:
+        for name, overlay in overlays.items():
             groups = overlay["by_return"]
             values = [1 - group["r2"] for group in groups.values()]
-            axes.plot(list(groups), values, marker="o", markersize=4, label=overlay["name"])
+            axes.plot(list(groups), values, marker="o", markersize=4, label=name)
         axes.set_xlabel("return of the trajectory, by thirds")
     axes.set_ylim(bottom=0)
     axes.set_ylabel("share of the variance left unexplained")

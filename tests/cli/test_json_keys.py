@@ -71,3 +71,8 @@ def test_train_and_evaluate(require_documented, run, made: Path) -> None:
 
 def test_relabel(require_documented, labels: dict) -> None:
     require_documented("lawm relabel", labels)
+
+
+def test_compare_labels(require_documented, run, labels: dict, corpus: Path) -> None:
+    words = ("compare-labels", corpus, "--labels", "idm", "--truth-from-withheld", "--json")
+    require_documented("lawm compare-labels", run("lawm", *words).json)

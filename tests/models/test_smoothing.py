@@ -43,7 +43,7 @@ def test_weights_are_those_of_the_loop(problem, steps, padded):
     generator = torch.Generator().manual_seed(0)
     noise = [torch.randn(size, generator=generator, dtype=torch.float64) for _ in range(samples)]
     window = smoothing._filtered(model, batch.observation, batch.valid)
-    for row in range(4):
+    for row in (0, 3):  # one whole, one that may end early
         for t in range(int(batch.valid[row].sum())):
             state = State(*(part[row, t] for part in window.state))
             embed = model.world.embed(batch.observation[row, t + 1])
@@ -58,7 +58,9 @@ def test_weights_are_those_of_the_loop(problem, steps, padded):
                 e = evidence(model, state, actions[-1], batch, row, t, steps)
                 weights.append(ratio + SHARPNESS * e)
                 plain.append(ratio + e)
-            w, v = (torch.tensor(x, dtype=torch.float64).softmax(0)[:, None] for x in (weights, plain))
+            w, v = (
+                torch.tensor(x, dtype=torch.float64).softmax(0)[:, None] for x in (weights, plain)
+            )
             action = torch.stack(actions)
             mean = (w * action).sum(0)
             spread = (v * ((action - mean) ** 2 + model.config.action_std**2)).sum(0).sqrt()
