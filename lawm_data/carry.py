@@ -19,7 +19,7 @@ Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 T = TypeVar("T")
 
 _CHOICE = ("fraction", "seed", "by", "stratify")
-_MODEL = ("model", "algorithm")
+_MODEL = ("model", "algorithm", "method", "max_uncertainty")
 
 
 class Part(NamedTuple):

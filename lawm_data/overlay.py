@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError, Overlay, load_json
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
 
 from lawm_data.atomic import storage_errors, write_folder
 from lawm_data.hdf5 import ALIGNMENT, MEND, MappedFile
@@ -91,6 +91,8 @@ def write_overlay(
     name: str,
     model: str,
     algorithm: str,
+    method: str | None = None,
+    max_uncertainty: float | None = None,
     nmse_per_dimension: Sequence[float] | None = None,
     r2: float | None = None,
     replace: bool = False,
@@ -103,6 +105,8 @@ def write_overlay(
         name: name of the overlay.
         model: hash of the model's weights.
         algorithm: algorithm that made the labels.
+        method: how it inferred them.
+        max_uncertainty: trajectories that were less certain were left out.
         nmse_per_dimension: mean squared error over the variance, where the truth is withheld.
         r2: 1 - mean of it.
         replace: an overlay of this name gives way.
@@ -132,6 +136,8 @@ def write_overlay(
         "mask_sha256": None if mask is None else mask_sha256(mask),
         "model": model,
         "algorithm": algorithm,
+        "method": method,
+        "max_uncertainty": max_uncertainty,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "trajectories": 0,
         "sha256": "",
@@ -236,6 +242,14 @@ def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
         except FileNotFoundError:
             raise CorpusError("is missing", str(folder / ARRAYS), MEND) from None
     return Labels(info, file, corpus.manifest.action.size)
+
+
+def half_range(action: ArraySpec) -> np.ndarray:
+    """(A,) half the distance between an action's bounds; 1 where it has none or does not move."""
+    if action.low is None or action.high is None:
+        return np.ones(action.size)
+    half = (np.array(action.high) - np.array(action.low)) / 2
+    return np.where(half > 0, half, 1.0)
 
 
 def _fitted(array: np.ndarray, shape: tuple[int, int], trajectory: str) -> np.ndarray:

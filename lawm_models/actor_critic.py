@@ -35,15 +35,19 @@ class ActorCriticConfig(Schema):
     critics: int = Field(default=2, ge=1)
     """N, value networks; targets take their minimum."""
     horizon: int = Field(default=5, ge=1)
-    """L, dream length."""
+    """L, dream length; 5 in the paper."""
     discount: float = Field(default=0.99, gt=0, lt=1)
     """γ."""
     lambda_: float = Field(default=0.95, ge=0, le=1)
     """λ of the return; not in the paper, 0.95 in its ancestors."""
     entropy: float = Field(default=0.01, ge=0)
-    """Weight of the policy's entropy."""
+    """Weight of the policy's entropy, which is maximised; the paper names the number alone."""
     target_rate: float = Field(default=0.02, gt=0, le=1)
-    """Share of the critics copied into the target critics each step; 1 has no target network."""
+    """Share of the critics copied into the target critics at a time; 1 with ``target_every`` 1 has
+    no target network. Not in the paper."""
+    target_every: int = Field(default=1, ge=1)
+    """Steps between such copies: 1 with a small rate is a moving average, 100 with rate 1 the hard
+    copy of offline Dreamers."""
     value_scale: float = Field(default=1.0, gt=0)
     """Factor on the critics' output; near the size of the returns it saves thousands of steps."""
     normalize_returns: bool = False
@@ -77,6 +81,7 @@ class ActorCritic(nn.Module):
     """
 
     scale: Tensor
+    steps: Tensor
 
     def __init__(self, config: ActorCriticConfig, feature_dim: int, policy_dim: int) -> None:
         super().__init__()
@@ -89,6 +94,8 @@ class ActorCritic(nn.Module):
         )
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.register_buffer("scale", torch.ones(()))
+        if config.target_every > 1:
+            self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def draw(self, feature: Float[Tensor, "*b F"], noise: Float[Tensor, "*b K"]) -> BoundedSample:
         """Sample the policy."""
@@ -163,7 +170,11 @@ class ActorCritic(nn.Module):
 
     @torch.no_grad()
     def update_target(self) -> None:
-        """Move the target critics towards the critics."""
+        """Move the target critics towards the critics, when it is time."""
+        if self.config.target_every > 1:
+            self.steps += 1
+            if self.steps % self.config.target_every:
+                return
         pairs = zip(self.target_critics.parameters(), self.critics.parameters(), strict=True)
         for target, online in pairs:
             target.lerp_(online, self.config.target_rate)

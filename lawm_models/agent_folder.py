@@ -16,6 +16,7 @@ from lawm_models.checkpoint import (
     remove_leftovers,
     save_checkpoint,
 )
+from lawm_models.learning_agents import agent_config
 
 RECORD = "agent.json"
 LATEST = "latest"
@@ -85,14 +86,17 @@ class AgentFolder:
         """
         if not (path / RECORD).exists():
             return 0
-        folder = cls.read(path)
-        if folder.record != record:
+        found = cls.read(path)
+        # what an earlier version did not know yet has its default
+        config = agent_config(found.record.agent, found.record.config).model_dump(mode="json")
+        known = found.record.model_copy(update={"config": config})
+        if known != record:
             raise ConfigError(
-                f"holds another agent ({_first_difference(folder.record, record)})",
+                f"holds another agent ({_first_difference(known, record)})",
                 str(path),
                 "choose another --out",
             )
-        return folder.rounds
+        return found.rounds
 
     @classmethod
     def open(cls, path: Path, record: AgentRecord) -> Self:

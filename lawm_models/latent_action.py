@@ -9,7 +9,9 @@ from jaxtyping import Float
 from lawm_schemas import Schema
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from lawm_models.action_density import ActionDensities, ActionDensity, ActionDensityName
 from lawm_models.distributions import Normal, split_normal
 from lawm_models.layers import MLP, NormedLinear, NormedSum
 
@@ -60,23 +62,59 @@ class InversePosterior(nn.Module):
         """The next observation's share of the first layer, for all steps in one product."""
         return self.first.project(next_embed)
 
-    def forward(self, feature: Float[Tensor, "*b F"], projected: Float[Tensor, "*b N"]) -> Normal:
-        """Density over u, (*b, U); ``projected`` comes from ``project``."""
-        return split_normal(self.rest(self.first(feature, projected)), self.min_std)
+    def forward(
+        self, feature: Float[Tensor, "*b F"], projected: Float[Tensor, "*b N"], dropout: float = 0.0
+    ) -> Normal:
+        """Density over u, (*b, U); ``projected`` comes from ``project``.
+
+        ``dropout`` is the share of hidden units that are silent, drawn from torch's global
+        generator; the others speak up in turn.
+        """
+        hidden = self.first(feature, projected)
+        for layer in self.rest:
+            hidden = layer(F.dropout(hidden, dropout) if dropout else hidden)
+        return split_normal(hidden, self.min_std)
 
 
 class ActionDecoder(nn.Module):
-    """Mean of p(a|s,u), in [-1, 1]; generative and inference model share it (App. B)."""
+    """p(a|s,u) over normalised actions; generative and inference model share it (App. B).
 
-    def __init__(self, config: LatentActionConfig, feature_dim: int, action_dim: int) -> None:
+    Args:
+        config: sizes.
+        feature_dim: F.
+        action_dim: A.
+        density: form of the density.
+        std: its width, or where a learned one starts.
+    """
+
+    def __init__(
+        self,
+        config: LatentActionConfig,
+        feature_dim: int,
+        action_dim: int,
+        density: ActionDensityName = "normal",
+        std: float = 0.2,
+    ) -> None:
         super().__init__()
-        self.net = MLP(feature_dim + config.dim, action_dim, config.units, config.layers)
+        self.action_dim = action_dim
+        self.densities = ActionDensities(density, std)
+        width = self.densities.outputs * action_dim
+        self.net = MLP(feature_dim + config.dim, width, config.units, config.layers)
 
     def forward(
-        self, feature: Float[Tensor, "*b F"], latent_action: Float[Tensor, "*b U"]
+        self,
+        feature: Float[Tensor, "*b F"],
+        latent_action: Float[Tensor, "*b U"],
+        noise: Float[Tensor, "*b A"] | None = None,
     ) -> Float[Tensor, "*b A"]:
-        """Normalised action."""
-        return torch.tanh(self.net(torch.cat((feature, latent_action), -1)))
+        """Normalised action: a sample for standard normal noise, without noise the mean."""
+        return self.density(feature, latent_action).sample(noise)
+
+    def density(
+        self, feature: Float[Tensor, "*b F"], latent_action: Float[Tensor, "*b U"]
+    ) -> ActionDensity:
+        """p(a | s, u)."""
+        return self.densities.read(self.net(torch.cat((feature, latent_action), -1)))
 
 
 class LatentActionPrior(nn.Module):

@@ -7,12 +7,13 @@ why they are faster than the loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lawm_models.action_density import ActionDensity
 from lawm_models.distributions import Normal, split_normal
 from lawm_models.latent_action import ActionDecoder, InversePosterior
 from lawm_models.layers import NormedLinear
@@ -39,39 +40,49 @@ def observe(
 
 def infer(
     rssm: RSSM,
-    inverse: InversePosterior,
+    inverses: Sequence[InversePosterior],
     decoder: ActionDecoder,
     known: tuple[Float[Tensor, "B T1 E"], Float[Tensor, "B T1-1 K"]],
     action: Float[Tensor, "B T1-1 A"],
     labeled: Float[Tensor, " B"],
-    noise: tuple[Float[Tensor, "B T1 S"], Float[Tensor, "B T1-1 U"]],
+    noise: tuple[
+        Float[Tensor, "B T1 S"], Float[Tensor, "B T1-1 U"], Float[Tensor, "B T1-1 A"] | None
+    ],
     decoded_gradient: bool,
-) -> tuple[Observed, Float[Tensor, "B T1 F"], Normal, Float[Tensor, "B T1-1 A"]]:
+) -> tuple[Observed, Float[Tensor, "B T1 F"], Normal, ActionDensity]:
     """Posterior rollout over a window whose rows are labeled or not; see ``LatentActionModel``.
 
     Args:
         rssm: q(z|h,o) and the transition.
-        inverse: q(u|s,o').
+        inverses: q(u|s,o'); of N members, row b takes member b mod N.
         decoder: p(a|s,u).
         known: embeddings, and what the inverse posterior knows beside the state.
         action: a_data.
         labeled: m.
-        noise: for z and for u.
+        noise: for z, for u, and for a (None decodes the mean).
         decoded_gradient: let gradients flow through decoded actions.
 
     Returns:
-        States, their features, q(u|s,o') and decoded actions.
+        States, their features, q(u|s,o') and p(a|s,u) (both (B, T, ·)).
     """
     embed, next_known = known
-    state_noise, inverse_noise = noise
+    state_noise, inverse_noise, action_noise = noise
     rollout = _Rollout(rssm, action, latent_dim=inverse_noise.shape[-1])
     rollout.filter(embed, state_noise)
-    rollout.infer(inverse, next_known, inverse_noise)
-    rollout.decode(decoder, action, labeled, decoded_gradient)
+    members = inverses[: len(embed)]
+    for row, member in enumerate(members):
+        every = slice(row, None, len(members))
+        rollout.infer(member, next_known[every], inverse_noise[every], row, len(members))
+    rollout.decode(decoder, action_noise, action, labeled, decoded_gradient)
     rollout.advance()
-    feature, state_params, inverse_params, decoded = rollout.run()
-    inferred = split_normal(inverse_params, inverse.min_std)
-    return _observed(rssm, feature, state_params), feature, inferred, torch.tanh(decoded)
+    feature, state_params, *inverse_params, decoded = rollout.run()
+    inferred = split_normal(_interleaved(inverse_params), inverses[0].min_std)
+    return (
+        _observed(rssm, feature, state_params),
+        feature,
+        inferred,
+        decoder.densities.read(decoded),
+    )
 
 
 class _Rollout:
@@ -113,20 +124,24 @@ class _Rollout:
     def infer(
         self,
         inverse: InversePosterior,
-        next_known: Float[Tensor, "B T K"],
-        noise: Float[Tensor, "B T U"],
+        next_known: Float[Tensor, "R T K"],
+        noise: Float[Tensor, "R T U"],
+        start: int,
+        step: int,
     ) -> None:
-        """u_t ~ q(u_t | s_t, o_{t+1}), Eq. 6."""
+        """u_t ~ q(u_t | s_t, o_{t+1}), Eq. 6, in every so many rows."""
         known = inverse.project(next_known.transpose(0, 1))
-        first = inverse.first
-        layer = Swish(self.feature, first.step, first.norm, self.steps, known, shared=True)
+        first, feature = inverse.first, self.feature.rows(start, step)
+        layer = Swish(feature, first.step, first.norm, self.steps, known, shared=True)
         params = self._network(self.between, layer, inverse.rest)
-        draw = Draw(params, _time_first(noise), self.latent_action, inverse.min_std)
+        out = self.latent_action.rows(start, step)
+        draw = Draw(params, _time_first(noise), out, inverse.min_std)
         self.between.append(draw)
 
     def decode(
         self,
         decoder: ActionDecoder,
+        noise: Float[Tensor, "B T A"] | None,
         action: Float[Tensor, "B T A"],
         labeled: Float[Tensor, " B"],
         decoded_gradient: bool,
@@ -135,10 +150,12 @@ class _Rollout:
         first, *hidden = decoder.net.hidden
         assert isinstance(first, NormedLinear)
         layer = Swish(self.decoder_input, first.linear, first.norm, self.steps, shared=True)
-        decoded = self._network(self.between, layer, [*hidden, decoder.net.out])
-        m = labeled.unsqueeze(-1)  # (B, 1)
-        choose = Choose(decoded, action.transpose(0, 1), m, self.action, decoded_gradient)
-        self.between.append(choose)
+        params = self._network(self.between, layer, [*hidden, decoder.net.out])
+        noise = None if noise is None else _time_first(noise)
+        data, m = action.transpose(0, 1), labeled.unsqueeze(-1)  # (B, 1)
+        self.between.append(
+            Choose(decoder.densities, params, noise, data, m, self.action, decoded_gradient)
+        )
 
     def advance(self) -> None:
         """h_{t+1} = f(h_t, z_t, a_t)."""
@@ -171,6 +188,14 @@ class _Rollout:
 
 def _time_first(x: Float[Tensor, "B T N"]) -> Float[Tensor, "T B N"]:
     return x.transpose(0, 1).contiguous()
+
+
+def _interleaved(parts: Sequence[Float[Tensor, "_ T M"]]) -> Float[Tensor, "B T M"]:
+    """Rows b mod N of N parts, in the order of b."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = torch.cat([torch.arange(i, sum(map(len, parts)), len(parts)) for i in range(len(parts))])
+    return torch.cat(tuple(parts))[rows.argsort().to(parts[0].device)]
 
 
 def _observed(rssm: RSSM, feature: Tensor, state_params: Tensor) -> Observed:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from lawm_schemas import ConfigError, LabelState, Role
+from lawm_schemas import ArraySpec, ConfigError, LabelState, Role
 from torch import Tensor
 
 from lawm_data import open_corpus, write_overlay
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_data.mask import mask_sha256
-from lawm_data.overlay import free_folder
+from lawm_data.overlay import free_folder, half_range
 from lawm_data.trajectory import Trajectory
 from lawm_models import seeding
 from lawm_models.algorithms._protocol import Algorithm
@@ -24,8 +24,19 @@ from lawm_models.run_folder import RunFolder
 
 STEPS_AT_ONCE = 8192
 """Steps of a batch of whole trajectories, padding included."""
+Method = Literal["inverse", "smoothing"]
+"""How actions are inferred; see ``relabel``."""
 SMALLEST_VARIANCE = 1e-12
 """Stands in for the variance of an action dimension that never changes."""
+
+
+@runtime_checkable
+class Smoother(Protocol):
+    """An algorithm whose world model can weigh inferred actions."""
+
+    def smooth_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
+        """As ``Algorithm.infer_actions``, but by what the model makes of later observations."""
+        ...
 
 
 class Label(NamedTuple):
@@ -40,7 +51,13 @@ class Label(NamedTuple):
 
 
 def relabel(
-    run: RunFolder | Path | str, corpus: Path | str, name: str, replace: bool = False
+    run: RunFolder | Path | str,
+    corpus: Path | str,
+    name: str,
+    replace: bool = False,
+    method: Method = "inverse",
+    max_uncertainty: float | None = None,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Infer the actions that the run could not see and write them as a label overlay.
 
@@ -53,14 +70,20 @@ def relabel(
         corpus: the corpus; seen through the run's mask if the run was trained on it.
         name: of the overlay.
         replace: an overlay of this name gives way.
+        method: ``inverse`` asks the algorithm for its inferred actions, ``smoothing`` weighs them
+            by what its world model foresees.
+        max_uncertainty: trajectories whose ``uncertainty`` is larger are left out, whole: an
+            overlay labels all steps of a trajectory or none.
+        dry_run: write nothing.
 
     Returns:
         ``nmse_per_dimension`` (mean squared error over the variance) and ``r2`` (1 - their mean),
-        None where no truth is known; ``trajectories`` relabeled; ``name``; ``path``.
+        None where no truth is known; ``trajectories`` labeled, those ``left_out``; ``uncertainty``,
+        the least, median and largest of all of them; ``method``; ``name``; ``path``; ``dry_run``.
 
     Raises:
-        ConfigError: nothing to relabel, a corpus of another environment, or an algorithm that
-            infers no actions.
+        ConfigError: nothing to relabel or nothing certain enough, a corpus of another environment,
+            or an algorithm that infers no actions.
         CorpusError: the name is taken, or the corpus was altered.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
@@ -74,26 +97,50 @@ def relabel(
         )
     algorithm, weights = run.trained()
     with seeding.thread_limit(run.config.threads):
-        labels = list(infer_labels(algorithm, view, hidden))
-    errors = errors_against(whole, hidden, labels)
+        labels = list(infer_labels(algorithm, view, hidden, method))
+    uncertain = uncertainty(labels, view.manifest.action)
+    limit = np.inf if max_uncertainty is None else max_uncertainty
+    kept = np.flatnonzero(uncertain <= limit)
+    if not len(kept):
+        what = f"no trajectory is as certain as {limit:.4g}"
+        raise ConfigError(what, "--max-uncertainty", f"the best is at {uncertain.min():.4g}")
+    labels = [labels[i] for i in kept]
+    errors = errors_against(whole, [hidden[i] for i in kept], labels)
     r2 = None if errors is None else 1 - float(np.mean(errors))
-    write_overlay(
-        view,
-        labels,
-        name=name,
-        model=weights,
-        algorithm=run.config.algorithm.name,
-        nmse_per_dimension=errors,
-        r2=r2,
-        replace=replace,
-    )
+    if not dry_run:
+        write_overlay(
+            view,
+            labels,
+            name=name,
+            model=weights,
+            algorithm=run.config.algorithm.name,
+            method=method,
+            max_uncertainty=max_uncertainty,
+            nmse_per_dimension=errors,
+            r2=r2,
+            replace=replace,
+        )
+    low, median, high = np.quantile(uncertain, (0, 0.5, 1)).tolist()
     return {
         "nmse_per_dimension": None if errors is None else list(errors),
         "r2": r2,
         "trajectories": len(labels),
+        "left_out": len(hidden) - len(labels),
+        "uncertainty": {"min": low, "median": median, "max": high},
+        "method": method,
         "name": name,
         "path": str(path),
+        "dry_run": dry_run,
     }
+
+
+def uncertainty(labels: Sequence[Label], action: ArraySpec) -> Float[np.ndarray, " N"]:
+    """Root mean square of the stated std of each trajectory, over steps and dimensions.
+
+    In units of half the action's range, so that it is about 0.58 for guessing uniformly.
+    """
+    half = half_range(action)
+    return np.array([np.sqrt(np.square(label.std / half).mean()) for label in labels])
 
 
 def hidden_trajectories(view: Corpus) -> list[int]:
@@ -102,17 +149,26 @@ def hidden_trajectories(view: Corpus) -> list[int]:
     return [i for i in range(len(view)) if view.table.info(i).labels in hidden]
 
 
-def infer_labels(algorithm: Algorithm, view: Corpus, positions: Sequence[int]) -> Iterator[Label]:
+def infer_labels(
+    algorithm: Algorithm, view: Corpus, positions: Sequence[int], method: Method = "inverse"
+) -> Iterator[Label]:
     """Labels of some trajectories of a view, in their order.
 
     Raises:
-        ConfigError: the algorithm infers no actions.
+        ConfigError: the algorithm infers no actions, or not by this method.
     """
+    infer = algorithm.infer_actions
+    if method == "smoothing":
+        if not isinstance(algorithm, Smoother):
+            raise ConfigError(
+                "has no world model to smooth with", "--method smoothing", "use --method inverse"
+            )
+        infer = algorithm.smooth_actions
     cameras = tuple(s.name for s in view.manifest.observations if s.role is Role.pixels)
     for group in _groups(view.table.length[np.asarray(positions)]):
         trajectories = [view[positions[i]] for i in group]
         batch = batch_of(trajectories, view.manifest.action.size, cameras)
-        inferred = algorithm.infer_actions(batch)
+        inferred = infer(batch)
         if inferred is None:
             raise ConfigError(
                 "infers no actions", "algorithm.name", "relabel with a run of another algorithm"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lawm_models.action_density import ActionDensities
 from lawm_models.layers import NormedGRUCell
 from lawm_models.scan_layers import Layer, Normed, Stack
 
@@ -99,10 +100,12 @@ class Draw(Layer):
 
 
 class Choose(Layer):
-    """The action that enters a transition: m · a_data + (1 − m) · tanh(decoded), Eq. 9.
+    """The action that enters a transition: m · a_data + (1 − m) · a_decoded, Eq. 9.
 
     Args:
-        decoded: the decoder's output, (T, B, A).
+        densities: p(a|s,u).
+        params: the decoder's output, (T, B, M).
+        noise: of a_decoded, (T, B, A); None takes the mean.
         action: a_data, (T, B, A).
         labeled: m, (B, 1).
         out: the action.
@@ -110,28 +113,40 @@ class Choose(Layer):
     """
 
     def __init__(
-        self, decoded: Stack, action: Tensor, labeled: Tensor, out: Stack, through: bool
+        self,
+        densities: ActionDensities,
+        params: Stack,
+        noise: Tensor | None,
+        action: Tensor,
+        labeled: Tensor,
+        out: Stack,
+        through: bool,
     ) -> None:
-        self.decoded = decoded
+        self.densities = densities
+        self.params = params
+        self.noise = noise
         self.action_at = action.detach().unbind()
+        self.noise_at = (None,) * len(self.action_at) if noise is None else noise.unbind()
         self.labeled = labeled
         self.out = out
         self.through = through
 
     def forward(self, t: int) -> None:
         """See ``Layer``."""
-        decoded = torch.tanh(self.decoded.at[t])
+        decoded = self.densities.read(self.params.at[t]).sample(self.noise_at[t])
         torch.lerp(decoded, self.action_at[t], self.labeled, out=self.out.at[t])
 
     def prepare(self) -> None:
         """See ``Layer``."""
-        slope = (1 - self.labeled) * (1 - torch.tanh(self.decoded.values).square())
-        self.slope = slope.unbind()
+        slopes = (1 - self.labeled) * self.densities.slopes(self.params.values, self.noise)
+        shape = (*self.out.values.shape[:2], self.densities.outputs, -1)  # (T, B, n, A)
+        self.slope_at = slopes.view(shape).unbind()
+        self.params_grad_at = self.params.grads.view(shape).unbind()
 
     def backward(self, t: int) -> None:
         """See ``Layer``."""
         if self.through:
-            self.decoded.grad_at[t].addcmul_(self.out.grad_at[t], self.slope[t])
+            self.params_grad_at[t].addcmul_(self.out.grad_at[t].unsqueeze(1), self.slope_at[t])
 
 
 class Copy(Layer):

@@ -32,7 +32,7 @@ class Stack:
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
-        self._parts: list[tuple[slice, Stack]] = []
+        self._parts: list[tuple[tuple[slice, ...], Stack]] = []
 
     @cached_property
     def at(self) -> tuple[Tensor, ...]:
@@ -46,16 +46,23 @@ class Stack:
 
     def columns(self, start: int, stop: int) -> Stack:
         """Part of the variable, in the same memory."""
-        part = Stack(self.values[..., start:stop])
-        self._parts.append((slice(start, stop), part))
-        return part
+        return self._part(slice(None), slice(None), slice(start, stop))
+
+    def rows(self, start: int, step: int) -> Stack:
+        """Every so many windows of the batch, in the same memory."""
+        return self._part(slice(None), slice(start, None, step))
 
     def seed(self, grads: Tensor) -> None:
         """Set the gradients that the backward pass adds to (or overwrites)."""
         self.grads = grads
         self.__dict__.pop("grad_at", None)
-        for columns, part in self._parts:
-            part.seed(grads[..., columns])
+        for index, part in self._parts:
+            part.seed(grads[index])
+
+    def _part(self, *index: slice) -> Stack:
+        part = Stack(self.values[index])
+        self._parts.append((index, part))
+        return part
 
 
 class Layer(ABC):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import auditing, benchmark, errors, report, show, table
-from lawm_cli.options import HELP, Json, Replace, Run, Seed, Settings, Version, example
+from lawm_cli import auditing, benchmark, comparing, errors, report, show, table
+from lawm_cli.options import HELP, DryRun, Json, Replace, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
+
+Method = Literal["inverse", "smoothing"]
+"""See ``lawm_models.relabel.relabel``."""
 
 app = typer.Typer(
     help="Train on corpora of trajectories that are partly without actions; fill the actions in.",
@@ -118,12 +121,28 @@ def evaluate(
         report.evaluation(result)
 
 
-@app.command(epilog=example("lawm relabel runs/a --corpus corpora/cs --name idm-a"))
+@app.command(
+    epilog=example(
+        "lawm relabel runs/a --corpus corpora/cs --name lawm-a",
+        "lawm relabel runs/a --corpus corpora/cs --name sure --max-uncertainty 0.2",
+        "lawm relabel runs/a --corpus corpora/cs --name smooth --method smoothing --dry-run",
+    )
+)
 def relabel(
     run: Run,
     corpus: Annotated[Path, typer.Option(help="Folder of the corpus to relabel.")],
     name: Annotated[str, typer.Option(help="Name of the label overlay to write.")],
+    method: Annotated[
+        Method, typer.Option(help="How: by the inverse model, or weighed by the world model.")
+    ] = "inverse",
+    max_uncertainty: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Leave out trajectories that are less certain (half the range is 1)."
+        ),
+    ] = None,
     replace: Replace = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Infer the actions that a run could not see.
@@ -133,7 +152,8 @@ def relabel(
     """
     from lawm_models.relabel import relabel as infer
 
-    result = {"run": run, "corpus": corpus, **infer(run, corpus, name, replace)}
+    found = infer(run, corpus, name, replace, method, max_uncertainty, dry_run)
+    result = {"run": run, "corpus": corpus, **found}
     print_json(result) if json else report.labels(result)
 
 
@@ -162,6 +182,7 @@ def demo(
 app.command(epilog=auditing.EPILOG)(auditing.audit)
 app.command(epilog=benchmark.EPILOG)(benchmark.benchmark)
 app.command(epilog=table.EPILOG)(table.table)
+app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -118,7 +118,7 @@ def _relabel(run: RunFolder, corpus: Path) -> dict[str, Any]:
     from lawm_models.relabel import relabel
 
     if LABELS not in overlay_names(corpus):
-        return relabel(run, corpus, LABELS)
+        relabel(run, corpus, LABELS)
     overlay = read_overlay(corpus / FOLDER / LABELS)
     kept = overlay.model_dump(mode="json", include={"nmse_per_dimension", "r2", "trajectories"})
     return {**kept, "name": LABELS, "path": str(corpus / FOLDER / LABELS)}

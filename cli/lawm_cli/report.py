@@ -152,11 +152,15 @@ def evaluation(result: Mapping[str, Any]) -> None:
 def labels(result: Mapping[str, Any]) -> None:
     """What ``lawm relabel`` wrote."""
     known = result["r2"] is not None
+    spread = result["uncertainty"]
     rows = {
         "trajectories": result["trajectories"],
+        "left out": result["left_out"],
+        "uncertainty": f"{show.text(spread['min'])} to {show.text(spread['max'])}, "
+        f"half of them below {show.text(spread['median'])}",
         "R²": result["r2"] if known else "unknown: the true actions are nowhere",
         "error / variance": result["nmse_per_dimension"],
-        "labels": result["path"],
+        "labels": "not written" if result["dry_run"] else result["path"],
     }
     show.facts(rows, title=str(result["run"]))
 

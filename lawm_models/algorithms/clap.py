@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from lawm_schemas import ConfigError
 from pydantic import Field
 from torch import Tensor
@@ -43,6 +43,8 @@ class ModelConfig(LatentActionModelConfig):
     """The latent-action densities."""
     inverse_supervision: float = Field(default=0.0, ge=0, le=0)
     """Always 0: there is no inverse posterior."""
+    inverse_members: int = Field(default=1, ge=1, le=1)
+    """Always 1, which is taken out."""
 
 
 class Config(lawm.Config):
@@ -67,17 +69,20 @@ class Model(LatentActionModel):
         action: Float[Tensor, "B T1-1 A"],
         labeled: Float[Tensor, " B"],
         noise: Noise,
+        valid: Bool[Tensor, "B T1-1"] | None = None,
+        first: int = 0,
     ) -> Inferred:
         """Roll the posterior over labeled windows, Eq. 3.
 
         Without the action nothing is known of u but p(u|s), which stands for the inverse posterior.
         """
-        rssm = self.world.rssm
-        observed = posterior_scan.observe(rssm, self.world.embed(observation), action, noise.state)
+        embed = self.world.embed(observation)
+        observed = posterior_scan.observe(self.world.rssm, embed, action, noise.state)
         feature = observed.state.feature
         with torch.no_grad():
             unknown = self.prior(feature[:, :-1])
-        return Inferred(observed, feature, unknown, action)
+            decoded = self.decoder.density(feature[:, :-1], unknown.mean)
+        return Inferred(observed, feature, unknown, decoded, embed[:, 1:, :0])
 
 
 class Algorithm(lawm.Algorithm):

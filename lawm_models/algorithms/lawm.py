@@ -23,9 +23,15 @@ from lawm_models.action_scale import ActionScale
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts, frozen_view
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.filtering_policy import FilteringPolicy, noisy
-from lawm_models.latent_action_model import LatentActionModel, LatentActionModelConfig
+from lawm_models.latent_action_model import (
+    Inferred,
+    LatentActionModel,
+    LatentActionModelConfig,
+)
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import State
+from lawm_models.smoothing import smooth
+from lawm_models.world_model import standard_noise
 
 
 class Config(Schema):
@@ -36,7 +42,14 @@ class Config(Schema):
     agent: ActorCriticConfig = Field(default_factory=ActorCriticConfig)
     """Policy and values."""
     support: float = Field(default=2.0, gt=0)
-    """ε̃: the policy stays within this many standard deviations of p(u|s)."""
+    """ε̃: the policy stays within this many standard deviations of p(u|s). Not in the paper; C-LAP
+    takes 0.5 to 3, by corpus."""
+    sample_dreamed: bool = False
+    """Draw a ~ p(a|s,u) in dreams, as C-LAP writes, or take its mean; acting takes the mean."""
+    warmup: int = Field(default=0, ge=0)
+    """Steps at the beginning of stage ``model`` that see labeled windows alone, so that p(a|s,u)
+    means something before Eq. 8 decodes with it; 0 is the paper. A batch without a labeled window
+    is used as it is."""
     model_rate: float = Field(default=3e-4, gt=0)
     """Learning rate of the model."""
     agent_rate: float = Field(default=8e-5, gt=0)
@@ -50,6 +63,7 @@ class Algorithm(nn.Module):
 
     stages: ClassVar[tuple[str, ...]] = ("model", "agent")
     model_class: ClassVar[type[LatentActionModel]] = LatentActionModel
+    model_steps: Tensor
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()
@@ -62,6 +76,8 @@ class Algorithm(nn.Module):
         self.model = self.model_class(config.model, spec.observation_dim, spec.action_dim)
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
+        if config.warmup:
+            self.register_buffer("model_steps", torch.zeros((), dtype=torch.int64))
         self._frozen: list[LatentActionModel] = []  # a list hides it from the module tree
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "model": adam(self.model.parameters(), config.model_rate),
@@ -88,17 +104,26 @@ class Algorithm(nn.Module):
         return self._update_agent(batch, generator)
 
     def _update_model(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        batch = self._normalized(batch)
+        batch = self._normalized(self._warm(batch))
         loss, terms = self.model.loss(batch, self.model.draw_noise(batch, generator))
         norm = clip_and_step(self._optimizers["model"], loss, self.config.clip)
         return {**terms, "gradient_norm": norm.detach()}
+
+    def _warm(self, batch: Batch) -> Batch:
+        """The labeled windows of a batch while the model warms up."""
+        if not self.config.warmup:
+            return batch
+        self.model_steps += 1
+        if self.model_steps > self.config.warmup or not batch.labeled.any():
+            return batch
+        return batch.rows(batch.labeled.nonzero().squeeze(1))
 
     def _update_agent(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model = self._frozen[0]
         with torch.no_grad():
             state = self._infer(batch, generator).observed.state
         start = choose_starts(state, batch.valid, self.config.agent.start_states, generator)
-        dream = self.agent.dream(model.world, start, self._constrained(model), generator)
+        dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         reward = model.world.reward(dream.feature[1:])
         actor, critic, metrics = self.agent.losses(dream, reward)
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
@@ -106,9 +131,12 @@ class Algorithm(nn.Module):
         self.agent.update_target()
         return metrics
 
-    def _constrained(self, model: LatentActionModel):
+    def _constrained(self, model: LatentActionModel, generator: torch.Generator | None = None):
         def act(state: State, bounded: Tensor) -> Tensor:
-            return self.decode(model, state.feature, bounded)
+            noise = None
+            if self.config.sample_dreamed:
+                noise = standard_noise(bounded, generator, len(bounded), len(self.scale.low))
+            return self.decode(model, state.feature, bounded, noise)
 
         return act
 
@@ -117,17 +145,21 @@ class Algorithm(nn.Module):
         model: LatentActionModel,
         feature: Float[Tensor, "*b F"],
         bounded: Float[Tensor, "*b U"],
+        noise: Float[Tensor, "*b A"] | None = None,
     ) -> Float[Tensor, "*b A"]:
-        """û ∈ [-1, 1]^U to a normalised action: u = μ_p + ε̃ σ_p û, then the mean of p(a|s,u)."""
+        """û ∈ [-1, 1]^U to a normalised action: u = μ_p + ε̃ σ_p û, then p(a|s,u).
+
+        A sample of it for standard normal noise, without noise its mean.
+        """
         prior = model.prior(feature)
         u = torch.addcmul(prior.mean, self.config.support * prior.std, bounded)
-        return model.decoder(feature, u)
+        return model.decoder(feature, u, noise=noise)
 
-    def _infer(self, batch: Batch, generator: torch.Generator | None):
+    def _infer(self, batch: Batch, generator: torch.Generator | None, first: int = 0) -> Inferred:
         batch = self._normalized(batch)
         labeled = batch.labeled.to(batch.reward.dtype)
         noise = self.model.draw_noise(batch, generator)
-        return self.model.infer(batch.observation, batch.action, labeled, noise)
+        return self.model.infer(batch.observation, batch.action, labeled, noise, batch.valid, first)
 
     def _normalized(self, batch: Batch) -> Batch:
         """The batch with actions in [-1, 1]; hidden ones are zero, whatever stood there."""
@@ -156,8 +188,9 @@ class Algorithm(nn.Module):
     ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
         """Actions of the inverse posterior and their uncertainty, in environment units.
 
-        Mean and std over u ~ q(u|s,o') decoded by p(a|s,u), plus the decoder's own std. Reads
-        observations alone: the state is filtered with inferred actions, on labeled rows too.
+        Mean and std over u ~ q(u|s,o') of every member in turn, decoded by p(a|s,u), plus the
+        decoder's own std. Reads observations alone: the state is filtered with inferred actions,
+        on labeled rows too.
         """
         batch = replace(
             batch,
@@ -165,6 +198,19 @@ class Algorithm(nn.Module):
             labeled=torch.zeros_like(batch.labeled),
         )
         generator = torch.Generator(batch.reward.device).manual_seed(0)
-        draws = torch.stack([self._infer(batch, generator).decoded for _ in range(samples)])
-        std = (draws.var(0) + self.config.model.action_std**2).sqrt()
-        return self.scale.to_environment(draws.mean(0)), std * self.scale.half_range
+        members = self.config.model.inverse_members
+        passes = members * -(-samples // members)  # every member serves every row as often
+        drawn = [self._infer(batch, generator, i % members).action for i in range(passes)]
+        means = torch.stack([action.mean for action in drawn])
+        spread = torch.stack([torch.as_tensor(action.spread) for action in drawn])
+        std = (means.var(0) + spread.square().mean(0)).sqrt()
+        return self.scale.to_environment(means.mean(0)), std * self.scale.half_range
+
+    @torch.no_grad()
+    def smooth_actions(
+        self, batch: Batch, samples: int = 32, steps: int = 1
+    ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
+        """Actions weighed by what the model foresees; see ``smoothing.smooth``."""
+        generator = torch.Generator(batch.reward.device).manual_seed(0)
+        found = smooth(self.model, batch.observation, batch.valid, generator, samples, steps)
+        return self.scale.to_environment(found.mean), found.std * self.scale.half_range

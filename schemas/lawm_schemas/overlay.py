@@ -22,6 +22,11 @@ class Overlay(Schema):
     """Hash of the model's weights."""
     algorithm: str
     """Algorithm that made the labels."""
+    method: str | None = None
+    """How it inferred them: ``inverse`` or ``smoothing``."""
+    max_uncertainty: float | None = None
+    """Trajectories that were less certain than this were left out (root mean square of the stated
+    std, in units of half the action's range)."""
     created: str
     """UTC date, ISO 8601."""
     trajectories: int = Field(ge=0)

@@ -97,3 +97,8 @@ def test_import_and_export(
 
 def test_formats(require_documented, run) -> None:
     require_documented("lawm-data formats", run("lawm-data", "formats", "--json").json)
+
+
+def test_compare_labels(require_documented, run, labels: dict, corpus: Path) -> None:
+    words = ("compare-labels", corpus, "--labels", "idm", "--truth-from-withheld", "--json")
+    require_documented("lawm compare-labels", run("lawm", *words).json)

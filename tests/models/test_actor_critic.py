@@ -272,3 +272,20 @@ def test_frozen_view_passes_gradients_to_its_inputs(world):
     (theirs,) = torch.autograd.grad(world.reward(feature).sum(), feature)
     assert torch.equal(mine, theirs)
     assert mine.any()
+
+
+def test_target_is_copied_when_it_is_time(make_agent):
+    """Hard copies every three steps; in between it stays."""
+    agent = make_agent(target_rate=1.0, target_every=3)
+    online, target = list(agent.critics.parameters()), list(agent.target_critics.parameters())
+    for step in range(1, 8):
+        with torch.no_grad():
+            for parameter in online:
+                parameter.fill_(step)
+        agent.update_target()
+        copied = step - step % 3
+        if copied:
+            assert all((parameter == copied).all() for parameter in target)
+    assert int(agent.steps) == 7
+    assert "steps" in agent.state_dict()
+    assert "steps" not in make_agent().state_dict()

@@ -1,5 +1,7 @@
 """Collecting by learning agents: real dm_control, networks too small to learn."""
 
+import json
+
 import numpy as np
 import pytest
 from lawm_schemas import ConfigError, Role
@@ -110,6 +112,17 @@ def test_the_agent_never_misses_the_physics(corpus, agent, tmp_path):
         assert (one.observations.state == other.observations.state).all()
     with pytest.raises(ConfigError, match="holds position, velocity, not position, velocity, phy"):
         collect(tmp_path / "bare", 4, agent)
+
+
+def test_settings_that_an_older_version_did_not_know_have_their_defaults(corpus, agent, tmp_path):
+    """A collection that was begun before there was ``target_every`` goes on."""
+    out = tmp_path / "corpus"
+    collect(out, 3, agent)
+    record = agent_folder(out) / "agent.json"
+    known = json.loads(record.read_text())
+    assert known["config"]["agent"].pop("target_every") == 1
+    record.write_text(json.dumps(known))
+    assert collect(out, 5, agent).fingerprint == corpus.fingerprint
 
 
 @pytest.mark.parametrize("change", ["seed", "config", "agent"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lawm_models.latent_action_model import Noise
+from lawm_models.world_model import mean_above
 
 
 def gradients(loss, module):
@@ -26,7 +27,9 @@ def reached(loss, module):
 def rows(batch, noise, index):
     """Some windows of a batch."""
     chosen = {k: v[index] for k, v in vars(batch).items() if isinstance(v, torch.Tensor)}
-    return replace(batch, **chosen), Noise(*(part[index] for part in noise))
+    return replace(batch, **chosen), Noise(
+        *(None if part is None else part[index] for part in noise)
+    )
 
 
 def test_rows_do_not_mix(problem):
@@ -96,8 +99,10 @@ def test_inverse_supervision_does_not_pull_the_posterior(problem):
     model, batch, noise = problem("all", inverse_supervision=1.0)
     m = torch.ones(4).double()
     inferred = model.infer(batch.observation, batch.action, m, noise)
-    posterior = model.posterior(inferred.feature[:, :-1].detach(), batch.action)
-    loss = model.inverse_loss(inferred, posterior, batch.action).sum()
+    feature = inferred.feature[:, :-1].detach()
+    posterior = model.posterior(feature, batch.action)
+    known = (inferred.known, noise.inverse, posterior, batch.action)
+    loss = model.inverse_loss(feature, *known).sum()
     assert not reached(loss, model.posterior)
 
 
@@ -170,7 +175,7 @@ def test_a_longer_window_of_padding_is_the_same_loss(problem):
         },
     )
     assert cut.valid.all()
-    state, inverse, posterior = noise
+    state, inverse, posterior, _ = noise
     short = Noise(state[:, :4], inverse[:, :3], posterior[:, :3])
     a, b = model.loss(batch, noise)[1], model.loss(cut, short)[1]
     for name in a:
@@ -181,10 +186,161 @@ def test_noise_is_standard_and_from_the_generator(problem):
     model, batch, _ = problem()
     first = model.draw_noise(batch, torch.Generator().manual_seed(3))
     again = model.draw_noise(batch, torch.Generator().manual_seed(3))
-    for a, b in zip(first, again, strict=True):
+    assert first.action is None
+    for a, b in zip(first[:3], again[:3], strict=True):
         assert torch.equal(a, b)
-    assert [part.shape for part in first] == [(4, 6, 4), (4, 5, 3), (4, 5, 3)]
-    flat = torch.cat([part.flatten() for part in first])
+    assert [part.shape for part in first[:3]] == [(4, 6, 4), (4, 5, 3), (4, 5, 3)]
+    flat = torch.cat([part.flatten() for part in first[:3]])
     assert len(flat.unique()) == len(flat)
     assert abs(flat.mean().item()) < 4 / math.sqrt(len(flat))
     assert flat.std().item() == pytest.approx(1, abs=0.2)
+
+
+def test_latent_action_kl_weight_scales_that_term_alone(problem):
+    (a, batch, noise), (b, *_) = (
+        problem("mixed", latent_action_kl_weight=weight) for weight in (1.0, 0.5)
+    )
+    plain, half = a.loss(batch, noise)[1], b.loss(batch, noise)[1]
+    assert half["latent_action_kl"].item() == pytest.approx(plain["latent_action_kl"].item() / 2)
+    for name in ("observation", "reward", "state_kl", "action"):
+        assert half[name] == plain[name], name
+
+
+@pytest.mark.parametrize("free", [0.5, 3.0])
+def test_free_nats_of_every_step(free):
+    """What is below counts as ``free`` itself and has no gradient."""
+    x = torch.tensor([[1.0, 4.0], [0.0, 7.0]], requires_grad=True)
+    weight = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    step = mean_above(free, "step", x, weight)
+    assert step.item() == pytest.approx(np.maximum([1.0, 4.0, 0.0], free).mean())
+    (slope,) = torch.autograd.grad(step, x)
+    expected = (x.detach() > free) * weight / 3
+    torch.testing.assert_close(slope, expected)
+    batch = mean_above(free, "batch", x, weight)
+    assert batch.item() == pytest.approx(max(5 / 3, free))
+
+
+def test_free_nats_unit_is_for_both_kls(problem):
+    settings = {"free_nats": 1.0, "latent_action_free_nats": 0.5}
+    (a, batch, noise), (b, *_) = (
+        problem("mixed", free_nats_unit=unit, **settings) for unit in ("batch", "step")
+    )
+    whole, each = a.loss(batch, noise)[1], b.loss(batch, noise)[1]
+    for name in ("state_kl", "latent_action_kl"):
+        assert each[name] > whole[name], name
+    for name in ("observation", "reward", "action"):
+        assert each[name] == whole[name], name
+
+
+def test_sampled_actions_enter_the_states_and_nothing_else(problem):
+    """Noise of the decoded action moves unlabeled rows; labeled ones have their own action."""
+    model, batch, noise = problem("mixed", sample_decoded=True)
+    assert noise.action is not None
+    other = noise._replace(action=-noise.action)
+    m = batch.labeled.double()
+    one, two = (model.infer(batch.observation, batch.action, m, n).feature for n in (noise, other))
+    moved = (one != two).any(-1)  # (B, T+1)
+    assert not moved[:, 0].any()
+    assert (moved[:, 1:] == ~batch.labeled[:, None]).all()
+
+
+@pytest.mark.parametrize("kind", ["embedding", "difference", "observation"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_inverse_sees_so_many_observations_ahead(problem, kind, steps):
+    """q(u_t | s_t, ·) depends on o_{t+1} … o_{t+K} and on none beyond, and not on padding."""
+    model, batch, noise = problem("none", True, inverse_input=kind, inverse_steps=steps)
+    x = batch.observation
+    known = model.infer(x, batch.action, torch.zeros(4).double(), noise, batch.valid).known
+    for row in range(4):
+        end = int(batch.valid[row].sum())
+        for late in range(1, x.shape[1]):
+            changed = x.clone()
+            changed[row, late] += 1
+            again = model.infer(
+                changed, batch.action, torch.zeros(4).double(), noise, batch.valid
+            ).known
+            differs = (again != known).any(-1)
+            assert not np.delete(differs.numpy(), row, 0).any()
+            for t in range(end):
+                reach = min(t + steps, end)
+                sees = t < late <= reach or (kind == "difference" and late == t)
+                assert bool(differs[row, t]) == sees, (row, t, late)
+
+
+def test_observation_as_it_is(problem):
+    model, batch, noise = problem("none", inverse_input="observation", symlog=False)
+    inferred = model.infer(batch.observation, batch.action, torch.zeros(4).double(), noise)
+    assert torch.equal(inferred.known, batch.observation[:, 1:])
+
+
+def test_members_take_turns(problem):
+    """Row b is member (b + first) mod N's, whichever rows are in the batch."""
+    model, batch, noise = problem("none", inverse_members=3)
+    m = torch.zeros(4).double()
+    for first in range(3):
+        inferred = model.infer(batch.observation, batch.action, m, noise, first=first)
+        for b in range(4):
+            member = model.inverses[(b + first) % 3]
+            alone = member(inferred.feature[b, :-1], member.project(inferred.known[b]))
+            torch.testing.assert_close(inferred.inverse.mean[b], alone.mean)
+            torch.testing.assert_close(inferred.inverse.std[b], alone.std)
+
+
+def test_labels_teach_every_member(problem):
+    model, batch, noise = problem("all", inverse_members=3, inverse_supervision=1.0)
+    total, _ = model.loss(batch, noise)
+    assert all(reached(total, member) for member in model.inverses)
+
+
+def test_first_member_starts_as_the_only_one(problem):
+    """More members change no other initial weight."""
+    (one, *_), (three, *_) = problem(), problem(inverse_members=3)
+    torch.manual_seed(0)
+    alone = type(one)(one.config, 3, 2)
+    torch.manual_seed(0)
+    state = type(three)(three.config, 3, 2).state_dict()
+    for name, value in alone.state_dict().items():
+        assert torch.equal(state[name], value), name
+
+
+def test_inverse_targets_add_up(problem):
+    terms = {}
+    for target in ("both", "action", "latent_action"):
+        model, batch, noise = problem("all", inverse_supervision=1.0, inverse_target=target)
+        terms[target] = model.loss(batch, noise)[1]["inverse"].item()
+        total = model.loss(batch, noise)[0]
+        assert reached(total, model.inverse)
+    assert terms["both"] == pytest.approx(terms["action"] + terms["latent_action"])
+    assert terms["action"] != terms["latent_action"]
+
+
+def test_target_latent_action_leaves_the_decoder(problem):
+    model, batch, noise = problem("all", inverse_target="latent_action")
+    inferred = model.infer(batch.observation, batch.action, torch.ones(4).double(), noise)
+    feature = inferred.feature[:, :-1].detach()
+    posterior = model.posterior(feature, batch.action)
+    known = (inferred.known, noise.inverse, posterior, batch.action)
+    assert not reached(model.inverse_loss(feature, *known).sum(), model.decoder)
+
+
+def test_dropout_is_of_the_supervision_alone(problem):
+    """The rollout stays as it is; the share of silent units is the one that was asked for."""
+    settings = {"inverse_supervision": 1.0, "inverse_dropout": 0.5}
+    model, batch, noise = problem("mixed", **settings)
+    losses = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        losses.append(model.loss(batch, noise)[1])
+    assert losses[0] == losses[1]
+    different = {name for name in losses[0] if losses[0][name] != losses[2][name]}
+    assert different == {"loss", "inverse"}
+
+
+@pytest.mark.parametrize("density", ["learned_normal", "tanh_normal"])
+def test_learned_width_learns(problem, density):
+    model, batch, noise = problem("all", action_density=density)
+    model.loss(batch, noise)[0].backward()
+    gradient = model.decoder.net.out.weight.grad
+    assert gradient is not None
+    assert (gradient.abs().amax(1) > 0).all()
+    assert len(gradient) == 4  # an action and a width in each of two dimensions

@@ -1,5 +1,7 @@
 """The constrained policy: support, bounds, and what learns in each stage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ FEATURE, LATENT = 9, 3
 SPEC = ModelSpec(3, 2, (-1.0, -0.3), (1.0, 0.7))
 
 
-def build(prior="standard_normal", support=2.0, **agent):
+def build(prior="standard_normal", support=2.0, own=None, world=None, **agent):
     torch.manual_seed(0)
     latent = LatentActionConfig(dim=LATENT, units=9, layers=1, inverse_layers=2, prior=prior)
     model = LatentActionModelConfig(
@@ -28,9 +30,10 @@ def build(prior="standard_normal", support=2.0, **agent):
         units=8,
         layers=1,
         latent_action=latent,
+        **(world or {}),
     )
     sizes = {"units": 6, "layers": 1, "horizon": 3, **agent}
-    config = Config(model=model, agent=ActorCriticConfig(**sizes), support=support)
+    config = Config(model=model, agent=ActorCriticConfig(**sizes), support=support, **(own or {}))
     return Algorithm(config, SPEC)
 
 
@@ -188,6 +191,57 @@ def test_uncertainty_of_inferred_actions_includes_the_decoder(make_batch):
     assert std.std() > 0
 
 
+def test_warm_up_sees_labels_alone(make_batch):
+    """As if the unlabeled windows were not there, and afterwards as if it had never been."""
+    warm, plain = build(own={"warmup": 2}), build()
+    mixed, labeled = make_batch("mixed"), make_batch("mixed")
+    rows = {k: v[labeled.labeled] for k, v in vars(labeled).items() if isinstance(v, torch.Tensor)}
+    labeled = replace(labeled, **rows)
+    for algorithm in (warm, plain):
+        algorithm.begin("model")
+    for step in range(4):
+        generators = [torch.Generator().manual_seed(step) for _ in range(2)]
+        found = warm.update("model", mixed, generators[0])
+        assert found == plain.update("model", labeled if step < 2 else mixed, generators[1])
+    assert int(warm.model_steps) == 4
+
+
+def test_warm_up_takes_what_there_is(make_batch):
+    warm, plain = build(own={"warmup": 2}), build()
+    metrics = [
+        algorithm.update("model", make_batch("none"), torch.Generator().manual_seed(0))
+        for algorithm in (warm, plain)
+    ]
+    assert metrics[0] == metrics[1]
+
+
+def test_dreams_may_sample_the_action(make_batch, randomize):
+    """Their starts and policies stay the same, their actions do not."""
+    metrics = {}
+    for sample in (False, True):
+        algorithm = build(own={"sample_dreamed": sample})
+        randomize(algorithm)
+        algorithm.begin("agent")
+        metrics[sample] = algorithm.update("agent", make_batch(), torch.Generator().manual_seed(0))
+    assert metrics[True] != metrics[False]
+    observation = np.ones((1, 3), np.float32)
+    one, two = (build(own={"sample_dreamed": sample}).policy() for sample in (False, True))
+    np.testing.assert_array_equal(one.act(observation), two.act(observation))
+
+
+def test_members_that_disagree_are_uncertain(make_batch, randomize):
+    algorithm = build(world={"inverse_members": 3, "action_std": 1e-3})
+    batch = make_batch("none")
+    members = algorithm.model.inverses
+    for member in members[1:]:
+        member.load_state_dict(members[0].state_dict())
+    _, alike = algorithm.infer_actions(batch)
+    for seed, member in enumerate(members):
+        randomize(member, seed)
+    _, different = algorithm.infer_actions(batch)
+    assert different.mean() > alike.mean()
+
+
 def test_pixels_alone_are_refused():
     with pytest.raises(ConfigError, match="pixels only"):
         Algorithm(Config(), ModelSpec(0, 2, (-1.0, -1.0), (1.0, 1.0)))
@@ -203,3 +257,6 @@ def test_defaults_are_the_papers():
     assert (agent.units, agent.layers, agent.critics, agent.policy) == (256, 3, 2, "tanh_normal")
     assert (agent.horizon, agent.discount, agent.entropy) == (5, 0.99, 0.01)
     assert (config.model_rate, config.agent_rate) == (3e-4, 8e-5)
+    assert (model.inverse_input, model.inverse_steps, model.inverse_members) == ("embedding", 1, 1)
+    assert (model.inverse_supervision, model.inverse_dropout, config.warmup) == (0, 0, 0)
+    assert (model.latent_action_kl_weight, model.decoded_gradient) == (1, True)

@@ -133,7 +133,7 @@ class Reference:
         config, sums = self.config, {}
         states = steps = 0
         for b in range(len(batch.reward)):
-            row = Noise(*(part[b].numpy() for part in noise))
+            row = Noise(*(None if part is None else part[b].numpy() for part in noise))
             terms = self.window(
                 batch.observation[b].numpy(),
                 batch.action[b].numpy(),

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lawm_models import posterior_scan
+from lawm_models.distributions import Normal
 from lawm_models.latent_action import ActionDecoder, InversePosterior, LatentActionConfig
 from lawm_models.rssm import RSSM, RSSMConfig
 
@@ -12,21 +13,26 @@ CONFIG = RSSMConfig(deter=4, stoch=3, hidden=7)
 LATENT = LatentActionConfig(dim=3, units=6)
 
 
-@pytest.fixture
-def modules():
-    """An RSSM, an inverse posterior and a decoder with weights of some size."""
+def build(latent=LATENT, density="normal", members=1):
+    """An RSSM, inverse posteriors and a decoder with weights of some size."""
     torch.manual_seed(0)
     features = CONFIG.deter + CONFIG.stoch
+    inverses = [InversePosterior(latent, features, KNOWN) for _ in range(members)]
     parts = torch.nn.ModuleList(
         [
             RSSM(CONFIG, ACTION, EMBED),
-            InversePosterior(LATENT, features, KNOWN),
-            ActionDecoder(LATENT, features, ACTION),
+            torch.nn.ModuleList(inverses),
+            ActionDecoder(latent, features, ACTION, density, 0.4),
         ]
     ).double()
     for parameter in parts.parameters():
         torch.nn.init.normal_(parameter, std=0.6)
     return parts
+
+
+@pytest.fixture
+def modules():
+    return build()
 
 
 def draw(*shape):
@@ -35,7 +41,7 @@ def draw(*shape):
 
 @pytest.fixture
 def window():
-    """Embeddings, what the inverse posterior knows, actions, noise of z and of u."""
+    """Embeddings, what the inverse posterior knows, actions, noise of z, of u and of a."""
     torch.manual_seed(1)
     return (
         draw(BATCH, STEPS + 1, EMBED).requires_grad_(),
@@ -43,27 +49,38 @@ def window():
         draw(BATCH, STEPS, ACTION).tanh(),
         draw(BATCH, STEPS + 1, CONFIG.stoch),
         draw(BATCH, STEPS, LATENT.dim),
+        draw(BATCH, STEPS, ACTION),
     )
 
 
-def scan(modules, window, labeled, gradient=True):
-    embed, known, action, state_noise, noise = window
-    observed, feature, inverse, decoded = posterior_scan.infer(
-        *modules, (embed, known), action, labeled, (state_noise, noise), gradient
+def scan(modules, window, labeled, gradient=True, sampled=False):
+    embed, known, action, state_noise, inverse_noise, action_noise = window
+    rssm, inverses, decoder = modules
+    noise = (state_noise, inverse_noise, action_noise if sampled else None)
+    observed, feature, inferred, decoded = posterior_scan.infer(
+        rssm, list(inverses), decoder, (embed, known), action, labeled, noise, gradient
     )
-    return [feature, *observed.state, *observed.posterior, *inverse, decoded]
+    return [feature, *observed.state, *observed.posterior, *inferred, decoded.mean]
 
 
-def loop(modules, window, labeled, gradient=True):
-    rssm, inverse, decoder = modules
-    embed, known, action, state_noise, noise = window
-    projected = inverse.project(known)
+def loop(modules, window, labeled, gradient=True, sampled=False):
+    rssm, inverses, decoder = modules
+    embed, known, action, state_noise, noise, action_noise = window
     inferred, decoded = [], []
 
+    def infer(t, feature):
+        rows = []
+        for b in range(len(feature)):
+            inverse = inverses[b % len(inverses)]
+            rows.append(inverse(feature[b], inverse.project(known[b, t])))
+        return Normal(*(torch.stack(part) for part in zip(*rows, strict=True)))
+
     def choose(t, state):
-        inferred.append(inverse(state.feature, projected[:, t]))
-        decoded.append(decoder(state.feature, inferred[-1].sample(noise[:, t])))
-        entering = decoded[-1] if gradient else decoded[-1].detach()
+        inferred.append(infer(t, state.feature))
+        u = inferred[-1].sample(noise[:, t])
+        decoded.append(decoder(state.feature, u))
+        entering = decoder(state.feature, u, action_noise[:, t] if sampled else None)
+        entering = entering if gradient else entering.detach()
         return torch.where(labeled[:, None] > 0, action[:, t], entering)
 
     observed = rssm.observe(embed, choose, state_noise)
@@ -76,7 +93,9 @@ def gradients(outputs, modules, window, retain=False):
     torch.manual_seed(2)
     loss = sum((draw(*out.shape) * out).sum() for out in outputs)
     sources = [*modules.parameters(), window[0], window[1]]
-    return torch.autograd.grad(loss, sources, retain_graph=retain, materialize_grads=True)
+    return torch.autograd.grad(
+        loss, sources, retain_graph=retain, allow_unused=True, materialize_grads=True
+    )
 
 
 def assert_same(found, wanted):
@@ -94,8 +113,21 @@ def test_rollout_of_mixed_rows_is_the_loop(modules, window, labeled, gradient):
     assert_same(gradients(found, modules, window), gradients(wanted, modules, window))
 
 
+@pytest.mark.parametrize("density", ["normal", "learned_normal", "tanh_normal"])
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize("members", [1, 2, 3, 5])
+def test_rollout_of_any_density_and_ensemble_is_the_loop(window, density, sampled, members):
+    """More members than rows too: the last ones then serve none."""
+    modules = build(density=density, members=members)
+    m = torch.tensor([0, 1, 0, 0], dtype=torch.float64)
+    found = scan(modules, window, m, sampled=sampled)
+    wanted = loop(modules, window, m, sampled=sampled)
+    assert_same(found, wanted)
+    assert_same(gradients(found, modules, window), gradients(wanted, modules, window))
+
+
 def test_rollout_of_known_actions_is_the_loop(modules, window):
-    embed, _, action, noise, _ = window
+    embed, _, action, noise, *_ = window
     observed = posterior_scan.observe(modules[0], embed, action, noise)
     looped = modules[0].observe(embed, lambda t, _: action[:, t], noise)
     found, wanted = ([*x.state, *x.posterior] for x in (observed, looped))
@@ -106,14 +138,7 @@ def test_rollout_of_known_actions_is_the_loop(modules, window):
 @pytest.mark.parametrize(("inverse_layers", "layers"), [(1, 1), (2, 3)])
 def test_networks_may_have_any_depth(window, inverse_layers, layers):
     latent = LATENT.model_copy(update={"inverse_layers": inverse_layers, "layers": layers})
-    features = CONFIG.deter + CONFIG.stoch
-    modules = torch.nn.ModuleList(
-        [
-            RSSM(CONFIG, ACTION, EMBED),
-            InversePosterior(latent, features, KNOWN),
-            ActionDecoder(latent, features, ACTION),
-        ]
-    ).double()
+    modules = build(latent)
     m = torch.tensor([0, 1, 0, 1], dtype=torch.float64)
     found, wanted = scan(modules, window, m), loop(modules, window, m)
     assert_same(gradients(found, modules, window), gradients(wanted, modules, window))

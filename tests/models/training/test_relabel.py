@@ -147,3 +147,45 @@ def test_padded_batch_is_what_batches_are(corpus):
     assert (batch.reward[1, 25:] == 0).all()
     assert not batch.action_mask.any()
     assert not batch.labeled.any()
+
+
+def test_uncertain_trajectories_are_left_out_whole(runs, corpus):
+    whole, view = open_corpus(corpus), open_corpus(corpus).with_mask("half")
+    everything = relabel(runs["lawm"], corpus, "everything")
+    labeled = view.with_labels("everything")
+    half = np.array([1.0, 2.0])
+    found = {}
+    for i, trajectory in enumerate(labeled):
+        if trajectory.action_std is not None:
+            found[i] = np.sqrt(np.square(trajectory.action_std / half).mean())
+    spread = everything["uncertainty"]
+    assert sorted(found.values()) == pytest.approx([*sorted(spread.values())], rel=1e-4)
+    limit = (spread["median"] + spread["max"]) / 2
+    report = relabel(runs["lawm"], corpus, "sure", max_uncertainty=limit)
+    assert (report["trajectories"], report["left_out"]) == (2, 1)
+    assert report["uncertainty"] == spread
+    kept = [whole.table.id[i] for i, value in found.items() if value <= limit]
+    sure = view.with_labels("sure")
+    assert [t.info.id for t in sure if t.labels == "inferred"] == kept
+    overlay = read_overlay(corpus / "labels" / "sure")
+    assert overlay.max_uncertainty == limit
+    assert overlay.method == "inverse"
+    with pytest.raises(ConfigError, match="no trajectory is as certain as 1e-09; the best is at"):
+        relabel(runs["lawm"], corpus, "none", max_uncertainty=1e-9)
+    assert not (corpus / "labels" / "none").exists()
+
+
+def test_dry_run_writes_nothing(runs, corpus):
+    told = relabel(runs["bc"], corpus, "dry", dry_run=True)
+    assert told["dry_run"]
+    assert not (corpus / "labels" / "dry").exists()
+    assert relabel(runs["bc"], corpus, "dry") == {**told, "dry_run": False}
+
+
+def test_smoothing_needs_a_world_model(runs, corpus):
+    report = relabel(runs["lawm"], corpus, "smooth", method="smoothing")
+    assert report["method"] == read_overlay(corpus / "labels" / "smooth").method == "smoothing"
+    plain = relabel(runs["lawm"], corpus, "plain")
+    assert report["nmse_per_dimension"] != plain["nmse_per_dimension"]
+    with pytest.raises(ConfigError, match="has no world model to smooth with"):
+        relabel(runs["bc"], corpus, "smooth-bc", method="smoothing")

@@ -1,0 +1,96 @@
+"""``lawm compare-labels``: inferred actions against the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from lawm_schemas import ConfigError
+
+from lawm_cli import show
+from lawm_cli.options import Corpus, Json, example
+from lawm_cli.output import print_json
+
+EPILOG = example(
+    "lawm compare-labels corpora/cs --labels lawm --labels idm --truth-from-withheld",
+    "lawm compare-labels corpora/cs --labels m1 --labels m5 --truth-from-withheld --picture a.png",
+    "lawm compare-labels corpora/cs --labels m4 --truth-from-withheld --held-out 5pct --json",
+)
+Names = Annotated[list[str], typer.Option("--labels", help="Overlay; may be given several times.")]
+Withheld = Annotated[
+    bool,
+    typer.Option("--truth-from-withheld", help="Yes, read actions that masks hide, to judge."),
+]
+HeldOut = Annotated[
+    str | None,
+    typer.Option(metavar="MASK", help="Read only what this larger mask shows: a validation set."),
+]
+Own = Annotated[
+    bool, typer.Option("--own", help="Judge each overlay on all it labels, not on the common part.")
+]
+Picture = Annotated[Path | None, typer.Option(help="Draw calibration and errors: FILE.png.")]
+
+
+def compare(
+    corpus: Corpus,
+    labels: Names,
+    truth_from_withheld: Withheld = False,
+    held_out: HeldOut = None,
+    own: Own = False,
+    picture: Picture = None,
+    json: Json = False,
+) -> None:
+    """Judge inferred actions by the true ones.
+
+    This alone reads actions that a mask hides, from a corpus that has recorded them, and only with
+    --truth-from-withheld. It prints figures over many steps; no action is shown or written. Several
+    overlays are compared on the trajectories that all of them label; of models trained under
+    several masks, that is the error against the number of labels.
+    """
+    if not truth_from_withheld:
+        raise ConfigError(
+            "needs actions that masks hide", "lawm compare-labels", "allow --truth-from-withheld"
+        )
+    if picture is not None and picture.suffix != ".png":
+        raise ConfigError(f"{picture.name!r} does not end in .png", "--picture", "name it so")
+    from lawm_data import open_corpus
+    from lawm_data.label_error import compare_labels
+
+    result = compare_labels(open_corpus(corpus, verify=True), labels, held_out, own)
+    if picture is not None:
+        from lawm_cli import label_picture
+
+        label_picture.draw(picture, result["overlays"])
+    result["picture"] = picture
+    print_json(result) if json else _tell(result)
+
+
+def _tell(result: Mapping[str, Any]) -> None:
+    """The tables."""
+    overlays = result["overlays"]
+    columns = ["method", "labeled", "trajectories", "r2", "rmse", "nll", "calibration_error"]
+    rows = [[name, *map(o.get, columns), o["coverage"]["95"]] for name, o in overlays.items()]
+    told = ["method", "labeled", "judged on", "R²", "RMSE", "NLL", "miscalibrated by", "in 95%"]
+    show.grid(["labels", *told], rows, title=str(result["corpus"]))
+    first = next(iter(overlays.values()))
+    print("\nRMSE by action dimension, in its own units")
+    rows = [[name, *o["rmse_per_dimension"]] for name, o in overlays.items()]
+    show.grid(["labels", *map(str, range(len(first["rmse_per_dimension"])))], rows)
+    for key, title in (("by_return", "R² by return"), ("by_source", "R² by source")):
+        groups = list(first[key])
+        print(f"\n{title}")
+        # on other trajectories (--own) there may be other groups
+        rows = [
+            [name, *(o[key].get(group, {}).get("r2") for group in groups)]
+            for name, o in overlays.items()
+        ]
+        show.grid(["labels", *groups], rows)
+    print("\nobserved error where so much was expected")
+    for name, o in overlays.items():
+        table = o["reliability"]
+        rows = [[kind, *(row[kind] for row in table)] for kind in ("expected", "observed")]
+        show.grid([name, *[""] * len(table)], rows)
+    read = f"what mask {result['held_out']} shows" if result["held_out"] else "what masks hide"
+    print(f"\nThe truth was {read}; it was read to judge these labels and written nowhere.")

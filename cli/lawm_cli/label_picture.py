@@ -1,0 +1,79 @@
+"""The picture of a comparison of labels: calibration, and error against the number of labels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lawm_data.atomic import write_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GREY = "#718096"
+
+
+def draw(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the picture as PNG.
+
+    Args:
+        path: file to write.
+        overlays: by name, as ``lawm_data.label_error.compare_labels`` returns them.
+    """
+    # Figure without pyplot: no global state, no display, nothing to close.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    _reliability(left, overlays)
+    _unexplained(right, overlays)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize="small")
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    write_file(path, image.getvalue())
+
+
+def _reliability(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
+    most = 0.0
+    for name, overlay in overlays.items():
+        expected, observed = (
+            [row[key] for row in overlay["reliability"]] for key in ("expected", "observed")
+        )
+        axes.plot(expected, observed, marker="o", markersize=4, label=name)
+        most = max(most, *expected, *observed)
+    axes.plot((0, most), (0, most), color=GREY, linewidth=1, label="calibrated")
+    axes.set_xlabel("expected error (half the action range is 1)")
+    axes.set_ylabel("observed error")
+    axes.set_title("Do the labels know how wrong they are?", loc="left", fontsize="medium")
+
+
+def _unexplained(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
+    """By the number of labels where it differs, else by the return."""
+    every = overlays.values()
+    methods = {(o["algorithm"], o["method"]) for o in every}
+    if len({o["labeled"] for o in every} - {None}) > 1:
+        for method in sorted(methods, key=str):
+            points = sorted(
+                (o["labeled"], 1 - o["r2"])
+                for o in every
+                if (o["algorithm"], o["method"]) == method and o["labeled"] is not None
+            )
+            label = ", ".join(filter(None, method))
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=label)
+        axes.set_xscale("log")
+        axes.set_xlabel("labeled trajectories")
+    else:
+        for name, overlay in overlays.items():
+            groups = overlay["by_return"]
+            values = [1 - group["r2"] for group in groups.values()]
+            axes.plot(list(groups), values, marker="o", markersize=4, label=name)
+        axes.set_xlabel("return of the trajectory, by thirds")
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("share of the variance left unexplained")
+    axes.set_title("How wrong are they?", loc="left", fontsize="medium")

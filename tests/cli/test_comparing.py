@@ -1,0 +1,38 @@
+"""``lawm compare-labels``: it says what it reads, and asks first."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def labeled(run, made: Path, corpus: Path) -> Path:
+    """The corpus with two overlays, of all hidden trajectories and of some."""
+    words = ("relabel", made / "run", "--corpus", corpus, "--json")
+    told = run("lawm", *words, "--name", "all").json
+    limit = told["uncertainty"]["median"]
+    assert run("lawm", *words, "--name", "sure", "--max-uncertainty", limit).code == 0
+    return corpus
+
+
+def test_withheld_actions_are_read_on_request_alone(run, labeled: Path) -> None:
+    result = run("lawm", "compare-labels", labeled, "--labels", "all")
+    assert (result.code, result.out) == (2, "")
+    assert "needs actions that masks hide; allow --truth-from-withheld" in result.err
+
+
+def test_tables_and_picture(run, labeled: Path, tmp_path: Path) -> None:
+    words = ("--labels", "all", "--labels", "sure", "--truth-from-withheld", "--own")
+    picture = tmp_path / "labels.png"
+    told = run("lawm", "compare-labels", labeled, *words, "--picture", picture)
+    assert told.code == 0, told.err
+    for word in ("R² by return", "R² by source", "expected", "observed", "written nowhere"):
+        assert word in told.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_picture_is_a_png(run, labeled: Path, tmp_path: Path) -> None:
+    words = ("--labels", "all", "--truth-from-withheld", "--picture", tmp_path / "labels.jpg")
+    result = run("lawm", "compare-labels", labeled, *words)
+    assert result.code == 2
+    assert "does not end in .png" in result.err
