@@ -125,7 +125,7 @@ def evaluate(
     epilog=example(
         "lawm relabel runs/a --corpus corpora/cs --name lawm-a",
         "lawm relabel runs/a --corpus corpora/cs --name sure --max-uncertainty 0.2",
-        "lawm relabel runs/a --corpus corpora/cs --name smooth --method smoothing --dry-run",
+        "lawm relabel runs/a --corpus corpora/cs --name smooth --method smoothing",
     )
 )
 def relabel(

@@ -14,9 +14,9 @@ from lawm_cli.options import Corpus, Json, example
 from lawm_cli.output import print_json
 
 EPILOG = example(
-    "lawm compare-labels corpora/cs --labels lawm --labels idm --truth-from-withheld",
-    "lawm compare-labels corpora/cs --labels m1 --labels m5 --truth-from-withheld --picture a.png",
-    "lawm compare-labels corpora/cs --labels m4 --truth-from-withheld --held-out 5pct --json",
+    "lawm compare-labels corpora/cs --labels lawm --truth-from-withheld",
+    "lawm compare-labels corpora/cs --labels m1 --labels m5 \\",
+    "    --truth-from-withheld --held-out 10pct --picture labels.png",
 )
 Names = Annotated[list[str], typer.Option("--labels", help="Overlay; may be given several times.")]
 Withheld = Annotated[

@@ -108,7 +108,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "push-to-hub",
         epilog=example(
-            "lawm-data push-to-hub corpora/cs user/cs-5pct --mask 5pct --licence CC-BY-4.0",
+            "lawm-data push-to-hub corpora/cs user/cs-5pct --mask 5pct --licence MIT",
             "lawm-data push-to-hub corpora/cs user/cs --dry-run",
         ),
     )(push_to_hub)

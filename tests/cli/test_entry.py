@@ -5,7 +5,12 @@ import sys
 
 import pytest
 
-BEGIN = "import atexit, os, signal, sys; stop = lambda: os.kill(os.getpid(), signal.SIGINT);"
+# The tests may run where interrupts are ignored, and a child would inherit that.
+BEGIN = """
+import atexit, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+stop = lambda: os.kill(os.getpid(), signal.SIGINT)
+"""
 RUN = "from lawm_cli.entry import {program} as run; sys.argv[1:] = {words!r}; sys.exit(run())"
 WHEN_IMPORTED = """
 class Finder:
