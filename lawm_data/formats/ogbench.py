@@ -18,6 +18,7 @@ from lawm_data.formats._declared import DECLARED, declared_bounds, declared_envi
 from lawm_data.formats._flat import Rows, blocks, marked, next_finite, same_length, segments
 from lawm_data.formats._npz import NpzFile
 from lawm_data.formats._protocol import About, Carried, Incoming
+from lawm_data.table import NO_REWARDS
 
 ABOUT = About(
     title="OGBench, one flat npz file",
@@ -103,7 +104,7 @@ def _said(cuts: np.ndarray, kept: list[str], left: list[str]) -> list[str]:
         "terminals marks ends of recordings: all trajectories count as truncated",
     ]
     if "rewards" not in kept:
-        said.append("no rewards are stored; they are 0")
+        said.append("no rewards are stored: they are 0, and metadata says rewards: none")
     if _PHYSICS[0] in kept:
         said.append("qpos and qvel became the physics state")
     if left:
@@ -140,4 +141,5 @@ def _trajectory(
         provenance=source,
         actions=rows["actions"][:-1],
         truncated=True,
+        metadata={} if "rewards" in rows else NO_REWARDS,
     )
