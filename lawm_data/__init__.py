@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,6 +74,19 @@ _HOMES = {
     "write_overlay": "overlay",
     "write_tier": "tier",
 }
+
+
+class _Package(ModuleType):
+    """This package: a module of the same name as its function never hides the function here."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing a submodule ends with setting it here; ``sys.modules`` has it all the same.
+        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,10 @@ from lawm_data.layout import Layout
 from lawm_data.shard import OpenShard
 
 SHARD_BYTES = 128 << 20
-"""Size that shards grow to. They are made in memory, and take about three times as much there."""
+"""Size that shards grow to. They are made in memory, beside what they are made of."""
+COMMIT_BYTES = SHARD_BYTES // 2
+"""Bytes of trajectories that a conversion holds before it commits them: a shard of half the target
+is left alone, so that nothing is written twice."""
 FAN_IN = 16
 """Shards of about one size that are put together while a writer is still at work."""
 SMALLEST = 1 << 16

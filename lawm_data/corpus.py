@@ -280,7 +280,8 @@ class Corpus:
         """The state fields concatenated, (T+1, O) float32."""
         parts = [fields[s.name].reshape(len(steps), -1) for s in self.manifest.state]
         empty = np.empty((len(steps), 0), np.float32)
-        return np.concatenate([empty, *parts], 1, dtype=np.float32, casting="unsafe")
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite; its field is not
+            return np.concatenate([empty, *parts], 1, dtype=np.float32, casting="unsafe")
 
     def _actions(
         self, i: int, shard: Shard, info: TrajectoryInfo

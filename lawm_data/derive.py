@@ -11,12 +11,12 @@ from lawm_schemas import CorpusError, LineageStep, Manifest, Role, StorageError
 
 from lawm_data.atomic import storage_errors
 from lawm_data.carry import Part, carried_masks, carried_overlays
-from lawm_data.compaction import SHARD_BYTES
+from lawm_data.compaction import COMMIT_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.leftovers import refuse_inside
 from lawm_data.mask import mask_sha256, save_mask
-from lawm_data.output import new_folder
+from lawm_data.output import new_output
 from lawm_data.overlay import LABELS, save_overlay
 from lawm_data.pending import free_id
 from lawm_data.store import open_store
@@ -96,7 +96,7 @@ def derive(
         return told
     for path in dict.fromkeys(view.path for view in views):
         open_store(path, verify=True)
-    with new_folder(out) as temporary:
+    with new_output(out) as temporary:
         fingerprint = _write(temporary, parts, operation, settings, tier)
         written = Corpus(open_store(temporary))
         for mask in masks:
@@ -259,5 +259,5 @@ def _copy(part: Part, writer: CorpusWriter, tier: str | None) -> None:
             metadata=info.metadata,
             trajectory_id=name,
         )
-        if writer.pending_bytes >= SHARD_BYTES:
+        if writer.pending_bytes >= COMMIT_BYTES:
             writer.commit()

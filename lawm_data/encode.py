@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -71,7 +72,18 @@ def write_shard(
     return info
 
 
-def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) -> bytes:
+class _Image(io.BytesIO):
+    """A file in memory, whose bytes are read without a copy of them."""
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Cut, or fill up with zeros as a file does, which HDF5 counts on."""
+        end = self.seek(0, io.SEEK_END)
+        if size is not None and size > end:
+            self.write(bytes(size - end))
+        return super().truncate(size)
+
+
+def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) -> memoryview:
     """The shard as the bytes of an HDF5 file; the same bytes for the same content.
 
     It is made in memory: whatever goes wrong while writing it then meets plain system calls, and
@@ -80,13 +92,10 @@ def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) ->
     Headers, the table with its hashes and the copy of the manifest come first: a file that lost
     its end still says what it held, and proves what is left of it.
     """
-    block = max(1 << 16, sum(piece.nbytes for piece in parts.steps) // 8)
+    image = _Image()
     with h5py.File(
-        "shard",
+        image,
         "w",
-        driver="core",
-        backing_store=False,
-        block_size=block,
         alignment_threshold=1,
         alignment_interval=ALIGNMENT,
     ) as file:
@@ -111,8 +120,7 @@ def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) ->
             waiting.append(_reserve(file, name, kind, spec.shape, pieces, **storage))
         for dataset, pieces in waiting:
             _fill(dataset, pieces)
-        file.flush()
-        return file.id.get_file_image()
+    return image.getbuffer()
 
 
 def _described(about: Manifest) -> bytes:

@@ -8,6 +8,7 @@ knows that nobody alive is at work, and removes what the dead have left, whateve
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -52,28 +53,74 @@ def claimed(out: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A place for a folder that gets its name at the end, or vanishes with an error.
+def new_output(out: Path) -> Iterator[Path]:
+    """A place for a file or folder that gets its name at the end, or vanishes with an error.
+
+    Args:
+        out: where it will be; missing folders above it are made, and vanish with it.
+
+    Yields:
+        A temporary name beside it for the block to write to. It is synced and renamed at the end.
 
     Raises:
         StorageError: something is already there, another process is making it, or the file system
             refused.
     """
     out = out.absolute()
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    with claimed(out):
-        temporary = temporary_name(out)
-        try:
-            yield temporary
-            if out.exists():
-                raise StorageError("something is already there", str(out), "choose another place")
-            with storage_errors(out):
-                temporary.rename(out)
-                sync_folder(out.parent)
-        except BaseException:
+    above = _make_folders(out.parent)
+    try:
+        with claimed(out):
+            yield from _made(out)
+    except BaseException:
+        for folder in above:
+            with contextlib.suppress(OSError):  # others may have put something there
+                folder.rmdir()
+        raise
+
+
+def _made(out: Path) -> Iterator[Path]:
+    """The temporary name of ``new_output``, once the right to make it is held."""
+    temporary = temporary_name(out)
+    try:
+        yield temporary
+        if out.exists() or out.is_symlink():
+            raise StorageError("something is already there", str(out), "choose another place")
+        with storage_errors(out):
+            _sync_tree(temporary)
+            temporary.rename(out)
+            sync_folder(out.parent)
+    except BaseException:
+        if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder; returns those that were not there, the innermost first."""
+    with storage_errors(folder):
+        missing = list(itertools.takewhile(lambda f: not f.exists(), (folder, *folder.parents)))
+        folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _sync_tree(path: Path) -> None:
+    """Make a file, or a folder and all that is in it, durable."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _sync_file(Path(folder) / name)
+        sync_folder(Path(folder))
+    if path.is_file():
+        _sync_file(path)
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def abandoned(out: Path) -> list[Path]:

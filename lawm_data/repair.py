@@ -23,7 +23,7 @@ from lawm_data.damage import kept, original
 from lawm_data.encode import write_shard
 from lawm_data.layout import Layout, layout_of
 from lawm_data.leftovers import leftovers, refuse_inside
-from lawm_data.output import new_folder, remove
+from lawm_data.output import new_output, remove
 from lawm_data.pending import to_parts
 from lawm_data.repair_plan import Repair, owner_of, plan_repair
 from lawm_data.restrict import restrict_labels, write_mask
@@ -84,7 +84,7 @@ def _repair_copy(path: Path, out: Path, like: str | Path | None) -> Repair:
         raise StorageError("something is already there", str(out), "choose another place")
     refuse_inside(out)
     planned = _required(plan_repair(path, like))
-    with new_folder(out) as copy:
+    with new_output(out) as copy:
         shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".lock", f"{BACKUP}*"))
         _apply(plan_repair(copy, like))
     return planned

@@ -13,7 +13,7 @@ from lawm_schemas import ConfigError, CorpusError
 from lawm_data.corpus import Corpus
 from lawm_data.derive import Derived, derive, require_free, through
 from lawm_data.mask import NAME, NAME_MEND
-from lawm_data.output import new_folder
+from lawm_data.output import new_output
 from lawm_data.ranking import ranks
 from lawm_data.record import content_hash
 from lawm_data.store import open_store
@@ -124,7 +124,7 @@ def split_corpus(
                 settings |= through(corpus)
                 place = out / name
                 if not dry_run:
-                    place = places.enter_context(new_folder(place))
+                    place = places.enter_context(new_output(place))
                 part = derive([corpus.filter(inside)], place, "split", settings, dry_run=dry_run)
                 written[name] = part._replace(path=out / name)
     except BaseException:

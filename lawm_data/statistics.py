@@ -42,13 +42,16 @@ class Moments(NamedTuple):
 def moments(blocks: Iterable[np.ndarray]) -> Moments | None:
     """Moments of all rows of the blocks, each (n, D); None when there is no row.
 
-    Blocks are merged by Chan's update, which stays exact where sums of squares cancel.
+    Blocks are merged by Chan's update, which stays exact where sums of squares cancel. What is
+    too large for float64 is infinite, or NaN.
     """
     total = None
     for block in blocks:
         if len(block):
-            part = _moments(np.asarray(block, np.float64))
-            total = part if total is None else _merge(total, part)
+            # the square of what is left of 1e300 after the mean is more than any float
+            with np.errstate(over="ignore", invalid="ignore"):
+                part = _moments(np.asarray(block, np.float64))
+                total = part if total is None else _merge(total, part)
     return total
 
 

@@ -14,7 +14,7 @@ from lawm_data.leftovers import dead_leftovers
 from lawm_data.mask import mask_files, read_mask
 from lawm_data.overlay import LABELS, overlay_names, read_overlay
 from lawm_data.statistics import measure
-from lawm_data.table import LABEL_STATES, Table
+from lawm_data.table import LABEL_STATES, NO_REWARDS, Table
 
 T = TypeVar("T")
 
@@ -77,6 +77,9 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
         "damaged": damaged_masks + damaged_overlays,
         "leftovers": [str(entry) for entry in dead_leftovers(corpus.path, manifest)],
         "returns": _spread(table.episode_return),
+        "without_rewards": sum(
+            int(table.metadata.saying(key, value).sum()) for key, value in NO_REWARDS.items()
+        ),
         "lengths": _spread(table.length),
         "sources": sources,
         "by_source": {

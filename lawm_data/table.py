@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -38,6 +40,8 @@ LABEL_STATES = (
 )
 """A label state's place here is its code in ``Table.labels``."""
 OBSERVED, WITHHELD, MISSING, INFERRED = range(4)
+NO_REWARDS = {"rewards": "none"}
+"""Metadata of a trajectory whose rewards were never recorded: its zeros mean nothing."""
 _NOT_COLUMNS = ("sources", "metadata")
 
 
@@ -79,6 +83,21 @@ class Metadata(NamedTuple):
         if not isinstance(parsed, dict):
             raise CorpusError("metadata is not a JSON object", f"trajectory {i}", "write it again")
         return parsed
+
+    def saying(self, key: str, value: object) -> np.ndarray:
+        """(N,) bool: which trajectories have this value under a key; damaged ones have none."""
+        found = np.zeros(len(self.shard), bool)
+        for number, blob in enumerate(self.blobs):
+            # parsing takes long, and most metadata does not speak of it
+            places = [match.start() for match in re.finditer(f'"{key}"'.encode(), blob.data)]
+            first, behind = (np.searchsorted(places, edge) for edge in (self.start, self.end))
+            found |= (self.shard == number) & (first < behind)
+        for i in np.flatnonzero(found).tolist():
+            said = {}
+            with contextlib.suppress(CorpusError):
+                said = self[i]
+            found[i] = said.get(key) == value
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ Address = Annotated[
     str,
     typer.Argument(
         metavar="FORMAT:PLACE",
-        help="Such as minari:walker/mixed-v0; see lawm-data formats.",
+        help="Such as minari:walker/mixed-v0, see lawm-data formats; or hf://user/name.",
         show_default=False,
     ),
 ]
@@ -31,6 +31,12 @@ Address = Annotated[
 def import_(
     address: Address,
     out: Annotated[Path, typer.Argument(help="Folder of the corpus to write.", show_default=False)],
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second of videos; short for --set fps=….")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Edge of square pictures; short for --set size=….")
+    ] = None,
     settings: Settings = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -42,7 +48,7 @@ def import_(
     """
     from lawm_data.exchange import import_corpus
 
-    given = _parsed(settings or [])
+    given = _with_short(_parsed(settings or []), fps=fps, size=size)
     with show.Bars() as bars:
         made = import_corpus(address, out, given, _counting(bars, "import"), dry_run=dry_run)
     _show({**made._asdict(), "dry_run": dry_run}, json)
@@ -79,7 +85,12 @@ def export(
     _show(result, json)
 
 
-def formats(json: Json = False) -> None:
+def formats(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table alone, for a document.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show the formats, and what each can hold."""
     from lawm_data import formats as registry
 
@@ -87,7 +98,12 @@ def formats(json: Json = False) -> None:
     if json:
         print_json({"formats": {name: about._asdict() for name, about in abouts.items()}})
         return
-    show.grid(COLUMNS, [_row(name, about) for name, about in abouts.items()])
+    rows = [_row(name, about) for name, about in abouts.items()]
+    if markdown:
+        for cells in (COLUMNS, ["---"] * len(COLUMNS), *rows):
+            print(f"| {' | '.join(map(show.text, cells))} |")
+        return
+    show.grid(COLUMNS, rows)
     for name, about in abouts.items():
         for key, meaning in about.settings.items():
             print(f"{name} --set {key}=…: {meaning}")
@@ -147,6 +163,17 @@ def _parsed(assignments: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
+def _with_short(settings: Mapping[str, Any], **short: float | None) -> dict[str, Any]:
+    """Settings, and those that have options of their own."""
+    given = dict(settings)
+    for key, value in short.items():
+        if value is not None and key in settings:
+            raise ConfigError("is given twice", f"--{key}", f"leave --set {key}=… out")
+        if value is not None:
+            given[key] = int(value) if value == value // 1 else value  # fps=15 is a whole number
+    return given
+
+
 def _show(result: Mapping[str, Any], json: bool) -> None:
     if json:
         print_json(result)
@@ -166,12 +193,15 @@ def register(app: typer.Typer) -> None:
         epilog=example(
             "lawm-data import minari:walker/mixed-v0 corpora/walker",
             "lawm-data import minari:D4RL/door/human-v2 corpora/door --dry-run",
+            "lawm-data import video:films corpora/films --fps 15 --size 64",
+            "lawm-data import hf://user/name corpora/name",
         ),
     )(import_)
     app.command(
         epilog=example(
             "lawm-data export corpora/cs minari:cartpole/mixed-v0",
             "lawm-data export corpora/cs minari:cartpole/5pct-v0 --mask 5pct",
+            "lawm-data export corpora/cs hf://user/name",
         )
     )(export)
     app.command(epilog=example("lawm-data formats", "lawm-data formats --json"))(formats)

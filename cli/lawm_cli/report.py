@@ -38,6 +38,9 @@ def corpus(summary: Mapping[str, Any]) -> None:
     )
     if summary["returns"]:
         _spreads(summary)
+    if summary["without_rewards"]:
+        count = show.text(summary["without_rewards"])
+        print(f"\nno rewards were recorded for {count} trajectories: their return 0 is no result")
     for kind, columns in (
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),

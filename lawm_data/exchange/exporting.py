@@ -7,7 +7,6 @@ from typing import Any
 
 from lawm_schemas import CorpusError, LineageStep, Mask
 
-from lawm_data.atomic import appearing
 from lawm_data.carry import Part, carried_masks
 from lawm_data.corpus import Corpus
 from lawm_data.derive import require_free, through
@@ -15,6 +14,7 @@ from lawm_data.exchange.address import Address, module_of, parse_address
 from lawm_data.exchange.published import is_published, push_corpus
 from lawm_data.exchange.results import Exported
 from lawm_data.formats._protocol import Outgoing, Progress, silent
+from lawm_data.output import new_output
 
 
 def export_corpus(
@@ -34,7 +34,7 @@ def export_corpus(
         view: the corpus, or a part of it, with or without mask and labels.
         address: ``NAME:PLACE``, where nothing is yet; or ``hf://user/name``.
         settings: of the format, see ``lawm-data formats``.
-        progress: told how many trajectories are done.
+        progress: told how many trajectories are done; for the Hub, how many files.
         dry_run: only say where it would go.
 
     Raises:
@@ -43,7 +43,7 @@ def export_corpus(
         StorageError: something is already there, or the file system refused.
     """
     if is_published(address):
-        return push_corpus(view, address, settings or {}, dry_run)
+        return push_corpus(view, address, settings or {}, progress, dry_run)
     where, settings = parse_address(address), settings or {}
     module = module_of(where, "writes", settings)
     path = module.locate(where.place)
@@ -62,7 +62,7 @@ def export_corpus(
     if dry_run:
         return told
     outgoing = Outgoing(view, tuple(masks), _export_lineage(view, where, masks), progress)
-    with appearing(path) as temporary:
+    with new_output(path) as temporary:
         said = module.write(outgoing, temporary, where.place, settings)
     return told._replace(said=(*told.said, *said))
 

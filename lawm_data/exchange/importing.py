@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from lawm_schemas import CorpusError, LineageStep
 
-from lawm_data.atomic import appearing, sha256_file, storage_errors, write_file
-from lawm_data.compaction import SHARD_BYTES
+from lawm_data.atomic import sha256_file, storage_errors, write_file
+from lawm_data.compaction import COMMIT_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.derive import require_free
 from lawm_data.exchange.address import Address, module_of, parse_address
@@ -20,6 +20,7 @@ from lawm_data.exchange.published import is_published, pull_corpus
 from lawm_data.exchange.results import Imported
 from lawm_data.formats._protocol import Incoming, Progress, silent
 from lawm_data.mask import save_mask
+from lawm_data.output import new_output
 from lawm_data.overlay import LABELS, save_overlay
 from lawm_data.store import MANIFEST, open_store
 from lawm_data.writer import CorpusWriter
@@ -44,13 +45,13 @@ def import_corpus(
     """Write foreign data into a corpus of its own, one trajectory after the other.
 
     Everything is checked as if it were collected. The corpus appears under its name when it is
-    complete; an error or a kill leaves nothing there.
+    complete; an error leaves nothing, and what a kill leaves the next import to there removes.
 
     Args:
         address: ``NAME:PLACE``, or ``hf://user/name@revision``.
         out: a folder that does not exist yet.
         settings: of the format, see ``lawm-data formats``.
-        progress: told how many trajectories are done.
+        progress: told how many trajectories are done; of the Hub, how many bytes.
         dry_run: only open the source and say what its headers tell.
 
     Raises:
@@ -59,7 +60,7 @@ def import_corpus(
         StorageError: something is already there, or the file system refused.
     """
     if is_published(address):
-        return pull_corpus(address, out, settings or {}, dry_run)
+        return pull_corpus(address, out, settings or {}, progress, dry_run)
     where, out, settings = parse_address(address), Path(out), settings or {}
     require_free(out)
     module = module_of(where, "reads", settings)
@@ -82,7 +83,7 @@ def _imported(
     if dry_run:
         said = tuple(incoming.said)
         return Imported(out, source, incoming.count, None, None, masks, overlays, said)
-    with appearing(out) as temporary:
+    with new_output(out) as temporary:
         writer = CorpusWriter.create(
             temporary,
             observations=incoming.observations,
@@ -130,7 +131,7 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
             )
         if carried.inferred is not None:
             inferred[name] = carried.inferred
-        if writer.pending_bytes >= SHARD_BYTES:
+        if writer.pending_bytes >= COMMIT_BYTES:
             writer.commit()
         progress(done, incoming.count)
     if not done:

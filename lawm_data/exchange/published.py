@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lawm_schemas import ConfigError
 
 from lawm_data.corpus import Corpus
 from lawm_data.exchange.results import Exported, Imported
+from lawm_data.formats._protocol import Progress
+
+if TYPE_CHECKING:
+    from lawm_data.hub.cache import Address
 
 SCHEME = "hf://"
 
@@ -21,7 +24,7 @@ def is_published(address: str) -> bool:
 
 
 def pull_corpus(
-    address: str, out: str | Path, settings: Mapping[str, Any], dry_run: bool
+    address: str, out: str | Path, settings: Mapping[str, Any], progress: Progress, dry_run: bool
 ) -> Imported:
     """Import from the Hub: the corpus as it was published.
 
@@ -29,14 +32,15 @@ def pull_corpus(
         ConfigError: not an address, or something that does not go with one.
         RemoteError: there is no such corpus.
     """
-    hub = _hub(address, settings)
-    repo, _, revision = address.removeprefix(SCHEME).partition("@")
+    from lawm_data.hub import pull
+
+    where = _parsed(address, settings)
     if dry_run:
         raise ConfigError("does not go with the Hub", "--dry-run", "leave it out")
-    pulled = hub.pull(repo, out, revision=revision or None)
+    pulled = pull(where.repo, out, revision=where.revision, progress=progress)
     return Imported(
         path=Path(out),
-        source=f"{SCHEME}{pulled.repo}@{pulled.revision}",
+        source=str(where._replace(revision=pulled.revision)),
         trajectories=pulled.trajectories,
         steps=pulled.steps,
         fingerprint=pulled.fingerprint,
@@ -46,21 +50,25 @@ def pull_corpus(
     )
 
 
-def push_corpus(view: Corpus, address: str, settings: Mapping[str, Any], dry_run: bool) -> Exported:
+def push_corpus(
+    view: Corpus, address: str, settings: Mapping[str, Any], progress: Progress, dry_run: bool
+) -> Exported:
     """Export to the Hub: what a mask hides is not published.
 
     Raises:
         ConfigError: not an address, or something that does not go with one.
         RemoteError: the repository holds something else, or the Hub refused.
     """
-    repo, at, _ = address.removeprefix(SCHEME).partition("@")
-    if at:
-        raise ConfigError("a revision cannot be written to", address, f"write {SCHEME}{repo}")
-    hub = _hub(address, settings)
-    pushed = hub.push(view, repo, dry_run=dry_run)
+    from lawm_data.hub import push
+
+    where = _parsed(address, settings)
+    if where.revision is not None:
+        whole = where._replace(revision=None)
+        raise ConfigError("a revision cannot be written to", address, f"write {whole}")
+    pushed = push(view, where.repo, progress=progress, dry_run=dry_run)
     return Exported(
         path=None,
-        address=f"{SCHEME}{pushed.repo}",
+        address=str(where),
         trajectories=pushed.trajectories,
         steps=pushed.steps,
         masks=pushed.masks,
@@ -68,10 +76,10 @@ def push_corpus(view: Corpus, address: str, settings: Mapping[str, Any], dry_run
     )
 
 
-def _hub(address: str, settings: Mapping[str, Any]) -> Any:
+def _parsed(address: str, settings: Mapping[str, Any]) -> Address:
+    from lawm_data.hub.cache import parse_address
+
+    where = parse_address(address)
     for key in settings:
         raise ConfigError(f"no setting {key!r}", address, "the Hub has none")
-    repo = address.removeprefix(SCHEME).partition("@")[0]
-    if repo.count("/") != 1 or not all(repo.split("/")):
-        raise ConfigError("is not an address on the Hub", address, f"write {SCHEME}user/name")
-    return import_module("lawm_data.hub")
+    return where

@@ -18,12 +18,12 @@ from lawm_data.formats._lerobot_frames import Column, FrameReader, Frames
 from lawm_data.formats._lerobot_info import PICTURES, Info, Told
 from lawm_data.formats._pictures import MODES
 from lawm_data.formats._protocol import Carried, Incoming
+from lawm_data.table import NO_REWARDS
 
 WIDER = {"float16": "float32", "uint16": "int32", "uint32": "int64"}
 """Types that a corpus has not, and the smallest one that holds the same numbers."""
 _ENDS = (names.DONE, names.TERMINATED, names.TRUNCATED)
 _READ = (names.ACTION, names.REWARD, *_ENDS, *names.COUNTERS)
-NO_REWARDS = {"rewards": "none"}
 """Metadata of a trajectory whose rewards were not recorded."""
 
 

@@ -18,6 +18,7 @@ from lawm_data.formats._declared import DECLARED, declared_bounds, declared_envi
 from lawm_data.formats._flat import Rows, blocks, marked, next_finite, same_length, segments
 from lawm_data.formats._npz import NpzFile
 from lawm_data.formats._protocol import About, Carried, Incoming
+from lawm_data.table import NO_REWARDS
 
 ABOUT = About(
     title="OGBench, one flat npz file",
@@ -140,4 +141,5 @@ def _trajectory(
         provenance=source,
         actions=rows["actions"][:-1],
         truncated=True,
+        metadata={} if "rewards" in rows else NO_REWARDS,
     )

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Provenance, Role
 
 from lawm_data.corpus import open_corpus
 from lawm_data.formats import _settings
 from lawm_data.formats._film import DEMUXERS, ffmpeg, frames
 from lawm_data.formats._pictures import decode, pillow, resize
 from lawm_data.formats._protocol import About, Carried, Incoming
+from lawm_data.table import NO_REWARDS
 
 ABOUT = About(
     title="Videos and folders of pictures, without actions",
@@ -28,7 +29,7 @@ ABOUT = About(
     extra="video",
     reads=True,
     writes=False,
-    label_states=(),
+    label_states=(LabelState.missing,),
     partial=False,
     arrays="all",
     alignment="a_t leaves o_t",
@@ -166,7 +167,7 @@ def _trajectories(
             observations={pixels.name: shown},
             rewards=np.zeros(len(shown) - 1, np.float32),
             provenance=provenance,
-            metadata={"file": name, "rewards": "none"},
+            metadata={"file": name, **NO_REWARDS},
         )
 
 

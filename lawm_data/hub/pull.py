@@ -11,17 +11,16 @@ from typing import BinaryIO, NamedTuple
 
 from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, RemoteError, StorageError
 
-# By way of the package: a module of the same name would hide the function there.
-from lawm_data import validate
 from lawm_data.atomic import storage_errors
 from lawm_data.corpus import open_corpus
 from lawm_data.derive import require_free
 from lawm_data.hub.remote import NOT_OURS, Remote
 from lawm_data.hub.standing import NATIVE, PUBLICATION, read_publication
 from lawm_data.mask import MASKS, mask_files
-from lawm_data.output import new_folder
+from lawm_data.output import new_output
 from lawm_data.overlay import ARRAYS, LABELS, OVERLAY, overlay_names
 from lawm_data.store import MANIFEST, MANIFEST_LIMIT, SHARDS, read_manifest
+from lawm_data.validate import validate
 
 _NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}"
 NATIVE_FILE = re.compile(
@@ -82,7 +81,7 @@ def pull(
     commit = require_commit(remote, revision)
     publication, _ = read_publication(remote, commit)
     files = native_files(remote, commit, publication)
-    with new_folder(out) as temporary:
+    with new_output(out) as temporary:
         require_space(temporary.parent, sum(file.bytes for file in files))
         _fetch(remote, commit, files, temporary, progress)
         require_sound(temporary, publication, repo)

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from lawm_schemas import ConfigError, CorpusError, RemoteError
 
-# By way of the package: a module of the same name would hide the function there.
-from lawm_data import withhold
 from lawm_data.corpus import Corpus, open_corpus
 from lawm_data.hub.refusal import ChangedMeanwhile
 from lawm_data.hub.remote import Head, Remote
@@ -25,6 +23,7 @@ from lawm_data.hub.standing import (
     require_replaceable,
     standing_of,
 )
+from lawm_data.withhold import withhold
 
 Progress = Callable[[int, int], None]
 """Called with how many files are done, and of how many."""

@@ -92,6 +92,9 @@ def load_json(path: Path) -> Any:
         raise ValueError(f"{token} is not JSON")
 
     try:
+        # a device, or a pipe that nobody writes to, has no end
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ConfigError("is no regular file", str(path), "restore the file from a copy")
         text = path.read_text(encoding="utf-8")
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except FileNotFoundError:

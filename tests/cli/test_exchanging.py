@@ -1,8 +1,10 @@
 """``lawm-data import``, ``export``, ``formats``, and collecting in Gymnasium, as commands."""
 
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lawm_data import formats, open_corpus
 
@@ -32,6 +34,10 @@ def test_a_round_trip_keeps_corpus_and_mask(run, corpus: Path, tmp_path: Path) -
         ("import minari:lab/x-v0 {corpus}", "already there"),
         ("import minari:lab/x-v0 {corpus}/masks/x", "lies in the corpus"),
         ("import minari:lab/x-v0 {new} --set fps=15", "settings: nan"),
+        ("import minari:lab/x-v0 {new} --fps 15", "settings: nan"),
+        ("import video:{corpus} {new} --size 8 --set size=9", "leave --set size=… out"),
+        ("import video:{corpus} {new} --fps inf", "above 0"),
+        ("import hf://user/name {new} --set a=1", "the Hub has none"),
         ("import minari:lab/x-v0 {new} --set fps", "write key=value"),
         ("import hf://nobody {new}", "write hf://user/name"),
         ("export {corpus} hf://user/name@v1", "a revision cannot be written"),
@@ -49,6 +55,36 @@ def test_bad_input_is_one_line(run, corpus: Path, tmp_path: Path, words: str, li
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert line in result.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_fps_and_size_are_settings(run, tmp_path: Path) -> None:
+    (tmp_path / "films" / "walk").mkdir(parents=True)
+    for i in range(3):
+        Image.new("RGB", (6, 4), (i, 0, 0)).save(tmp_path / "films" / "walk" / f"{i}.png")
+    words = ("import", f"video:{tmp_path / 'films'}", tmp_path / "out")
+    assert run("lawm-data", *words, "--fps", 15, "--size", 8).code == 0
+    corpus = open_corpus(tmp_path / "out")
+    assert corpus.manifest.observations[0].shape == (8, 8, 3)
+    assert corpus.manifest.lineage[-1].settings["settings"] == {"fps": 15, "size": 8}
+    told = run("lawm-data", "info", tmp_path / "out")
+    assert "no rewards were recorded for 1 trajectories: their return 0 is no result" in told.out
+
+
+def test_the_document_has_the_table(run) -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "exchange.md"
+    table = run("lawm-data", "formats", "--markdown").out
+    assert len(table.splitlines()) == 2 + len(formats.names())
+    assert f"\n\n{table}\n" in document.read_text(encoding="utf-8")
+
+
+def test_every_format_is_described() -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "exchange.md").read_text(encoding="utf-8")
+    for name in formats.names():
+        about = formats.load(name).ABOUT
+        assert re.search(rf"^\| .*`{name}:{about.place.split()[0]}`", text, re.M), name
+    readme = (root / "README.md").read_text(encoding="utf-8").lower()
+    assert all(name in readme for name in formats.names() if name != "video")
 
 
 def test_formats_names_every_one(run) -> None:

@@ -48,6 +48,25 @@ def test_what_people_read(hub: Hub, run: Callable, corpus: Path, tmp_path: Path)
     assert run("lawm-data", "pull", "user/none", tmp_path / "x").code == 2
 
 
+def test_export_and_import_by_address(
+    hub: Hub, run: Callable, corpus: Path, tmp_path: Path, require_documented: Callable
+) -> None:
+    pushed = run("lawm-data", "export", corpus, "hf://user/cs", "--mask", "third", "--json")
+    require_documented("lawm-data export", pushed.json)
+    assert pushed.json["address"] == "hf://user/cs"
+    assert "export: 1 of" in pushed.err
+    commit = hub.repos["user/cs"].head
+    pulled = run("lawm-data", "import", f"hf://user/cs@{commit}", tmp_path / "out", "--json")
+    require_documented("lawm-data import", pulled.json)
+    assert pulled.json["source"] == f"hf://user/cs@{commit}"
+    assert "import: " in pulled.err
+    back = open_corpus(tmp_path / "out")
+    assert (back.fingerprint, len(back)) == (pulled.json["fingerprint"], len(open_corpus(corpus)))
+    assert back.label_counts()["observed"] == 2  # what the mask hides was not published
+    again = run("lawm-data", "import", "hf://user/cs", tmp_path / "out")
+    assert (again.code, again.err.count("\n")) == (2, 1)
+
+
 def test_train_on_an_address(hub: Hub, run: Callable, corpus: Path, tmp_path: Path) -> None:
     run("lawm-data", "push-to-hub", corpus, "user/cs", "--licence", "MIT")
     commit = hub.repos["user/cs"].head

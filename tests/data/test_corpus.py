@@ -21,7 +21,7 @@ from lawm_schemas import (
     TrajectoryInfo,
 )
 
-from lawm_data import CorpusWriter, open_corpus, validate
+from lawm_data import CorpusWriter, open_corpus, summarize, validate
 
 PLAIN = (ArraySpec(name="position", shape=(3,)),)
 RICH = (
@@ -167,6 +167,18 @@ def test_the_state_is_the_fields_in_order_as_float32(random_corpus: Callable) ->
     assert "physics" not in seen
     assert trajectory.physics is not None
     assert corpus.shards[0].steps.shape[1] == 4 + 1 + 1
+
+
+def test_what_float32_cannot_hold_is_kept_in_its_field(tmp_path: Path) -> None:
+    wide = ArraySpec(name="wide", shape=(1,), dtype="float64")
+    action = ArraySpec(name="action", shape=(1,), role=Role.action)
+    given = np.array([[1e300], [-1e300], [0.5]])
+    with CorpusWriter.create(tmp_path / "a", observations=[wide], action=action) as writer:
+        writer.add({"wide": given}, np.zeros(2), provenance=Provenance(source="test"))
+    corpus = open_corpus(tmp_path / "a")
+    np.testing.assert_array_equal(corpus[0].observations["wide"], given)
+    np.testing.assert_array_equal(corpus[0].observations.state, [[np.inf], [-np.inf], [0.5]])
+    assert summarize(corpus, stats=True)["stats"]["observations"][0]["max"] == [1e300]
 
 
 def test_indices_point_at_the_arrays(random_corpus: Callable) -> None:

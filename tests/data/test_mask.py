@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from lawm_data import (
     make_mask,
     open_corpus,
     save_mask,
+    summarize,
 )
+from lawm_data.mask import read_mask
 
 COUNT = 60
 OBSERVATIONS = (ArraySpec(name="position", shape=(1,)),)
@@ -242,3 +245,15 @@ def test_damaged_mask_files_are_refused(random_corpus: Callable, text: str) -> N
         corpus.with_mask("m")
     with pytest.raises(MaskError, match=r"m\.json"):
         corpus.masks()
+
+
+@pytest.mark.parametrize("endless", ["device", "pipe"])
+def test_a_mask_without_an_end_is_refused(random_corpus: Callable, endless: str) -> None:
+    corpus = random_corpus()
+    file = corpus.path / "masks" / "a.json"
+    file.parent.mkdir()
+    file.symlink_to("/dev/zero") if endless == "device" else os.mkfifo(file)
+    with pytest.raises(MaskError, match="is no regular file"):
+        read_mask(file)
+    (damaged,) = summarize(corpus)["damaged"]
+    assert damaged["what"] == "is no regular file"

@@ -12,7 +12,7 @@ from lawm_schemas import StorageError
 
 from lawm_data import filter_corpus, merge_corpora, open_corpus, split_corpus, summarize, write_tier
 from lawm_data.atomic import TEMPORARY, temporary_name
-from lawm_data.output import abandoned, claimed, new_folder
+from lawm_data.output import abandoned, claimed, new_output
 from lawm_data.tier_bands import Band
 
 DEAD = 2**22 + 1
@@ -80,7 +80,7 @@ def test_only_what_was_to_become_this_very_output_is_removed(tmp_path: Path) -> 
     for entry in (*dead, *others):
         (tmp_path / entry).mkdir()
         (tmp_path / entry / "file").touch()
-    with new_folder(tmp_path / "b") as place:
+    with new_output(tmp_path / "b") as place:
         assert {*beside(tmp_path / "b")} == {*others[:4], name("[b]"), f"{TEMPORARY}lock-b"}
         place.mkdir()
     assert {entry.name for entry in tmp_path.iterdir()} == {"b", *others}
@@ -90,8 +90,8 @@ def test_only_what_was_to_become_this_very_output_is_removed(tmp_path: Path) -> 
 
 def test_what_a_living_process_makes_is_not_touched(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from lawm_data.output import new_folder\n"
-        "with new_folder(Path(sys.argv[1])) as place:\n"
+        "import sys; from pathlib import Path; from lawm_data.output import new_output\n"
+        "with new_output(Path(sys.argv[1])) as place:\n"
         "    place.mkdir(); print(place, flush=True); sys.stdin.read()"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "out")]
@@ -102,7 +102,7 @@ def test_what_a_living_process_makes_is_not_touched(tmp_path: Path) -> None:
         place = Path(process.stdout.readline().strip())
         assert abandoned(tmp_path / "out") == []
         refusal = f"process {process.pid} is writing to this output"
-        with pytest.raises(StorageError, match=refusal), new_folder(tmp_path / "out"):
+        with pytest.raises(StorageError, match=refusal), new_output(tmp_path / "out"):
             pass
         assert place.is_dir()
         process.communicate()
@@ -110,19 +110,27 @@ def test_what_a_living_process_makes_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    def stop() -> None:
-        with new_folder(tmp_path / "new" / "out") as place:
-            place.mkdir()
+    def stop(make: Callable[[Path], None]) -> None:
+        with new_output(tmp_path / "new" / "er" / "out") as place:
+            make(place)
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        stop()
-    assert list((tmp_path / "new").iterdir()) == []
+    for make in (Path.mkdir, Path.touch, lambda place: None):
+        with pytest.raises(KeyboardInterrupt):
+            stop(make)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_appears_too(tmp_path: Path) -> None:
+    with new_output(tmp_path / "new" / "out.txt") as place:
+        place.write_text("whole")
+        assert not (tmp_path / "new" / "out.txt").exists()
+    assert [path.read_text() for path in (tmp_path / "new").iterdir()] == ["whole"]
 
 
 def test_what_came_there_meanwhile_is_kept(tmp_path: Path) -> None:
     def race() -> None:
-        with new_folder(tmp_path / "out") as place:
+        with new_output(tmp_path / "out") as place:
             place.mkdir()
             (tmp_path / "out").mkdir()
 

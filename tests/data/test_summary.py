@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from lawm_schemas import ArraySpec, Provenance, Role
 
-from lawm_data import make_mask, save_mask, summarize
+from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask, summarize
 
 
 def test_the_promised_keys_hold_the_right_numbers(random_corpus: Callable) -> None:
@@ -70,3 +72,32 @@ def test_an_empty_view_has_no_returns(random_corpus: Callable) -> None:
     said = summarize(random_corpus().filter(lambda info: False))
     assert (said["trajectories"], said["steps"]) == (0, 0)
     assert said["returns"] is said["lengths"] is None
+
+
+def test_trajectories_without_rewards_are_counted_in_the_view(tmp_path: Path) -> None:
+    said = [
+        {"rewards": "none"},
+        {},
+        {"a": 1, "rewards": "none"},
+        {"rewards": "of the task"},
+        {"nested": {"rewards": "none"}},
+        {"file": '"rewards"', "x": "none"},
+    ]
+    with CorpusWriter.create(
+        tmp_path / "a",
+        observations=[ArraySpec(name="x", shape=(1,))],
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+    ) as writer:
+        for i, metadata in enumerate(said):
+            writer.add(
+                {"x": np.full((3, 1), i)},
+                np.zeros(2),
+                provenance=Provenance(source="test"),
+                metadata=metadata,
+            )
+            if i == 1:
+                writer.commit()
+    corpus = open_corpus(tmp_path / "a")
+    assert summarize(corpus)["without_rewards"] == 2
+    kept = corpus.filter([corpus.table.id[i] for i in (1, 2, 3)])
+    assert summarize(kept)["without_rewards"] == 1

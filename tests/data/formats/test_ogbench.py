@@ -63,6 +63,7 @@ def test_the_last_row_is_the_final_observation(
         np.testing.assert_array_equal(trajectory.actions, arrays["actions"][part][:-1])
         expected = arrays["rewards"][part][:-1] if rewarded else np.zeros(count - 1)
         np.testing.assert_array_equal(trajectory.rewards, expected)
+        assert trajectory.info.metadata == ({} if rewarded else {"rewards": "none"})
         state = np.concatenate([arrays["qpos"][part], arrays["qvel"][part]], 1)
         np.testing.assert_array_equal(trajectory.physics, state.astype("f8"))
         assert trajectory.info.truncated
