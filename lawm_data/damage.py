@@ -108,7 +108,7 @@ class Original(NamedTuple):
     """A damaged file as it was written."""
 
     info: ShardInfo
-    content: bytes
+    content: memoryview
     first: int
     """Place of its first trajectory in the corpus."""
     group: list[Pending]
