@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from lawm_schemas import CellResult, Study
+from lawm_schemas import CellResult
 
 from lawm_cli import errors, show
 from lawm_cli.options import DryRun, Json, example
@@ -22,6 +22,7 @@ from lawm_cli.study.source import read_study
 EPILOG = example(
     "lawm benchmark two-cores --dry-run",
     "lawm benchmark two-cores --out runs/two-cores",
+    "lawm benchmark two-cores --only '*-medium/lawm-*' --only '*/clap-5pct-seed0'",
     "lawm table runs/two-cores/results.json",
 )
 
@@ -34,6 +35,13 @@ def benchmark(
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the study; by default runs/ and the study's name."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Runs of these names alone, such as '*/lawm-5pct-seed0'; can be given again.",
+        ),
     ] = None,
     workers: Annotated[
         int | None,
@@ -50,7 +58,8 @@ def benchmark(
 
     Each run is that of a lawm train. The same command again goes on where runs were stopped, tries
     those that failed once more, and does nothing twice. Everything is checked before anything runs.
-    Exits with 1 when a run fails; the others go on. Studies in the box: labels, paper, two-cores.
+    Exits with 1 when a run fails; the others go on. Studies in the box: ablations, labels, paper,
+    two-cores.
     """
     from lawm_data.leftovers import refuse_inside
 
@@ -59,18 +68,19 @@ def benchmark(
     folder = out.absolute()
     refuse_inside(folder / record.RESULTS)
     plan = Plan(asked, study, device)
+    chosen = plan.named(only or ["*"])
     called = ["lawm", "benchmark", study, "--out", str(out)]
     called += ["--device", device] if device else []
     if dry_run:
-        found = _Study(folder, name, shlex.join(called), asked, plan)
+        found = _Study(folder, name, shlex.join(called), plan)
     else:
-        found = _run(folder, name, shlex.join(called), plan, workers, backend)
+        found = _run(folder, name, shlex.join(called), plan, chosen, workers, backend)
     result = {
         "study": study,
         "out": out,
         "results": None if dry_run else out / record.RESULTS,
         "dry_run": dry_run,
-        **_told(found.results),
+        **_told(found.results_of(chosen)),
     }
     print_json(result) if json else _report(result)
     if result["failed"] and not dry_run:
@@ -80,16 +90,22 @@ def benchmark(
 class _Study:
     """The cells of a study, where they are run, and what is known of them."""
 
-    def __init__(self, out: Path, name: str, called: str, study: Study, plan: Plan) -> None:
-        self.out, self.name, self.called, self.study = out, name, called, study
+    def __init__(self, out: Path, name: str, called: str, plan: Plan) -> None:
+        self.out, self.name, self.called, self.study = out, name, called, plan.study
         self.cells = plan.cells
         self.places = cells_of.places(out, plan.cells)
         self.errors = record.previous_errors(out)
         self.results = [self._result(cell) for cell in plan.cells]
 
-    def unfinished(self) -> list[Cell]:
-        """One cell for each run that is not done."""
-        each = {cell.key: cell for cell in self.cells}
+    def results_of(self, cells: Sequence[Cell]) -> list[CellResult]:
+        """What is known of some of them."""
+        names = {cell.name for cell in cells}
+        each = zip(self.cells, self.results, strict=True)
+        return [result for cell, result in each if cell.name in names]
+
+    def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
+        """One cell for each run of some of them that is not done."""
+        each = {cell.key: cell for cell in cells}
         return [cell for key, cell in each.items() if not self.places[key].finished]
 
     def finish(self, key: str, error: str | None) -> None:
@@ -118,7 +134,13 @@ class _Study:
 
 
 def _run(
-    out: Path, name: str, called: str, plan: Plan, workers: int | None, backend: str
+    out: Path,
+    name: str,
+    called: str,
+    plan: Plan,
+    chosen: Sequence[Cell],
+    workers: int | None,
+    backend: str,
 ) -> _Study:
     from lawm_data.atomic import WriterLock, storage_errors
 
@@ -126,8 +148,8 @@ def _run(
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "study")
     try:
-        study = _Study(out, name, called, plan.study, plan)
-        left = study.unfinished()
+        study = _Study(out, name, called, plan)
+        left = study.unfinished(chosen)
         plan.write_masks(left)
         study.write()
         if left:

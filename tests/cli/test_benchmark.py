@@ -207,6 +207,20 @@ def test_a_dry_run_writes_nothing(run, study, corpus: Path, tmp_path: Path) -> N
     assert files(corpus) == before
 
 
+def test_some_runs_now_and_the_others_later(run, study, tmp_path: Path) -> None:
+    path, out = study(seeds=[0, 1, 2]), tmp_path / "out"
+    words = ("benchmark", path, "--out", out, "--json")
+    told = run("lawm", *words, "--only", "cs/*-seed2", "--only", "*seed1").json
+    assert states(told) == {"bc-34pct-seed1": "done", "bc-34pct-seed2": "done"}
+    cells = Results.read_json(out / "results.json").cells
+    assert [cell.state for cell in cells] == ["open", "done", "done"]
+    refused = run("lawm", *words, "--only", "*seed1", "--only", "seed1")
+    assert refused.code == 2
+    assert "seed1: no run of the study has such a name" in refused.err
+    assert "cs/bc-34pct-seed0" in refused.err
+    assert run("lawm", *words).json["done"] == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "lines"),
     [
@@ -274,5 +288,6 @@ def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     result = run("lawm", "benchmark", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
     assert (
-        "nothing: no such study; give a YAML file, or one of labels, paper, two-cores" in result.err
+        "nothing: no such study; give a YAML file, or one of ablations, labels, paper, two-cores"
+        in result.err
     )

@@ -17,7 +17,7 @@ PAPER = "arXiv 2512.10016"
 def markdown(table: Table) -> str:
     """The table and what its numbers are, with a final newline.
 
-    One with very many columns becomes one for each label budget.
+    One with very many columns becomes one for each label budget, turned on its side if need be.
     """
     budgets = [places for _, places in table.budgets()]
     parts = [table] if len(table.columns) <= WIDE else [table.narrow(places) for places in budgets]
@@ -25,9 +25,11 @@ def markdown(table: Table) -> str:
 
 
 def _grid(table: Table) -> str:
-    head = ["corpus", *(column.heading for column in table.columns)]
-    rule = ["---", *("--:" for _ in table.columns)]
-    return "\n".join(_line(cells) for cells in (head, rule, *body(table)))
+    head, *rest = [["corpus", *(column.heading for column in table.columns)], *body(table)]
+    if len(table.columns) > WIDE:
+        head, *rest = (list(cells) for cells in zip(["algorithm", *head[1:]], *rest, strict=True))
+    rule = ["---", *("--:" for _ in head[1:])]
+    return "\n".join(_line(cells) for cells in (head, rule, *rest))
 
 
 def body(table: Table) -> Iterable[list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lawm_schemas import (
@@ -76,6 +78,18 @@ class Plan:
             if (budget := budgets[corpus, labels, seed]) is not None
         ]
         self.views = {name: view for name, view in views.items() if view is not None}
+
+    def named(self, patterns: Sequence[str]) -> list[Cell]:
+        """The cells whose names match any of the shell patterns.
+
+        Raises:
+            ConfigError: a pattern matches none.
+        """
+        for pattern in patterns:
+            if not any(fnmatchcase(cell.name, pattern) for cell in self.cells):
+                mend = f"the first is called {self.cells[0].name}"
+                raise ConfigError("no run of the study has such a name", pattern, mend)
+        return [c for c in self.cells if any(fnmatchcase(c.name, pattern) for pattern in patterns)]
 
     def write_masks(self, cells: list[Cell]) -> None:
         """Write the masks that cells need and that are not there yet.
