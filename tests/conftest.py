@@ -1,19 +1,35 @@
 """Settings of all tests: shapes are checked, and examples are the same every time.
 
+``egl`` is for tests that draw: they are skipped only where MuJoCo alone cannot draw either.
+
 Shape annotations of ``lawm_models`` are checked while tests run, and only then: jaxtyping
 instruments every function as its module is imported; a call with a wrong shape raises
 ``jaxtyping.TypeCheckError``. Types that are not arrays are pyright's business.
 """
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, get_args
 
+import pytest
 from beartype import beartype
 from hypothesis import settings
 from jaxtyping import AbstractArray, install_import_hook
 
 CHECKED = "lawm_models"
+DRAW = """
+import mujoco
+scene = "<mujoco><worldbody><light/><geom type='box' size='1 1 .1'/></worldbody></mujoco>"
+model = mujoco.MjModel.from_xml_string(scene)
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 16, 16) as renderer:
+    renderer.update_scene(data)
+    if not renderer.render().std():
+        raise SystemExit("the picture is empty")
+"""
 
 # No deadline: a slow machine is not a wrong result.
 settings.register_profile("lawm", deadline=None, derandomize=True, database=None)
@@ -28,6 +44,21 @@ def check_shapes(function: Callable) -> Callable:
         return function
     function.__annotations__ = {**dict.fromkeys(annotations, Any), **arrays}
     return beartype(function)
+
+
+@pytest.fixture(scope="session")
+def egl() -> dict[str, str]:
+    """Environment variables of a process that draws with EGL.
+
+    In a process of its own, without a line of ours: a renderer is chosen when MuJoCo is first
+    imported, and a defect of ours must not look like a machine that cannot draw.
+    """
+    variables = {**os.environ, "MUJOCO_GL": "egl"}
+    command = [sys.executable, "-c", DRAW]
+    drawn = subprocess.run(command, capture_output=True, text=True, env=variables)
+    if drawn.returncode:
+        pytest.skip(f"MuJoCo cannot draw with EGL: {drawn.stderr.strip().splitlines()[-1]}")
+    return variables
 
 
 def _mentions_array(hint: Any) -> bool:
