@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 
 ALIGNMENT = 64
 """Byte alignment of every dataset that this package writes."""
@@ -55,8 +56,8 @@ class ChunkedField:
         try:
             return self._dataset[rows]
         except LIBRARY_ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CorpusError(f"cannot be decompressed ({reason})", self._name, MEND) from None
+            what = f"cannot be decompressed ({reason_of(error)})"
+            raise CorpusError(what, self._name, MEND) from None
 
 
 class MappedFile:
@@ -193,8 +194,7 @@ class MappedFile:
         try:
             yield
         except LIBRARY_ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise self._refuse(name, f"cannot be read ({reason})") from None
+            raise self._refuse(name, f"cannot be read ({reason_of(error)})") from None
 
     def _refuse(self, name: str, what: str) -> CorpusError:
         where = f"{self.path}: {name}" if name else str(self.path)

@@ -22,6 +22,7 @@ from lawm_data.atomic import (
     hold,
     is_alive,
     storage_errors,
+    sync_file,
     sync_folder,
     temporary_name,
 )
@@ -109,18 +110,10 @@ def _sync_tree(path: Path) -> None:
     """Make a file, or a folder and all that is in it, durable."""
     for folder, _, names in os.walk(path):
         for name in names:
-            _sync_file(Path(folder) / name)
+            sync_file(Path(folder) / name)
         sync_folder(Path(folder))
     if path.is_file():
-        _sync_file(path)
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_file(path)
 
 
 def abandoned(out: Path) -> list[Path]:

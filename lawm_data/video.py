@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from lawm_schemas import ConfigError, StorageError
 
-from lawm_data.atomic import storage_errors, sync_folder, temporary_name
+from lawm_data.atomic import storage_errors, sync_file, sync_folder, temporary_name
 from lawm_data.leftovers import refuse_inside
 from lawm_data.output import claimed
 
@@ -53,7 +53,7 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> N
             # ffmpeg tells the terminal, at length, why it cannot write: better to know before
             temporary.touch()
             (_write_mp4 if suffix == ".mp4" else _write_gif)(temporary, pictures, first.shape, fps)
-            _sync(temporary)
+            sync_file(temporary)
             os.replace(temporary, path)
         except StorageError as error:
             raise StorageError(error.what, str(path), error.mend) from None
@@ -139,11 +139,3 @@ def _write_gif(
         first.save(
             file, "GIF", save_all=True, append_images=pictures, duration=milliseconds, loop=0
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

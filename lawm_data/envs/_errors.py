@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lawm_schemas import ConfigError, LawmError
+from lawm_schemas.errors import reason_of
 
 _GL_WORDS = ("glGetError", "MUJOCO_GL", "EGL", "OSMesa", "PYOPENGL")
 
@@ -53,7 +54,7 @@ def rendering(task: str) -> Iterator[None]:
         yield
     except Exception as error:
         backend = os.environ.get("MUJOCO_GL")
-        reason = f"MUJOCO_GL={backend}" if backend == "disable" else _first_line(error)
+        reason = f"MUJOCO_GL={backend}" if backend == "disable" else reason_of(error)
         raise no_rendering(task, reason) from None
 
 
@@ -65,7 +66,3 @@ def diverged(task: str) -> LawmError:
 def no_rendering(task: str, reason: str) -> ConfigError:
     """Pictures cannot be drawn here."""
     return ConfigError(f"cannot render: {reason}", task, "set MUJOCO_GL=egl or MUJOCO_GL=osmesa")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -16,6 +16,10 @@ Lost = Callable[[Any, str], Any]
 
 ATTEMPTS = 3
 """Workers that may die at one item before it is given up."""
+BEAT = 1.0
+"""Seconds between heartbeats."""
+NONE = object()
+"""Stands for an item where there is no more work."""
 
 
 class Executor(Protocol):

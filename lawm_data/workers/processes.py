@@ -13,12 +13,16 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from lawm_data.workers._protocol import ATTEMPTS, Executor, Lost, Perform, Prepare, given_up
-
-BEAT = 1.0
-"""Seconds between heartbeats."""
-NONE = object()
-"""There is no more work."""
+from lawm_data.workers._protocol import (
+    ATTEMPTS,
+    BEAT,
+    NONE,
+    Executor,
+    Lost,
+    Perform,
+    Prepare,
+    given_up,
+)
 
 
 def executor() -> Executor:

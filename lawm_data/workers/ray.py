@@ -12,13 +12,9 @@ from itertools import islice
 from typing import Any
 
 from lawm_schemas import ConfigError
+from lawm_schemas.errors import reason_of
 
-from lawm_data.workers._protocol import ATTEMPTS, Executor, Lost, Prepare, given_up
-
-BEAT = 1.0
-"""Seconds between heartbeats."""
-NONE = object()
-"""There is no more work."""
+from lawm_data.workers._protocol import ATTEMPTS, BEAT, NONE, Executor, Lost, Prepare, given_up
 
 
 def executor() -> Executor:
@@ -92,9 +88,8 @@ def _connect(ray: Any) -> None:
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         mend = "start the cluster, or unset RAY_ADDRESS"
-        raise ConfigError(f"no Ray cluster: {reason}", "--backend ray", mend) from None
+        raise ConfigError(f"no Ray cluster: {reason_of(error)}", "--backend ray", mend) from None
 
 
 def _ray() -> Any:

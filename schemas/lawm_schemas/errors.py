@@ -62,6 +62,11 @@ class SeveralErrors(ConfigError):
         return [str(error) for error in self.errors]
 
 
+def reason_of(error: BaseException) -> str:
+    """What an exception of another library says, in one line; its kind when it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
 def several(errors: Sequence[ConfigError]) -> ConfigError:
     """One error that tells all of these; equal ones once."""
     told = list({str(error): error for error in errors}.values())
