@@ -10,9 +10,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 
 from lawm_data.atomic import storage_errors
 from lawm_data.hdf5 import DEFLATE_RATIO
@@ -25,7 +26,13 @@ _LOCATOR, _LOCATOR_SIZE = b"PK\6\7", 20
 _END64, _END64_SIZE = b"PK\6\6", 56
 _ENCRYPTED = 1
 _ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
-"""What the standard library raises on damaged archives, depending on where the damage is."""
+"""What the standard library raises on damaged archives, depending on where the damage is.
+
+NotImplementedError comes from ``ZipFile()`` where a member needs a version above 6.3, and from
+``ZipFile.open`` for an unknown compression, patched data and strong encryption (flag bits 5 and 6).
+RuntimeError comes from ``ZipFile.open`` for an encrypted member. Encryption and compressions other
+than deflate are refused by ``Archive`` before that.
+"""
 
 
 class Archive:
@@ -75,7 +82,7 @@ class Archive:
             self.read(name, file, memoryview(buffer), last=True)
         return io.BytesIO(buffer)
 
-    def read(self, name: str, file: BinaryIO, buffer: memoryview, last: bool = False) -> None:
+    def read(self, name: str, file: IO[bytes], buffer: memoryview, last: bool = False) -> None:
         """Fill a buffer from an open member; with ``last`` it must end there, and be sound.
 
         Raises:
@@ -91,10 +98,10 @@ class Archive:
         if rest or more:
             raise self.refuse(name, "is longer than it says" if more else "ends early")
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> IO[bytes]:
         """Open a member; its checksum is compared when its last byte is read."""
         with self._distrust(name):
-            return self._zip.open(self.members[name])  # pyright: ignore[reportReturnType]
+            return self._zip.open(self.members[name])
 
     def refuse(self, name: str, what: str) -> CorpusError:
         """The error that names a member."""
@@ -114,9 +121,13 @@ class Archive:
         members: dict[str, zipfile.ZipInfo] = {}
         stored = 0
         for info in self._zip.infolist():
+            name = info.filename
+            if not name:
+                raise self.refuse("", "has a member without a name")
+            if info.header_offset < 0:
+                raise self.refuse(name, "would begin before the file")
             if info.is_dir():
                 continue
-            name = info.filename
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
                 raise self.refuse(repr(name), "is a path that leads elsewhere")
@@ -140,8 +151,7 @@ class Archive:
         try:
             yield
         except _ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise self.refuse(name, f"cannot be read ({reason})") from None
+            raise self.refuse(name, f"cannot be read ({reason_of(error)})") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -7,7 +7,7 @@ import warnings
 from contextlib import closing
 from pathlib import Path
 from tokenize import TokenError
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError
@@ -96,7 +96,7 @@ class NpzFile:
         file = self._archive.open(self._members[name])
         return NpyRows(self, name, file, self._header(name, file))
 
-    def fill(self, name: str, file: BinaryIO, array: np.ndarray, last: bool) -> None:
+    def fill(self, name: str, file: IO[bytes], array: np.ndarray, last: bool) -> None:
         """Read the next bytes of a member into an array; with the last ones its checksum."""
         flat = array.reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
         self._archive.read(self._members[name], file, flat.data, last)
@@ -105,7 +105,7 @@ class NpzFile:
         """The error that names an array."""
         return self._archive.refuse(name, what)
 
-    def _header(self, name: str, file: BinaryIO) -> _Header:
+    def _header(self, name: str, file: IO[bytes]) -> _Header:
         member = self._members[name]
         start = bytearray(_MAGIC + 4)
         self._archive.read(member, file, memoryview(start)[:_MAGIC])
@@ -153,7 +153,7 @@ class NpyRows:
         header: what the header says.
     """
 
-    def __init__(self, npz: NpzFile, name: str, file: BinaryIO, header: _Header) -> None:
+    def __init__(self, npz: NpzFile, name: str, file: IO[bytes], header: _Header) -> None:
         self._npz, self._name, self._file, self._header = npz, name, file, header
         self._at = 0
         self.where = npz.where(name)

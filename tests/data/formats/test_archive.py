@@ -59,11 +59,13 @@ def changed(offset: int, kind: str, value: int) -> Callable[[Path], None]:
     return make
 
 
-def directory(size: int) -> Callable[[Path], None]:
+def directory(offset: int, value: int, before: int = 0) -> Callable[[Path], None]:
+    """A field of the last record, with some empty bytes in front of the archive."""
+
     def make(path: Path) -> None:
         data = bytearray(packed(path).read_bytes())
-        struct.pack_into("<L", data, data.rfind(b"PK\5\6") + 12, size)
-        path.write_bytes(bytes(1 << 25) + data)
+        struct.pack_into("<L", data, data.rfind(b"PK\5\6") + offset, value)
+        path.write_bytes(bytes(before) + data)
 
     return make
 
@@ -93,13 +95,19 @@ HOSTILE = {
     "absolute": (named("/etc/passwd"), "path that leads elsewhere"),
     "backslash": (named("..\\a.bin"), "path that leads elsewhere"),
     "drive": (named("C:a.bin"), "path that leads elsewhere"),
+    "no name": (changed(46, "<B", 0), "has a member without a name"),
+    "before the file": (directory(16, 1 << 30), "a.bin: would begin before the file"),
+    "version": (changed(6, "<H", 64), r"cannot be read \(zip file version 6\.4\)"),
     "twice": (twice, "a.bin: stands in the file twice"),
     "encrypted": (changed(8, "<H", 1), "c.bin: is encrypted"),
     "lzma": (lambda path: packed(path, method=zipfile.ZIP_LZMA), "other than deflate"),
     "bomb": (changed(24, "<L", 1 << 30), "c.bin: declares 1073741824 bytes in"),
     "more than the file": (changed(20, "<L", 1 << 30), "compressed bytes and has"),
     "overlapping": (overlapping, "compressed bytes and has"),
-    "large directory": (directory(DIRECTORY_LIMIT + 1), "table of contents of 16777217 bytes"),
+    "large directory": (
+        directory(12, DIRECTORY_LIMIT + 1, 1 << 25),
+        "table of contents of 16777217 bytes",
+    ),
     "large directory 64": (directory64, "has a table of contents of 16777217 bytes"),
     "empty": (lambda path: path.write_bytes(b""), "is not a complete zip file"),
     "a page": (lambda path: path.write_bytes(b"<html>" * 999), "is not a complete zip file"),
@@ -129,6 +137,17 @@ def test_truncated_and_altered_archives_are_refused(tmp_path: Path) -> None:
     archive = Archive(path)
     with pytest.raises(CorpusError, match=r"a\.bin: (cannot be read|ends early|is longer)"):
         archive.content("a.bin", 1 << 20)
+    archive.close()
+
+
+@pytest.mark.parametrize(
+    ("bit", "reason"), [(5, r"compressed patched data \(flag bit 5\)"), (6, "strong encryption")]
+)
+def test_members_that_nothing_can_read_are_refused(tmp_path: Path, bit: int, reason: str) -> None:
+    changed(8, "<H", 1 << bit)(tmp_path / "a.zip")
+    archive = Archive(tmp_path / "a.zip")
+    with pytest.raises(CorpusError, match=rf"c\.bin: cannot be read \({reason}"):
+        archive.content("c.bin", 1 << 20)
     archive.close()
 
 
