@@ -62,16 +62,25 @@ class Index(NamedTuple):
     """(N,) int64: place in the whole corpus."""
 
 
-class Metadata(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Metadata:
     """Free-form JSON of trajectories, unparsed."""
 
     blobs: tuple[np.ndarray, ...]
-    """Per shard, the bytes of all its trajectories."""
+    """Per shard, uint8: the JSON of all its trajectories, one after the other."""
     shard: np.ndarray
+    """(N,) int32: place in ``blobs``."""
     start: np.ndarray
+    """(N,) int64: first byte of a trajectory's JSON there."""
     end: np.ndarray
+    """(N,) int64: first byte behind it; equal to ``start`` where there is none."""
 
-    def __getitem__(self, i: int) -> dict:  # type: ignore[override]
+    def __getitem__(self, i: int) -> dict:
+        """The metadata of a trajectory, by its place.
+
+        Raises:
+            CorpusError: they are damaged.
+        """
         start, end = int(self.start[i]), int(self.end[i])
         if start == end:
             return {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from lawm_schemas import ConfigError
 
 Tier = Literal["expert", "medium", "medium-replay"]
-TIERS = ("expert", "medium", "medium-replay")
+TIERS: tuple[Tier, ...] = get_args(Tier)
 
 
 class Band(NamedTuple):

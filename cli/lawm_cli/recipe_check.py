@@ -197,7 +197,7 @@ def _band(text: str, env: str) -> Iterator[Mistake]:
     rounds = _ROUNDS.fullmatch(text)
     if text in TIERS:
         mend = "name rounds, @snapshots:LOW:HIGH"
-        yield from _said("collect.agent", lambda: band_of(env, text), mend)  # pyright: ignore[reportArgumentType]
+        yield from _said("collect.agent", lambda: band_of(env, text), mend)
     elif not rounds:
         mend = f"give {', '.join(TIERS)}, or rounds LOW:HIGH"
         yield f"collect.agent: no tier {text!r}", mend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from lawm_schemas import ConfigError, EnvironmentInfo
 
@@ -39,7 +39,10 @@ def declared_bounds(settings: Mapping[str, Any], size: int) -> dict[str, tuple[f
     if "low" not in settings and "high" not in settings:
         return None
     low, high = settings.get("low"), settings.get("high")
-    numbers = [isinstance(b, int | float) and not isinstance(b, bool) for b in (low, high)]
-    if not all(numbers) or not float(low) < float(high):  # type: ignore[arg-type]
+    if not (_is_number(low) and _is_number(high) and low < high):
         raise ConfigError(f"low {low} and high {high}", "bounds", "give two numbers, low < high")
-    return {"low": (float(low),) * size, "high": (float(high),) * size}  # type: ignore[arg-type]
+    return {"low": (float(low),) * size, "high": (float(high),) * size}
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -287,4 +288,4 @@ def test_every_public_name_can_be_imported() -> None:
         assert getattr(lawm_data, name).__name__ == name
         assert name in dir(lawm_data)
     with pytest.raises(AttributeError, match="nonsense"):
-        lawm_data.nonsense  # noqa: B018
+        attrgetter("nonsense")(lawm_data)

@@ -202,12 +202,13 @@ def test_a_trajectory_of_two_collections_is_taken_once(tmp_path: Path) -> None:
 
 
 def test_masks_come_along(three: list[Corpus], tmp_path: Path) -> None:
-    for corpus in three:
-        save_mask(corpus, make_mask(corpus, 0.5, 0, "half"))
+    masks = [make_mask(corpus, 0.5, 0, "half") for corpus in three]
+    for corpus, mask in zip(three, masks, strict=True):
+        save_mask(corpus, mask)
     tiered = write_tier(three, "medium", 30, tmp_path / "out")
     assert tiered.derived.masks == ("half",)
     shown = open_corpus(tmp_path / "out").with_mask("half").filter(lambda i: i.labels == "observed")
-    seen = {name for corpus in three for name in corpus.with_mask("half").mask.labeled}  # pyright: ignore
+    seen = {name for mask in masks for name in mask.labeled}
     assert set(shown.table.id) == seen & set(open_corpus(tmp_path / "out").table.id)
 
 

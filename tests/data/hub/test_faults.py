@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -25,7 +26,8 @@ INITIAL = {".gitattributes"}
 
 def lose_answer(handler: Handler) -> bool:
     """Do what is asked, but hang up instead of saying so."""
-    handler.answer = lambda *_: handler.connection.shutdown(2)  # type: ignore[method-assign]
+    handler.wfile = io.BytesIO()
+    handler.close_connection = True
     return False
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hub_server import Hub
 from hub_store import Blob, Repo
 from lawm_schemas import ConfigError, CorpusError, Provenance, RemoteError
@@ -140,7 +141,6 @@ def test_dry_run_writes_nothing(hub: Hub, rich: Corpus) -> None:
 
 
 def test_card_speaks_to_people_and_to_the_hub(hub: Hub, rich: Corpus) -> None:
-    yaml = pytest.importorskip("yaml")
     pushed = push(rich.with_mask("quarter"), "user/quarter", licence="CC-BY-4.0")
     text = hub.repos["user/quarter"].files["README.md"].data.decode()
     header = yaml.safe_load(text.split("---")[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, Provenance, Role
+from PIL import Image
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.hub import rows
@@ -89,9 +91,7 @@ def read(view: Corpus, folder: Path, name: str, write: Any) -> dict[str, list]:
 
 def arrays(values: list, spec: ArraySpec) -> np.ndarray:
     if values and isinstance(values[0], dict):
-        image = pytest.importorskip("PIL.Image")
-        io = pytest.importorskip("io")
-        values = [np.array(image.open(io.BytesIO(value["bytes"]))) for value in values]
+        values = [np.array(Image.open(io.BytesIO(value["bytes"]))) for value in values]
     return np.array(values, spec.dtype).reshape(-1, *spec.shape)
 
 
