@@ -15,17 +15,18 @@ from typing import Any
 
 import h5py
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, LabelState
+from lawm_schemas import ArraySpec, LabelState
 
 from lawm_data.encode import compression
 from lawm_data.formats._d4rl_layout import FINAL, GROUP, UNLABELED, Columns, columns_of, is_image
 from lawm_data.formats._d4rl_recorded import HORIZON, recorded
 from lawm_data.formats._d4rl_restored import restored
 from lawm_data.formats._declared import DECLARED
-from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._hdf5_writing import new_hdf5
-from lawm_data.formats._own import Own, encoded, write_own
+from lawm_data.formats._own import encoded, write_own
 from lawm_data.formats._protocol import About, Carried, Incoming, Outgoing
+from lawm_data.formats._single_hdf5 import locate as locate
+from lawm_data.formats._single_hdf5 import read_file
 from lawm_data.layout import stored_dtype
 
 ABOUT = About(
@@ -49,22 +50,7 @@ ABOUT = About(
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a flat file; see ``FormatModule.read``."""
-    file = ForeignFile(Path(place))
-    try:
-        if file.has(GROUP):
-            return restored(file, Own(file, GROUP), settings)
-        return recorded(file, settings)
-    except BaseException:
-        file.close()
-        raise
-
-
-def locate(place: str) -> Path:
-    """The file that ``write`` makes."""
-    path = Path(place)
-    if path.suffix not in (".hdf5", ".h5"):
-        raise ConfigError("is not the name of an HDF5 file", place, "let it end in .hdf5")
-    return path
+    return read_file(place, settings, GROUP, restored, recorded)
 
 
 def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:

@@ -16,17 +16,18 @@ from typing import Any
 
 import h5py
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, LabelState, Manifest, Role
+from lawm_schemas import ArraySpec, LabelState, Manifest, Role
 
 from lawm_data.encode import compression
 from lawm_data.formats._declared import DECLARED
-from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._hdf5_writing import new_hdf5
-from lawm_data.formats._own import Own, encoded, write_own
+from lawm_data.formats._own import encoded, write_own
 from lawm_data.formats._protocol import About, Carried, Incoming, Outgoing
 from lawm_data.formats._robomimic_layout import ENV_ARGS, GROUP
 from lawm_data.formats._robomimic_recorded import recorded
 from lawm_data.formats._robomimic_restored import restored
+from lawm_data.formats._single_hdf5 import locate as locate
+from lawm_data.formats._single_hdf5 import read_file
 from lawm_data.layout import is_chunked
 
 ABOUT = About(
@@ -52,22 +53,7 @@ GYM = 2
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a file of demonstrations; see ``FormatModule.read``."""
-    file = ForeignFile(Path(place))
-    try:
-        if file.has(GROUP):
-            return restored(file, Own(file, GROUP), settings)
-        return recorded(file, settings)
-    except BaseException:
-        file.close()
-        raise
-
-
-def locate(place: str) -> Path:
-    """The file that ``write`` makes."""
-    path = Path(place)
-    if path.suffix not in (".hdf5", ".h5"):
-        raise ConfigError("is not the name of an HDF5 file", place, "let it end in .hdf5")
-    return path
+    return read_file(place, settings, GROUP, restored, recorded)
 
 
 def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
