@@ -123,6 +123,18 @@ def test_returned_arrays_are_not_written_again() -> None:
         assert np.array_equal(first.truncated, flags)
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_what_was_returned_is_the_callers_to_change(direct: bool) -> None:
+    environments = envs.make("cartpole-swingup", num_envs=2, direct=direct)
+    for array in environments.reset([0]).values():
+        array.fill(7)
+    for _ in range(2):
+        step = environments.step(np.zeros((2, 1), np.float32))
+        assert not environments.state(step.observations)[1].any()
+        for array in (*step.observations.values(), step.truncated, step.terminated):
+            array.fill(True)
+
+
 def test_terminal_states_terminate_and_the_others_go_on() -> None:
     environments = SuiteEnvironments("lqr-lqr_2_1", _suite.load("lqr-lqr_2_1"), 2, 2, None)
     environments.reset([0, 1])
