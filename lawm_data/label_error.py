@@ -83,7 +83,17 @@ def compare_labels(
 
 
 def judge(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, Any]:
-    """Figures of an overlay over some trajectories of a view that shows their actions."""
+    """Figures of an overlay over some trajectories.
+
+    Args:
+        truth: a view that shows their actions.
+        labels: the overlay.
+        rows: (K,) their places in the view.
+
+    Returns:
+        As under ``overlays`` in docs/json.md: RMSE and NLL (nats per dimension) on the scale where
+        half the action's range is 1, ``rmse_per_dimension`` in the action's own units.
+    """
     judged, half = _judged(truth, labels, rows), half_range(truth.manifest.action)
     returns, source = truth.table.episode_return[rows], truth.table.source[rows]
     # ties by place, so that equal returns still fill three groups

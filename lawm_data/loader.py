@@ -69,7 +69,7 @@ class Loader:
             short=short,
             label_unit=label_unit,
         )
-        self._device = _device(device)
+        self._device = device_of(device)
         self._on_cpu = self._device.type == "cpu"
         mixture = mix(corpora)
         self._planner = Planner(mixture, settings)
@@ -132,13 +132,17 @@ class Loader:
         self.step = int(state["step"])
 
 
-def _device(name: str | torch.device) -> torch.device:
-    """The device, if this machine has it."""
+def device_of(name: str | torch.device) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        ConfigError: this machine does not have it.
+    """
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
-        raise ConfigError(f"{name} is not available", "device", "use cpu") from None
+        raise ConfigError(f"{name} is not available here", "device", "use cpu") from None
     return device
 
 

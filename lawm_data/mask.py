@@ -24,6 +24,7 @@ NAME_MEND = "use up to 100 letters, digits, '_', '.' and '-', a letter or digit 
 RETURN_STRATA = 10
 """Quantile bins of the return when stratifying by it."""
 ASIDE = "move it away, or let lawm-data repair set it aside"
+"""What to do about something that stands where a mask or a folder should be."""
 FILE_LIMIT = 1 << 28
 """Bytes; a larger mask file is not read."""
 

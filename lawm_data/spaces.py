@@ -30,9 +30,10 @@ class Part(NamedTuple):
     path: tuple[str | int, ...]
     """Keys that lead to it."""
     spec: ArraySpec
+    """How a corpus stores it."""
 
     def of(self, sample: Any) -> np.ndarray:
-        """A copy of its numbers in a sample of the space."""
+        """A copy of its numbers in a sample of the space, in the spec's shape and type."""
         for key in self.path:
             sample = sample[key]
         return np.array(sample, self.spec.dtype).reshape(self.spec.shape)
@@ -52,7 +53,7 @@ def observation_parts(space: Any, where: str, single: bool = False) -> tuple[Par
     found = []
     for path, part in _leaves(space, (), where):
         name = ".".join(map(str, path)) or "observation"
-        spec = _spec(part, _plain(name), Role.state, where)
+        spec = _spec(part, plain_name(name), Role.state, where)
         if spec.dtype == "uint8" and _is_image(spec.shape):
             spec = ArraySpec(name=spec.name, shape=spec.shape, dtype="uint8", role=Role.pixels)
         elif single and spec.dtype == "float64":
@@ -143,7 +144,7 @@ def _checked(
     return ArraySpec.parse(data, where)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name as arrays of a corpus have them."""
     kept = "".join(c if c.isalnum() or c in "_-." else "_" for c in name)
     return kept.lstrip(".")[:100] or "_"

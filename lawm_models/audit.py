@@ -13,12 +13,12 @@ from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig, LawmError
 from lawm_data import open_corpus
 from lawm_data.corpus import Corpus
 from lawm_data.hub.cache import is_address, located
-from lawm_data.loader import Loader
+from lawm_data.loader import Loader, device_of
 from lawm_data.mask import mask_sha256
 from lawm_data.poison import altered, poisoned
 from lawm_data.table import LABEL_STATES
 from lawm_models import checkpoint, seeding
-from lawm_models.experiment import build, device_of, make_loaders
+from lawm_models.experiment import build, make_loaders
 from lawm_models.run_folder import RECORD, RunFolder
 
 

@@ -23,7 +23,7 @@ from lawm_schemas import (
 from lawm_data import open_corpus
 from lawm_data.corpus import Corpus
 from lawm_data.hub.cache import is_address, is_here, located, parse_address, pin
-from lawm_data.loader import Loader
+from lawm_data.loader import Loader, device_of
 from lawm_data.mask import mask_sha256
 from lawm_models import algorithms, seeding
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
@@ -77,20 +77,6 @@ def settings_of(config: ExperimentConfig) -> Schema:
     """The algorithm's settings, validated, with every default."""
     module = algorithms.load(config.algorithm.name)
     return module.Config.parse(config.algorithm.settings, "algorithm.settings")
-
-
-def device_of(name: str) -> torch.device:
-    """The device by its name.
-
-    Raises:
-        ConfigError: this machine does not have it.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise ConfigError(f"{name!r} is not available here", "device", "use cpu") from None
-    return device
 
 
 def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:

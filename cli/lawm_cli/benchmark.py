@@ -229,8 +229,7 @@ def _report(result: dict[str, Any]) -> None:
     ]
     show.grid([column.replace("_", " ") for column in columns], rows, title=str(result["out"]))
     print()
-    states = ("done", "begun", "open", "failed")
-    print(", ".join(f"{result[state]} {state}" for state in states if result[state]))
+    print(", ".join(f"{result[state]} {state}" for state in record.STATES if result[state]))
     for cell in result["cells"]:
         if cell["error"]:
             print(f"failed: {cell['run']}: {cell['error']}")

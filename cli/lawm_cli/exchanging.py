@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 from lawm_schemas import ConfigError
+from lawm_schemas.plain_yaml import load_setting
 
 from lawm_cli import show
 from lawm_cli.options import Corpus, DryRun, Json, Settings, example
@@ -48,7 +48,7 @@ def import_(
     """
     from lawm_data.exchange import import_corpus
 
-    given = _with_short(_parsed(settings or []), fps=fps, size=size)
+    given = _with_short(dict(map(load_setting, settings or [])), fps=fps, size=size)
     with show.Bars() as bars:
         made = import_corpus(address, out, given, _counting(bars, "import"), dry_run=dry_run)
     _show({**made._asdict(), "dry_run": dry_run}, json)
@@ -75,7 +75,7 @@ def export(
     from lawm_data import open_corpus
     from lawm_data.exchange import export_corpus
 
-    given = _parsed(settings or [])
+    given = dict(map(load_setting, settings or []))
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)
@@ -147,20 +147,6 @@ def _counting(bars: show.Bars, stage: str) -> Progress:
     """Progress of which the end may be unknown."""
     tell = bars.of(stage)
     return lambda done, total: tell(done, total or 0)
-
-
-def _parsed(assignments: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` with the value in YAML."""
-    settings = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError("is not a setting", f"--set {assignment!r}", "write key=value")
-        try:
-            settings[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"{text!r} is not YAML", key, "correct it") from None
-    return settings
 
 
 def _with_short(settings: Mapping[str, Any], **short: float | None) -> dict[str, Any]:

@@ -15,7 +15,9 @@ class Job(NamedTuple):
     """A step for one seed: makes one corpus, or one mask."""
 
     name: str
+    """``CORPUS``, or ``CORPUS@MASK``."""
     operation: str
+    """The command, such as ``collect``."""
     settings: Settings
     """Without ``{seed}``."""
     inputs: tuple[str, ...]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lawm_cli.picture import GREY, new_figure, png
 from lawm_data.atomic import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-GREY = "#718096"
 
 
 def draw(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
@@ -22,21 +20,14 @@ def draw(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
         path: file to write.
         overlays: by name, as ``lawm_data.label_error.compare_labels`` returns them.
     """
-    # Figure without pyplot: no global state, no display, nothing to close.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2)
     _reliability(left, overlays)
     _unexplained(right, overlays)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize="small")
-    image = io.BytesIO()
-    figure.savefig(image, format="png")
-    write_file(path, image.getvalue())
+    write_file(path, png(figure))
 
 
 def _reliability(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:

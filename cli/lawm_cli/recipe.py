@@ -14,11 +14,6 @@ from lawm_cli.job import AGENT, Job
 from lawm_cli.recipe_check import Check
 
 
-def shipped() -> list[str]:
-    """Names of the recipes in the package."""
-    return box.names("recipes")
-
-
 def read_jobs(word: str) -> list[Job]:
     """The jobs of a recipe: one from a file, or one in the package by its name.
 
@@ -39,7 +34,7 @@ def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
         ConfigError: it makes no sense; ``SeveralErrors`` tells all mistakes of all steps at once.
     """
     whole, of_steps = _faults(data)
-    mistakes = [_mistake(fault.key, fault, recipe) for fault in whole]
+    mistakes = [fault.error(recipe) for fault in whole]
     entries = data.get("steps") if isinstance(data, dict) else None
     entries = entries if isinstance(entries, list) else []
     wrong = any(fault.key[:1] == ("seeds",) for fault in whole)
@@ -48,7 +43,7 @@ def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
     for n, entry in enumerate(entries):
         where = _where(n, entry, recipe)
         if n in of_steps:
-            mistakes += [_mistake(fault.key[2:], fault, where) for fault in of_steps[n]]
+            mistakes += [f._replace(key=f.key[2:]).error(where) for f in of_steps[n]]
             continue
         try:
             for job in _expand(Step.model_validate(entry), seeds, where):
@@ -71,11 +66,6 @@ def _faults(data: Any) -> tuple[list[Fault], dict[int, list[Fault]]]:
             whole.append(fault)
     # steps that cannot be read do not count for pydantic, so it may miss some
     return [f for f in whole if f.key != ("steps",) or not of_steps], of_steps
-
-
-def _mistake(key: Sequence[int | str], fault: Fault, where: str) -> ConfigError:
-    name = ".".join(map(str, key))
-    return ConfigError(f"{name}: {fault.what}" if name else fault.what, where, fault.mend)
 
 
 def _where(number: int, entry: Any, recipe: str) -> str:

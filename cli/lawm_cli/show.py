@@ -24,8 +24,6 @@ from rich.table import Table
 
 SPARSE = 30.0
 """Seconds between progress lines when stderr is not a terminal."""
-
-
 BAR = 76
 """Columns of a terminal that name, bar, counts and times take."""
 PAGE = 200

@@ -21,6 +21,7 @@ from lawm_schemas import ArraySpec, CorpusError, Role
 
 from lawm_data.formats._arrays import CHANNELS, SMALLEST_IMAGE, checked_spec, plain_dtype
 from lawm_data.formats._minari_metadata import MEND
+from lawm_data.spaces import plain_name
 
 LARGEST = 1 << 31
 """Elements of one step of an array; a space with more is not believed."""
@@ -81,7 +82,7 @@ def _walk(
     if kind not in _LEAVES:
         yield Unfit(place, kind)
         return
-    called = _plain(".".join(path)) if path else name
+    called = plain_name(".".join(path)) if path else name
     try:
         yield _leaf(_LEAVES[kind](space), place, called, role, f"{where}: {place}")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -100,12 +101,6 @@ def _parts(space: Mapping[str, Any], kind: str, where: str) -> Iterator[tuple[st
             yield str(i), f"_index_{i}", part
     else:
         raise CorpusError(f"is a {kind} without parts", where, MEND)
-
-
-def _plain(name: str) -> str:
-    """A name as arrays of a corpus have them."""
-    kept = "".join(c if c.isalnum() or c in "_-." else "_" for c in name)
-    return kept.lstrip(".")[:100] or "_"
 
 
 class _Array(NamedTuple):

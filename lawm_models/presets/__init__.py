@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any, get_args, get_origin
 
 from lawm_schemas import ConfigError, ExperimentConfig, Schema, load_yaml
+from lawm_schemas.plain_yaml import load_setting
 
 from lawm_models import algorithms
 
@@ -49,14 +50,7 @@ def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     Raises:
         ConfigError: no such key, or a value that is not YAML.
     """
-    changes = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            what = "no key before '='" if equals else "no '=' in it"
-            raise ConfigError(what, f"--set {assignment!r}", "write key=value")
-        changes[key.strip()] = _value(text, key)
-    return replace(config, changes)
+    return replace(config, dict(map(load_setting, assignments)))
 
 
 def replace(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,20 +69,6 @@ def replace(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         _require_known(path, key, config)
         _assign(config, path, key, value)
     return config
-
-
-def number(value: Any) -> Any:
-    """A value of YAML 1.1, which takes 1e-4 for a word, as it was meant."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _value(text: str, key: str) -> Any:
-    value = load_yaml(text, f"--set {key}={text}")
-    # what is in quotes is meant to be a word
-    return number(value) if value == text.strip() else value
 
 
 def _assign(config: dict[str, Any], path: list[str], key: str, value: Any) -> None:

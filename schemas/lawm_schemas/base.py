@@ -19,7 +19,18 @@ class Fault(NamedTuple):
     key: tuple[int | str, ...]
     """Keys and places in lists that lead to it."""
     what: str
+    """What is wrong there, a short clause."""
     mend: str
+    """What to do about it."""
+
+    def error(self, where: str) -> ConfigError:
+        """The same as an error.
+
+        Args:
+            where: the file, or the part of it, that the keys are in.
+        """
+        name = ".".join(map(str, self.key))
+        return ConfigError(f"{name}: {self.what}" if name else self.what, where, self.mend)
 
 
 class Schema(BaseModel):

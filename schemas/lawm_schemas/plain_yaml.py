@@ -49,6 +49,29 @@ def read_yaml(path: Path) -> Any:
     return load_yaml(text, str(path))
 
 
+def load_setting(word: str) -> tuple[str, Any]:
+    """``KEY=VALUE`` with the value in YAML, as command lines have it.
+
+    Raises:
+        ConfigError: no key, no ``=``, or a value that is not YAML.
+    """
+    key, equals, text = word.partition("=")
+    if not equals or not key.strip():
+        what = "no key before '='" if equals else "no '=' in it"
+        raise ConfigError(what, f"--set {word!r}", "write key=value")
+    value = load_yaml(text, f"--set {word}")
+    # what is in quotes is meant to be a word
+    return key.strip(), number(value) if value == text.strip() else value
+
+
+def number(value: Any) -> Any:
+    """A value of YAML 1.1, which takes 1e-4 for a word, as it was meant."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 class _TwiceError(yaml.MarkedYAMLError):
     """A key stands twice."""
 

@@ -103,7 +103,7 @@ def test_tables_for_people(run, train: tuple, tmp_path: Path) -> None:
         ("train --corpus {corpus} --mask nobody --out {new}", "masks here: third"),
         ("train --corpus {corpus} --preset nobody --out {new}", "known ones: demo, paper, small"),
         ("train --corpus {corpus} --algorithm nobody --out {new}", "nobody"),
-        ("train --corpus {corpus} --device nobody --out {new}", "'nobody' is not available here"),
+        ("train --corpus {corpus} --device nobody --out {new}", "nobody is not available here"),
         ("train --corpus {corpus} --set windw=3 --out {new}", "windw: no such setting"),
         ("train --corpus {corpus} --set window=500 --set short=drop --out {new}", "has 25"),
         ("train --corpus {corpus}*x --out {new}", "weight"),

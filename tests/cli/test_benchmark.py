@@ -260,7 +260,7 @@ def test_some_runs_now_and_the_others_later(run, study, tmp_path: Path) -> None:
             ["evaluation_episodes: without any there is nothing to compare"],
         ),
         ({"algorithms": {"bc": bc(**{"steps.modell": 3})}}, ["steps.modell: no such stage"]),
-        ({"settings": {"device": "tpu"}}, ["device: 'tpu' is not available here"]),
+        ({"settings": {"device": "tpu"}}, ["device: tpu is not available here"]),
     ],
 )
 def test_everything_that_is_wrong_is_told_at_once(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lawm_cli import recipe
+from lawm_cli import box
 from lawm_cli.recipe import jobs, read_jobs
 from lawm_schemas import ConfigError
 
@@ -142,7 +142,7 @@ def test_a_recipe_in_the_box_is_not_hidden_by_a_folder(
     assert len(read_jobs("paper")) == 39
 
 
-@pytest.mark.parametrize("name", recipe.shipped())
+@pytest.mark.parametrize("name", box.names("recipes"))
 def test_shipped_recipes_make_what_they_promise(name: str) -> None:
     made = {job.name: job for job in read_jobs(name)}
     environments = {"walker-walk", "cheetah-run"}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lawm_cli import box
 from lawm_cli.study import paper
 from lawm_cli.study.markdown import body, markdown
 from lawm_cli.study.pictures import pictures
 from lawm_cli.study.plain_csv import COLUMNS, comma_separated
-from lawm_cli.study.source import read_study, shipped
+from lawm_cli.study.source import read_study
 from lawm_cli.study.table import Table, make_table
 from lawm_cli.study.variant import variant
 from lawm_cli.study.web_page import web_page
@@ -247,7 +248,7 @@ def test_a_mask_by_name_has_the_share_that_it_shows() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", box.names("studies"))
 def test_shipped_studies_are_sound(name: str) -> None:
     study = read_study(name)
     for algorithm in study.algorithms:

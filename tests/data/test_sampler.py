@@ -139,7 +139,7 @@ def test_short_trajectories_are_dropped_or_padded(random_corpus):
         ({"short": "cut"}, "short: 'cut' is unknown; known: drop, pad, error"),
         ({"label_unit": "step"}, "label_unit: 'step' is unknown; known: trajectory, window"),
         ({"short": "error"}, r"window: 7 steps, but trajectory \w+ has 1; give 1 or less"),
-        ({"device": "nowhere"}, "device: nowhere is not available; use cpu"),
+        ({"device": "nowhere"}, "device: nowhere is not available here; use cpu"),
         ({"weight": 0.0}, "corpus: weight 0.0; give a number above 0"),
         ({"weight": float("inf")}, "corpus: weight inf; give a number above 0"),
     ],

@@ -2,6 +2,7 @@ import errno
 
 import pytest
 from lawm_schemas import ConfigError, LawmError, StorageError
+from lawm_schemas.errors import reason_of
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,16 @@ def test_file_system_errors_become_one_line(number: int, words: str) -> None:
 
 def test_file_system_error_without_a_number_keeps_its_words() -> None:
     assert "odd" in str(StorageError.from_os_error(OSError("odd"), "corpus"))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  one  \n"), "one"),
+        (EOFError(), "EOFError"),
+        (ValueError("\n"), "ValueError"),
+    ],
+)
+def test_reason_of_an_exception_is_one_line_and_never_empty(error: Exception, reason: str) -> None:
+    assert reason_of(error) == reason

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, load_yaml, read_yaml
+from lawm_schemas.plain_yaml import load_setting, number
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -52,3 +53,30 @@ def test_files_that_are_no_text_are_named(tmp_path: Path) -> None:
     for name, words in (("a.yaml", "UTF-8"), ("none.yaml", "no such file"), ("", "is a folder")):
         with pytest.raises(ConfigError, match=words):
             read_yaml(tmp_path / name)
+
+
+@given(PLAIN | st.floats(allow_nan=False, allow_infinity=False))
+def test_settings_have_the_values_that_were_written(data: object) -> None:
+    assume(number(data) is data)
+    word = yaml.safe_dump(data, default_flow_style=True, width=1 << 20).removesuffix("...\n")
+    assert load_setting(f" a.b ={word}") == ("a.b", data)
+
+
+def test_numbers_without_a_point_are_numbers_and_what_is_in_quotes_is_a_word() -> None:
+    assert load_setting("rate=1e-4") == ("rate", 1e-4)
+    assert load_setting("rate='1e-4'") == ("rate", "1e-4")
+    assert load_setting("rate=a=b") == ("rate", "a=b")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("rate", r"^--set 'rate': no '=' in it; write key=value"),
+        (" =1", r"^--set ' =1': no key before '='"),
+        ("rate=[1", r"^--set rate=\[1: not YAML"),
+        ("rate={a: 1, a: 2}", "the key 'a' stands twice"),
+    ],
+)
+def test_words_that_are_no_settings(word: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_setting(word)

@@ -24,9 +24,13 @@ class Cell(NamedTuple):
     """One run that a study asks for."""
 
     corpus: str
+    """Name of the corpus in the study."""
     algorithm: str
+    """Name of the algorithm in the study."""
     labels: float | str
+    """Label budget: a fraction, ``all``, or the name of a mask."""
     seed: int
+    """The one seed."""
     config: ExperimentConfig
     """Complete."""
     data: CorpusRecord

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b7791f", "#c53030", "#319795", "#718096")
 MARKERS = "osD^vP*X"
 SCORE = "normalised return"
-PAPER = "in the paper"
+REPORTED = "in the paper"
 WIDTH = 1.25
 """Inches of a corpus in a bar chart."""
 COLUMNS = 3
@@ -99,7 +99,7 @@ def _bar_set(
         x, mean = np.array(reported).T
         axes.hlines(mean, x - width / 2, x + width / 2, color="black", linewidth=1.5, zorder=3)
         style = {"color": "white", "edgecolors": "black", "zorder": 4}
-        axes.scatter(x, mean, marker="D", s=12, label=PAPER, **style)
+        axes.scatter(x, mean, marker="D", s=12, label=REPORTED, **style)
 
 
 def _curves(table: Table) -> bytes | None:
@@ -209,7 +209,7 @@ def _legend(figure: Figure, grid: Iterable[Axes]) -> None:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     # what the paper says is no algorithm: last
-    names = sorted(shown, key=lambda name: name == PAPER)
+    names = sorted(shown, key=lambda name: name == REPORTED)
     handles = [shown[name] for name in names]
     columns = min(len(names), int(figure.get_figwidth() // ENTRY))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)

@@ -20,7 +20,7 @@ from lawm_schemas.study import ALL
 
 from lawm_cli.study import paper
 from lawm_cli.study.cell import Cell, mask_name
-from lawm_cli.study.variant import variant
+from lawm_cli.study.variant import variant, within
 
 if TYPE_CHECKING:
     from lawm_data import Corpus
@@ -30,7 +30,9 @@ class Budget(NamedTuple):
     """What a run may see of a corpus."""
 
     data: CorpusRecord
+    """The corpus as it is, through its mask."""
     mask: Mask | None
+    """A mask to be written first, or none when it is there, or everything is seen."""
 
 
 class Plan:
@@ -117,7 +119,7 @@ class Plan:
         try:
             view = open_corpus(entry.path)
         except LawmError as error:
-            self._note(where, error)
+            self._errors.append(within(where, error))
             return None
         if view.manifest.environment is None:
             what = f"{entry.path} names no environment to evaluate in"
@@ -141,7 +143,7 @@ class Plan:
                 made = make_mask(view, labels, key, mask, masks.by, masks.stratify)
                 seen = view.with_mask(made)
         except LawmError as error:
-            self._note(f"corpora.{name}", error)
+            self._errors.append(within(f"corpora.{name}", error))
             return None
         labeled = seen.label_counts()["observed"]
         if not labeled:
@@ -173,7 +175,3 @@ class Plan:
         whole = data | {"corpora": [source.model_dump()], "seed": seed}
         config = resolve(ExperimentConfig.model_validate(whole))
         return Cell(corpus, algorithm, labels, seed, config, budget.data, budget.mask)
-
-    def _note(self, where: str, error: LawmError) -> None:
-        what = f"{error.where}: {error.what}" if error.where else error.what
-        self._errors.append(ConfigError(what, where, error.mend))

@@ -11,6 +11,8 @@ from lawm_schemas import CellResult, Results, Study
 from lawm_cli.study.cell import Cell, Place, command
 
 RESULTS = "results.json"
+STATES = ("done", "begun", "open", "failed")
+"""How far a cell can be; see ``CellResult.state``."""
 
 
 def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | None) -> CellResult:
@@ -75,5 +77,4 @@ def write_results(
 
 def by_state(cells: Sequence[CellResult]) -> Mapping[str, int]:
     """How many cells are in each state."""
-    states = ("done", "begun", "open", "failed")
-    return {state: sum(cell.state == state for cell in cells) for state in states}
+    return {state: sum(cell.state == state for cell in cells) for state in STATES}

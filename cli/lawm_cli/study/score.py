@@ -6,7 +6,7 @@ Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Prec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +23,13 @@ class Spread(NamedTuple):
     """Scores of the seeds of one run, in short."""
 
     mean: float
+    """On the scale of the scores."""
     std: float
     """Standard deviation (population)."""
     stderr: float | None
     """Standard error of the mean, from the sample variance; none for a single seed."""
     seeds: int
+    """How many there are."""
 
 
 class Interval(NamedTuple):
@@ -35,7 +37,9 @@ class Interval(NamedTuple):
 
     value: float
     low: float
+    """The ``(1 - LEVEL) / 2`` quantile of the bootstrap samples."""
     high: float
+    """The ``(1 + LEVEL) / 2`` quantile."""
 
 
 class Profile(NamedTuple):
@@ -46,7 +50,9 @@ class Profile(NamedTuple):
     share: np.ndarray
     """(K,) in [0, 1]."""
     low: np.ndarray
+    """(K,) lower ends."""
     high: np.ndarray
+    """(K,) upper ends."""
 
 
 def spread(scores: Sequence[float]) -> Spread:
@@ -63,7 +69,9 @@ def iqm(strata: Sequence[Sequence[float]]) -> Interval:
     Args:
         strata: scores of the seeds on each corpus.
     """
-    return _interval(strata, _trimmed_mean)
+    value = _trimmed_mean(np.concatenate([np.asarray(part, float) for part in strata]))
+    low, high = _quantiles(_trimmed_mean(_resampled(strata)))
+    return Interval(float(value), float(low), float(high))
 
 
 def profile(strata: Sequence[Sequence[float]], threshold: np.ndarray) -> Profile:
@@ -87,14 +95,6 @@ def _trimmed_mean(scores: np.ndarray) -> np.ndarray:
     count = scores.shape[-1]
     cut = int(TRIM * count)
     return np.sort(scores, -1)[..., cut : count - cut].mean(-1)
-
-
-def _interval(
-    strata: Sequence[Sequence[float]], statistic: Callable[[np.ndarray], np.ndarray]
-) -> Interval:
-    value = statistic(np.concatenate([np.asarray(part, float) for part in strata]))
-    low, high = _quantiles(statistic(_resampled(strata)))
-    return Interval(float(value), float(low), float(high))
 
 
 def _resampled(strata: Sequence[Sequence[float]]) -> np.ndarray:

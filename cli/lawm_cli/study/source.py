@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from lawm_schemas import ConfigError, Study
+from lawm_schemas import Study
 from lawm_schemas.errors import several
 
 from lawm_cli import box
-
-
-def shipped() -> list[str]:
-    """Names of the studies in the package."""
-    return box.names("studies")
 
 
 def read_study(word: str) -> Study:
@@ -22,11 +17,5 @@ def read_study(word: str) -> Study:
     data = box.read("studies", word, "study")
     faults = Study.faults(data)
     if faults:
-        raise several([fault_of(word, *fault) for fault in faults])
+        raise several([fault.error(word) for fault in faults])
     return Study.model_validate(data)
-
-
-def fault_of(where: str, key: tuple[int | str, ...], what: str, mend: str) -> ConfigError:
-    """What a schema does not take, as an error."""
-    name = ".".join(map(str, key))
-    return ConfigError(f"{name}: {what}" if name else what, where, mend)

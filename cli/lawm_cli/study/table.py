@@ -30,6 +30,7 @@ class Column(NamedTuple):
     algorithm: str
     """Its name in the study."""
     labels: float | str
+    """The budget: a fraction, ``all``, or the name of a mask."""
     title: str
     """What the algorithm is called."""
     budget: str

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig, LawmError, Study
-
-from lawm_cli.study.source import fault_of
+from lawm_schemas.plain_yaml import number
 
 OWN = ("corpora", "seed", "preset")
 """Top-level keys of a configuration that the study itself decides."""
@@ -31,13 +30,13 @@ def variant(
         algorithms.load(algorithm)
         data = presets.load(entry.preset or study.preset, algorithm)
     except LawmError as error:
-        return {}, [_within(where, error)]
+        return {}, [within(where, error)]
     errors = []
     for key, value in {**study.settings, **entry.settings}.items():
         try:
-            data = presets.replace(data, {_changeable(key): presets.number(value)})
+            data = presets.replace(data, {_changeable(key): number(value)})
         except LawmError as error:
-            errors.append(_within(f"{where}.settings", error))
+            errors.append(within(f"{where}.settings", error))
     if device is not None:
         data["device"] = device
     return data, errors or list(_faults(where, data))
@@ -51,8 +50,9 @@ def _changeable(key: str) -> str:
 
 def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
     """Everything that is wrong with the values."""
+    from lawm_data.loader import device_of
     from lawm_models import algorithms
-    from lawm_models.experiment import device_of, resolve
+    from lawm_models.experiment import resolve
 
     # no corpus is looked at here
     whole = data | {"corpora": [CorpusSource(path=".").model_dump()]}
@@ -65,21 +65,22 @@ def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
         ),
     ]
     for fault in faults:
-        yield fault_of(where, *fault)
+        yield fault.error(where)
     if faults:
         return
     try:
         config = resolve(ExperimentConfig.model_validate(whole))
         device_of(config.device)
     except LawmError as error:
-        yield _within(where, error)
+        yield within(where, error)
         return
     if not config.evaluation_episodes:
         what = "evaluation_episodes: without any there is nothing to compare"
         yield ConfigError(what, where, "give 1 or more")
 
 
-def _within(where: str, error: LawmError) -> ConfigError:
+def within(where: str, error: LawmError) -> ConfigError:
+    """An error of something that the study names, told as one of the study."""
     return ConfigError(
         f"{error.where}: {error.what}" if error.where else error.what, where, error.mend
     )
