@@ -17,6 +17,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+
+# compiled modules: pyright sees no names in them
 from h5py import h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]
 from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of

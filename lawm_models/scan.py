@@ -72,6 +72,7 @@ class _Differentiable(torch.autograd.Function):
         ctx.save_for_backward(*weights)
         return scan.forward()
 
+    # torch hands over as many gradients as forward returned, which its own stub cannot say
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -37,6 +37,7 @@ class LatentAction(LatentActionConfig):
 class ModelConfig(LatentActionModelConfig):
     """The world model; settings of the inverse posterior and of decoded actions mean nothing."""
 
+    # narrower than its parent's, which is sound: settings do not change
     latent_action: LatentAction = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default_factory=LatentAction
     )
@@ -50,6 +51,7 @@ class ModelConfig(LatentActionModelConfig):
 class Config(lawm.Config):
     """Settings of C-LAP; the defaults are those that it shares with LAWM (Table 2)."""
 
+    # narrower than its parent's, which is sound: settings do not change
     model: ModelConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default_factory=ModelConfig
     )

@@ -105,7 +105,7 @@ def test_closing_ends_the_workers(tmp_path: Path) -> None:
     results = executor()(PREPARE, items, 1)
     worker = int(next(results))
     os.kill(worker, 0)
-    getattr(results, "close")()  # noqa: B009
+    getattr(results, "close")()  # noqa: B009 - as above
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
 
