@@ -22,7 +22,6 @@ from lawm_data.atomic import (
     hold,
     is_alive,
     storage_errors,
-    sync_file,
     sync_folder,
     temporary_name,
 )
@@ -114,6 +113,15 @@ def _sync_tree(path: Path) -> None:
         sync_folder(Path(folder))
     if path.is_file():
         sync_file(path)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def abandoned(out: Path) -> list[Path]:

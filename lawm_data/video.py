@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from lawm_schemas import ConfigError, StorageError
 
-from lawm_data.atomic import storage_errors, sync_file, sync_folder, temporary_name
+from lawm_data.atomic import storage_errors, sync_folder, temporary_name
 from lawm_data.leftovers import refuse_inside
-from lawm_data.output import claimed
+from lawm_data.output import claimed, sync_file
 
 FORMATS = (".mp4", ".gif")
 

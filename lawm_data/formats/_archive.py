@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from lawm_schemas import CorpusError
-from lawm_schemas.errors import reason_of
 
 from lawm_data.atomic import storage_errors
 from lawm_data.hdf5 import DEFLATE_RATIO
@@ -124,8 +123,6 @@ class Archive:
             name = info.filename
             if not name:
                 raise self.refuse("", "has a member without a name")
-            if info.header_offset < 0:
-                raise self.refuse(name, "would begin before the file")
             if info.is_dir():
                 continue
             path = PurePosixPath(name)
@@ -133,6 +130,8 @@ class Archive:
                 raise self.refuse(repr(name), "is a path that leads elsewhere")
             if name in members:
                 raise self.refuse(name, "stands in the file twice")
+            if info.header_offset < 0:
+                raise self.refuse(name, "would begin before the file")
             if info.flag_bits & _ENCRYPTED:
                 raise self.refuse(name, "is encrypted")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -151,7 +150,8 @@ class Archive:
         try:
             yield
         except _ERRORS as error:
-            raise self.refuse(name, f"cannot be read ({reason_of(error)})") from None
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise self.refuse(name, f"cannot be read ({reason})") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

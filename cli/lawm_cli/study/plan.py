@@ -20,7 +20,7 @@ from lawm_schemas.study import ALL
 
 from lawm_cli.study import paper
 from lawm_cli.study.cell import Cell, mask_name
-from lawm_cli.study.variant import variant, within
+from lawm_cli.study.variant import variant
 
 if TYPE_CHECKING:
     from lawm_data import Corpus
@@ -119,7 +119,7 @@ class Plan:
         try:
             view = open_corpus(entry.path)
         except LawmError as error:
-            self._errors.append(within(where, error))
+            self._note(where, error)
             return None
         if view.manifest.environment is None:
             what = f"{entry.path} names no environment to evaluate in"
@@ -143,7 +143,7 @@ class Plan:
                 made = make_mask(view, labels, key, mask, masks.by, masks.stratify)
                 seen = view.with_mask(made)
         except LawmError as error:
-            self._errors.append(within(f"corpora.{name}", error))
+            self._note(f"corpora.{name}", error)
             return None
         labeled = seen.label_counts()["observed"]
         if not labeled:
@@ -175,3 +175,7 @@ class Plan:
         whole = data | {"corpora": [source.model_dump()], "seed": seed}
         config = resolve(ExperimentConfig.model_validate(whole))
         return Cell(corpus, algorithm, labels, seed, config, budget.data, budget.mask)
+
+    def _note(self, where: str, error: LawmError) -> None:
+        what = f"{error.where}: {error.what}" if error.where else error.what
+        self._errors.append(ConfigError(what, where, error.mend))

@@ -30,13 +30,13 @@ def variant(
         algorithms.load(algorithm)
         data = presets.load(entry.preset or study.preset, algorithm)
     except LawmError as error:
-        return {}, [within(where, error)]
+        return {}, [_within(where, error)]
     errors = []
     for key, value in {**study.settings, **entry.settings}.items():
         try:
             data = presets.replace(data, {_changeable(key): number(value)})
         except LawmError as error:
-            errors.append(within(f"{where}.settings", error))
+            errors.append(_within(f"{where}.settings", error))
     if device is not None:
         data["device"] = device
     return data, errors or list(_faults(where, data))
@@ -72,15 +72,14 @@ def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
         config = resolve(ExperimentConfig.model_validate(whole))
         device_of(config.device)
     except LawmError as error:
-        yield within(where, error)
+        yield _within(where, error)
         return
     if not config.evaluation_episodes:
         what = "evaluation_episodes: without any there is nothing to compare"
         yield ConfigError(what, where, "give 1 or more")
 
 
-def within(where: str, error: LawmError) -> ConfigError:
-    """An error of something that the study names, told as one of the study."""
+def _within(where: str, error: LawmError) -> ConfigError:
     return ConfigError(
         f"{error.where}: {error.what}" if error.where else error.what, where, error.mend
     )
