@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
+LONGEST = 200
+"""Characters that are told of another library's words; some put bytes of a file into them."""
+
 
 class LawmError(Exception):
     """Something a user can mend. Commands print it in one line and exit with code 2.
@@ -64,7 +67,7 @@ class SeveralErrors(ConfigError):
 
 def reason_of(error: BaseException) -> str:
     """What an exception of another library says, in one line; its kind when it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()[:LONGEST]
 
 
 def several(errors: Sequence[ConfigError]) -> ConfigError:

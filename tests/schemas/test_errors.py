@@ -48,6 +48,7 @@ def test_file_system_error_without_a_number_keeps_its_words() -> None:
         (ValueError("\n  one  \n"), "one"),
         (EOFError(), "EOFError"),
         (ValueError("\n"), "ValueError"),
+        (ValueError("x" * 5000), "x" * 200),
     ],
 )
 def test_reason_of_an_exception_is_one_line_and_never_empty(error: Exception, reason: str) -> None:
