@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-LONGEST = 200
-"""Characters that are told of another library's words; some put bytes of a file into them."""
-
 
 class LawmError(Exception):
     """Something a user can mend. Commands print it in one line and exit with code 2.
@@ -65,9 +62,13 @@ class SeveralErrors(ConfigError):
         return [str(error) for error in self.errors]
 
 
+REASON = 200
+"""Characters that are told of another library's words; some put bytes of a file into them."""
+
+
 def reason_of(error: BaseException) -> str:
     """What an exception of another library says, in one line; its kind when it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()[:LONGEST]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()[:REASON]
 
 
 def several(errors: Sequence[ConfigError]) -> ConfigError:
