@@ -117,22 +117,26 @@ def _writer(out: Path, environments: envs.Environments, provenance: Provenance) 
             lineage=(step,),
         )
     manifest = open_corpus(out).manifest
-    mine = [
-        p
-        for p in manifest.provenance
-        if p.settings != provenance.settings
-        or (p.source, p.seed) != (provenance.source, provenance.seed)
-    ]
+    others = [known for known in manifest.provenance if not _same_collection(known, provenance)]
     there, asked = (
         ", ".join(spec.name for spec in source.observations) for source in (manifest, environments)
     )
     if there != asked:
         raise ConfigError(f"holds {there}, not {asked}", str(out), "choose another --out")
-    if mine or manifest.environment != environments.info:
+    if others or manifest.environment != environments.info:
         raise ConfigError(
             "holds trajectories of another collection", str(out), "choose another --out"
         )
     return CorpusWriter.append(out)
+
+
+def _same_collection(known: Provenance, asked: Provenance) -> bool:
+    """Whether trajectories of this origin may go on as those of that one."""
+    if (known.source, known.seed) != (asked.source, asked.seed):
+        return False
+    # what an earlier version did not know yet has its default
+    settings = agent_config(asked.source, known.settings).model_dump(mode="json")
+    return settings == asked.settings
 
 
 class _Collection:

@@ -1,6 +1,7 @@
 """The documentation says what the program does."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,19 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link can name behind a #: the headings, in lower case and with hyphens."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", path.read_text("utf-8")):
         if not target.startswith("https://"):
-            assert (path.parent / target).exists(), target
+            page = path.parent / target if target else path
+            assert page.exists(), target
+            assert not anchor or anchor in anchors(page), (target, anchor)
 
 
 def test_every_command_is_documented() -> None:
@@ -71,3 +80,36 @@ def test_readme_python_runs_on_a_corpus(tmp_path: Path, monkeypatch: pytest.Monk
     exec(block, names)
     assert names["batch"].action.shape[:2] == names["batch"].action_mask.shape == (64, 50)
     assert names["trajectory"].actions is None or names["trajectory"].is_labeled
+
+
+def command_lines(path: Path) -> list[tuple[str, bool]]:
+    """The command lines of a document; those within a sentence may be incomplete (False)."""
+    text = path.read_text("utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    whole = re.findall(
+        r"^(?:\$ )?(lawm(?:-data)? [a-z-].*)$", "\n".join(blocks), flags=re.MULTILINE
+    )
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    parts = re.findall(r"`(lawm(?:-data)? [^`|]+)", prose)
+    return [(line, True) for line in whole] + [(line, False) for line in parts]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_documents_are_understood(path: Path) -> None:
+    for line, complete in command_lines(path):
+        program, name, *words = shlex.split(line, comments=True)
+        group: Any = get_command(PROGRAMS[program].app)
+        if name.startswith("-"):
+            continue
+        try:
+            group.commands[name].make_context(name, words)
+        except Exception as error:
+            told = getattr(error, "format_message", error.__repr__)()
+            assert not complete, (line, told)
+            assert re.match("Missing|.*requires an argument", told), (line, told)
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages == set(re.findall(r"\]\(([\w-]+\.md)\)", text))

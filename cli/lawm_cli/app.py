@@ -17,8 +17,12 @@ Method = Literal["inverse", "smoothing"]
 """See ``lawm_models.relabel.relabel``."""
 
 app = typer.Typer(
-    help="Train on corpora of trajectories that are partly without actions; fill the actions in.",
-    epilog=example("lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a"),
+    help="Train on corpora in which some trajectories have no actions, and infer these actions."
+    " Corpora are made and looked after with lawm-data.",
+    epilog=example(
+        "lawm demo",
+        "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
+    ),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -61,7 +65,9 @@ def train(
         str | None,
         typer.Option(help="Preset: small (the default), paper, demo."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The one seed; 0 by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of all randomness; 0 by default.")
+    ] = None,
     settings: Settings = None,
     device: Annotated[str | None, typer.Option(help="cpu (the default), cuda or cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; 1 by default.")] = None,
@@ -131,14 +137,14 @@ def evaluate(
 def relabel(
     run: Run,
     corpus: Annotated[Path, typer.Option(help="Folder of the corpus to relabel.")],
-    name: Annotated[str, typer.Option(help="Name of the label overlay to write.")],
+    name: Annotated[str, typer.Option(help="Name of the overlay: what is inferred, under a name.")],
     method: Annotated[
         Method, typer.Option(help="How: by the inverse model, or weighed by the world model.")
     ] = "inverse",
     max_uncertainty: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Leave out trajectories that are less certain (half the range is 1)."
+            min=0, help="Leave out trajectories that are less certain (1 is half the range)."
         ),
     ] = None,
     replace: Replace = False,
@@ -147,14 +153,20 @@ def relabel(
 ) -> None:
     """Infer the actions that a run could not see.
 
-    They are written beside the corpus, as a label overlay. Where the actions were recorded and only
-    hidden, the inferred ones are compared with them.
+    They are written beside the corpus, under a name: an overlay. Where the actions were recorded
+    and only hidden, the inferred ones are compared with them.
     """
     from lawm_models.relabel import relabel as infer
 
     found = infer(run, corpus, name, replace, method, max_uncertainty, dry_run)
     result = {"run": run, "corpus": corpus, **found}
     print_json(result) if json else report.labels(result)
+
+
+app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
+app.command(epilog=auditing.EPILOG)(auditing.audit)
+app.command(epilog=benchmark.EPILOG)(benchmark.benchmark)
+app.command(epilog=table.EPILOG)(table.table)
 
 
 @app.command(epilog=example("lawm demo --out runs/demo"))
@@ -166,9 +178,9 @@ def demo(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Do the main job on the shipped corpus.
+    """Do the whole job on the corpus in the package.
 
-    Takes minutes on two CPU cores. Hides the actions of 95% of the trajectories, trains LAWM on
+    Takes five minutes on a CPU core. Hides the actions of 95% of the trajectories, trains LAWM on
     the mix, evaluates the policy, infers the hidden actions, and draws both. The same command
     again goes on where it was stopped.
     """
@@ -177,12 +189,6 @@ def demo(
     with show.Bars() as bars:
         result = run_demo(out, seed, settings or [], bars)
     print_json(result) if json else report.demo(result)
-
-
-app.command(epilog=auditing.EPILOG)(auditing.audit)
-app.command(epilog=benchmark.EPILOG)(benchmark.benchmark)
-app.command(epilog=table.EPILOG)(table.table)
-app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

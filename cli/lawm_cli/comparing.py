@@ -21,7 +21,7 @@ EPILOG = example(
 Names = Annotated[list[str], typer.Option("--labels", help="Overlay; may be given several times.")]
 Withheld = Annotated[
     bool,
-    typer.Option("--truth-from-withheld", help="Yes, read actions that masks hide, to judge."),
+    typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),
 ]
 HeldOut = Annotated[
     str | None,

@@ -89,7 +89,7 @@ def split(
     corpus: Corpus,
     parts: Annotated[
         list[str],
-        typer.Argument(metavar="NAME=SHARE...", help="Parts and their shares of the whole."),
+        typer.Argument(metavar="NAME=SHARE", help="Parts and their shares of the whole."),
     ],
     out: Annotated[Path, typer.Option(help="Folder in which the parts are written.")],
     seed: Seed = 0,
@@ -123,7 +123,7 @@ def split(
         return
     columns = ("trajectories", "steps", "masks", "overlays", "left")
     rows = [[part["path"], *map(part.get, columns)] for part in result["parts"].values()]
-    show.grid([_title(dry_run), *columns], rows)
+    show.grid([title(dry_run), *columns], rows)
 
 
 def told(derived: Derived, dry_run: bool) -> dict[str, Any]:
@@ -138,12 +138,13 @@ def _show(result: Mapping[str, Any], json: bool) -> None:
     rows = {key: value for key, value in result.items() if value or key in ("trajectories",)}
     dry_run = rows.pop("dry_run", False)
     left = rows.pop("left", ())
-    show.facts(rows, title=_title(dry_run) or None)
+    show.facts(rows, title=title(dry_run))
     for reason in left:
         print(f"left behind: {reason}")
 
 
-def _title(dry_run: bool) -> str:
+def title(dry_run: bool) -> str:
+    """What stands above a result that is none yet."""
     return "nothing is written (--dry-run)" if dry_run else ""
 
 

@@ -17,17 +17,20 @@ from lawm_cli import (
     hub,
     rendering,
     report,
-    show,
     soundness,
     tiers,
 )
-from lawm_cli.options import HELP, Corpus, Json, Replace, Seed, Version, example
+from lawm_cli.options import HELP, Corpus, Json, Labels, Mask, Replace, Seed, Version, example
 from lawm_cli.output import print_json
+from lawm_cli.reporting import EPILOG as REPORT
 from lawm_cli.reporting import report as report_page
 
 app = typer.Typer(
-    help="Collect, inspect, mask, curate and repair corpora of trajectories.",
-    epilog=example("lawm-data collect --env cartpole-swingup --agent random --out corpora/cs"),
+    help="Collect, import, inspect, mask, curate, repair and publish corpora of trajectories.",
+    epilog=example(
+        "lawm-data collect --env cartpole-swingup --agent random --out corpora/cs",
+        "lawm-data info corpora/cs",
+    ),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -164,8 +167,8 @@ def collect(
 )
 def info(
     corpus: Corpus,
-    mask: Annotated[str | None, typer.Option(help="Look through this mask.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Add the labels of this overlay.")] = None,
+    mask: Mask = None,
+    labels: Labels = None,
     stats: Annotated[
         bool,
         typer.Option("--stats", help="Read the arrays too: ranges, bounds, duplicates."),
@@ -244,24 +247,19 @@ def mask(
         "stratify": stratify,
         "withheld": withhold,
     }
-    print_json(result) if json else show.facts(result, title=str(corpus))
+    print_json(result) if json else report.mask(result, corpus)
 
 
-app.command(epilog=soundness.VALIDATE)(soundness.validate)
-app.command(epilog=soundness.REPAIR)(soundness.repair)
+# in the order of use: this is the order on the help screen
+app.command(epilog=REPORT)(report_page)
 app.command(epilog=rendering.EPILOG)(rendering.render)
-
-
+exchanging.register(app)
 curation.register(app)
 tiers.register(app)
-hub.register(app)
 build.register(app)
-exchanging.register(app)
-
-
-app.command(
-    epilog=example("lawm-data report corpora/cs -o report.html --mask 5pct --labels idm-a")
-)(report_page)
+app.command(epilog=soundness.VALIDATE)(soundness.validate)
+app.command(epilog=soundness.REPAIR)(soundness.repair)
+hub.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -98,21 +98,29 @@ def formats(
     if json:
         print_json({"formats": {name: about._asdict() for name, about in abouts.items()}})
         return
-    rows = [_row(name, about) for name, about in abouts.items()]
+    columns, rows, shared = _told_apart([_row(name, about) for name, about in abouts.items()])
+    same = f"The same for all: {'; '.join(shared)}."
     if markdown:
-        for cells in (COLUMNS, ["---"] * len(COLUMNS), *rows):
+        for cells in (columns, ["---"] * len(columns), *rows):
             print(f"| {' | '.join(map(show.text, cells))} |")
+        print(f"\n{same}")
         return
-    show.grid(COLUMNS, rows)
+    show.grid(columns, rows)
+    print(f"\n{same}")
+    print()
+    meanings: dict[tuple[str, str], list[str]] = {}
     for name, about in abouts.items():
-        for key, meaning in about.settings.items():
-            print(f"{name} --set {key}=…: {meaning}")
+        for setting in about.settings.items():
+            meanings.setdefault(setting, []).append(name)
+    show.grid(
+        ["--set", "of", "what"],
+        [[f"{key}=…", ", ".join(names), meaning] for (key, meaning), names in meanings.items()],
+    )
 
 
 COLUMNS = (
     "address",
-    "import",
-    "export",
+    "goes",
     "actions kept",
     "arrays",
     "alignment",
@@ -129,8 +137,7 @@ def _row(name: str, about: About) -> Sequence[Any]:
     states = [state.value for state in about.label_states]
     return [
         f"{name}:{about.place}",
-        about.reads,
-        about.writes,
+        ", ".join(way for way, can in (("in", about.reads), ("out", about.writes)) if can),
         ", ".join([*states, *(["partial"] if about.partial else [])]),
         about.arrays,
         about.alignment,
@@ -141,6 +148,21 @@ def _row(name: str, about: About) -> Sequence[Any]:
         about.streaming,
         about.extra and f"lawm[{about.extra}]",
     ]
+
+
+def _told_apart(
+    rows: Sequence[Sequence[Any]],
+) -> tuple[list[str], list[list[Any]], list[str]]:
+    """The columns in which formats differ, their rows, and what is the same for all, in words."""
+    alike = [len(set(cells)) == 1 for cells in zip(*rows, strict=True)]
+    shared = [
+        f"{name} {show.text(cell)}"
+        for name, cell, same in zip(COLUMNS, rows[0], alike, strict=True)
+        if same
+    ]
+    keep = [place for place, same in enumerate(alike) if not same]
+    columns, *kept = [[cells[place] for place in keep] for cells in (COLUMNS, *rows)]
+    return columns, kept, shared
 
 
 def _counting(bars: show.Bars, stage: str) -> Progress:

@@ -14,14 +14,18 @@ HELP = {"help_option_names": ["-h", "--help"]}
 Corpus = Annotated[Path, typer.Argument(help="Folder of the corpus.", show_default=False)]
 Corpora = Annotated[
     list[Path],
-    typer.Argument(metavar="CORPORA...", help="Folders of corpora.", show_default=False),
+    typer.Argument(metavar="CORPORA", help="Folders of corpora.", show_default=False),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the corpus to write.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")]
 Run = Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]
+Mask = Annotated[
+    str | None, typer.Option(help="Look through this mask: what it hides is not seen.")
+]
+Labels = Annotated[str | None, typer.Option(help="Fill in the inferred actions of this overlay.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Seed = Annotated[int, typer.Option(min=0, help="The one seed.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Another one of this name gives way.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace what has this name.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; dotted keys, YAML."),

@@ -57,6 +57,20 @@ def corpus(summary: Mapping[str, Any]) -> None:
         print(f"\nleft over: {entry}, by a writer that was killed")
 
 
+def mask(made: Mapping[str, Any], corpus: Path) -> None:
+    """What ``lawm-data mask`` chose."""
+    stratified = f", stratified by {made['stratify']}" if made["stratify"] else ""
+    labeled, of = show.text(made["labeled"]), show.text(made["trajectories"])
+    rows = {
+        "mask": made["name"],
+        "labeled": f"{labeled} of {of} trajectories",
+        "chosen": f"{made['fraction']:.4g} of the {made['by']}{stratified}, seed {made['seed']}",
+        "file": made["path"],
+    }
+    without = {"corpus without hidden actions": made["withheld"]} if made["withheld"] else {}
+    show.facts(rows | without, title=str(corpus))
+
+
 def _spreads(summary: Mapping[str, Any]) -> None:
     """Returns and lengths of the whole, and returns of each source where there are several."""
     print()

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from lawm_cli import show
-from lawm_cli.options import Corpus, Json
+from lawm_cli.options import Corpus, Json, Labels, Mask, example
 from lawm_cli.output import print_json
 from lawm_cli.rendering import choose_renderer
+
+EPILOG = example("lawm-data report corpora/cs -o report.html --mask 5pct --labels lawm-a")
 
 
 def report(
@@ -18,15 +20,15 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
         "report.html"
     ),
-    mask: Annotated[str | None, typer.Option(help="Look through this mask.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Add the labels of this overlay.")] = None,
+    mask: Mask = None,
+    labels: Labels = None,
     trajectories: Annotated[
         int, typer.Option(min=1, help="How many can be looked at one by one.")
     ] = 60,
     clips: Annotated[int, typer.Option(min=0, help="How many of them get moving pictures.")] = 6,
     json: Json = False,
 ) -> None:
-    """Write a page about a corpus.
+    """Write a page to look at, about a corpus.
 
     One file that needs no network: returns, labels, distributions, trajectories one by one,
     provenance. Pictures need recorded pixels, or the physics state.

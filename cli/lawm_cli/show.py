@@ -32,36 +32,24 @@ PAGE = 200
 
 def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
     """A table of names and values."""
-    table = Table(
-        title=title and escape(title),
-        title_justify="left",
-        show_header=False,
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, escape(text(value)))
-    _print(table)
+    _print(table, title)
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """A table with a header; numbers stand on the right."""
     rows = [list(row) for row in rows]
-    table = Table(
-        title=title and escape(title),
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for index, column in enumerate(columns):
         number = any(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(text(value)) for value in row))
-    _print(table)
+    _print(table, title)
 
 
 def text(value: Any) -> str:
@@ -100,7 +88,7 @@ def _fitting(words: Iterable[str], room: int) -> str:
     return line
 
 
-def _print(table: Table) -> None:
+def _print(table: Table, title: str | None) -> None:
     # Rich draws into memory: by itself it would exit with 1 when a reader closes the pipe, and
     # leave blanks at the end of lines.
     on_terminal, drawn = sys.stdout.isatty(), StringIO()
@@ -110,6 +98,8 @@ def _print(table: Table) -> None:
         width=None if on_terminal else PAGE,
         highlight=False,
     )
+    if title:  # not the table's own, which is broken where the table is narrow
+        console.print(title, style="italic", markup=False, soft_wrap=True)
     console.print(table)
     print(*(row.rstrip() for row in drawn.getvalue().splitlines()), sep="\n")
 

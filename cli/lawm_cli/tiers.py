@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lawm_cli import show
-from lawm_cli.curation import told
+from lawm_cli.curation import title, told
 from lawm_cli.options import Corpora, DryRun, Json, Out, Seed, example
 from lawm_cli.output import print_json
 
@@ -54,7 +54,7 @@ def tier(
             "returns": str(tiered.returns),
             "fingerprint": result["fingerprint"],
         },
-        title=f"{'would be ' if dry_run else ''}{out}",
+        title=title(dry_run) or str(out),
     )
     print()
     columns = ("wanted", "eligible", "taken", "missing", "agent_steps")

@@ -36,7 +36,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
-    settings={"nan": "nan=missing: actions that are NaN were not recorded (import)"},
+    settings={"nan": "import: missing, where NaN in the place of actions means not recorded"},
 )
 
 

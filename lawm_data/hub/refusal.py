@@ -83,7 +83,8 @@ def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
         if not isinstance(error, HTTPError | OSError):
             what = f"{endpoint} does not answer as the Hub does ({reason})"
             return RemoteError(what, place, "check HF_ENDPOINT, and your version of the client")
-        return RemoteError(f"{endpoint} broke off or is not to be reached ({reason})", place, AGAIN)
+        what = f"{endpoint} broke off or cannot be reached ({reason})"
+        return RemoteError(what, place, f"check the connection, then {AGAIN}")
     if status == 401:
         mend = "log in with 'hf auth login', or set HF_TOKEN"
         return RemoteError("the Hub wants a token, or another one", place, mend)
@@ -106,7 +107,10 @@ def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
 
 def _cause(error: BaseException) -> BaseException:
     """The refusal or the broken connection that the client has wrapped."""
-    while error.__cause__ is not None and status_of(error) is None:
+    from httpx2 import HTTPError
+
+    # what is behind an HTTPError is of a library that no code here knows
+    while error.__cause__ and status_of(error) is None and not isinstance(error, HTTPError):
         error = error.__cause__
     return error
 

@@ -64,6 +64,17 @@ def states(told: dict) -> dict[str, str]:
     return {Path(cell["run"]).name: cell["state"] for cell in told["cells"]}
 
 
+def test_corpora_that_a_recipe_makes_are_told_with_it(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("lawm", "benchmark", "two-cores", "--dry-run")
+    assert (result.code, result.out) == (2, "")
+    lines = result.err.splitlines()
+    assert len(lines) == 6
+    assert all(line.endswith("; make it with lawm-data build two-cores") for line in lines)
+
+
 def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: Path) -> None:
     """The whole: all algorithms, few labels and all, a kill in the middle, table and pictures."""
     entries = {name: {"settings": steps(name, 4)} for name in NAMES}

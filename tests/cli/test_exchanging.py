@@ -73,7 +73,9 @@ def test_fps_and_size_are_settings(run, tmp_path: Path) -> None:
 def test_the_document_has_the_table(run) -> None:
     document = Path(__file__).resolve().parents[2] / "docs" / "exchange.md"
     table = run("lawm-data", "formats", "--markdown").out
-    assert len(table.splitlines()) == 2 + len(formats.names())
+    *lines, blank, same = table.splitlines()
+    assert len(lines) == 2 + len(formats.names())
+    assert (blank, same.partition(":")[0]) == ("", "The same for all")
     assert f"\n\n{table}\n" in document.read_text(encoding="utf-8")
 
 

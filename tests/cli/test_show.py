@@ -66,3 +66,10 @@ def test_bars_tell_the_time_left_from_what_this_process_did(
         now = 10.0
         bars.reach(70)
     assert capsys.readouterr().err.splitlines()[-1] == "model: 70 of 100, 0:00:30 left"
+
+
+def test_a_title_is_one_line_however_narrow_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    title = f"corpora/[b]{'long' * 60}@5pct"
+    show.facts({"a": 1}, title)
+    show.grid(["a"], [[1]], title)
+    assert capsys.readouterr().out.splitlines().count(title) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lawm_schemas import (
@@ -18,6 +19,7 @@ from lawm_schemas import (
 from lawm_schemas.errors import several
 from lawm_schemas.study import ALL
 
+from lawm_cli import box
 from lawm_cli.study import paper
 from lawm_cli.study.cell import Cell, mask_name
 from lawm_cli.study.variant import variant
@@ -119,7 +121,7 @@ class Plan:
         try:
             view = open_corpus(entry.path)
         except LawmError as error:
-            self._note(where, error)
+            self._note(where, error, _made_by(Path(entry.path)))
             return None
         if view.manifest.environment is None:
             what = f"{entry.path} names no environment to evaluate in"
@@ -176,6 +178,12 @@ class Plan:
         config = resolve(ExperimentConfig.model_validate(whole))
         return Cell(corpus, algorithm, labels, seed, config, budget.data, budget.mask)
 
-    def _note(self, where: str, error: LawmError) -> None:
+    def _note(self, where: str, error: LawmError, mend: str | None = None) -> None:
         what = f"{error.where}: {error.what}" if error.where else error.what
-        self._errors.append(ConfigError(what, where, error.mend))
+        self._errors.append(ConfigError(what, where, mend or error.mend))
+
+
+def _made_by(path: Path) -> str | None:
+    """How to make a corpus that is not there, if a recipe in the box does."""
+    known = not path.exists() and path.parent.name in box.names("recipes")
+    return f"make it with lawm-data build {path.parent.name}" if known else None

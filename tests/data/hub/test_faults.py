@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -155,6 +156,17 @@ def test_nobody_at_home(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(RemoteError, match="switched off by HF_HUB_OFFLINE"):
         pull("user/cs", tmp_path / "out")
+
+
+def test_a_server_that_is_not_there_is_no_matter_of_versions(
+    hub: Hub, random_corpus: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("lawm_data.hub.refusal.WAITS", ())
+    with pytest.raises(RemoteError, match=r"cannot be reached .* check the connection"):
+        push(random_corpus(lengths=(4,)), "user/cs", dry_run=True)
 
 
 PUSH = """
