@@ -252,8 +252,8 @@ class Corpus:
         Args:
             batch_size: windows per batch.
             window: steps per window.
-            **options: ``labeled_ratio``, ``seed``, ``short``, ``label_unit`` and ``device``;
-                see ``Loader``.
+            **options: ``labeled_ratio``, ``seed``, ``short``, ``label_unit``, ``oversample_ends``
+                and ``device``; see ``Loader``.
         """
         from lawm_data.loader import Loader
 

@@ -39,6 +39,7 @@ class Loader:
         seed: key of the draws.
         short: trajectories shorter than the window are dropped, padded or an error.
         label_unit: whether all actions of the trajectory, or of the window, make it labeled.
+        oversample_ends: see the first and last steps of trajectories about as often as the others.
         device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
         resident: keep the numbers (not the pixels) in the device's memory. None does so on
             devices other than the CPU when they take at most ``RESIDENT_SHARE`` of what is free.
@@ -58,6 +59,7 @@ class Loader:
         seed: int = 0,
         short: Short = "pad",
         label_unit: LabelUnit = "trajectory",
+        oversample_ends: bool = False,
         device: str | torch.device = "cpu",
         resident: bool | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class Loader:
             seed=index(seed),
             short=short,
             label_unit=label_unit,
+            oversample_ends=bool(oversample_ends),
         )
         self._device = device_of(device)
         self._on_cpu = self._device.type == "cpu"

@@ -38,6 +38,10 @@ class SamplingSettings:
     """What happens to trajectories shorter than the window."""
     label_unit: LabelUnit = "trajectory"
     """Whose actions have to be observed for a window to be labeled: the trajectory's or its own."""
+    oversample_ends: bool = False
+    """Draw windows that begin up to T − 1 steps before a trajectory or end as far behind it, too, and
+    move them inside. A uniform draw sees the first step, where every episode of an evaluation
+    begins, T times less often than others; so does the last. After DreamerV2's replay."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "window"):
@@ -69,7 +73,7 @@ class SamplingSettings:
 
 
 class Sampler:
-    """Draws windows: a corpus by its weight, a valid start in it uniformly.
+    """Draws windows: a corpus by its weight, a valid start in it uniformly, or the ends more often.
 
     Batch k depends on the content of the corpora, the masks, the settings and k, and on nothing
     else: not on batches drawn before, on the number of shards, or on where a corpus lies.
@@ -106,10 +110,13 @@ class Sampler:
 
 
 def _identity(mixture: Mixture, settings: SamplingSettings, block: int) -> str:
+    told = asdict(settings)
+    if not settings.oversample_ends:
+        del told["oversample_ends"]  # batches stay those of before there was a choice
     data = {
         "corpora": mixture.digest(),
         "weights": mixture.weights.tolist(),
-        "settings": asdict(settings),
+        "settings": told,
         "block": block,
     }
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
@@ -148,13 +155,14 @@ def _runs(mixture: Mixture, settings: SamplingSettings) -> Runs:
 
 def _pools(mixture: Mixture, settings: SamplingSettings, runs: Runs) -> list[tuple[Pool, int]]:
     """Pools of starts, and how many windows of a batch are drawn from each."""
+    beyond = settings.window - 1 if settings.oversample_ends else 0
     if settings.labeled_ratio is None:
-        return [(_pool(mixture, runs), settings.batch_size)]
+        return [(_pool(mixture, runs, beyond), settings.batch_size)]
     labeled, unlabeled = _divide(mixture, settings, runs)
     count = settings.num_labeled
     pools = [
-        (_pool(mixture, labeled), count),
-        (_pool(mixture, unlabeled), settings.batch_size - count),
+        (_pool(mixture, labeled, beyond), count),
+        (_pool(mixture, unlabeled, beyond), settings.batch_size - count),
     ]
     for (pool, count), kind in zip(pools, ("labeled", "unlabeled"), strict=True):
         if count and not len(pool):
@@ -181,5 +189,5 @@ def _divide(mixture: Mixture, settings: SamplingSettings, runs: Runs) -> tuple[R
     return labeled.join(full), unlabeled.where(~some).join(rest)
 
 
-def _pool(mixture: Mixture, runs: Runs) -> Pool:
-    return Pool(runs, mixture.corpus[runs.trajectory], mixture.weights)
+def _pool(mixture: Mixture, runs: Runs, beyond: int) -> Pool:
+    return Pool(runs, mixture.corpus[runs.trajectory], mixture.weights, beyond)

@@ -90,6 +90,8 @@ class Pool:
         runs: the starts, in the order of trajectories.
         corpus: corpus of each run, (N,), ascending.
         weights: one per corpus, (C,).
+        beyond: starts that are also drawn before and after each run, and moved to its first and
+            its last.
     """
 
     def __init__(
@@ -97,11 +99,13 @@ class Pool:
         runs: Runs,
         corpus: Int[np.ndarray, " N"],
         weights: Float[np.ndarray, " C"],
+        beyond: int = 0,
     ) -> None:
-        self._runs = runs
-        self._ends = np.cumsum(runs.count)
-        self._before = self._ends - runs.count
-        self._equal = int(runs.count[0]) if len(np.unique(runs.count)) == 1 else 0
+        self._runs, self._beyond = runs, beyond
+        ranks = runs.count + 2 * beyond
+        self._ends = np.cumsum(ranks)
+        self._before = self._ends - ranks
+        self._equal = int(ranks[0]) if len(np.unique(ranks)) == 1 else 0
         bounds = np.searchsorted(corpus, np.arange(len(weights) + 1))
         totals = np.concatenate([[0], self._ends])[bounds]
         self._base, self.counts = totals[:-1], np.diff(totals)
@@ -112,7 +116,7 @@ class Pool:
 
     def __len__(self) -> int:
         """Number of starts."""
-        return int(self.counts.sum())
+        return int(self._runs.count.sum())
 
     def draw(
         self, uniform: Float[np.ndarray, "*S numbers"]
@@ -127,7 +131,10 @@ class Pool:
             base, count = self._base[corpus], self.counts[corpus]
         rank = base + (uniform[..., -1] * count).astype(np.int64)
         run = self._find(rank)
-        return self._runs.trajectory[run], self._runs.first[run] + rank - self._before[run]
+        place = rank - self._before[run]
+        if self._beyond:
+            place = np.clip(place - self._beyond, 0, self._runs.count[run] - 1)
+        return self._runs.trajectory[run], self._runs.first[run] + place
 
     def _find(self, rank: Int[np.ndarray, "*S"]) -> Int[np.ndarray, "*S"]:
         """Run of each rank. In ascending order the search stays in the cache: twice as fast."""

@@ -169,6 +169,7 @@ def _loader(
         seed=seeding.derive(config.seed).loader,
         short=config.short,
         label_unit=config.label_unit,
+        oversample_ends=config.oversample_ends,
         device=config.device,
     )
 

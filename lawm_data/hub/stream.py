@@ -238,7 +238,8 @@ def stream(
         shards: shards on the disk at a time, at least 2; windows are drawn from them alone.
         seed: key of the order of the shards and of the draws.
         token: an access token; None takes the one that the user has set up.
-        **options: ``labeled_ratio``, ``short``, ``label_unit`` and ``device``; see ``Loader``.
+        **options: ``labeled_ratio``, ``short``, ``label_unit``, ``oversample_ends`` and
+            ``device``; see ``Loader``.
 
     Raises:
         ConfigError: an argument is out of range, or there is nothing to draw.

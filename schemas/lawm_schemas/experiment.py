@@ -63,6 +63,9 @@ class ExperimentConfig(Schema):
     """What Eq. 10's m is taken over for partially labeled trajectories."""
     short: Literal["drop", "pad", "error"] = "pad"
     """What happens to trajectories shorter than the window."""
+    oversample_ends: bool = False
+    """See the first and last steps of trajectories about as often as the others. Windows that are
+    drawn uniformly see the first step, where every evaluation begins, T times less often."""
     seed: int = Field(default=0, ge=0)
     """The one seed."""
     device: str = "cpu"

@@ -94,6 +94,36 @@ def test_draws_are_uniform_over_starts():
     assert ((counts - expected) ** 2 / expected).sum() < limit
 
 
+@given(lengths, windows, st.integers(0, 2**32))
+def test_beyond_the_ends_is_moved_inside(length, window, key):
+    runs = valid_starts(length, window, "pad")
+    pool = Pool(runs, np.zeros(len(runs.count), int), np.ones(1), beyond=window - 1)
+    assert len(pool) == len(starts(runs))
+    trajectory, start = pool.draw(uniforms(key, 0, 0, (200, 2)))
+    assert set(zip(trajectory.tolist(), start.tolist(), strict=True)) <= starts(runs)
+    every = (np.arange(pool.counts[0]) + 0.5) / pool.counts[0]
+    drawn = list(zip(*(part.tolist() for part in pool.draw(every[:, None])), strict=True))
+    for trajectory, first, count in zip(runs.trajectory, runs.first, runs.count, strict=True):
+        ends = [(trajectory, first), (trajectory, first + count - 1)]
+        extra = {end: (window - 1) * ends.count(end) for end in ends}
+        for end, more in extra.items():
+            assert drawn.count(end) == 1 + more
+
+
+def test_steps_at_the_ends_are_seen_as_often_as_others():
+    length, window = np.array([60]), 8
+    runs = valid_starts(length, window, "drop")
+    seen = {}
+    for beyond in (0, window - 1):
+        pool = Pool(runs, np.zeros(1, int), np.ones(1), beyond)
+        every = (np.arange(pool.counts[0]) + 0.5) / pool.counts[0]
+        start = pool.draw(every[:, None])[1]
+        steps = (start[:, None] + np.arange(window)).ravel()
+        seen[beyond] = np.bincount(steps, minlength=60)
+    assert seen[0][0] * window == seen[0][30]
+    assert seen[window - 1][0] == seen[window - 1][59] == seen[window - 1][30] == window
+
+
 def test_corpora_are_drawn_by_weight_and_not_by_size():
     runs = valid_starts(np.array([1000, 10, 10]), 5, "drop")
     pool = Pool(runs, np.array([0, 1, 2]), np.array([1.0, 2.0, 5.0]))
