@@ -39,9 +39,9 @@ class SamplingSettings:
     label_unit: LabelUnit = "trajectory"
     """Whose actions have to be observed for a window to be labeled: the trajectory's or its own."""
     oversample_ends: bool = False
-    """Draw windows that begin up to T − 1 steps before a trajectory or end as far behind it, too, and
-    move them inside. A uniform draw sees the first step, where every episode of an evaluation
-    begins, T times less often than others; so does the last. After DreamerV2's replay."""
+    """Also draw windows that begin up to T − 1 steps before a trajectory or end as far behind it,
+    and move them inside. A uniform draw sees the first step, where every episode of an evaluation
+    begins, and the last, T times less often than others. After DreamerV2's replay."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "window"):
