@@ -198,16 +198,3 @@ def choose_starts(
     order = order[(~real[order]).int().argsort(stable=True)]  # padding last
     index = order[torch.arange(size, device=device) % real.sum()]
     return State(flat.deter[index], flat.stoch[index])
-
-
-def frozen_view(module: nn.Module) -> nn.Module:
-    """A copy that shares its parameters' memory with ``module`` but takes no gradients.
-
-    Updates of ``module`` show in it at once; gradients flow through it to its inputs.
-    """
-    twin = copy.deepcopy(module)
-    shared = dict(module.named_parameters())
-    for name, parameter in twin.named_parameters():
-        parameter.data = shared[name].data
-        parameter.requires_grad_(False)
-    return twin

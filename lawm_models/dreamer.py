@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lawm_data.batch import Batch
 from lawm_models import posterior_scan
-from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream, frozen_view
+from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream
+from lawm_models.frozen import frozen_view
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import RSSMConfig, State
 from lawm_models.world_model import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -14,6 +15,7 @@ from lawm_data.batch import Batch
 from lawm_models import posterior_scan
 from lawm_models.action_density import ActionDensity, ActionDensityName
 from lawm_models.distributions import Normal, kl
+from lawm_models.frozen import frozen
 from lawm_models.latent_action import (
     ActionDecoder,
     ActionPosterior,
@@ -69,6 +71,9 @@ class LatentActionModelConfig(WorldModelConfig):
     inverse_target: Literal["both", "action", "latent_action"] = "both"
     """What it is trained on there: −log p(a|s,u) of its own latent action, its KL to q(u|s,a), or
     their sum."""
+    inverse_detached: bool = False
+    """It is trained there alone: state, embedding and p(a|s,u) take no gradient from that. They
+    would learn to make up for a u that o' cannot tell, and p(a|s,u) to shrink towards its mean."""
     inverse_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of its hidden units that are silent there, against overfitting of few labels (Table 3
     gives the baseline's inverse model 0.1)."""
@@ -271,11 +276,14 @@ class LatentActionModel(nn.Module):
 
         Or one of them alone, by ``inverse_target``; the mean over the members.
         """
-        target, losses = self.config.inverse_target, []
+        target, alone, losses = self.config.inverse_target, self.config.inverse_detached, []
+        if alone:
+            feature, known = feature.detach(), known.detach()
         for member in self.inverses:
             inverse = member(feature, member.project(known), self.config.inverse_dropout)
             if target != "latent_action":
-                decoded = self.decoder.density(feature, inverse.sample(noise))
+                with frozen(self.decoder) if alone else nullcontext():
+                    decoded = self.decoder.density(feature, inverse.sample(noise))
                 losses.append(-decoded.log_prob(action))
             if target != "action":
                 losses.append(kl(posterior.detach(), inverse))

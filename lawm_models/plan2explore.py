@@ -16,8 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batch import Batch
-from lawm_models.actor_critic import ActorCritic, Dream, frozen_view
+from lawm_models.actor_critic import ActorCritic, Dream
 from lawm_models.dreamer import Dreamer, DreamerConfig
+from lawm_models.frozen import frozen_view
 from lawm_models.layers import MLP
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import State

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
-from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts, frozen_view
+from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.filtering_policy import FilteringPolicy, noisy
+from lawm_models.frozen import frozen_view
 from lawm_models.latent_action_model import (
     Inferred,
     LatentActionModel,

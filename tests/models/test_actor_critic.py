@@ -9,8 +9,8 @@ from lawm_models.actor_critic import (
     ActorCriticConfig,
     Dream,
     choose_starts,
-    frozen_view,
 )
+from lawm_models.frozen import frozen, frozen_view
 from lawm_models.returns import lambda_return
 from lawm_models.rssm import RSSMConfig, State
 from lawm_models.world_model import WorldModel, WorldModelConfig
@@ -158,15 +158,15 @@ def test_entropy_pulls_the_actor_up(make_agent, world, start):
 
 
 def test_each_loss_teaches_its_own(make_agent, world, start):
-    agent, frozen = make_agent(), frozen_view(world)
-    actor, critic, _ = losses(agent, frozen, dreamt(agent, frozen, start))
+    agent, view = make_agent(), frozen_view(world)
+    actor, critic, _ = losses(agent, view, dreamt(agent, view, start))
     reached = {
         name: [any(g.any() for g in gradients(loss, part)) for loss in (actor, critic)]
         for name, part in (("actor", agent.actor), ("critics", agent.critics))
     }
     assert reached == {"actor": [True, False], "critics": [False, True]}
     (actor + critic).backward()
-    for part in (world, frozen, agent.target_critics):
+    for part in (world, view, agent.target_critics):
         assert all(p.grad is None for p in part.parameters())
     assert not any(p.requires_grad for p in agent.target_critics.parameters())
 
@@ -254,10 +254,10 @@ def test_padding_starts_no_dreams(num):
 
 
 def test_frozen_view_shares_memory(world):
-    frozen = frozen_view(world)
-    assert not any(p.requires_grad for p in frozen.parameters())
+    view = frozen_view(world)
+    assert not any(p.requires_grad for p in view.parameters())
     assert all(p.requires_grad for p in world.parameters())
-    pairs = list(zip(world.parameters(), frozen.parameters(), strict=True))
+    pairs = list(zip(world.parameters(), view.parameters(), strict=True))
     assert all(a.data_ptr() == b.data_ptr() for a, b in pairs)
     with torch.no_grad():
         for p in world.parameters():
@@ -272,6 +272,20 @@ def test_frozen_view_passes_gradients_to_its_inputs(world):
     (theirs,) = torch.autograd.grad(world.reward(feature).sum(), feature)
     assert torch.equal(mine, theirs)
     assert mine.any()
+
+
+def test_frozen_takes_no_gradient_inside_and_all_of_it_outside(world):
+    feature = torch.ones(1, F, dtype=torch.float64, requires_grad=True)
+    world.rssm.requires_grad_(False)
+    head = list(world.reward_head.parameters())
+    before = world.reward(feature)
+    with frozen(world):
+        inside = world.reward(feature)
+    assert torch.autograd.grad(inside.sum(), feature)[0].any()
+    assert torch.autograd.grad(inside.sum() + feature.sum(), head, allow_unused=True)[-1] is None
+    for outside in (before, world.reward(feature)):
+        assert torch.autograd.grad(outside.sum(), head)[-1].any()
+    assert not any(parameter.requires_grad for parameter in world.rssm.parameters())
 
 
 def test_target_is_copied_when_it_is_time(make_agent):

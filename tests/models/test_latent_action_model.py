@@ -323,6 +323,31 @@ def test_target_latent_action_leaves_the_decoder(problem):
     assert not reached(model.inverse_loss(feature, *known).sum(), model.decoder)
 
 
+@pytest.mark.parametrize("target", ["both", "action", "latent_action"])
+def test_detached_supervision_teaches_the_inverse_alone(problem, target):
+    gradients = []
+    for weight in (0.0, 1.0):
+        settings = {"inverse_detached": True, "inverse_target": target}
+        model, batch, noise = problem("mixed", inverse_supervision=weight, **settings)
+        model.loss(batch, noise)[0].backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    plain, taught = gradients
+    changed = {name for name in plain if not torch.equal(plain[name], taught[name])}
+    assert changed == {name for name in plain if name.startswith("inverse.")}
+
+
+def test_detached_supervision_has_the_same_value(problem):
+    """The gradient of q(u|s,o') stays, too."""
+    values = []
+    for alone in (False, True):
+        model, batch, noise = problem("all", inverse_supervision=1.0, inverse_detached=alone)
+        total, terms = model.loss(batch, noise)
+        total.backward()
+        values.append((terms["inverse"], [p.grad for p in model.inverse.parameters()]))
+    assert values[0][0] == values[1][0]
+    torch.testing.assert_close(values[0][1], values[1][1])
+
+
 def test_dropout_is_of_the_supervision_alone(problem):
     """The rollout stays as it is; the share of silent units is the one that was asked for."""
     settings = {"inverse_supervision": 1.0, "inverse_dropout": 0.5}
