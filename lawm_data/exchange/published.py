@@ -35,9 +35,8 @@ def pull_corpus(
     from lawm_data.hub import pull
 
     where = _parsed(address, settings)
-    if dry_run:
-        raise ConfigError("does not go with the Hub", "--dry-run", "leave it out")
-    pulled = pull(where.repo, out, revision=where.revision, progress=progress)
+    pulled = pull(where.repo, out, revision=where.revision, progress=progress, dry_run=dry_run)
+    size = f"{pulled.files} files, {pulled.bytes / 1e6:.3g} MB, are to be downloaded"
     return Imported(
         path=Path(out),
         source=str(where._replace(revision=pulled.revision)),
@@ -46,7 +45,7 @@ def pull_corpus(
         fingerprint=pulled.fingerprint,
         masks=pulled.masks,
         overlays=pulled.overlays,
-        said=(),
+        said=(size,) if dry_run else (),
     )
 
 

@@ -28,6 +28,7 @@ from lawm_data.formats._declared import declared_bounds, declared_environment
 from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._npz import NpzFile
 from lawm_data.formats._protocol import Carried, Incoming
+from lawm_data.table import NO_REWARDS
 
 UNIT = -1.0, 1.0
 """Bounds of the action in all environments that these formats were recorded in."""
@@ -63,6 +64,8 @@ class _Layout(NamedTuple):
     rewarded: bool
     left: tuple[str, ...]
     """Arrays that are not read."""
+    names: frozenset[str]
+    """All arrays of a file but the actions, which may be missing."""
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -86,7 +89,7 @@ def incoming(
         "observation it was taken at, and the first row's, a dummy, was dropped"
     ]
     if not layout.rewarded:
-        said.append("no rewards are stored; they are 0")
+        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
     if layout.left:
         said.append(f"not kept: {', '.join(layout.left)}")
     said += [
@@ -122,7 +125,8 @@ def _layout(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]
         raise CorpusError("holds no observations", file.where(""), "check the format")
     kept = {spec.name for spec in found}
     left = tuple(name for name in fields if name not in kept)
-    return _Layout(found, _action(sources, words, settings), "reward" in names, left)
+    action, known = _action(sources, words, settings), frozenset(names) - {words.action}
+    return _Layout(found, action, "reward" in names, left, known)
 
 
 def _chosen(found: tuple[ArraySpec, ...], settings: Mapping[str, Any]) -> tuple[ArraySpec, ...]:
@@ -180,10 +184,12 @@ def _trajectory(
     names = set(file.names())
     needed = {spec.name for spec in layout.observations} | {*words.flags} & names
     needed |= {"reward"} if layout.rewarded else set()
-    missing = ", ".join(sorted(needed - names))
-    if missing:
-        mend = "all files of a folder hold the same arrays"
-        raise CorpusError(f"lacks {missing}", file.where(""), mend)
+    missing, more = needed - names, names - layout.names - {words.action}
+    if missing or more:
+        what = f"lacks {', '.join(sorted(missing))}"
+        if more:
+            what = f"has {', '.join(sorted(more))}, which the first file has not"
+        raise CorpusError(what, file.where(""), "all files of a folder hold the same arrays")
     rows = _rows(file, layout)
     observations = {spec.name: _observed(file, spec, rows) for spec in layout.observations}
     rewards = np.zeros(rows, np.float32)
@@ -201,7 +207,7 @@ def _trajectory(
         actions=actions,
         terminated=terminated,
         truncated=truncated,
-        metadata={"file": source.name},
+        metadata={"file": source.name, **({} if layout.rewarded else NO_REWARDS)},
     )
 
 

@@ -42,7 +42,8 @@ ABOUT = About(
         "fps": "frames per second of the corpus (15)",
         "size": "edge of its square pictures (64)",
         "actions": "how many numbers an action would have (1)",
-        "like": "a corpus whose pixels and actions are to be matched, instead of size and actions",
+        "camera": "what they are called (pixels); with like, which of its cameras they are like",
+        "like": "a corpus whose camera and actions are matched, instead of size and actions",
     },
 )
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -70,12 +71,12 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         raise CorpusError("holds no videos", place, f"files that are read: {known}")
     ffmpeg()
     pillow()
-    edge = pixels.shape[0]
+    height, width = pixels.shape[:2]
     said = [
         "a video has no actions: they are missing, and their shape is a setting",
         "a video has no rewards: they are zero, and metadata says rewards: none",
-        f"frames were resampled to {fps:g} a second and resized to {edge} x {edge}, the whole "
-        "picture squeezed into the square",
+        f"frames were resampled to {fps:g} a second and resized to {height} x {width}, the whole "
+        "picture squeezed into that",
     ]
     if any(isinstance(take, list) for take in takes.values()):
         said.append("pictures in a folder have no times: each is one frame")
@@ -101,19 +102,26 @@ def _arrays(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
     """Pixels and actions of the corpus."""
     size = _settings.whole(settings, "size", 1, 1024, 64)
     width = _settings.whole(settings, "actions", 1, 10_000, 1)
-    if "like" not in settings:
-        shape = (size, size, CHANNELS)
-        pixels = ArraySpec(name="pixels", shape=shape, dtype="uint8", role=Role.pixels)
-        return pixels, ArraySpec(name="action", shape=(width,), role=Role.action)
+    if "like" in settings:
+        return _like(settings)
+    told = {"name": settings.get("camera", "pixels"), "shape": (size, size, CHANNELS)}
+    pixels = ArraySpec.parse({**told, "dtype": "uint8", "role": Role.pixels}, "camera")
+    return pixels, ArraySpec(name="action", shape=(width,), role=Role.action)
+
+
+def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
+    """A camera of another corpus, and its action."""
     if {"size", "actions"} & set(settings):
         raise ConfigError("is given along with size or actions", "like", "leave those out")
-    manifest = open_corpus(str(settings["like"])).manifest
-    found = [spec for spec in manifest.observations if spec.role is Role.pixels]
-    square = [s for s in found if s.shape[0] == s.shape[1] and s.shape[2] == CHANNELS]
-    if len(found) != 1 or not square:
-        what = f"has {len(found)} cameras, {len(square)} of them square and in colour"
-        raise ConfigError(what, str(settings["like"]), "give a corpus with one such camera")
-    return square[0], manifest.action
+    place, wanted = str(settings["like"]), settings.get("camera")
+    manifest = open_corpus(place).manifest
+    pixels = [spec for spec in manifest.observations if spec.role is Role.pixels]
+    found = [spec for spec in pixels if spec.shape[2] == CHANNELS and wanted in (None, spec.name)]
+    if len(found) != 1:
+        there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in pixels) or "none"
+        what = f"has {len(found)} colour cameras" + (f" {wanted!r}" if wanted is not None else "")
+        raise ConfigError(what, place, f"choose one with --set camera=NAME; cameras there: {there}")
+    return found[0], manifest.action
 
 
 def _takes(root: Path) -> tuple[Takes, int]:

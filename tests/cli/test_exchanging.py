@@ -67,7 +67,7 @@ def test_fps_and_size_are_settings(run, tmp_path: Path) -> None:
     assert corpus.manifest.observations[0].shape == (8, 8, 3)
     assert corpus.manifest.lineage[-1].settings["settings"] == {"fps": 15, "size": 8}
     told = run("lawm-data", "info", tmp_path / "out")
-    assert "no rewards were recorded for 1 trajectories: their return 0 is no result" in told.out
+    assert "no rewards were recorded for 1 trajectories: they have no returns" in told.out
 
 
 def test_the_document_has_the_table(run) -> None:
