@@ -15,6 +15,7 @@ from typing import IO, BinaryIO
 from lawm_schemas import CorpusError
 
 from lawm_data.atomic import storage_errors
+from lawm_data.formats._reason import reason
 from lawm_data.hdf5 import DEFLATE_RATIO
 
 DIRECTORY_LIMIT = 1 << 24
@@ -150,8 +151,7 @@ class Archive:
         try:
             yield
         except _ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise self.refuse(name, f"cannot be read ({reason})") from None
+            raise self.refuse(name, f"cannot be read ({reason(error)})") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

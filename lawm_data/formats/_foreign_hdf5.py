@@ -20,6 +20,7 @@ from lawm_schemas import CorpusError
 from lawm_data.atomic import storage_errors
 from lawm_data.formats._archive import MEND, open_regular
 from lawm_data.formats._arrays import plain_dtype, require_rows, to_plain
+from lawm_data.formats._reason import reason
 from lawm_data.hdf5 import CHUNK_LIMIT, DEFLATE_RATIO, LIBRARY_ERRORS, size_of
 
 LZF_RATIO = 132
@@ -254,8 +255,7 @@ class ForeignFile:
         try:
             yield
         except LIBRARY_ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise self.refuse(name, f"cannot be read ({reason})") from None
+            raise self.refuse(name, f"cannot be read ({reason(error)})") from None
 
 
 class ForeignRows:

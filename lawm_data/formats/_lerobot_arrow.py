@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
+from lawm_data.formats._reason import reason
+
 MEND = "fetch it again, or restore it from a copy"
 BATCH_BYTES = 1 << 21
 """Decoded bytes of the rows that are read together."""
@@ -118,8 +120,7 @@ class Table:
 
 def unreadable(path: Path, error: Exception) -> CorpusError:
     """A Parquet file cannot be read."""
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    return CorpusError(f"cannot be read as Parquet ({reason})", str(path), MEND)
+    return CorpusError(f"cannot be read as Parquet ({reason(error)})", str(path), MEND)
 
 
 def _is_fixed(kind: Any) -> bool:

@@ -123,7 +123,7 @@ class SetWriter:
     def abandon(self) -> None:
         """Stop the programs that write films."""
         for film in self._films.values():
-            film.close()
+            film.abandon()
 
     @property
     def _videos(self) -> list[Feature]:

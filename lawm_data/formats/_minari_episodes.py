@@ -14,6 +14,7 @@ from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._minari_metadata import HDF5, MEND, Metadata
+from lawm_data.formats._reason import reason
 from lawm_data.hdf5 import LIBRARY_ERRORS
 
 TRAJECTORY_LIMIT = 1 << 33
@@ -146,7 +147,7 @@ def _decoded(dataset: h5py.Dataset, shape: tuple[int, ...], where: str) -> np.nd
                     raise CorpusError(what, where, MEND)
                 pictures[row] = np.asarray(picture).reshape(shape)
         except (*LIBRARY_ERRORS, SyntaxError) as error:
-            what = f"image {row} cannot be decoded ({error})"[:200]
+            what = f"image {row} cannot be decoded ({reason(error)})"
             raise CorpusError(what, where, MEND) from None
     return pictures
 
@@ -238,5 +239,4 @@ class _minari_errors:
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
         if isinstance(error, Exception):
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CorpusError(f"Minari cannot read it ({reason})"[:200], self._where, MEND)
+            raise CorpusError(f"Minari cannot read it ({reason(error)})", self._where, MEND)

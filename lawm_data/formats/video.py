@@ -118,9 +118,14 @@ def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
     pixels = [spec for spec in manifest.observations if spec.role is Role.pixels]
     found = [spec for spec in pixels if spec.shape[2] == CHANNELS and wanted in (None, spec.name)]
     if len(found) != 1:
-        there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in pixels) or "none"
+        there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in pixels)
+        mend = (
+            f"choose with --set camera=NAME; there are {there}"
+            if there
+            else "give one that has them"
+        )
         what = f"has {len(found)} colour cameras" + (f" {wanted!r}" if wanted is not None else "")
-        raise ConfigError(what, place, f"choose one with --set camera=NAME; cameras there: {there}")
+        raise ConfigError(what, place, mend)
     return found[0], manifest.action
 
 

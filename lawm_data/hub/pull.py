@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, RemoteError, StorageError
+from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, RemoteError
 
-from lawm_data.atomic import storage_errors
+from lawm_data.atomic import require_space, storage_errors
 from lawm_data.derive import require_free
 from lawm_data.hub.remote import NOT_OURS, Remote
 from lawm_data.hub.standing import NATIVE, PUBLICATION, read_publication
@@ -100,7 +99,7 @@ def pull(
     if dry_run:
         return told
     with new_output(out) as temporary:
-        require_space(temporary.parent, told.bytes)
+        require_space(temporary.parent, told.bytes, "free some space, or stream it")
         _fetch(remote, commit, files, temporary, progress)
         require_sound(temporary, publication, repo)
         manifest = read_manifest(temporary)
@@ -145,18 +144,6 @@ def native_files(remote: Remote, commit: str, publication: Publication) -> list[
     if next(f for f in files if f.path == f"{NATIVE}/{MANIFEST}").bytes > MANIFEST_LIMIT:
         raise RemoteError(f"{MANIFEST} is too large", where, NOT_OURS)
     return files
-
-
-def require_space(folder: Path, size: int) -> None:
-    """Refuse to begin what the disk cannot hold.
-
-    Raises:
-        StorageError: names both sizes.
-    """
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        what = f"{size / 1e9:.3g} GB are to come, {free / 1e9:.3g} GB are free"
-        raise StorageError(what, str(folder), "free some space, or stream it")
 
 
 def require_listed(manifest: Manifest, publication: Publication, repo: str) -> None:

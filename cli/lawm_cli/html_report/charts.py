@@ -31,7 +31,8 @@ def returns(view: Corpus) -> dict[str, Spec]:
     """A histogram of the returns of each group, as in Fig. 3 of the paper; one scale for all."""
     table, found = view.table, groups(view)
     recorded = table.episode_return[table.rewarded]
-    edges = nice_edges(*map(float, (recorded.min(), recorded.max()) if len(recorded) else (0, 0)))
+    ends = recorded if len(recorded) else np.zeros(1)
+    edges = nice_edges(float(ends.min()), float(ends.max()))
     specs = {}
     for name, everything in found.items():
         rows, values = everything[table.rewarded[everything]], []
