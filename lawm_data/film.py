@@ -71,9 +71,12 @@ class Film:
 
     def abandon(self) -> None:
         """Stop ffmpeg, if it has not ended, and forget it."""
+        assert self._process.stdin is not None
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._said.close()
 
     def _reason(self) -> str:
