@@ -9,7 +9,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Manifest, Role
 
 from lawm_data.corpus import Corpus
-from lawm_data.formats._pictures import MODES, pillow, resize
+from lawm_data.pictures import MODES, pillow, resize
 from lawm_data.store import open_store
 from lawm_data.table import OBSERVED
 from lawm_data.trajectory import Trajectory

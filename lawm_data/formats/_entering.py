@@ -7,7 +7,6 @@ dropping the first row of actions and rewards gives the alignment of a corpus.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -66,12 +65,6 @@ class _Layout(NamedTuple):
     """Arrays that are not read."""
     names: frozenset[str]
     """All arrays of a file but the actions, which may be missing."""
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts numbers in names by their size."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def incoming(

@@ -25,9 +25,10 @@ from lawm_data.formats._lerobot_arrow import Table, from_column, pyarrow, to_col
 from lawm_data.formats._lerobot_features import Feature
 from lawm_data.formats._lerobot_files import ParquetFile, frame_schema, pictures
 from lawm_data.formats._lerobot_info import inside, read_json
-from lawm_data.formats._pictures import decode, encode_png
 from lawm_data.formats._protocol import Carried, Outgoing
+from lawm_data.formats._strict_json import strict_json
 from lawm_data.mask import NAME
+from lawm_data.pictures import decode, encode_png
 
 FOLDER, ABOUT, TRAJECTORIES, MASKS = "meta/lawm", "corpus.json", "trajectories.parquet", "masks"
 FINAL = "final/"
@@ -145,10 +146,7 @@ class Sidecar(NamedTuple):
             raise CorpusError("is incomplete", where, MEND)
         if not 0 <= row["provenance"] < len(self.provenance):
             raise CorpusError(f"has no source {row['provenance']}", where, MEND)
-        try:
-            row["metadata"] = json.loads(row["metadata"])
-        except (ValueError, RecursionError):
-            row["metadata"] = None
+        row["metadata"] = strict_json(row["metadata"], f"{where}: metadata")
         if not isinstance(row["metadata"], dict):
             raise CorpusError("has metadata that are not a JSON object", where, MEND)
         return row

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -229,14 +230,10 @@ def _package(name: str, where: str) -> Any:
         raise ConfigError(what, where, "pip install 'lawm[minari]'") from None
 
 
-class _minari_errors:
+@contextlib.contextmanager
+def _minari_errors(where: str) -> Iterator[None]:
     """Whatever Minari and pyarrow raise on damaged files becomes one line."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, Exception):
-            raise CorpusError(f"Minari cannot read it ({reason(error)})", self._where, MEND)
+    try:
+        yield
+    except Exception as error:
+        raise CorpusError(f"Minari cannot read it ({reason(error)})", where, MEND) from None

@@ -7,7 +7,6 @@ resampled in time and shrunk, actions are missing, and rewards, which a corpus n
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -19,8 +18,9 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Proven
 from lawm_data.corpus import open_corpus
 from lawm_data.formats import _settings
 from lawm_data.formats._film import DEMUXERS, ffmpeg, frames
-from lawm_data.formats._pictures import decode, pillow, resize
+from lawm_data.formats._natural import natural
 from lawm_data.formats._protocol import About, Carried, Incoming
+from lawm_data.pictures import decode, pillow, resize
 from lawm_data.table import NO_REWARDS
 
 ABOUT = About(
@@ -148,22 +148,14 @@ def _takes(root: Path) -> tuple[Takes, int]:
                 skipped += 1
         if pictures:
             own = str(here.relative_to(root)) if here != root else root.resolve().name
-            found[own] = sorted(pictures, key=lambda path: _natural(path.name))
-    return dict(sorted(found.items(), key=lambda item: _natural(item[0]))), skipped
+            found[own] = sorted(pictures, key=lambda path: natural(path.name))
+    return dict(sorted(found.items(), key=lambda item: natural(item[0]))), skipped
 
 
 def _within(root: Path, path: Path) -> Path:
     if not path.resolve().is_relative_to(root.resolve()):
         raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
     return path
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that puts numbers in their order."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts] + [
-        (2, 0, name)
-    ]
 
 
 def _trajectories(
