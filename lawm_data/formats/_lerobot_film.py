@@ -40,7 +40,7 @@ class FilmWriter:
             StorageError: ffmpeg stopped.
         """
         if self._film is None or self._size() >= VIDEO_MB << 20:
-            self._begin(pictures.shape[1:3])
+            self._begin(*pictures.shape[1:3])
         assert self._film is not None
         assert self._place is not None
         first = self._frames
@@ -67,12 +67,12 @@ class FilmWriter:
         """Bytes that ffmpeg has written so far; it may not have begun."""
         return self._path.stat().st_size if self._path.exists() else 0
 
-    def _begin(self, edges: tuple[int, ...]) -> None:
+    def _begin(self, height: int, width: int) -> None:
         self.close()
         self._place = Place(0, 0) if self._place is None else self._place.after()
         self._path = self._place.path(self._root, VIDEO_PATH, video_key=self._key)
         # a key frame every second frame, as LeRobot has it: readers jump to single frames
-        self._film = Film(self._path, *edges, self._fps, ("-g", "2", "-bf", "0"))
+        self._film = Film(self._path, height, width, self._fps, ("-g", "2", "-bf", "0"))
         self._frames = 0
 
 

@@ -150,7 +150,8 @@ def _labels(view: Corpus, facts: dict[str, Any], kept: bool, masks: list[str]) -
 
 
 def _returns(view: Corpus, facts: dict[str, Any]) -> str:
-    rows = [("all", facts["trajectories"], facts["returns"])]
+    rewarded = facts["trajectories"] - facts["without_rewards"]
+    rows = [("all", rewarded, facts["returns"])]
     if len(facts["by_source"]) > 1:
         rows += [(n, s["trajectories"], s["returns"]) for n, s in facts["by_source"].items()]
     cells = [
