@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
-
-from lawm_data.formats._reason import reason
+from lawm_schemas.errors import reason_of
 
 PIXEL_LIMIT = 1 << 26
 """Pixels of one picture; a larger one is not decoded."""
@@ -62,7 +61,7 @@ def decode(data: bytes | Path, channels: int, where: str) -> np.ndarray:
         raise
     except Exception as error:  # Pillow raises whatever its many decoders do
         # of a file Pillow says where it is, too
-        why = reason(error) if isinstance(data, bytes) else "cannot be decoded"
+        why = reason_of(error) if isinstance(data, bytes) else "cannot be decoded"
         raise CorpusError(f"is no sound picture ({why})", where, "mend or remove it") from None
     return array.reshape(*array.shape[:2], channels)
 

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 
 from lawm_data.atomic import storage_errors
-from lawm_data.formats._reason import reason
 from lawm_data.hdf5 import DEFLATE_RATIO
 
 DIRECTORY_LIMIT = 1 << 24
@@ -151,7 +151,7 @@ class Archive:
         try:
             yield
         except _ERRORS as error:
-            raise self.refuse(name, f"cannot be read ({reason(error)})") from None
+            raise self.refuse(name, f"cannot be read ({reason_of(error)})") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 
 from lawm_data.atomic import storage_errors
 from lawm_data.formats._archive import MEND, open_regular
 from lawm_data.formats._arrays import plain_dtype, require_rows, to_plain
-from lawm_data.formats._reason import reason
 from lawm_data.hdf5 import CHUNK_LIMIT, DEFLATE_RATIO, LIBRARY_ERRORS, size_of
 
 LZF_RATIO = 132
@@ -255,7 +255,7 @@ class ForeignFile:
         try:
             yield
         except LIBRARY_ERRORS as error:
-            raise self.refuse(name, f"cannot be read ({reason(error)})") from None
+            raise self.refuse(name, f"cannot be read ({reason_of(error)})") from None
 
 
 class ForeignRows:

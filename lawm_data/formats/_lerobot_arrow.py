@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
-
-from lawm_data.formats._reason import reason
+from lawm_schemas.errors import reason_of
 
 MEND = "fetch it again, or restore it from a copy"
 BATCH_BYTES = 1 << 21
@@ -120,7 +119,7 @@ class Table:
 
 def unreadable(path: Path, error: Exception) -> CorpusError:
     """A Parquet file cannot be read."""
-    return CorpusError(f"cannot be read as Parquet ({reason(error)})", str(path), MEND)
+    return CorpusError(f"cannot be read as Parquet ({reason_of(error)})", str(path), MEND)
 
 
 def _is_fixed(kind: Any) -> bool:

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas.errors import reason_of
 
 from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._minari_metadata import HDF5, MEND, Metadata
-from lawm_data.formats._reason import reason
 from lawm_data.hdf5 import LIBRARY_ERRORS
 
 TRAJECTORY_LIMIT = 1 << 33
@@ -148,7 +148,7 @@ def _decoded(dataset: h5py.Dataset, shape: tuple[int, ...], where: str) -> np.nd
                     raise CorpusError(what, where, MEND)
                 pictures[row] = np.asarray(picture).reshape(shape)
         except (*LIBRARY_ERRORS, SyntaxError) as error:
-            what = f"image {row} cannot be decoded ({reason(error)})"
+            what = f"image {row} cannot be decoded ({reason_of(error)})"
             raise CorpusError(what, where, MEND) from None
     return pictures
 
@@ -236,4 +236,4 @@ def _minari_errors(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise CorpusError(f"Minari cannot read it ({reason(error)})", where, MEND) from None
+        raise CorpusError(f"Minari cannot read it ({reason_of(error)})", where, MEND) from None

@@ -11,11 +11,11 @@ from typing import IO, BinaryIO, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 from numpy.lib import format as npy
 
 from lawm_data.formats._archive import Archive
 from lawm_data.formats._arrays import plain_dtype, require_rows, to_plain
-from lawm_data.formats._reason import reason
 
 HEADER_LIMIT = 10_000
 """Bytes of the header of an array; that of a plain array has about a hundred."""
@@ -138,7 +138,7 @@ class NpzFile:
                 warnings.simplefilter("ignore", UserWarning)
                 shape, fortran, stored = parse(io.BytesIO(data), max_header_size=HEADER_LIMIT)
         except _NO_HEADER as error:
-            raise self.refuse(name, f"has a header that is none ({reason(error)})") from None
+            raise self.refuse(name, f"has a header that is none ({reason_of(error)})") from None
         plain_dtype(stored, self.where(name))
         return _Header(tuple(int(axis) for axis in shape), stored, fortran)
 

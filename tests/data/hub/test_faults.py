@@ -19,7 +19,7 @@ from hub_store import Blob
 from lawm_schemas import RemoteError
 
 from lawm_data import Corpus
-from lawm_data.hub import pull, push, refusal
+from lawm_data.hub import pull, push
 from lawm_data.hub.refusal import ChangedMeanwhile
 
 INITIAL = {".gitattributes"}
@@ -62,17 +62,6 @@ def test_what_passes_is_waited_for(
     assert pull("user/cs", tmp_path / "out").fingerprint == corpus.fingerprint
     assert len(hub.repos["user/cs"].commits) == 2
     assert hub.repos["user/cs"].tags == {pushed.tag: pushed.commit}
-
-
-def test_a_server_that_is_not_there_is_told_from_one_that_is_no_hub(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hub: Hub
-) -> None:
-    monkeypatch.setattr(refusal, "WAITS", ())
-    with socket.socket() as free:  # nobody listens at a port that is only bound
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
-        with pytest.raises(RemoteError, match=r"broke off or is not to be reached .*run it again"):
-            pull("user/cs", tmp_path / "out")
 
 
 def says(content: object) -> Callable[[Handler], bool]:
