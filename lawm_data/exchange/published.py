@@ -27,7 +27,7 @@ def pull_corpus(
     """
     where = _parsed(address, settings)
     pulled = pull(where.repo, out, revision=where.revision, progress=progress, dry_run=dry_run)
-    size = f"{pulled.files} files, {pulled.bytes / 1e6:.3g} MB, are to be downloaded"
+    told = f"{pulled.files} files, {pulled.bytes / 1e6:.3g} MB, are to be downloaded"
     return Imported(
         path=Path(out),
         source=str(where._replace(revision=pulled.revision)),
@@ -36,7 +36,7 @@ def pull_corpus(
         fingerprint=pulled.fingerprint,
         masks=pulled.masks,
         overlays=pulled.overlays,
-        said=(size,) if dry_run else (),
+        said=(told,) if dry_run else (),
     )
 
 

@@ -27,6 +27,7 @@ from lawm_data.formats._declared import declared_bounds, declared_environment
 from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._npz import NpzFile
 from lawm_data.formats._protocol import Carried, Incoming
+from lawm_data.record import beyond_bounds
 from lawm_data.table import NO_REWARDS
 
 UNIT = -1.0, 1.0
@@ -175,14 +176,7 @@ def _trajectory(
     file: TrajectoryFile, source: Source, words: Words, layout: _Layout, provenance: Provenance
 ) -> Carried:
     names = set(file.names())
-    needed = {spec.name for spec in layout.observations} | {*words.flags} & names
-    needed |= {"reward"} if layout.rewarded else set()
-    missing, more = needed - names, names - layout.names - {words.action}
-    if missing or more:
-        what = f"lacks {', '.join(sorted(missing))}"
-        if more:
-            what = f"has {', '.join(sorted(more))}, which the first file has not"
-        raise CorpusError(what, file.where(""), "all files of a folder hold the same arrays")
+    _require_same(names - {words.action}, layout, file.where(""))
     rows = _rows(file, layout)
     observations = {spec.name: _observed(file, spec, rows) for spec in layout.observations}
     rewards = np.zeros(rows, np.float32)
@@ -192,7 +186,8 @@ def _trajectory(
     terminated, truncated = words.ends(ends, {key: file.where(key) for key in words.flags})
     actions = None
     if words.action in names:
-        actions = _entered(_read(file, words.action, rows), file.where(words.action))
+        where = file.where(words.action)
+        actions = _entered(_read(file, words.action, rows), layout.action, where)
     return Carried(
         observations=observations,
         rewards=rewards[1:],
@@ -202,6 +197,17 @@ def _trajectory(
         truncated=truncated,
         metadata={"file": source.name, **({} if layout.rewarded else NO_REWARDS)},
     )
+
+
+def _require_same(names: set[str], layout: _Layout, where: str) -> None:
+    """Refuse a file that lacks what is read, or has what the first has not: it would be lost."""
+    needed = [spec.name for spec in layout.observations] + ["reward"] * layout.rewarded
+    missing, more = sorted({*needed} - names), sorted(names - layout.names)
+    if missing or more:
+        what = f"lacks {', '.join(missing)}"
+        if more:
+            what = f"has {', '.join(more)}, which the first file has not"
+        raise CorpusError(what, where, "all files of a folder hold the same arrays")
 
 
 def _rows(file: TrajectoryFile, layout: _Layout) -> int:
@@ -227,11 +233,16 @@ def _observed(file: TrajectoryFile, spec: ArraySpec, rows: int) -> np.ndarray:
     return array
 
 
-def _entered(actions: np.ndarray, where: str) -> np.ndarray:
+def _entered(actions: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
     """Actions (T, …) that enter rows 1 … T; row 0 has none, and says so with zeros."""
     if actions[0].any():
         mend = "row 0 is the reset: no action led to it; check that the file is of this format"
         raise CorpusError("has an action in row 0", where, mend)
+    outside = beyond_bounds(actions, spec) if actions.shape[1:] == spec.shape else np.zeros(1, bool)
+    if outside.any():
+        at = tuple(np.argwhere(outside)[0])
+        mend = "declare the bounds of the environment: --set low=… --set high=…"
+        raise CorpusError(f"{actions[at]:g} in row {at[0]} is out of bounds", where, mend)
     return actions[1:]
 
 

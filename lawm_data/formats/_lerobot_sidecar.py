@@ -117,6 +117,9 @@ class Sidecar(NamedTuple):
         """The rows, one for each trajectory."""
         row_bytes = sum(f.width * np.dtype(f.dtype).itemsize for f in self.features) + 1000
         for batch in self.table.batches(row_bytes):
+            for name, kind in _TOLD.items():
+                if str(batch.schema.field(name).type) != kind:
+                    raise CorpusError(f"{name} is not {kind}", str(self.table.path), MEND)
             told = batch.select(list(_TOLD)).to_pylist()
             finals = [self._finals(feature, batch) for feature in self.features]
             for i, row in enumerate(told):
@@ -173,11 +176,11 @@ def read_sidecar(root: Path) -> Sidecar | None:
             action=ArraySpec.parse(told["action"], where),
             features=features,
             provenance=tuple(Provenance.parse(entry, where) for entry in told["provenance"]),
-            environment=environment and EnvironmentInfo.parse(environment, where),
+            environment=None if environment is None else EnvironmentInfo.parse(environment, where),
             licence=told["licence"],
             lineage=tuple(LineageStep.parse(step, where) for step in told["lineage"]),
             masks=tuple(_mask(root, name) for name in told["masks"]),
-            overlay=overlay and Overlay.parse(overlay, where),
+            overlay=None if overlay is None else Overlay.parse(overlay, where),
             table=Table(
                 inside(root, f"{FOLDER}/{TRAJECTORIES}"),
                 [*_TOLD, *(FINAL + f.name for f in features)],

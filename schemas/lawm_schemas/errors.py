@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-LONGEST = 1000
+LONGEST = 500
 """Characters of each part of a message; names and numbers in it may be anybody's."""
 
 
