@@ -354,6 +354,24 @@ def test_metadata_that_lies_is_refused(name: str, root: Path, tmp_path: Path) ->
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, value) for key in ("overlay", "manifest") for value in ([], {}, 0, "", [1])),
+        ("masks", 0),
+        ("masks", [1]),
+    ],
+)
+def test_what_our_own_export_says_is_not_believed(
+    plain_plan: Callable, root: Path, tmp_path: Path, key: str, value: Any
+) -> None:
+    export_corpus(plain_plan().write(tmp_path / "corpus"), f"minari:{ID}")
+    rewrite(root, lambda said: said["lawm"].update({key: value}))
+    with pytest.raises(CorpusError, match="lawm"):
+        imported(tmp_path)
+    assert not (tmp_path / "back").exists()
+
+
 def _link(file: h5py.File) -> None:
     del file["episode_0/actions"]
     file["episode_0/actions"] = h5py.ExternalLink("/etc/hostname", "actions")
