@@ -87,6 +87,25 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def require_space(folder: Path, size: int, mend: str = "free some space") -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Args:
+        folder: where it goes.
+        size: bytes.
+        mend: what to do about it.
+
+    Raises:
+        StorageError: names both sizes.
+    """
+    with storage_errors(folder):
+        free = shutil.disk_usage(folder).free
+    if size > free:
+        unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB")
+        what = f"{size / unit:.3g} {name} are to come, {free / unit:.3g} {name} are free"
+        raise StorageError(what, str(folder), mend)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals inside a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from lawm_schemas import LawmError, Mask, Overlay
+from lawm_schemas import ArraySpec, LawmError, Mask, Overlay
 
+from lawm_data.agreement import records_actions
 from lawm_data.corpus import Corpus
 from lawm_data.mask import mask_files, read_mask, readable_under
 from lawm_data.overlay import Labels, open_labels, overlay_names
@@ -35,13 +36,15 @@ def carried_masks(parts: Sequence[Part]) -> tuple[list[Mask], list[str]]:
     """The masks that hold for all parts together, and what keeps the others from coming along.
 
     A mask hides every trajectory that it does not list. So one that stands beside some of the
-    corpora only would hide all actions of the others, and stays behind. A trajectory that is
-    hidden in one corpus is hidden in the new one, even if another corpus shows it.
+    corpora only would hide all actions of the others, and stays behind; where no actions were
+    recorded there are none to hide, and no mask is needed. A trajectory that is hidden in one
+    corpus is hidden in the new one, even if another corpus shows it.
 
     Returns:
         Masks whose ``corpus`` is still to be filled in; and a line for each one left behind.
     """
     kept, left = [], []
+    parts = [part for part in parts if records_actions(part.view)] or parts
     for name in _names(parts, lambda path: [file.stem for file in mask_files(path)]):
         if any(part.view.mask is not None for part in parts):
             left.append(f"mask {name}: the corpus is written through a mask already")
@@ -86,12 +89,18 @@ def _labeled(parts: Sequence[Part], shown: Sequence[np.ndarray]) -> tuple[str, .
     )
 
 
-def carried_overlays(parts: Sequence[Part]) -> tuple[list[tuple[Overlay, Arrays]], list[str]]:
+def carried_overlays(
+    parts: Sequence[Part], action: ArraySpec
+) -> tuple[list[tuple[Overlay, Arrays]], list[str]]:
     """The overlays with the actions of the trajectories that are kept, and why others stay.
 
     Inferred actions say nothing of other trajectories, so an overlay of some of the corpora comes
     along too. Its error was measured over the trajectories it was written for, and is dropped when
     they change.
+
+    Args:
+        parts: what is kept.
+        action: of the derived corpus; actions that were inferred in another shape stay behind.
 
     Returns:
         Overlays whose ``corpus`` is still to be filled in; and a line for each one left behind.
@@ -99,18 +108,18 @@ def carried_overlays(parts: Sequence[Part]) -> tuple[list[tuple[Overlay, Arrays]
     kept, left = [], []
     for name in _names(parts, overlay_names):
         try:
-            found = [
-                (part, open_labels(part.view, name, verify=True))
-                for part in parts
-                if name in overlay_names(part.view.path)
-            ]
+            there = [part for part in parts if name in overlay_names(part.view.path)]
+            found = [(part, open_labels(part.view, name, verify=True)) for part in there]
         except LawmError as error:
             left.append(f"overlay {name}: {error.where}: {error.what}")
             continue
         infos = [labels.info for _, labels in found]
         odd = _difference(infos, _MODEL)
         arrays = {name: pair for part, labels in found for name, pair in _read(part, labels)}
-        if odd:
+        other = [part.view.path for part in there if part.view.manifest.action != action]
+        if other:
+            left.append(f"overlay {name}: that of {other[0]} is of another action")
+        elif odd:
             left.append(f"overlay {name}: the corpora's overlays of this name differ in {odd}")
         elif not arrays:
             left.append(f"overlay {name}: none of its trajectories is kept")

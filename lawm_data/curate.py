@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
+from lawm_data.agreement import require_same_arrays, require_same_environment, shared_arrays
 from lawm_data.corpus import Corpus
 from lawm_data.derive import Derived, derive, through
 from lawm_data.expression import matching
@@ -72,14 +74,41 @@ def delete_trajectories(
     return derive([corpus.filter(~gone)], out, "delete", settings, dry_run=dry_run)
 
 
-def merge_corpora(corpora: Sequence[Corpus], out: str | Path, *, dry_run: bool = False) -> Derived:
-    """Write the trajectories of several corpora of one kind, one after the other.
+def merge_corpora(
+    corpora: Sequence[Corpus],
+    out: str | Path,
+    *,
+    common: bool = False,
+    size: int | None = None,
+    dry_run: bool = False,
+) -> Derived:
+    """Write the trajectories of several corpora, one after the other.
 
     What several of them have, with the same id and content, is taken once.
 
+    Args:
+        corpora: views of them.
+        out: a folder that does not exist yet.
+        common: they may hold different arrays; those that all have are kept. Corpora in which no
+            action was recorded go with every action, and theirs stay missing.
+        size: with ``common``, edge of the squares that all pictures are brought to.
+        dry_run: only say what would be written.
+
     Raises:
-        CorpusError: they hold different arrays (the first difference is named), or no trajectory.
+        ConfigError: ``size`` makes no sense, or the package that resizes is missing.
+        CorpusError: they hold different arrays (the first difference is named), share none, are of
+            different environments, or hold no trajectory.
         StorageError: something is already there, or the file system refused; nothing is left.
     """
-    settings = {"trajectories": [len(corpus) for corpus in corpora]}
-    return derive(corpora, out, "merge", settings, dry_run=dry_run)
+    settings: dict[str, Any] = {"trajectories": [len(corpus) for corpus in corpora]}
+    if not common:
+        if size is not None:
+            raise ConfigError("goes with --common", "--size", "give both")
+        require_same_arrays(corpora, "keep what they share with --common, or give others")
+        return derive(corpora, out, "merge", settings, dry_run=dry_run)
+    require_same_environment(corpora)
+    arrays = shared_arrays(corpora, size)
+    settings |= {"common": True, "left": list(arrays.left)}
+    if size is not None:
+        settings["size"] = size
+    return derive(corpora, out, "merge", settings, arrays=arrays, dry_run=dry_run)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import CorpusError, LineageStep, Manifest, Role, StorageError
+from lawm_schemas import ArraySpec, CorpusError, LineageStep, Manifest, Provenance, StorageError
 
+from lawm_data.agreement import Arrays, fitted, require_same_arrays
 from lawm_data.atomic import storage_errors
 from lawm_data.carry import Part, carried_masks, carried_overlays
 from lawm_data.compaction import COMMIT_BYTES
-from lawm_data.corpus import Corpus
+from lawm_data.corpus import Corpus, open_corpus
 from lawm_data.fingerprint import fingerprint_of
 from lawm_data.leftovers import refuse_inside
 from lawm_data.mask import mask_sha256, save_mask
 from lawm_data.output import new_output
 from lawm_data.overlay import LABELS, save_overlay
 from lawm_data.pending import free_id
+from lawm_data.record import make_record
 from lawm_data.store import open_store
+from lawm_data.trajectory import Trajectory
 from lawm_data.writer import CorpusWriter
 
 
@@ -30,7 +33,7 @@ class Derived(NamedTuple):
     trajectories: int
     steps: int
     fingerprint: str | None
-    """None in a dry run through a mask, which changes the content."""
+    """None in a dry run through a mask or of fewer arrays, which changes the content."""
     duplicates: int
     """Trajectories that an earlier corpus had too, and that were taken once."""
     renamed: int
@@ -40,7 +43,7 @@ class Derived(NamedTuple):
     overlays: tuple[str, ...]
     """Overlays that came along, likewise."""
     left: tuple[str, ...]
-    """Masks and overlays that could not come along, and why."""
+    """Arrays, masks and overlays that could not come along, and why."""
 
 
 def derive(
@@ -49,6 +52,7 @@ def derive(
     operation: str,
     settings: Mapping[str, Any],
     *,
+    arrays: Arrays | None = None,
     tier: str | None = None,
     beside: bool = True,
     dry_run: bool = False,
@@ -60,10 +64,11 @@ def derive(
     files.
 
     Args:
-        views: where the trajectories come from; their corpora hold the same arrays.
+        views: where the trajectories come from.
         out: a folder that does not exist yet.
         operation: what the lineage calls it.
         settings: what the operation was told.
+        arrays: what is kept of them; by default they hold the same arrays, and all are kept.
         tier: quality tier that the provenance of every trajectory gets.
         beside: take masks and overlays along.
         dry_run: only say what would be written.
@@ -74,30 +79,32 @@ def derive(
     """
     out = Path(out)
     require_free(out)
-    require_same_arrays(views)
-    parts, duplicates = _parts(views)
+    if arrays is None:
+        require_same_arrays(views)
+        arrays = Arrays(views[0].manifest.observations, views[0].manifest.action)
+    parts, duplicates = _parts(views, arrays)
     if not any(part.ids for part in parts):
         source = ", ".join(dict.fromkeys(str(view.path) for view in views))
         raise CorpusError("no trajectory of it is left", source, "ask for something else")
     masks, masks_left = carried_masks(parts) if beside else ([], [])
-    overlays, overlays_left = carried_overlays(parts) if beside else ([], [])
+    overlays, overlays_left = carried_overlays(parts, arrays.action) if beside else ([], [])
     told = Derived(
         path=out,
         trajectories=sum(len(part.ids) for part in parts),
         steps=sum(int(part.view.table.length.sum()) for part in parts),
-        fingerprint=_fingerprint(parts),
+        fingerprint=_fingerprint(parts, arrays),
         duplicates=duplicates,
         renamed=sum(int((part.view.table.id != np.array(part.ids)).sum()) for part in parts),
         masks=tuple(mask.name for mask in masks),
         overlays=tuple(overlay.name for overlay, _ in overlays),
-        left=(*masks_left, *overlays_left),
+        left=(*arrays.left, *masks_left, *overlays_left),
     )
     if dry_run:
         return told
     for path in dict.fromkeys(view.path for view in views):
         open_store(path, verify=True)
     with new_output(out) as temporary:
-        fingerprint = _write(temporary, parts, operation, settings, tier)
+        fingerprint = _write(temporary, parts, arrays, operation, settings, tier)
         written = Corpus(open_store(temporary))
         for mask in masks:
             save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
@@ -148,45 +155,13 @@ def digests_of(view: Corpus) -> np.ndarray:
     return store.digest[view.index.position]
 
 
-def require_same_arrays(views: Sequence[Corpus]) -> None:
-    """Refuse corpora of different arrays or environments.
-
-    Raises:
-        CorpusError: names the first difference.
-    """
-    first = views[0]
-    for other in views[1:]:
-        difference = _difference(first.manifest, other.manifest)
-        if difference:
-            mend = f"give corpora of one kind (compared with {first.path})"
-            raise CorpusError(difference, str(other.path), mend)
-
-
-def _difference(one: Manifest, other: Manifest) -> str | None:
-    """The first thing in which two manifests differ, in words."""
-    names = ([spec.name for spec in manifest.observations] for manifest in (one, other))
-    ours, theirs = map(", ".join, names)
-    if ours != theirs:
-        return f"observes {theirs}, not {ours}"
-    arrays = zip((*one.observations, one.action), (*other.observations, other.action), strict=True)
-    for mine, its in arrays:
-        for key in type(mine).model_fields:
-            if getattr(mine, key) != getattr(its, key):
-                return f"{mine.name} has {key} {getattr(its, key)}, not {getattr(mine, key)}"
-    if one.environment is None or other.environment is None:
-        return None
-    for key in ("suite", "task", "action_repeat"):
-        if getattr(one.environment, key) != getattr(other.environment, key):
-            its, mine = getattr(other.environment, key), getattr(one.environment, key)
-            return f"the environment's {key} is {its}, not {mine}"
-    return None
-
-
-def _parts(views: Iterable[Corpus]) -> tuple[list[Part], int]:
+def _parts(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Part], int]:
     """The views without what an earlier one has too, and how many trajectories that were."""
     parts, taken, seen, duplicates = [], set(), set(), 0
+    names, times = np.unique(np.concatenate([view.table.ids for view in views]), return_counts=True)
     for view in views:
-        keys = list(zip(view.table.id.tolist(), map(bytes, digests_of(view)), strict=True))
+        digests = _kept_digests(view, arrays, names[times > 1])
+        keys = list(zip(view.table.id.tolist(), digests, strict=True))
         new = np.array([key not in seen for key in keys], bool)
         seen.update(keys)
         duplicates += int((~new).sum())
@@ -198,8 +173,31 @@ def _parts(views: Iterable[Corpus]) -> tuple[list[Part], int]:
     return parts, duplicates
 
 
-def _fingerprint(parts: Sequence[Part]) -> str | None:
-    if any(part.view.mask for part in parts):
+def _kept_digests(view: Corpus, arrays: Arrays, twice: np.ndarray) -> list[bytes]:
+    """Content hash of each trajectory as recorded, as far as it is kept.
+
+    Args:
+        view: the trajectories.
+        arrays: what is kept.
+        twice: ids of which there are several; only their hashes are compared with others.
+    """
+    digests = list(map(bytes, digests_of(view)))
+    if _is_whole(view, arrays):
+        return digests
+    made = Manifest(observations=arrays.observations, action=arrays.action)
+    recorded = open_corpus(view.path).filter(view.table.id)
+    for i in np.flatnonzero(np.isin(view.table.ids, twice)).tolist():
+        digests[i] = make_record(made, **_content(recorded[i], arrays.observations)).digest
+    return digests
+
+
+def _is_whole(view: Corpus, arrays: Arrays) -> bool:
+    """Whether everything of a view is kept."""
+    return (view.manifest.observations, view.manifest.action) == arrays[:2]
+
+
+def _fingerprint(parts: Sequence[Part], arrays: Arrays) -> str | None:
+    if any(part.view.mask or not _is_whole(part.view, arrays) for part in parts):
         return None
     ids = np.array([name.encode() for part in parts for name in part.ids], "S")
     digests = np.concatenate([digests_of(part.view) for part in parts])
@@ -209,11 +207,12 @@ def _fingerprint(parts: Sequence[Part]) -> str | None:
 def _write(
     out: Path,
     parts: Sequence[Part],
+    arrays: Arrays,
     operation: str,
     settings: Mapping[str, Any],
     tier: str | None,
 ) -> str:
-    """Copy everything into a new corpus; returns its fingerprint."""
+    """Copy everything that is kept into a new corpus; returns its fingerprint."""
     manifests = [part.view.manifest for part in parts]
     lineage = [step for manifest in manifests for step in manifest.lineage]
     parents = dict.fromkeys(manifest.fingerprint for manifest in manifests)
@@ -221,8 +220,8 @@ def _write(
     licences = {manifest.licence for manifest in manifests}
     with CorpusWriter.create(
         out,
-        observations=manifests[0].observations,
-        action=manifests[0].action,
+        observations=arrays.observations,
+        action=arrays.action,
         environment=next((m.environment for m in manifests if m.environment), None),
         # the histories of several parents, one after the other; what they share stands once
         lineage=[*(s for i, s in enumerate(lineage) if s not in lineage[:i]), step],
@@ -234,30 +233,40 @@ def _write(
 
 
 def _copy(part: Part, writer: CorpusWriter, tier: str | None) -> None:
-    manifest = part.view.manifest
-    physics = [s.name for s in manifest.observations if s.role is Role.physics]
-    sources = manifest.provenance
-    if tier is not None:
-        sources = tuple(entry.model_copy(update={"tier": tier}) for entry in sources)
+    sources = _sources(part.view.manifest, writer.manifest.licence, tier)
     rows = zip(part.view, part.ids, part.view.table.provenance.tolist(), strict=True)
     for trajectory, name, entry in rows:
-        observations = dict(trajectory.observations.items())
-        if trajectory.physics is not None:
-            observations[physics[0]] = trajectory.physics
-        info = trajectory.info
-        shown = bool(trajectory.action_observed.any())
         writer.add(
-            observations,
-            trajectory.rewards,
-            trajectory.actions if shown else None,
-            action_observed=trajectory.action_observed if shown else None,
-            terminated=info.terminated,
-            truncated=info.truncated,
+            **_content(trajectory, writer.manifest.observations),
             provenance=sources[entry],
-            agent_step=info.agent_step,
-            seed=info.seed,
-            metadata=info.metadata,
+            agent_step=trajectory.info.agent_step,
+            seed=trajectory.info.seed,
             trajectory_id=name,
         )
         if writer.pending_bytes >= COMMIT_BYTES:
             writer.commit()
+
+
+def _sources(manifest: Manifest, licence: str | None, tier: str | None) -> list[Provenance]:
+    """The sources of a corpus; they keep its licence where the new one has another."""
+    sources = list(manifest.provenance)
+    if manifest.licence != licence:
+        given = manifest.licence
+        sources = [s.model_copy(update={"licence": s.licence or given}) for s in sources]
+    if tier is not None:
+        sources = [s.model_copy(update={"tier": tier}) for s in sources]
+    return sources
+
+
+def _content(trajectory: Trajectory, kept: Sequence[ArraySpec]) -> dict[str, Any]:
+    """What a view shows of a trajectory, as ``CorpusWriter.add`` and ``make_record`` take it."""
+    shown, info = bool(trajectory.action_observed.any()), trajectory.info
+    return {
+        "observations": fitted(trajectory, kept),
+        "rewards": trajectory.rewards,
+        "actions": trajectory.actions if shown else None,
+        "action_observed": trajectory.action_observed if shown else None,
+        "terminated": info.terminated,
+        "truncated": info.truncated,
+        "metadata": info.metadata,
+    }

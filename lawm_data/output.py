@@ -89,12 +89,21 @@ def _made(out: Path) -> Iterator[Path]:
             _sync_tree(temporary)
             temporary.rename(out)
             sync_folder(out.parent)
+    except StorageError as error:
+        _discard(temporary)
+        # nobody knows the temporary name, and nothing is left of it
+        place = error.where.replace(str(temporary), str(out))
+        raise StorageError(error.what, place, error.mend) from None
     except BaseException:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
+
+
+def _discard(temporary: Path) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def _make_folders(folder: Path) -> list[Path]:

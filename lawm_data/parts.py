@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from lawm_schemas import Provenance, Role
+from lawm_schemas import Manifest, Provenance
 
 from lawm_data.atomic import TEMPORARY, storage_errors, temporary_name
 from lawm_data.collect import Rollout, Stage, record
@@ -114,17 +114,13 @@ def _write(stage: Stage, folder: Path, provenance: Provenance, rollout: Rollout)
 
 def _read(part: Path) -> list[Recorded]:
     corpus = open_corpus(part, verify=True)
-    physics = [s.name for s in corpus.manifest.observations if s.role is Role.physics]
-    return [_recorded(trajectory, physics) for trajectory in corpus]
+    return [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
 
 
-def _recorded(trajectory: Trajectory, physics: list[str]) -> Recorded:
-    observations = dict(trajectory.observations.items())
-    if trajectory.physics is not None:
-        observations[physics[0]] = trajectory.physics
+def _recorded(trajectory: Trajectory, manifest: Manifest) -> Recorded:
     assert trajectory.actions is not None
     return Recorded(
-        observations=observations,
+        observations=trajectory.arrays(manifest.observations),
         rewards=trajectory.rewards,
         actions=trajectory.actions,
         terminated=trajectory.info.terminated,

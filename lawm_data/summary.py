@@ -14,7 +14,7 @@ from lawm_data.leftovers import dead_leftovers
 from lawm_data.mask import mask_files, read_mask
 from lawm_data.overlay import LABELS, overlay_names, read_overlay
 from lawm_data.statistics import measure
-from lawm_data.table import LABEL_STATES, NO_REWARDS, Table
+from lawm_data.table import LABEL_STATES, Table
 
 T = TypeVar("T")
 
@@ -26,7 +26,8 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
         corpus: the view.
         stats: read the arrays too, for ``stats``; all else is known from the table.
 
-    ``returns`` and ``lengths`` are None for an empty view. ``current`` of a mask or an overlay
+    ``returns`` are those of trajectories whose rewards were recorded, None where there are none;
+    ``lengths`` is None for an empty view. ``current`` of a mask or an overlay
     says whether it belongs to the corpus as it is now; those that cannot be read are ``damaged``.
     ``leftovers`` is what dead writers left in the corpus and beside it.
     """
@@ -76,10 +77,8 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
         "label_steps": label_steps(table),
         "damaged": damaged_masks + damaged_overlays,
         "leftovers": [str(entry) for entry in dead_leftovers(corpus.path, manifest)],
-        "returns": _spread(table.episode_return),
-        "without_rewards": sum(
-            int(table.metadata.saying(key, value).sum()) for key, value in NO_REWARDS.items()
-        ),
+        "returns": _spread(table.episode_return[table.rewarded]),
+        "without_rewards": int((~table.rewarded).sum()),
         "lengths": _spread(table.length),
         "sources": sources,
         "by_source": {
@@ -125,7 +124,7 @@ def _summarize_source(table: Table) -> dict[str, Any]:
         "steps": int(table.length.sum()),
         "label_states": {state.value: n for state, n in zip(LABEL_STATES, counts, strict=True)},
         "label_steps": label_steps(table),
-        "returns": _spread(table.episode_return),
+        "returns": _spread(table.episode_return[table.rewarded]),
         "lengths": _spread(table.length),
     }
 

@@ -145,6 +145,12 @@ class Table:
         """(N,) text: ids."""
         return self.ids.astype(f"U{ID_BYTES}")
 
+    @cached_property
+    def rewarded(self) -> np.ndarray:
+        """(N,) bool: rewards were recorded; elsewhere the return, 0, is no result."""
+        ((key, value),) = NO_REWARDS.items()
+        return ~self.metadata.saying(key, value)
+
     @property
     def source(self) -> np.ndarray:
         """(N,) text: short names of the sources."""

@@ -21,8 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
+from lawm_data.agreement import require_same_arrays
 from lawm_data.corpus import Corpus
-from lawm_data.derive import Derived, derive, digests_of, require_free, require_same_arrays
+from lawm_data.derive import Derived, derive, digests_of, require_free
 from lawm_data.ranking import ranks
 from lawm_data.table import Table
 from lawm_data.tier_bands import TIERS, Band, Tier, band_of

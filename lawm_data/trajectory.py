@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from lawm_schemas import LabelState, TrajectoryInfo
+from lawm_schemas import ArraySpec, LabelState, Role, TrajectoryInfo
 
 
 class Observations:
@@ -91,6 +91,16 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def arrays(self, specs: Iterable[ArraySpec]) -> dict[str, np.ndarray]:
+        """Some of the arrays with T+1 rows by name, physics too."""
+        return {spec.name: self._array(spec) for spec in specs}
+
+    def _array(self, spec: ArraySpec) -> np.ndarray:
+        if spec.role is not Role.physics:
+            return self.observations[spec.name]
+        assert self.physics is not None
+        return self.physics
 
     def __repr__(self) -> str:
         return (

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -17,6 +12,7 @@ import numpy as np
 from lawm_schemas import ConfigError, StorageError
 
 from lawm_data.atomic import storage_errors, sync_folder, temporary_name
+from lawm_data.film import Film
 from lawm_data.leftovers import refuse_inside
 from lawm_data.output import claimed, sync_file
 
@@ -100,32 +96,13 @@ def _write_mp4(
     path: Path, frames: Iterator[np.ndarray], shape: tuple[int, ...], fps: float
 ) -> None:
     height, width = shape[0] // 2 * 2, shape[1] // 2 * 2
-    rate = Fraction(fps).limit_denominator(1_000_000)
-    # Lossy, but visually clean; any player takes yuv420p.
-    words = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i - -an"
-    words += " -c:v libx264 -crf 10 -pix_fmt yuv420p -f mp4"
-    program = import_module("imageio_ffmpeg").get_ffmpeg_exe()
-    command = [program, "-y", "-v", "error", *words.split(), str(path)]
-    with tempfile.TemporaryFile() as said:
-        # a session of its own: Ctrl-C is for this process, which then ends that one
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stderr=said, start_new_session=True
-        )
-        try:
-            assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
-                for frame in frames:
-                    pipe.write(np.ascontiguousarray(frame[:height, :width]))
-            failed = process.wait()
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        said.seek(0)
-        lines = said.read().decode(errors="replace").strip().splitlines()
-    if failed:
-        reason = re.sub(r"\[[^]]*\]", "", lines[0]).strip() if lines else "unknown reason"
-        raise StorageError(f"ffmpeg stopped: {reason}", mend="check the space on the device")
+    film = Film(path, height, width, fps)
+    try:
+        for frame in frames:
+            film.add(frame[:height, :width])
+        film.close()
+    finally:
+        film.abandon()
 
 
 def _write_gif(

@@ -73,15 +73,28 @@ def delete(
     _show({**told(derived, dry_run), "of": len(view)}, json)
 
 
-def merge(corpora: Corpora, out: Out, dry_run: DryRun = False, json: Json = False) -> None:
+def merge(
+    corpora: Corpora,
+    out: Out,
+    common: Annotated[
+        bool,
+        typer.Option("--common", help="Keep the arrays that all have; what is left out is said."),
+    ] = False,
+    size: Annotated[
+        int | None, typer.Option(help="With --common: edge of square pictures to bring all to.")
+    ] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """Put the trajectories of several corpora into one.
 
-    They must hold the same arrays. What several of them have is taken once.
+    They must hold the same arrays, unless --common keeps those that they share: labeled states and
+    pixels with videos, say, whose actions are missing. What several of them have is taken once.
     """
     from lawm_data import merge_corpora, open_corpus
 
     views = [open_corpus(path) for path in corpora]
-    derived = merge_corpora(views, out, dry_run=dry_run)
+    derived = merge_corpora(views, out, common=common, size=size, dry_run=dry_run)
     _show({**told(derived, dry_run), "of": sum(map(len, views))}, json)
 
 
@@ -154,7 +167,12 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example(f'lawm-data filter {corpus} "return >= 300" --out corpora/good'))(
         filter
     )
-    app.command(epilog=example("lawm-data merge corpora/a corpora/b --out corpora/both"))(merge)
+    app.command(
+        epilog=example(
+            "lawm-data merge corpora/a corpora/b --out corpora/both",
+            "lawm-data merge corpora/robot corpora/films --common --out corpora/mixed",
+        )
+    )(merge)
     app.command(
         epilog=example(f"lawm-data split {corpus} train=0.9 validation=0.1 --out corpora/cs-split")
     )(split)

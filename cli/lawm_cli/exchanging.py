@@ -116,6 +116,7 @@ def formats(
         ["--set", "of", "what"],
         [[f"{key}=…", ", ".join(names), meaning] for (key, meaning), names in meanings.items()],
     )
+    print("\nhf://user/name is the Hugging Face Hub: import is pull, export is push-to-hub.")
 
 
 COLUMNS = (

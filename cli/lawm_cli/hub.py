@@ -67,7 +67,7 @@ def push_to_hub(
     if pushed.licence is None:
         show.line("warning: the card names no licence, so nobody may use it; give --licence")
     result = pushed._asdict()
-    print_json(result) if json else _show(result)
+    print_json(result) if json else _show(result, "nothing is published (--dry-run)")
 
 
 def pull(
@@ -76,6 +76,7 @@ def pull(
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit; by default the newest.")
     ] = None,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Fetch a corpus from the Hugging Face Hub.
@@ -85,12 +86,12 @@ def pull(
     from lawm_data.hub import pull as fetch
 
     with show.Bars() as bars:
-        pulled = fetch(repo, out, revision=revision, progress=bars.of("pull"))
+        pulled = fetch(repo, out, revision=revision, progress=bars.of("pull"), dry_run=dry_run)
     result = pulled._asdict()
-    print_json(result) if json else _show(result)
+    print_json(result) if json else _show(result, "nothing is fetched (--dry-run)")
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], nothing: str) -> None:
     rows = {key: value for key, value in result.items() if value or key == "new"}
     left, dry_run = rows.pop("left", ()), rows.pop("dry_run", False)
     size = rows.pop("bytes")
@@ -98,7 +99,7 @@ def _show(result: dict[str, Any]) -> None:
     if "withheld" in rows:
         where = "published all the same" if rows.pop("kept", False) else "not published"
         rows["withheld"] = f"the actions of {result['withheld']:,} trajectories, {where}"
-    show.facts(rows, title="nothing is published (--dry-run)" if dry_run else None)
+    show.facts(rows, title=nothing if dry_run else None)
     for reason in left:
         print(f"left behind: {reason}")
 
@@ -112,4 +113,9 @@ def register(app: typer.Typer) -> None:
             "lawm-data push-to-hub corpora/cs user/cs --dry-run",
         ),
     )(push_to_hub)
-    app.command(epilog=example("lawm-data pull user/cs-5pct corpora/cs-5pct"))(pull)
+    app.command(
+        epilog=example(
+            "lawm-data pull user/cs-5pct corpora/cs-5pct",
+            "lawm-data pull user/cs-5pct corpora/cs-5pct --dry-run",
+        )
+    )(pull)

@@ -36,11 +36,11 @@ def corpus(summary: Mapping[str, Any]) -> None:
         },
         title=summary["path"],
     )
-    if summary["returns"]:
+    if summary["lengths"]:
         _spreads(summary)
     if summary["without_rewards"]:
         count = show.text(summary["without_rewards"])
-        print(f"\nno rewards were recorded for {count} trajectories: their return 0 is no result")
+        print(f"\nno rewards were recorded for {count} trajectories: they have no returns")
     for kind, columns in (
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
@@ -74,14 +74,20 @@ def mask(made: Mapping[str, Any], corpus: Path) -> None:
 def _spreads(summary: Mapping[str, Any]) -> None:
     """Returns and lengths of the whole, and returns of each source where there are several."""
     print()
-    rows = [[key, *summary[key].values()] for key in ("returns", "lengths")]
-    show.grid(["", *summary["returns"]], rows)
+    columns = list(summary["lengths"])
+    rows = [[key, *_numbers(summary[key], columns)] for key in ("returns", "lengths")]
+    show.grid(["", *columns], rows)
     if len(summary["by_source"]) > 1:
         print()
         rows = [
-            [n, s["trajectories"], *s["returns"].values()] for n, s in summary["by_source"].items()
+            [name, entry["trajectories"], *_numbers(entry["returns"], columns)]
+            for name, entry in summary["by_source"].items()
         ]
-        show.grid(["returns of", "trajectories", *summary["returns"]], rows)
+        show.grid(["returns of", "trajectories", *columns], rows)
+
+
+def _numbers(spread: Mapping[str, Any] | None, columns: Sequence[str]) -> list[Any]:
+    return [spread and spread[column] for column in columns]
 
 
 def _statistics(stats: Mapping[str, Any]) -> None:

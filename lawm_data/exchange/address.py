@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ def parse_address(text: str) -> Address:
     if not place.strip() or "\0" in place:
         about = formats.load(name).ABOUT
         raise ConfigError("names no place", repr(text), f"write {name}:{about.place}")
-    return Address(name, place)
+    return Address(name, os.path.expanduser(place))  # shells do so only at the start of a word
 
 
 def module_of(where: Address, verb: str, settings: Mapping[str, Any]) -> FormatModule:

@@ -11,9 +11,10 @@ from lawm_data.carry import Part, carried_masks
 from lawm_data.corpus import Corpus
 from lawm_data.derive import require_free, through
 from lawm_data.exchange.address import Address, module_of, parse_address
-from lawm_data.exchange.published import is_published, push_corpus
+from lawm_data.exchange.published import push_corpus
 from lawm_data.exchange.results import Exported
 from lawm_data.formats._protocol import Outgoing, Progress, silent
+from lawm_data.hub.cache import is_address
 from lawm_data.output import new_output
 
 
@@ -42,7 +43,7 @@ def export_corpus(
         CorpusError: the format cannot hold this corpus at all.
         StorageError: something is already there, or the file system refused.
     """
-    if is_published(address):
+    if is_address(address):
         return push_corpus(view, address, settings or {}, progress, dry_run)
     where, settings = parse_address(address), settings or {}
     module = module_of(where, "writes", settings)

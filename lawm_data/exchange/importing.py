@@ -16,9 +16,10 @@ from lawm_data.compaction import COMMIT_BYTES
 from lawm_data.corpus import Corpus
 from lawm_data.derive import require_free
 from lawm_data.exchange.address import Address, module_of, parse_address
-from lawm_data.exchange.published import is_published, pull_corpus
+from lawm_data.exchange.published import pull_corpus
 from lawm_data.exchange.results import Imported
 from lawm_data.formats._protocol import Incoming, Progress, silent
+from lawm_data.hub.cache import is_address
 from lawm_data.mask import save_mask
 from lawm_data.output import new_output
 from lawm_data.overlay import LABELS, save_overlay
@@ -59,7 +60,7 @@ def import_corpus(
         CorpusError: the data is not what it says it is, or does not fit a corpus.
         StorageError: something is already there, or the file system refused.
     """
-    if is_published(address):
+    if is_address(address):
         return pull_corpus(address, out, settings or {}, progress, dry_run)
     where, out, settings = parse_address(address), Path(out), settings or {}
     require_free(out)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lawm_schemas import ConfigError
 
 from lawm_data.corpus import Corpus
 from lawm_data.exchange.results import Exported, Imported
 from lawm_data.formats._protocol import Progress
-
-if TYPE_CHECKING:
-    from lawm_data.hub.cache import Address
-
-SCHEME = "hf://"
-
-
-def is_published(address: str) -> bool:
-    """Whether an address is one on the Hub."""
-    return address.startswith(SCHEME)
+from lawm_data.hub.cache import Address, parse_address
+from lawm_data.hub.pull import pull
+from lawm_data.hub.push import push
 
 
 def pull_corpus(
@@ -32,12 +25,9 @@ def pull_corpus(
         ConfigError: not an address, or something that does not go with one.
         RemoteError: there is no such corpus.
     """
-    from lawm_data.hub import pull
-
     where = _parsed(address, settings)
-    if dry_run:
-        raise ConfigError("does not go with the Hub", "--dry-run", "leave it out")
-    pulled = pull(where.repo, out, revision=where.revision, progress=progress)
+    pulled = pull(where.repo, out, revision=where.revision, progress=progress, dry_run=dry_run)
+    told = f"{pulled.files} files, {pulled.bytes / 1e6:.3g} MB, are to be downloaded"
     return Imported(
         path=Path(out),
         source=str(where._replace(revision=pulled.revision)),
@@ -46,7 +36,7 @@ def pull_corpus(
         fingerprint=pulled.fingerprint,
         masks=pulled.masks,
         overlays=pulled.overlays,
-        said=(),
+        said=(told,) if dry_run else (),
     )
 
 
@@ -59,8 +49,6 @@ def push_corpus(
         ConfigError: not an address, or something that does not go with one.
         RemoteError: the repository holds something else, or the Hub refused.
     """
-    from lawm_data.hub import push
-
     where = _parsed(address, settings)
     if where.revision is not None:
         whole = where._replace(revision=None)
@@ -77,8 +65,6 @@ def push_corpus(
 
 
 def _parsed(address: str, settings: Mapping[str, Any]) -> Address:
-    from lawm_data.hub.cache import parse_address
-
     where = parse_address(address)
     for key in settings:
         raise ConfigError(f"no setting {key!r}", address, "the Hub has none")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 
 from lawm_data.atomic import storage_errors
 from lawm_data.hdf5 import DEFLATE_RATIO
@@ -150,8 +151,7 @@ class Archive:
         try:
             yield
         except _ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise self.refuse(name, f"cannot be read ({reason})") from None
+            raise self.refuse(name, f"cannot be read ({reason_of(error)})") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

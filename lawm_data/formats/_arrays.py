@@ -12,7 +12,7 @@ CHANNELS = (1, 3, 4)
 """Last axis of an image."""
 SMALLEST_IMAGE = 8
 """Pixels on a side; smaller blocks of bytes are not taken for images."""
-_WIDER = {"float16": "float32", "uint16": "int32", "uint32": "int64"}
+WIDER = {"float16": "float32", "uint16": "int32", "uint32": "int64"}
 """Types that a corpus does not know, and the ones that hold all their numbers."""
 
 
@@ -23,7 +23,7 @@ def plain_dtype(stored: np.dtype, where: str) -> np.dtype:
         CorpusError: objects, texts, records, complex numbers and the like.
     """
     name = stored.name if stored.kind in "biuf" and not stored.hasobject else ""
-    name = _WIDER.get(name, name)
+    name = WIDER.get(name, name)
     if name not in DTYPES:
         raise CorpusError(f"has type {stored}, not numbers", where, "store it as plain numbers")
     return np.dtype(name)

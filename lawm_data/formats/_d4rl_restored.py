@@ -12,7 +12,7 @@ from lawm_data.formats._archive import MEND
 from lawm_data.formats._arrays import flags
 from lawm_data.formats._d4rl_layout import FINAL, UNLABELED, columns_of, is_image
 from lawm_data.formats._foreign_hdf5 import ForeignFile, ForeignRows
-from lawm_data.formats._own import Own, refuse_settings
+from lawm_data.formats._own import Own, refuse_settings, require_shape
 from lawm_data.formats._protocol import Carried, Incoming
 
 _Parts = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
@@ -37,12 +37,10 @@ def _restore(file: ForeignFile, own: Own) -> Iterator[Carried]:
         yield own.carried(i, *(whole if complete else rest).next(i))
 
 
-def _opened(file: ForeignFile, name: str, rows: int) -> ForeignRows:
-    """An array of a known number of rows."""
+def _opened(file: ForeignFile, name: str, rows: int, shape: tuple[int, ...] = ()) -> ForeignRows:
+    """An array of a known shape, (rows, *shape)."""
     found = file.rows(name)
-    if len(found) != rows:
-        what = f"has {len(found)} rows where the table says {rows}"
-        raise CorpusError(what, found.where, MEND)
+    require_shape(found.shape, (rows, *shape), found.where)
     return found
 
 
@@ -52,12 +50,17 @@ class _Complete:
     def __init__(self, file: ForeignFile, own: Own) -> None:
         self._own, self._at = own, 0
         steps, count = int(own.length[own.complete].sum()), int(own.complete.sum())
-        names = ("observations", "next_observations", "actions", "rewards")
         self._columns = columns_of(own.manifest)
-        self._rows = {name: _opened(file, name, steps) for name in names}
+        shape, action = self._columns.shape, own.manifest.action.shape or (1,)
+        self._rows = {
+            "observations": _opened(file, "observations", steps, shape),
+            "next_observations": _opened(file, "next_observations", steps, shape),
+            "actions": _opened(file, "actions", steps, action),
+            "rewards": _opened(file, "rewards", steps),
+        }
         infos = self._columns.infos
-        self._infos = {s.name: _opened(file, f"infos/{s.name}", steps) for s in infos}
-        self._final = {s.name: _opened(file, f"{FINAL}/{s.name}", count) for s in infos}
+        self._infos = {s.name: _opened(file, f"infos/{s.name}", steps, s.shape) for s in infos}
+        self._final = {s.name: _opened(file, f"{FINAL}/{s.name}", count, s.shape) for s in infos}
 
     def next(self, i: int) -> _Parts:
         """The arrays of the next trajectory, the i-th of all."""
@@ -73,9 +76,6 @@ class _Complete:
         return observations, self._rows["rewards"][start:end], actions, None
 
     def _apart(self, packed: np.ndarray) -> dict[str, np.ndarray]:
-        if packed.shape[1:] != self._columns.shape:
-            what = f"has rows of shape {packed.shape[1:]} instead of {self._columns.shape}"
-            raise CorpusError(what, self._rows["observations"].where, MEND)
         first = self._columns.observed[0]
         if is_image(first):
             return {first.name: packed}
@@ -92,12 +92,15 @@ class _Incomplete:
         self._own = own
         lacks = ~own.complete
         steps, known = int(own.length[lacks].sum()), int(own.num_observed[lacks].sum())
-        self._actions = _opened(file, f"{UNLABELED}/actions", known)
+        action = own.manifest.action.shape or (1,)
+        self._actions = _opened(file, f"{UNLABELED}/actions", known, action)
         self._rewards = _opened(file, f"{UNLABELED}/rewards", steps)
         self._observed = _opened(file, f"{UNLABELED}/action_observed", steps)
         rows, specs = steps + int(lacks.sum()), own.manifest.observations
-        places = {spec.name: f"{UNLABELED}/observations/{spec.name}" for spec in specs}
-        self._rows = {name: _opened(file, place, rows) for name, place in places.items()}
+        self._rows = {
+            spec.name: _opened(file, f"{UNLABELED}/observations/{spec.name}", rows, spec.shape)
+            for spec in specs
+        }
 
     def next(self, i: int) -> _Parts:
         """The arrays of the next trajectory, the i-th of all."""

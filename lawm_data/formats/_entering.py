@@ -7,7 +7,6 @@ dropping the first row of actions and rewards gives the alignment of a corpus.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from lawm_data.formats._declared import declared_bounds, declared_environment
 from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._npz import NpzFile
 from lawm_data.formats._protocol import Carried, Incoming
+from lawm_data.record import beyond_bounds
+from lawm_data.table import NO_REWARDS
 
 UNIT = -1.0, 1.0
 """Bounds of the action in all environments that these formats were recorded in."""
@@ -63,12 +64,8 @@ class _Layout(NamedTuple):
     rewarded: bool
     left: tuple[str, ...]
     """Arrays that are not read."""
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts numbers in names by their size."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    names: frozenset[str]
+    """All arrays of a file but the actions, which may be missing."""
 
 
 def incoming(
@@ -86,7 +83,7 @@ def incoming(
         "observation it was taken at, and the first row's, a dummy, was dropped"
     ]
     if not layout.rewarded:
-        said.append("no rewards are stored; they are 0")
+        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
     if layout.left:
         said.append(f"not kept: {', '.join(layout.left)}")
     said += [
@@ -122,7 +119,8 @@ def _layout(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]
         raise CorpusError("holds no observations", file.where(""), "check the format")
     kept = {spec.name for spec in found}
     left = tuple(name for name in fields if name not in kept)
-    return _Layout(found, _action(sources, words, settings), "reward" in names, left)
+    action, known = _action(sources, words, settings), frozenset(names) - {words.action}
+    return _Layout(found, action, "reward" in names, left, known)
 
 
 def _chosen(found: tuple[ArraySpec, ...], settings: Mapping[str, Any]) -> tuple[ArraySpec, ...]:
@@ -178,12 +176,7 @@ def _trajectory(
     file: TrajectoryFile, source: Source, words: Words, layout: _Layout, provenance: Provenance
 ) -> Carried:
     names = set(file.names())
-    needed = {spec.name for spec in layout.observations} | {*words.flags} & names
-    needed |= {"reward"} if layout.rewarded else set()
-    missing = ", ".join(sorted(needed - names))
-    if missing:
-        mend = "all files of a folder hold the same arrays"
-        raise CorpusError(f"lacks {missing}", file.where(""), mend)
+    _require_same(names - {words.action}, layout, file.where(""))
     rows = _rows(file, layout)
     observations = {spec.name: _observed(file, spec, rows) for spec in layout.observations}
     rewards = np.zeros(rows, np.float32)
@@ -193,7 +186,8 @@ def _trajectory(
     terminated, truncated = words.ends(ends, {key: file.where(key) for key in words.flags})
     actions = None
     if words.action in names:
-        actions = _entered(_read(file, words.action, rows), file.where(words.action))
+        where = file.where(words.action)
+        actions = _entered(_read(file, words.action, rows), layout.action, where)
     return Carried(
         observations=observations,
         rewards=rewards[1:],
@@ -201,8 +195,19 @@ def _trajectory(
         actions=actions,
         terminated=terminated,
         truncated=truncated,
-        metadata={"file": source.name},
+        metadata={"file": source.name, **({} if layout.rewarded else NO_REWARDS)},
     )
+
+
+def _require_same(names: set[str], layout: _Layout, where: str) -> None:
+    """Refuse a file that lacks what is read, or has what the first has not: it would be lost."""
+    needed = [spec.name for spec in layout.observations] + ["reward"] * layout.rewarded
+    missing, more = sorted({*needed} - names), sorted(names - layout.names)
+    if missing or more:
+        what = f"lacks {', '.join(missing)}"
+        if more:
+            what = f"has {', '.join(more)}, which the first file has not"
+        raise CorpusError(what, where, "all files of a folder hold the same arrays")
 
 
 def _rows(file: TrajectoryFile, layout: _Layout) -> int:
@@ -228,11 +233,16 @@ def _observed(file: TrajectoryFile, spec: ArraySpec, rows: int) -> np.ndarray:
     return array
 
 
-def _entered(actions: np.ndarray, where: str) -> np.ndarray:
+def _entered(actions: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
     """Actions (T, …) that enter rows 1 … T; row 0 has none, and says so with zeros."""
     if actions[0].any():
         mend = "row 0 is the reset: no action led to it; check that the file is of this format"
         raise CorpusError("has an action in row 0", where, mend)
+    outside = beyond_bounds(actions, spec) if actions.shape[1:] == spec.shape else np.zeros(1, bool)
+    if outside.any():
+        at = tuple(np.argwhere(outside)[0])
+        mend = "declare the bounds of the environment: --set low=… --set high=…"
+        raise CorpusError(f"{actions[at]:g} in row {at[0]} is out of bounds", where, mend)
     return actions[1:]
 
 

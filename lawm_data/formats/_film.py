@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
-from lawm_data.formats._pictures import PIXEL_LIMIT
+from lawm_data.pictures import PIXEL_LIMIT
 
 DEMUXERS = {
     ".mp4": "mov",

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 
 from lawm_data.atomic import storage_errors
 from lawm_data.formats._archive import MEND, open_regular
@@ -254,8 +255,7 @@ class ForeignFile:
         try:
             yield
         except LIBRARY_ERRORS as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise self.refuse(name, f"cannot be read ({reason})") from None
+            raise self.refuse(name, f"cannot be read ({reason_of(error)})") from None
 
 
 class ForeignRows:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas.errors import reason_of
 
 MEND = "fetch it again, or restore it from a copy"
 BATCH_BYTES = 1 << 21
@@ -118,8 +119,7 @@ class Table:
 
 def unreadable(path: Path, error: Exception) -> CorpusError:
     """A Parquet file cannot be read."""
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    return CorpusError(f"cannot be read as Parquet ({reason})", str(path), MEND)
+    return CorpusError(f"cannot be read as Parquet ({reason_of(error)})", str(path), MEND)
 
 
 def _is_fixed(kind: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, Role
 
-from lawm_data.formats._pictures import MODES
+from lawm_data.pictures import MODES
 from lawm_data.statistics import element_names
 
 VERSION = "v3.0"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import CorpusError, StorageError
+from lawm_schemas import CorpusError
 
-from lawm_data.formats._film import ffmpeg, frames
+from lawm_data.film import Film
+from lawm_data.formats._film import frames
 from lawm_data.formats._lerobot_files import VIDEO_MB, VIDEO_PATH, Place
 
 
@@ -29,7 +30,7 @@ class FilmWriter:
         self._root, self._key, self._fps = root, key, fps
         self._place: Place | None = None
         self._path = root
-        self._writer: Any = None
+        self._film: Film | None = None
         self._frames = 0
 
     def add(self, pictures: np.ndarray) -> Span:
@@ -38,46 +39,40 @@ class FilmWriter:
         Raises:
             StorageError: ffmpeg stopped.
         """
-        if self._writer is None or self._size() >= VIDEO_MB << 20:
-            self._begin(pictures.shape[1:3])
+        if self._film is None or self._size() >= VIDEO_MB << 20:
+            self._begin(*pictures.shape[1:3])
+        assert self._film is not None
         assert self._place is not None
-        assert self._writer is not None
         first = self._frames
-        try:
-            for picture in pictures:
-                self._writer.send(np.ascontiguousarray(picture))
-        except OSError as error:
-            reason = (str(error).strip().splitlines() or ["unknown reason"])[-1]
-            mend = "check the space on the device"
-            raise StorageError(f"ffmpeg stopped: {reason}", str(self._path), mend) from None
+        for picture in pictures:
+            self._film.add(picture)
         self._frames += len(pictures)
         return Span(self._place, first / self._fps, self._frames / self._fps)
 
     def close(self) -> None:
-        """End the last file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """End the last file.
+
+        Raises:
+            StorageError: ffmpeg could not.
+        """
+        if self._film is not None:
+            self._film.close()
+
+    def abandon(self) -> None:
+        """Stop writing, if that has not ended."""
+        if self._film is not None:
+            self._film.abandon()
 
     def _size(self) -> int:
         """Bytes that ffmpeg has written so far; it may not have begun."""
         return self._path.stat().st_size if self._path.exists() else 0
 
-    def _begin(self, shape: tuple[int, ...]) -> None:
+    def _begin(self, height: int, width: int) -> None:
         self.close()
         self._place = Place(0, 0) if self._place is None else self._place.after()
         self._path = self._place.path(self._root, VIDEO_PATH, video_key=self._key)
         # a key frame every second frame, as LeRobot has it: readers jump to single frames
-        self._writer = ffmpeg().write_frames(
-            str(self._path),
-            (shape[1], shape[0]),
-            fps=self._fps,
-            quality=8,
-            macro_block_size=2,
-            ffmpeg_log_level="error",
-            output_params=["-g", "2", "-bf", "0"],
-        )
-        self._writer.send(None)
+        self._film = Film(self._path, height, width, self._fps, ("-g", "2", "-bf", "0"))
         self._frames = 0
 
 

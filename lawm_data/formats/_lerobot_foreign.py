@@ -13,18 +13,17 @@ from lawm_schemas.arrays import DTYPES
 
 from lawm_data.formats import _lerobot_features as names
 from lawm_data.formats import _settings
+from lawm_data.formats._arrays import WIDER
 from lawm_data.formats._lerobot_arrow import MEND
 from lawm_data.formats._lerobot_frames import Column, FrameReader, Frames
 from lawm_data.formats._lerobot_info import PICTURES, Info, Told
-from lawm_data.formats._pictures import MODES
 from lawm_data.formats._protocol import Carried, Incoming
+from lawm_data.pictures import MODES
 from lawm_data.table import NO_REWARDS
 
-WIDER = {"float16": "float32", "uint16": "int32", "uint32": "int64"}
-"""Types that a corpus has not, and the smallest one that holds the same numbers."""
 _ENDS = (names.DONE, names.TERMINATED, names.TRUNCATED)
 _READ = (names.ACTION, names.REWARD, *_ENDS, *names.COUNTERS)
-"""Metadata of a trajectory whose rewards were not recorded."""
+"""Features that are read, or follow from the others; the rest is left out."""
 
 
 def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:

@@ -11,7 +11,7 @@ from lawm_schemas import CorpusError
 from lawm_data.formats._lerobot_arrow import MEND, Table, from_column
 from lawm_data.formats._lerobot_film import FilmReader
 from lawm_data.formats._lerobot_info import Info
-from lawm_data.formats._pictures import decode, resize
+from lawm_data.pictures import decode, resize
 
 EPISODE_LIMIT = 1 << 30
 """Bytes of one episode, decoded; a trajectory is held in memory as a whole."""

@@ -25,9 +25,10 @@ from lawm_data.formats._lerobot_arrow import Table, from_column, pyarrow, to_col
 from lawm_data.formats._lerobot_features import Feature
 from lawm_data.formats._lerobot_files import ParquetFile, frame_schema, pictures
 from lawm_data.formats._lerobot_info import inside, read_json
-from lawm_data.formats._pictures import decode, encode_png
 from lawm_data.formats._protocol import Carried, Outgoing
+from lawm_data.formats._strict_json import strict_json
 from lawm_data.mask import NAME
+from lawm_data.pictures import decode, encode_png
 
 FOLDER, ABOUT, TRAJECTORIES, MASKS = "meta/lawm", "corpus.json", "trajectories.parquet", "masks"
 FINAL = "final/"
@@ -116,6 +117,9 @@ class Sidecar(NamedTuple):
         """The rows, one for each trajectory."""
         row_bytes = sum(f.width * np.dtype(f.dtype).itemsize for f in self.features) + 1000
         for batch in self.table.batches(row_bytes):
+            for name, kind in _TOLD.items():
+                if str(batch.schema.field(name).type) != kind:
+                    raise CorpusError(f"{name} is not {kind}", str(self.table.path), MEND)
             told = batch.select(list(_TOLD)).to_pylist()
             finals = [self._finals(feature, batch) for feature in self.features]
             for i, row in enumerate(told):
@@ -145,10 +149,7 @@ class Sidecar(NamedTuple):
             raise CorpusError("is incomplete", where, MEND)
         if not 0 <= row["provenance"] < len(self.provenance):
             raise CorpusError(f"has no source {row['provenance']}", where, MEND)
-        try:
-            row["metadata"] = json.loads(row["metadata"])
-        except (ValueError, RecursionError):
-            row["metadata"] = None
+        row["metadata"] = strict_json(row["metadata"], f"{where}: metadata")
         if not isinstance(row["metadata"], dict):
             raise CorpusError("has metadata that are not a JSON object", where, MEND)
         return row
@@ -175,11 +176,11 @@ def read_sidecar(root: Path) -> Sidecar | None:
             action=ArraySpec.parse(told["action"], where),
             features=features,
             provenance=tuple(Provenance.parse(entry, where) for entry in told["provenance"]),
-            environment=environment and EnvironmentInfo.parse(environment, where),
+            environment=None if environment is None else EnvironmentInfo.parse(environment, where),
             licence=told["licence"],
             lineage=tuple(LineageStep.parse(step, where) for step in told["lineage"]),
             masks=tuple(_mask(root, name) for name in told["masks"]),
-            overlay=overlay and Overlay.parse(overlay, where),
+            overlay=None if overlay is None else Overlay.parse(overlay, where),
             table=Table(
                 inside(root, f"{FOLDER}/{TRAJECTORIES}"),
                 [*_TOLD, *(FINAL + f.name for f in features)],

@@ -30,8 +30,8 @@ from lawm_data.formats._lerobot_files import (
 )
 from lawm_data.formats._lerobot_film import FilmWriter
 from lawm_data.formats._lerobot_sidecar import SidecarWriter
-from lawm_data.formats._pictures import encode_png
 from lawm_data.formats._protocol import Carried, Outgoing
+from lawm_data.pictures import encode_png
 
 UNNAMED_TASK = "no task was recorded"
 EPISODES_AT_ONCE = 64
@@ -123,7 +123,7 @@ class SetWriter:
     def abandon(self) -> None:
         """Stop the programs that write films."""
         for film in self._films.values():
-            film.close()
+            film.abandon()
 
     @property
     def _videos(self) -> list[Feature]:

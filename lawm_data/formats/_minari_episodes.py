@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas.errors import reason_of
 
 from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._minari_metadata import HDF5, MEND, Metadata
@@ -146,7 +148,7 @@ def _decoded(dataset: h5py.Dataset, shape: tuple[int, ...], where: str) -> np.nd
                     raise CorpusError(what, where, MEND)
                 pictures[row] = np.asarray(picture).reshape(shape)
         except (*LIBRARY_ERRORS, SyntaxError) as error:
-            what = f"image {row} cannot be decoded ({error})"[:200]
+            what = f"image {row} cannot be decoded ({reason_of(error)})"
             raise CorpusError(what, where, MEND) from None
     return pictures
 
@@ -228,15 +230,10 @@ def _package(name: str, where: str) -> Any:
         raise ConfigError(what, where, "pip install 'lawm[minari]'") from None
 
 
-class _minari_errors:
+@contextlib.contextmanager
+def _minari_errors(where: str) -> Iterator[None]:
     """Whatever Minari and pyarrow raise on damaged files becomes one line."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, Exception):
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CorpusError(f"Minari cannot read it ({reason})"[:200], self._where, MEND)
+    try:
+        yield
+    except Exception as error:
+        raise CorpusError(f"Minari cannot read it ({reason_of(error)})", where, MEND) from None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.atomic import storage_errors
+from lawm_data.formats._strict_json import strict_json
 
 ROOT = "MINARI_DATASETS_PATH"
 """Environment variable with the folder of all datasets."""
@@ -95,22 +96,13 @@ def _require_plain_files(folder: Path) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     """JSON as Minari writes it, which knows NaN and Infinity."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise ValueError("a key stands twice")
-        return dict(pairs)
-
     with storage_errors(path):
         if not path.is_file():
             raise CorpusError("is missing", str(path), MEND)
         if path.stat().st_size > METADATA_LIMIT:
             raise CorpusError(f"is larger than {METADATA_LIMIT} bytes", str(path), MEND)
         data = path.read_bytes()
-    try:
-        found = json.loads(data, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise CorpusError(f"is not JSON ({error})"[:200], str(path), MEND) from None
+    found = strict_json(data, str(path), finite=False)
     if not isinstance(found, dict):
         raise CorpusError("is not a JSON object", str(path), MEND)
     return found

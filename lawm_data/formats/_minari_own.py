@@ -69,7 +69,7 @@ def read_own(metadata: Metadata) -> Own | None:
         return Own(
             Manifest.parse(own.get("manifest"), where),
             tuple(Mask.parse(mask, where) for mask in own.get("masks", ())),
-            overlay and Overlay.parse(overlay, where),
+            None if overlay is None else Overlay.parse(overlay, where),
         )
     except (LawmError, TypeError) as error:
         what = error.what if isinstance(error, LawmError) else "lists no masks"

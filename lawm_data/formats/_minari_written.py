@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ConfigError, Manifest, Role
 
-from lawm_data.atomic import storage_errors, write_file
+from lawm_data.atomic import require_space, storage_errors, write_file
 from lawm_data.formats._minari_made_spaces import space_of, stored, unknown
 from lawm_data.formats._minari_metadata import OWN, ROOT
 from lawm_data.formats._minari_own import (
@@ -29,6 +29,8 @@ from lawm_data.formats._protocol import Carried, Outgoing
 
 CHUNK_BYTES, CHUNK_EPISODES = 1 << 25, 512
 """What is handed to Minari at once."""
+ARRAY_BYTES = 1 << 14
+"""More than what HDF5 adds to an array of an episode: its header, its index, a chunk's rest."""
 NAMESPACE = "namespace_metadata.json"
 
 
@@ -47,6 +49,8 @@ def write_dataset(outgoing: Outgoing, path: Path, place: str) -> None:
     with storage_errors(path), _writing_to(root):
         for chunk in _chunks(outgoing):
             buffers = [_buffer(one, count + i, outgoing) for i, one in enumerate(chunk)]
+            # Minari lets HDF5 write to the disk itself, and on a full one that ends the process
+            require_space(path, sum(map(_most_bytes, buffers)))
             if dataset is None:
                 dataset = _create(minari, place, buffers, outgoing)
             else:
@@ -169,6 +173,17 @@ def _buffer(carried: Carried, number: int, outgoing: Outgoing) -> Any:
         truncations=last & carried.truncated,
         infos=_infos(carried, outgoing),
     )
+
+
+def _most_bytes(buffer: Any) -> int:
+    """Bytes of an episode in the file, at most."""
+    observed = buffer.observations
+    arrays = [
+        *(observed.values() if isinstance(observed, dict) else [observed]),
+        *(buffer.actions, buffer.rewards, buffer.terminations, buffer.truncations),
+        *buffer.infos.values(),
+    ]
+    return sum(2 * array.nbytes + ARRAY_BYTES for array in arrays)
 
 
 def _actions(carried: Carried, manifest: Manifest) -> np.ndarray:

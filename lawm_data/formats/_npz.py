@@ -11,6 +11,7 @@ from typing import IO, BinaryIO, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError
+from lawm_schemas.errors import reason_of
 from numpy.lib import format as npy
 
 from lawm_data.formats._archive import Archive
@@ -137,8 +138,7 @@ class NpzFile:
                 warnings.simplefilter("ignore", UserWarning)
                 shape, fortran, stored = parse(io.BytesIO(data), max_header_size=HEADER_LIMIT)
         except _NO_HEADER as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
-            raise self.refuse(name, f"has a header that is none ({reason})") from None
+            raise self.refuse(name, f"has a header that is none ({reason_of(error)})") from None
         plain_dtype(stored, self.where(name))
         return _Header(tuple(int(axis) for axis in shape), stored, fortran)
 

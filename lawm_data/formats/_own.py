@@ -180,6 +180,16 @@ class Own:
             raise CorpusError("does not match the file", where, MEND)
 
 
+def require_shape(shape: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
+    """Refuse an array that is not the one that was written.
+
+    Raises:
+        CorpusError: names both shapes.
+    """
+    if shape != wanted:
+        raise CorpusError(f"has shape {shape} where the table says {wanted}", where, MEND)
+
+
 def refuse_settings(settings: Mapping[str, Any], place: str) -> None:
     """Refuse declarations about a file that says everything itself.
 

@@ -22,7 +22,6 @@ from lawm_schemas import (
     Mask,
     Overlay,
     Provenance,
-    Role,
 )
 
 from lawm_data.corpus import Corpus
@@ -173,17 +172,13 @@ class Outgoing:
 
     def _carried(self, trajectory: Trajectory, source: int) -> Carried:
         manifest, info = self.view.manifest, trajectory.info
-        observations = dict(trajectory.observations.items())
-        for spec in manifest.observations:
-            if spec.role is Role.physics and trajectory.physics is not None:
-                observations[spec.name] = trajectory.physics
         shown = bool(trajectory.action_observed.any())
         mean, std = trajectory.actions, trajectory.action_std
         inferred = None
         if mean is not None and std is not None:
             inferred = mean.reshape(len(mean), -1), std.reshape(len(std), -1)
         return Carried(
-            observations={spec.name: observations[spec.name] for spec in manifest.observations},
+            observations=trajectory.arrays(manifest.observations),
             rewards=trajectory.rewards,
             provenance=manifest.provenance[source],
             actions=trajectory.actions if shown else None,

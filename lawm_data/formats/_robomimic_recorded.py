@@ -22,6 +22,7 @@ from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._protocol import Carried, Incoming
 from lawm_data.formats._robomimic_layout import ENV_ARGS, demonstrations
 from lawm_data.formats._strict_json import strict_json
+from lawm_data.table import NO_REWARDS
 
 _KNOWN = ("actions", "rewards", "dones")
 
@@ -106,7 +107,7 @@ def _said(file: ForeignFile, first: str, layout: _Layout) -> list[str]:
     if not layout.ended:
         said.append("there is no next_obs: the last step of each demonstration was left out")
     if not layout.rewarded:
-        said.append("no rewards are stored; they are 0")
+        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
     if left:
         said.append(f"not kept: {', '.join(left)}")
     if layout.action.low is not None:
@@ -129,13 +130,14 @@ def _demonstration(
     file: ForeignFile, demo: str, layout: _Layout, keys: list[str], source: Provenance
 ) -> Carried:
     place = f"data/{demo}"
+    _require_no_more(file, place, layout)
     rows = _rows(file, place, layout)
     steps = rows if layout.ended else rows - 1
     observations = {
         spec.name: _observed(file, place, spec, rows, layout.ended) for spec in layout.observations
     }
     rewards = np.zeros(steps, np.float32)
-    metadata: dict[str, Any] = {"demo": demo}
+    metadata: dict[str, Any] = {"demo": demo, **({} if layout.rewarded else NO_REWARDS)}
     if layout.rewarded:
         name = f"{place}/rewards"
         rewards = column(_finite(file, name, rows), file.where(name))[:steps]
@@ -158,6 +160,18 @@ def _demonstration(
         truncated=not layout.ended or not done[-1],
         metadata=metadata,
     )
+
+
+def _require_no_more(file: ForeignFile, place: str, layout: _Layout) -> None:
+    """Refuse what the first demonstration has not: it would be lost without a word."""
+    known = {spec.name for spec in layout.observations}
+    more = [f"obs/{name}" for name in file.names(f"{place}/obs") if name not in known]
+    more += ["rewards"] if file.has(f"{place}/rewards") and not layout.rewarded else []
+    more += ["next_obs"] if file.has(f"{place}/next_obs") and not layout.ended else []
+    if more:
+        mend = "all demonstrations hold the same arrays"
+        where = file.where(f"{place}/{more[0]}")
+        raise CorpusError("is not in the first demonstration", where, mend)
 
 
 def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Mask, Role
 
-from lawm_data.formats._arrays import flags, require_rows
-from lawm_data.formats._foreign_hdf5 import ForeignFile
-from lawm_data.formats._own import Own, refuse_settings
+from lawm_data.formats._arrays import flags
+from lawm_data.formats._foreign_hdf5 import ForeignFile, ForeignRows
+from lawm_data.formats._own import Own, refuse_settings, require_shape
 from lawm_data.formats._protocol import Carried, Incoming
 from lawm_data.formats._robomimic_layout import GROUP, demonstrations
 
@@ -65,7 +65,7 @@ def _restore(file: ForeignFile, own: Own, places: list[str]) -> Iterator[Carried
             spec.name: _observed(file, place, spec, steps, whole)
             for spec in own.manifest.observations
         }
-        rewards = file.read_rows(f"{place}/rewards", steps)
+        rewards = _rows(file, f"{place}/rewards", (steps,))[:]
         actions, observed = _actions(file, place, own, i)
         yield own.carried(i, observations, rewards, actions, observed)
 
@@ -74,15 +74,23 @@ def _observed(
     file: ForeignFile, place: str, spec: ArraySpec, steps: int, whole: bool
 ) -> np.ndarray:
     """An array of observations, (T+1, *shape), from its two parts."""
+    shape, name = spec.shape or (1,), f"obs/{spec.name}"  # single numbers are rows of one
     if spec.role is Role.physics:
-        parts = file.read_rows(f"{place}/states", steps), file.read(f"{place}/final_state")[None]
+        states = _rows(file, f"{place}/states", (steps, *spec.shape))[:]
+        parts = states, _rows(file, f"{place}/final_state", spec.shape)[()][None]
     elif whole:
-        last = file.rows(f"{place}/next_obs/{spec.name}")
-        require_rows(last.shape, steps, last.where)
-        parts = file.read_rows(f"{place}/obs/{spec.name}", steps), last[steps - 1 :]
+        last = _rows(file, f"{place}/next_{name}", (steps, *shape))
+        parts = _rows(file, f"{place}/{name}", (steps, *shape))[:], last[steps - 1 :]
     else:
-        parts = (file.read_rows(f"{place}/obs/{spec.name}", steps + 1),)
+        parts = (_rows(file, f"{place}/{name}", (steps + 1, *shape))[:],)
     return np.concatenate(parts).reshape(-1, *spec.shape)
+
+
+def _rows(file: ForeignFile, name: str, shape: tuple[int, ...]) -> ForeignRows:
+    """An array of a known shape."""
+    found = file.rows(name)
+    require_shape(found.shape, shape, found.where)
+    return found
 
 
 def _actions(
@@ -91,7 +99,7 @@ def _actions(
     steps, count, shape = int(own.length[i]), int(own.num_observed[i]), own.manifest.action.shape
     if not count:
         return None, None
-    found = file.read_rows(f"{place}/actions", count).reshape(-1, *shape)
+    found = _rows(file, f"{place}/actions", (count, *(shape or (1,))))[:].reshape(-1, *shape)
     if count == steps:
         return found, None
     name = f"{place}/action_observed"

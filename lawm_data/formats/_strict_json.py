@@ -10,8 +10,13 @@ from lawm_schemas import CorpusError
 from lawm_data.formats._archive import MEND
 
 
-def strict_json(text: str | bytes, where: str) -> Any:
+def strict_json(text: str | bytes, where: str, finite: bool = True) -> Any:
     """JSON without duplicate keys, NaN or infinity.
+
+    Args:
+        text: what is read.
+        where: for messages.
+        finite: refuse NaN and infinity, which some write all the same.
 
     Raises:
         CorpusError: it is not that.
@@ -26,6 +31,7 @@ def strict_json(text: str | bytes, where: str) -> Any:
         raise ValueError(f"{token} is not JSON")
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        constant = refuse if finite else None
+        return json.loads(text, object_pairs_hook=unique, parse_constant=constant)
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"is not JSON ({error})"[:200], where, MEND) from None

@@ -29,9 +29,9 @@ from lawm_data.formats._entering import (
     Words,
     ended_at_last,
     incoming,
-    natural,
 )
 from lawm_data.formats._foreign_hdf5 import ForeignFile
+from lawm_data.formats._natural import natural
 from lawm_data.formats._npz import NpzFile
 from lawm_data.formats._protocol import About, Incoming
 

@@ -18,7 +18,8 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
 from lawm_data.atomic import storage_errors
 from lawm_data.formats._arrays import checked_spec, column, observation_spec
 from lawm_data.formats._declared import DECLARED
-from lawm_data.formats._entering import Source, Words, incoming, natural
+from lawm_data.formats._entering import Source, Words, incoming
+from lawm_data.formats._natural import natural
 from lawm_data.formats._npz import NpzFile
 from lawm_data.formats._protocol import About, Incoming
 

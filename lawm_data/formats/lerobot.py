@@ -19,8 +19,8 @@ from lawm_data.formats._film import ffmpeg
 from lawm_data.formats._lerobot_arrow import pyarrow
 from lawm_data.formats._lerobot_features import films
 from lawm_data.formats._lerobot_write import SetWriter
-from lawm_data.formats._pictures import MODES
 from lawm_data.formats._protocol import About, Incoming, Outgoing
+from lawm_data.pictures import MODES
 
 ABOUT = About(
     title="LeRobot v3.0, Parquet with PNG or mp4",

@@ -104,7 +104,7 @@ def _said(cuts: np.ndarray, kept: list[str], left: list[str]) -> list[str]:
         "terminals marks ends of recordings: all trajectories count as truncated",
     ]
     if "rewards" not in kept:
-        said.append("no rewards are stored; they are 0")
+        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
     if _PHYSICS[0] in kept:
         said.append("qpos and qvel became the physics state")
     if left:

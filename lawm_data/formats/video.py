@@ -7,7 +7,6 @@ resampled in time and shrunk, actions are missing, and rewards, which a corpus n
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -19,8 +18,9 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Proven
 from lawm_data.corpus import open_corpus
 from lawm_data.formats import _settings
 from lawm_data.formats._film import DEMUXERS, ffmpeg, frames
-from lawm_data.formats._pictures import decode, pillow, resize
+from lawm_data.formats._natural import natural
 from lawm_data.formats._protocol import About, Carried, Incoming
+from lawm_data.pictures import decode, pillow, resize
 from lawm_data.table import NO_REWARDS
 
 ABOUT = About(
@@ -42,7 +42,8 @@ ABOUT = About(
         "fps": "frames per second of the corpus (15)",
         "size": "edge of its square pictures (64)",
         "actions": "how many numbers an action would have (1)",
-        "like": "a corpus whose pixels and actions are to be matched, instead of size and actions",
+        "camera": "what they are called (pixels); with like, which of its cameras they are like",
+        "like": "a corpus whose camera and actions are matched, instead of size and actions",
     },
 )
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -70,12 +71,12 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         raise CorpusError("holds no videos", place, f"files that are read: {known}")
     ffmpeg()
     pillow()
-    edge = pixels.shape[0]
+    height, width = pixels.shape[:2]
     said = [
         "a video has no actions: they are missing, and their shape is a setting",
         "a video has no rewards: they are zero, and metadata says rewards: none",
-        f"frames were resampled to {fps:g} a second and resized to {edge} x {edge}, the whole "
-        "picture squeezed into the square",
+        f"frames were resampled to {fps:g} a second and resized to {height} x {width}, the whole "
+        "picture squeezed into that",
     ]
     if any(isinstance(take, list) for take in takes.values()):
         said.append("pictures in a folder have no times: each is one frame")
@@ -101,19 +102,31 @@ def _arrays(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
     """Pixels and actions of the corpus."""
     size = _settings.whole(settings, "size", 1, 1024, 64)
     width = _settings.whole(settings, "actions", 1, 10_000, 1)
-    if "like" not in settings:
-        shape = (size, size, CHANNELS)
-        pixels = ArraySpec(name="pixels", shape=shape, dtype="uint8", role=Role.pixels)
-        return pixels, ArraySpec(name="action", shape=(width,), role=Role.action)
+    if "like" in settings:
+        return _like(settings)
+    told = {"name": settings.get("camera", "pixels"), "shape": (size, size, CHANNELS)}
+    pixels = ArraySpec.parse({**told, "dtype": "uint8", "role": Role.pixels}, "camera")
+    return pixels, ArraySpec(name="action", shape=(width,), role=Role.action)
+
+
+def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
+    """A camera of another corpus, and its action."""
     if {"size", "actions"} & set(settings):
         raise ConfigError("is given along with size or actions", "like", "leave those out")
-    manifest = open_corpus(str(settings["like"])).manifest
-    found = [spec for spec in manifest.observations if spec.role is Role.pixels]
-    square = [s for s in found if s.shape[0] == s.shape[1] and s.shape[2] == CHANNELS]
-    if len(found) != 1 or not square:
-        what = f"has {len(found)} cameras, {len(square)} of them square and in colour"
-        raise ConfigError(what, str(settings["like"]), "give a corpus with one such camera")
-    return square[0], manifest.action
+    place, wanted = str(settings["like"]), settings.get("camera")
+    manifest = open_corpus(place).manifest
+    pixels = [spec for spec in manifest.observations if spec.role is Role.pixels]
+    found = [spec for spec in pixels if spec.shape[2] == CHANNELS and wanted in (None, spec.name)]
+    if len(found) != 1:
+        there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in pixels)
+        mend = (
+            f"choose with --set camera=NAME; there are {there}"
+            if there
+            else "give one that has them"
+        )
+        what = f"has {len(found)} colour cameras" + (f" {wanted!r}" if wanted is not None else "")
+        raise ConfigError(what, place, mend)
+    return found[0], manifest.action
 
 
 def _takes(root: Path) -> tuple[Takes, int]:
@@ -135,22 +148,14 @@ def _takes(root: Path) -> tuple[Takes, int]:
                 skipped += 1
         if pictures:
             own = str(here.relative_to(root)) if here != root else root.resolve().name
-            found[own] = sorted(pictures, key=lambda path: _natural(path.name))
-    return dict(sorted(found.items(), key=lambda item: _natural(item[0]))), skipped
+            found[own] = sorted(pictures, key=lambda path: natural(path.name))
+    return dict(sorted(found.items(), key=lambda item: natural(item[0]))), skipped
 
 
 def _within(root: Path, path: Path) -> Path:
     if not path.resolve().is_relative_to(root.resolve()):
         raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
     return path
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that puts numbers in their order."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts] + [
-        (2, 0, name)
-    ]
 
 
 def _trajectories(

@@ -150,7 +150,8 @@ def _labels(view: Corpus, facts: dict[str, Any], kept: bool, masks: list[str]) -
 
 
 def _returns(view: Corpus, facts: dict[str, Any]) -> str:
-    rows = [("all", facts["trajectories"], facts["returns"])]
+    rewarded = facts["trajectories"] - facts["without_rewards"]
+    rows = [("all", rewarded, facts["returns"])]
     if len(facts["by_source"]) > 1:
         rows += [(n, s["trajectories"], s["returns"]) for n, s in facts["by_source"].items()]
     cells = [
@@ -161,8 +162,12 @@ def _returns(view: Corpus, facts: dict[str, Any]) -> str:
     grid = _grid(("source", "trajectories", *STATISTICS), cells)
     low, high = int(view.table.length.min()), int(view.table.length.max())
     lengths = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    picture = f"![Histogram of the returns]({PICTURE})"
-    return f"## Returns\n\n{picture}\n\n{grid}\nEach trajectory has {lengths} steps.\n"
+    picture = f"![Histogram of the returns]({PICTURE})\n\n{grid}\n" if cells else ""
+    none = facts["without_rewards"]
+    unknown = (
+        f"No rewards were recorded for {none:,} trajectories; theirs are 0.\n\n" if none else ""
+    )
+    return f"## Returns\n\n{picture}{unknown}Each trajectory has {lengths} steps.\n"
 
 
 def _arrays(manifest: Manifest) -> str:

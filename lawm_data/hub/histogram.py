@@ -16,7 +16,7 @@ LABELED, UNLABELED = "#2b6cb0", "#cbd5e0"
 def draw_returns(view: Corpus) -> bytes:
     """A histogram of the returns as a PNG file; trajectories with all their actions are blue.
 
-    The same view gives the same bytes.
+    Those whose rewards were not recorded are left out. The same view gives the same bytes.
     """
     # Figure without pyplot: no global state, no display, nothing to close.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,8 +24,8 @@ def draw_returns(view: Corpus) -> bytes:
 
     table = view.table
     labeled = (table.labels == OBSERVED) & (table.num_observed == table.length)
-    every, edges = np.histogram(table.episode_return, BINS)
-    some, _ = np.histogram(table.episode_return[labeled], edges)
+    every, edges = np.histogram(table.episode_return[table.rewarded], BINS)
+    some, _ = np.histogram(table.episode_return[table.rewarded & labeled], edges)
     figure = Figure(figsize=(7, 2.6), dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.subplots(gridspec_kw={"left": 0.08, "right": 0.98, "bottom": 0.2, "top": 0.95})

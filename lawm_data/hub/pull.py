@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, RemoteError, StorageError
+from lawm_schemas import LawmError, Manifest, Publication, PublishedFile, RemoteError
 
-from lawm_data.atomic import storage_errors
-from lawm_data.corpus import open_corpus
+from lawm_data.atomic import require_space, storage_errors
 from lawm_data.derive import require_free
 from lawm_data.hub.remote import NOT_OURS, Remote
 from lawm_data.hub.standing import NATIVE, PUBLICATION, read_publication
-from lawm_data.mask import MASKS, mask_files
+from lawm_data.mask import MASKS
 from lawm_data.output import new_output
-from lawm_data.overlay import ARRAYS, LABELS, OVERLAY, overlay_names
+from lawm_data.overlay import ARRAYS, LABELS, OVERLAY
 from lawm_data.store import MANIFEST, MANIFEST_LIMIT, SHARDS, read_manifest
 from lawm_data.validate import validate
 
@@ -35,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 
 class Pulled(NamedTuple):
-    """A corpus that was fetched."""
+    """A corpus that was fetched, or with ``dry_run`` what is said of it beforehand."""
 
     repo: str
     path: Path
@@ -43,11 +41,13 @@ class Pulled(NamedTuple):
     """The commit that it is from."""
     fingerprint: str
     trajectories: int
-    steps: int
+    steps: int | None
+    """None in a dry run."""
     masks: tuple[str, ...]
     overlays: tuple[str, ...]
     files: int
     bytes: int
+    dry_run: bool
 
 
 def pull(
@@ -57,6 +57,7 @@ def pull(
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
+    dry_run: bool = False,
 ) -> Pulled:
     """Fetch a corpus with its masks and overlays.
 
@@ -69,6 +70,7 @@ def pull(
         revision: branch, tag or commit; None takes the newest.
         token: an access token; None takes the one that the user has set up.
         progress: told about the bytes.
+        dry_run: fetch ``lawm.json`` alone, and say what it and the server promise.
 
     Raises:
         ConfigError: an argument makes no sense, or a package is missing.
@@ -81,11 +83,27 @@ def pull(
     commit = require_commit(remote, revision)
     publication, _ = read_publication(remote, commit)
     files = native_files(remote, commit, publication)
+    told = Pulled(
+        repo=repo,
+        path=out,
+        revision=commit,
+        fingerprint=publication.fingerprint,
+        trajectories=publication.trajectories,
+        steps=None,
+        masks=_named(files, rf"{MASKS}/(.+)\.json"),
+        overlays=_named(files, rf"{LABELS}/(.+)/{re.escape(OVERLAY)}"),
+        files=len(files),
+        bytes=sum(file.bytes for file in files),
+        dry_run=dry_run,
+    )
+    if dry_run:
+        return told
     with new_output(out) as temporary:
-        require_space(temporary.parent, sum(file.bytes for file in files))
+        require_space(temporary.parent, told.bytes, "free some space, or stream it")
         _fetch(remote, commit, files, temporary, progress)
         require_sound(temporary, publication, repo)
-        return _told(temporary, out, repo, commit, files)
+        manifest = read_manifest(temporary)
+        return told._replace(trajectories=manifest.trajectories, steps=manifest.steps)
 
 
 def require_commit(remote: Remote, revision: str | None) -> str:
@@ -126,18 +144,6 @@ def native_files(remote: Remote, commit: str, publication: Publication) -> list[
     if next(f for f in files if f.path == f"{NATIVE}/{MANIFEST}").bytes > MANIFEST_LIMIT:
         raise RemoteError(f"{MANIFEST} is too large", where, NOT_OURS)
     return files
-
-
-def require_space(folder: Path, size: int) -> None:
-    """Refuse to begin what the disk cannot hold.
-
-    Raises:
-        StorageError: names both sizes.
-    """
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        what = f"{size / 1e9:.3g} GB are to come, {free / 1e9:.3g} GB are free"
-        raise StorageError(what, str(folder), "free some space, or stream it")
 
 
 def require_listed(manifest: Manifest, publication: Publication, repo: str) -> None:
@@ -212,17 +218,7 @@ def _fetch(
                 os.fsync(target.fileno())
 
 
-def _told(path: Path, out: Path, repo: str, commit: str, files: list[PublishedFile]) -> Pulled:
-    corpus = open_corpus(path)
-    return Pulled(
-        repo=repo,
-        path=out,
-        revision=commit,
-        fingerprint=corpus.fingerprint,
-        trajectories=len(corpus),
-        steps=int(corpus.table.length.sum()),
-        masks=tuple(file.stem for file in mask_files(path)),
-        overlays=tuple(overlay_names(path)),
-        files=len(files),
-        bytes=sum(file.bytes for file in files),
-    )
+def _named(files: list[PublishedFile], pattern: str) -> tuple[str, ...]:
+    """What stands for the group of a pattern in the paths below ``corpus/``, sorted."""
+    found = (re.fullmatch(f"{NATIVE}/{pattern}", file.path) for file in files)
+    return tuple(sorted(match[1] for match in found if match))

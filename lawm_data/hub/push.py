@@ -114,30 +114,40 @@ def push(
         shipment = Shipment(None if dry_run else remote, there, Path(folder))
         prepare(shipment, view, native, found, repo, keep_withheld, licence, progress)
         text = shipment.publication()
-        commit = None if standing is None else standing.commit
         new = shipment.new + (standing is None or standing.text != text)
-        if not dry_run and standing is not None:
+        commit = None if standing is None or new else standing.commit
+        if standing is not None and not dry_run:
             commit = _publish(remote, standing, shipment, text)
-    withheld = view.label_counts()["withheld"]
+    told = _told(remote, view, native, found, shipment)
+    licence = licence or told.licence
+    return told._replace(
+        commit=commit, kept=keep_withheld, licence=licence, new=new, dry_run=dry_run
+    )
+
+
+def _told(
+    remote: Remote, view: Corpus, native: Corpus, found: Beside, shipment: Shipment
+) -> Pushed:
+    """What is said of a shipment; the rest is filled in."""
     return Pushed(
-        repo=repo,
+        repo=remote.repo,
         url=remote.url,
-        commit=None if dry_run and new else commit,
+        commit=None,
         tag=shipment.tag,
         fingerprint=native.fingerprint,
         trajectories=len(native),
         steps=int(native.table.length.sum()),
         mask=None if view.mask is None else view.mask.name,
-        withheld=withheld,
-        kept=keep_withheld,
+        withheld=view.label_counts()["withheld"],
+        kept=False,
         masks=tuple(mask.name for mask in found.masks),
         overlays=found.overlays,
         left=found.left,
-        licence=licence or native.manifest.licence,
+        licence=native.manifest.licence,
         files=len(shipment.files) + 1,
         bytes=sum(file.bytes for file in shipment.files),
-        new=new,
-        dry_run=dry_run,
+        new=shipment.new,
+        dry_run=False,
     )
 
 

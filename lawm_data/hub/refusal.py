@@ -15,6 +15,8 @@ LONGEST_WAIT = 60.0
 """Seconds; a server that asks for more is left alone."""
 BUSY = (408, 429, 500, 502, 503, 504)
 """Answers that a later try may not get."""
+_MISUNDERSTOOD = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What the client raises on answers that are not those of the Hub, which it takes on trust."""
 AGAIN = "run it again; what has been uploaded is not uploaded twice"
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ def told(place: str, endpoint: str) -> Iterator[None]:
     except errors.OfflineModeIsEnabled:
         what, mend = "the Hub is switched off by HF_HUB_OFFLINE", "unset it"
         raise RemoteError(what, place, mend) from None
-    except (HTTPError, RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
+    except (HTTPError, *_MISUNDERSTOOD, OSError) as error:
         raise _refusal(_cause(error), place, endpoint) from None
 
 

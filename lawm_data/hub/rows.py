@@ -136,8 +136,9 @@ def _steps(view: Corpus, which: range) -> dict[str, Any]:
         "terminated": np.concatenate([one.terminated for one in some]),
         "truncated": np.concatenate([one.truncated for one in some]),
     }
+    arrays = [one.arrays(manifest.observations) for one in some]
     for spec in manifest.observations:
-        rows = np.concatenate([_array(one, spec)[:-1] for one in some])
+        rows = np.concatenate([found[spec.name][:-1] for found in arrays])
         columns[f"observation.{spec.name}"] = _arrow(rows, spec)
     return columns
 
@@ -188,18 +189,11 @@ def _trajectories(view: Corpus, which: range) -> dict[str, Any]:
     }
     for name in SAME:
         columns[name] = [getattr(info, name) for info in infos]
+    arrays = [one.arrays(manifest.observations) for one in some]
     for spec in manifest.observations:
-        rows = np.stack([_array(one, spec)[-1] for one in some])
+        rows = np.stack([found[spec.name][-1] for found in arrays])
         columns[f"final_observation.{spec.name}"] = _arrow(rows, spec)
     return columns
-
-
-def _array(one: Trajectory, spec: ArraySpec) -> np.ndarray:
-    """(T+1, *shape): one observation array of a trajectory, physics too."""
-    if spec.role is Role.physics:
-        assert one.physics is not None
-        return one.physics
-    return one.observations[spec.name]
 
 
 def _type(spec: ArraySpec) -> Any:

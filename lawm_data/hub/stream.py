@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, Manifest, Mask, RemoteError
 
-from lawm_data.atomic import storage_errors
+from lawm_data.atomic import require_space, storage_errors
 from lawm_data.corpus import Corpus
 from lawm_data.hub.cache import parse_address
-from lawm_data.hub.pull import native_files, require_commit, require_listed, require_space
+from lawm_data.hub.pull import native_files, require_commit, require_listed
 from lawm_data.hub.remote import NOT_OURS, Remote
 from lawm_data.hub.rounds import Rounds, ShardLabels
 from lawm_data.hub.standing import NATIVE, read_publication

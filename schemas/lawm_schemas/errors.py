@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
+LONGEST = 500
+"""Characters of each part of a message; names and numbers in it may be anybody's."""
+
 
 class LawmError(Exception):
     """Something a user can mend. Commands print it in one line and exit with code 2.
@@ -16,16 +19,24 @@ class LawmError(Exception):
     """
 
     def __init__(self, what: str, where: str = "", mend: str = "") -> None:
-        self.what = what
-        self.where = str(where)
-        self.mend = mend
-        text = f"{self.where}: {what}" if self.where else what
-        super().__init__(f"{text}; {mend}" if mend else text)
+        self.what, self.where, self.mend = _shown(what), _shown(str(where)), _shown(mend)
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        super().__init__(f"{text}; {self.mend}" if mend else text)
 
     @property
     def lines(self) -> list[str]:
         """What commands print: one line for each thing to mend."""
         return [str(self)]
+
+
+def _shown(text: str) -> str:
+    """A text that is one line of bounded length, and moves no cursor."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 + 1 :]}"
+    if text.isprintable():
+        return text
+    words = " ".join(text.split())
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in words)
 
 
 class CorpusError(LawmError):

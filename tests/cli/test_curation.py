@@ -10,6 +10,7 @@ WRITING = {
     "filter": ("filter", "{}", "return >= 0"),
     "delete": ("delete", "{}", "--where", "position == 0"),
     "merge": ("merge", "{}"),
+    "mix": ("merge", "{}", "--common"),
     "split": ("split", "{}", "a=0.5", "b=0.5"),
     "tier": ("tier", "{}", "--tier", "expert", "--trajectories", 2, "--returns", "0:"),
 }
@@ -102,6 +103,8 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(
         (("split", "{}", "a=0.5", "b=0.6"), "the shares add up to 1.1"),
         (("tier", "{}", "--tier", "medium", "--trajectories", 3, "--returns", "3"), "LOW:HIGH"),
         (("merge", "{}", "nowhere"), "nowhere: does not exist"),
+        (("merge", "{}", "--size", 8), "--size: goes with --common; give both"),
+        (("merge", "{}", "--common", "--size", 0), "--size: is 0; give a whole number"),
     ],
 )
 def test_mistakes_are_one_line(run, corpus: Path, tmp_path: Path, words, message: str) -> None:

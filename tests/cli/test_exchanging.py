@@ -57,6 +57,15 @@ def test_bad_input_is_one_line(run, corpus: Path, tmp_path: Path, words: str, li
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_the_home_folder_is_found_behind_a_colon(
+    run, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("lawm-data", "export", corpus, "robomimic:~/a.hdf5").code == 0
+    assert (tmp_path / "a.hdf5").is_file()
+    assert run("lawm-data", "import", "robomimic:~/a.hdf5", tmp_path / "back").code == 0
+
+
 def test_fps_and_size_are_settings(run, tmp_path: Path) -> None:
     (tmp_path / "films" / "walk").mkdir(parents=True)
     for i in range(3):
@@ -67,7 +76,7 @@ def test_fps_and_size_are_settings(run, tmp_path: Path) -> None:
     assert corpus.manifest.observations[0].shape == (8, 8, 3)
     assert corpus.manifest.lineage[-1].settings["settings"] == {"fps": 15, "size": 8}
     told = run("lawm-data", "info", tmp_path / "out")
-    assert "no rewards were recorded for 1 trajectories: their return 0 is no result" in told.out
+    assert "no rewards were recorded for 1 trajectories: they have no returns" in told.out
 
 
 def test_the_document_has_the_table(run) -> None:

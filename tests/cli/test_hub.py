@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +29,16 @@ def test_push_and_pull(
     pushed = run("lawm-data", *words)
     assert pushed.json["commit"] == hub.repos["user/cs"].head
     assert pushed.json["withheld"] == 4
+    told = run("lawm-data", "pull", "user/cs", tmp_path / "out", "--dry-run", "--json")
+    require_documented("lawm-data pull", told.json)
+    assert not (tmp_path / "out").exists()
+    assert (
+        "nothing is fetched (--dry-run)"
+        in run("lawm-data", "pull", "user/cs", tmp_path / "out", "--dry-run").out
+    )
     pulled = run("lawm-data", "pull", "user/cs", tmp_path / "out", "--json")
     require_documented("lawm-data pull", pulled.json)
+    assert told.json | {"steps": pulled.json["steps"], "dry_run": False} == pulled.json
     assert pulled.json["fingerprint"] == pushed.json["fingerprint"]
     assert open_corpus(tmp_path / "out").label_counts()["observed"] == 2
 
@@ -56,10 +65,21 @@ def test_export_and_import_by_address(
     assert pushed.json["address"] == "hf://user/cs"
     assert "export: 1 of" in pushed.err
     commit = hub.repos["user/cs"].head
+    words = ("import", f"hf://user/cs@{commit}", tmp_path / "out", "--dry-run", "--json")
+    told = run("lawm-data", *words)
+    require_documented("lawm-data import", told.json)
+    assert not (tmp_path / "out").exists()
     pulled = run("lawm-data", "import", f"hf://user/cs@{commit}", tmp_path / "out", "--json")
     require_documented("lawm-data import", pulled.json)
     assert pulled.json["source"] == f"hf://user/cs@{commit}"
     assert "import: " in pulled.err
+    said, size = (
+        told.json["said"][0],
+        sum(f.stat().st_size for f in (tmp_path / "out").rglob("*.*")),
+    )
+    assert re.fullmatch(r"(\d+) files, ([\d.]+) MB, are to be downloaded", said)
+    assert float(said.split()[2]) == pytest.approx(size / 1e6, rel=0.01)
+    assert told.json | {"said": [], "steps": pulled.json["steps"], "dry_run": False} == pulled.json
     back = open_corpus(tmp_path / "out")
     assert (back.fingerprint, len(back)) == (pulled.json["fingerprint"], len(open_corpus(corpus)))
     assert back.label_counts()["observed"] == 2  # what the mask hides was not published

@@ -148,3 +148,14 @@ def test_info_tells_what_dead_writers_left(random_corpus: Callable) -> None:
     assert summarize(corpus)["leftovers"] == [str(inside)]  # this process is alive
     gone = place.rename(place.with_name(place.name.replace(str(os.getpid()), str(DEAD))))
     assert summarize(corpus)["leftovers"] == [str(inside), str(gone)]
+
+
+def test_what_the_disk_refuses_is_said_of_the_place_that_was_asked_for(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_output(tmp_path / "made" / "out") as temporary:
+            temporary.mkdir()
+            raise StorageError("is full", str(temporary / "shards" / "x.h5"), "wait")
+
+    with pytest.raises(StorageError, match=f"^{tmp_path}/made/out/shards/x.h5: is full; wait$"):
+        write()
+    assert not list(tmp_path.iterdir())

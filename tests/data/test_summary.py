@@ -91,13 +91,20 @@ def test_trajectories_without_rewards_are_counted_in_the_view(tmp_path: Path) ->
         for i, metadata in enumerate(said):
             writer.add(
                 {"x": np.full((3, 1), i)},
-                np.zeros(2),
+                np.full(2, 0 if metadata.get("rewards") == "none" else i),
                 provenance=Provenance(source="test"),
                 metadata=metadata,
             )
             if i == 1:
                 writer.commit()
     corpus = open_corpus(tmp_path / "a")
-    assert summarize(corpus)["without_rewards"] == 2
+    said = summarize(corpus)
+    assert said["without_rewards"] == 2
+    rewarded = corpus.table.episode_return[corpus.table.rewarded]
+    assert said["returns"]["min"] == min(rewarded) > 0
+    assert said["by_source"]["test"]["returns"] == said["returns"]
+    unrewarded = summarize(corpus.filter(~corpus.table.rewarded))
+    assert unrewarded["returns"] is None
+    assert unrewarded["lengths"]["mean"] == said["lengths"]["mean"]
     kept = corpus.filter([corpus.table.id[i] for i in (1, 2, 3)])
     assert summarize(kept)["without_rewards"] == 1

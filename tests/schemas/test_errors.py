@@ -21,6 +21,16 @@ def test_line_names_place_thing_and_mend(parts: tuple[str, ...], line: str) -> N
     assert isinstance(error, LawmError)
 
 
+def test_a_line_is_bounded_and_moves_no_cursor() -> None:
+    hostile = ConfigError("has \x1b[31m\n\u202e in it", "a\rb " + "x" * 10**6 + "end", "m" * 10**6)
+    assert str(hostile).isprintable()
+    assert len(str(hostile)) < 1600
+    assert hostile.where.startswith("a b x")
+    assert hostile.where.endswith("xend")
+    assert hostile.what == r"has \x1b[31m \x202e in it"
+    assert ConfigError("größer  als").what == "größer  als"
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [

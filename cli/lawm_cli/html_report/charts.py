@@ -30,10 +30,12 @@ MOST_POINTS = 4000
 def returns(view: Corpus) -> dict[str, Spec]:
     """A histogram of the returns of each group, as in Fig. 3 of the paper; one scale for all."""
     table, found = view.table, groups(view)
-    edges = nice_edges(float(table.episode_return.min()), float(table.episode_return.max()))
+    recorded = table.episode_return[table.rewarded]
+    ends = recorded if len(recorded) else np.zeros(1)
+    edges = nice_edges(float(ends.min()), float(ends.max()))
     specs = {}
-    for name, rows in found.items():
-        values = []
+    for name, everything in found.items():
+        rows, values = everything[table.rewarded[everything]], []
         for code, state in enumerate(STATES):
             some = table.episode_return[rows][table.labels[rows] == code]
             counts, _ = np.histogram(some, edges)
@@ -94,6 +96,7 @@ def coverage(rows: Sequence[Mapping[str, Any]]) -> Spec:
 
 def order(view: Corpus) -> Spec:
     """Return of every trajectory in the order of collection, with a running median."""
+    view = view.filter(view.table.rewarded)
     table, place = view.table, view.index.position + 1
     some = np.unique(np.linspace(0, len(view) - 1, min(len(view), MOST_POINTS)).astype(int))
     source = table.source

@@ -59,6 +59,8 @@ def _lead(summary: Mapping[str, Any]) -> str:
     seen = f", seen through mask {summary['mask']}" if summary["mask"] else ""
     seen += f", with labels {summary['labels']}" if summary["labels"] else ""
     many = f"{summary['trajectories']:,} trajectories{where}, {summary['steps']:,} steps"
+    if returns is None:
+        return f"{many}{seen}. No rewards were recorded."
     return f"{many}{seen}. Mean return {returns['mean']:.1f}, best {returns['max']:.1f}."
 
 
@@ -92,7 +94,8 @@ def _table4(summary: Mapping[str, Any]) -> str:
     head = "".join(f'<th scope="col">{c}</th>' for c in ("source", "trajectories", *COLUMNS))
     body = ""
     for name, entry in [*rows, ("all", summary)]:
-        numbers = "".join(f"<td>{entry['returns'][c]:,.1f}</td>" for c in COLUMNS)
+        told = entry["returns"]
+        numbers = "".join(f"<td>{told[c]:,.1f}</td>" if told else "<td>-</td>" for c in COLUMNS)
         count = f"<td>{entry['trajectories']:,}</td>"
         body += f'<tr><th scope="row">{escape(name)}</th>{count}{numbers}</tr>'
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -148,6 +148,19 @@ def test_a_file_without_actions_is_missing_them(tmp_path: Path) -> None:
     assert [t.labels for t in corpus] == [LabelState.missing, LabelState.observed]
 
 
+def test_files_without_rewards_say_so(tmp_path: Path) -> None:
+    for i in range(2):
+        write_npz(tmp_path / f"{i}.npz", {k: v for k, v in recorded(5, i).items() if k != "reward"})
+    made = import_corpus(f"aime:{tmp_path}", tmp_path / "corpus")
+    assert "no rewards are stored: they are zero, and metadata says rewards: none" in made.said
+    corpus = open_corpus(tmp_path / "corpus")
+    assert not any(trajectory.rewards.any() for trajectory in corpus)
+    assert not corpus.table.rewarded.any()
+    write_npz(tmp_path / "2.npz", recorded(5, 2))
+    with pytest.raises(CorpusError, match=r"2\.npz: has reward, which the first file has not"):
+        import_corpus(f"aime:{tmp_path}", tmp_path / "other")
+
+
 def changed(**arrays: Any) -> Callable[[Path], None]:
     """The second of two files with other arrays; None takes one away."""
 
@@ -193,7 +206,8 @@ WRONG = {
     "NaN": (changed(velocity=np.full((6, 3), np.nan)), "velocity: row 0 holds a number that is"),
     "half a color": (changed(image=np.full((6, 8, 9, 3), 0.5)), "numbers other than 0, 1"),
     "a color too many": (changed(image=np.full((6, 8, 9, 3), 256)), "numbers other than 0, 1"),
-    "another array": (changed(height=None, depth=np.zeros((6, 1))), "1.hdf5: lacks height"),
+    "another array": (changed(depth=np.zeros((6, 1))), "1.hdf5: has depth, which the first file"),
+    "an array too few": (changed(height=None), "1.hdf5: lacks height"),
     "one number twice": (again, "two trajectories have number 1"),
     "a link": (linked, "1.hdf5: height is a link|height: is a link to another place"),
     "a bomb": (bombed, "height: declares 4398046511104 bytes in"),

@@ -151,6 +151,19 @@ def test_truncated_and_altered_archives_are_refused(tmp_path: Path) -> None:
     archive.close()
 
 
+def test_what_the_library_says_is_told_in_part(tmp_path: Path) -> None:
+    """It puts the bytes in which it looked for a name into its message."""
+    path = tmp_path / "a.zip"
+    data = bytearray(packed(path, {"a.bin": b"1" * 5000}, zipfile.ZIP_STORED).read_bytes())
+    struct.pack_into("<H", data, 26, 5000)  # length of the name, in front of the member
+    path.write_bytes(data)
+    archive = Archive(path)
+    with pytest.raises(CorpusError, match=r"a\.bin: cannot be read") as caught:
+        archive.content("a.bin", 1 << 20)
+    assert len(str(caught.value)) < 400 + len(str(path))
+    archive.close()
+
+
 def test_a_member_is_read_into_memory_only_when_it_is_small(tmp_path: Path) -> None:
     archive = Archive(packed(tmp_path / "a.zip"))
     with pytest.raises(CorpusError, match=r"c\.bin: has 12800 bytes, more than 12799"):

@@ -136,7 +136,10 @@ WRONG = {
     "no rewards": (changed(reward=None), "2_5.npz: lacks reward"),
     "objects": (changed(reward=np.array([{}] * 6)), "reward: has type object, not numbers"),
     "texts": (changed(reward=np.array(["1"] * 6)), "reward: has type <U1, not numbers"),
-    "beyond the bounds": (changed(action=np.r_[np.zeros((5, 3)), [[0, 9, 0]]]), "9 at step 4 is"),
+    "beyond the bounds": (
+        changed(action=np.r_[np.zeros((5, 3)), [[0, 9, 0]]]),
+        "2_5.npz: action: 9 in row 5 is out of bounds; declare the bounds .* --set low=",
+    ),
     "a length that its name denies": (renamed, "holds 6 rows where its name says 7 steps"),
     "truncated": (cut, "2_5.npz: is not a complete zip file"),
     "one row": (changed(**{k: v[:1] for k, v in recorded(5, 0).items()}), "has 1 rows"),

@@ -413,6 +413,28 @@ def test_a_sidecar_of_another_set_is_refused(exported: Path) -> None:
     refused(exported, "knows 3 trajectories, and there are 4; restore it, or remove meta/lawm")
 
 
+@pytest.mark.parametrize("column", ["provenance", "length", "terminated", "metadata", "seed", "id"])
+def test_a_sidecar_of_other_types_is_refused(exported: Path, column: str) -> None:
+    path = exported / "meta/lawm/trajectories.parquet"
+    edit_column(path, column, pa.array([[1.0]] * len(pq.read_table(path))))
+    refused(exported, f"{column} is not (int64|bool|string); restore it")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, value) for key in ("overlay", "environment") for value in ([], {}, 0, "", [1])),
+        *((key, value) for key in ("masks", "lineage", "provenance") for value in (0, [1])),
+        ("provenance", []),
+    ],
+)
+def test_a_sidecar_of_other_words_is_refused(exported: Path, key: str, value: Any) -> None:
+    path = exported / "meta/lawm/corpus.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, key: value}))
+    refused(exported, "meta/lawm")
+
+
 @pytest.mark.parametrize("where", ["data", "meta/lawm", "meta/episodes"])
 def test_links_to_the_outside_are_refused(exported: Path, where: str) -> None:
     (exported / where).rename(exported.parent / "outside")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import minari
 import numpy as np
 import pytest
 from gymnasium import spaces
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Role, StorageError
 from minari.data_collector import EpisodeBuffer
 
 from lawm_data import Corpus, open_corpus, validate
@@ -119,6 +120,18 @@ def test_torchrl_loads_our_export(plain_plan: Callable, tmp_path: Path) -> None:
     assert batch["observation", "z"].shape == (8, 1)
     assert batch["info", "action_observed"].shape == (8, 1)
     assert len(replay) == whole.table.length.sum()
+
+
+def test_no_more_is_begun_than_the_disk_holds(
+    plain_plan: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 does not survive a full disk: the process would end with it."""
+    whole = plain_plan().write(tmp_path / "corpus")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    with pytest.raises(StorageError, match=r"lab/arm-v0: .* MB are to come, 0\.1 MB are free"):
+        export_corpus(whole, f"minari:{ID}")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
 @pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
@@ -337,6 +350,24 @@ def test_metadata_that_lies_is_refused(name: str, root: Path, tmp_path: Path) ->
     create(episode(3), episode(4))
     rewrite(root, change)
     with pytest.raises(CorpusError, match=words):
+        imported(tmp_path)
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, value) for key in ("overlay", "manifest") for value in ([], {}, 0, "", [1])),
+        ("masks", 0),
+        ("masks", [1]),
+    ],
+)
+def test_what_our_own_export_says_is_not_believed(
+    plain_plan: Callable, root: Path, tmp_path: Path, key: str, value: Any
+) -> None:
+    export_corpus(plain_plan().write(tmp_path / "corpus"), f"minari:{ID}")
+    rewrite(root, lambda said: said["lawm"].update({key: value}))
+    with pytest.raises(CorpusError, match="lawm"):
         imported(tmp_path)
     assert not (tmp_path / "back").exists()
 

@@ -50,7 +50,8 @@ def test_the_last_row_is_the_final_observation(
     made = import_corpus(f"ogbench:{folder / 'a.npz'}", folder / "corpus")
     corpus = open_corpus(folder / "corpus")
     assert not list(validate(folder / "corpus"))
-    assert ("no rewards are stored; they are 0" in made.said) != rewarded
+    said = "no rewards are stored: they are zero, and metadata says rewards: none"
+    assert (said in made.said) != rewarded
     start, found = 0, iter(corpus)
     for count in rows:
         part, start = slice(start, start + count), start + count

@@ -97,6 +97,7 @@ def test_demonstrations_become_trajectories(
             assert trajectory.observations[name].dtype == expected.dtype
         rewards = demo["rewards"] if rewarded else np.zeros(lengths[i])
         np.testing.assert_array_equal(trajectory.rewards, rewards[:steps].astype("f4"))
+        assert corpus.table.rewarded[i] == rewarded
         if i in unlabeled:
             assert trajectory.labels is LabelState.missing
             assert trajectory.actions is None
@@ -270,6 +271,10 @@ WRONG = {
     "another type": (changed(**{EEF: np.zeros((5, 3), "f4")}), "has rows of float32"),
     "another end": (changed(**{EEF: np.zeros((5, 3))}), "row 0 is not row 1 of obs/eef_pos"),
     "no observations": (changed(obs=None), "data/demo_1/obs/.*: is missing"),
+    "one more observation": (
+        changed(**{"obs/depth": np.zeros((5, 1))}),
+        "data/demo_1/obs/depth: is not in the first demonstration; all demonstrations hold",
+    ),
     "no next ones": (changed(next_obs=None), "next_obs/.*: is missing"),
     "fewer than counted": (with_num_samples(6), "has 5 rows where num_samples says 6"),
     "a negative count": (with_num_samples(-5), "has 5 rows where num_samples says -5"),
@@ -295,6 +300,18 @@ def test_files_that_are_wrong_are_refused_and_nothing_is_written(
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "a.hdf5") in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.hdf5"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rewards", "next_obs"],
+)
+def test_what_only_a_later_demonstration_has_is_not_lost(tmp_path: Path, name: str) -> None:
+    address = write(tmp_path / "a.hdf5", [recorded(5, i) for i in range(2)])
+    with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+        del file[f"data/demo_0/{name}"]
+    with pytest.raises(CorpusError, match=f"demo_1/{name}: is not in the first demonstration"):
+        import_corpus(address, tmp_path / "corpus")
 
 
 @pytest.mark.parametrize(

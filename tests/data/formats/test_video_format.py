@@ -143,7 +143,16 @@ def test_links_to_the_outside_are_refused(films: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"fps": 0}, {"fps": "fast"}, {"size": 0}, {"size": 2.5}, {"actions": 0}]
+    "settings",
+    [
+        {"fps": 0},
+        {"fps": "fast"},
+        {"size": 0},
+        {"size": 2.5},
+        {"actions": 0},
+        {"camera": "a b"},
+        {"camera": 3},
+    ],
 )
 def test_settings_are_checked(films: Path, settings: dict[str, Any]) -> None:
     refused(films, next(iter(settings)), **settings)
@@ -163,5 +172,26 @@ def test_videos_mix_with_labeled_pixels(
     with pytest.raises(ConfigError, match="is given along with size"):
         import_corpus(f"video:{films}", tmp_path / "other", {"like": str(labeled.path), "size": 32})
     state = random_corpus("state", (20,))
-    with pytest.raises(ConfigError, match="has 0 cameras"):
+    with pytest.raises(ConfigError, match="has 0 colour cameras; give one that has them"):
         import_corpus(f"video:{films}", tmp_path / "other", {"like": str(state.path)})
+
+
+def test_a_camera_of_several_is_chosen_by_name(
+    tmp_path: Path, random_corpus: Callable[..., Corpus]
+) -> None:
+    cameras = tuple(
+        ArraySpec(name=name, shape=shape, dtype="uint8", role=Role.pixels)
+        for name, shape in (("front", (8, 12, 3)), ("hand", (4, 4, 3)), ("depth", (4, 4, 1)))
+    )
+    robot = random_corpus("robot", (3,), observations=cameras)
+    films = tmp_path / "films"
+    save_pictures(films, ramp(3))
+    like = {"like": str(robot.path)}
+    for name, count in ((None, 2), ("depth", 0), ("back", 0)):
+        wanted = like if name is None else {**like, "camera": name}
+        refused(films, rf"has {count} colour cameras.*choose.*front \[8, 12, 3\], hand", **wanted)
+    corpus = brought(films, **like, camera="front")
+    assert corpus.manifest.observations == cameras[:1]
+    assert corpus.manifest.action == robot.manifest.action
+    import_corpus(f"video:{films}", tmp_path / "own", {"camera": "side"})
+    assert open_corpus(tmp_path / "own").manifest.observations[0].name == "side"

@@ -64,6 +64,37 @@ def test_what_passes_is_waited_for(
     assert hub.repos["user/cs"].tags == {pushed.tag: pushed.commit}
 
 
+def says(content: object) -> Callable[[Handler], bool]:
+    """Answer with something else."""
+
+    def act(handler: Handler) -> bool:
+        handler.answer(200, content)
+        return True
+
+    return act
+
+
+@pytest.mark.parametrize("content", [None, [], [[1]], [{}], {"objects": [3]}, {"files": "x"}, "x"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/datasets/user/cs"),
+        ("GET", "/tree/"),
+        ("POST", "preupload"),
+        ("POST", "/batch"),
+        ("POST", "/commit/"),
+    ],
+)
+def test_a_server_that_is_no_hub_is_named(
+    hub: Hub, random_corpus: Callable, method: str, path: str, content: object
+) -> None:
+    corpus = random_corpus(lengths=(4,))
+    hub.faults.append(Fault(method, path, says(content), times=99))
+    with pytest.raises(RemoteError) as error:
+        push(corpus, "user/cs")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

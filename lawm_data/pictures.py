@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas.errors import reason_of
 
 PIXEL_LIMIT = 1 << 26
 """Pixels of one picture; a larger one is not decoded."""
@@ -59,9 +60,9 @@ def decode(data: bytes | Path, channels: int, where: str) -> np.ndarray:
     except CorpusError:
         raise
     except Exception as error:  # Pillow raises whatever its many decoders do
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = reason if isinstance(data, bytes) else "cannot be decoded"
-        raise CorpusError(f"is no sound picture ({reason})", where, "mend or remove it") from None
+        # of a file Pillow says where it is, too
+        why = reason_of(error) if isinstance(data, bytes) else "cannot be decoded"
+        raise CorpusError(f"is no sound picture ({why})", where, "mend or remove it") from None
     return array.reshape(*array.shape[:2], channels)
 
 
