@@ -106,11 +106,6 @@ class Inferred(NamedTuple):
     known: Float[Tensor, "B T K"]
     """What the inverse posterior knew beside the state."""
 
-    @property
-    def decoded(self) -> Float[Tensor, "B T A"]:
-        """Its mean."""
-        return self.action.mean
-
 
 class LatentActionModel(nn.Module):
     """World model with latent actions, for actions normalised to [-1, 1].
@@ -155,9 +150,9 @@ class LatentActionModel(nn.Module):
             return standard_noise(batch.observation, generator, size, steps, width)
 
         noise = Noise(draw(steps + 1, stoch), draw(steps, latent), draw(steps, latent))
-        return (
-            noise._replace(action=draw(steps, action_dim)) if self.config.sample_decoded else noise
-        )
+        if self.config.sample_decoded:
+            noise = noise._replace(action=draw(steps, action_dim))
+        return noise
 
     def infer(
         self,
@@ -258,8 +253,8 @@ class LatentActionModel(nn.Module):
             inverse = self.inverse_loss(
                 feature[rows], inferred.known[rows], noise.inverse[rows], posterior, known
             )
-            inverse = torch.zeros_like(step).index_copy(0, rows, inverse)
-            terms["inverse"] = self.config.inverse_supervision * weighted_mean(inverse, step)
+            inverse = weighted_mean(torch.zeros_like(step).index_copy(0, rows, inverse), step)
+            terms["inverse"] = self.config.inverse_supervision * inverse
         total = torch.stack(list(terms.values())).sum()
         logged = {name: term.detach() for name, term in terms.items()}
         return total, {"loss": total.detach(), **logged}

@@ -77,7 +77,7 @@ def test_decoded_gradient(problem, flows):
     later = inferred.feature[:, 1:].sum()
     assert reached(later, model.decoder) == flows
     assert reached(later, model.inverse) == flows
-    assert reached(inferred.decoded.sum(), model.decoder)
+    assert reached(inferred.action.mean.sum(), model.decoder)
 
 
 def test_decoded_gradient_leaves_the_value(problem):
