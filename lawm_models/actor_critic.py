@@ -109,6 +109,10 @@ class ActorCritic(nn.Module):
         """Every critic's value."""
         return self._values(self.critics, feature)
 
+    def lowest_value(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
+        """The smallest value of the target critics."""
+        return self._values(self.target_critics, feature).amin(0)
+
     def _values(self, critics: nn.ModuleList, feature: Tensor) -> Tensor:
         outputs = [critic(feature).squeeze(-1) for critic in critics]
         return self.config.value_scale * torch.stack(outputs)
@@ -142,7 +146,7 @@ class ActorCritic(nn.Module):
         minimum target values; critic: ½ w_t · squared error of every critic to R, detached.
         """
         config = self.config
-        value = self._values(self.target_critics, dream.feature[1:]).amin(0)
+        value = self.lowest_value(dream.feature[1:])
         returns = lambda_return(reward, value, config.discount, config.lambda_)
         steps = torch.arange(config.horizon, device=returns.device, dtype=returns.dtype)
         weight = config.discount ** steps[:, None]

@@ -22,6 +22,7 @@ from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts
 from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.behaviour import advantage, behaviour_loss, spread
 from lawm_models.filtering_policy import FilteringPolicy, noisy
 from lawm_models.frozen import frozen_view
 from lawm_models.latent_action_model import (
@@ -47,6 +48,9 @@ class Config(Schema):
     takes 0.5 to 3, by corpus."""
     sample_dreamed: bool = False
     """Draw a ~ p(a|s,u) in dreams, as C-LAP writes, or take its mean; acting takes the mean."""
+    behaviour: float = Field(default=0.0, ge=0)
+    """Weight of staying near the actions of the data, known or inferred, where they were better
+    than the policy's; see ``behaviour.behaviour_loss``. 0 is the paper."""
     warmup: int = Field(default=0, ge=0)
     """Steps at the beginning of stage ``model`` that see labeled windows alone, so that p(a|s,u)
     means something before Eq. 8 decodes with it; 0 is the paper. A batch without a labeled window
@@ -122,15 +126,40 @@ class Algorithm(nn.Module):
     def _update_agent(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model = self._frozen[0]
         with torch.no_grad():
-            state = self._infer(batch, generator).observed.state
-        start = choose_starts(state, batch.valid, self.config.agent.start_states, generator)
+            inferred = self._infer(batch, generator)
+        state, count = inferred.observed.state, self.config.agent.start_states
+        start = choose_starts(state, batch.valid, count, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         reward = model.world.reward(dream.feature[1:])
         actor, critic, metrics = self.agent.losses(dream, reward)
+        if self.config.behaviour:
+            near = self._behaviour(model, inferred, batch, generator)
+            actor = actor + self.config.behaviour * near
+            metrics = {**metrics, "actor": actor.detach(), "behaviour": near.detach()}
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
         clip_and_step(self._optimizers["critic"], critic, self.config.clip)
         self.agent.update_target()
         return metrics
+
+    def _behaviour(
+        self,
+        model: LatentActionModel,
+        inferred: Inferred,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """The policy's actions in the states of the batch against those of the data."""
+        feature = inferred.feature[:, :-1]
+        with torch.no_grad():
+            known = batch.labeled[:, None, None]
+            taken = torch.where(known, self._normalized(batch).action, inferred.action.mean)
+            prior = model.prior(feature)
+            noise = standard_noise(feature, generator, 2, *prior.mean.shape)
+            variance = spread(*(model.decoder(feature, prior.sample(each)) for each in noise))
+            value = self.agent.lowest_value(inferred.feature)
+            gain = advantage(batch.reward, value, self.config.agent.discount)
+        chosen = self.decode(model, feature, self.agent.mode(feature))
+        return behaviour_loss(chosen, taken, gain, batch.valid, variance)
 
     def _constrained(self, model: LatentActionModel, generator: torch.Generator | None = None):
         def act(state: State, bounded: Tensor) -> Tensor:

@@ -144,9 +144,10 @@ def test_model_stage_trains_the_model_alone(make_batch, labels):
 
 
 @pytest.mark.parametrize("labels", ["all", "none", "mixed"])
-def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels):
+@pytest.mark.parametrize("behaviour", [0.0, 1.0])
+def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels, behaviour):
     """Gradients of the agent's losses reach neither the model nor its optimiser."""
-    algorithm = build()
+    algorithm = build(own={"behaviour": behaviour})
     randomize(algorithm)  # rewards that are not zero
     model = snapshot(algorithm.model)
     parts = {
@@ -159,6 +160,30 @@ def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels):
     assert all(p.grad is None for p in algorithm.model.parameters())
     assert not algorithm.optimizers()["model"].state
     assert all(changed(before[name], part) for name, part in parts.items())
+
+
+def test_behaviour_knows_what_may_be_known(make_batch, randomize):
+    """Known actions, inferred ones elsewhere: hidden ones matter as little as without it."""
+    batch = make_batch("mixed")
+    hidden = ~batch.action_mask[..., None]
+    ends = {}
+    for name, weight, action in (
+        ("without", 0.0, batch.action),
+        ("clean", 1.0, batch.action),
+        ("poisoned", 1.0, batch.action.masked_fill(hidden, float("nan"))),
+        ("other labels", 1.0, batch.action.where(hidden, -batch.action)),
+    ):
+        algorithm = build(own={"behaviour": weight})
+        randomize(algorithm)
+        algorithm.begin("agent")
+        generator = torch.Generator().manual_seed(0)
+        algorithm.update("agent", replace(batch, action=action), generator)
+        ends[name] = snapshot(algorithm.agent.actor)
+    same = {
+        name: all(torch.equal(a, b) for a, b in zip(end, ends["clean"], strict=True))
+        for name, end in ends.items()
+    }
+    assert same == {"without": False, "clean": True, "poisoned": True, "other labels": False}
 
 
 def test_dreams_see_the_model_as_it_is(make_batch):
@@ -259,4 +284,5 @@ def test_defaults_are_the_papers():
     assert (config.model_rate, config.agent_rate) == (3e-4, 8e-5)
     assert (model.inverse_input, model.inverse_steps, model.inverse_members) == ("embedding", 1, 1)
     assert (model.inverse_supervision, model.inverse_dropout, config.warmup) == (0, 0, 0)
+    assert config.behaviour == 0
     assert (model.latent_action_kl_weight, model.decoded_gradient) == (1, True)
