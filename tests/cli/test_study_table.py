@@ -143,7 +143,7 @@ def test_what_is_missing_is_not_summed_up() -> None:
     assert [bool(iqm) for iqm in table.iqms] == [False, False, True]
     text = markdown(table)
     assert "| a | – | 20.0 ± 10.0 | **40.0 ± 0.0** |" in text
-    assert "| b | 90.0 ± 0.0 | 20.0 ± 0.0 (1 of 2) | **60.0 ± 0.0** |" in text
+    assert "| b | 90.0 ± 0.0 | 20.0 (1 of 2) | **60.0 ± 0.0** |" in text
     assert "| average | – | – | 50.0 |" in text
 
 
@@ -161,7 +161,7 @@ def test_returns_without_a_scale_stay_returns() -> None:
     raw = first.evaluation.model_copy(update={"normalized": None})
     cells = (first.model_copy(update={"evaluation": raw}), second)
     table = make_table(found.model_copy(update={"cells": cells}))
-    assert "| a (return) | 500.0 ± 0.0 |" in markdown(table)
+    assert "| a (return) | 500.0 |" in markdown(table)
     assert (table.averages, table.iqms) == ((None,), (None,))
     assert table.strata(0) == [(70.0,)]
 
@@ -183,7 +183,7 @@ def test_very_many_columns_become_rows() -> None:
     scores = {("a", name, 0.1): [float(n)] for n, name in enumerate(names)}
     lines = markdown(make_table(results(scores))).splitlines()
     assert lines[:2] == ["| algorithm | a | interquartile mean |", "| --- | --: | --: |"]
-    found = re.findall(r"^\| (v\d+) \(10%\) \| \**(\S+) ± ", "\n".join(lines), re.M)
+    found = re.findall(r"^\| (v\d+) \(10%\) \| \**([\d.]+)\** \| ", "\n".join(lines), re.M)
     assert found == [(name, f"{n}.0") for n, name in enumerate(names)]
 
 

@@ -56,12 +56,16 @@ def summaries(table: Table) -> Iterable[list[str]]:
 
 
 def entry_text(entry: Entry, seeds: int) -> str:
-    """Mean ± standard deviation; how many seeds, while some are missing; the best in bold."""
+    """Mean ± standard deviation, or the score of one seed; how many seeds, while some are missing.
+
+    The best in bold.
+    """
     if entry.spread is None:
         return NOTHING
-    text = f"{printed(entry.spread.mean)} ± {printed(entry.spread.std)}"
-    text = f"**{text}**" if entry.best else text
     count = entry.spread.seeds
+    text = printed(entry.spread.mean)
+    text += f" ± {printed(entry.spread.std)}" if count > 1 else ""
+    text = f"**{text}**" if entry.best else text
     return text if count == seeds else f"{text} ({count} of {seeds})"
 
 
@@ -79,6 +83,8 @@ def interval_text(value: Interval | None) -> str:
     """A figure and its interval."""
     if value is None:
         return NOTHING
+    if value.low == value.high:  # of one seed
+        return printed(value.value)
     return f"{printed(value.value)} [{printed(value.low)}, {printed(value.high)}]"
 
 
@@ -86,10 +92,11 @@ def caption(table: Table) -> str:
     """What the numbers are."""
     seeds = ", ".join(map(str, table.seeds))
     parts = [
-        f"Normalised return, mean ± standard deviation (population) over "
-        f"{'seed' if len(table.seeds) == 1 else 'seeds'} {seeds}.",
+        f"Normalised return, seed {seeds} alone."
+        if len(table.seeds) == 1
+        else f"Normalised return, mean ± standard deviation (population) over seeds {seeds}.",
         "Bold: best of the same label budget." if _has_best(table) else "",
-        "In brackets: 95% stratified bootstrap interval.",
+        "In brackets: 95% stratified bootstrap interval." if _has_interval(table) else "",
     ]
     if any(entry.reported for row in table.rows for entry in row.entries):
         parts.append(f"In the paper: Table 1 of {PAPER}, with its own corpora and sizes.")
@@ -98,6 +105,10 @@ def caption(table: Table) -> str:
 
 def _has_best(table: Table) -> bool:
     return any(entry.best for row in table.rows for entry in row.entries)
+
+
+def _has_interval(table: Table) -> bool:
+    return any(iqm and iqm.low < iqm.high for iqm in table.iqms)
 
 
 def _soft(value: float | None) -> str:
