@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
+
+from lawm_data.optional import optional
 
 PIXEL_LIMIT = 1 << 26
 """Pixels of one picture; a larger one is not decoded."""
@@ -26,11 +27,7 @@ def pillow() -> Any:
     Raises:
         ConfigError: it is missing.
     """
-    try:
-        return import_module("PIL.Image")
-    except ModuleNotFoundError:
-        mend = "pip install 'lawm[video]'"
-        raise ConfigError("pictures need the package pillow", "pixels", mend) from None
+    return optional("PIL.Image", "video", "pixels", "pillow")
 
 
 def encode_png(picture: np.ndarray) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from lawm_schemas.errors import reason_of
 
 from lawm_data.envs._copies import Advance, Copies
 from lawm_data.envs._protocol import Environments
+from lawm_data.optional import optional
 from lawm_data.spaces import action_spec, observation_parts
 
 UNLIMITED_EPISODE = 1000
@@ -59,10 +59,7 @@ def load(task: str, render: bool = False) -> Any:
 
 def _registered(task: str) -> Any:
     """Gymnasium, when it knows the id."""
-    try:
-        gymnasium: Any = import_module("gymnasium")
-    except ModuleNotFoundError:
-        raise ConfigError("needs gymnasium", f"gym:{task}", "pip install 'lawm[gym]'") from None
+    gymnasium = optional("gymnasium", "gym", f"gym:{task}")
     if task not in gymnasium.registry:
         near = difflib.get_close_matches(task, list(gymnasium.registry), n=3, cutoff=0.3)
         mend = f"nearest ids: {', '.join(near) or 'none'}"

@@ -25,13 +25,13 @@ _END, _END_SIZE, _COMMENT = b"PK\5\6", 22, 1 << 16
 _LOCATOR, _LOCATOR_SIZE = b"PK\6\7", 20
 _END64, _END64_SIZE = b"PK\6\6", 56
 _ENCRYPTED = 1
-_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
 """What the standard library raises on damaged archives, depending on where the damage is.
 
-NotImplementedError comes from ``ZipFile()`` where a member needs a version above 6.3, and from
-``ZipFile.open`` for an unknown compression, patched data and strong encryption (flag bits 5 and 6).
-RuntimeError comes from ``ZipFile.open`` for an encrypted member. Encryption and compressions other
-than deflate are refused by ``Archive`` before that.
+RuntimeError, or a class below it, comes from ``ZipFile()`` where a member needs a version above
+6.3, and from ``ZipFile.open`` for an encrypted member, an unknown compression, patched data and
+strong encryption (flag bits 5 and 6). Encryption and compressions other than deflate are refused by
+``Archive`` before that.
 """
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas import CorpusError
 
+from lawm_data.optional import optional
 from lawm_data.pictures import PIXEL_LIMIT
 
 DEMUXERS = {
@@ -33,11 +33,7 @@ def ffmpeg() -> Any:
     Raises:
         ConfigError: it is missing.
     """
-    try:
-        return import_module("imageio_ffmpeg")
-    except ModuleNotFoundError:
-        mend = "pip install 'lawm[video]'"
-        raise ConfigError("video needs the package imageio-ffmpeg", "video", mend) from None
+    return optional("imageio_ffmpeg", "video", "video", "imageio-ffmpeg")
 
 
 def frames(path: Path, fps: float | None = None) -> Iterator[np.ndarray]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
+
+from lawm_data.optional import optional
 
 MEND = "fetch it again, or restore it from a copy"
 BATCH_BYTES = 1 << 21
@@ -22,11 +23,7 @@ def pyarrow(module: str = "") -> Any:
     Raises:
         ConfigError: it is missing.
     """
-    try:
-        return import_module(f"pyarrow{module}")
-    except ModuleNotFoundError:
-        mend = "pip install 'lawm[lerobot]'"
-        raise ConfigError("needs the package pyarrow", "lerobot", mend) from None
+    return optional(f"pyarrow{module}", "lerobot", "lerobot", "pyarrow")
 
 
 def to_column(array: np.ndarray) -> Any:

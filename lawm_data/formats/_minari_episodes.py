@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
 
 from lawm_data.formats._foreign_hdf5 import ForeignFile
 from lawm_data.formats._minari_metadata import HDF5, MEND, Metadata
 from lawm_data.hdf5 import LIBRARY_ERRORS
+from lawm_data.optional import optional
 
 TRAJECTORY_LIMIT = 1 << 33
 """Bytes of one array of one episode; a trajectory is in memory as a whole."""
@@ -134,7 +134,7 @@ def encoded_images(file: ImageFile, name: str) -> h5py.Dataset | None:
 
 def _decoded(dataset: h5py.Dataset, shape: tuple[int, ...], where: str) -> np.ndarray:
     """JPEG pictures of a known size; the size is looked at before a picture is decoded."""
-    image = _package("PIL.Image", where)
+    image = optional("PIL.Image", "minari", where)
     rows = len(dataset)
     if rows * float(np.prod(shape)) > TRAJECTORY_LIMIT:
         raise CorpusError(f"has {rows} images of shape {shape}", where, "cut the trajectory")
@@ -166,8 +166,8 @@ class ArrowEpisodes:
 
     def __init__(self, metadata: Metadata) -> None:
         self.metadata = metadata
-        _package("pyarrow", metadata.id)
-        storage = _package("minari.dataset.minari_storage", metadata.id)
+        optional("pyarrow", "minari", metadata.id)
+        storage = optional("minari.dataset.minari_storage", "minari", metadata.id)
         with _minari_errors(str(metadata.folder)):
             self._storage = storage.MinariStorage.read(metadata.folder)
 
@@ -220,14 +220,6 @@ def open_episodes(metadata: Metadata) -> Hdf5Episodes | ArrowEpisodes:
 def files_of(metadata: Metadata) -> tuple[Path, ...]:
     """All files of a dataset."""
     return tuple(sorted(path for path in metadata.folder.rglob("*") if path.is_file()))
-
-
-def _package(name: str, where: str) -> Any:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        what = f"needs the package {error.name}"
-        raise ConfigError(what, where, "pip install 'lawm[minari]'") from None
 
 
 @contextlib.contextmanager

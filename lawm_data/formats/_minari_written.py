@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ConfigError, Manifest, Role
+from lawm_schemas import Manifest, Role
 
 from lawm_data.atomic import require_space, storage_errors, write_file
 from lawm_data.formats._minari_made_spaces import space_of, stored, unknown
@@ -26,6 +26,7 @@ from lawm_data.formats._minari_own import (
     episode_attributes,
 )
 from lawm_data.formats._protocol import Carried, Outgoing
+from lawm_data.optional import optional
 
 CHUNK_BYTES, CHUNK_EPISODES = 1 << 25, 512
 """What is handed to Minari at once."""
@@ -70,12 +71,8 @@ def minari_package(place: str) -> Any:
     Raises:
         ConfigError: it, or what it needs to write HDF5, is missing.
     """
-    try:
-        import_module("PIL.Image")  # minari imports it and does not declare it
-        return import_module("minari")
-    except ModuleNotFoundError as error:
-        what = f"needs the package {error.name}"
-        raise ConfigError(what, f"minari:{place}", "pip install 'lawm[minari]'") from None
+    optional("PIL.Image", "minari", f"minari:{place}")  # minari imports it and does not declare it
+    return optional("minari", "minari", f"minari:{place}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from lawm_schemas import ConfigError, RemoteError
+from lawm_schemas import RemoteError
 
 WAITS = (1.0, 3.0, 10.0)
 """Seconds before a call is made again, where the server does not say how many."""
@@ -23,11 +23,6 @@ T = TypeVar("T")
 
 class ChangedMeanwhile(RemoteError):
     """The repository is no longer at the commit that it was at."""
-
-
-def missing(package: str | None) -> ConfigError:
-    """What is said when a package of the extra is not installed."""
-    return ConfigError(f"needs the package {package}", "hub", "pip install 'lawm[hub]'")
 
 
 def patiently(call: Callable[[], T]) -> T:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lawm_schemas import ConfigError, RemoteError
 
-from lawm_data.hub.refusal import missing, patiently, status_of, told
+from lawm_data.hub.refusal import patiently, status_of, told
+from lawm_data.optional import optional
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -265,10 +266,9 @@ def addition(path: str, content: Path | bytes) -> CommitOperationAdd:
 
 
 def _api(token: str | None) -> HfApi:
-    try:
-        from huggingface_hub import HfApi, constants
-    except ModuleNotFoundError as error:
-        raise missing(error.name) from None
+    optional("huggingface_hub", "hub", "hub")
+    from huggingface_hub import HfApi, constants
+
     # The client reads HF_ENDPOINT when it is imported; here it counts when it is used.
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     return HfApi(endpoint=endpoint.rstrip("/"), token=token)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from lawm_schemas import ArraySpec, Manifest, Role
 
 from lawm_data.atomic import storage_errors
 from lawm_data.corpus import Corpus
-from lawm_data.hub.refusal import missing
+from lawm_data.optional import optional
 from lawm_data.trajectory import Trajectory
 
 PIECE_BYTES = 256 << 20
@@ -46,10 +45,7 @@ def require_packages(manifest: Manifest) -> None:
     """
     images = any(_is_image(spec) for spec in manifest.observations)
     for name in ("pyarrow", *(("PIL",) if images else ())):
-        try:
-            import_module(name)
-        except ModuleNotFoundError as error:
-            raise missing(error.name) from None
+        optional(name, "hub", "hub")
 
 
 def pieces(view: Corpus, steps: bool) -> list[range]:
