@@ -62,5 +62,5 @@ def test_results_say_how_they_were_made() -> None:
         results = Results.read_json(path)
         assert results.command.startswith("lawm benchmark ")
         for cell in results.cells:
-            assert cell.versions
+            assert cell.versions or cell.state != "done"
             assert cell.command.startswith("lawm train ")
