@@ -24,6 +24,7 @@ from lawm_schemas import ArraySpec, Provenance, Role
 
 from lawm_data import CorpusWriter, formats, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
+from lawm_models.versions import installed_versions
 
 LENGTH = 500
 EDGE = 64
@@ -156,7 +157,13 @@ def main() -> None:
             for row in measure(name, folder, size, copied)
         ]
     if options.out:
-        told = {"corpus_bytes": size, "copy_seconds": copied, "rows": rows}
+        told = {
+            "command": "python " + " ".join(sys.argv),
+            "versions": installed_versions(),
+            "corpus_bytes": size,
+            "copy_seconds": copied,
+            "rows": rows,
+        }
         options.out.write_text(json.dumps(told, indent=2) + "\n")
 
 

@@ -5,7 +5,6 @@ A world model is wrong where its data end, and a policy that is trained in it al
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -44,8 +43,8 @@ def spread(one: Float[Tensor, "B T A"], other: Float[Tensor, "B T A"]) -> Float[
     return 0.5 * (one - other).square().mean()
 
 
-def advantage(
+def one_step_advantage(
     reward: Float[Tensor, "B T"], value: Float[Tensor, "B T+1"], discount: float
 ) -> Float[Tensor, "B T"]:
-    """r_t + γ V(s_{t+1}) − V(s_t)."""
-    return torch.addcmul(reward - value[:, :-1], value.new_tensor(discount), value[:, 1:])
+    """r_t + γ V(s_{t+1}) − V(s_t), of the action that was taken; like dreams, it knows no end."""
+    return reward + discount * value[:, 1:] - value[:, :-1]

@@ -33,6 +33,13 @@ class LatentActionConfig(Schema):
     """Smallest standard deviation of prior and posteriors."""
 
 
+class LearnedPriorConfig(LatentActionConfig):
+    """The same where the prior is learned unless something else is asked for."""
+
+    prior: Literal["standard_normal", "learned"] = "learned"
+    """p(u|s): a network, or N(0, I) to see what that alone changes."""
+
+
 class ActionPosterior(nn.Module):
     """q(u | s, a), Eq. 3: the latent action behind a known action."""
 

@@ -59,7 +59,7 @@ def train(
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
     algorithm: Annotated[
         str | None,
-        typer.Option(help="Algorithm: lawm (the default), clap, td3_bc, idm_td3_bc, bc."),
+        typer.Option(help="lawm (the default), lawm_plus, clap, td3_bc, idm_td3_bc, bc."),
     ] = None,
     preset: Annotated[
         str | None,

@@ -23,6 +23,7 @@ EPILOG = example(
     "lawm benchmark two-cores --dry-run",
     "lawm benchmark two-cores --out runs/two-cores",
     "lawm benchmark two-cores --only '*-medium/lawm-*' --only '*/clap-5pct-seed0'",
+    "lawm benchmark claim --known benchmarks/results/claim.json",
     "lawm table runs/two-cores/results.json",
 )
 
@@ -43,6 +44,13 @@ def benchmark(
             help="Runs of these names alone, such as '*/lawm-5pct-seed0'; can be given again.",
         ),
     ] = None,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RESULTS",
+            help="An earlier results.json, whose runs are not made again; can be given again.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Runs at once, one thread each; by default one per core."),
@@ -58,8 +66,8 @@ def benchmark(
 
     Each run is that of a lawm train. The same command again goes on where runs were stopped, tries
     those that failed once more, and does nothing twice. Everything is checked before anything runs.
-    Exits with 1 when a run fails; the others go on. Studies in the box: ablations, labels, paper,
-    two-cores.
+    Exits with 1 when a run fails; the others go on. Studies in the box: ablations, claim, labels,
+    paper, two-cores.
     """
     from lawm_data.leftovers import refuse_inside
 
@@ -68,13 +76,14 @@ def benchmark(
     folder = out.absolute()
     refuse_inside(folder / record.RESULTS)
     plan = Plan(asked, study, device)
+    there = record.known_results(known or [])
     chosen = plan.named(only or ["*"])
     called = ["lawm", "benchmark", study, "--out", str(out)]
     called += ["--device", device] if device else []
     if dry_run:
-        found = _Study(folder, name, shlex.join(called), plan)
+        found = _Study(folder, name, shlex.join(called), plan, there)
     else:
-        found = _run(folder, name, shlex.join(called), plan, chosen, workers, backend)
+        found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend)
     result = {
         "study": study,
         "out": out,
@@ -90,8 +99,11 @@ def benchmark(
 class _Study:
     """The cells of a study, where they are run, and what is known of them."""
 
-    def __init__(self, out: Path, name: str, called: str, plan: Plan) -> None:
+    def __init__(
+        self, out: Path, name: str, called: str, plan: Plan, known: dict[str, CellResult]
+    ) -> None:
         self.out, self.name, self.called, self.study = out, name, called, plan.study
+        self.known = known
         self.cells = plan.cells
         self.places = cells_of.places(out, plan.cells)
         self.errors = record.previous_errors(out)
@@ -106,7 +118,8 @@ class _Study:
     def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
         """One cell for each run of some of them that is not done."""
         each = {cell.key: cell for cell in cells}
-        return [cell for key, cell in each.items() if not self.places[key].finished]
+        done = {key for key in each if self.places[key].finished} | self.known.keys()
+        return [cell for key, cell in each.items() if key not in done]
 
     def finish(self, key: str, error: str | None) -> None:
         """Look again at a run that has ended, and keep what came out."""
@@ -128,7 +141,9 @@ class _Study:
         return record.write_results(self.out, self.name, self.called, self.study, self.results)
 
     def _result(self, cell: Cell) -> CellResult:
-        place = self.places[cell.key]
+        place, known = self.places[cell.key], self.known.get(cell.key)
+        if known is not None and not place.finished:
+            return record.taken_over(self.out, self.study, cell, place, known)
         error = self.errors.get(place.folder.relative_to(self.out).as_posix())
         return record.cell_result(self.out, self.study, cell, place, error)
 
@@ -138,6 +153,7 @@ def _run(
     name: str,
     called: str,
     plan: Plan,
+    known: dict[str, CellResult],
     chosen: Sequence[Cell],
     workers: int | None,
     backend: str,
@@ -148,7 +164,7 @@ def _run(
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "study")
     try:
-        study = _Study(out, name, called, plan)
+        study = _Study(out, name, called, plan, known)
         left = study.unfinished(chosen)
         plan.write_masks(left)
         study.write()

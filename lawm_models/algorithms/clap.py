@@ -7,7 +7,7 @@ stage ``agent`` the policy's support u = μ_p(s) + ε̃ · σ_p(s) · û moves w
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,7 +18,7 @@ from torch import Tensor
 from lawm_data.batch import Batch
 from lawm_models import posterior_scan
 from lawm_models.algorithms import lawm
-from lawm_models.latent_action import LatentActionConfig
+from lawm_models.latent_action import LearnedPriorConfig
 from lawm_models.latent_action_model import (
     Inferred,
     LatentActionModel,
@@ -27,21 +27,14 @@ from lawm_models.latent_action_model import (
 )
 
 
-class LatentAction(LatentActionConfig):
-    """Sizes of the latent-action densities (Table 2); the inverse posterior's mean nothing."""
-
-    prior: Literal["standard_normal", "learned"] = "learned"
-    """p(u|s): a network, or N(0, I) to see what that alone changes."""
-
-
 class ModelConfig(LatentActionModelConfig):
     """The world model; settings of the inverse posterior and of decoded actions mean nothing."""
 
     # narrower than its parent's, which is sound: settings do not change
-    latent_action: LatentAction = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        default_factory=LatentAction
+    latent_action: LearnedPriorConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=LearnedPriorConfig
     )
-    """The latent-action densities."""
+    """The latent-action densities; the size of the inverse posterior means nothing."""
     inverse_supervision: float = Field(default=0.0, ge=0, le=0)
     """Always 0: there is no inverse posterior."""
     inverse_members: int = Field(default=1, ge=1, le=1)

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
-from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, choose_starts
+from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
 from lawm_models.algorithms._protocol import ModelSpec
-from lawm_models.behaviour import advantage, behaviour_loss, spread
+from lawm_models.behaviour import behaviour_loss, one_step_advantage, spread
+from lawm_models.ensemble import Ensemble, EnsembleConfig, disagreement
 from lawm_models.filtering_policy import FilteringPolicy, noisy
-from lawm_models.frozen import frozen_view
+from lawm_models.frozen import frozen, frozen_view
 from lawm_models.latent_action_model import (
     Inferred,
     LatentActionModel,
@@ -33,7 +34,7 @@ from lawm_models.latent_action_model import (
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import State
 from lawm_models.smoothing import smooth
-from lawm_models.world_model import standard_noise
+from lawm_models.world_model import standard_noise, weighted_mean
 
 
 class Config(Schema):
@@ -51,6 +52,11 @@ class Config(Schema):
     behaviour: float = Field(default=0.0, ge=0)
     """Weight of staying near the actions of the data, known or inferred, where they were better
     than the policy's; see ``behaviour.behaviour_loss``. 0 is the paper."""
+    pessimism: float = Field(default=0.0, ge=0)
+    """What a dreamed step costs whose outcome an ensemble is as unsure of as it is on average in
+    the data, in units of reward; see ``Algorithm._doubt``. 0 is the paper."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """The ensemble, where ``pessimism`` asks for one."""
     warmup: int = Field(default=0, ge=0)
     """Steps at the beginning of stage ``model`` that see labeled windows alone, so that p(a|s,u)
     means something before Eq. 8 decodes with it; 0 is the paper. A batch without a labeled window
@@ -81,6 +87,10 @@ class Algorithm(nn.Module):
         self.model = self.model_class(config.model, spec.observation_dim, spec.action_dim)
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
+        if config.pessimism:
+            self.ensemble = Ensemble(
+                config.ensemble, feature_dim, spec.action_dim, config.model.embed
+            )
         if config.warmup:
             self.register_buffer("model_steps", torch.zeros((), dtype=torch.int64))
         self._frozen: list[LatentActionModel] = []  # a list hides it from the module tree
@@ -89,6 +99,8 @@ class Algorithm(nn.Module):
             "actor": adam(self.agent.actor.parameters(), config.agent_rate),
             "critic": adam(self.agent.critics.parameters(), config.agent_rate),
         }
+        if config.pessimism:
+            self._optimizers["ensemble"] = adam(self.ensemble.parameters(), config.ensemble.rate)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers by name."""
@@ -127,38 +139,72 @@ class Algorithm(nn.Module):
         model = self._frozen[0]
         with torch.no_grad():
             inferred = self._infer(batch, generator)
+            known = batch.labeled[:, None, None]
+            taken = torch.where(known, self._normalized(batch).action, inferred.action.mean)
         state, count = inferred.observed.state, self.config.agent.start_states
         start = choose_starts(state, batch.valid, count, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
-        reward = model.world.reward(dream.feature[1:])
+        reward, more = model.world.reward(dream.feature[1:]), {}
+        if self.config.pessimism:
+            doubt = self._doubt(model, dream, inferred.feature, taken, batch)
+            reward = reward - self.config.pessimism * doubt
+            more["doubt"] = doubt.detach().mean()
         actor, critic, metrics = self.agent.losses(dream, reward)
         if self.config.behaviour:
-            near = self._behaviour(model, inferred, batch, generator)
+            near = self._behaviour(model, inferred.feature, taken, batch, generator)
             actor = actor + self.config.behaviour * near
-            metrics = {**metrics, "actor": actor.detach(), "behaviour": near.detach()}
+            more |= {"actor": actor.detach(), "behaviour": near.detach()}
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
         clip_and_step(self._optimizers["critic"], critic, self.config.clip)
         self.agent.update_target()
-        return metrics
+        return {**metrics, **more}
+
+    def _doubt(
+        self,
+        model: LatentActionModel,
+        dream: Dream,
+        feature: Float[Tensor, "B T1 F"],
+        taken: Float[Tensor, "B T1-1 A"],
+        batch: Batch,
+    ) -> Float[Tensor, "L N"]:
+        """How unsure an ensemble is of the outcome of each dreamed step, against those of the data.
+
+        As MOPO (Yu et al. 2020) and offline Dreamers (Lu et al. 2023) have it: the disagreement of
+        one-step predictors, here of the next embedding, which learn from the batch with the actions
+        taken, known or inferred; over its mean in the batch, where it is 1.
+        """
+        with torch.no_grad():
+            embed = model.world.embed(batch.observation)
+        loss = self.ensemble.loss(feature, taken, embed, batch.valid)
+        clip_and_step(self._optimizers["ensemble"], loss, self.config.clip)
+        with frozen(self.ensemble):
+            dreamed = self._unsure(dream.feature[:-1], dream.action)
+        with torch.no_grad():
+            usual = weighted_mean(self._unsure(feature[:, :-1], taken), batch.valid.float())
+        return dreamed / usual
+
+    def _unsure(
+        self, feature: Float[Tensor, "*b F"], action: Float[Tensor, "*b A"]
+    ) -> Float[Tensor, "*b"]:
+        return (disagreement(self.ensemble(feature, action)).mean(-1) + 1e-8).sqrt()
 
     def _behaviour(
         self,
         model: LatentActionModel,
-        inferred: Inferred,
+        feature: Float[Tensor, "B T1 F"],
+        taken: Float[Tensor, "B T1-1 A"],
         batch: Batch,
         generator: torch.Generator,
     ) -> Float[Tensor, ""]:
         """The policy's actions in the states of the batch against those of the data."""
-        feature = inferred.feature[:, :-1]
+        before = feature[:, :-1]
         with torch.no_grad():
-            known = batch.labeled[:, None, None]
-            taken = torch.where(known, self._normalized(batch).action, inferred.action.mean)
-            prior = model.prior(feature)
-            noise = standard_noise(feature, generator, 2, *prior.mean.shape)
-            variance = spread(*(model.decoder(feature, prior.sample(each)) for each in noise))
-            value = self.agent.lowest_value(inferred.feature)
-            gain = advantage(batch.reward, value, self.config.agent.discount)
-        chosen = self.decode(model, feature, self.agent.mode(feature))
+            prior = model.prior(before)
+            noise = standard_noise(before, generator, 2, *prior.mean.shape)
+            variance = spread(*(model.decoder(before, prior.sample(each)) for each in noise))
+            value = self.agent.lowest_value(feature)
+            gain = one_step_advantage(batch.reward, value, self.config.agent.discount)
+        chosen = self.decode(model, before, self.agent.mode(before))
         return behaviour_loss(chosen, taken, gain, batch.valid, variance)
 
     def _constrained(self, model: LatentActionModel, generator: torch.Generator | None = None):

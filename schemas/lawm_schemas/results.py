@@ -14,6 +14,8 @@ from lawm_schemas.study import Label, Study
 class CellResult(Schema):
     """One run of a study."""
 
+    key: str | None = None
+    """Hash of what decides its numbers: the complete configuration, and the content of its data."""
     corpus: str
     """Name of the corpus in the study."""
     algorithm: str

@@ -192,6 +192,47 @@ def test_content_decides_what_is_done(run, study, corpus: Path, tmp_path: Path) 
     ]
 
 
+def test_what_is_known_from_elsewhere_is_not_made_again(run, study, tmp_path: Path) -> None:
+    """By its content: a run of another study, under other names, without its folder."""
+    path = study(algorithms={"bc": bc()}, seeds=[0, 1])
+    first = run("lawm", "benchmark", path, "--out", tmp_path / "first", "--json").json
+    shutil.move(tmp_path / "first" / "results.json", tmp_path / "known.json")
+    shutil.rmtree(tmp_path / "first")
+    wide = bc(**{"algorithm.settings.units": 9})
+    path = study(algorithms={"renamed": bc(), "wide": wide}, seeds=[0, 1])
+    out = tmp_path / "second"
+    words = ("benchmark", path, "--out", out, "--known", tmp_path / "known.json", "--json")
+    told = run("lawm", *words, "--dry-run").json
+    assert [c["state"] for c in told["cells"]] == ["done", "open", "done", "open"]
+    told = run("lawm", *words).json
+    assert told["done"] == 4
+    assert {path.name for path in (out / RUNS / "cs").iterdir()} == {
+        "wide-34pct-seed0",
+        "wide-34pct-seed1",
+    }
+    before, after = (
+        {cell["seed"]: cell["return_mean"] for cell in cells}
+        for cells in (first["cells"], told["cells"][::2])
+    )
+    assert before == after
+    kept = Results.read_json(out / "results.json").cells
+    assert [cell.algorithm for cell in kept] == ["renamed", "wide"] * 2
+    assert all(cell.versions and cell.evaluation for cell in kept)
+    # without the file they are open again
+    assert run("lawm", *words[:-3], "--dry-run", "--json").json["open"] == 2
+
+
+def test_a_file_of_known_runs_that_is_none_is_refused(run, study, tmp_path: Path) -> None:
+    (tmp_path / "known.json").write_text("{}")
+    words = ("benchmark", study(), "--out", tmp_path / "out", "--known")
+    result = run("lawm", *words, tmp_path / "known.json")
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert "known.json" in result.err
+    result = run("lawm", *words, tmp_path / "nothing.json")
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_masks_are_nested_and_follow_the_seed(study, corpus: Path) -> None:
     path = study(labels=[0.34, 0.67], seeds=[0, 1], masks={"stratify": "return"})
     plan = Plan(read_study(str(path)), "study")
@@ -298,7 +339,5 @@ def test_a_key_twice_is_refused(run, study, tmp_path: Path) -> None:
 def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     result = run("lawm", "benchmark", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
-    assert (
-        "nothing: no such study; give a YAML file, or one of ablations, labels, paper, two-cores"
-        in result.err
-    )
+    known = "ablations, claim, labels, paper, two-cores"
+    assert f"nothing: no such study; give a YAML file, or one of {known}" in result.err

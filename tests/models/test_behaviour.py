@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lawm_models.behaviour import advantage, behaviour_loss, spread
+from lawm_models.behaviour import behaviour_loss, one_step_advantage, spread
 
 B, T, A = 3, 5, 2
 
@@ -60,4 +60,4 @@ def test_spread_is_the_variance_within_states():
 
 def test_advantage():
     reward, value = torch.tensor([[1.0, 2.0]]), torch.tensor([[5.0, 6.0, 7.0]])
-    torch.testing.assert_close(advantage(reward, value, 0.5), torch.tensor([[-1.0, -0.5]]))
+    torch.testing.assert_close(one_step_advantage(reward, value, 0.5), torch.tensor([[-1.0, -0.5]]))

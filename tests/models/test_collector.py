@@ -13,8 +13,9 @@ from lawm_models.actor_critic import ActorCriticConfig
 from lawm_models.agent_folder import AgentFolder
 from lawm_models.collector import agent_folder, collect_learning, updates_before
 from lawm_models.dreamer import DreamerConfig
+from lawm_models.ensemble import EnsembleConfig
 from lawm_models.learning_agents import KINDS
-from lawm_models.plan2explore import EnsembleConfig, Plan2ExploreConfig
+from lawm_models.plan2explore import Plan2ExploreConfig
 from lawm_models.rssm import RSSMConfig
 from lawm_models.trained_policy import load_policy
 from lawm_models.world_model import WorldModelConfig

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from lawm_schemas import ConfigError
 
-from lawm_models.actor_critic import ActorCriticConfig
+from lawm_models.actor_critic import ActorCriticConfig, Dream
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.algorithms.lawm import Algorithm, Config
+from lawm_models.ensemble import EnsembleConfig
 from lawm_models.latent_action import LatentActionConfig
 from lawm_models.latent_action_model import LatentActionModelConfig
 from lawm_models.rssm import RSSMConfig
 
 FEATURE, LATENT = 9, 3
+ENSEMBLE = EnsembleConfig(members=3, units=8, layers=1, rate=1e-2)
 SPEC = ModelSpec(3, 2, (-1.0, -0.3), (1.0, 0.7))
 
 
@@ -186,6 +188,59 @@ def test_behaviour_knows_what_may_be_known(make_batch, randomize):
     assert same == {"without": False, "clean": True, "poisoned": True, "other labels": False}
 
 
+@pytest.mark.parametrize("labels", ["none", "mixed", "all"])
+def test_doubt_is_one_where_dreams_are_the_data(make_batch, randomize, labels):
+    """And it teaches nothing but the ensemble."""
+    algorithm = build(own={"pessimism": 0.5, "ensemble": ENSEMBLE})
+    randomize(algorithm)
+    algorithm.begin("agent")
+    batch, model = make_batch(labels), algorithm._frozen[0]
+    size, steps = batch.reward.shape
+    generator = torch.Generator().manual_seed(0)
+    feature = torch.randn(size, steps + 1, FEATURE, generator=generator)
+    taken = torch.rand(size, steps, 2, generator=generator) * 2 - 1
+    before = {name: snapshot(part) for name, part in algorithm.named_children()}
+    dream = Dream(feature.transpose(0, 1), torch.zeros(steps, size), taken.transpose(0, 1))
+    doubt = algorithm._doubt(model, dream, feature, taken, batch)
+    assert doubt.shape == (steps, size)
+    assert doubt.min() > 0
+    assert doubt.T[batch.valid].mean().item() == pytest.approx(1, rel=1e-5)
+    learned = {name for name, old in before.items() if changed(old, getattr(algorithm, name))}
+    assert learned == {"ensemble"}
+
+
+def test_doubt_grows_where_the_data_end(make_batch, randomize):
+    """Members agree on what they have seen, and the further away the less."""
+    algorithm = build(own={"pessimism": 0.5, "ensemble": ENSEMBLE})
+    randomize(algorithm)
+    algorithm.begin("agent")
+    batch, model = make_batch("all"), algorithm._frozen[0]
+    size, steps = batch.reward.shape
+    feature = torch.randn(size, steps + 1, FEATURE, generator=torch.Generator().manual_seed(0))
+    taken = algorithm._normalized(batch).action
+    found = []
+    for _ in range(300):
+        far = Dream(3 * feature.transpose(0, 1), torch.zeros(steps, size), taken.transpose(0, 1))
+        found.append(algorithm._doubt(model, far, feature, taken, batch).mean().item())
+    assert np.mean(found[-20:]) > 1.5 > 1.2 > np.mean(found[:2])
+
+
+def test_pessimism_pays_doubt(make_batch, randomize):
+    """The critics' target is lower by what the doubt of every step costs, and policies follow."""
+    ends, metrics = {}, {}
+    for weight in (1e-9, 1.0):
+        algorithm = build(own={"pessimism": weight, "ensemble": ENSEMBLE})
+        randomize(algorithm)
+        algorithm.begin("agent")
+        generator = torch.Generator().manual_seed(0)
+        metrics[weight] = algorithm.update("agent", make_batch(), generator)
+        ends[weight] = snapshot(algorithm.agent.actor)
+    free, dear = metrics.values()
+    assert free["doubt"] == dear["doubt"] > 0
+    assert dear["return"] < free["return"]
+    assert not all(torch.equal(a, b) for a, b in zip(*ends.values(), strict=True))
+
+
 def test_dreams_see_the_model_as_it_is(make_batch):
     """The view of ``begin`` follows weights that are loaded later."""
     one, two = build(), build()
@@ -284,5 +339,5 @@ def test_defaults_are_the_papers():
     assert (config.model_rate, config.agent_rate) == (3e-4, 8e-5)
     assert (model.inverse_input, model.inverse_steps, model.inverse_members) == ("embedding", 1, 1)
     assert (model.inverse_supervision, model.inverse_dropout, config.warmup) == (0, 0, 0)
-    assert config.behaviour == 0
+    assert config.behaviour == config.pessimism == 0
     assert (model.latent_action_kl_weight, model.decoded_gradient) == (1, True)

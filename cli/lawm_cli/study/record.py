@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | 
     if error is not None and known["state"] != "done":
         known |= {"state": "failed", "error": error}
     return CellResult(
+        key=cell.key,
         corpus=cell.corpus,
         algorithm=cell.algorithm,
         labels=cell.labels,
@@ -50,6 +51,23 @@ def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | 
         **cell.data.model_dump(exclude={"path"}),
         **known,
     )
+
+
+def known_results(paths: Iterable[Path]) -> dict[str, CellResult]:
+    """What earlier results files hold of finished runs, by key; later files win.
+
+    Raises:
+        ConfigError: a file is missing or damaged.
+    """
+    cells = (cell for path in paths for cell in Results.read_json(path).cells)
+    return {cell.key: cell for cell in cells if cell.key and cell.state == "done"}
+
+
+def taken_over(out: Path, study: Study, cell: Cell, place: Place, known: CellResult) -> CellResult:
+    """A cell whose numbers are known from elsewhere; its names are those of this study."""
+    own = cell_result(out, study, cell, Place(place.folder, None), None)
+    names = own.model_dump(include={"corpus", "algorithm", "labels", "run", "command", "mask"})
+    return known.model_copy(update=names)
 
 
 def previous_errors(out: Path) -> dict[str, str]:

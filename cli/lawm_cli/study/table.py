@@ -19,6 +19,7 @@ TITLES = {
     "clap": "C-LAP",
     "idm_td3_bc": "IDM-TD3+BC",
     "lawm": "LAWM",
+    "lawm_plus": "LAWM+",
     "td3_bc": "TD3+BC",
 }
 """What algorithms are called in the paper; others are called by their names."""

@@ -29,7 +29,7 @@ SETTINGS = {
         "agent": {"units": 8},
     },
 }
-SETTINGS["clap"] = SETTINGS["lawm"]
+SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
 
 
 def write_corpus(path: Path, lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33)) -> Path:

@@ -14,7 +14,8 @@ from lawm_models import algorithms
 
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(
-        ConfigError, match="no algorithm 'ppo'; known ones: bc, clap, idm_td3_bc, lawm, td3_bc"
+        ConfigError,
+        match="no algorithm 'ppo'; known ones: bc, clap, idm_td3_bc, lawm, lawm_plus, td3_bc",
     ):
         algorithms.load("ppo")
 

@@ -27,6 +27,14 @@ def test_every_file_is_tested():
     assert presets.names() == ["demo", "paper", "small"]
 
 
+@pytest.mark.parametrize("preset", presets.names())
+def test_an_algorithm_may_be_like_another(preset):
+    """LAWM+ has LAWM's settings, word for word; its prior is in its defaults."""
+    plus, plain = presets.load(preset, "lawm_plus"), presets.load(preset, "lawm")
+    assert plus.pop("algorithm") == {**plain.pop("algorithm"), "name": "lawm_plus"}
+    assert plus == plain
+
+
 def test_paper_preset_is_the_papers():
     data = presets.load("paper", "lawm")
     assert (data["batch_size"], data["window"]) == (64, 50)
@@ -35,7 +43,8 @@ def test_paper_preset_is_the_papers():
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match="no preset 'huge'; known ones: demo, paper, small"):
         presets.load("huge", "bc")
-    with pytest.raises(ConfigError, match="'ppo'; it knows bc, clap, idm_td3_bc, lawm, td3_bc"):
+    known = "bc, clap, idm_td3_bc, lawm, lawm_plus, td3_bc"
+    with pytest.raises(ConfigError, match=f"'ppo'; it knows {known}"):
         presets.load("small", "ppo")
 
 
