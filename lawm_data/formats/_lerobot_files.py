@@ -19,6 +19,8 @@ DATA_MB, VIDEO_MB = 100, 200
 """Sizes at which a file is full, LeRobot's own."""
 GROUP_BYTES = 1 << 24
 """Bytes of a row group."""
+TABLES = 256
+"""Tables that wait at most; a table of one row takes a hundred times the memory of its bytes."""
 
 
 class Place(NamedTuple):
@@ -63,6 +65,8 @@ class ParquetFile:
         self._bytes += table.nbytes
         if self._bytes >= GROUP_BYTES:
             self._flush()
+        elif len(self._waiting) == TABLES:
+            self._waiting = [pyarrow().concat_tables(self._waiting).combine_chunks()]
 
     def close(self) -> None:
         """Write what waits, and the footer."""
