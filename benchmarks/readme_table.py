@@ -1,8 +1,8 @@
 """Fill the tables of the documents from the files in ``benchmarks/results``.
 
 In ``README.md`` and ``docs/*.md``, what stands between ``<!-- table: FILE -->`` and
-``<!-- end of table -->`` is made from FILE, the results of a study. The README's older tables stand
-between result markers.
+``<!-- end of table -->`` is made from FILE, the results of a study. The README's table of the demo
+stands between result markers.
 
 python benchmarks/readme_table.py            # writes the documents
 python benchmarks/readme_table.py --check    # exit 1 when one would change
@@ -69,27 +69,21 @@ def with_studies(text: str, root: Path) -> str:
 
 
 def with_tables(text: str) -> str:
-    """The README with its older tables made anew."""
+    """The README with the table of the demo made anew."""
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
     return f"{head}{BEGIN}\n{tables()}\n{END}{tail}"
 
 
 def tables() -> str:
-    """Every result that there is."""
-    parts = [
-        labels("demo", "cartpole-swingup, the corpus in the package"),
-        labels("walker", "walker-walk, the history of one Dreamer run"),
-    ]
-    return "\n\n".join(part for part in parts if part)
+    """What the README shows of ``benchmarks/labels.py``."""
+    return labels("demo", "cartpole-swingup, the corpus in the package")
 
 
 def labels(name: str, title: str) -> str:
     """Returns against labels, from ``benchmarks/labels.py``."""
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
-        return ""
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    text = (RESULTS / f"{name}.json").read_text(encoding="utf-8")
+    result: dict[str, Any] = json.loads(text)
     corpus, cells = result["corpus"], result["cells"]
     lines = [
         f"**{title}**: {corpus['trajectories']} trajectories, mean return "

@@ -20,11 +20,11 @@ from lawm_cli.study.plan import Plan
 from lawm_cli.study.source import read_study
 
 EPILOG = example(
-    "lawm benchmark two-cores --dry-run",
-    "lawm benchmark two-cores --out runs/two-cores",
-    "lawm benchmark two-cores --only '*-medium/lawm-*' --only '*/clap-5pct-seed0'",
+    "lawm benchmark claim --dry-run",
+    "lawm benchmark claim --out runs/claim",
+    "lawm benchmark claim --only '*-medium/lawm-*' --only '*/clap-5pct-seed0'",
     "lawm benchmark claim --known benchmarks/results/claim.json",
-    "lawm table runs/two-cores/results.json",
+    "lawm table runs/claim/results.json",
 )
 
 
@@ -66,8 +66,9 @@ def benchmark(
 
     Each run is that of a lawm train. The same command again goes on where runs were stopped, tries
     those that failed once more, and does nothing twice. Everything is checked before anything runs.
-    Exits with 1 when a run fails; the others go on. Studies in the box: ablations, claim, labels,
-    paper, two-cores.
+    Exits with 1 when a run fails; the others go on.
+
+    Studies in the box: ablations, claim, labels, paper, two-cores.
     """
     from lawm_data.leftovers import refuse_inside
 

@@ -64,7 +64,9 @@ def build(
 
     Steps that are done are skipped, and collections go on where they were stopped: the same command
     again goes on with a study. A recipe is checked as a whole first; --dry-run checks it and does
-    nothing. Recipes in the box: claim, paper, two-cores.
+    nothing.
+
+    Recipes in the box: claim, paper, two-cores.
     """
     from lawm_data.leftovers import refuse_inside
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lawm_cli.study.table import Entry, Table
 
 EPILOG = example(
-    "lawm table runs/two-cores/results.json",
-    "lawm table runs/two-cores/results.json --out runs/two-cores/table",
+    "lawm table runs/claim/results.json",
+    "lawm table runs/claim/results.json --out runs/claim/table",
 )
 
 
