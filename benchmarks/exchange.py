@@ -2,7 +2,7 @@
 
 Each conversion runs in a process of its own, so that its peak of resident memory is its own.
 
-    python benchmarks/exchange.py --megabytes 100 --out benchmarks/results/exchange.json
+    python benchmarks/exchange.py --megabytes 1000 --out benchmarks/results/exchange.json
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ def main() -> None:
         return
     writable = [name for name in formats.names() if formats.load(name).ABOUT.writes]
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
-        folder = Path(place)
+        folder, out = Path(place).absolute(), options.out and options.out.absolute()
         os.chdir(folder)
-        os.environ["MINARI_DATASETS_PATH"] = place
+        os.environ["MINARI_DATASETS_PATH"] = str(folder)
         make_corpus(folder / "corpus", options.megabytes, options.pixels)
         size, copied = size_of(folder / "corpus"), copying(folder)
         print(f"corpus of {size / 1e6:.0f} MB, copied in {copied:.2f} s")
@@ -156,7 +156,7 @@ def main() -> None:
             for name in options.formats or writable
             for row in measure(name, folder, size, copied)
         ]
-    if options.out:
+    if out:
         told = {
             "command": "python " + " ".join(sys.argv),
             "versions": installed_versions(),
@@ -164,7 +164,7 @@ def main() -> None:
             "copy_seconds": copied,
             "rows": rows,
         }
-        options.out.write_text(json.dumps(told, indent=2) + "\n")
+        out.write_text(json.dumps(told, indent=2) + "\n")
 
 
 if __name__ == "__main__":
