@@ -78,6 +78,8 @@ def benchmark(
     refuse_inside(folder / record.RESULTS)
     plan = Plan(asked, study, device)
     there = record.known_results(known or [])
+    if known and not there.keys() & {cell.key for cell in plan.cells}:
+        show.line("--known: no finished run of this study is in there")
     chosen = plan.named(only or ["*"])
     called = ["lawm", "benchmark", study, "--out", str(out)]
     called += ["--device", device] if device else []

@@ -218,6 +218,14 @@ def test_what_is_known_from_elsewhere_is_not_made_again(run, study, tmp_path: Pa
     kept = Results.read_json(out / "results.json").cells
     assert [cell.algorithm for cell in kept] == ["renamed", "wide"] * 2
     assert all(cell.versions and cell.evaluation for cell in kept)
+    # a file that is of no use is told
+    kept = json.loads((tmp_path / "known.json").read_text())
+    for cell in kept["cells"]:
+        del cell["key"]
+    (tmp_path / "known.json").write_text(json.dumps(kept))
+    useless = run("lawm", *words, "--dry-run")
+    assert useless.json["open"] == 2
+    assert useless.err == "--known: no finished run of this study is in there\n"
     # without the file they are open again
     assert run("lawm", *words[:-3], "--dry-run", "--json").json["open"] == 2
 
