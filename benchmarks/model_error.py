@@ -5,9 +5,9 @@ in trajectories whose actions the run could not see, and in episodes of its own 
 squared, over the variance of the data's observations (as the model sees them), by time in the
 episode; the bias of rewards is predicted minus paid. Also told: the error of inferred actions over
 their variance, and the returns of the policy, of actions drawn from p(u|s) and p(a|s,u), and of the
-data. For runs of lawm and clap.
+data. For runs of clap, lawm and lawm_plus.
 
-    python benchmarks/model_error.py runs/preset/runs/*/lawm-5pct-seed0 \
+    python benchmarks/model_error.py runs/claim/runs/*/{clap,lawm,lawm_plus}-5pct-seed0 \
         --out benchmarks/results/model_error.json
 """
 

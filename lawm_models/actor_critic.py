@@ -64,7 +64,7 @@ class Dream(NamedTuple):
     entropy: Float[Tensor, "L N"]
     """Policy entropy at s_0 … s_{L−1}."""
     action: Float[Tensor, "L N A"]
-    """What it does there, in the environment's normalised actions."""
+    """Actions taken at s_0 … s_{L−1}, normalised."""
 
 
 Act = Callable[[State, Tensor], Tensor]

@@ -7,7 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from lawm_schemas import Results
+from lawm_cli.study import known as known_runs
+from lawm_cli.study.source import read_study
+from lawm_cli.study.variant import variant
+from lawm_schemas import ExperimentConfig, Results
+
+from lawm_models.experiment import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,6 +58,20 @@ def test_another_result_is_another_table(tmp_path: Path) -> None:
     second = SCRIPT.with_studies(first, tmp_path)
     assert second != first
     assert re.sub(r"[\d.*-]", "", second) == re.sub(r"[\d.*-]", "", first)
+
+
+def test_results_are_those_of_the_shipped_settings() -> None:
+    """So that ``--known`` finds every run, and the README tells what a user would get."""
+    results = Results.read_json(ROOT / "benchmarks" / "results" / "claim.json")
+    study = read_study("claim")
+    assert list(results.configs) == list(study.algorithms)
+    for name, config in results.configs.items():
+        data, wrong = variant(study, name, None)
+        assert not wrong
+        shipped = resolve(ExperimentConfig.parse({**data, "corpora": [{"path": "."}]}, name))
+        assert shipped.model_dump(mode="json", exclude={"corpora", "seed"}) == config
+    by_key = known_runs.finished(results)
+    assert len(by_key) == len(results.cells) == 63
 
 
 def test_results_say_how_they_were_made() -> None:

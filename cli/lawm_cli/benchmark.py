@@ -14,8 +14,10 @@ from lawm_cli import errors, show
 from lawm_cli.options import DryRun, Json, example
 from lawm_cli.output import print_json
 from lawm_cli.study import cell as cells_of
+from lawm_cli.study import known as known_runs
 from lawm_cli.study import pace, record, running
 from lawm_cli.study.cell import Cell, Place
+from lawm_cli.study.known import Known
 from lawm_cli.study.plan import Plan
 from lawm_cli.study.source import read_study
 
@@ -77,9 +79,7 @@ def benchmark(
     folder = out.absolute()
     refuse_inside(folder / record.RESULTS)
     plan = Plan(asked, study, device)
-    there = record.known_results(known or [])
-    if known and not there.keys() & {cell.key for cell in plan.cells}:
-        show.line("--known: no finished run of this study is in there")
+    there = known_runs.kept(folder / record.RESULTS) | known_runs.read(known or [], plan.cells)
     chosen = plan.named(only or ["*"])
     called = ["lawm", "benchmark", study, "--out", str(out)]
     called += ["--device", device] if device else []
@@ -102,9 +102,7 @@ def benchmark(
 class _Study:
     """The cells of a study, where they are run, and what is known of them."""
 
-    def __init__(
-        self, out: Path, name: str, called: str, plan: Plan, known: dict[str, CellResult]
-    ) -> None:
+    def __init__(self, out: Path, name: str, called: str, plan: Plan, known: Known) -> None:
         self.out, self.name, self.called, self.study = out, name, called, plan.study
         self.known = known
         self.cells = plan.cells
@@ -141,7 +139,9 @@ class _Study:
 
     def write(self) -> Path:
         """Write what is known."""
-        return record.write_results(self.out, self.name, self.called, self.study, self.results)
+        return record.write_results(
+            self.out, self.name, self.called, self.study, self.cells, self.results
+        )
 
     def _result(self, cell: Cell) -> CellResult:
         place, known = self.places[cell.key], self.known.get(cell.key)
@@ -156,7 +156,7 @@ def _run(
     name: str,
     called: str,
     plan: Plan,
-    known: dict[str, CellResult],
+    known: Known,
     chosen: Sequence[Cell],
     workers: int | None,
     backend: str,
@@ -169,7 +169,8 @@ def _run(
     try:
         study = _Study(out, name, called, plan, known)
         left = study.unfinished(chosen)
-        plan.write_masks(left)
+        # those of runs that were taken from elsewhere, too: their commands name them
+        plan.write_masks([cell for cell in chosen if not study.places[cell.key].finished])
         study.write()
         if left:
             _work(study, left, workers, backend)

@@ -266,12 +266,12 @@ def addition(path: str, content: Path | bytes) -> CommitOperationAdd:
 
 
 def _api(token: str | None) -> HfApi:
-    optional("huggingface_hub", "hub", "hub")
-    from huggingface_hub import HfApi, constants
+    hub = optional("huggingface_hub.hf_api", "hub", "hub")
+    constants = optional("huggingface_hub.constants", "hub", "hub")
 
     # The client reads HF_ENDPOINT when it is imported; here it counts when it is used.
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    return HfApi(endpoint=endpoint.rstrip("/"), token=token)
+    return hub.HfApi(endpoint=endpoint.rstrip("/"), token=token)
 
 
 def _plain_commit(commit: str | None) -> str:

@@ -53,8 +53,8 @@ class Config(Schema):
     """Weight of staying near the actions of the data, known or inferred, where they were better
     than the policy's; see ``behaviour.behaviour_loss``. 0 is the paper."""
     pessimism: float = Field(default=0.0, ge=0)
-    """What a dreamed step costs whose outcome an ensemble is as unsure of as it is on average in
-    the data, in units of reward; see ``Algorithm._doubt``. 0 is the paper."""
+    """Reward that a dreamed step loses for each unit of doubt; 1 is how unsure an ensemble is of
+    the steps of the batch on average, see ``Algorithm._doubt``. 0 is the paper."""
     ensemble: EnsembleConfig = EnsembleConfig()
     """The ensemble, where ``pessimism`` asks for one."""
     warmup: int = Field(default=0, ge=0)
@@ -139,18 +139,18 @@ class Algorithm(nn.Module):
         model = self._frozen[0]
         with torch.no_grad():
             inferred = self._infer(batch, generator)
-            known = batch.labeled[:, None, None]
-            taken = torch.where(known, self._normalized(batch).action, inferred.action.mean)
         state, count = inferred.observed.state, self.config.agent.start_states
         start = choose_starts(state, batch.valid, count, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         reward, more = model.world.reward(dream.feature[1:]), {}
         if self.config.pessimism:
-            doubt = self._doubt(model, dream, inferred.feature, taken, batch)
+            taken = self._taken(batch, inferred)
+            doubt, ensemble = self._doubt(model, dream, inferred.feature, taken, batch)
             reward = reward - self.config.pessimism * doubt
-            more["doubt"] = doubt.detach().mean()
+            more |= {"doubt": doubt.detach().mean(), "ensemble": ensemble}
         actor, critic, metrics = self.agent.losses(dream, reward)
         if self.config.behaviour:
+            taken = self._taken(batch, inferred)
             near = self._behaviour(model, inferred.feature, taken, batch, generator)
             actor = actor + self.config.behaviour * near
             more |= {"actor": actor.detach(), "behaviour": near.detach()}
@@ -159,6 +159,11 @@ class Algorithm(nn.Module):
         self.agent.update_target()
         return {**metrics, **more}
 
+    def _taken(self, batch: Batch, inferred: Inferred) -> Float[Tensor, "B T A"]:
+        """The normalised actions of a batch, known or inferred."""
+        known = batch.labeled[:, None, None]
+        return torch.where(known, self._normalized(batch).action, inferred.action.mean)
+
     def _doubt(
         self,
         model: LatentActionModel,
@@ -166,8 +171,8 @@ class Algorithm(nn.Module):
         feature: Float[Tensor, "B T1 F"],
         taken: Float[Tensor, "B T1-1 A"],
         batch: Batch,
-    ) -> Float[Tensor, "L N"]:
-        """How unsure an ensemble is of the outcome of each dreamed step, against those of the data.
+    ) -> tuple[Float[Tensor, "L N"], Float[Tensor, ""]]:
+        """How unsure an ensemble is of the outcome of each dreamed step, and the ensemble's loss.
 
         As MOPO (Yu et al. 2020) and offline Dreamers (Lu et al. 2023) have it: the disagreement of
         one-step predictors, here of the next embedding, which learn from the batch with the actions
@@ -181,7 +186,7 @@ class Algorithm(nn.Module):
             dreamed = self._unsure(dream.feature[:-1], dream.action)
         with torch.no_grad():
             usual = weighted_mean(self._unsure(feature[:, :-1], taken), batch.valid.float())
-        return dreamed / usual
+        return dreamed / usual, loss.detach()
 
     def _unsure(
         self, feature: Float[Tensor, "*b F"], action: Float[Tensor, "*b A"]

@@ -36,7 +36,7 @@ def load(preset: str, algorithm: str) -> dict[str, Any]:
             f"says nothing about algorithm {algorithm!r}", f"preset {preset}", f"it knows {known}"
         )
     own = choices[algorithm]
-    if "like" in own:  # what it does not say itself is another algorithm's
+    if "like" in own:  # what it does not say itself is another algorithm's; settings go as a whole
         own = {**choices[own.pop("like")], **own}
     choice = {"name": algorithm, "settings": own.pop("settings")}
     return {"preset": preset, "algorithm": choice, **document, **own}

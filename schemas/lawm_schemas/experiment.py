@@ -48,7 +48,7 @@ class ExperimentConfig(Schema):
     preset: str | None = None
     """Preset the settings came from (information only)."""
     steps: dict[str, int]
-    """Gradient steps per stage, e.g. ``{model: 6000, agent: 2000}``."""
+    """Gradient steps per stage, e.g. ``{model: 3000, agent: 1500}``."""
     rate_decay: float = Field(default=0.0, ge=0, le=1)
     """Share of every stage, its end, over which the learning rates fall linearly to zero."""
     batch_size: int = Field(default=64, ge=1)

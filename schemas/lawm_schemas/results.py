@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,8 +14,6 @@ from lawm_schemas.study import Label, Study
 class CellResult(Schema):
     """One run of a study."""
 
-    key: str | None = None
-    """Hash of what decides its numbers: the complete configuration, and the content of its data."""
     corpus: str
     """Name of the corpus in the study."""
     algorithm: str
@@ -30,6 +28,8 @@ class CellResult(Schema):
     """What stopped it."""
     run: str
     """The run folder, beside this file."""
+    taken_from: str | None = None
+    """The results file that the run was taken from, when it was not made here."""
     command: str
     """The ``lawm train`` that does the same."""
     fingerprint: str
@@ -63,5 +63,7 @@ class Results(Schema):
     """The command."""
     study: Study
     """What was asked for."""
+    configs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The complete configuration of each algorithm, without corpora and seed."""
     cells: tuple[CellResult, ...]
     """Every run, in the order in which they are made."""

@@ -218,16 +218,41 @@ def test_what_is_known_from_elsewhere_is_not_made_again(run, study, tmp_path: Pa
     kept = Results.read_json(out / "results.json").cells
     assert [cell.algorithm for cell in kept] == ["renamed", "wide"] * 2
     assert all(cell.versions and cell.evaluation for cell in kept)
-    # a file that is of no use is told
-    kept = json.loads((tmp_path / "known.json").read_text())
-    for cell in kept["cells"]:
-        del cell["key"]
-    (tmp_path / "known.json").write_text(json.dumps(kept))
-    useless = run("lawm", *words, "--dry-run")
-    assert useless.json["open"] == 2
-    assert useless.err == "--known: no finished run of this study is in there\n"
-    # without the file they are open again
-    assert run("lawm", *words[:-3], "--dry-run", "--json").json["open"] == 2
+    assert [cell.taken_from for cell in kept] == [str(tmp_path / "known.json"), None] * 2
+    # the command that it tells finds the mask, and does the same
+    *alone, _ = shlex.split(kept[0].command)[1:]
+    again = run("lawm", *alone, tmp_path / "alone", "--json").json
+    assert again["evaluation"]["return_mean"] == before[0]
+    # what was taken over stays, without the file
+    assert run("lawm", *words[:-3], "--dry-run", "--json").json["done"] == 4
+    assert run("lawm", *words[:-3], "--only", "*wide*", "--json").code == 0
+    assert all(cell.state == "done" for cell in Results.read_json(out / "results.json").cells)
+
+
+def test_what_a_file_is_worth_is_told(run, study, tmp_path: Path) -> None:
+    path, known = study(algorithms={"bc": bc()}, seeds=[0, 1]), tmp_path / "known.json"
+    run("lawm", "benchmark", path, "--out", tmp_path / "first", "--only", "*seed0")
+    shutil.move(tmp_path / "first" / "results.json", known)
+    words = ("benchmark", path, "--out", tmp_path / "out", "--known", known, "--dry-run", "--json")
+    told = run("lawm", *words)
+    assert (told.json["done"], told.json["open"]) == (1, 1)
+    assert told.err == f"{known}: 1 of 2 runs are taken from it\n"
+
+    def changed(change: Callable[[dict], object]) -> Any:
+        data = json.loads(known.read_text())
+        change(data)
+        known.write_text(json.dumps(data))
+        return run("lawm", *words)
+
+    # a setting that a later version has brought has its default there
+    settings = changed(lambda data: data["configs"]["bc"]["algorithm"]["settings"].pop("layers"))
+    assert settings.json["done"] == 1
+    # one that is gone means something else, whatever it was
+    gone = changed(lambda data: data["configs"]["bc"].update(unheard=1))
+    assert (gone.json["done"], gone.err) == (0, f"{known}: 0 of 2 runs are taken from it\n")
+    old = changed(lambda data: data.pop("configs"))
+    assert old.json["done"] == 0
+    assert old.err == f"{known}: says nothing of settings, so that none of its runs can be taken\n"
 
 
 def test_a_file_of_known_runs_that_is_none_is_refused(run, study, tmp_path: Path) -> None:

@@ -164,7 +164,8 @@ def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels, behav
     assert all(changed(before[name], part) for name, part in parts.items())
 
 
-def test_behaviour_knows_what_may_be_known(make_batch, randomize):
+@pytest.mark.parametrize("term", ["behaviour", "pessimism"])
+def test_terms_know_what_may_be_known(make_batch, randomize, term):
     """Known actions, inferred ones elsewhere: hidden ones matter as little as without it."""
     batch = make_batch("mixed")
     hidden = ~batch.action_mask[..., None]
@@ -175,11 +176,12 @@ def test_behaviour_knows_what_may_be_known(make_batch, randomize):
         ("poisoned", 1.0, batch.action.masked_fill(hidden, float("nan"))),
         ("other labels", 1.0, batch.action.where(hidden, -batch.action)),
     ):
-        algorithm = build(own={"behaviour": weight})
+        algorithm = build(own={term: weight, "ensemble": ENSEMBLE})
         randomize(algorithm)
         algorithm.begin("agent")
         generator = torch.Generator().manual_seed(0)
-        algorithm.update("agent", replace(batch, action=action), generator)
+        for _ in range(2):  # what the ensemble learns counts from the next step on
+            algorithm.update("agent", replace(batch, action=action), generator)
         ends[name] = snapshot(algorithm.agent.actor)
     same = {
         name: all(torch.equal(a, b) for a, b in zip(end, ends["clean"], strict=True))
@@ -201,7 +203,8 @@ def test_doubt_is_one_where_dreams_are_the_data(make_batch, randomize, labels):
     taken = torch.rand(size, steps, 2, generator=generator) * 2 - 1
     before = {name: snapshot(part) for name, part in algorithm.named_children()}
     dream = Dream(feature.transpose(0, 1), torch.zeros(steps, size), taken.transpose(0, 1))
-    doubt = algorithm._doubt(model, dream, feature, taken, batch)
+    doubt, loss = algorithm._doubt(model, dream, feature, taken, batch)
+    assert loss > 0
     assert doubt.shape == (steps, size)
     assert doubt.min() > 0
     assert doubt.T[batch.valid].mean().item() == pytest.approx(1, rel=1e-5)
@@ -221,7 +224,7 @@ def test_doubt_grows_where_the_data_end(make_batch, randomize):
     found = []
     for _ in range(300):
         far = Dream(3 * feature.transpose(0, 1), torch.zeros(steps, size), taken.transpose(0, 1))
-        found.append(algorithm._doubt(model, far, feature, taken, batch).mean().item())
+        found.append(algorithm._doubt(model, far, feature, taken, batch)[0].mean().item())
     assert np.mean(found[-20:]) > 1.5 > 1.2 > np.mean(found[:2])
 
 

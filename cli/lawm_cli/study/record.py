@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | 
     if error is not None and known["state"] != "done":
         known |= {"state": "failed", "error": error}
     return CellResult(
-        key=cell.key,
         corpus=cell.corpus,
         algorithm=cell.algorithm,
         labels=cell.labels,
@@ -51,16 +50,6 @@ def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | 
         **cell.data.model_dump(exclude={"path"}),
         **known,
     )
-
-
-def known_results(paths: Iterable[Path]) -> dict[str, CellResult]:
-    """What earlier results files hold of finished runs, by key; later files win.
-
-    Raises:
-        ConfigError: a file is missing or damaged.
-    """
-    cells = (cell for path in paths for cell in Results.read_json(path).cells)
-    return {cell.key: cell for cell in cells if cell.key and cell.state == "done"}
 
 
 def taken_over(out: Path, study: Study, cell: Cell, place: Place, known: CellResult) -> CellResult:
@@ -83,13 +72,22 @@ def previous_errors(out: Path) -> dict[str, str]:
 
 
 def write_results(
-    out: Path, name: str, called: str, study: Study, cells: Sequence[CellResult]
+    out: Path,
+    name: str,
+    called: str,
+    study: Study,
+    cells: Sequence[Cell],
+    results: Sequence[CellResult],
 ) -> Path:
     """Write ``results.json``; a reader sees the old one or the new one."""
     from lawm_data.atomic import write_file
 
-    results = Results(name=name, command=called, study=study, cells=tuple(cells))
-    write_file(out / RESULTS, results.to_json().encode())
+    configs = {
+        cell.algorithm: cell.config.model_dump(mode="json", exclude={"corpora", "seed"})
+        for cell in cells
+    }
+    told = Results(name=name, command=called, study=study, configs=configs, cells=tuple(results))
+    write_file(out / RESULTS, told.to_json().encode())
     return out / RESULTS
 
 
