@@ -4,8 +4,10 @@ One step is predicted from the state that a run's model has filtered so far, wit
 in trajectories whose actions the run could not see, and in episodes of its own policy. Errors are
 squared, over the variance of the data's observations (as the model sees them), by time in the
 episode; the bias of rewards is predicted minus paid. Also told: the error of inferred actions over
-their variance, and the returns of the policy, of actions drawn from p(u|s) and p(a|s,u), and of the
-data. For runs of clap, lawm and lawm_plus.
+their variance; the returns of the policy, of actions drawn from p(u|s) and p(a|s,u), of the action
+at the mean of p(u|s), and of the data; and rewards after that action has been taken for 100 steps
+and the policy takes over, beside those that the model expects then. For runs of clap, lawm and
+lawm_plus.
 
     python benchmarks/model_error.py runs/claim/runs/*/{clap,lawm,lawm_plus}-5pct-seed0 \
         --out benchmarks/results/model_error.json
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +39,10 @@ from lawm_models.versions import installed_versions
 
 TIMES = (0, 4, 16, 64)
 """Steps at which the ranges of time begin."""
+HAND_OVER = 100
+"""Step at which the policy takes over."""
+LATER = (0, 5, 25, 75, 150, 250)
+"""Steps after that at which the ranges of time begin, and the end of the last."""
 EPISODES = 10
 
 
@@ -76,11 +83,13 @@ def measure(path: Path, trajectories: int) -> dict[str, Any]:
         "returns": {
             "policy": mean_return(own),
             "prior": mean_return(play(judge, prior, run)),
+            "prior_mean": mean_return(play(judge, prior_mean(trained), run)),
             "data": mean_return(held_out),
         },
         "inferred_actions": inferred_error(trained, held_out),
         "on_data": told(one_step(trained, held_out, variance)),
         "on_policy": told(one_step(trained, own, variance)),
+        "handed_over": handed_over(judge, trained, run),
     }
 
 
@@ -125,6 +134,60 @@ def behaviour(trained: Algorithm) -> FilteringPolicy:
 
     dim = trained.config.model.latent_action.dim
     return FilteringPolicy(model.world, trained.scale, noisy(draw, dim))
+
+
+def prior_mean(trained: Algorithm) -> FilteringPolicy:
+    """Acts at the mean of p(u|s)."""
+    model = trained.model
+
+    def choose(state: State, generator: torch.Generator) -> Tensor:
+        return model.decoder(state.feature, model.prior(state.feature).mean)
+
+    return FilteringPolicy(model.world, trained.scale, choose)
+
+
+class HandOver(FilteringPolicy):
+    """The mean of p(u|s) acts, then the policy; keeps what the model expects of the policy."""
+
+    def __init__(self, trained: Algorithm) -> None:
+        self.first, self.then = prior_mean(trained)._choose, trained.policy()._choose
+        self.world = trained.model.world
+        super().__init__(trained.model.world, trained.scale, self.choose)
+
+    def start(self, num_envs: int, seed: int) -> None:
+        """See ``Policy.start``."""
+        self.step, self.expected = 0, torch.empty(0)
+        super().start(num_envs, seed)
+
+    def choose(self, state: State, generator: torch.Generator) -> Tensor:
+        """The action of one of them."""
+        if self.step == HAND_OVER:
+            self.expected = self.dream(state, generator)
+        self.step += 1
+        chooser = self.then if self.step > HAND_OVER else self.first
+        return chooser(state, generator)
+
+    def dream(self, state: State, generator: torch.Generator) -> Tensor:
+        """Mean rewards of the policy by step, as the model expects them."""
+        rewards = []
+        for _ in range(LATER[-1]):
+            noise = torch.randn(state.stoch.shape, generator=generator)
+            state = self.world.rssm.imagine(state, self.then(state, generator), noise)
+            rewards.append(self.world.reward(state.feature).mean())
+        return torch.stack(rewards)
+
+
+def handed_over(judge: Judge, trained: Algorithm, run: RunFolder) -> dict[str, Any]:
+    """Mean rewards by time since the policy took over, paid and expected."""
+    policy = HandOver(trained)
+    paid = play(judge, policy, run).reward.mean(0)[HAND_OVER:]
+    return {
+        f"{begin}-{end - 1}": {
+            "paid": round(paid[begin:end].mean().item(), 3),
+            "expected": round(policy.expected[begin:end].mean().item(), 3),
+        }
+        for begin, end in pairwise(LATER)
+    }
 
 
 def one_step(trained: Algorithm, episodes: Episodes, variance: Tensor) -> Errors:

@@ -29,9 +29,24 @@ DEFLATE_RATIO = 1032
 """Deflate cannot shrink anything further than this; a larger claim is a bomb."""
 CHUNK_LIMIT = 1 << 26
 """Largest chunk, in bytes, that is decompressed at once."""
+METADATA_CACHE = 1 << 20
+"""Bytes of headers and indices that HDF5 keeps of a file with a group for each trajectory."""
 MEND = "restore it from a copy, or try lawm-data repair"
 LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises on damaged files, depending on where the damage is."""
+
+
+def bound_metadata(file: h5py.File) -> h5py.File:
+    """The file, with little of what HDF5 knows about its objects kept.
+
+    By default that is up to 32 MiB as stored, and nearly ten times as much in memory. Where every
+    object is looked at once, keeping it saves nothing.
+    """
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = METADATA_CACHE
+    file.id.set_mdc_config(config)
+    return file
 
 
 class _Region:

@@ -63,8 +63,8 @@ class Dream(NamedTuple):
     """Features of s_0 … s_L."""
     entropy: Float[Tensor, "L N"]
     """Policy entropy at s_0 … s_{L−1}."""
-    action: Float[Tensor, "L N A"]
-    """Actions taken at s_0 … s_{L−1}, normalised."""
+    bounded: Float[Tensor, "L N K"]
+    """The policy's draws there, in [-1, 1]."""
 
 
 Act = Callable[[State, Tensor], Tensor]
@@ -128,14 +128,14 @@ class ActorCritic(nn.Module):
         like = start.deter
         policy_noise = standard_noise(like, generator, length, num, self.policy_dim)
         state_noise = standard_noise(like, generator, length, num, start.stoch.shape[-1])
-        state, features, entropies, actions = start, [start.feature], [], []
+        state, features, entropies, draws = start, [start.feature], [], []
         for t in range(length):
             draw = self.draw(features[-1].detach(), policy_noise[t])
-            actions.append(act(state, draw.value))
-            state = world.rssm.imagine(state, actions[-1], state_noise[t])
+            state = world.rssm.imagine(state, act(state, draw.value), state_noise[t])
             features.append(state.feature)
             entropies.append(draw.entropy)
-        return Dream(torch.stack(features), torch.stack(entropies), torch.stack(actions))
+            draws.append(draw.value)
+        return Dream(torch.stack(features), torch.stack(entropies), torch.stack(draws))
 
     def losses(
         self, dream: Dream, reward: Float[Tensor, "L N"]

@@ -89,6 +89,6 @@ class Plan2Explore(nn.Module):
         step itself, so that it is paid for where it leads (with the action's own gradient the
         policies stayed closer to noise and covered less).
         """
-        variance = disagreement(self._frozen[0](dream.feature[:-1], dream.action.detach()))
+        variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
         log_std = 0.5 * (variance + 1e-8).log().mean(-1)
         return self.config.intrinsic_scale * (log_std - log_std.detach().mean())

@@ -21,7 +21,7 @@ from lawm_schemas.errors import reason_of
 from lawm_data.atomic import storage_errors
 from lawm_data.formats._archive import MEND, open_regular
 from lawm_data.formats._arrays import plain_dtype, require_rows, to_plain
-from lawm_data.hdf5 import CHUNK_LIMIT, DEFLATE_RATIO, LIBRARY_ERRORS, size_of
+from lawm_data.hdf5 import CHUNK_LIMIT, DEFLATE_RATIO, LIBRARY_ERRORS, bound_metadata, size_of
 
 LZF_RATIO = 132
 """LZF cannot shrink anything further: at most 264 bytes become 2 or 3."""
@@ -68,7 +68,7 @@ class ForeignFile:
             else:
                 self._left = content.seek(0, os.SEEK_END)
         with self._distrust(""):
-            self._file = h5py.File(content or path, "r", rdcc_nbytes=CACHE)
+            self._file = bound_metadata(h5py.File(content or path, "r", rdcc_nbytes=CACHE))
             self._root = h5g.open(self._file.id, b"/")
         self._groups: dict[str, h5g.GroupID] = {}
 

@@ -16,6 +16,8 @@ from typing import Any
 import h5py
 from lawm_schemas import StorageError
 
+from lawm_data.hdf5 import bound_metadata
+
 
 class _Sink(io.RawIOBase):
     """A file that takes everything, and remembers the first error."""
@@ -89,7 +91,7 @@ def new_hdf5(path: Path, place: str) -> Iterator[Writing]:
         raise StorageError.from_os_error(error, place) from None
     try:
         with h5py.File(sink, "w") as file:
-            yield Writing(file, sink)
+            yield Writing(bound_metadata(file), sink)
     except Exception:
         if sink.error is None:
             raise

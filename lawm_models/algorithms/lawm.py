@@ -7,6 +7,7 @@ the parametrisation itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, cast
@@ -22,10 +23,8 @@ from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
 from lawm_models.algorithms._protocol import ModelSpec
-from lawm_models.behaviour import behaviour_loss, one_step_advantage, spread
-from lawm_models.ensemble import Ensemble, EnsembleConfig, disagreement
 from lawm_models.filtering_policy import FilteringPolicy, noisy
-from lawm_models.frozen import frozen, frozen_view
+from lawm_models.frozen import frozen_view
 from lawm_models.latent_action_model import (
     Inferred,
     LatentActionModel,
@@ -34,7 +33,7 @@ from lawm_models.latent_action_model import (
 from lawm_models.optimizer import adam, clip_and_step
 from lawm_models.rssm import State
 from lawm_models.smoothing import smooth
-from lawm_models.world_model import standard_noise, weighted_mean
+from lawm_models.world_model import standard_noise
 
 
 class Config(Schema):
@@ -49,14 +48,9 @@ class Config(Schema):
     takes 0.5 to 3, by corpus."""
     sample_dreamed: bool = False
     """Draw a ~ p(a|s,u) in dreams, as C-LAP writes, or take its mean; acting takes the mean."""
-    behaviour: float = Field(default=0.0, ge=0)
-    """Weight of staying near the actions of the data, known or inferred, where they were better
-    than the policy's; see ``behaviour.behaviour_loss``. 0 is the paper."""
-    pessimism: float = Field(default=0.0, ge=0)
-    """Reward that a dreamed step loses for each unit of doubt; 1 is how unsure an ensemble is of
-    the steps of the batch on average, see ``Algorithm._doubt``. 0 is the paper."""
-    ensemble: EnsembleConfig = EnsembleConfig()
-    """The ensemble, where ``pessimism`` asks for one."""
+    prior_kl: float = Field(default=0.0, ge=0)
+    """Weight of KL(π(u|s) ‖ p(u|s)) in the actor's loss, see ``Algorithm._prior_kl``: the policy
+    leaves what the data do only for enough return. 0 is the paper."""
     warmup: int = Field(default=0, ge=0)
     """Steps at the beginning of stage ``model`` that see labeled windows alone, so that p(a|s,u)
     means something before Eq. 8 decodes with it; 0 is the paper. A batch without a labeled window
@@ -87,10 +81,6 @@ class Algorithm(nn.Module):
         self.model = self.model_class(config.model, spec.observation_dim, spec.action_dim)
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
-        if config.pessimism:
-            self.ensemble = Ensemble(
-                config.ensemble, feature_dim, spec.action_dim, config.model.embed
-            )
         if config.warmup:
             self.register_buffer("model_steps", torch.zeros((), dtype=torch.int64))
         self._frozen: list[LatentActionModel] = []  # a list hides it from the module tree
@@ -99,8 +89,6 @@ class Algorithm(nn.Module):
             "actor": adam(self.agent.actor.parameters(), config.agent_rate),
             "critic": adam(self.agent.critics.parameters(), config.agent_rate),
         }
-        if config.pessimism:
-            self._optimizers["ensemble"] = adam(self.ensemble.parameters(), config.ensemble.rate)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers by name."""
@@ -138,79 +126,28 @@ class Algorithm(nn.Module):
     def _update_agent(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model = self._frozen[0]
         with torch.no_grad():
-            inferred = self._infer(batch, generator)
-        state, count = inferred.observed.state, self.config.agent.start_states
-        start = choose_starts(state, batch.valid, count, generator)
+            observed = self._infer(batch, generator).observed.state
+        start = choose_starts(observed, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
-        reward, more = model.world.reward(dream.feature[1:]), {}
-        if self.config.pessimism:
-            taken = self._taken(batch, inferred)
-            doubt, ensemble = self._doubt(model, dream, inferred.feature, taken, batch)
-            reward = reward - self.config.pessimism * doubt
-            more |= {"doubt": doubt.detach().mean(), "ensemble": ensemble}
-        actor, critic, metrics = self.agent.losses(dream, reward)
-        if self.config.behaviour:
-            taken = self._taken(batch, inferred)
-            near = self._behaviour(model, inferred.feature, taken, batch, generator)
-            actor = actor + self.config.behaviour * near
-            more |= {"actor": actor.detach(), "behaviour": near.detach()}
+        actor, critic, metrics = self.agent.losses(dream, model.world.reward(dream.feature[1:]))
+        divergence = self._prior_kl(dream).mean()
+        if self.config.prior_kl:
+            actor = actor + self.config.prior_kl * divergence
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
         clip_and_step(self._optimizers["critic"], critic, self.config.clip)
         self.agent.update_target()
-        return {**metrics, **more}
+        return {**metrics, "prior_kl": divergence.detach()}
 
-    def _taken(self, batch: Batch, inferred: Inferred) -> Float[Tensor, "B T A"]:
-        """The normalised actions of a batch, known or inferred."""
-        known = batch.labeled[:, None, None]
-        return torch.where(known, self._normalized(batch).action, inferred.action.mean)
+    def _prior_kl(self, dream: Dream) -> Float[Tensor, "L N"]:
+        """KL(π(u|s) ‖ p(u|s)) where a dream's policy acts, in nats, as the draws estimate it.
 
-    def _doubt(
-        self,
-        model: LatentActionModel,
-        dream: Dream,
-        feature: Float[Tensor, "B T1 F"],
-        taken: Float[Tensor, "B T1-1 A"],
-        batch: Batch,
-    ) -> tuple[Float[Tensor, "L N"], Float[Tensor, ""]]:
-        """How unsure an ensemble is of the outcome of each dreamed step, and the ensemble's loss.
-
-        As MOPO (Yu et al. 2020) and offline Dreamers (Lu et al. 2023) have it: the disagreement of
-        one-step predictors, here of the next embedding, which learn from the batch with the actions
-        taken, known or inferred; over its mean in the batch, where it is 1.
+        u is μ_p + ε̃ σ_p û, so that the state's μ_p and σ_p drop out: −H(û) − U log ε̃
+        + ½ |ε̃ û|² + ½ U log 2π. SPiRL (Pertsch et al. 2020) regularises policies by the KL to a
+        learned prior of skills in the same way, in place of entropy.
         """
-        with torch.no_grad():
-            embed = model.world.embed(batch.observation)
-        loss = self.ensemble.loss(feature, taken, embed, batch.valid)
-        clip_and_step(self._optimizers["ensemble"], loss, self.config.clip)
-        with frozen(self.ensemble):
-            dreamed = self._unsure(dream.feature[:-1], dream.action)
-        with torch.no_grad():
-            usual = weighted_mean(self._unsure(feature[:, :-1], taken), batch.valid.float())
-        return dreamed / usual, loss.detach()
-
-    def _unsure(
-        self, feature: Float[Tensor, "*b F"], action: Float[Tensor, "*b A"]
-    ) -> Float[Tensor, "*b"]:
-        return (disagreement(self.ensemble(feature, action)).mean(-1) + 1e-8).sqrt()
-
-    def _behaviour(
-        self,
-        model: LatentActionModel,
-        feature: Float[Tensor, "B T1 F"],
-        taken: Float[Tensor, "B T1-1 A"],
-        batch: Batch,
-        generator: torch.Generator,
-    ) -> Float[Tensor, ""]:
-        """The policy's actions in the states of the batch against those of the data."""
-        before = feature[:, :-1]
-        with torch.no_grad():
-            prior = model.prior(before)
-            noise = standard_noise(before, generator, 2, *prior.mean.shape)
-            variance = spread(*(model.decoder(before, prior.sample(each)) for each in noise))
-            value = self.agent.lowest_value(feature)
-            gain = one_step_advantage(batch.reward, value, self.config.agent.discount)
-        chosen = self.decode(model, before, self.agent.mode(before))
-        return behaviour_loss(chosen, taken, gain, batch.valid, variance)
+        support, dim = self.config.support, dream.bounded.shape[-1]
+        constant = dim * (0.5 * math.log(2 * math.pi) - math.log(support))
+        return 0.5 * (support * dream.bounded).square().sum(-1) - dream.entropy + constant
 
     def _constrained(self, model: LatentActionModel, generator: torch.Generator | None = None):
         def act(state: State, bounded: Tensor) -> Tensor:

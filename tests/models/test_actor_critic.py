@@ -84,11 +84,11 @@ def test_dream_is_the_policy_in_the_prior(make_agent, world, start, policy):
     for t in range(L):
         torch.testing.assert_close(dream.feature[t], state.feature)
         draw = agent.draw(state.feature, policy_noise[t])
-        torch.testing.assert_close(dream.action[t], draw.value)
+        torch.testing.assert_close(dream.bounded[t], draw.value)
         torch.testing.assert_close(dream.entropy[t], draw.entropy)
         state = world.rssm.imagine(state, draw.value, state_noise[t])
     torch.testing.assert_close(dream.feature[L], state.feature)
-    assert dream.action.abs().max() <= 1
+    assert dream.bounded.abs().max() <= 1
 
 
 @pytest.mark.parametrize("critics", [1, 2, 3])
@@ -134,7 +134,7 @@ def test_gradient_reaches_the_actor_through_its_actions_alone(make_agent, world,
             state, agent.draw(constant, policy_noise[t]).value, state_noise[t]
         )
         features.append(state.feature)
-    same, _, _ = losses(agent, world, Dream(torch.stack(features), dream.entropy, dream.action))
+    same, _, _ = losses(agent, world, Dream(torch.stack(features), dream.entropy, dream.bounded))
     for a, b in zip(gradients(actor, agent.actor), gradients(same, agent.actor), strict=True):
         torch.testing.assert_close(a, b)
     assert any(g.any() for g in gradients(actor, agent.actor))

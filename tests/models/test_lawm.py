@@ -13,13 +13,11 @@ from lawm_schemas import ConfigError
 from lawm_models.actor_critic import ActorCriticConfig, Dream
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.algorithms.lawm import Algorithm, Config
-from lawm_models.ensemble import EnsembleConfig
 from lawm_models.latent_action import LatentActionConfig
 from lawm_models.latent_action_model import LatentActionModelConfig
 from lawm_models.rssm import RSSMConfig
 
 FEATURE, LATENT = 9, 3
-ENSEMBLE = EnsembleConfig(members=3, units=8, layers=1, rate=1e-2)
 SPEC = ModelSpec(3, 2, (-1.0, -0.3), (1.0, 0.7))
 
 
@@ -146,10 +144,10 @@ def test_model_stage_trains_the_model_alone(make_batch, labels):
 
 
 @pytest.mark.parametrize("labels", ["all", "none", "mixed"])
-@pytest.mark.parametrize("behaviour", [0.0, 1.0])
-def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels, behaviour):
+@pytest.mark.parametrize("prior_kl", [0.0, 1.0])
+def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels, prior_kl):
     """Gradients of the agent's losses reach neither the model nor its optimiser."""
-    algorithm = build(own={"behaviour": behaviour})
+    algorithm = build("learned", own={"prior_kl": prior_kl})
     randomize(algorithm)  # rewards that are not zero
     model = snapshot(algorithm.model)
     parts = {
@@ -164,84 +162,37 @@ def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels, behav
     assert all(changed(before[name], part) for name, part in parts.items())
 
 
-@pytest.mark.parametrize("term", ["behaviour", "pessimism"])
-def test_terms_know_what_may_be_known(make_batch, randomize, term):
-    """Known actions, inferred ones elsewhere: hidden ones matter as little as without it."""
-    batch = make_batch("mixed")
-    hidden = ~batch.action_mask[..., None]
-    ends = {}
-    for name, weight, action in (
-        ("without", 0.0, batch.action),
-        ("clean", 1.0, batch.action),
-        ("poisoned", 1.0, batch.action.masked_fill(hidden, float("nan"))),
-        ("other labels", 1.0, batch.action.where(hidden, -batch.action)),
-    ):
-        algorithm = build(own={term: weight, "ensemble": ENSEMBLE})
-        randomize(algorithm)
-        algorithm.begin("agent")
-        generator = torch.Generator().manual_seed(0)
-        for _ in range(2):  # what the ensemble learns counts from the next step on
-            algorithm.update("agent", replace(batch, action=action), generator)
-        ends[name] = snapshot(algorithm.agent.actor)
-    same = {
-        name: all(torch.equal(a, b) for a, b in zip(end, ends["clean"], strict=True))
-        for name, end in ends.items()
-    }
-    assert same == {"without": False, "clean": True, "poisoned": True, "other labels": False}
-
-
-@pytest.mark.parametrize("labels", ["none", "mixed", "all"])
-def test_doubt_is_one_where_dreams_are_the_data(make_batch, randomize, labels):
-    """And it teaches nothing but the ensemble."""
-    algorithm = build(own={"pessimism": 0.5, "ensemble": ENSEMBLE})
-    randomize(algorithm)
-    algorithm.begin("agent")
-    batch, model = make_batch(labels), algorithm._frozen[0]
-    size, steps = batch.reward.shape
+@pytest.mark.parametrize("support", [0.5, 2.0])
+@pytest.mark.parametrize("policy", ["tanh_normal", "clamped_normal"])
+def test_divergence_from_the_prior_is_that_of_the_densities(policy, support):
+    """log π(u) − log p(u) of u = μ + ε̃ σ û, whatever μ and σ are; its mean is not negative."""
+    algorithm = build("learned", support=support, policy=policy)
     generator = torch.Generator().manual_seed(0)
-    feature = torch.randn(size, steps + 1, FEATURE, generator=generator)
-    taken = torch.rand(size, steps, 2, generator=generator) * 2 - 1
-    before = {name: snapshot(part) for name, part in algorithm.named_children()}
-    dream = Dream(feature.transpose(0, 1), torch.zeros(steps, size), taken.transpose(0, 1))
-    doubt, loss = algorithm._doubt(model, dream, feature, taken, batch)
-    assert loss > 0
-    assert doubt.shape == (steps, size)
-    assert doubt.min() > 0
-    assert doubt.T[batch.valid].mean().item() == pytest.approx(1, rel=1e-5)
-    learned = {name for name, old in before.items() if changed(old, getattr(algorithm, name))}
-    assert learned == {"ensemble"}
+    feature = torch.randn(1, 4000, FEATURE, generator=generator)
+    noise = torch.randn(1, 4000, LATENT, generator=generator)
+    draw = algorithm.agent.draw(feature, noise)
+    dream = Dream(feature, draw.entropy, draw.value)
+    prior = algorithm.model.prior(feature)
+    normal = torch.distributions.Normal(prior.mean, prior.std)
+    log_prior = normal.log_prob(prior.mean + support * prior.std * draw.value).sum(-1)
+    log_policy = -draw.entropy - (support * prior.std).log().sum(-1)
+    found = algorithm._prior_kl(dream)
+    torch.testing.assert_close(found, log_policy - log_prior, atol=1e-4, rtol=1e-4)
+    assert found.mean() > 0
 
 
-def test_doubt_grows_where_the_data_end(make_batch, randomize):
-    """Members agree on what they have seen, and the further away the less."""
-    algorithm = build(own={"pessimism": 0.5, "ensemble": ENSEMBLE})
-    randomize(algorithm)
-    algorithm.begin("agent")
-    batch, model = make_batch("all"), algorithm._frozen[0]
-    size, steps = batch.reward.shape
-    feature = torch.randn(size, steps + 1, FEATURE, generator=torch.Generator().manual_seed(0))
-    taken = algorithm._normalized(batch).action
-    found = []
-    for _ in range(300):
-        far = Dream(3 * feature.transpose(0, 1), torch.zeros(steps, size), taken.transpose(0, 1))
-        found.append(algorithm._doubt(model, far, feature, taken, batch)[0].mean().item())
-    assert np.mean(found[-20:]) > 1.5 > 1.2 > np.mean(found[:2])
-
-
-def test_pessimism_pays_doubt(make_batch, randomize):
-    """The critics' target is lower by what the doubt of every step costs, and policies follow."""
-    ends, metrics = {}, {}
-    for weight in (1e-9, 1.0):
-        algorithm = build(own={"pessimism": weight, "ensemble": ENSEMBLE})
+def test_a_policy_that_pays_for_distance_stays_with_the_prior(make_batch, randomize):
+    kept = {}
+    for weight in (0.0, 10.0):
+        algorithm = build("learned", own={"prior_kl": weight, "agent_rate": 1e-2})
         randomize(algorithm)
         algorithm.begin("agent")
         generator = torch.Generator().manual_seed(0)
-        metrics[weight] = algorithm.update("agent", make_batch(), generator)
-        ends[weight] = snapshot(algorithm.agent.actor)
-    free, dear = metrics.values()
-    assert free["doubt"] == dear["doubt"] > 0
-    assert dear["return"] < free["return"]
-    assert not all(torch.equal(a, b) for a, b in zip(*ends.values(), strict=True))
+        found = [algorithm.update("agent", make_batch(), generator) for _ in range(60)]
+        kept[weight] = [metrics["prior_kl"].item() for metrics in found]
+    assert kept[0.0][0] == kept[10.0][0]
+    assert np.mean(kept[10.0][-5:]) < 0.5 * kept[10.0][0]
+    assert np.mean(kept[10.0][-5:]) < 0.5 * np.mean(kept[0.0][-5:])
 
 
 def test_dreams_see_the_model_as_it_is(make_batch):
@@ -342,5 +293,5 @@ def test_defaults_are_the_papers():
     assert (config.model_rate, config.agent_rate) == (3e-4, 8e-5)
     assert (model.inverse_input, model.inverse_steps, model.inverse_members) == ("embedding", 1, 1)
     assert (model.inverse_supervision, model.inverse_dropout, config.warmup) == (0, 0, 0)
-    assert config.behaviour == config.pessimism == 0
+    assert config.prior_kl == 0
     assert (model.latent_action_kl_weight, model.decoded_gradient) == (1, True)

@@ -74,7 +74,7 @@ def test_intrinsic_reward_is_the_log_std_of_the_predictions_about_its_mean(explo
     log_std = torch.zeros(horizon, num)
     for t in range(horizon):
         for n in range(num):
-            known = torch.cat((dream.feature[t, n], dream.action[t, n]))
+            known = torch.cat((dream.feature[t, n], dream.bounded[t, n]))
             members = torch.stack([member(known) for member in explorer.ensemble.members])
             log_std[t, n] = members.std(0, correction=0).log().mean()
     expected = 0.3 * (log_std - log_std.mean())

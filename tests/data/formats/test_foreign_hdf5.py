@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 from lawm_schemas import CorpusError, StorageError
 
 from lawm_data.formats._foreign_hdf5 import ForeignFile
+from lawm_data.hdf5 import METADATA_CACHE
 
 KINDS = ("f4", "f8", ">f8", "f2", "u1", "i1", "i2", "u2", ">i4", "u4", "i8", "?")
 STORAGE: dict[str, dict[str, Any]] = {
@@ -137,6 +138,25 @@ def test_hostile_arrays_are_refused(
             use("x")
         assert str(caught.value).startswith(f"{tmp_path / 'a.h5'}: x")
         assert "\n" not in str(caught.value)
+    foreign.close()
+
+
+def test_memory_does_not_grow_with_the_number_of_groups(tmp_path: Path) -> None:
+    """HDF5 would keep the header of every object that it has seen, up to 300 MiB of them."""
+    path = tmp_path / "many.hdf5"
+    with h5py.File(path, "w") as file:
+        for i in range(6000):
+            group = file.create_group(f"episode_{i}")
+            group.attrs.update(seed=i, id=f"{i}")
+            group["rewards"] = np.full(3, i)
+    with h5py.File(path, "r") as plain:
+        assert all(plain[f"episode_{i}"].attrs["seed"] == i for i in range(6000))
+        assert plain.id.get_mdc_size()[2] > METADATA_CACHE
+    foreign = ForeignFile(path)
+    for i in range(6000):
+        assert foreign.attributes(f"episode_{i}")["seed"] == i
+        assert (foreign.read(f"episode_{i}/rewards") == i).all()
+    assert foreign._file.id.get_mdc_size()[2] <= METADATA_CACHE
     foreign.close()
 
 

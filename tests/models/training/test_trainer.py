@@ -99,21 +99,6 @@ def test_interrupted_run_resumes_exactly(config, whole, tmp_path):
     assert weights(run) == weights(whole)
 
 
-def test_interrupted_ensemble_resumes_exactly(experiment, tmp_path):
-    """What only a setting brings is in the checkpoints, too, with its optimiser."""
-    given = experiment("lawm")
-    ensemble = {"members": 2, "units": 8, "layers": 1}
-    settings = {**given.algorithm.settings, "pessimism": 0.5, "ensemble": ensemble}
-    choice = given.algorithm.model_copy(update={"settings": settings})
-    config = given.model_copy(update={"algorithm": choice})
-    whole = train(config, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", Watcher(until=12 + 7))
-    run = train(config, tmp_path / "run")
-    assert numbers(run) == numbers(whole)
-    assert weights(run) == weights(whole)
-
-
 def test_killed_run_resumes_exactly(experiment, tmp_path):
     """SIGKILL at random moments of the training, the checkpoints and the log."""
     config = experiment("lawm", steps={"model": 20, "agent": 20}, window=4, checkpoint_every=4)
