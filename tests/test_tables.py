@@ -70,8 +70,8 @@ def test_results_are_those_of_the_shipped_settings() -> None:
         assert not wrong
         shipped = resolve(ExperimentConfig.parse({**data, "corpora": [{"path": "."}]}, name))
         assert shipped.model_dump(mode="json", exclude={"corpora", "seed"}) == config
-    by_key = known_runs.finished(results)
-    assert len(by_key) == len(results.cells) == 63
+    assert len(known_runs.finished(results)) == len(results.cells)
+    assert all(cell.state == "done" for cell in results.cells)
 
 
 def test_results_say_how_they_were_made() -> None:

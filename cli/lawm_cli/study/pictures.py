@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -211,7 +212,8 @@ def _legend(figure: Figure, grid: Iterable[Axes]) -> None:
     # what the paper says is no algorithm: last
     names = sorted(shown, key=lambda name: name == REPORTED)
     handles = [shown[name] for name in names]
-    columns = min(len(names), int(figure.get_figwidth() // ENTRY))
+    rows = math.ceil(len(names) / int(figure.get_figwidth() // ENTRY))
+    columns = math.ceil(len(names) / rows)
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
 
 
