@@ -22,7 +22,7 @@ from lawm_models import seeding
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.run_folder import RunFolder
 
-STEPS_AT_ONCE = 8192
+STEPS_AT_ONCE = 32768
 """Steps of a batch of whole trajectories, padding included."""
 Method = Literal["inverse", "smoothing"]
 """How actions are inferred; see ``relabel``."""
