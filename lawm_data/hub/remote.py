@@ -266,6 +266,7 @@ def addition(path: str, content: Path | bytes) -> CommitOperationAdd:
 
 
 def _api(token: str | None) -> HfApi:
+    optional("huggingface_hub", "hub", "hub")  # imports nothing of what its parts need
     hub = optional("huggingface_hub.hf_api", "hub", "hub")
     constants = optional("huggingface_hub.constants", "hub", "hub")
 
