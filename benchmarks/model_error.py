@@ -9,7 +9,8 @@ at the mean of p(u|s), and of the data; and rewards after that action has been t
 and the policy takes over, beside those that the model expects then. For runs of clap, lawm and
 lawm_plus.
 
-    python benchmarks/model_error.py runs/claim/runs/*/{clap,lawm,lawm_plus}-5pct-seed0 \
+    python benchmarks/model_error.py \
+        runs/claim/runs/*/{clap,lawm,lawm_plus,lawm_plus-near}-5pct-seed0 \
         --out benchmarks/results/model_error.json
 """
 
@@ -70,7 +71,7 @@ def measure(path: Path, trajectories: int) -> dict[str, Any]:
     """Everything about one run."""
     run = RunFolder.open(path)
     trained, _ = run.trained()
-    assert isinstance(trained, Algorithm), f"{path}: runs of lawm and clap only"
+    assert isinstance(trained, Algorithm), f"{path}: runs of clap, lawm and lawm_plus only"
     held_out = unseen(run, trajectories)
     judge = Judge(run.record, EPISODES)
     policy, prior = trained.policy(), behaviour(trained)

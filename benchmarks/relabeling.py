@@ -1,12 +1,13 @@
 """Inferred actions compared: by algorithm, by how they are inferred, and by the amount of labels.
 
 Relabels the corpus of every run with it, under the name of the run folder (and once more by
-smoothing, where the run has a world model and ``--smoothing`` names its algorithm), and judges
+smoothing, where ``--smoothing`` names its algorithm), in place of labels of that name, and judges
 each corpus's labels by the recorded actions that the masks of all of these runs hide.
 
     python benchmarks/relabeling.py \
-        runs/claim/runs/*/{lawm,lawm_plus,idm_td3_bc}-5pct-seed0 --smoothing lawm_plus \
-        --out benchmarks/results/relabeling.json
+        runs/claim/runs/walker-walk-medium/{idm_td3_bc,lawm,lawm_plus}-5pct-seed0 \
+        runs/labels/runs/walker-walk-medium/{idm_td3_bc,lawm_plus}-1pct-seed0 \
+        --smoothing lawm --out benchmarks/results/relabeling.json
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def main() -> None:
     parser.add_argument("--smoothing", nargs="*", default=[], help="also by it, these algorithms")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
+    if len({path.resolve().name for path in arguments.runs}) < len(arguments.runs):
+        parser.error("runs of the same folder name would replace each other's labels")
     names: dict[str, list[str]] = defaultdict(list)
     with seeding.thread_limit(1):
         for path in arguments.runs:

@@ -99,3 +99,6 @@ class Algorithm(lawm.Algorithm):
 
     def infer_actions(self, batch: Batch) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """None: without q(u|s,o') an action cannot be told from observations."""
+
+    def smooth_actions(self, batch: Batch) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """None, as ``infer_actions``: what would be weighed comes from q(u|s,o')."""

@@ -143,7 +143,8 @@ class Algorithm(nn.Module):
 
         u is μ_p + ε̃ σ_p û, so that the state's μ_p and σ_p drop out: −H(û) − U log ε̃
         + ½ |ε̃ û|² + ½ U log 2π. SPiRL (Pertsch et al. 2020) regularises policies by the KL to a
-        learned prior of skills in the same way, in place of entropy.
+        learned prior of skills in the same way. Not exact for a clamped policy, whose entropy is
+        that before it is clamped.
         """
         support, dim = self.config.support, dream.bounded.shape[-1]
         constant = dim * (0.5 * math.log(2 * math.pi) - math.log(support))

@@ -24,7 +24,7 @@ def corpus(make_corpus, tmp_path_factory):
 def runs(experiment, corpus, tmp_path_factory):
     corpora = [{"path": str(corpus), "mask": "half"}]
     folder = tmp_path_factory.mktemp("runs")
-    names = ("bc", "idm_td3_bc", "lawm", "td3_bc")
+    names = ("bc", "clap", "idm_td3_bc", "lawm", "td3_bc")
     return {n: train(experiment(n, corpora=corpora), folder / n) for n in names}
 
 
@@ -66,9 +66,12 @@ def test_padding_changes_no_label(runs, corpus):
             assert np.allclose(labeled[i].action_std, std[0], atol=1e-5)
 
 
-def test_algorithm_that_infers_nothing_is_refused(runs, corpus):
+@pytest.mark.parametrize(
+    ("name", "method"), [("td3_bc", "inverse"), ("clap", "inverse"), ("clap", "smoothing")]
+)
+def test_algorithm_that_infers_nothing_is_refused(runs, corpus, name, method):
     with pytest.raises(ConfigError, match="infers no actions"):
-        relabel(runs["td3_bc"], corpus, "nothing")
+        relabel(runs[name], corpus, "nothing", method=method)
     assert not (corpus / "labels" / "nothing").exists()
 
 
