@@ -287,6 +287,8 @@ class CorpusWriter:
         folder, sources = self.path / SHARDS, len(self._manifest.provenance)
         # Checksums too: what was altered must not come out with a new, matching checksum.
         opened = [open_shard(folder / o.file, o, self._layout, sources, True) for o in old]
+        for part in opened:
+            part.shard.release_memory()  # of the checksums; the new shard is made beside it
         with contextlib.suppress(StorageError):
             parts = merge(opened, self._layout)
             info = write_shard(folder, parts, self._layout, self._manifest)
