@@ -74,7 +74,7 @@ def measure(path: Path, trajectories: int) -> dict[str, Any]:
     assert isinstance(trained, Algorithm), f"{path}: runs of clap, lawm and lawm_plus only"
     held_out = unseen(run, trajectories)
     judge = Judge(run.record, EPISODES)
-    policy, prior = trained.policy(), behaviour(trained)
+    policy, prior = trained.policy(), prior_sample(trained)
     own = play(judge, policy, run)
     variance = trained.model.world.preprocess(held_out.observation).flatten(0, 1).var(0)
     return {
@@ -126,7 +126,7 @@ def stacked(each: list[tuple[Any, Any, Any]]) -> Episodes:
     return Episodes(*(torch.from_numpy(np.stack(part)).float() for part in parts))
 
 
-def behaviour(trained: Algorithm) -> FilteringPolicy:
+def prior_sample(trained: Algorithm) -> FilteringPolicy:
     """Acts as the data, as far as p(u|s) and p(a|s,u) know: without any policy."""
     model = trained.model
 

@@ -34,7 +34,9 @@ SMALLEST_VARIANCE = 1e-12
 class Smoother(Protocol):
     """An algorithm whose world model can weigh inferred actions."""
 
-    def smooth_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
+    def smooth_actions(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]] | None:
         """As ``Algorithm.infer_actions``, but by what the model makes of later observations."""
         ...
 

@@ -58,8 +58,8 @@ def egl() -> dict[str, str]:
     drawn = subprocess.run(command, capture_output=True, text=True, env=variables)
     if drawn.returncode:
         said = drawn.stderr.strip().splitlines() or [f"exit status {drawn.returncode}"]
-        # No graphics driver: the machine's lack, as nothing of ours has run. Where it draws, the
-        # tests that ask for this fixture have no other way out.
+        # The only reason to skip: this machine has no graphics driver. DRAW runs no line of ours,
+        # so that no defect of ours can end here; where it draws, the tests run and may fail.
         pytest.skip(f"bare MuJoCo cannot draw with EGL on this machine: {said[-1]}")
     return variables
 

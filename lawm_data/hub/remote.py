@@ -266,7 +266,7 @@ def addition(path: str, content: Path | bytes) -> CommitOperationAdd:
 
 
 def _api(token: str | None) -> HfApi:
-    optional("huggingface_hub", "hub", "hub")  # imports nothing of what its parts need
+    optional("huggingface_hub", "hub", "hub")  # first: its parts may be loaded without it
     hub = optional("huggingface_hub.hf_api", "hub", "hub")
     constants = optional("huggingface_hub.constants", "hub", "hub")
 

@@ -97,6 +97,7 @@ class Algorithm(lawm.Algorithm):
             raise ConfigError(what, "labeled_ratio", "set it to 1")
         return super().update(stage, batch.rows(rows), generator)
 
+    # Both return None where the parent returns a pair, which the protocol allows.
     def infer_actions(self, batch: Batch) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """None: without q(u|s,o') an action cannot be told from observations."""
 

@@ -101,7 +101,8 @@ def test_integers_that_are_not_observed_are_in_no_space(plain_plan: Callable, tm
 
 
 def test_torchrl_loads_our_export(plain_plan: Callable, tmp_path: Path) -> None:
-    pytest.importorskip("torchrl")
+    # in the extra `bench` alone: nobody else needs a second framework to test an export
+    pytest.importorskip("torchrl", reason="needs TorchRL: pip install 'lawm[bench]'")
     whole = plain_plan().write(tmp_path / "corpus")
     export_corpus(whole, f"minari:{ID}")
     with warnings.catch_warnings():
