@@ -29,6 +29,8 @@ DEFLATE_RATIO = 1032
 """Deflate cannot shrink anything further than this; a larger claim is a bomb."""
 CHUNK_LIMIT = 1 << 26
 """Largest chunk, in bytes, that is decompressed at once."""
+CHUNK_CACHE = 1 << 20
+"""Bytes of decompressed chunks that are kept per array: HDF5 would keep 8 MiB, of every shard."""
 METADATA_CACHE = 1 << 20
 """Bytes of headers and indices that HDF5 keeps of a file with a group for each trajectory."""
 MEND = "restore it from a copy, or try lawm-data repair"
@@ -108,7 +110,7 @@ class MappedFile:
         if sha256 is not None and hashlib.sha256(self._map).hexdigest() != sha256:
             raise CorpusError("was altered: its checksum differs", str(path), MEND)
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
             plain = self._file.userblock_size == 0
             self._root = h5g.open(self._file.id, b"/")
         except FileNotFoundError:
