@@ -10,7 +10,7 @@ and the policy takes over, beside those that the model expects then. For runs of
 lawm_plus.
 
     python benchmarks/model_error.py \
-        runs/claim/runs/*/{clap,lawm,lawm_plus,lawm_plus-near}-5pct-seed0 \
+        runs/plus/runs/*/{clap,lawm,lawm_plus-free,lawm_plus}-5pct-seed0 \
         --out benchmarks/results/model_error.json
 """
 

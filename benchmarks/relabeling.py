@@ -6,7 +6,7 @@ each corpus's labels by the recorded actions that the masks of all of these runs
 
     python benchmarks/relabeling.py \
         runs/claim/runs/walker-walk-medium/{idm_td3_bc,lawm,lawm_plus}-5pct-seed0 \
-        runs/labels/runs/walker-walk-medium/{idm_td3_bc,lawm_plus}-1pct-seed0 \
+        runs/labels/runs/walker-walk-medium/{idm_td3_bc,lawm_plus-free}-1pct-seed0 \
         --smoothing lawm --out benchmarks/results/relabeling.json
 """
 

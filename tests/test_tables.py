@@ -60,15 +60,16 @@ def test_another_result_is_another_table(tmp_path: Path) -> None:
     assert re.sub(r"[\d.*-]", "", second) == re.sub(r"[\d.*-]", "", first)
 
 
-def test_results_are_those_of_the_shipped_settings() -> None:
-    """So that ``--known`` finds every run, and the README tells what a user would get."""
-    results = Results.read_json(ROOT / "benchmarks" / "results" / "claim.json")
-    study = read_study("claim")
+@pytest.mark.parametrize("name", ["claim", "labels", "plus", "unseen"])
+def test_results_are_those_of_the_shipped_settings(name: str) -> None:
+    """So that ``--known`` finds every run, and the documents tell what a user would get."""
+    results = Results.read_json(ROOT / "benchmarks" / "results" / f"{name}.json")
+    study = read_study(name)
     assert list(results.configs) == list(study.algorithms)
-    for name, config in results.configs.items():
-        data, wrong = variant(study, name, None)
+    for algorithm, config in results.configs.items():
+        data, wrong = variant(study, algorithm, None)
         assert not wrong
-        shipped = resolve(ExperimentConfig.parse({**data, "corpora": [{"path": "."}]}, name))
+        shipped = resolve(ExperimentConfig.parse({**data, "corpora": [{"path": "."}]}, algorithm))
         assert shipped.model_dump(mode="json", exclude={"corpora", "seed"}) == config
     assert len(known_runs.finished(results)) == len(results.cells)
     assert all(cell.state == "done" for cell in results.cells)

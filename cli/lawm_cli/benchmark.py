@@ -70,7 +70,7 @@ def benchmark(
     those that failed once more, and does nothing twice. Everything is checked before anything runs.
     Exits with 1 when a run fails; the others go on.
 
-    Studies in the box: ablations, claim, labels, paper, two-cores.
+    Studies in the box: ablations, claim, labels, paper, plus, two-cores, unseen.
     """
     from lawm_data.leftovers import refuse_inside
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
+from lawm_models.action_snr import ActionSnr
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.filtering_policy import FilteringPolicy, noisy
@@ -51,6 +52,10 @@ class Config(Schema):
     prior_kl: float = Field(default=0.0, ge=0)
     """Weight of KL(π(u|s) ‖ p(u|s)) in the actor's loss, see ``Algorithm._prior_kl``: the policy
     leaves what the data do only for enough return. 0 is the paper."""
+    prior_kl_scale: Literal["one", "action_snr"] = "one"
+    """What that weight is multiplied by: 1, or the signal-to-noise ratio of the data's actions,
+    Var_s(E[a|s]) / E_s[Var(a|s)], as p(u|s) and the mean of p(a|s,u) tell it. Only where actions
+    vary in a state does the model know what another action would do."""
     warmup: int = Field(default=0, ge=0)
     """Steps at the beginning of stage ``model`` that see labeled windows alone, so that p(a|s,u)
     means something before Eq. 8 decodes with it; 0 is the paper. A batch without a labeled window
@@ -81,6 +86,12 @@ class Algorithm(nn.Module):
         self.model = self.model_class(config.model, spec.observation_dim, spec.action_dim)
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
+        self.snr: ActionSnr | None = None
+        if config.prior_kl and config.prior_kl_scale == "action_snr":
+            if config.agent.start_states == 1:
+                mend = "take 2 or more, or prior_kl_scale: one"
+                raise ConfigError("action_snr cannot be told from 1", "agent.start_states", mend)
+            self.snr = ActionSnr()
         if config.warmup:
             self.register_buffer("model_steps", torch.zeros((), dtype=torch.int64))
         self._frozen: list[LatentActionModel] = []  # a list hides it from the module tree
@@ -131,12 +142,17 @@ class Algorithm(nn.Module):
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         actor, critic, metrics = self.agent.losses(dream, model.world.reward(dream.feature[1:]))
         divergence = self._prior_kl(dream).mean()
+        metrics["prior_kl"] = divergence.detach()
         if self.config.prior_kl:
-            actor = actor + self.config.prior_kl * divergence
+            weight = self.config.prior_kl
+            if self.snr is not None:
+                metrics["action_snr"] = self._action_snr(self.snr, model, start, generator)
+                weight = weight * metrics["action_snr"]
+            actor = actor + weight * divergence
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
         clip_and_step(self._optimizers["critic"], critic, self.config.clip)
         self.agent.update_target()
-        return {**metrics, "prior_kl": divergence.detach()}
+        return metrics
 
     def _prior_kl(self, dream: Dream) -> Float[Tensor, "L N"]:
         """KL(π(u|s) ‖ p(u|s)) where a dream's policy acts, in nats, as the draws estimate it.
@@ -149,6 +165,19 @@ class Algorithm(nn.Module):
         support, dim = self.config.support, dream.bounded.shape[-1]
         constant = dim * (0.5 * math.log(2 * math.pi) - math.log(support))
         return 0.5 * (support * dream.bounded).square().sum(-1) - dream.entropy + constant
+
+    @torch.no_grad()
+    def _action_snr(
+        self, snr: ActionSnr, model: LatentActionModel, state: State, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Signal-to-noise ratio of actions, means of p(a|s,u) with u ~ p(u|s), over states of data.
+
+        The width of p(a|s,u) is not counted: a Gaussian of one width has it from the settings.
+        """
+        feature, prior = state.feature, model.prior(state.feature)
+        noise = standard_noise(feature, generator, 2, *prior.mean.shape)
+        one, other = (model.decoder(feature, prior.sample(part)) for part in noise)
+        return snr.update(one, other)
 
     def _constrained(self, model: LatentActionModel, generator: torch.Generator | None = None):
         def act(state: State, bounded: Tensor) -> Tensor:

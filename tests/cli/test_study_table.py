@@ -11,10 +11,10 @@ import pytest
 from lawm_cli import box
 from lawm_cli.study import paper
 from lawm_cli.study.markdown import body, markdown
-from lawm_cli.study.pictures import pictures
+from lawm_cli.study.pictures import looks, pictures
 from lawm_cli.study.plain_csv import COLUMNS, comma_separated
 from lawm_cli.study.source import read_study
-from lawm_cli.study.table import Table, make_table
+from lawm_cli.study.table import TITLES, Table, make_table
 from lawm_cli.study.variant import variant
 from lawm_cli.study.web_page import web_page
 from lawm_schemas import CellResult, ConfigError, Evaluation, Results, Study
@@ -240,6 +240,17 @@ def test_pictures_are_drawn_when_there_is_something_to_draw() -> None:
         assert image.startswith(b"\x89PNG")
 
 
+def test_algorithms_look_the_same_in_every_study() -> None:
+    def seen(*names: str) -> dict[str, tuple[str, str]]:
+        return dict(looks(make_table(results({("a", name, 0.1): [50.0] for name in names}))))
+
+    one, other = seen("lawm", "mine", "clap"), seen("td3_bc", "clap", "yours", "lawm_plus", "lawm")
+    assert (one["lawm"], one["clap"]) == (other["lawm"], other["clap"])
+    for found in (one, other):
+        assert len(set(found.values())) == len(found)
+    assert {one["mine"], other["yours"]}.isdisjoint(seen(*TITLES).values())
+
+
 def test_a_mask_by_name_has_the_share_that_it_shows() -> None:
     table = make_table(results({("a", "bc", "mine"): [50.0], ("a", "bc", "all"): [60.0]}))
     assert [(c.heading, c.fraction) for c in table.columns] == [
@@ -261,7 +272,7 @@ def test_shipped_studies_are_sound(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["claim", "labels", "two-cores", "paper"])
 def test_shipped_studies_have_the_papers_algorithms(name: str) -> None:
-    own = {"claim": {"lawm_plus", "lawm_plus-near"}, "labels": {"lawm_plus"}}.get(name, set())
+    own = {"claim": {"lawm_plus"}, "labels": {"lawm_plus-free"}}.get(name, set())
     assert set(read_study(name).algorithms) == {"clap", "idm_td3_bc", "lawm", "td3_bc"} | own
 
 
@@ -269,7 +280,7 @@ def test_shipped_studies_have_the_papers_algorithms(name: str) -> None:
 def test_shipped_studies_have_the_papers_columns(name: str) -> None:
     study = read_study(name)
     columns = {(a, labels) for a in study.algorithms for labels in study.labels_of(a)}
-    own = {("lawm_plus", 0.05), ("lawm_plus-near", 0.05)}
+    own = {("lawm_plus", 0.05)}
     assert columns - own == {tuple(column) for column in PAPER["columns"]}
     if name == "paper":
         assert sorted(entry.paper or "" for entry in study.corpora.values()) == paper.datasets()

@@ -1,9 +1,14 @@
-"""LAWM+ is LAWM but for the prior."""
+"""LAWM+ is LAWM but for the prior and what leaving it costs."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lawm_schemas import ConfigError
 
 from lawm_models.algorithms import lawm, lawm_plus
+from lawm_models.distributions import Normal
+from lawm_models.rssm import State
 
 SIZES = {
     "rssm": {"deter": 5, "stoch": 4, "hidden": 6},
@@ -14,9 +19,12 @@ SIZES = {
 LATENT = {"dim": 3, "units": 9, "layers": 1, "inverse_layers": 2}
 
 
-def build(module, spec, **latent):
+FREE = {"prior_kl": 0.0, "agent": {"normalize_returns": True}}
+
+
+def build(module, spec, own=None, **latent):
     torch.manual_seed(0)
-    settings = {"model": {**SIZES, "latent_action": {**LATENT, **latent}}}
+    settings = {"model": {**SIZES, "latent_action": {**LATENT, **latent}}, **(own or {})}
     config = module.Config.parse(settings, "settings")
     return module.Algorithm(config, spec)
 
@@ -25,8 +33,8 @@ def build(module, spec, **latent):
     ("plus", "plain"),
     [({}, {"prior": "learned"}), ({"prior": "standard_normal"}, {})],
 )
-def test_the_prior_is_all_that_differs(spec, make_batch, plus, plain):
-    one, two = build(lawm_plus, spec, **plus), build(lawm, spec, **plain)
+def test_prior_and_kl_are_all_that_differs(spec, make_batch, plus, plain):
+    one, two = build(lawm_plus, spec, FREE, **plus), build(lawm, spec, FREE, **plain)
     for stage in lawm.Algorithm.stages:
         found = []
         for algorithm in (one, two):
@@ -36,6 +44,44 @@ def test_the_prior_is_all_that_differs(spec, make_batch, plus, plain):
         assert found[0] == found[1]
     for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_what_a_state_tells_of_the_action_weighs_the_kl(spec, make_batch, randomize):
+    """The policy moves as with the plain weight times the ratio, and not as with another."""
+
+    def step(own):
+        algorithm = build(lawm_plus, spec, own)
+        randomize(algorithm)
+        algorithm.begin("agent")
+        metrics = algorithm.update("agent", make_batch(), torch.Generator().manual_seed(0))
+        return metrics, [p.grad for p in algorithm.agent.actor.parameters()]
+
+    found, grads = step({"prior_kl": 0.5})
+    ratio = found["action_snr"].item()
+    assert ratio > 0
+    same = step({"prior_kl": 0.5 * ratio, "prior_kl_scale": "one"})[1]
+    other = step({"prior_kl": 0.4 * ratio, "prior_kl_scale": "one"})[1]
+    torch.testing.assert_close(grads, same)
+    assert not all(torch.allclose(a, b) for a, b in zip(grads, other, strict=True))
+
+
+def test_the_ratio_is_that_of_actions_drawn_from_the_prior(spec):
+    """a = s + 0.7 u, u ~ N(0, 0.5²) beside a mean that the state decides: Var(s) / (0.7 · 0.5)²."""
+    algorithm = build(lawm_plus, spec)
+    generator = torch.Generator().manual_seed(0)
+    state = State(2 * torch.randn(20_000, 1, generator=generator), torch.zeros(20_000, 0))
+    model = SimpleNamespace(
+        prior=lambda feature: Normal(feature, torch.full_like(feature, 0.5)),
+        decoder=lambda feature, u: feature + 0.7 * (u - feature),
+    )
+    found = algorithm._action_snr(algorithm.snr, model, state, generator)
+    assert found.item() == pytest.approx(2**2 / (0.7 * 0.5) ** 2, rel=0.05)
+
+
+def test_one_start_state_tells_no_ratio(spec):
+    with pytest.raises(ConfigError, match="action_snr cannot be told from 1"):
+        build(lawm_plus, spec, {"agent": {"start_states": 1}})
+    build(lawm_plus, spec, {"agent": {"start_states": 1}, "prior_kl_scale": "one"})
 
 
 def test_unlabeled_windows_teach_the_prior(spec, make_batch):
@@ -52,3 +98,9 @@ def test_unlabeled_windows_teach_the_prior(spec, make_batch):
 def test_settings_that_name_a_part_keep_the_prior():
     config = lawm_plus.Config.parse({"model": {"latent_action": {"units": 9}}}, "settings")
     assert config.model.latent_action.prior == "learned"
+
+
+def test_the_kl_is_on_by_default_and_its_returns_are_normalised():
+    config = lawm_plus.Config()
+    assert (config.prior_kl, config.prior_kl_scale) == (0.008, "action_snr")
+    assert config.agent.normalize_returns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 
 from lawm_cli.picture import GREY, new_figure, png
 from lawm_cli.study import score
-from lawm_cli.study.table import Column, Table
+from lawm_cli.study.table import TITLES, Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,17 +48,19 @@ def pictures(table: Table) -> Mapping[str, tuple[str, bytes]]:
     return {name: (told, image) for name, (told, image) in drawn.items() if image is not None}
 
 
-def _looks(table: Table) -> Mapping[str, tuple[str, str]]:
-    """Color and marker of each algorithm, the same in all pictures."""
+def looks(table: Table) -> Mapping[str, tuple[str, str]]:
+    """Color and marker of each algorithm: those in the box have their own in every study."""
     names = dict.fromkeys(column.algorithm for column in table.columns)
-    return {
-        name: (COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)]) for n, name in enumerate(names)
-    }
+    place = {name: list(TITLES).index(name) for name in names if name in TITLES}
+    nobodys, boxed = range(len(TITLES), len(COLORS)), range(len(TITLES))
+    free = itertools.cycle(n for n in (*nobodys, *boxed) if n not in place.values())
+    place |= {name: next(free) for name in names if name not in TITLES}
+    return {name: (COLORS[n], MARKERS[n]) for name, n in place.items()}
 
 
 def _bars(table: Table) -> bytes:
     """One panel for each label budget, corpora side by side."""
-    budgets, looks = table.budgets(), _looks(table)
+    budgets, look = table.budgets(), looks(table)
     each = max(WIDTH, 0.2 * max(len(places) for _, places in budgets))
     width = 0.8 + each * len(table.rows)
     columns = max(1, int(PAGE_WIDTH // width))
@@ -65,7 +68,7 @@ def _bars(table: Table) -> bytes:
     for axes, (name, places) in zip(panels, budgets, strict=True):
         step = 0.8 / len(places)
         for number, place in enumerate(places):
-            _bar_set(axes, table, place, number * step - 0.4 + step / 2, 0.9 * step, looks)
+            _bar_set(axes, table, place, number * step - 0.4 + step / 2, 0.9 * step, look)
         axes.set_title(_budget_title(table.columns[places[0]], name), loc="left", fontsize="medium")
         axes.tick_params(axis="x", labelsize="small")
         _bare(axes)
@@ -84,13 +87,13 @@ def _bar_set(
     place: int,
     shift: float,
     width: float,
-    looks: Mapping[str, tuple[str, str]],
+    look: Mapping[str, tuple[str, str]],
 ) -> None:
     """The bars of one column, and the paper's numbers as dashes."""
     column = table.columns[place]
     known = [(x, row.entries[place]) for x, row in enumerate(table.rows)]
     bars = [(x + shift, e.spread.mean, e.spread.std) for x, e in known if e.spread]
-    color = looks[column.algorithm][0]
+    color = look[column.algorithm][0]
     if bars:
         x, mean, std = np.array(bars).T
         axes.bar(x, mean, width, color=color, label=column.title)
@@ -142,7 +145,7 @@ def _curve(axes: Axes, table: Table, name: str, places: Sequence[int], corpus: s
         return
     x = [table.columns[place].fraction for place, _ in known]
     value, low, high = np.array([score.iqm(strata) for _, strata in known]).T
-    color, marker = _looks(table)[name]
+    color, marker = looks(table)[name]
     axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
     title = table.columns[places[0]].title
     axes.plot(x, value, color=color, marker=marker, markersize=4, label=title)
@@ -157,7 +160,7 @@ def _profiles(table: Table) -> bytes | None:
     budgets = [(name, places) for name, places in budgets if places]
     if not budgets:
         return None
-    looks = _looks(table)
+    look = looks(table)
     every = [s for _, places in budgets for p in places for part in table.strata(p) for s in part]
     threshold = np.linspace(min(0.0, *every), max(100.0, *every), 201)
     figure, grid = _panels(len(budgets))
@@ -165,7 +168,7 @@ def _profiles(table: Table) -> bytes | None:
         for place in places:
             column = table.columns[place]
             drawn = score.profile(table.strata(place), threshold)
-            color = looks[column.algorithm][0]
+            color = look[column.algorithm][0]
             axes.fill_between(
                 threshold, drawn.low, drawn.high, color=color, alpha=0.12, linewidth=0, step="post"
             )

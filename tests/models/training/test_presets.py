@@ -29,7 +29,7 @@ def test_every_file_is_tested():
 
 @pytest.mark.parametrize("preset", presets.names())
 def test_an_algorithm_may_be_like_another(preset):
-    """LAWM+ has LAWM's settings, word for word; its prior is in its defaults."""
+    """LAWM+ has LAWM's settings, word for word; what is its own is in its defaults."""
     plus, plain = presets.load(preset, "lawm_plus"), presets.load(preset, "lawm")
     assert plus.pop("algorithm") == {**plain.pop("algorithm"), "name": "lawm_plus"}
     assert plus == plain
