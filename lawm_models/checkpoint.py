@@ -78,12 +78,17 @@ def load_module(folder: Path, module: Stateful) -> None:
         ConfigError: the module has other parameters.
     """
     try:
-        module.load_state_dict(_tensors(folder, MODEL, _document(folder)))
+        module.load_state_dict(load_weights(folder))
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ConfigError(
             f"other weights than this version's: {reason}", str(folder), "train it again"
         ) from None
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """The module's state in a checkpoint, on the CPU."""
+    return _tensors(folder, MODEL, _document(folder))
 
 
 def load_optimizers(folder: Path, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:

@@ -144,10 +144,10 @@ class MetricLog:
         self._board.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Every complete line of a ``metrics.jsonl``; none when there is no file."""
+def read_metrics(path: Path, length: int | None = None) -> list[dict[str, Any]]:
+    """Every complete line of a ``metrics.jsonl``, or of so many bytes; none without a file."""
     if not path.exists():
         return []
     # a killed trainer may leave half a line
-    lines = path.read_bytes().split(b"\n")[:-1]
+    lines = path.read_bytes()[:length].split(b"\n")[:-1]
     return [json.loads(line) for line in lines]

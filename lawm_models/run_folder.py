@@ -96,9 +96,9 @@ class RunFolder:
         """Gradient steps of all stages."""
         return sum(self.config.steps.values())
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """Every line of ``metrics.jsonl`` so far."""
-        return read_metrics(self.metrics_path)
+    def metrics(self, length: int | None = None) -> list[dict[str, Any]]:
+        """Every line of ``metrics.jsonl`` so far, or of its first ``length`` bytes."""
+        return read_metrics(self.metrics_path, length)
 
     def evaluation(self) -> Evaluation | None:
         """The evaluation that ended the training, if it has been made."""

@@ -14,7 +14,7 @@ from lawm_data.atomic import WriterLock, storage_errors, write_file
 from lawm_data.batch import Batch
 from lawm_data.leftovers import refuse_inside
 from lawm_data.loader import Loader, device_of
-from lawm_models import checkpoint, seeding
+from lawm_models import checkpoint, seeding, stage_reuse
 from lawm_models.evaluate import Judge
 from lawm_models.experiment import Sources, build, data_now, open_sources, resolve
 from lawm_models.interrupt import Interrupt, deferred_interrupts
@@ -23,7 +23,12 @@ from lawm_models.progress import Progress, Silent
 from lawm_models.run_folder import RunFolder, is_run
 
 
-def train(config: ExperimentConfig, out: Path | str, progress: Progress | None = None) -> RunFolder:
+def train(
+    config: ExperimentConfig,
+    out: Path | str,
+    progress: Progress | None = None,
+    begin_from: Path | str | None = None,
+) -> RunFolder:
     """Train in a run folder, from the start or from its newest checkpoint.
 
     A run that was killed goes on as if it had not been: the same batches, the same noise, the same
@@ -34,6 +39,8 @@ def train(config: ExperimentConfig, out: Path | str, progress: Progress | None =
         config: the experiment; it is written out with all defaults.
         out: the run folder; new, empty, or a run of this very configuration.
         progress: told about every step.
+        begin_from: a run whose finished stages a new one takes over, see ``stage_reuse``; nothing
+            to a run that has begun.
 
     Raises:
         ConfigError: a setting is wrong, the folder is not a run or one of other settings or data.
@@ -52,15 +59,19 @@ def train(config: ExperimentConfig, out: Path | str, progress: Progress | None =
             return run
     refuse_inside(out)
     sources = open_sources(config)
-    judge = Judge.of(config, sources.record)
+    record = sources.record
+    if run is None and begin_from is not None:
+        taken = stage_reuse.take(begin_from, config, record.corpora)
+        record = record.model_copy(update={"taken": taken})
+    judge = Judge.of(config, record)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
     try:
         # another trainer may have started here since
-        run = RunFolder.open(out) if is_run(out) else RunFolder.create(out, config, sources.record)
+        run = RunFolder.open(out) if is_run(out) else RunFolder.create(out, config, record)
         run.require_same(config)
-        run.require_same_data(sources.record.corpora)
+        run.require_same_data(record.corpora)
         with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
             _Training(run, sources, judge, progress or Silent(), interrupt).go()
     finally:
@@ -138,7 +149,9 @@ class _Training:
         checkpoints.mkdir(exist_ok=True)
         checkpoint.remove_leftovers(checkpoints)
         if not self.run.checkpoints():
-            return None
+            if self.run.record.taken is None:
+                return None
+            stage_reuse.take_over(self.run, self.algorithm)
         folder = self.run.latest_checkpoint()
         state = checkpoint.load_state(folder)
         self.position = _Position(*state["position"])

@@ -41,6 +41,7 @@ def _program(version: Version = False) -> None:
         "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
         "lawm train --corpus corpora/cs@5pct --corpus corpora/other*0.5 --out runs/b",
         "lawm train runs/a/config.yaml --set seed=1 --out runs/a-1",
+        "lawm train --from runs/a --set algorithm.settings.support=1 --out runs/c",
     )
 )
 def train(
@@ -69,6 +70,15 @@ def train(
         int | None, typer.Option(min=0, help="Seed of all randomness; 0 by default.")
     ] = None,
     settings: Settings = None,
+    begin_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Begin with the stages of this run that are the same, such as its world model; "
+            "without --corpus, its configuration.",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu (the default), cuda or cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; 1 by default.")] = None,
     json: Json = False,
@@ -82,6 +92,8 @@ def train(
     from lawm_models.trainer import train as run_training
 
     options = {"seed": seed, "device": device, "threads": threads}
+    if begin_from is not None and config is None and not corpus:
+        config = experiment.config_of(begin_from)
     if config is not None:
         if corpus or mask or algorithm or preset:
             raise ConfigError(
@@ -95,9 +107,9 @@ def train(
             corpus, mask, algorithm or "lawm", preset or "small", settings or [], options
         )
     else:
-        raise ConfigError("no data", "lawm train", "give --corpus, or a YAML file")
+        raise ConfigError("no data", "lawm train", "give --corpus, --from or a YAML file")
     with show.Bars() as bars:
-        result = outcome(run_training(experiment.fetched(asked, bars), out, bars))
+        result = outcome(run_training(experiment.fetched(asked, bars), out, bars, begin_from))
     print_json(result) if json else report.run(result)
 
 

@@ -19,6 +19,7 @@ from lawm_cli.study import pace, record, running
 from lawm_cli.study.cell import Cell, Place
 from lawm_cli.study.known import Known
 from lawm_cli.study.plan import Plan
+from lawm_cli.study.sharing import Turn, turns
 from lawm_cli.study.source import read_study
 
 EPILOG = example(
@@ -67,8 +68,9 @@ def benchmark(
     """Run a study: corpora × algorithms × labels × seeds.
 
     Each run is that of a lawm train. The same command again goes on where runs were stopped, tries
-    those that failed once more, and does nothing twice. Everything is checked before anything runs.
-    Exits with 1 when a run fails; the others go on.
+    those that failed once more, and does nothing twice; runs that differ in their last stage alone
+    share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
+    the others go on.
 
     Studies in the box: ablations, claim, labels, paper, plus, two-cores, unseen.
     """
@@ -186,10 +188,11 @@ def _work(study: _Study, left: list[Cell], workers: int | None, backend: str) ->
         if result.state == "done"
     }
     watch = pace.Pace(left, done, study.places)
+    work = [
+        _item(turn, study.places[turn.cell.key]) for turn in turns(left, study.cells, study.places)
+    ]
     try:
-        for key, error, trace in running.run(
-            [_item(cell, study.places[cell.key]) for cell in left], workers, backend, watch
-        ):
+        for key, error, trace in running.run(work, workers, backend, watch):
             _keep_traceback(study.places[key].folder, trace)
             watch.finish(key, error is not None)
             study.finish(key, error)
@@ -197,10 +200,12 @@ def _work(study: _Study, left: list[Cell], workers: int | None, backend: str) ->
         watch.stop()
 
 
-def _item(cell: Cell, place: Place) -> running.Work:
+def _item(turn: Turn, place: Place) -> running.Work:
     # what is begun goes on as it began: a mask of another name may hide the same
-    config = place.run.config if place.run else cell.config
-    return running.Work(cell.key, config.model_dump(mode="json"), str(place.folder))
+    config = place.run.config if place.run else turn.cell.config
+    return running.Work(
+        turn.cell.key, config.model_dump(mode="json"), str(place.folder), turn.others
+    )
 
 
 def _keep_traceback(folder: Path, trace: str | None) -> None:

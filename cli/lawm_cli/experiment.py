@@ -55,6 +55,17 @@ def from_file(path: Path, settings: Sequence[str], options: Mapping[str, Any]) -
     return _parsed(config.model_dump(mode="json"), settings, options, str(path))
 
 
+def config_of(run: Path) -> Path:
+    """The configuration file of a run.
+
+    Raises:
+        ConfigError: the folder is not a run.
+    """
+    from lawm_models.run_folder import CONFIG, RunFolder
+
+    return RunFolder.open(run).path / CONFIG
+
+
 def corpus_source(word: str) -> CorpusSource:
     """``PATH``, ``PATH@MASK``, ``PATH*WEIGHT`` or ``PATH@MASK*WEIGHT``.
 

@@ -202,6 +202,8 @@ def run(result: Mapping[str, Any]) -> None:
         "time": show.clock(result["seconds"]),
         "data": ", ".join(data),
     }
+    if taken := result["taken"]:
+        rows["taken"] = f"{', '.join(taken['stages'])} from {taken['run']}"
     evaluated = result["evaluation"]
     if evaluated:
         rows |= {"return": _return(evaluated), "normalised": evaluated["normalized"]}

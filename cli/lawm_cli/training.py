@@ -19,6 +19,7 @@ def outcome(run: RunFolder) -> dict[str, Any]:
         "device": run.record.device,
         "steps": run.config.steps,
         "seconds": metrics[-1]["elapsed"] if metrics else 0.0,
+        "taken": run.record.taken and run.record.taken.model_dump(mode="json"),
         "corpora": [record.model_dump(mode="json") for record in run.record.corpora],
         "evaluation": None if evaluation is None else evaluation.model_dump(mode="json"),
     }

@@ -32,6 +32,15 @@ class ModelSpec(NamedTuple):
     """Upper action bounds in the environment's units."""
 
 
+class LastStage(NamedTuple):
+    """What no stage but the last reads or changes."""
+
+    settings: tuple[str, ...] = ()
+    """Fields of ``Config``."""
+    modules: tuple[str, ...] = ()
+    """First parts of names in ``state_dict()``. Their weights are drawn after all others."""
+
+
 class Algorithm(Protocol):
     """A trainable model with a policy.
 
@@ -42,6 +51,9 @@ class Algorithm(Protocol):
 
     stages: ClassVar[tuple[str, ...]]
     """Stages in training order; the policy is evaluated during the last one."""
+    last_stage: ClassVar[LastStage]
+    """What it has for itself, so that runs that differ in nothing else share all stages before it;
+    of no meaning when it is the only one."""
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """Learn from the data what no batch can tell, before every start and resume of a training.
@@ -94,6 +106,8 @@ class AlgorithmClass(Protocol):
 
     stages: tuple[str, ...]
     """See ``Algorithm.stages``."""
+    last_stage: LastStage
+    """See ``Algorithm.last_stage``."""
 
     def __call__(self, config: Any, spec: ModelSpec) -> Algorithm:
         """Fresh weights, drawn from torch's global generator."""

@@ -23,7 +23,7 @@ from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_data.ranking import ranks
 from lawm_models.action_scale import ActionScale
-from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.algorithms._protocol import LastStage, ModelSpec
 from lawm_models.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
 from lawm_models.normalizer import Normalizer, all_states
 from lawm_models.optimizer import adam, minimize
@@ -55,6 +55,7 @@ class Algorithm(nn.Module):
     """See ``algorithms._protocol.Algorithm``."""
 
     stages: ClassVar[tuple[str, ...]] = ("idm", "agent")
+    last_stage: ClassVar[LastStage] = LastStage(("agent",), ("agent",))
     best_loss: Tensor
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:

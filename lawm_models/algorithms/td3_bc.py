@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
-from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.algorithms._protocol import LastStage, ModelSpec
 from lawm_models.normalizer import Normalizer, labeled_states
 from lawm_models.reactive_policy import ReactivePolicy
 from lawm_models.td3_bc import TD3BC, TD3BCConfig
@@ -32,6 +32,7 @@ class Algorithm(nn.Module):
     """See ``algorithms._protocol.Algorithm``."""
 
     stages: ClassVar[tuple[str, ...]] = ("agent",)
+    last_stage: ClassVar[LastStage] = LastStage()
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()

@@ -38,6 +38,7 @@ from lawm_schemas.results import Results as Results
 from lawm_schemas.run import CorpusRecord as CorpusRecord
 from lawm_schemas.run import Evaluation as Evaluation
 from lawm_schemas.run import RunRecord as RunRecord
+from lawm_schemas.run import TakenStages as TakenStages
 from lawm_schemas.study import Study as Study
 from lawm_schemas.study import StudyAlgorithm as StudyAlgorithm
 from lawm_schemas.study import StudyCorpus as StudyCorpus

@@ -26,6 +26,19 @@ class CorpusRecord(Schema):
     """Trajectories whose actions the run could see."""
 
 
+class TakenStages(Schema):
+    """Stages that a run has not made itself but taken over, see ``lawm train --from``."""
+
+    run: str
+    """Folder of the run that they are from."""
+    stages: tuple[str, ...] = Field(min_length=1)
+    """Which."""
+    sha256: str
+    """Hash of the weights at their end."""
+    versions: dict[str, str]
+    """Package versions with which they were made."""
+
+
 class RunRecord(Schema):
     """``run.json``: enough to know what was run, and to load it without its corpus."""
 
@@ -45,6 +58,8 @@ class RunRecord(Schema):
     """The action array."""
     environment: EnvironmentInfo | None = None
     """Where the policy is evaluated."""
+    taken: TakenStages | None = None
+    """What it began with; none when all of it was made here."""
 
 
 class Evaluation(Schema):

@@ -64,6 +64,32 @@ def test_run_is_made_again_from_its_own_configuration(run, trained: Path, tmp_pa
     assert run("lawm", *other).json["evaluation"] != again["evaluation"]
 
 
+def test_another_policy_in_the_same_world_model(run, corpus: Path, tmp_path: Path) -> None:
+    data = ("--corpus", f"{corpus}@third", "--preset", "demo", "TINY")
+    first, near = tmp_path / "a", settings("algorithm.settings.support=1")
+    assert run("lawm", "train", *data, *settings(*LAWM), "--out", first).code == 0
+    whole = run("lawm", "train", *data, *settings(*LAWM), *near, "--out", tmp_path / "b", "--json")
+    assert whole.json["taken"] is None
+
+    words = ("train", "--from", first, *near, "--out", tmp_path / "c")
+    told = run("lawm", *words, "--json").json
+    assert told["evaluation"] == whole.json["evaluation"]
+    assert (told["taken"]["run"], told["taken"]["stages"]) == (str(first), ["model"])
+    assert f"model from {first}" in run("lawm", *words).out.replace("\n", "")
+    # with the whole command line, too
+    words = ("train", "--from", first, *data, *settings(*LAWM), *near, "--out", tmp_path / "d")
+    assert run("lawm", *words, "--json").json["evaluation"] == told["evaluation"]
+
+    for words, line in (
+        (("--from", first, "--seed", 1), f"lawm: {first}: seed was 0 in this run and is now 1;"),
+        (("--from", tmp_path), f"lawm: {tmp_path}: not a run folder;"),
+    ):
+        refused = run("lawm", "train", *words, "--out", tmp_path / "e")
+        assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+        assert refused.err.startswith(line)
+        assert not (tmp_path / "e").exists()
+
+
 def test_lawm_on_two_corpora_then_evaluate_and_relabel(run, corpus: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(corpus, other)

@@ -283,6 +283,48 @@ def test_masks_are_nested_and_follow_the_seed(study, corpus: Path) -> None:
         assert (cell.config.seed, cell.data.labeled) == (cell.seed, len(sets[name]))
 
 
+def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path) -> None:
+    """Runs that differ in their last stage take the first one's; their numbers stay the same."""
+    entries = {
+        "lawm": {"settings": steps("lawm", 4)},
+        "bc": bc(),
+        "lawm-near": {
+            "algorithm": "lawm",
+            "settings": {**steps("lawm", 4), "algorithm.settings.support": 1.0},
+        },
+        "lawm-longer": {"algorithm": "lawm", "settings": steps("lawm", 5)},
+        "lawm-last": {
+            "algorithm": "lawm",
+            "settings": {**steps("lawm", 4), "steps.agent": 6, "evaluation_episodes": 2},
+        },
+    }
+    path, out = study(algorithms=entries, seeds=[0, 1]), tmp_path / "out"
+    words = ("benchmark", path, "--workers", 1, "--json", "--out")
+    assert run("lawm", *words, out).json["done"] == 10
+    runs = {p.parent.name: RunFolder.open(p.parent) for p in out.glob(f"{RUNS}/*/*/config.yaml")}
+    taken = {name: run.record.taken for name, run in runs.items() if run.record.taken}
+    assert {name: Path(t.run).name for name, t in taken.items()} == {
+        f"{name}-34pct-seed{seed}": f"lawm-34pct-seed{seed}"
+        for name in ("lawm-last", "lawm-near")
+        for seed in (0, 1)
+    }
+    # seed by seed, and those that take from others after them
+    order = sorted(runs, key=lambda name: (runs[name].path / "evaluation.json").stat().st_mtime_ns)
+    assert order == [
+        f"{name}-34pct-seed{seed}"
+        for seed in (0, 1)
+        for name in ("bc", "lawm", "lawm-longer", "lawm-last", "lawm-near")
+    ]
+    # by themselves, they come to the same
+    for name in ("lawm-last", "lawm-near"):
+        alone = run("lawm", *words, tmp_path / name, "--only", f"*/{name}-*seed1").json
+        (cell,) = alone["cells"]
+        assert RunFolder.open(tmp_path / name / cell["run"]).record.taken is None
+        evaluation = runs[f"{name}-34pct-seed1"].evaluation()
+        assert evaluation is not None
+        assert cell["return_mean"] == evaluation.return_mean
+
+
 def test_a_dry_run_writes_nothing(run, study, corpus: Path, tmp_path: Path) -> None:
     path, before = study(), files(corpus)
     out = tmp_path / "out"

@@ -40,7 +40,7 @@ class Budget(NamedTuple):
 class Plan:
     """The cells of a study.
 
-    Cells are in the order in which they are run: a whole table for the first seed comes first.
+    Cells are in the order of the table, seed by seed.
 
     Args:
         study: the study.

@@ -19,6 +19,8 @@ class Work(NamedTuple):
     """Plain data of its configuration."""
     folder: str
     """Its run folder."""
+    others: tuple[str, ...] = ()
+    """Run folders of cells that are the same until their last stage."""
 
 
 class Outcome(NamedTuple):
@@ -68,10 +70,12 @@ def _prepare() -> Callable[[Work], Outcome]:
 
 
 def _train(work: Work) -> Outcome:
+    from lawm_models import stage_reuse
     from lawm_models.trainer import train
 
+    begin_from = next((other for other in work.others if stage_reuse.is_ready(Path(other))), None)
     try:
-        train(ExperimentConfig.model_validate(work.config), Path(work.folder))
+        train(ExperimentConfig.model_validate(work.config), work.folder, begin_from=begin_from)
     except LawmError as error:
         return Outcome(work.key, str(error))
     except Exception as error:
