@@ -76,7 +76,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: ExperimentConfig, record: RunRecord) -> Self:
-        """Turn an empty folder into a run; ``config`` is resolved."""
+        """Turn a folder in which nothing has begun into a run; ``config`` is resolved."""
         write_file(path / RECORD, record.to_json().encode())
         write_file(path / CONFIG, config.to_yaml().encode())
         return cls(path, config, record)
@@ -112,7 +112,8 @@ class RunFolder:
     def checkpoints(self) -> dict[int, Path]:
         """Checkpoints by the number of gradient steps of all stages, ascending."""
         found = sorted((self.path / "checkpoints").glob("step_*"))
-        return {int(path.name.removeprefix("step_")): path for path in found}
+        steps = ((path.name.removeprefix("step_"), path) for path in found)
+        return {int(step): path for step, path in steps if step.isdigit()}
 
     def checkpoint_path(self, total_step: int) -> Path:
         """Where the checkpoint after so many gradient steps is."""
@@ -136,6 +137,10 @@ class RunFolder:
         for total_step in sorted(found)[:-KEEP]:
             if total_step not in ends:
                 checkpoint.remove_checkpoint(found[total_step])
+
+    def has_begun(self) -> bool:
+        """Something has been trained, or at least a log been opened for it."""
+        return self.metrics_path.exists() or bool(self.checkpoints())
 
     def is_finished(self) -> bool:
         """All gradient steps are made and, when one was asked for, the evaluation too."""

@@ -10,20 +10,137 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig, LawmError, TakenStages
+from torch import Tensor
 
 from lawm_models import algorithms, checkpoint
 from lawm_models.algorithms._protocol import Algorithm
+from lawm_models.experiment import build
 from lawm_models.metrics import MetricLog
 from lawm_models.run_folder import INFORMATION, RunFolder, first_difference
 
 LAST = (*INFORMATION, "checkpoint_every", "evaluate_every", "evaluation_episodes")
 """Keys of the configuration on which the numbers of no stage depend, but those of the last may."""
+WITHOUT = "train without --from"
+OTHER_DATA = {
+    "fingerprint": "was trained on another corpus",
+    "mask": "was trained under another mask",
+    "weight": "was trained with other weights of its corpora",
+}
 
 
-def beginning(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[str, Any]:
+class Beginning(NamedTuple):
+    """Everything that a run takes over, read and checked."""
+
+    record: TakenStages
+    """Where it is from."""
+    weights: dict[str, Tensor]
+    """Of the other run when its last stage began."""
+    state: dict[str, Any]
+    """What the trainer kept then."""
+    metrics: list[dict[str, Any]]
+    """Lines of the log until then."""
+
+
+def is_ready(run: Path) -> bool:
+    """Whether there is a run whose last stage can begin, has begun or is done."""
+    try:
+        return _before_last(RunFolder.open(run)).is_dir()
+    except LawmError:
+        return False
+
+
+def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]) -> Beginning:
+    """What a new run can take over from another one.
+
+    Args:
+        run: the other run; it need not be finished.
+        config: of the new run, resolved.
+        data: its corpora.
+
+    Raises:
+        ConfigError: the other run is not the same until its last stage, has not come there, or is
+            damaged; or there is only one stage.
+    """
+    other = RunFolder.open(run)
+    _require_same(other, config, data)
+    *earlier, _ = config.steps
+    if not earlier:
+        what = f"{config.algorithm.name} has one stage, so nothing can be taken over"
+        raise ConfigError(what, str(other.path), WITHOUT)
+    folder = _before_last(other)
+    if not folder.is_dir():
+        what = f"has no checkpoint at the end of stage {earlier[-1]}"
+        raise ConfigError(what, str(other.path), f"train it first, or {WITHOUT}")
+    algorithm = build(config, other.record, torch.device("cpu"))
+    try:
+        weights, state = checkpoint.load_weights(folder), checkpoint.load_state(folder)
+        algorithm.load_state_dict(_merged(weights, algorithm))
+        *_, length = state["position"]
+        log = other.metrics_path.read_bytes()[:length]
+        if len(log) < length or log[-1:] not in (b"", b"\n"):
+            raise ValueError("metrics.jsonl has lost lines")
+        record = TakenStages(
+            run=str(other.path.absolute()),
+            stages=tuple(earlier),
+            sha256=checkpoint.model_sha256(folder),
+            versions=(other.record.taken or other.record).versions,
+        )
+        return Beginning(record, weights, state, other.metrics(length))
+    except (LawmError, OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = error.what if isinstance(error, LawmError) else str(error).splitlines()[-1].strip()
+        what = f"cannot be taken from: {reason}"
+        raise ConfigError(what, str(folder), f"train {run} anew, or {WITHOUT}") from None
+
+
+def reread(run: RunFolder) -> Beginning:
+    """What a run was to take over that was killed before it had.
+
+    Raises:
+        ConfigError: it is no longer there.
+    """
+    taken = run.record.taken
+    assert taken is not None
+    try:
+        found = read(taken.run, run.config, run.record.corpora)
+    except ConfigError:
+        found = None
+    if found is None or found.record != taken:
+        what = f"was to begin with what is no longer in {taken.run}"
+        raise ConfigError(what, str(run.path), "remove it and train it anew")
+    return found
+
+
+def write(beginning: Beginning, run: RunFolder, algorithm: Algorithm) -> None:
+    """Write the metrics and the checkpoint with which a new run begins.
+
+    Args:
+        beginning: what it takes over.
+        run: the new run, which has made nothing yet.
+        algorithm: with its fresh weights; all that are not of the last stage are replaced.
+    """
+    algorithm.load_state_dict(_merged(beginning.weights, algorithm))
+    steps = run.config.steps
+    before = dict(zip(steps, accumulate(steps.values(), initial=0), strict=False))
+    log = MetricLog(run.metrics_path, run.events_path, 0, 0)
+    try:
+        for line in beginning.metrics:
+            values = dict(line)
+            stage, step, elapsed = (values.pop(key) for key in ("stage", "step", "elapsed"))
+            log.write(stage, step, before[stage] + step, elapsed, values)
+        length = log.sync()
+    finally:
+        log.close()
+    *position, _ = beginning.state["position"]
+    state = beginning.state | {"position": (*position, length)}
+    # no optimizers: none of a stage that is over is loaded again
+    checkpoint.save_checkpoint(_before_last(run), algorithm, {}, state)
+
+
+def beginning_of(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[str, Any]:
     """Everything that decides the numbers of all stages but the last; empty if it is the only one.
 
     Args:
@@ -36,6 +153,10 @@ def beginning(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[st
         return {}
     told = config.model_dump(mode="json", exclude={*LAST, "corpora"})
     told["steps"].pop(last)
+    whole = {key: told.pop(key) for key in ("batch_size", "labeled_ratio")}
+    for stage in earlier:
+        own = told["batches"].get(stage, {})
+        told["batches"][stage] = whole | {k: v for k, v in own.items() if v is not None}
     told["batches"].pop(last, None)
     for name in algorithm.last_stage.settings:
         told["algorithm"]["settings"].pop(name)
@@ -46,91 +167,11 @@ def beginning(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[st
     return told
 
 
-def is_ready(run: Path) -> bool:
-    """Whether there is a run that has only its last stage to make, or not even that."""
-    try:
-        return _before_last(RunFolder.open(run)).is_dir()
-    except LawmError:
-        return False
-
-
-def take(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]) -> TakenStages:
-    """What a new run takes over from another one.
-
-    Args:
-        run: the other run; it need not be finished.
-        config: of the new run, resolved.
-        data: its corpora.
-
-    Raises:
-        ConfigError: it is not the same until the last stage, which is named with the first
-            difference, or has not come there, or there is only one stage.
-    """
-    other = RunFolder.open(run)
-    _require_same(other, config, data)
-    *earlier, _ = config.steps
-    if not earlier:
-        what = f"{config.algorithm.name} has one stage, so nothing can be taken over"
-        raise ConfigError(what, str(other.path), "train without --from")
-    folder = _before_last(other)
-    if not folder.is_dir():
-        raise ConfigError(
-            f"has not finished stage {earlier[-1]}", str(other.path), "train it first"
-        )
-    return TakenStages(
-        run=str(other.path.absolute()),
-        stages=tuple(earlier),
-        sha256=checkpoint.model_sha256(folder),
-        versions=(other.record.taken or other.record).versions,
-    )
-
-
-def take_over(run: RunFolder, algorithm: Algorithm) -> None:
-    """Write the checkpoint and the metrics that a new run begins with.
-
-    Args:
-        run: its record says what it takes; it has no checkpoint yet.
-        algorithm: with its fresh weights; all that are not of the last stage are replaced.
-
-    Raises:
-        ConfigError: the other run is gone, or another one is there now.
-    """
-    taken = run.record.taken
-    assert taken is not None
-    there = Path(taken.run)
-    gone = not is_ready(there)
-    if gone or checkpoint.model_sha256(_before_last(RunFolder.open(there))) != taken.sha256:
-        what = f"no longer holds the weights that {run.path} was to begin with"
-        raise ConfigError(what, taken.run, f"remove {run.path} and train it anew")
-    other = RunFolder.open(there)
-    folder = _before_last(other)
-    _take_weights(folder, algorithm)
-    state = checkpoint.load_state(folder)
-    *position, length = state["position"]
-    state["position"] = (*position, _take_metrics(other, run, length))
-    checkpoint.save_checkpoint(_before_last(run), algorithm, algorithm.optimizers(), state)
-
-
-def _take_weights(folder: Path, algorithm: Algorithm) -> None:
-    theirs, ours = checkpoint.load_weights(folder), algorithm.state_dict()
-    for name in ours:
-        if name.partition(".")[0] not in algorithm.last_stage.modules:
-            ours[name] = theirs[name]
-    algorithm.load_state_dict(ours)
-
-
-def _take_metrics(other: RunFolder, run: RunFolder, length: int) -> int:
-    """Copy what stood in ``metrics.jsonl`` then, also for TensorBoard; its length again."""
-    steps = run.config.steps
-    before = dict(zip(steps, accumulate(steps.values(), initial=0), strict=False))
-    log = MetricLog(run.metrics_path, run.events_path, 0, 0)
-    try:
-        for line in other.metrics(length):
-            stage, step, elapsed = (line.pop(key) for key in ("stage", "step", "elapsed"))
-            log.write(stage, step, before[stage] + step, elapsed, line)
-        return log.sync()
-    finally:
-        log.close()
+def _merged(theirs: dict[str, Tensor], algorithm: Algorithm) -> dict[str, Any]:
+    """Another run's weights, and an algorithm's own ones for the last stage."""
+    own = algorithm.last_stage.modules
+    ours = {k: v for k, v in algorithm.state_dict().items() if k.partition(".")[0] in own}
+    return {k: v for k, v in theirs.items() if k.partition(".")[0] not in own} | ours
 
 
 def _before_last(run: RunFolder) -> Path:
@@ -143,14 +184,15 @@ def _require_same(other: RunFolder, config: ExperimentConfig, data: Sequence[Cor
     before, now = other.config.algorithm.name, config.algorithm.name
     difference = ("algorithm.name", before, now) if before != now else None
     difference = difference or first_difference(
-        beginning(other.config, other.record.corpora), beginning(config, data)
+        beginning_of(other.config, other.record.corpora), beginning_of(config, data)
     )
     if difference is None:
         return
     key, before, now = difference
     if key.startswith("data"):
-        what, mend = "was trained on other data", "give its corpora and masks"
+        what = OTHER_DATA.get(key.rpartition(".")[2], "was trained on other corpora")
+        mend = "give the same"
     else:
         what = f"{key} was {before!r} in this run and is now {now!r}"
         mend = f"set {key} back"
-    raise ConfigError(what, str(other.path), f"{mend}, or train without --from")
+    raise ConfigError(what, str(other.path), f"{mend}, or {WITHOUT}")

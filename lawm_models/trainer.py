@@ -39,8 +39,8 @@ def train(
         config: the experiment; it is written out with all defaults.
         out: the run folder; new, empty, or a run of this very configuration.
         progress: told about every step.
-        begin_from: a run whose finished stages a new one takes over, see ``stage_reuse``; nothing
-            to a run that has begun.
+        begin_from: a run of which a new one takes all stages but the last, see ``stage_reuse``; of
+            no meaning to a run that has begun.
 
     Raises:
         ConfigError: a setting is wrong, the folder is not a run or one of other settings or data.
@@ -51,7 +51,7 @@ def train(
         KeyboardInterrupt: interrupted, after a checkpoint.
     """
     config, out = resolve(config), Path(out)
-    run = RunFolder.open(out) if is_run(out) else None
+    run = _begun(out)
     if run:
         run.require_same(config)
         if run.is_finished():
@@ -59,24 +59,31 @@ def train(
             return run
     refuse_inside(out)
     sources = open_sources(config)
-    record = sources.record
-    if run is None and begin_from is not None:
-        taken = stage_reuse.take(begin_from, config, record.corpora)
-        record = record.model_copy(update={"taken": taken})
+    record, beginning = sources.record, None
+    if begin_from is not None and not run:
+        beginning = stage_reuse.read(begin_from, config, record.corpora)
+        record = record.model_copy(update={"taken": beginning.record})
     judge = Judge.of(config, record)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
     try:
         # another trainer may have started here since
-        run = RunFolder.open(out) if is_run(out) else RunFolder.create(out, config, record)
+        run = _begun(out) or RunFolder.create(out, config, record)
         run.require_same(config)
         run.require_same_data(record.corpora)
         with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
-            _Training(run, sources, judge, progress or Silent(), interrupt).go()
+            training = _Training(run, sources, judge, progress or Silent(), interrupt)
+            training.go(beginning)
     finally:
         lock.release()
     return run
+
+
+def _begun(out: Path) -> RunFolder | None:
+    """The run in a folder, unless it has not even begun: then there is nothing to go on with."""
+    run = RunFolder.open(out) if is_run(out) else None
+    return run if run and run.has_begun() else None
 
 
 class _Position(NamedTuple):
@@ -124,11 +131,15 @@ class _Training:
         """Batches of the current stage."""
         return self.loaders[self.position.stage]
 
-    def go(self) -> None:
-        """Train every stage from where the newest checkpoint is, then evaluate."""
+    def go(self, beginning: stage_reuse.Beginning | None) -> None:
+        """Train every stage from where the newest checkpoint is, then evaluate.
+
+        Args:
+            beginning: what a new run takes over, if anything.
+        """
         with storage_errors(self.run.path), seeding.ambient_randomness(self.generator.device):
             torch.manual_seed(self.seeds.ambient)
-            folder = self._restore()
+            folder = self._restore(beginning)
             position = self.position
             self.clock = time.monotonic() - position.elapsed
             self.log = MetricLog(
@@ -144,14 +155,16 @@ class _Training:
                 self.progress.stop()
                 self.log.close()
 
-    def _restore(self) -> Path | None:
+    def _restore(self, beginning: stage_reuse.Beginning | None) -> Path | None:
         checkpoints = self.run.path / "checkpoints"
         checkpoints.mkdir(exist_ok=True)
         checkpoint.remove_leftovers(checkpoints)
         if not self.run.checkpoints():
             if self.run.record.taken is None:
                 return None
-            stage_reuse.take_over(self.run, self.algorithm)
+            if beginning is None:
+                beginning = stage_reuse.reread(self.run)
+            stage_reuse.write(beginning, self.run, self.algorithm)
         folder = self.run.latest_checkpoint()
         state = checkpoint.load_state(folder)
         self.position = _Position(*state["position"])

@@ -92,13 +92,14 @@ def train(
     from lawm_models.trainer import train as run_training
 
     options = {"seed": seed, "device": device, "threads": threads}
+    named = config
     if begin_from is not None and config is None and not corpus:
-        config = experiment.config_of(begin_from)
+        named, config = begin_from, experiment.config_of(out, begin_from)
     if config is not None:
         if corpus or mask or algorithm or preset:
             raise ConfigError(
                 "does not go with --corpus, --mask, --algorithm and --preset",
-                str(config),
+                str(named),
                 "use --set to change what it says",
             )
         asked = experiment.from_file(config, settings or [], options)

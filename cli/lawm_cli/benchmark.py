@@ -72,7 +72,7 @@ def benchmark(
     share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
     the others go on.
 
-    Studies in the box: ablations, claim, labels, paper, plus, two-cores, unseen.
+    In the box: ablations, claim, labels, longer, paper, plus, two-cores, unseen.
     """
     from lawm_data.leftovers import refuse_inside
 
@@ -183,14 +183,18 @@ def _run(
 
 def _work(study: _Study, left: list[Cell], workers: int | None, backend: str) -> None:
     done = {
-        cell.key: (cell, result.seconds or 0.0)
+        cell.key: (
+            cell,
+            (result.seconds or 0.0) - pace.taken_seconds(study.places[cell.key].folder),
+        )
         for cell, result in zip(study.cells, study.results, strict=True)
         if result.state == "done"
     }
-    watch = pace.Pace(left, done, study.places)
-    work = [
-        _item(turn, study.places[turn.cell.key]) for turn in turns(left, study.cells, study.places)
-    ]
+    order = turns(left, study.cells, study.places)
+    shorter = {turn.cell.key for turn in order if turn.shorter}
+    shorter |= {key for key, place in study.places.items() if place.run and place.run.record.taken}
+    watch = pace.Pace(left, done, study.places, shorter)
+    work = [_item(turn, study.places[turn.cell.key]) for turn in order]
     try:
         for key, error, trace in running.run(work, workers, backend, watch):
             _keep_traceback(study.places[key].folder, trace)
@@ -204,7 +208,11 @@ def _item(turn: Turn, place: Place) -> running.Work:
     # what is begun goes on as it began: a mask of another name may hide the same
     config = place.run.config if place.run else turn.cell.config
     return running.Work(
-        turn.cell.key, config.model_dump(mode="json"), str(place.folder), turn.others
+        turn.cell.key,
+        config.model_dump(mode="json"),
+        str(place.folder),
+        turn.cell.data.model_dump(mode="json"),
+        turn.others,
     )
 
 

@@ -55,15 +55,20 @@ def from_file(path: Path, settings: Sequence[str], options: Mapping[str, Any]) -
     return _parsed(config.model_dump(mode="json"), settings, options, str(path))
 
 
-def config_of(run: Path) -> Path:
-    """The configuration file of a run.
+def config_of(out: Path, other: Path) -> Path:
+    """The configuration file of a run that has been begun from another one, or else of that.
+
+    So the same command goes on, whatever has become of the other run.
 
     Raises:
-        ConfigError: the folder is not a run.
+        ConfigError: the other one is not a run, or ``out`` is something else than a run.
     """
-    from lawm_models.run_folder import CONFIG, RunFolder
+    from lawm_models.run_folder import CONFIG, RunFolder, is_run
 
-    return RunFolder.open(run).path / CONFIG
+    taken = RunFolder.open(out).record.taken if is_run(out) else None
+    if taken and taken.run == str(other.absolute()):
+        return out / CONFIG
+    return RunFolder.open(other).path / CONFIG
 
 
 def corpus_source(word: str) -> CorpusSource:

@@ -80,7 +80,14 @@ def test_another_policy_in_the_same_world_model(run, corpus: Path, tmp_path: Pat
     words = ("train", "--from", first, *data, *settings(*LAWM), *near, "--out", tmp_path / "d")
     assert run("lawm", *words, "--json").json["evaluation"] == told["evaluation"]
 
+    # the same command again needs no other run
+    shutil.move(first, tmp_path / "elsewhere")
+    words = ("train", "--from", first, *near, "--out", tmp_path / "c")
+    assert run("lawm", *words, "--json").json == told
+    shutil.move(tmp_path / "elsewhere", first)
+
     for words, line in (
+        (("--from", first, "--preset", "small"), f"lawm: {first}: does not go with --corpus,"),
         (("--from", first, "--seed", 1), f"lawm: {first}: seed was 0 in this run and is now 1;"),
         (("--from", tmp_path), f"lawm: {tmp_path}: not a run folder;"),
     ):

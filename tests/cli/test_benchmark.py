@@ -315,14 +315,41 @@ def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path
         for seed in (0, 1)
         for name in ("bc", "lawm", "lawm-longer", "lawm-last", "lawm-near")
     ]
-    # by themselves, they come to the same
-    for name in ("lawm-last", "lawm-near"):
-        alone = run("lawm", *words, tmp_path / name, "--only", f"*/{name}-*seed1").json
-        (cell,) = alone["cells"]
-        assert RunFolder.open(tmp_path / name / cell["run"]).record.taken is None
-        evaluation = runs[f"{name}-34pct-seed1"].evaluation()
-        assert evaluation is not None
-        assert cell["return_mean"] == evaluation.return_mean
+    # where there is nothing sound to take, of these versions, they come to the same by themselves
+    whole = {run.path: run.evaluation() for run in runs.values()}
+    for seed, name, old, new in (
+        (0, "checkpoints/step_00000004/model.safetensors", b"", b"x"),
+        (1, "run.json", b'"python": "', b'"python": "not '),
+    ):
+        folder = runs[f"lawm-34pct-seed{seed}"].path
+        content = (folder / name).read_bytes()
+        assert old in content
+        (folder / name).write_bytes(content.replace(old, new, 1))
+        for other in ("lawm-last", "lawm-near"):
+            shutil.rmtree(runs[f"{other}-34pct-seed{seed}"].path)
+    again = run("lawm", *words[:2], "--json", "--workers", 2, "--out", out).json
+    assert again["done"] == 10
+    for run_folder, evaluation in whole.items():
+        made = RunFolder.open(run_folder)
+        assert made.evaluation() == evaluation
+        # of the two that are left, the second may take from the first, but not from what is unsound
+        assert "lawm-34pct" not in (made.record.taken.run if made.record.taken else "")
+
+
+def test_two_workers_make_two_world_models_for_two_seeds(run, study, tmp_path: Path) -> None:
+    """The second does not make the same as the first meanwhile."""
+    long = {**steps("lawm", 4), "steps.model": 40}
+    entries = {
+        name: {"algorithm": "lawm", "settings": {**long, "algorithm.settings.support": support}}
+        for name, support in (("a", 0.5), ("b", 1.0), ("c", 2.0))
+    }
+    path, out = study(algorithms=entries, seeds=[0, 1]), tmp_path / "out"
+    assert run("lawm", "benchmark", path, "--workers", 2, "--out", out, "--json").json["done"] == 6
+    runs = [RunFolder.open(p.parent) for p in out.glob(f"{RUNS}/*/*/config.yaml")]
+    assert {run.path.name for run in runs if not run.record.taken} == {
+        "a-34pct-seed0",
+        "a-34pct-seed1",
+    }
 
 
 def test_a_dry_run_writes_nothing(run, study, corpus: Path, tmp_path: Path) -> None:
@@ -414,7 +441,7 @@ def test_a_key_twice_is_refused(run, study, tmp_path: Path) -> None:
 def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     result = run("lawm", "benchmark", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
-    known = "ablations, claim, labels, paper, plus, two-cores, unseen"
+    known = "ablations, claim, labels, longer, paper, plus, two-cores, unseen"
     assert f"nothing: no such study; give a YAML file, or one of {known}\n" in result.err
     help_text = " ".join(run("lawm", "benchmark", "--help").out.split())
-    assert f"Studies in the box: {known}." in help_text
+    assert f"In the box: {known}." in help_text

@@ -31,12 +31,30 @@ def log(tmp_path: Path) -> Callable[..., Path]:
 
 def test_how_far_a_run_is(plan: Plan, log, tmp_path: Path) -> None:
     lawm = plan.cells[0]
-    assert reached(tmp_path / "nowhere", lawm) == (0, 0)
-    assert reached(log("empty", rest='{"stage": "mo'), lawm) == (0, 0)
+    assert reached(tmp_path / "nowhere", lawm) == (0, 0, None)
+    assert reached(log("empty", rest='{"stage": "mo'), lawm) == (0, 0, None)
     model = {"stage": "model", "step": 10, "elapsed": 4.0}
-    assert reached(log("run", model, rest='{"stage": "agent", "st'), lawm) == (0.25, 4.0)
+    assert reached(log("run", model, rest='{"stage": "agent", "st'), lawm) == (0.25, 4.0, 16.0)
     agent = {"stage": "agent", "step": 6, "elapsed": 9.0}
-    assert reached(log("run", model, agent), lawm) == (0.9, 9.0)
+    assert reached(log("run", model, agent), lawm) == (0.9, 9.0, 10.0)
+
+
+def test_what_a_run_took_over_is_not_its_own_time(plan: Plan, log, tmp_path: Path) -> None:
+    first, second, *_ = plan.cells
+    model = {"stage": "model", "step": 30, "elapsed": 50.0}
+    folder = log("run", model)
+    (folder / "run.json").write_text(json.dumps({"taken": {"stages": ["model"]}}))
+    assert reached(folder, first) == (0.75, 0.0, None)
+    log("run", model, {"stage": "agent", "step": 5, "elapsed": 51.0})
+    assert reached(folder, first) == (0.875, 1.0, 2.0)
+    places = {cell.key: Place(tmp_path / "x", None) for cell in plan.cells}
+    places[first.key] = Place(folder, None)
+    pace = Pace([first, second], {}, places, {first.key})
+    # one second of two is over, and nothing is known of runs that take nothing over
+    assert pace.told({first.key}) == "0 of 2 runs done, 1 at work (88%), about 0:00:03 left"
+    pace.finish(first.key, failed=False)
+    pace = Pace([second], {first.key: (first, 1.0)}, places, {first.key, second.key})
+    assert pace.told(set()) == "1 of 2 runs done, about 0:00:01 left"
 
 
 def test_time_left_is_told_by_runs_of_the_same_kind(plan: Plan, log, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,9 @@ class Reached(NamedTuple):
     share: float
     """Of its gradient steps."""
     seconds: float
-    """Spent on it."""
+    """Spent on it; not on what it took over."""
+    whole: float | None
+    """Seconds that all of it will take at this rate; none while nothing is done."""
 
 
 class Pace:
@@ -28,8 +31,9 @@ class Pace:
 
     Args:
         cells: everything that is not done, one cell for each run.
-        done: runs that are, with their seconds.
+        done: runs that are, with the seconds spent on each.
         places: where they are run.
+        shorter: keys of runs that take all stages but the last over from others.
     """
 
     def __init__(
@@ -37,9 +41,11 @@ class Pace:
         cells: Sequence[Cell],
         done: Mapping[str, tuple[Cell, float]],
         places: Mapping[str, Place],
+        shorter: Collection[str] = (),
     ) -> None:
         self._left = {cell.key: cell for cell in cells}
         self._seconds: dict[str, list[float]] = {}
+        self._shorter = shorter
         for cell, seconds in done.values():
             self._learn(cell, seconds)
         self._places = places
@@ -62,8 +68,13 @@ class Pace:
         self._line.stop()
 
     def _learn(self, cell: Cell, seconds: float) -> None:
-        for kind in _kinds(cell):
+        for kind in self._kinds(cell):
             self._seconds.setdefault(kind, []).append(seconds)
+
+    def _kinds(self, cell: Cell) -> tuple[str, str]:
+        """What is as fast as a cell: the same on the same corpus, or just the same algorithm."""
+        name = f"{cell.algorithm}{' (last stage)' if cell.key in self._shorter else ''}"
+        return f"{name} {cell.labels} {cell.corpus}", name
 
     def told(self, busy: set[str]) -> str:
         """The line."""
@@ -84,14 +95,14 @@ class Pace:
         """Seconds until all is done, from runs of the same kind; none while nothing is known."""
         known = {kind: sum(each) / len(each) for kind, each in self._seconds.items()}
         for key, at in now.items():
-            if at.share > 0:
-                for kind in _kinds(self._left[key]):
-                    known.setdefault(kind, at.seconds / at.share)
+            if at.whole is not None:
+                for kind in self._kinds(self._left[key]):
+                    known.setdefault(kind, at.whole)
         if not known:
             return None
         rest = 0.0
         for key, cell in self._left.items():
-            whole = next((known[k] for k in _kinds(cell) if k in known), None)
+            whole = next((known[k] for k in self._kinds(cell) if k in known), None)
             whole = sum(known.values()) / len(known) if whole is None else whole
             rest += max(0.0, whole - (now[key].seconds if key in now else 0.0))
         return rest / max(1, len(now))
@@ -101,18 +112,31 @@ def reached(folder: Path, cell: Cell) -> Reached:
     """How far a run is, by the last line of its log."""
     last = _last(folder / "metrics.jsonl")
     if last is None:
-        return Reached(0.0, 0.0)
-    steps, before = cell.config.steps, 0
-    for stage, count in steps.items():
-        if stage == last["stage"]:
-            break
-        before += count
-    return Reached((before + last["step"]) / sum(steps.values()), last["elapsed"])
+        return Reached(0.0, 0.0, None)
+    steps = cell.config.steps
+    before = dict(zip(steps, accumulate(steps.values(), initial=0), strict=False))
+    total, done = sum(steps.values()), before[last["stage"]] + last["step"]
+    taken = _taken(folder)
+    others = sum(steps[stage] for stage in taken)
+    seconds = last["elapsed"] - taken_seconds(folder)
+    whole = seconds * (total - others) / (done - others) if done > others else None
+    return Reached(done / total, seconds, whole)
 
 
-def _kinds(cell: Cell) -> tuple[str, str]:
-    """What is as fast as a cell: the same on the same corpus, or at least the same algorithm."""
-    return f"{cell.algorithm} {cell.labels} {cell.corpus}", cell.algorithm
+def taken_seconds(folder: Path) -> float:
+    """Seconds that others spent on what a run took over."""
+    taken, log = _taken(folder), folder / "metrics.jsonl"
+    if not taken or not log.is_file():
+        return 0.0
+    rows = (json.loads(line) for line in log.read_bytes().split(b"\n")[:-1])
+    return max((row["elapsed"] for row in rows if row["stage"] in taken), default=0.0)
+
+
+def _taken(folder: Path) -> list[str]:
+    """Stages that a run took over."""
+    record = folder / "run.json"
+    taken = json.loads(record.read_bytes()).get("taken") if record.is_file() else None
+    return taken["stages"] if taken else []
 
 
 def _last(path: Path) -> dict | None:

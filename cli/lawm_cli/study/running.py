@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lawm_schemas import ExperimentConfig, LawmError
+from lawm_schemas import CorpusRecord, ExperimentConfig, LawmError
 
 
 class Work(NamedTuple):
@@ -19,8 +19,10 @@ class Work(NamedTuple):
     """Plain data of its configuration."""
     folder: str
     """Its run folder."""
+    data: dict[str, Any]
+    """Plain data of what it sees of its corpus."""
     others: tuple[str, ...] = ()
-    """Run folders of cells that are the same until their last stage."""
+    """Folders of runs that are the same until their last stage."""
 
 
 class Outcome(NamedTuple):
@@ -39,7 +41,7 @@ def run(
     """Train every run; each is a ``lawm train`` that goes on where it was stopped.
 
     Args:
-        work: what is to be done, in order.
+        work: what is to be done, in this order but for runs that wait for what others are making.
         workers: how many at once; none takes one per core.
         backend: where they work.
         pace: told about every second which keys are being worked on.
@@ -52,16 +54,27 @@ def run(
     """
     from lawm_data.workers import executor
 
-    busy: set[str] = set()
+    busy: dict[str, str] = {}  # folders by key
 
     def items() -> Iterator[Work]:
-        for item in work:
-            busy.add(item.key)
+        waiting = list(work)
+        while waiting:
+            item = next((item for item in waiting if not _waits(item, busy.values())), waiting[0])
+            waiting.remove(item)
+            busy[item.key] = item.folder
             yield item
 
-    for outcome in executor(backend)(_prepare, items(), workers, lambda: pace(busy), _lost):
-        busy.discard(outcome.key)
+    for outcome in executor(backend)(_prepare, items(), workers, lambda: pace(set(busy)), _lost):
+        del busy[outcome.key]
         yield outcome
+
+
+def _waits(item: Work, busy: Collection[str]) -> bool:
+    """Whether what a run could take over is just being made."""
+    from lawm_models.stage_reuse import is_ready
+
+    ready = any(is_ready(Path(other)) for other in item.others)
+    return not ready and any(other in busy for other in item.others)
 
 
 def _prepare() -> Callable[[Work], Outcome]:
@@ -70,17 +83,32 @@ def _prepare() -> Callable[[Work], Outcome]:
 
 
 def _train(work: Work) -> Outcome:
-    from lawm_models import stage_reuse
     from lawm_models.trainer import train
 
-    begin_from = next((other for other in work.others if stage_reuse.is_ready(Path(other))), None)
     try:
-        train(ExperimentConfig.model_validate(work.config), work.folder, begin_from=begin_from)
+        config = ExperimentConfig.model_validate(work.config)
+        train(config, work.folder, begin_from=_beginning(work, config))
     except LawmError as error:
         return Outcome(work.key, str(error))
     except Exception as error:
         return Outcome(work.key, f"{type(error).__name__}: {error}", traceback.format_exc())
     return Outcome(work.key, None)
+
+
+def _beginning(work: Work, config: ExperimentConfig) -> str | None:
+    """A run to take a world model from: sound, and made with these very versions."""
+    from lawm_models import stage_reuse
+    from lawm_models.versions import installed_versions
+
+    data = [CorpusRecord.model_validate(work.data)]
+    for other in work.others:
+        try:
+            found = stage_reuse.read(other, config, data)
+        except LawmError:
+            continue
+        if found.record.versions == installed_versions():
+            return other
+    return None
 
 
 def _lost(work: Work, died: str) -> Outcome:

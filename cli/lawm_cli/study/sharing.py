@@ -17,6 +17,8 @@ class Turn(NamedTuple):
     """One of its cells."""
     others: tuple[str, ...]
     """Folders of runs from which it can take all stages but the last, as soon as they have them."""
+    shorter: bool
+    """One of them has them, or makes them before."""
 
 
 def turns(left: Sequence[Cell], cells: Sequence[Cell], places: Mapping[str, Place]) -> list[Turn]:
@@ -35,16 +37,24 @@ def turns(left: Sequence[Cell], cells: Sequence[Cell], places: Mapping[str, Plac
     order: list[tuple[int, bool, Turn]] = []
     for cell in left:
         beginning = _beginning(cell)
-        others = (str(places[key].folder) for key in alike[beginning] if key != cell.key)
-        turn = Turn(cell, tuple(others))
-        order.append((seeds.index(cell.seed), beginning in begun, turn))
+        keys = [key for key in alike[beginning] if key != cell.key]
+        later = beginning in begun
+        shorter = later or any(_is_ready(places[key]) for key in keys)
+        turn = Turn(cell, tuple(str(places[key].folder) for key in keys), shorter)
+        order.append((seeds.index(cell.seed), later, turn))
         begun.add(beginning)
     return [turn for *_, turn in sorted(order, key=lambda item: item[:2])]
 
 
+def _is_ready(place: Place) -> bool:
+    from lawm_models.stage_reuse import is_ready
+
+    return place.run is not None and is_ready(place.folder)
+
+
 def _beginning(cell: Cell) -> str:
     """What decides all stages but the last; of a run with one stage, what decides all of it."""
-    from lawm_models.stage_reuse import beginning
+    from lawm_models.stage_reuse import beginning_of
 
-    told = beginning(cell.config, [cell.data])
+    told = beginning_of(cell.config, [cell.data])
     return json.dumps(told, sort_keys=True) if told else cell.key

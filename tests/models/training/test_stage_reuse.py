@@ -1,14 +1,18 @@
 """A run that takes its world model from another one makes the numbers that it makes by itself."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lawm_schemas import ConfigError, ExperimentConfig
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_data import make_mask, open_corpus, save_mask
-from lawm_models import algorithms
+from lawm_models import algorithms, checkpoint
 from lawm_models.checkpoint import MODEL
 from lawm_models.run_folder import RunFolder
 from lawm_models.trainer import train
@@ -55,6 +59,14 @@ def log(run: RunFolder) -> list[tuple[str, Any]]:
     """Everything in the log but the clock, in order."""
     lines = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
     return [(k, v) for line in lines for k, v in line.items() if k != "elapsed"]
+
+
+def points(run: RunFolder) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows: step and value of every point."""
+    board = EventAccumulator(str(run.events_path))
+    board.Reload()
+    names = board.Tags()["scalars"]
+    return {name: [(p.step, p.value) for p in board.Scalars(name)] for name in names}
 
 
 def weights(run: RunFolder) -> bytes:
@@ -134,31 +146,140 @@ def test_stopped_at_once_and_gone_on_with(config, donor, whole, tmp_path) -> Non
     assert (weights(run), log(run)) == (weights(whole), log(whole))
 
 
-def test_what_it_was_to_take_is_gone(config, donor, tmp_path) -> None:
-    """Killed before it had taken anything."""
-    moved, out = tmp_path / "donor", tmp_path / "run"
-    shutil.copytree(donor.path, moved)
-    train(config, out, begin_from=moved)
-    shutil.rmtree(out / "checkpoints")
+def test_tensorboard_shows_all_of_it(config, donor, whole, tmp_path) -> None:
+    run = train(config, tmp_path / "run", begin_from=donor.path)
+    assert points(run) == points(whole)
+
+
+@pytest.fixture
+def killed(config, donor, tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """A copy of the donor, and a run that was killed before it had taken anything over."""
+    moved, out = Path(shutil.copytree(donor.path, tmp_path / "donor")), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_checkpoint", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, out, begin_from=moved)
+    assert not RunFolder.open(out).checkpoints()
+    return moved, out
+
+
+def _killed(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_killed_before_it_had_taken_anything(config, whole, killed) -> None:
+    _, out = killed
+    run = train(config, out)
+    assert (weights(run), log(run)) == (weights(whole), log(whole))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_it_was_to_take_is_gone(config, killed, tmp_path, there) -> None:
+    moved, out = killed
     shutil.rmtree(moved)
-    with pytest.raises(ConfigError, match=f"remove {out} and train it anew") as error:
+    if there:
+        train(config, moved)  # one that began with other weights of the policy
+    with pytest.raises(ConfigError, match=f"{out}: was to begin with what is no longer in {moved}"):
         train(config, out)
-    assert str(moved) in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("name", "content", "told"),
     [
-        ({"seed": 1}, "seed was 0 in this run and is now 1"),
-        ({"window": 6}, "window was 8 in this run and is now 6"),
-        ({"log_every": 4}, "log_every was 3 in this run and is now 4"),
+        (f"checkpoints/step_00000012/{MODEL}", b"x", "does not match its checksum"),
+        (f"checkpoints/step_00000012/{checkpoint.STATE}", b"{}", "sha256"),
+        ("metrics.jsonl", b"", "metrics.jsonl has lost lines"),
+        ("metrics.jsonl", b"x" * 9999, "metrics.jsonl has lost lines"),
+        ("metrics.jsonl", b"\n" * 9999, "Expecting value"),
+        ("metrics.jsonl", None, "No such file"),
     ],
 )
-def test_what_is_not_the_same_is_refused(config, donor, tmp_path, changes, told) -> None:
-    with pytest.raises(ConfigError, match=told) as error:
-        train(changed(config, **changes), tmp_path / "run", begin_from=donor.path)
+def test_a_damaged_run_is_left_alone(config, donor, tmp_path, name, content, told) -> None:
+    moved = Path(shutil.copytree(donor.path, tmp_path / "donor"))
+    (moved / name).unlink()
+    if content is not None:
+        (moved / name).write_bytes(content)
+    with pytest.raises(
+        ConfigError, match=f"step_00000012: cannot be taken from: .*{told}"
+    ) as error:
+        train(config, tmp_path / "run", begin_from=moved)
     assert "or train without --from" in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "shape"])
+def test_weights_of_another_version_are_left_alone(config, donor, tmp_path, change) -> None:
+    moved = Path(shutil.copytree(donor.path, tmp_path / "donor"))
+    folder = moved / "checkpoints" / "step_00000012"
+    state = checkpoint.load_weights(folder)
+    own = algorithms.load(config.algorithm.name).Algorithm.last_stage.modules
+    name = next(k for k in state if k.partition(".")[0] not in own and state[k].dim() == 2)
+    match change:
+        case "missing":
+            del state[name]
+        case "extra":
+            state[f"{name}2"] = state[name]
+        case "shape":
+            state[name] = state[name][:-1]
+    module = torch.nn.Module()
+    module.state_dict = lambda: state  # type: ignore[method-assign]
+    checkpoint.save_checkpoint(folder, module, {}, checkpoint.load_state(folder))
+    with pytest.raises(ConfigError, match="cannot be taken from"):
+        train(config, tmp_path / "run", begin_from=moved)
+    assert not (tmp_path / "run").exists()
+
+
+def test_versions_are_those_of_whoever_trained_it(config, donor, tmp_path) -> None:
+    moved = Path(shutil.copytree(donor.path, tmp_path / "donor"))
+    old = donor.record.versions | {"torch": "1.0"}
+    record = donor.record.model_copy(update={"versions": old})
+    (moved / "run.json").write_text(record.to_json())
+    once = train(config, tmp_path / "once", begin_from=moved)
+    twice = train(config, tmp_path / "twice", begin_from=once.path)
+    for run in (once, twice):
+        assert run.record.versions == donor.record.versions
+        assert run.record.taken is not None
+        assert run.record.taken.versions == old
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"window": 6},
+        {"log_every": 4},
+        {"threads": 2},
+        {"rate_decay": 0.5},
+        {"short": "drop"},
+        {"label_unit": "window"},
+        {"oversample_ends": True},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_is_not_the_same_is_refused(config, donor, tmp_path, changes) -> None:
+    ((key, value),) = changes.items()
+    told = (
+        f"{key} was {getattr(config, key)!r} in this run and is now {value!r}; set {key} back, or"
+    )
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        train(changed(config, **changes), tmp_path / "run", begin_from=donor.path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_steps_and_batches_are_refused(config, donor, tmp_path) -> None:
+    first, last = config.steps
+    for changes, told in (
+        ({"steps": {first: 11, last: 12}}, f"steps.{first} was 12 in this run and is now 11"),
+        ({"batch_size": 5}, f"batches.{first}.batch_size was 4 in this run and is now 5"),
+        ({"labeled_ratio": 1.0}, f"batches.{first}.labeled_ratio was 0.5 in this run"),
+        ({"batches": {first: {"labeled_ratio": 1.0}}}, f"batches.{first}.labeled_ratio was 0.5"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            train(changed(config, **changes), tmp_path / "run", begin_from=donor.path)
+    # the same, said otherwise
+    batches = {first: {"batch_size": 4}, last: {"batch_size": 3}}
+    same = changed(config, batch_size=5, batches=batches)
+    train(same, tmp_path / "run", begin_from=donor.path)
 
 
 def test_other_settings_of_the_model_are_refused(experiment, tmp_path) -> None:
@@ -179,17 +300,21 @@ def test_other_settings_of_the_model_are_refused(experiment, tmp_path) -> None:
         train(experiment("clap"), tmp_path / "run", begin_from=donor.path)
 
 
-def test_other_data_are_refused(config, donor, corpus_path, tmp_path) -> None:
-    corpus = open_corpus(corpus_path)
-    save_mask(corpus, make_mask(corpus, 0.2, seed=3, name="fifth"), replace=True)
-    for sources in (
-        [{"path": str(corpus_path), "mask": "fifth"}],
-        [{"path": str(corpus_path)}],
-        [{"path": str(corpus_path), "mask": "half", "weight": 2.0}],
-        [{"path": str(corpus_path), "mask": "half"}] * 2,
+def test_other_data_are_refused(config, donor, make_corpus, tmp_path) -> None:
+    path, other = make_corpus(tmp_path / "corpus"), make_corpus(tmp_path / "other", (40, 41, 40))
+    save_mask(open_corpus(path), make_mask(open_corpus(path), 0.2, seed=3, name="fifth"))
+    for sources, told in (
+        ([{"path": str(path), "mask": "fifth"}], "under another mask"),
+        ([{"path": str(path)}], "under another mask"),
+        ([{"path": str(path), "mask": "half", "weight": 2.0}], "with other weights of its corpora"),
+        ([{"path": str(path), "mask": "half"}] * 2, "on other corpora"),
+        ([{"path": str(other), "mask": "half"}], "on another corpus"),
     ):
-        with pytest.raises(ConfigError, match="was trained on other data"):
+        with pytest.raises(ConfigError, match=f"was trained {told}; give the same, or train"):
             train(changed(config, corpora=sources), tmp_path / "run", begin_from=donor.path)
+    # the same corpus, elsewhere
+    same = changed(config, corpora=[{"path": str(path), "mask": "half"}])
+    train(same, tmp_path / "run", begin_from=donor.path)
 
 
 def test_what_has_no_stage_to_give_is_refused(experiment, tmp_path) -> None:
@@ -200,5 +325,23 @@ def test_what_has_no_stage_to_give_is_refused(experiment, tmp_path) -> None:
         train(experiment("bc"), tmp_path / "run", begin_from=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         train(experiment("lawm"), tmp_path / "early", StopAt("model"))
-    with pytest.raises(ConfigError, match="has not finished stage model"):
+    with pytest.raises(ConfigError, match="has no checkpoint at the end of stage model"):
         train(experiment("lawm"), tmp_path / "run", begin_from=tmp_path / "early")
+
+
+def test_a_setting_that_is_refused_costs_nothing(experiment, tmp_path) -> None:
+    """With --from, and also without: what has not begun is no run to be gone on with."""
+    donor, out = train(experiment("lawm"), tmp_path / "donor"), tmp_path / "run"
+    settings = donor.config.algorithm.settings
+    kl = {"prior_kl": 0.1, "prior_kl_scale": "action_snr"}
+    for begin_from in (donor.path, None):
+        wrong = settings | kl | {"agent": settings["agent"] | {"start_states": 1}}
+        with pytest.raises(ConfigError, match=r"agent\.start_states"):
+            train(
+                changed(donor.config, algorithm={"name": "lawm", "settings": wrong}),
+                out,
+                begin_from=begin_from,
+            )
+        right = changed(donor.config, algorithm={"name": "lawm", "settings": settings | kl})
+        train(right, out, begin_from=begin_from)
+        shutil.rmtree(out)
