@@ -8,7 +8,6 @@ weights, random streams and metrics, and makes the numbers that it would have ma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,14 +21,16 @@ from lawm_models.experiment import build
 from lawm_models.metrics import MetricLog
 from lawm_models.run_folder import INFORMATION, RunFolder, first_difference
 
-LAST = (*INFORMATION, "checkpoint_every", "evaluate_every", "evaluation_episodes")
-"""Keys of the configuration on which the numbers of no stage depend, but those of the last may."""
+IRRELEVANT = (*INFORMATION, "checkpoint_every", "evaluate_every", "evaluation_episodes")
+"""Keys of the configuration on which no stage but the last depends."""
 WITHOUT = "train without --from"
+"""The mend that always works."""
 OTHER_DATA = {
     "fingerprint": "was trained on another corpus",
     "mask": "was trained under another mask",
     "weight": "was trained with other weights of its corpora",
 }
+"""What is wrong, by what differs in the data."""
 
 
 class Beginning(NamedTuple):
@@ -123,14 +124,12 @@ def write(beginning: Beginning, run: RunFolder, algorithm: Algorithm) -> None:
         algorithm: with its fresh weights; all that are not of the last stage are replaced.
     """
     algorithm.load_state_dict(_merged(beginning.weights, algorithm))
-    steps = run.config.steps
-    before = dict(zip(steps, accumulate(steps.values(), initial=0), strict=False))
     log = MetricLog(run.metrics_path, run.events_path, 0, 0)
     try:
         for line in beginning.metrics:
             values = dict(line)
             stage, step, elapsed = (values.pop(key) for key in ("stage", "step", "elapsed"))
-            log.write(stage, step, before[stage] + step, elapsed, values)
+            log.write(stage, step, run.config.steps_before(stage) + step, elapsed, values)
         length = log.sync()
     finally:
         log.close()
@@ -140,7 +139,7 @@ def write(beginning: Beginning, run: RunFolder, algorithm: Algorithm) -> None:
     checkpoint.save_checkpoint(_before_last(run), algorithm, {}, state)
 
 
-def beginning_of(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[str, Any]:
+def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[str, Any]:
     """Everything that decides the numbers of all stages but the last; empty if it is the only one.
 
     Args:
@@ -151,7 +150,7 @@ def beginning_of(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict
     *earlier, last = algorithm.stages
     if not earlier:
         return {}
-    told = config.model_dump(mode="json", exclude={*LAST, "corpora"})
+    told = config.model_dump(mode="json", exclude={*IRRELEVANT, "corpora"})
     told["steps"].pop(last)
     whole = {key: told.pop(key) for key in ("batch_size", "labeled_ratio")}
     for stage in earlier:
@@ -176,15 +175,15 @@ def _merged(theirs: dict[str, Tensor], algorithm: Algorithm) -> dict[str, Any]:
 
 def _before_last(run: RunFolder) -> Path:
     """Where the checkpoint is with which a run's last stage begins."""
-    *earlier, _ = run.config.steps.values()
-    return run.checkpoint_path(sum(earlier))
+    *_, last = run.config.steps
+    return run.checkpoint_path(run.config.steps_before(last))
 
 
 def _require_same(other: RunFolder, config: ExperimentConfig, data: Sequence[CorpusRecord]) -> None:
     before, now = other.config.algorithm.name, config.algorithm.name
     difference = ("algorithm.name", before, now) if before != now else None
     difference = difference or first_difference(
-        beginning_of(other.config, other.record.corpora), beginning_of(config, data)
+        until_last_stage(other.config, other.record.corpora), until_last_stage(config, data)
     )
     if difference is None:
         return

@@ -81,6 +81,11 @@ class ExperimentConfig(Schema):
     evaluation_episodes: int = Field(default=10, ge=0)
     """Episodes of an evaluation; 0 skips it."""
 
+    def steps_before(self, stage: str) -> int:
+        """Gradient steps of all stages before one."""
+        stages = list(self.steps)
+        return sum(self.steps[name] for name in stages[: stages.index(stage)])
+
     @model_validator(mode="after")
     def _positive_steps(self) -> ExperimentConfig:
         for stage, steps in self.steps.items():

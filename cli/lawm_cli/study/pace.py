@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,8 +113,7 @@ def reached(folder: Path, cell: Cell) -> Reached:
     if last is None:
         return Reached(0.0, 0.0, None)
     steps = cell.config.steps
-    before = dict(zip(steps, accumulate(steps.values(), initial=0), strict=False))
-    total, done = sum(steps.values()), before[last["stage"]] + last["step"]
+    total, done = sum(steps.values()), cell.config.steps_before(last["stage"]) + last["step"]
     taken = _taken(folder)
     others = sum(steps[stage] for stage in taken)
     seconds = last["elapsed"] - taken_seconds(folder)

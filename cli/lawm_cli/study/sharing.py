@@ -54,7 +54,7 @@ def _is_ready(place: Place) -> bool:
 
 def _beginning(cell: Cell) -> str:
     """What decides all stages but the last; of a run with one stage, what decides all of it."""
-    from lawm_models.stage_reuse import beginning_of
+    from lawm_models.stage_reuse import until_last_stage
 
-    told = beginning_of(cell.config, [cell.data])
+    told = until_last_stage(cell.config, [cell.data])
     return json.dumps(told, sort_keys=True) if told else cell.key
