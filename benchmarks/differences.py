@@ -27,9 +27,12 @@ def main() -> None:
     parser.add_argument("--labels", default="0.05", help="its label budget")
     arguments = parser.parse_args()
     found = scores(Results.read_json(arguments.results))
+    chosen = {corpus: (corpus, arguments.of, arguments.labels) for corpus, _, _ in found}
+    if missing := [key for key in chosen.values() if key not in found]:
+        parser.error(f"no {missing[0][1]} with labels {missing[0][2]} on {missing[0][0]}")
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for (corpus, algorithm, labels), other in found.items():
-        one = found[corpus, arguments.of, arguments.labels]
+        one = found[chosen[corpus]]
         if one is not other:
             error = math.hypot(standard_error(one), standard_error(other))
             pairs[algorithm, labels].append((float(one.mean() - other.mean()), error))

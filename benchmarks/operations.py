@@ -26,6 +26,9 @@ from lawm_models import algorithms, presets
 from lawm_models.experiment import build, open_sources, resolve
 from lawm_models.versions import installed_versions
 
+IN_PLACE = {torch.ops.aten.addmm_: torch.ops.aten.addmm}
+"""What torch does not count, and what takes as much."""
+
 
 class Counter(TorchDispatchMode):
     """Adds up what torch says an operation takes; its own counter does not bear ``no_grad``."""
@@ -39,7 +42,8 @@ class Counter(TorchDispatchMode):
     ) -> Any:
         """Count and do it."""
         out = func(*args, **(kwargs or {}))
-        flop = flop_registry.get(func._overloadpacket)
+        counted = IN_PLACE.get(func._overloadpacket, func._overloadpacket)
+        flop = flop_registry.get(counted)
         if flop is not None:
             self.flop += flop(*args, **(kwargs or {}), out_val=out)
         return out

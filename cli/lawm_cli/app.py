@@ -64,7 +64,7 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Preset: small (the default), paper, demo."),
+        typer.Option(help="Preset: small (the default), longer, paper, demo."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of all randomness; 0 by default.")

@@ -103,6 +103,8 @@ def push(
     with tempfile.TemporaryDirectory(prefix="lawm-push-", ignore_cleanup_errors=True) as folder:
         native = _native(view, Path(folder), keep_withheld)
         found = beside(native)
+        if native.path != view.path:
+            found = found._replace(left=(*found.left, *_behind(view)))
         _require_mask_beside(view, found, keep_withheld)
         if standing is not None:
             require_replaceable(standing, native, repo, revision_of)
@@ -172,6 +174,14 @@ def _native(view: Corpus, folder: Path, keep_withheld: bool) -> Corpus:
             raise CorpusError("has changed since it was opened", str(view.path), "open it again")
         return native
     return open_corpus(withhold(view, folder / "corpus"))
+
+
+def _behind(view: Corpus) -> list[str]:
+    """What stands beside a corpus that is published with something left out."""
+    masks, overlays, _ = beside(view)
+    names = [f"mask {mask.name}" for mask in masks] + [f"overlay {name}" for name in overlays]
+    how = "a part of the corpus" if view.mask is None else "the corpus through a mask"
+    return [f"{name}: {how} is published, which it does not belong to" for name in names]
 
 
 def _require_mask_beside(view: Corpus, found: Beside, keep_withheld: bool) -> None:

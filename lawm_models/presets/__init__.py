@@ -36,10 +36,21 @@ def load(preset: str, algorithm: str) -> dict[str, Any]:
             f"says nothing about algorithm {algorithm!r}", f"preset {preset}", f"it knows {known}"
         )
     own = choices[algorithm]
+    if "like" in document:  # what it does not say itself is another preset's
+        base = load(document.pop("like"), algorithm)
+        changed = {"settings": own.pop("settings", {})}
+        return merged(base, {"preset": preset, "algorithm": changed, **document, **own})
     if "like" in own:  # what it does not say itself is another algorithm's; settings go as a whole
         own = {**choices[own.pop("like")], **own}
     choice = {"name": algorithm, "settings": own.pop("settings")}
     return {"preset": preset, "algorithm": choice, **document, **own}
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data with some values replaced, in mappings within mappings too."""
+    both = base.keys() & own.keys()
+    inner = {k for k in both if isinstance(base[k], dict) and isinstance(own[k], dict)}
+    return {**base, **own, **{k: merged(base[k], own[k]) for k in inner}}
 
 
 def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_tables_for_people(run, train: tuple, tmp_path: Path) -> None:
     [
         ("train --out {new}", "give --corpus"),
         ("train --corpus {corpus} --mask nobody --out {new}", "masks here: third"),
-        ("train --corpus {corpus} --preset nobody --out {new}", "known ones: demo, paper, small"),
+        ("train --corpus {corpus} --preset nobody --out {new}", "known ones: demo, longer, paper"),
         ("train --corpus {corpus} --algorithm nobody --out {new}", "nobody"),
         ("train --corpus {corpus} --device nobody --out {new}", "nobody is not available here"),
         ("train --corpus {corpus} --set windw=3 --out {new}", "windw: no such setting"),

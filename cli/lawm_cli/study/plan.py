@@ -14,6 +14,7 @@ from lawm_schemas import (
     ExperimentConfig,
     LawmError,
     Mask,
+    Recipe,
     Study,
 )
 from lawm_schemas.errors import several
@@ -58,7 +59,7 @@ class Plan:
         for name in study.algorithms:
             variants[name], wrong = variant(study, name, device)
             self._errors += wrong
-        views = {name: self._open(name) for name in study.corpora}
+        views = {name: self._open(name, where) for name in study.corpora}
         used = {labels for name in study.algorithms for labels in study.labels_of(name)}
         budgets = {
             (name, labels, seed): self._budget(name, view, labels, seed)
@@ -111,7 +112,7 @@ class Plan:
             stale = there is not None and there.corpus != mask.corpus
             save_mask(view, mask, replace=stale)
 
-    def _open(self, name: str) -> Corpus | None:
+    def _open(self, name: str, study: str) -> Corpus | None:
         from lawm_data import open_corpus
 
         entry, where = self.study.corpora[name], f"corpora.{name}"
@@ -121,7 +122,7 @@ class Plan:
         try:
             view = open_corpus(entry.path)
         except LawmError as error:
-            self._note(where, error, _made_by(Path(entry.path)))
+            self._note(where, error, _made_by(Path(entry.path), study))
             return None
         if view.manifest.environment is None:
             what = f"{entry.path} names no environment to evaluate in"
@@ -183,7 +184,17 @@ class Plan:
         self._errors.append(ConfigError(what, where, mend or error.mend))
 
 
-def _made_by(path: Path) -> str | None:
-    """How to make a corpus that is not there, if a recipe in the box does."""
-    known = not path.exists() and path.parent.name in box.names("recipes")
-    return f"make it with lawm-data build {path.parent.name}" if known else None
+def _made_by(path: Path, study: str) -> str | None:
+    """How to make a corpus that is not there, if a recipe in the box does.
+
+    That of its folder's name, which is where a recipe's corpora go by default, or of the study's.
+    """
+    if path.exists():
+        return None
+    for name in (path.parent.name, study):
+        if name in box.names("recipes"):
+            recipe = Recipe.parse(box.read("recipes", name, "recipe"), name)
+            if any(step.make == path.name for step in recipe.steps):
+                out = "" if name == path.parent.name else f" --out {path.parent}"
+                return f"make it with lawm-data build {name}{out}"
+    return None

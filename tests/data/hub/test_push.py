@@ -48,6 +48,10 @@ def test_hidden_actions_are_published_nowhere(hub: Hub, rich: Corpus, tmp_path: 
     view = rich.with_mask("quarter")
     pushed = push(view, "user/quarter")
     assert pushed.withheld == 4
+    assert (pushed.masks, pushed.overlays) == ((), ())
+    why = "the corpus through a mask is published, which it does not belong to"
+    names = ("mask half", "mask quarter", "overlay idm")
+    assert pushed.left == tuple(f"{name}: {why}" for name in names)
     steps = table(hub, "user/quarter", "steps")
     shown = {
         (identity, step): action

@@ -13,8 +13,18 @@ from lawm_models.experiment import resolve
 CORPORA = [{"path": "corpora/cs", "mask": "5pct"}]
 
 
-@pytest.mark.parametrize("algorithm", algorithms.names())
-@pytest.mark.parametrize("preset", ["paper", "small", "demo"])
+WHOLE = {
+    "demo": algorithms.names(),
+    "longer": ["clap", "lawm", "lawm_plus"],
+    "paper": algorithms.names(),
+    "small": algorithms.names(),
+}
+"""Algorithms that a preset knows."""
+
+
+@pytest.mark.parametrize(
+    ("preset", "algorithm"), [(preset, name) for preset, names in WHOLE.items() for name in names]
+)
 def test_preset_is_a_whole_experiment(preset, algorithm):
     data = presets.load(preset, algorithm)
     config = resolve(ExperimentConfig.parse({**data, "corpora": CORPORA}, preset))
@@ -24,10 +34,21 @@ def test_preset_is_a_whole_experiment(preset, algorithm):
 
 
 def test_every_file_is_tested():
-    assert presets.names() == ["demo", "paper", "small"]
+    assert presets.names() == list(WHOLE)
 
 
-@pytest.mark.parametrize("preset", presets.names())
+@pytest.mark.parametrize("algorithm", WHOLE["longer"])
+def test_a_preset_may_be_like_another(algorithm):
+    data, base = presets.load("longer", algorithm), presets.load("small", algorithm)
+    assert list(data["steps"]) == list(base.pop("steps"))
+    assert data.pop("steps") == {"model": 15000, "agent": 6000}
+    assert (data.pop("preset"), base.pop("preset")) == ("longer", "small")
+    if algorithm == "lawm_plus":
+        assert data["algorithm"]["settings"].pop("prior_kl") == 0.002
+    assert data == base
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper", "small"])
 def test_an_algorithm_may_be_like_another(preset):
     """LAWM+ has LAWM's settings, word for word; what is its own is in its defaults."""
     plus, plain = presets.load(preset, "lawm_plus"), presets.load(preset, "lawm")
@@ -41,8 +62,10 @@ def test_paper_preset_is_the_papers():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ConfigError, match="no preset 'huge'; known ones: demo, paper, small"):
+    with pytest.raises(ConfigError, match=f"no preset 'huge'; known ones: {', '.join(WHOLE)}"):
         presets.load("huge", "bc")
+    with pytest.raises(ConfigError, match="about algorithm 'bc'; it knows clap, lawm, lawm_plus"):
+        presets.load("longer", "bc")
     known = "bc, clap, idm_td3_bc, lawm, lawm_plus, td3_bc"
     with pytest.raises(ConfigError, match=f"'ppo'; it knows {known}"):
         presets.load("small", "ppo")
