@@ -18,6 +18,7 @@ from lawm_cli.study.table import TITLES, Table, make_table
 from lawm_cli.study.variant import variant
 from lawm_cli.study.web_page import web_page
 from lawm_schemas import CellResult, ConfigError, Evaluation, Results, Study
+from matplotlib.image import imread
 
 PAPER = paper.document()
 
@@ -238,6 +239,16 @@ def test_pictures_are_drawn_when_there_is_something_to_draw() -> None:
     assert sorted(drawn) == ["bars.png", "labels.png", "profiles.png"]
     for _, image in drawn.values():
         assert image.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("length", [3, 20, 40])
+def test_long_titles_are_not_cut_off(length: int) -> None:
+    titles = {name: {"algorithm": "lawm", "title": name * length} for name in "abcdefgh"}
+    scores = {("corpus", name, 0.1): [50.0] for name in titles}
+    study = results(scores, algorithms=titles, labels=[0.1])
+    _, image = pictures(make_table(study))["bars.png"]
+    pixels = imread(io.BytesIO(image))[..., :3]
+    assert (pixels[:, [0, -1]] == 1).all()
 
 
 def test_algorithms_look_the_same_in_every_study() -> None:

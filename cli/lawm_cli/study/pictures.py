@@ -25,8 +25,6 @@ WIDTH = 1.25
 """Inches of a corpus in a bar chart."""
 COLUMNS = 3
 """Panels in a row."""
-ENTRY = 1.6
-"""Inches of a name in the legend."""
 PAGE_WIDTH = 11.0
 """Inches of a row of bar charts."""
 
@@ -215,9 +213,14 @@ def _legend(figure: Figure, grid: Iterable[Axes]) -> None:
     # what the paper says is no algorithm: last
     names = sorted(shown, key=lambda name: name == REPORTED)
     handles = [shown[name] for name in names]
-    rows = math.ceil(len(names) / int(figure.get_figwidth() // ENTRY))
-    columns = math.ceil(len(names) / rows)
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+    for rows in range(1, len(names) + 1):
+        columns = math.ceil(len(names) / rows)
+        legend = figure.legend(
+            handles, names, loc="outside lower center", ncols=columns, frameon=False
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
 
 
 def _budget_title(column: Column, name: str) -> str:
