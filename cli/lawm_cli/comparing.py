@@ -18,7 +18,10 @@ EPILOG = example(
     "lawm compare-labels corpora/cs --labels m1 --labels m5 \\",
     "    --truth-from-withheld --held-out 10pct --picture labels.png",
 )
-Names = Annotated[list[str], typer.Option("--labels", help="Overlay; may be given several times.")]
+Names = Annotated[
+    list[str],
+    typer.Option("--labels", metavar="OVERLAY", help="Overlay; may be given several times."),
+]
 Withheld = Annotated[
     bool,
     typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),

@@ -57,7 +57,9 @@ def delete(
     ] = None,
     trajectory: Annotated[
         list[str] | None,
-        typer.Option("--id", help="Leave this trajectory out; may be given several times."),
+        typer.Option(
+            "--id", metavar="ID", help="Leave this trajectory out; may be given several times."
+        ),
     ] = None,
     dry_run: DryRun = False,
     json: Json = False,
