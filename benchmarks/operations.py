@@ -27,7 +27,7 @@ from lawm_models.experiment import build, open_sources, resolve
 from lawm_models.versions import installed_versions
 
 IN_PLACE = {torch.ops.aten.addmm_: torch.ops.aten.addmm}
-"""What torch does not count, and what takes as much."""
+"""Operations that torch's registry lacks, and the ones that take as much."""
 
 
 class Counter(TorchDispatchMode):

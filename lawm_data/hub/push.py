@@ -180,8 +180,8 @@ def _behind(view: Corpus) -> list[str]:
     """What stands beside a corpus that is published with something left out."""
     masks, overlays, _ = beside(view)
     names = [f"mask {mask.name}" for mask in masks] + [f"overlay {name}" for name in overlays]
-    how = "a part of the corpus" if view.mask is None else "the corpus through a mask"
-    return [f"{name}: {how} is published, which it does not belong to" for name in names]
+    how = "in part" if view.mask is None else "through a mask"
+    return [f"{name}: belongs to the whole corpus, which is published {how}" for name in names]
 
 
 def _require_mask_beside(view: Corpus, found: Beside, keep_withheld: bool) -> None:

@@ -22,6 +22,9 @@ def names() -> list[str]:
 def load(preset: str, algorithm: str) -> dict[str, Any]:
     """A preset as the plain data of an ``ExperimentConfig`` that lacks its ``corpora``.
 
+    ``like: OTHER`` in a preset takes over another one, but for the values that it says itself and
+    the algorithms that it does not name.
+
     Raises:
         ConfigError: no such preset, or it says nothing about the algorithm.
     """
@@ -39,18 +42,20 @@ def load(preset: str, algorithm: str) -> dict[str, Any]:
     if "like" in document:  # what it does not say itself is another preset's
         base = load(document.pop("like"), algorithm)
         changed = {"settings": own.pop("settings", {})}
-        return merged(base, {"preset": preset, "algorithm": changed, **document, **own})
+        return _merged(base, {"preset": preset, "algorithm": changed, **document, **own})
     if "like" in own:  # what it does not say itself is another algorithm's; settings go as a whole
         own = {**choices[own.pop("like")], **own}
     choice = {"name": algorithm, "settings": own.pop("settings")}
     return {"preset": preset, "algorithm": choice, **document, **own}
 
 
-def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Plain data with some values replaced, in mappings within mappings too."""
-    both = base.keys() & own.keys()
-    inner = {k for k in both if isinstance(base[k], dict) and isinstance(own[k], dict)}
-    return {**base, **own, **{k: merged(base[k], own[k]) for k in inner}}
+    changes = {
+        k: _merged(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+        for k, v in own.items()
+    }
+    return base | changes
 
 
 def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:

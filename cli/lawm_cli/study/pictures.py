@@ -213,6 +213,7 @@ def _legend(figure: Figure, grid: Iterable[Axes]) -> None:
     # what the paper says is no algorithm: last
     names = sorted(shown, key=lambda name: name == REPORTED)
     handles = [shown[name] for name in names]
+    # as many columns as fit; a title may have any length, so they are measured
     for rows in range(1, len(names) + 1):
         columns = math.ceil(len(names) / rows)
         legend = figure.legend(

@@ -49,7 +49,7 @@ def test_hidden_actions_are_published_nowhere(hub: Hub, rich: Corpus, tmp_path: 
     pushed = push(view, "user/quarter")
     assert pushed.withheld == 4
     assert (pushed.masks, pushed.overlays) == ((), ())
-    why = "the corpus through a mask is published, which it does not belong to"
+    why = "belongs to the whole corpus, which is published through a mask"
     names = ("mask half", "mask quarter", "overlay idm")
     assert pushed.left == tuple(f"{name}: {why}" for name in names)
     steps = table(hub, "user/quarter", "steps")
@@ -81,6 +81,12 @@ def test_hidden_actions_are_published_nowhere(hub: Hub, rich: Corpus, tmp_path: 
     pulled = open_corpus(pull("user/quarter", tmp_path / "out").path)
     assert pulled.label_counts()["observed"] == 2
     assert pulled.table.id.tolist() == rich.table.id.tolist()
+
+
+def test_what_is_of_the_whole_stays_behind_a_part(hub: Hub, rich: Corpus) -> None:
+    pushed = push(rich.filter(rich.table.id.tolist()[:2]), "user/part", dry_run=True)
+    why = "belongs to the whole corpus, which is published in part"
+    assert pushed.left == tuple(f"{n}: {why}" for n in ("mask half", "mask quarter", "overlay idm"))
 
 
 def test_tables_hold_every_number(hub: Hub, rich: Corpus) -> None:

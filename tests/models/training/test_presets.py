@@ -13,7 +13,7 @@ from lawm_models.experiment import resolve
 CORPORA = [{"path": "corpora/cs", "mask": "5pct"}]
 
 
-WHOLE = {
+KNOWN = {
     "demo": algorithms.names(),
     "longer": ["clap", "lawm", "lawm_plus"],
     "paper": algorithms.names(),
@@ -23,7 +23,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize(
-    ("preset", "algorithm"), [(preset, name) for preset, names in WHOLE.items() for name in names]
+    ("preset", "algorithm"), [(preset, name) for preset, names in KNOWN.items() for name in names]
 )
 def test_preset_is_a_whole_experiment(preset, algorithm):
     data = presets.load(preset, algorithm)
@@ -34,10 +34,10 @@ def test_preset_is_a_whole_experiment(preset, algorithm):
 
 
 def test_every_file_is_tested():
-    assert presets.names() == list(WHOLE)
+    assert presets.names() == list(KNOWN)
 
 
-@pytest.mark.parametrize("algorithm", WHOLE["longer"])
+@pytest.mark.parametrize("algorithm", KNOWN["longer"])
 def test_a_preset_may_be_like_another(algorithm):
     data, base = presets.load("longer", algorithm), presets.load("small", algorithm)
     assert list(data["steps"]) == list(base.pop("steps"))
@@ -62,7 +62,7 @@ def test_paper_preset_is_the_papers():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ConfigError, match=f"no preset 'huge'; known ones: {', '.join(WHOLE)}"):
+    with pytest.raises(ConfigError, match=f"no preset 'huge'; known ones: {', '.join(KNOWN)}"):
         presets.load("huge", "bc")
     with pytest.raises(ConfigError, match="about algorithm 'bc'; it knows clap, lawm, lawm_plus"):
         presets.load("longer", "bc")
