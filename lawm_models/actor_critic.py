@@ -36,6 +36,9 @@ class ActorCriticConfig(Schema):
     """N, value networks; targets take their minimum."""
     horizon: int = Field(default=5, ge=1)
     """L, dream length; 5 in the paper."""
+    dream_noise: float = Field(default=1.0, ge=0)
+    """Factor on the noise of z' ~ p(z'|h') in dreams: 1 is the paper, 0 takes the mean. Where a
+    model is not sure yet, its noise carries a dream on, and the policy waits for that to happen."""
     discount: float = Field(default=0.99, gt=0, lt=1)
     """γ."""
     lambda_: float = Field(default=0.95, ge=0, le=1)
@@ -128,6 +131,7 @@ class ActorCritic(nn.Module):
         like = start.deter
         policy_noise = standard_noise(like, generator, length, num, self.policy_dim)
         state_noise = standard_noise(like, generator, length, num, start.stoch.shape[-1])
+        state_noise = self.config.dream_noise * state_noise
         state, features, entropies, draws = start, [start.feature], [], []
         for t in range(length):
             draw = self.draw(features[-1].detach(), policy_noise[t])

@@ -33,7 +33,8 @@ class WorldModelConfig(Schema):
     reward_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(r|s)."""
     kl_balance: float = Field(default=0.8, ge=0, le=1)
-    """Share of the KL gradient that trains the prior (Hafner 2021); 0.5 is the plain ELBO."""
+    """Share of the KL gradient that trains the prior (Hafner 2021), the rest the posterior; with
+    0.5 both take half of what the plain ELBO gives them."""
     free_nats: float = Field(default=1.0, ge=0)
     """The state KL below this many nats has no gradient. The paper takes 1 on medium-replay and
     plan2explore corpora, which leaves 0 for the others."""

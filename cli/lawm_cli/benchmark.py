@@ -72,7 +72,7 @@ def benchmark(
     share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
     the others go on.
 
-    In the box: ablations, claim, labels, longer, paper, plus, two-cores, unseen.
+    Studies in the box: ablations, claim, explorers, labels, longer, paper, plus, two-cores, unseen.
     """
     from lawm_data.leftovers import refuse_inside
 

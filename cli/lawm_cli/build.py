@@ -66,7 +66,7 @@ def build(
     again goes on with a study. A recipe is checked as a whole first; --dry-run checks it and does
     nothing.
 
-    Recipes in the box: claim, paper, two-cores, unseen.
+    Recipes in the box: claim, explorers, paper, two-cores, unseen.
     """
     from lawm_data.leftovers import refuse_inside
 

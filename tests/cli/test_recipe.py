@@ -159,14 +159,15 @@ def test_shipped_recipes_make_what_they_promise(name: str) -> None:
         wanted |= {f"{env}-plan2explore": 2005 for env in environments}
         assert {one: made[one].settings.trajectories for one in wanted} == wanted
     studies = [other for other in made if re.fullmatch(r"[a-z]+-[a-z]+-[a-z0-9-]+", other)]
-    assert len(studies) == {"claim": 3, "paper": 12, "two-cores": 6, "unseen": 2}[name]
+    promised = {"claim": 3, "explorers": 1, "paper": 12, "two-cores": 6, "unseen": 2}
+    assert len(studies) == promised[name]
     assert {f"{study}@5pct" for study in studies} <= set(made)
 
 
 def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
     result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
-    known = "claim, paper, two-cores, unseen"
+    known = "claim, explorers, paper, two-cores, unseen"
     assert f"nothing: no such recipe; give a YAML file, or one of {known}\n" in result.err
     help_text = " ".join(run("lawm-data", "build", "--help").out.split())
     assert f"Recipes in the box: {known}." in help_text

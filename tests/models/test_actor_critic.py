@@ -75,9 +75,10 @@ def gradients(loss, module):
     )
 
 
+@pytest.mark.parametrize("noise", [1.0, 0.5, 0.0])
 @pytest.mark.parametrize("policy", ["tanh_normal", "clamped_normal"])
-def test_dream_is_the_policy_in_the_prior(make_agent, world, start, policy):
-    agent = make_agent(policy=policy)
+def test_dream_is_the_policy_in_the_prior(make_agent, world, start, policy, noise):
+    agent = make_agent(policy=policy, dream_noise=noise)
     dream = dreamt(agent, world, start)
     policy_noise, state_noise = noises()
     state = start
@@ -86,7 +87,7 @@ def test_dream_is_the_policy_in_the_prior(make_agent, world, start, policy):
         draw = agent.draw(state.feature, policy_noise[t])
         torch.testing.assert_close(dream.bounded[t], draw.value)
         torch.testing.assert_close(dream.entropy[t], draw.entropy)
-        state = world.rssm.imagine(state, draw.value, state_noise[t])
+        state = world.rssm.imagine(state, draw.value, noise * state_noise[t])
     torch.testing.assert_close(dream.feature[L], state.feature)
     assert dream.bounded.abs().max() <= 1
 
