@@ -72,7 +72,8 @@ def benchmark(
     share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
     the others go on.
 
-    Studies in the box: ablations, claim, explorers, labels, longer, paper, plus, two-cores, unseen.
+    Studies in the box: ablations, claim, dream-noise, explorers, labels, longer, paper, plus,
+    two-cores, unseen.
     """
     from lawm_data.leftovers import refuse_inside
 

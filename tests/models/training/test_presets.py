@@ -44,7 +44,9 @@ def test_a_preset_may_be_like_another(algorithm):
     assert data.pop("steps") == {"model": 15000, "agent": 6000}
     assert (data.pop("preset"), base.pop("preset")) == ("longer", "small")
     if algorithm == "lawm_plus":
-        assert data["algorithm"]["settings"].pop("prior_kl") == 0.002
+        settings = data["algorithm"]["settings"]
+        assert settings.pop("prior_kl") == 0.002
+        assert settings["agent"].pop("dream_noise") == 0
     assert data == base
 
 
