@@ -37,8 +37,8 @@ class ActorCriticConfig(Schema):
     horizon: int = Field(default=5, ge=1)
     """L, dream length; 5 in the paper."""
     dream_noise: float = Field(default=1.0, ge=0)
-    """Factor on the noise of z' ~ p(z'|h') in dreams: 1 is the paper, 0 takes the mean. Where a
-    model is not sure yet, its noise carries a dream on, and the policy waits for that to happen."""
+    """Factor on the noise of z' ~ p(z'|h') in dreams: 1 is the paper, 0 takes the mean, which can
+    teach more where the model is far from sure (docs/benchmarks.md, dreams without noise)."""
     discount: float = Field(default=0.99, gt=0, lt=1)
     """γ."""
     lambda_: float = Field(default=0.95, ge=0, le=1)
@@ -130,8 +130,8 @@ class ActorCritic(nn.Module):
         length, num = self.config.horizon, len(start.deter)
         like = start.deter
         policy_noise = standard_noise(like, generator, length, num, self.policy_dim)
-        state_noise = standard_noise(like, generator, length, num, start.stoch.shape[-1])
-        state_noise = self.config.dream_noise * state_noise
+        unscaled = standard_noise(like, generator, length, num, start.stoch.shape[-1])
+        state_noise = self.config.dream_noise * unscaled
         state, features, entropies, draws = start, [start.feature], [], []
         for t in range(length):
             draw = self.draw(features[-1].detach(), policy_noise[t])

@@ -58,9 +58,9 @@ def egl() -> dict[str, str]:
     drawn = subprocess.run(command, capture_output=True, text=True, env=variables)
     if drawn.returncode:
         said = drawn.stderr.strip().splitlines() or [f"exit status {drawn.returncode}"]
-        # The only reason to skip: this machine has no graphics driver. DRAW runs no line of ours,
-        # so that no defect of ours can end here; where it draws, the tests run and may fail.
-        pytest.skip(f"bare MuJoCo cannot draw with EGL on this machine: {said[-1]}")
+        why = f"bare MuJoCo cannot draw with EGL on this machine: {said[-1]}"
+        # where it draws, the tests run and may fail
+        pytest.skip(why)  # no graphics driver: DRAW runs no line of ours that could be to blame
     return variables
 
 
