@@ -227,6 +227,7 @@ def unlabeled(episodes: Episodes) -> Batch:
         action=torch.zeros_like(episodes.action),
         action_mask=none,
         reward=episodes.reward,
+        rewarded=~none[:, 0],
         terminated=none,
         valid=~none,
         labeled=none[:, 0],

@@ -73,6 +73,7 @@ def make_batch(size: int, steps: int) -> Batch:
         action=(torch.rand(size, steps, ACTION) * 2 - 1) * mask[..., None],
         action_mask=mask,
         reward=torch.rand(size, steps),
+        rewarded=torch.ones(size, dtype=torch.bool),
         terminated=torch.zeros(size, steps, dtype=torch.bool),
         valid=torch.ones(size, steps, dtype=torch.bool),
         labeled=labeled,

@@ -25,6 +25,8 @@ class Batch:
     """Where the action is observed."""
     reward: Float[Tensor, "B T"]
     """Reward of the step from ``observation[:, t]`` to ``observation[:, t + 1]``."""
+    rewarded: Bool[Tensor, " B"]
+    """The trajectory's rewards were recorded; elsewhere ``reward`` is zero and means nothing."""
     terminated: Bool[Tensor, "B T"]
     """The step ended in a terminal state."""
     valid: Bool[Tensor, "B T"]

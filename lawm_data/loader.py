@@ -107,6 +107,7 @@ class Loader:
             action=self._arrays.action(windows, plan.action_mask),
             action_mask=torch.from_numpy(plan.action_mask),
             reward=reward,
+            rewarded=torch.from_numpy(windows.rewarded),
             terminated=torch.from_numpy(plan.terminated),
             valid=torch.from_numpy(plan.valid),
             labeled=torch.from_numpy(plan.labeled),

@@ -41,6 +41,8 @@ class Mixture:
     partial: Bool[np.ndarray, " N"]
     """Some of the readable actions are not observed."""
     terminated: Bool[np.ndarray, " N"]
+    rewarded: Bool[np.ndarray, " N"]
+    """The rewards were recorded."""
 
     @property
     def manifest(self) -> Manifest:
@@ -118,6 +120,7 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
         action_row=join([i.action_row for i in index], np.int64),
         partial=join([i.partial for i in index], bool),
         terminated=join([corpus.table.terminated for corpus in views], bool),
+        rewarded=join([corpus.table.rewarded for corpus in views], bool),
     )
 
 

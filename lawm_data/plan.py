@@ -30,6 +30,8 @@ class Windows(NamedTuple):
     """Row of the first action; -1 where there is none to read."""
     complete: Bool[np.ndarray, " B"]
     """Every action of the trajectory is observed."""
+    rewarded: Bool[np.ndarray, " B"]
+    """Its rewards were recorded."""
     padded: bool
     """Some window reaches beyond the end of its trajectory."""
     hidden: bool
@@ -110,7 +112,7 @@ class Planner:
         columns = zip(  # in the order of the fields of Windows
             *(trajectory, self._local[trajectory], start, remaining, table.shard[trajectory]),
             *(table.row[trajectory] + start, np.where(hidden, -1, action_row + start)),
-            self._complete[trajectory],
+            *(self._complete[trajectory], table.rewarded[trajectory]),
             *(np.any(flag, axis=1).tolist() for flag in flags),
             strict=True,
         )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ArraySpec, LabelState, Role, TrajectoryInfo
 
+from lawm_data.table import NO_REWARDS
+
 
 class Observations:
     """The observations of a trajectory: an array of the state, with its fields by name.
@@ -112,3 +114,8 @@ class Trajectory:
     def is_labeled(self) -> bool:
         """Eq. 10's m: every action is observed."""
         return self.labels is LabelState.observed and bool(self.action_observed.all())
+
+    @property
+    def is_rewarded(self) -> bool:
+        """The rewards were recorded; else they are zero and mean nothing."""
+        return not NO_REWARDS.items() <= self.info.metadata.items()

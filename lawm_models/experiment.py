@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -123,6 +124,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
         raise ConfigError(
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
+    _require_rewards(config, views)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
     return Sources(weighted, make_loaders(config, weighted), record)
 
@@ -183,6 +185,26 @@ def _corpus_record(view: Corpus, source: CorpusSource) -> CorpusRecord:
         mask_sha256=mask_sha256(view.mask) if view.mask else None,
         trajectories=len(view),
         labeled=counts["observed"],
+    )
+
+
+def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
+    """Refuse to learn a policy where nothing tells what is worth doing."""
+    algorithm = algorithms.load(config.algorithm.name).Algorithm
+    kind, last = algorithm.rewards_from, algorithm.stages[-1]
+    if kind == "none" or not config.steps[last]:
+        return
+    labeled = "labeled " if kind == "labeled" else ""
+    tables = [view.table for view in views]
+    if any((t.rewarded & (t.num_observed >= bool(labeled))).any() for t in tables):
+        return
+    mend = "take --algorithm bc"
+    if len(algorithm.stages) > 1:
+        mend = f"leave the policy out with --set steps.{last}=0"
+    raise ConfigError(
+        f"not a single {labeled}trajectory has recorded rewards, and a policy is learned from them",
+        "corpora",
+        f"add some, or {mend}",
     )
 
 

@@ -218,7 +218,8 @@ class LatentActionModel(nn.Module):
         """L = L_model (Eq. 9) + L_reward (Eq. 11), negated, in nats per step.
 
         Each step counts the same; action terms are averaged over all steps of the batch, so that
-        with m = 1 everywhere the loss is Eq. 7 and with m = 0 everywhere Eq. 8.
+        with m = 1 everywhere the loss is Eq. 7 and with m = 0 everywhere Eq. 8. So is the reward's,
+        to which a trajectory adds nothing whose rewards were not recorded.
 
         Returns:
             The scalar loss and its terms by name (detached).
@@ -243,7 +244,7 @@ class LatentActionModel(nn.Module):
         free, unit = self.config.latent_action_free_nats, self.config.free_nats_unit
         terms = {
             "observation": weighted_mean(state.observation, states),
-            "reward": weighted_mean(state.reward, step),
+            "reward": weighted_mean(state.reward * batch.rewarded.unsqueeze(1), step),
             "state_kl": self.world.balanced_kl(state, states),
             "action": weighted_mean(torch.zeros_like(step).index_copy(0, rows, action), step),
             "latent_action_kl": self.config.latent_action_kl_weight

@@ -218,6 +218,7 @@ def batch_of(trajectories: Sequence[Trajectory], action_dim: int, cameras: Seque
         action=torch.zeros(*size, action_dim),
         action_mask=torch.zeros(size, dtype=torch.bool),
         reward=_stack([t.rewards for t in trajectories], size[1]) * valid,
+        rewarded=torch.tensor([t.is_rewarded for t in trajectories]),
         terminated=_stack([t.terminated for t in trajectories], size[1]) & valid,
         valid=valid,
         labeled=torch.zeros(size[0], dtype=torch.bool),

@@ -49,6 +49,7 @@ class Replay:
             action=action,
             action_mask=valid,
             reward=reward,
+            rewarded=torch.ones(batch_size, dtype=torch.bool),
             terminated=torch.zeros_like(valid),
             valid=valid,
             labeled=torch.ones(batch_size, dtype=torch.bool),

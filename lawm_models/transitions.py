@@ -25,6 +25,8 @@ class Transitions(NamedTuple):
     """Whether a_t is observed."""
     reward: Float[Tensor, " N"]
     """r_t."""
+    rewarded: Bool[Tensor, " N"]
+    """Whether r_t was recorded."""
     next_observation: Float[Tensor, "N O"]
     """o_{t+1}."""
     terminated: Float[Tensor, " N"]
@@ -92,6 +94,7 @@ def _transitions(
         action=action,
         observed=observed,
         reward=pick(batch.reward),
+        rewarded=pick(batch.rewarded.unsqueeze(1).expand_as(batch.valid)),
         next_observation=pick(batch.observation[:, 1:]),
         terminated=pick(batch.terminated).to(batch.reward.dtype),
         weight=weight,

@@ -47,7 +47,7 @@ def compare(
 ) -> None:
     """Judge inferred actions by the true ones.
 
-    This alone reads actions that a mask hides, from a corpus that has recorded them, and only with
+    This reads actions that a mask hides, from a corpus that has recorded them, and only with
     --truth-from-withheld. It prints figures over many steps; no action is shown or written. Several
     overlays are compared on the trajectories that all of them label; of models trained under
     several masks, that is the error against the number of labels.

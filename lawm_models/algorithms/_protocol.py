@@ -7,7 +7,7 @@ A module named after the algorithm holds ``Config`` (a ``Schema``) and ``Algorit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,10 @@ class ModelSpec(NamedTuple):
     """Upper action bounds in the environment's units."""
 
 
+RewardsFrom = Literal["all", "labeled", "none"]
+"""Trajectories whose rewards a policy is learned from."""
+
+
 class LastStage(NamedTuple):
     """What no stage but the last reads or changes."""
 
@@ -54,6 +58,8 @@ class Algorithm(Protocol):
     last_stage: ClassVar[LastStage]
     """What it has for itself, so that runs that differ in nothing else share all stages before it;
     of no meaning when it is the only one."""
+    rewards_from: ClassVar[RewardsFrom]
+    """Where its last stage needs rewards; at least one such trajectory must have recorded ones."""
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """Learn from the data what no batch can tell, before every start and resume of a training.
@@ -108,6 +114,8 @@ class AlgorithmClass(Protocol):
     """See ``Algorithm.stages``."""
     last_stage: LastStage
     """See ``Algorithm.last_stage``."""
+    rewards_from: RewardsFrom
+    """See ``Algorithm.rewards_from``."""
 
     def __call__(self, config: Any, spec: ModelSpec) -> Algorithm:
         """Fresh weights, drawn from torch's global generator."""

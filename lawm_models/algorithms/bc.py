@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
-from lawm_models.algorithms._protocol import LastStage, ModelSpec
+from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.distributions import HALF_LOG_TAU, Normal
 from lawm_models.layers import MLP, symlog
 from lawm_models.optimizer import adam, clip_and_step
@@ -57,6 +57,7 @@ class Algorithm(nn.Module):
 
     stages: ClassVar[tuple[str, ...]] = ("agent",)
     last_stage: ClassVar[LastStage] = LastStage()
+    rewards_from: ClassVar[RewardsFrom] = "none"
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()

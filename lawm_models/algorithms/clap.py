@@ -18,6 +18,7 @@ from torch import Tensor
 from lawm_data.batch import Batch
 from lawm_models import posterior_scan
 from lawm_models.algorithms import lawm
+from lawm_models.algorithms._protocol import RewardsFrom
 from lawm_models.latent_action import LearnedPriorConfig
 from lawm_models.latent_action_model import (
     Inferred,
@@ -83,6 +84,7 @@ class Model(LatentActionModel):
 class Algorithm(lawm.Algorithm):
     """See ``algorithms._protocol.Algorithm``."""
 
+    rewards_from: ClassVar[RewardsFrom] = "labeled"
     model_class: ClassVar[type[LatentActionModel]] = Model
 
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

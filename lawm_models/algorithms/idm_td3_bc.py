@@ -3,7 +3,8 @@
 Stage ``idm`` trains the model of the paper's Table 3 on labeled trajectories and keeps the weights
 that do best on some held-out ones. Stage ``agent`` is TD3+BC on every trajectory: true actions
 where they are observed, elsewhere the mode of the frozen model, inferred anew in every batch, so
-that nothing has to be stored and a resumed run infers the same.
+that nothing has to be stored and a resumed run infers the same. Steps whose rewards were not
+recorded are left out there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_data.ranking import ranks
 from lawm_models.action_scale import ActionScale
-from lawm_models.algorithms._protocol import LastStage, ModelSpec
+from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
 from lawm_models.normalizer import Normalizer, all_states
 from lawm_models.optimizer import adam, minimize
@@ -56,6 +57,7 @@ class Algorithm(nn.Module):
 
     stages: ClassVar[tuple[str, ...]] = ("idm", "agent")
     last_stage: ClassVar[LastStage] = LastStage(("agent",), ("agent",))
+    rewards_from: ClassVar[RewardsFrom] = "all"
     best_loss: Tensor
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
@@ -134,7 +136,8 @@ class Algorithm(nn.Module):
             weight = t.weight * t.observed * ~torch.isin(batch.trajectory, self._held_out)
             return self._update_inverse(t._replace(weight=weight), context, generator)
         inferred = self.best(context).mode()
-        t = t._replace(action=torch.where(t.observed.unsqueeze(-1), t.action, inferred))
+        action = torch.where(t.observed.unsqueeze(-1), t.action, inferred)
+        t = t._replace(action=action, weight=t.weight * t.rewarded)
         return self.agent.update(t, standard_noise(t.action, generator, *t.action.shape))
 
     def _update_inverse(

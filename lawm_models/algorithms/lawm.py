@@ -23,7 +23,7 @@ from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
 from lawm_models.action_snr import ActionSnr
 from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
-from lawm_models.algorithms._protocol import LastStage, ModelSpec
+from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.filtering_policy import FilteringPolicy, noisy
 from lawm_models.frozen import frozen_view
 from lawm_models.latent_action_model import (
@@ -83,6 +83,7 @@ class Algorithm(nn.Module):
         ),
         modules=("agent", "snr"),
     )
+    rewards_from: ClassVar[RewardsFrom] = "all"
     model_class: ClassVar[type[LatentActionModel]] = LatentActionModel
     model_steps: Tensor
 

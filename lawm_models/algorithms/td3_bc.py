@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lawm_data.batch import Batch
 from lawm_data.corpus import Corpus
 from lawm_models.action_scale import ActionScale
-from lawm_models.algorithms._protocol import LastStage, ModelSpec
+from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.normalizer import Normalizer, labeled_states
 from lawm_models.reactive_policy import ReactivePolicy
 from lawm_models.td3_bc import TD3BC, TD3BCConfig
@@ -33,6 +33,7 @@ class Algorithm(nn.Module):
 
     stages: ClassVar[tuple[str, ...]] = ("agent",)
     last_stage: ClassVar[LastStage] = LastStage()
+    rewards_from: ClassVar[RewardsFrom] = "labeled"
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()
@@ -53,9 +54,9 @@ class Algorithm(nn.Module):
         return self.agent.optimizers
 
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """See the protocol; steps without an observed action have no weight."""
+        """See the protocol; steps without observed action and recorded reward have no weight."""
         t = every_step(batch, self.scale)
-        t = t._replace(weight=t.weight * t.observed).normalized(self.normalizer)
+        t = t._replace(weight=t.weight * t.observed * t.rewarded).normalized(self.normalizer)
         return self.agent.update(t, standard_noise(t.action, generator, *t.action.shape))
 
     def policy(self, deterministic: bool = True) -> ReactivePolicy:

@@ -44,6 +44,7 @@ def random_corpus(tmp_path: Path) -> Callable[..., Corpus]:
         seed: int = 0,
         unlabeled: Sequence[int] = (),
         partial: Sequence[int] = (),
+        unrewarded: Sequence[int] = (),
         shards: int = 1,
     ) -> Corpus:
         rng = np.random.default_rng(seed)
@@ -56,12 +57,13 @@ def random_corpus(tmp_path: Path) -> Callable[..., Corpus]:
             actions = rng.uniform(-1, 1, (steps, *action.shape)).astype(action.dtype)
             writer.add(
                 arrays,
-                rng.standard_normal(steps).astype(np.float32),
+                rng.standard_normal(steps).astype(np.float32) * (i not in unrewarded),
                 None if i in unlabeled else actions,
                 action_observed=np.arange(steps) >= 2 * steps // 3 if i in partial else None,
                 terminated=i % 2 == 0,
                 truncated=i % 2 == 1,
                 provenance=Provenance(source="test"),
+                metadata={"rewards": "none"} if i in unrewarded else {},
             )
             if (i + 1) % -(-len(lengths) // shards) == 0:
                 writer.commit()

@@ -35,6 +35,8 @@ def check_window(corpus: Corpus, batch: Batch, b: int) -> None:
     """Compare a window with the slice of its trajectory, step by step."""
     trajectory, start = corpus[int(batch.trajectory[b])], int(batch.start[b])
     steps = len(trajectory)
+    assert batch.rewarded[b] == trajectory.is_rewarded
+    assert trajectory.is_rewarded == ("rewards" not in trajectory.info.metadata)
     for t in range(batch.valid.shape[1] + 1):
         now = min(start + t, steps)
         assert batch.observation[b, t].tolist() == trajectory.observations.state[now].tolist()
@@ -56,7 +58,7 @@ def check_window(corpus: Corpus, batch: Batch, b: int) -> None:
 @pytest.mark.parametrize("short", ["drop", "pad"])
 @pytest.mark.parametrize("shards", [1, 4])
 def test_a_window_is_a_slice_of_its_trajectory(random_corpus, shards, short, fraction, resident):
-    corpus = random_corpus(shards=shards, partial=(5, 7), unlabeled=(2,))
+    corpus = random_corpus(shards=shards, partial=(5, 7), unlabeled=(2,), unrewarded=(0, 7))
     if fraction:
         corpus = corpus.with_mask(make_mask(corpus, fraction, 0, "few"))
     loader = Loader([(corpus, 1.0)], 16, 7, short=short, resident=resident)

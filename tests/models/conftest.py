@@ -49,6 +49,7 @@ def make_batch(spec) -> Callable[..., Batch]:
             action=torch.where(mask[..., None], action, 0.0).to(dtype),
             action_mask=mask,
             reward=reward.to(dtype),
+            rewarded=torch.ones(size, dtype=torch.bool),
             terminated=torch.zeros_like(valid),
             valid=valid,
             labeled=labeled,

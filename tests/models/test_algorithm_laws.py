@@ -85,6 +85,21 @@ def test_observed_actions_matter(build, make_batch, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_rewards_that_were_not_recorded_do_not_matter(build, make_batch, name):
+    """Whatever stands there; where they were recorded they do, but to behaviour cloning."""
+    batch = make_batch("mixed")
+    batch = replace(batch, rewarded=torch.tensor([True, True, False, False]))
+    unknown = ~batch.rewarded[:, None]
+    garbage = replace(batch, reward=torch.where(unknown, 7.0, batch.reward))
+    other = replace(batch, reward=torch.where(unknown, batch.reward, 7.0))
+    runs = [build(name) for _ in range(3)]
+    metrics = [train(run, b) for run, b in zip(runs, (batch, garbage, other), strict=True)]
+    assert metrics[0] == metrics[1]
+    assert_same(weights(runs[0]), weights(runs[1]))
+    assert (metrics[0] == metrics[2]) == (algorithms.load(name).Algorithm.rewards_from == "none")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_padding_does_not_matter(build, make_batch, name):
     batch = make_batch("mixed", padded=True)
     padding = ~batch.valid

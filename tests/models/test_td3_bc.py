@@ -35,6 +35,7 @@ def transitions():
         "action": draws.uniform(-1, 1, (STEPS, ACTION)),
         "observed": np.ones(STEPS, bool),
         "reward": draws.normal(size=STEPS),
+        "rewarded": np.ones(STEPS, bool),
         "next_observation": draws.normal(size=(STEPS, OBSERVATION)),
         "terminated": np.array([0.0, 1, 0, 0, 0]),
         "weight": np.array(WEIGHT),

@@ -1,6 +1,6 @@
 """A small corpus of a linear system, seen through a mask, and tiny experiments on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,15 @@ SETTINGS = {
 SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
 
 
-def write_corpus(path: Path, lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33)) -> Path:
-    """The action is a function of the observation, and moves it; the last trajectory has none."""
+def write_corpus(
+    path: Path,
+    lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33),
+    rewarded: Container[int] = range(6),
+) -> Path:
+    """The action is a function of the observation, and moves it; the last trajectory has none.
+
+    Rewards were recorded of the trajectories in ``rewarded``.
+    """
     draws = np.random.default_rng(0)
     shift = draws.normal(size=(2, 3)) / 10
     with CorpusWriter.create(
@@ -52,9 +59,10 @@ def write_corpus(path: Path, lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33)
                 state[t + 1] = 0.9 * state[t] + action[t, :2] @ shift + draws.normal(size=3) / 2
             writer.add(
                 {"position": state[:, :2], "speed": state[:, 2:]},
-                rewards=state[1:, 0],
+                rewards=state[1:, 0] * (number in rewarded),
                 actions=action[:-1, :2] if number + 1 < len(lengths) else None,
                 provenance=Provenance(source="test"),
+                metadata={} if number in rewarded else {"rewards": "none"},
             )
     corpus = open_corpus(path)
     save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))

@@ -287,6 +287,27 @@ def test_corpus_without_a_label_is_refused(experiment, make_corpus, tmp_path):
         train(experiment("bc", corpora=corpora), tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", algorithms.names())
+def test_corpora_without_rewards_are_refused(experiment, make_corpus, tmp_path, name):
+    """Unless nothing would be learned from them, or there is a stage that does without."""
+    algorithm = algorithms.load(name).Algorithm
+    one, out = len(algorithm.stages) == 1, tmp_path / "run"
+    for folder, rewarded, kinds in (("none", (), ("all", "labeled")), ("last", (5,), ("labeled",))):
+        corpora = [{"path": str(make_corpus(tmp_path / folder, rewarded=rewarded))}]
+        if algorithm.rewards_from not in kinds:
+            train(experiment(name, corpora=corpora), tmp_path / f"{folder}-run")
+            continue
+        labeled = "labeled " if algorithm.rewards_from == "labeled" else ""
+        mend = "--algorithm bc" if one else "--set steps.agent=0"
+        said = f"not a single {labeled}trajectory has recorded rewards.*{mend}"
+        with pytest.raises(ConfigError, match=said):
+            train(experiment(name, corpora=corpora), out)
+        assert not out.exists()
+        if not one:
+            steps = {algorithm.stages[0]: 2, "agent": 0}
+            train(experiment(name, corpora=corpora, steps=steps), tmp_path / f"{folder}-model")
+
+
 def test_folder_of_something_else_is_refused(experiment, tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ConfigError, match=r"exists and is not a run \(it holds thesis.tex"):
