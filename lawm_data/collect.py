@@ -11,6 +11,7 @@ import numpy as np
 from lawm_schemas import Provenance
 
 from lawm_data.envs import Environments
+from lawm_data.interrupt import deferred_interrupts
 from lawm_data.policy import Policy
 from lawm_data.rollout import Recorded, rollout
 from lawm_data.writer import CorpusWriter
@@ -95,7 +96,7 @@ def record(
     provenance: Provenance,
     on_trajectory: OnTrajectory | None = None,
 ) -> None:
-    """Add trajectories to a corpus and commit after every rollout.
+    """Add trajectories to a corpus and commit after every rollout; Ctrl-C waits for that.
 
     Args:
         writer: an open writer; it stays open.
@@ -106,16 +107,21 @@ def record(
     Raises:
         CorpusError: a trajectory does not fit the corpus's specs.
         StorageError: the file system refused; what was committed stays.
+        KeyboardInterrupt: interrupted, after a commit.
     """
     collected = writer.manifest.trajectories + writer.pending
-    for done, trajectories in rolled:
-        for trajectory, seed in zip(trajectories, done.chosen, strict=True):
-            writer.add(**trajectory, provenance=provenance, agent_step=done.agent_step, seed=seed)
-        writer.commit()
-        for trajectory in trajectories:
-            collected += 1
-            if on_trajectory is not None:
-                on_trajectory(collected, trajectory)
+    with deferred_interrupts() as interrupt:
+        for done, trajectories in rolled:
+            known = {"provenance": provenance, "agent_step": done.agent_step}
+            for trajectory, seed in zip(trajectories, done.chosen, strict=True):
+                writer.add(**trajectory, **known, seed=seed)
+            writer.commit()
+            for trajectory in trajectories:
+                collected += 1
+                if on_trajectory is not None:
+                    on_trajectory(collected, trajectory)
+            if interrupt.requested:
+                raise KeyboardInterrupt
 
 
 def collect(

@@ -7,7 +7,7 @@ is started again continues to exactly the corpus it would have made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from lawm_schemas import ConfigError, LineageStep, Provenance
 
 from lawm_data import Corpus, CorpusWriter, Trajectory, envs, open_corpus
+from lawm_data.interrupt import deferred_interrupts
 from lawm_data.policy import Policy, RandomPolicy
 from lawm_data.rollout import rollout
 from lawm_models.action_scale import ActionScale
@@ -164,7 +165,19 @@ class _Collection:
             self.rounds.starts = rest["starts"]
 
     def run(self, existing: Corpus, trajectories: int, on_round: OnRound | None) -> None:
-        """Rounds until the corpus is full; recorded trajectories are replayed, not run again."""
+        """Rounds until the corpus is full; recorded trajectories are replayed, not run again.
+
+        Raises:
+            KeyboardInterrupt: interrupted, after a round.
+        """
+        with deferred_interrupts() as interrupt:
+            for _ in self._rounds(existing, trajectories, on_round):
+                if interrupt.requested:
+                    raise KeyboardInterrupt
+
+    def _rounds(
+        self, existing: Corpus, trajectories: int, on_round: OnRound | None
+    ) -> Iterator[None]:
         for k in range(max(trajectories, len(existing))):
             if k < self.folder.rounds:
                 self._remember(existing[k])
@@ -180,6 +193,7 @@ class _Collection:
             self.folder.save(self.agent, k + 1, rest, snapshot)
             if on_round:
                 on_round(k + 1, float(trajectory.rewards.sum()), metrics)
+            yield
 
     def _collect(self, k: int) -> Trajectory:
         env_seed, noise_seed, *_ = _streams(self.seed, k)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lawm_data.interrupt import blocked_interrupts
 from lawm_models.actor_critic import choose_starts
 from lawm_models.learning_agents import LearningAgent, make_agent
 from lawm_models.replay import Replay
@@ -119,7 +120,8 @@ class Rounds:
         config = self.agent.config.model_dump(mode="json")
         self._task = DreamTask(self.kind, config, *self.dims, weights, state, self.starts, seed)
         if self._pool is not None:
-            self._future = self._pool.submit(dream_round, self._task)
+            with blocked_interrupts():  # the first time starts the process
+                self._future = self._pool.submit(dream_round, self._task)
 
     def finish(self, updates: int, seed: int) -> Metrics:
         """Train the world model on the replay, then take over what the dreams have learned."""

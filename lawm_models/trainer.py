@@ -12,12 +12,12 @@ from safetensors.torch import save as to_bytes
 
 from lawm_data.atomic import WriterLock, storage_errors, write_file
 from lawm_data.batch import Batch
+from lawm_data.interrupt import Interrupt, deferred_interrupts
 from lawm_data.leftovers import refuse_inside
 from lawm_data.loader import Loader, device_of
 from lawm_models import checkpoint, seeding, stage_reuse
 from lawm_models.evaluate import Judge
 from lawm_models.experiment import Sources, build, data_now, open_sources, resolve
-from lawm_models.interrupt import Interrupt, deferred_interrupts
 from lawm_models.metrics import Interval, MetricLog, NonFinite
 from lawm_models.progress import Progress, Silent
 from lawm_models.run_folder import RunFolder, is_run

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from importlib import import_module
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 INTERRUPTED = 130
 """Exit code of Ctrl-C; the others stand in ``lawm_cli.errors``."""
+AGAIN_IN = 0.01
+"""Seconds until an interrupt that was dropped comes again."""
 
 
 def lawm() -> int:
@@ -40,6 +47,7 @@ def _run(program: str, module: str) -> int:
     try:
         main = import_module(module).main
         signal.signal(signal.SIGINT, usual)
+        _keep_interrupts()
         return main()
     except KeyboardInterrupt:  # before or after the command, which answers by itself
         os.write(2, line)
@@ -47,3 +55,19 @@ def _run(program: str, module: str) -> int:
     finally:
         # what was to be written is written; Python still takes a moment to end
         signal.signal(signal.SIGINT, stop)
+
+
+def _keep_interrupts() -> None:
+    """Let an interrupt come again that Python drops, with a traceback, in a callback of its own.
+
+    A weakref's callback or a ``__del__`` cannot pass an exception on.
+    """
+
+    def dropped(what: UnraisableHookArgs) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_IN)
+        else:
+            sys.__unraisablehook__(what)
+
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    sys.unraisablehook = dropped

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from lawm_data.interrupt import blocked_interrupts
 from lawm_data.workers._protocol import (
     ATTEMPTS,
     BEAT,
@@ -83,12 +83,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(prepare, theirs), daemon=True)
-        # Ctrl-C reaches a whole group of processes; this one alone is to answer it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with blocked_interrupts():
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, item: Any, attempts: int = 1) -> None:

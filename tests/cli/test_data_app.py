@@ -1,4 +1,3 @@
-import contextlib
 import json
 import os
 import resource
@@ -14,6 +13,8 @@ from lawm_cli.collection import LEARNING
 from lawm_cli.data_app import app
 
 from lawm_data import open_corpus
+from lawm_models.agent_folder import AgentFolder
+from lawm_models.collector import agent_folder
 from lawm_models.learning_agents import KINDS
 
 COLLECT = ["collect", "--env", "cartpole-swingup", "--action-repeat", "40", "--num-envs", "2"]
@@ -29,7 +30,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def program(*words: object, **options) -> subprocess.Popen[str]:
-    code = "import sys; from lawm_cli.data_app import main; sys.exit(main())"
+    code = "import sys; from lawm_cli.entry import lawm_data; sys.exit(lawm_data())"
     # A shell starts what it puts in the background with interrupts ignored, tests too.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     command = [sys.executable, "-c", heed + code, *map(str, words)]
@@ -214,18 +215,30 @@ def test_interrupted_collection_loses_nothing_committed(run, tmp_path: Path, num
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
     seen = open_corpus(out)
-    while process.poll() is None:
-        # Python drops an interrupt that meets it in a weakref's callback; then one presses again.
-        process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-    err = process.communicate()[1]
+    process.send_signal(number)
+    err = process.communicate(timeout=120)[1]
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert "Traceback" not in err
     after = open_corpus(out)
     assert after.table.id.tolist()[: len(seen)] == seen.table.id.tolist()
     again = run("lawm-data", *COLLECT, "--trajectories", len(after) + 1, "--out", out, "--json")
     assert again.json["trajectories"] == len(after) + 1
+    assert run("lawm-data", "validate", out, "--json").json["findings"] == []
+
+
+def test_ctrl_c_waits_for_a_round_of_learning_in_both_of_its_processes(run, tmp_path) -> None:
+    """It reaches both, as a whole group of processes."""
+    out = tmp_path / "c"
+    words = ("--env", "cartpole-swingup", "--action-repeat", 40, "--agent", "dreamer", "--out", out)
+    process = program("collect", *words, "--trajectories", 10**6, start_new_session=True)
+    while not (out / "corpus.json").exists() or len(open_corpus(out)) < 10:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    err = process.communicate(timeout=120)[1]
+    assert (process.returncode, "Traceback" in err) == (130, False), err
+    assert err.endswith("lawm-data: interrupted\n")
+    assert AgentFolder.read(agent_folder(out)).rounds == len(open_corpus(out)), "not a whole round"
     assert run("lawm-data", "validate", out, "--json").json["findings"] == []
 
 

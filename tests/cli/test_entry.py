@@ -50,6 +50,24 @@ def test_an_interrupt_while_the_program_works_or_ends_is_one_line() -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_an_interrupt_that_python_drops_comes_again() -> None:
+    """What a weakref's callback raises is lost, wherever the program happens to be then."""
+    dropping = """
+import weakref
+class Thing:
+    pass
+thing = Thing()
+def raises(_):
+    raise KeyboardInterrupt
+reference = weakref.ref(thing, raises)
+def stop():
+    global thing
+    thing = None
+"""
+    done = started(dropping + WHEN_IMPORTED.format(module="lawm_data"), "lawm_data", "info", "x")
+    assert (done.returncode, done.stderr) == (130, "lawm-data: interrupted\n")
+
+
 def test_who_ignores_interrupts_goes_on_doing_so() -> None:
     work = WHEN_IMPORTED.format(module="pydantic_core")
     ignored = f"signal.signal(signal.SIGINT, signal.SIG_IGN)\n{work}"

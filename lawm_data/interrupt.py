@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a gradient step."""
+"""Ctrl-C that waits for a good moment: the end of a gradient step, or of a rollout."""
 
 from __future__ import annotations
 
@@ -38,3 +38,16 @@ def deferred_interrupts() -> Iterator[Interrupt]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def blocked_interrupts() -> Iterator[None]:
+    """Processes that are started inside never see Ctrl-C.
+
+    It reaches a whole group of processes, of which the first one alone is to answer it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
