@@ -60,7 +60,9 @@ def test_another_result_is_another_table(tmp_path: Path) -> None:
     assert re.sub(r"[\d.*-]", "", second) == re.sub(r"[\d.*-]", "", first)
 
 
-@pytest.mark.parametrize("name", ["claim", "dream-noise", "labels", "longer", "plus", "unseen"])
+@pytest.mark.parametrize(
+    "name", ["claim", "dream-noise", "explorers", "labels", "longer", "plus", "unseen"]
+)
 def test_results_are_those_of_the_shipped_settings(name: str) -> None:
     """So that ``--known`` finds every run, and the documents tell what a user would get."""
     results = Results.read_json(ROOT / "benchmarks" / "results" / f"{name}.json")
