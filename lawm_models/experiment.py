@@ -195,9 +195,10 @@ def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
     if kind == "none" or not config.steps[last]:
         return
     labeled = "labeled " if kind == "labeled" else ""
-    tables = [view.table for view in views]
-    if any((t.rewarded & (t.num_observed >= bool(labeled))).any() for t in tables):
-        return
+    for table in (view.table for view in views):
+        read = table.num_observed > 0 if labeled else True
+        if (table.rewarded & read).any():
+            return
     mend = "take --algorithm bc"
     if len(algorithm.stages) > 1:
         mend = f"leave the policy out with --set steps.{last}=0"

@@ -60,7 +60,7 @@ def egl() -> dict[str, str]:
         said = drawn.stderr.strip().splitlines() or [f"exit status {drawn.returncode}"]
         why = f"bare MuJoCo cannot draw with EGL on this machine: {said[-1]}"
         # where it draws, the tests run and may fail
-        pytest.skip(why)  # no graphics driver: DRAW runs no line of ours that could be to blame
+        pytest.skip(why)  # reason: the machine has no graphics driver; DRAW runs no line of ours
     return variables
 
 

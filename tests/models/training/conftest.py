@@ -35,11 +35,11 @@ SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
 def write_corpus(
     path: Path,
     lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33),
-    rewarded: Container[int] = range(6),
+    unrewarded: Container[int] = (),
 ) -> Path:
     """The action is a function of the observation, and moves it; the last trajectory has none.
 
-    Rewards were recorded of the trajectories in ``rewarded``.
+    No rewards were recorded of the trajectories in ``unrewarded``.
     """
     draws = np.random.default_rng(0)
     shift = draws.normal(size=(2, 3)) / 10
@@ -59,10 +59,10 @@ def write_corpus(
                 state[t + 1] = 0.9 * state[t] + action[t, :2] @ shift + draws.normal(size=3) / 2
             writer.add(
                 {"position": state[:, :2], "speed": state[:, 2:]},
-                rewards=state[1:, 0] * (number in rewarded),
+                rewards=state[1:, 0] * (number not in unrewarded),
                 actions=action[:-1, :2] if number + 1 < len(lengths) else None,
                 provenance=Provenance(source="test"),
-                metadata={} if number in rewarded else {"rewards": "none"},
+                metadata={"rewards": "none"} if number in unrewarded else {},
             )
     corpus = open_corpus(path)
     save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))

@@ -292,8 +292,9 @@ def test_corpora_without_rewards_are_refused(experiment, make_corpus, tmp_path, 
     """Unless nothing would be learned from them, or there is a stage that does without."""
     algorithm = algorithms.load(name).Algorithm
     one, out = len(algorithm.stages) == 1, tmp_path / "run"
-    for folder, rewarded, kinds in (("none", (), ("all", "labeled")), ("last", (5,), ("labeled",))):
-        corpora = [{"path": str(make_corpus(tmp_path / folder, rewarded=rewarded))}]
+    cases = (("none", range(6), ("all", "labeled")), ("last", range(5), ("labeled",)))
+    for folder, unrewarded, kinds in cases:
+        corpora = [{"path": str(make_corpus(tmp_path / folder, unrewarded=unrewarded))}]
         if algorithm.rewards_from not in kinds:
             train(experiment(name, corpora=corpora), tmp_path / f"{folder}-run")
             continue
