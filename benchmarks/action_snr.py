@@ -12,8 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-from lawm_models.run_folder import RunFolder
-from lawm_models.versions import installed_versions
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.versions import installed_versions
 
 
 def main() -> None:

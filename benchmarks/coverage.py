@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from lawm_cli.data_app import main as lawm_data
+from state_coverage import Grid, coverage
 
 from lawm_data import Corpus, open_corpus
-from lawm_data.coverage import Grid, coverage
-from lawm_models.versions import installed_versions
+from lawm_models.training.versions import installed_versions
 
 AGENTS = ("random", "dreamer", "plan2explore")
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ArraySpec, Provenance, Role
 
-from lawm_data import CorpusWriter, formats, open_corpus
-from lawm_data.exchange import export_corpus, import_corpus
-from lawm_models.versions import installed_versions
+from lawm_data import CorpusWriter, open_corpus
+from lawm_data.exchange import export_corpus, formats, import_corpus
+from lawm_models.training.versions import installed_versions
 
 LENGTH = 500
 EDGE = 64

@@ -25,7 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lawm_data import open_corpus, validate
+from lawm_data import open_corpus
+from lawm_data.corpus.integrity.validate import validate
 
 ENVIRONMENT = {**os.environ, "MUJOCO_GL": "disable", "OMP_NUM_THREADS": "1"}
 PACKAGES = ("lawm", "h5py", "numpy", "safetensors", "torch")

@@ -22,8 +22,8 @@ from lawm_cli.demo import unpack_corpus
 from lawm_cli.experiment import from_options
 
 from lawm_data import Corpus, make_mask, open_corpus, save_mask
-from lawm_models.run_folder import RunFolder
-from lawm_models.trainer import train
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.trainer import train
 
 Stratify = Literal["return", "source"] | None
 

@@ -28,15 +28,15 @@ import torch
 from torch import Tensor
 
 from lawm_data import Corpus, open_corpus
-from lawm_data.batch import Batch
-from lawm_data.rollout import rollout
-from lawm_models import seeding
+from lawm_data.batches.batch import Batch
+from lawm_data.envs.rollout import rollout
 from lawm_models.algorithms.lawm import Algorithm
-from lawm_models.evaluate import Judge
-from lawm_models.filtering_policy import FilteringPolicy, noisy
-from lawm_models.rssm import State
-from lawm_models.run_folder import RunFolder
-from lawm_models.versions import installed_versions
+from lawm_models.networks.policies import FilteringPolicy, noisy
+from lawm_models.networks.rssm import State
+from lawm_models.training import seeding
+from lawm_models.training.evaluate import Judge
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.versions import installed_versions
 
 TIMES = (0, 4, 16, 64)
 """Steps at which the ranges of time begin."""

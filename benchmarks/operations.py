@@ -22,9 +22,10 @@ from lawm_schemas import ExperimentConfig
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lawm_models import algorithms, presets
-from lawm_models.experiment import build, open_sources, resolve
-from lawm_models.versions import installed_versions
+from lawm_models import algorithms
+from lawm_models.training import presets
+from lawm_models.training.experiment import build, open_sources, resolve
+from lawm_models.training.versions import installed_versions
 
 IN_PLACE = {torch.ops.aten.addmm_: torch.ops.aten.addmm}
 """Operations that torch's registry lacks, and the ones that take as much."""

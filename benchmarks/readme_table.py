@@ -17,9 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lawm_cli.study.markdown import markdown
-from lawm_cli.study.table import make_table
 from lawm_schemas import Results
+
+from lawm_models.studies.markdown import markdown
+from lawm_models.studies.table import make_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from lawm_data import open_corpus
-from lawm_data.label_error import compare_labels
-from lawm_models import seeding
-from lawm_models.relabel import Method, relabel
-from lawm_models.run_folder import RunFolder
-from lawm_models.versions import installed_versions
+from lawm_data.inspection.label_error import compare_labels
+from lawm_models.training import seeding
+from lawm_models.training.relabel import Method, relabel
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.versions import installed_versions
 
 
 def label(run: RunFolder, smoothing: bool) -> list[str]:

@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lawm_data import envs
-from lawm_data.envs import _suite
+from lawm_data.envs import suites as envs
+from lawm_data.envs.suites import _suite
 
 mujoco: Any = import_module("mujoco")  # no type checker sees its compiled names
 

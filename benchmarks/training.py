@@ -43,10 +43,10 @@ from training_ways import (
     policy_step,
 )
 
-from lawm_data.batch import Batch
+from lawm_data.batches.batch import Batch
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.algorithms.lawm import Algorithm, Config
-from lawm_models.latent_action_model import LatentActionModel
+from lawm_models.networks.latent_action_model import LatentActionModel
 
 LABELED = 0.25
 PRODUCTS = 16

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lawm_data.batch import Batch
-from lawm_models import posterior_scan
-from lawm_models.actor_critic import choose_starts
+from lawm_data.batches.batch import Batch
 from lawm_models.algorithms.lawm import Algorithm, Config
-from lawm_models.distributions import Normal, kl, log_prob, split_normal
-from lawm_models.layers import MLP, NormedLinear, symlog
-from lawm_models.optimizer import adam, clip_and_step
-from lawm_models.world_model import state_weight, weighted_mean
+from lawm_models.networks.actor_critic import choose_starts
+from lawm_models.networks.distributions import Normal, kl, log_prob, split_normal
+from lawm_models.networks.layers import MLP, NormedLinear, symlog
+from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.scan import rollouts as posterior_scan
+from lawm_models.networks.world_model import state_weight, weighted_mean
 
 OBSERVATION, ACTION = 24, 6  # walker-walk
 Step = Callable[[], Any]

@@ -3,90 +3,75 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lawm_data.batch import Batch as Batch
-    from lawm_data.corpus import Corpus as Corpus
-    from lawm_data.corpus import open_corpus as open_corpus
-    from lawm_data.curate import delete_trajectories as delete_trajectories
-    from lawm_data.curate import filter_corpus as filter_corpus
-    from lawm_data.curate import merge_corpora as merge_corpora
-    from lawm_data.derive import Derived as Derived
-    from lawm_data.exchange import export_corpus as export_corpus
-    from lawm_data.exchange import import_corpus as import_corpus
-    from lawm_data.expression import matching as matching
-    from lawm_data.hub.stream import Stream as Stream
-    from lawm_data.hub.stream import stream as stream
-    from lawm_data.loader import Loader as Loader
-    from lawm_data.mask import make_mask as make_mask
-    from lawm_data.mask import mask_sha256 as mask_sha256
-    from lawm_data.mask import save_mask as save_mask
-    from lawm_data.overlay import read_overlay as read_overlay
-    from lawm_data.overlay import write_overlay as write_overlay
-    from lawm_data.recording import RecordTrajectories as RecordTrajectories
-    from lawm_data.split import split_corpus as split_corpus
-    from lawm_data.summary import summarize as summarize
-    from lawm_data.table import Index as Index
-    from lawm_data.table import Table as Table
-    from lawm_data.tier import Tiered as Tiered
-    from lawm_data.tier import write_tier as write_tier
-    from lawm_data.trajectory import Observations as Observations
-    from lawm_data.trajectory import Trajectory as Trajectory
-    from lawm_data.validate import Finding as Finding
-    from lawm_data.validate import validate as validate
-    from lawm_data.withhold import withhold as withhold
-    from lawm_data.writer import CorpusWriter as CorpusWriter
+    from lawm_data.batches.batch import Batch as Batch
+    from lawm_data.batches.loader import Loader as Loader
+    from lawm_data.corpus.corpus import Corpus as Corpus
+    from lawm_data.corpus.corpus import open_corpus as open_corpus
+    from lawm_data.corpus.integrity.validate import Finding as Finding
+    from lawm_data.corpus.integrity.validate import validate as validate
+    from lawm_data.corpus.mask import make_mask as make_mask
+    from lawm_data.corpus.mask import mask_sha256 as mask_sha256
+    from lawm_data.corpus.mask import save_mask as save_mask
+    from lawm_data.corpus.overlay import read_overlay as read_overlay
+    from lawm_data.corpus.overlay import write_overlay as write_overlay
+    from lawm_data.corpus.table import Index as Index
+    from lawm_data.corpus.table import Table as Table
+    from lawm_data.corpus.trajectory import Observations as Observations
+    from lawm_data.corpus.trajectory import Trajectory as Trajectory
+    from lawm_data.corpus.writer import CorpusWriter as CorpusWriter
+    from lawm_data.curation.curate import delete_trajectories as delete_trajectories
+    from lawm_data.curation.curate import filter_corpus as filter_corpus
+    from lawm_data.curation.curate import merge_corpora as merge_corpora
+    from lawm_data.curation.derive import Derived as Derived
+    from lawm_data.curation.expression import matching as matching
+    from lawm_data.curation.split import split_corpus as split_corpus
+    from lawm_data.curation.tier import Tiered as Tiered
+    from lawm_data.curation.tier import write_tier as write_tier
+    from lawm_data.curation.withhold import withhold as withhold
+    from lawm_data.exchange.exporting import export_corpus as export_corpus
+    from lawm_data.exchange.hub.stream import Stream as Stream
+    from lawm_data.exchange.hub.stream import stream as stream
+    from lawm_data.exchange.importing import import_corpus as import_corpus
+    from lawm_data.inspection.summary import summarize as summarize
+    from lawm_data.recording.recorder import RecordTrajectories as RecordTrajectories
 
 # Names are looked up when they are used, so that reading a corpus does not import torch.
 _HOMES = {
-    "Batch": "batch",
-    "Corpus": "corpus",
-    "CorpusWriter": "writer",
-    "Derived": "derive",
-    "Finding": "validate",
-    "Index": "table",
-    "Loader": "loader",
-    "Observations": "trajectory",
-    "RecordTrajectories": "recording",
-    "Stream": "hub.stream",
-    "Table": "table",
-    "Tiered": "tier",
-    "Trajectory": "trajectory",
-    "delete_trajectories": "curate",
-    "export_corpus": "exchange",
-    "filter_corpus": "curate",
-    "import_corpus": "exchange",
-    "make_mask": "mask",
-    "mask_sha256": "mask",
-    "matching": "expression",
-    "merge_corpora": "curate",
-    "open_corpus": "corpus",
-    "read_overlay": "overlay",
-    "save_mask": "mask",
-    "split_corpus": "split",
-    "stream": "hub.stream",
-    "summarize": "summary",
-    "validate": "validate",
-    "withhold": "withhold",
-    "write_overlay": "overlay",
-    "write_tier": "tier",
+    "Batch": "batches.batch",
+    "Corpus": "corpus.corpus",
+    "CorpusWriter": "corpus.writer",
+    "Derived": "curation.derive",
+    "Finding": "corpus.integrity.validate",
+    "Index": "corpus.table",
+    "Loader": "batches.loader",
+    "Observations": "corpus.trajectory",
+    "RecordTrajectories": "recording.recorder",
+    "Stream": "exchange.hub.stream",
+    "Table": "corpus.table",
+    "Tiered": "curation.tier",
+    "Trajectory": "corpus.trajectory",
+    "delete_trajectories": "curation.curate",
+    "export_corpus": "exchange.exporting",
+    "filter_corpus": "curation.curate",
+    "import_corpus": "exchange.importing",
+    "make_mask": "corpus.mask",
+    "mask_sha256": "corpus.mask",
+    "matching": "curation.expression",
+    "merge_corpora": "curation.curate",
+    "open_corpus": "corpus.corpus",
+    "read_overlay": "corpus.overlay",
+    "save_mask": "corpus.mask",
+    "split_corpus": "curation.split",
+    "stream": "exchange.hub.stream",
+    "summarize": "inspection.summary",
+    "validate": "corpus.integrity.validate",
+    "withhold": "curation.withhold",
+    "write_overlay": "corpus.overlay",
+    "write_tier": "curation.tier",
 }
-
-
-class _Package(ModuleType):
-    """This package: a module of the same name as its function never hides the function here."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Importing a submodule ends with setting it here; ``sys.modules`` has it all the same.
-        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("lawm_data", "lawm_models", "cli", "schemas")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-LONGEST = 300
 VAGUE = {"utils", "util", "common", "helpers", "helper", "misc", "base_utils"}
 
 
@@ -19,9 +18,8 @@ def test_imports_point_downwards() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_file_says_what_it_owns_and_fits_its_budget(path: Path) -> None:
+def test_file_says_what_it_owns(path: Path) -> None:
     assert not VAGUE & set(path.relative_to(ROOT).with_suffix("").parts)
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 
 
 @pytest.mark.parametrize(
@@ -29,7 +27,10 @@ def test_file_says_what_it_owns_and_fits_its_budget(path: Path) -> None:
     [
         ("lawm_schemas", ["torch", "h5py", "lawm_data"]),
         ("lawm_data", ["torch", "dm_control", "mujoco", "matplotlib", "lawm_models"]),
-        ("lawm_data.hub", ["torch", "matplotlib", "huggingface_hub", "pyarrow", "datasets"]),
+        (
+            "lawm_data.exchange.hub",
+            ["torch", "matplotlib", "huggingface_hub", "pyarrow", "datasets"],
+        ),
         ("lawm_cli.app", ["torch", "dm_control", "mujoco", "matplotlib", "h5py"]),
         ("lawm_cli.data_app", ["torch", "dm_control", "mujoco", "matplotlib", "h5py"]),
     ],

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lawm_data import formats
+from lawm_data.exchange import formats
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "exchange.py"
 

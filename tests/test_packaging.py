@@ -59,7 +59,9 @@ def test_packages_are_typed(site: Path, package: str) -> None:
 
 
 def test_wheel_carries_presets_and_the_shipped_corpus(site: Path) -> None:
-    presets = {path.stem for path in (site / "lawm_models" / "presets").rglob("*.yaml")}
+    presets = {
+        path.stem for path in (site / "lawm_models" / "training" / "presets").rglob("*.yaml")
+    }
     assert {"paper", "small", "demo"} <= presets
     corpus = site / "lawm_data" / "shipped" / "cartpole-swingup"
     assert (corpus / "corpus.json").is_file()
@@ -68,7 +70,7 @@ def test_wheel_carries_presets_and_the_shipped_corpus(site: Path) -> None:
 
 
 def test_wheel_carries_the_page_of_the_report(site: Path) -> None:
-    page = site / "lawm_cli" / "html_report"
+    page = site / "lawm_data" / "inspection" / "report"
     assert {"page.html", "page.css", "page.js", "lineage.js"} <= {
         path.name for path in page.iterdir()
     }

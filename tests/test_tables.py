@@ -7,12 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from lawm_cli.study import known as known_runs
-from lawm_cli.study.source import read_study
-from lawm_cli.study.variant import variant
 from lawm_schemas import ExperimentConfig, Results
 
-from lawm_models.experiment import resolve
+from lawm_models.studies import known as known_runs
+from lawm_models.studies.source import read_study
+from lawm_models.studies.variant import variant
+from lawm_models.training.experiment import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 

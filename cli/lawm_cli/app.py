@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import auditing, benchmark, comparing, errors, report, show, table
+from lawm_cli import auditing, benchmark, comparing, errors, report, table
 from lawm_cli.options import HELP, DryRun, Json, Replace, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
+from lawm_data.system import terminal as show
 
 Method = Literal["inverse", "smoothing"]
 """See ``lawm_models.relabel.relabel``."""
@@ -89,7 +90,7 @@ def train(
     """
     from lawm_cli import experiment
     from lawm_cli.training import outcome
-    from lawm_models.trainer import train as run_training
+    from lawm_models.training.trainer import train as run_training
 
     options = {"seed": seed, "device": device, "threads": threads}
     named = config
@@ -130,7 +131,7 @@ def evaluate(
 
     It acts without noise. Episode i is reset with the seed plus i.
     """
-    from lawm_models.evaluate import evaluate as run_policy
+    from lawm_models.training.evaluate import evaluate as run_policy
 
     evaluation = run_policy(run, episodes, seed, video).model_dump(mode="json")
     result = {"run": run, **evaluation, "video": video}
@@ -169,7 +170,7 @@ def relabel(
     They are written beside the corpus, under a name: an overlay. Where the actions were recorded
     and only hidden, the inferred ones are compared with them.
     """
-    from lawm_models.relabel import relabel as infer
+    from lawm_models.training.relabel import relabel as infer
 
     found = infer(run, corpus, name, replace, method, max_uncertainty, dry_run)
     result = {"run": run, "corpus": corpus, **found}

@@ -25,8 +25,8 @@ def audit(
     hidden actions: the weights must come out the same, bit for bit. Exits with 1 when they do not,
     or when a record does not match.
     """
-    from lawm_models.audit import audit as prove
-    from lawm_models.run_folder import RunFolder
+    from lawm_models.training.audit import audit as prove
+    from lawm_models.training.run_folder import RunFolder
 
     result = {"run": run, **prove(RunFolder.open(run), steps, seed)}
     print_json(result) if json else report.audit(result)

@@ -10,17 +10,18 @@ from typing import Annotated, Any
 import typer
 from lawm_schemas import CellResult
 
-from lawm_cli import errors, show
+from lawm_cli import errors
 from lawm_cli.options import DryRun, Json, example
 from lawm_cli.output import print_json
-from lawm_cli.study import cell as cells_of
-from lawm_cli.study import known as known_runs
-from lawm_cli.study import pace, record, running
-from lawm_cli.study.cell import Cell, Place
-from lawm_cli.study.known import Known
-from lawm_cli.study.plan import Plan
-from lawm_cli.study.sharing import Turn, turns
-from lawm_cli.study.source import read_study
+from lawm_data.system import terminal as show
+from lawm_models.studies import cell as cells_of
+from lawm_models.studies import known as known_runs
+from lawm_models.studies import pace, record, running
+from lawm_models.studies.cell import Cell, Place
+from lawm_models.studies.known import Known
+from lawm_models.studies.plan import Plan
+from lawm_models.studies.sharing import Turn, turns
+from lawm_models.studies.source import read_study
 
 EPILOG = example(
     "lawm benchmark claim --dry-run",
@@ -75,7 +76,7 @@ def benchmark(
     Studies in the box: ablations, claim, dream-noise, explorers, labels, longer, paper, plus,
     two-cores, unseen.
     """
-    from lawm_data.leftovers import refuse_inside
+    from lawm_data.system.output import refuse_inside
 
     asked, name = read_study(study), Path(study).stem
     out = out or Path("runs") / name
@@ -127,7 +128,7 @@ class _Study:
 
     def finish(self, key: str, error: str | None) -> None:
         """Look again at a run that has ended, and keep what came out."""
-        from lawm_models.run_folder import CONFIG, RunFolder
+        from lawm_models.training.run_folder import CONFIG, RunFolder
 
         folder = self.places[key].folder
         there = (folder / CONFIG).is_file()
@@ -164,7 +165,7 @@ def _run(
     workers: int | None,
     backend: str,
 ) -> _Study:
-    from lawm_data.atomic import WriterLock, storage_errors
+    from lawm_data.system.atomic import WriterLock, storage_errors
 
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -219,7 +220,7 @@ def _item(turn: Turn, place: Place) -> running.Work:
 
 def _keep_traceback(folder: Path, trace: str | None) -> None:
     """Beside the run folder, so that what is in that stays a run."""
-    from lawm_data.atomic import write_file
+    from lawm_data.system.atomic import write_file
 
     path = folder.with_name(f"{folder.name}.traceback.txt")
     if trace is None:

@@ -11,11 +11,11 @@ import typer
 from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep
 
-from lawm_cli import show, step
-from lawm_cli.job import Job
 from lawm_cli.options import DryRun, Json, example
 from lawm_cli.output import print_json
-from lawm_cli.recipe import read_jobs
+from lawm_data.system import terminal as show
+from lawm_models.studies.recipes import read_jobs, step
+from lawm_models.studies.recipes.job import Job
 
 
 class Found(NamedTuple):
@@ -68,7 +68,7 @@ def build(
 
     Recipes in the box: claim, explorers, paper, two-cores, unseen.
     """
-    from lawm_data.leftovers import refuse_inside
+    from lawm_data.system.output import refuse_inside
 
     study = out or Path("corpora") / Path(recipe).stem
     refuse_inside(study / "corpus")
@@ -93,7 +93,7 @@ def make(out: Path, found: Sequence[Found], way: Way) -> list[Found]:
     Raises:
         LawmError: as the command that does what could not be done; what is done stays done.
     """
-    from lawm_data.atomic import WriterLock, storage_errors
+    from lawm_data.system.atomic import WriterLock, storage_errors
 
     _require_unchanged(out, found, way.replace)
     with storage_errors(out):
@@ -143,8 +143,8 @@ def _require_unchanged(out: Path, found: Sequence[Found], replace: bool) -> None
 
 def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
     """Collect for this job, and for those that differ only in the seed at the same time."""
-    from lawm_cli.collection import LEARNING, collect
-    from lawm_cli.seeds import collect_seeds
+    from lawm_models.collection.seeds import collect_seeds
+    from lawm_models.collection.session import LEARNING, collect
 
     outputs = _outputs(out, all_jobs)
     begun = [job]
@@ -208,7 +208,7 @@ def _begin(out: Path, job: Job, inputs: dict[str, str | None]) -> StepRecord:
 
 def _left(out: Path, all_jobs: Sequence[Job]) -> str:
     """How long the rest will take, as far as collections of the same kind tell."""
-    from lawm_cli.collection import collected
+    from lawm_models.collection.session import collected
 
     rates: dict[tuple[str, ...], float] = {}
     rest: list[tuple[tuple[str, ...], int]] = []
@@ -235,7 +235,7 @@ def _kind(agent: str) -> str:
 
 
 def _told(out: Path, found: Sequence[Found]) -> dict[str, Any]:
-    from lawm_cli.collection import collected
+    from lawm_models.collection.session import collected
 
     steps = []
     for job, state, reason in found:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import show
 from lawm_cli.options import Corpus, Json, example
 from lawm_cli.output import print_json
+from lawm_data.system import terminal as show
 
 EPILOG = example(
     "lawm compare-labels corpora/cs --labels lawm --truth-from-withheld",
@@ -58,8 +58,8 @@ def compare(
         )
     if picture is not None and picture.suffix != ".png":
         raise ConfigError(f"{picture.name!r} does not end in .png", "--picture", "name it so")
-    from lawm_data import open_corpus
-    from lawm_data.label_error import compare_labels
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.inspection.label_error import compare_labels
 
     result = compare_labels(open_corpus(corpus, verify=True), labels, held_out, own)
     if picture is not None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lawm_cli import show
 from lawm_cli.options import Corpora, Corpus, DryRun, Json, Out, Seed, example
 from lawm_cli.output import print_json
+from lawm_data.system import terminal as show
 
 if TYPE_CHECKING:
-    from lawm_data import Derived
+    from lawm_data.curation.derive import Derived
 
 Where = Annotated[
     str,
@@ -41,7 +41,8 @@ def filter(
     seed, source, agent, origin, tier, run_seed. With < <= == != >= >, in, and, or, not, None.
     Masks and overlays come along, restricted to what is kept.
     """
-    from lawm_data import filter_corpus, open_corpus
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.curate import filter_corpus
 
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
@@ -68,7 +69,8 @@ def delete(
 
     The corpus itself stays as it is. Expressions are those of filter.
     """
-    from lawm_data import delete_trajectories, open_corpus
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.curate import delete_trajectories
 
     view = open_corpus(corpus)
     derived = delete_trajectories(view, out, where=where, ids=trajectory or (), dry_run=dry_run)
@@ -93,7 +95,8 @@ def merge(
     They must hold the same arrays, unless --common keeps those that they share: labeled states and
     pixels with videos, say, whose actions are missing. What several of them have is taken once.
     """
-    from lawm_data import merge_corpora, open_corpus
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.curate import merge_corpora
 
     views = [open_corpus(path) for path in corpora]
     derived = merge_corpora(views, out, common=common, size=size, dry_run=dry_run)
@@ -120,8 +123,8 @@ def split(
     Trajectories of equal observations and rewards stay together. With one seed the first part with
     a smaller share is a subset of the first with a larger one.
     """
-    from lawm_data import open_corpus, split_corpus
-    from lawm_data.split import parse_shares
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.split import parse_shares, split_corpus
 
     view = open_corpus(corpus)
     derived = split_corpus(view, parse_shares(parts), out, seed=seed, by=by, dry_run=dry_run)

@@ -15,9 +15,9 @@ from lawm_cli import (
     errors,
     exchanging,
     hub,
+    inspection,
     rendering,
     report,
-    soundness,
     tiers,
 )
 from lawm_cli.options import HELP, Corpus, Json, Labels, Mask, Replace, Seed, Version, example
@@ -128,11 +128,12 @@ def collect(
     AGENT@snapshots lets the policies that a learning agent kept along its training act, each for
     an equal share of the trajectories; AGENT@snapshots:LOW:HIGH those of rounds LOW to HIGH.
     """
-    from lawm_cli.collection import Collection, outcome
-    from lawm_cli.collection import collect as collect_one
-    from lawm_cli.seeds import collect_seeds, parse, table
-    from lawm_cli.show import Bars
-    from lawm_data import open_corpus, summarize
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.inspection.summary import summarize
+    from lawm_data.system.terminal import Bars
+    from lawm_models.collection.seeds import collect_seeds, parse, table
+    from lawm_models.collection.session import Collection, outcome
+    from lawm_models.collection.session import collect as collect_one
 
     collection = Collection(
         agent=agent,
@@ -179,8 +180,9 @@ def info(
 
     Also what writers that were killed have left in it, or beside it.
     """
-    from lawm_data import open_corpus, summarize
-    from lawm_data.output import abandoned
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.inspection.summary import summarize
+    from lawm_data.system.output import abandoned
 
     left = abandoned(corpus.absolute())
     if left and not corpus.exists():
@@ -226,8 +228,9 @@ def mask(
     All but a fraction of them are hidden, under a name. Nothing is copied or deleted: a mask is a
     small file beside the shards. With one seed, smaller fractions are subsets of larger ones.
     """
-    from lawm_data import make_mask, open_corpus, save_mask
-    from lawm_data import withhold as write_withheld
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.corpus.mask import make_mask, save_mask
+    from lawm_data.curation.withhold import withhold as write_withheld
 
     whole = open_corpus(corpus)
     made = make_mask(whole, fraction, seed, name, by, stratify)
@@ -257,8 +260,8 @@ exchanging.register(app)
 curation.register(app)
 tiers.register(app)
 build.register(app)
-app.command(epilog=soundness.VALIDATE)(soundness.validate)
-app.command(epilog=soundness.REPAIR)(soundness.repair)
+app.command(epilog=inspection.VALIDATE)(inspection.validate)
+app.command(epilog=inspection.REPAIR)(inspection.repair)
 hub.register(app)
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lawm_cli import experiment, picture, training
-from lawm_cli.show import Bars
+from lawm_data.system.terminal import Bars
 
 if TYPE_CHECKING:
-    from lawm_data import Corpus
-    from lawm_models.run_folder import RunFolder
+    from lawm_data.corpus.corpus import Corpus
+    from lawm_models.training.run_folder import RunFolder
 
 SHIPPED = "cartpole-swingup"
 FRACTION = 0.05
@@ -36,9 +36,10 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
     Returns:
         The object that ``demo --json`` prints.
     """
-    from lawm_data import make_mask, open_corpus, save_mask
-    from lawm_data.leftovers import refuse_inside
-    from lawm_models.trainer import train
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.corpus.mask import make_mask, save_mask
+    from lawm_data.system.output import refuse_inside
+    from lawm_models.training.trainer import train
 
     refuse_inside(out / "corpus")
     path = unpack_corpus(out / "corpus")
@@ -78,7 +79,7 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
 
 def unpack_corpus(path: Path) -> Path:
     """Copy the shipped corpus, since masks and labels are written beside the shards."""
-    from lawm_data.atomic import storage_errors, temporary_name
+    from lawm_data.system.atomic import storage_errors, temporary_name
 
     if path.exists():
         return path
@@ -113,9 +114,9 @@ def true_and_inferred(hidden: Corpus, inferred: Corpus) -> picture.Actions:
 
 def _relabel(run: RunFolder, corpus: Path) -> dict[str, Any]:
     """Relabel, or read what an earlier call wrote."""
-    from lawm_data.overlay import LABELS as FOLDER
-    from lawm_data.overlay import overlay_names, read_overlay
-    from lawm_models.relabel import relabel
+    from lawm_data.corpus.overlay import LABELS as FOLDER
+    from lawm_data.corpus.overlay import overlay_names, read_overlay
+    from lawm_models.training.relabel import relabel
 
     if LABELS not in overlay_names(corpus):
         relabel(run, corpus, LABELS)

@@ -9,14 +9,14 @@ import typer
 from lawm_schemas import ConfigError
 from lawm_schemas.plain_yaml import load_setting
 
-from lawm_cli import show
 from lawm_cli.options import Corpus, DryRun, Json, Settings, example
 from lawm_cli.output import print_json
+from lawm_data.system import terminal as show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lawm_data.formats._protocol import About, Progress
+    from lawm_data.exchange.formats._protocol import About, Progress
 
 Address = Annotated[
     str,
@@ -46,7 +46,7 @@ def import_(
     Everything is checked and converted, nothing is guessed: what was not recorded stays missing.
     The corpus appears when it is complete.
     """
-    from lawm_data.exchange import import_corpus
+    from lawm_data.exchange.importing import import_corpus
 
     given = _with_short(dict(map(load_setting, settings or [])), fps=fps, size=size)
     with show.Bars() as bars:
@@ -72,8 +72,8 @@ def export(
     Observed, withheld, missing and inferred actions stay apart. Without --mask the masks beside the
     corpus go along, where the format can hold them. What it cannot hold is named.
     """
-    from lawm_data import open_corpus
-    from lawm_data.exchange import export_corpus
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.exchange.exporting import export_corpus
 
     given = dict(map(load_setting, settings or []))
     view = open_corpus(corpus)
@@ -92,7 +92,7 @@ def formats(
     json: Json = False,
 ) -> None:
     """Show the formats, and what each can hold."""
-    from lawm_data import formats as registry
+    from lawm_data.exchange import formats as registry
 
     abouts = {name: registry.load(name).ABOUT for name in registry.names()}
     if json:

@@ -8,8 +8,8 @@ from typing import Any
 
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 
-from lawm_cli.show import Bars
-from lawm_data.hub.cache import fetch, is_address, parse_address, pin
+from lawm_data.exchange.hub.cache import fetch, is_address, parse_address, pin
+from lawm_data.system.terminal import Bars
 
 
 def from_options(
@@ -33,7 +33,7 @@ def from_options(
     Raises:
         ConfigError: something is unknown or contradicts itself.
     """
-    from lawm_models import presets
+    from lawm_models.training import presets
 
     sources = [corpus_source(word) for word in corpora]
     if mask is not None:
@@ -63,7 +63,7 @@ def config_of(out: Path, other: Path) -> Path:
     Raises:
         ConfigError: the other one is not a run, or ``out`` is something else than a run.
     """
-    from lawm_models.run_folder import CONFIG, RunFolder, is_run
+    from lawm_models.training.run_folder import CONFIG, RunFolder, is_run
 
     taken = RunFolder.open(out).record.taken if is_run(out) else None
     if taken and taken.run == str(other.absolute()):
@@ -107,7 +107,7 @@ def fetched(config: ExperimentConfig, bars: Bars) -> ExperimentConfig:
 def _parsed(
     data: dict[str, Any], settings: Sequence[str], options: Mapping[str, Any], where: str
 ) -> ExperimentConfig:
-    from lawm_models import presets
+    from lawm_models.training import presets
 
     given = {key: value for key, value in options.items() if value is not None}
     return ExperimentConfig.parse(presets.override(data | given, settings), where)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lawm_cli import show
 from lawm_cli.options import Corpus, DryRun, Json, example
 from lawm_cli.output import print_json
+from lawm_data.system import terminal as show
 
 Repo = Annotated[
     str, typer.Argument(metavar="USER/NAME", help="Dataset repository.", show_default=False)
@@ -48,8 +48,8 @@ def push_to_hub(
     an earlier version of the corpus is not touched. The token is that of 'hf auth login' or
     HF_TOKEN; HF_ENDPOINT chooses another server.
     """
-    from lawm_data import open_corpus
-    from lawm_data.hub import push
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.exchange.hub import push
 
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
@@ -83,7 +83,7 @@ def pull(
 
     With its masks and overlays. Every byte is checked before the folder gets its name.
     """
-    from lawm_data.hub import pull as fetch
+    from lawm_data.exchange.hub import pull as fetch
 
     with show.Bars() as bars:
         pulled = fetch(repo, out, revision=revision, progress=bars.of("pull"), dry_run=dry_run)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lawm_cli.picture import GREY, new_figure, png
-from lawm_data.atomic import write_file
+from lawm_data.system.atomic import write_file
+from lawm_data.system.figures import GREY, new_figure, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lawm_data.atomic import write_file
+from lawm_data.system.atomic import write_file
+from lawm_data.system.figures import BLUE, GREY, ORANGE, POINTS, new_figure, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-POINTS = 4000
-"""Most actions drawn; more hide each other."""
 RETURN = ("return_mean", "return_std")
 """Keys of an evaluation in ``metrics.jsonl``."""
-BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
 
 
 class Curve(NamedTuple):
@@ -66,24 +62,6 @@ def draw(
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     write_file(path, png(figure))
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, at 150 dots each."""
-    # Figure without pyplot: no global state, no display, nothing to close.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as a PNG file."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png")
-    return image.getvalue()
 
 
 def _returns(axes: Axes, title: str, curve: Curve, corpus: np.ndarray) -> None:

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import show
 from lawm_cli.options import Corpus, Json, example
 from lawm_cli.output import print_json
+from lawm_data.system import terminal as show
 
 SMALLEST = 16
 """Pixels; encoders refuse smaller pictures."""
@@ -45,9 +45,9 @@ def render(
 
     Works for every trajectory, with actions or without. Plays in real time.
     """
-    from lawm_data import open_corpus
-    from lawm_data.render import frame_rate, frames, place_of
-    from lawm_data.video import require_video, write_video
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.inspection.render import frame_rate, frames, place_of
+    from lawm_data.system.video import require_video, write_video
 
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", size)
     if not found:

@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawm_cli import show
-
-UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "B"))
-"""Units of sizes, the largest first."""
+from lawm_data.system import terminal as show
 
 
 def corpus(summary: Mapping[str, Any]) -> None:
@@ -31,7 +28,7 @@ def corpus(summary: Mapping[str, Any]) -> None:
             ),
             "observations": ", ".join(map(_array, summary["observations"])),
             "action": _array(summary["action"]),
-            "size": size(summary["bytes"], summary["shards"]),
+            "size": show.size(summary["bytes"], summary["shards"]),
             "fingerprint": summary["fingerprint"][:16],
         },
         title=summary["path"],
@@ -238,12 +235,6 @@ def _share(steps: Mapping[str, int], state: str) -> str:
     """Steps in one label state, and their share."""
     total = sum(steps.values())
     return f"{show.text(steps[state])} ({steps[state] / total:.1%})" if total else "0"
-
-
-def size(total: int, shards: int) -> str:
-    """Bytes in files, in words."""
-    unit, name = next(u for u in UNITS if total >= u[0])
-    return f"{total / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"
 
 
 def _return(result: Mapping[str, Any]) -> str:

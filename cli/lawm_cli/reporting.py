@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lawm_cli import show
 from lawm_cli.options import Corpus, Json, Labels, Mask, example
 from lawm_cli.output import print_json
 from lawm_cli.rendering import choose_renderer
+from lawm_data.system import terminal as show
 
 EPILOG = example("lawm-data report corpora/cs -o report.html --mask 5pct --labels lawm-a")
 
@@ -33,9 +33,9 @@ def report(
     One file that needs no network: returns, labels, distributions, trajectories one by one,
     provenance. Pictures need recorded pixels, or the physics state.
     """
-    from lawm_cli.html_report import write_report
-    from lawm_data import open_corpus
-    from lawm_data.leftovers import refuse_inside
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.inspection.report.page import write_report
+    from lawm_data.system.output import refuse_inside
 
     refuse_inside(out)
     choose_renderer()

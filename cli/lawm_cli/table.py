@@ -12,7 +12,7 @@ from lawm_cli.options import Json, example
 from lawm_cli.output import print_json
 
 if TYPE_CHECKING:
-    from lawm_cli.study.table import Entry, Table
+    from lawm_models.studies.table import Entry, Table
 
 EPILOG = example(
     "lawm table runs/claim/results.json",
@@ -34,8 +34,8 @@ def table(
     the paper's. With --out it is also written as Markdown, CSV and HTML, with pictures: score
     against labels, performance profiles, bars.
     """
-    from lawm_cli.study.markdown import markdown
-    from lawm_cli.study.table import make_table
+    from lawm_models.studies.markdown import markdown
+    from lawm_models.studies.table import make_table
 
     made = make_table(Results.read_json(results))
     files = _write(made, out) if out is not None else []
@@ -48,12 +48,12 @@ def table(
 
 
 def _write(made: Table, out: Path) -> list[Path]:
-    from lawm_cli.study.markdown import markdown
-    from lawm_cli.study.pictures import pictures
-    from lawm_cli.study.plain_csv import comma_separated
-    from lawm_cli.study.web_page import web_page
-    from lawm_data.atomic import storage_errors, write_file
-    from lawm_data.leftovers import refuse_inside
+    from lawm_data.system.atomic import storage_errors, write_file
+    from lawm_data.system.output import refuse_inside
+    from lawm_models.studies.markdown import markdown
+    from lawm_models.studies.pictures import pictures
+    from lawm_models.studies.plain_csv import comma_separated
+    from lawm_models.studies.web_page import web_page
 
     refuse_inside(out / "table.md")
     drawn = pictures(made)

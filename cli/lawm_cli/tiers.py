@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lawm_cli import show
 from lawm_cli.curation import title, told
 from lawm_cli.options import Corpora, DryRun, Json, Out, Seed, example
 from lawm_cli.output import print_json
+from lawm_data.system import terminal as show
+from lawm_models.studies.recipes.step import warn
 
 if TYPE_CHECKING:
-    from lawm_data import Tiered
+    from lawm_data.curation.tier import Tiered
 
 
 def tier(
@@ -36,8 +37,9 @@ def tier(
     of training in which the agent was medium, medium-replay from everything up to its end. What a
     collection does not have is missing, and said.
     """
-    from lawm_data import open_corpus, write_tier
-    from lawm_data.tier_bands import parse_band
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.tier import write_tier
+    from lawm_data.curation.tier_bands import parse_band
 
     band = None if returns is None else parse_band(returns)
     views = [open_corpus(path) for path in corpora]
@@ -72,16 +74,6 @@ def outcome(tiered: Tiered, dry_run: bool) -> dict[str, Any]:
         "missing": tiered.missing,
         "corpora": [share._asdict() for share in tiered.shares],
     }
-
-
-def warn(tiered: Tiered) -> None:
-    """A line on stderr for every collection that could not fill its share."""
-    for share in tiered.shares:
-        if share.missing:
-            show.line(
-                f"warning: {share.path}: has {share.eligible:,} of {share.wanted:,} trajectories "
-                f"of tier {tiered.tier} (returns {tiered.returns}); {share.missing:,} are missing"
-            )
 
 
 def register(app: typer.Typer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lawm_models.run_folder import RunFolder
+    from lawm_models.training.run_folder import RunFolder
 
 
 def outcome(run: RunFolder) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from lawm_schemas import ConfigError
 
-from lawm_data import formats
-from lawm_data.formats._protocol import FormatModule
+from lawm_data.exchange import formats
+from lawm_data.exchange.formats._protocol import FormatModule
 
 
 class Address(NamedTuple):

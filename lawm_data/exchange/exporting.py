@@ -7,15 +7,15 @@ from typing import Any
 
 from lawm_schemas import CorpusError, LineageStep, Mask
 
-from lawm_data.carry import Part, carried_masks
-from lawm_data.corpus import Corpus
-from lawm_data.derive import require_free, through
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.curation.carry import Part, carried_masks
+from lawm_data.curation.derive import require_free, through
 from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.exchange.formats._protocol import Outgoing, Progress, silent
+from lawm_data.exchange.hub.cache import is_address
 from lawm_data.exchange.published import push_corpus
 from lawm_data.exchange.results import Exported
-from lawm_data.formats._protocol import Outgoing, Progress, silent
-from lawm_data.hub.cache import is_address
-from lawm_data.output import new_output
+from lawm_data.system.output import new_output
 
 
 def export_corpus(

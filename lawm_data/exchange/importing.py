@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import CorpusError, LineageStep
+from lawm_schemas import MANIFEST, CorpusError, LineageStep
 
-from lawm_data.atomic import sha256_file, storage_errors, write_file
-from lawm_data.compaction import COMMIT_BYTES
-from lawm_data.corpus import Corpus
-from lawm_data.derive import require_free
+from lawm_data.corpus.compaction import COMMIT_BYTES
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.mask import save_mask
+from lawm_data.corpus.overlay import LABELS, save_overlay
+from lawm_data.corpus.store import open_store
+from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.curation.derive import require_free
 from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.exchange.formats._protocol import Incoming, Progress, silent
+from lawm_data.exchange.hub.cache import is_address
 from lawm_data.exchange.published import pull_corpus
 from lawm_data.exchange.results import Imported
-from lawm_data.formats._protocol import Incoming, Progress, silent
-from lawm_data.hub.cache import is_address
-from lawm_data.mask import save_mask
-from lawm_data.output import new_output
-from lawm_data.overlay import LABELS, save_overlay
-from lawm_data.store import MANIFEST, open_store
-from lawm_data.writer import CorpusWriter
+from lawm_data.system.atomic import sha256_file, storage_errors, write_file
+from lawm_data.system.output import new_output
 
 CHECKSUMMED = 1 << 30
 """Bytes of source files up to which the lineage remembers checksums."""

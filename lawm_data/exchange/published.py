@@ -8,12 +8,12 @@ from typing import Any
 
 from lawm_schemas import ConfigError
 
-from lawm_data.corpus import Corpus
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.exchange.formats._protocol import Progress
+from lawm_data.exchange.hub.cache import Address, parse_address
+from lawm_data.exchange.hub.pull import pull
+from lawm_data.exchange.hub.push import push
 from lawm_data.exchange.results import Exported, Imported
-from lawm_data.formats._protocol import Progress
-from lawm_data.hub.cache import Address, parse_address
-from lawm_data.hub.pull import pull
-from lawm_data.hub.push import push
 
 
 def pull_corpus(

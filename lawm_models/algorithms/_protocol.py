@@ -14,9 +14,9 @@ from jaxtyping import Float
 from lawm_schemas import Schema
 from torch import Tensor
 
-from lawm_data.batch import Batch
-from lawm_data.corpus import Corpus
-from lawm_data.policy import Policy
+from lawm_data.batches.batch import Batch
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.envs.policy import Policy
 
 
 class ModelSpec(NamedTuple):

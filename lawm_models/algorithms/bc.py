@@ -12,14 +12,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lawm_data.batch import Batch
-from lawm_data.corpus import Corpus
-from lawm_models.action_scale import ActionScale
+from lawm_data.batches.batch import Batch
+from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.distributions import HALF_LOG_TAU, Normal
-from lawm_models.layers import MLP, symlog
-from lawm_models.optimizer import adam, clip_and_step
-from lawm_models.reactive_policy import ReactivePolicy
+from lawm_models.networks.action_scale import ActionScale
+from lawm_models.networks.distributions import HALF_LOG_TAU, Normal
+from lawm_models.networks.layers import MLP, symlog
+from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.reactive_policy import ReactivePolicy
 
 MIN_STD = 1e-3
 """Smallest standard deviation, as a share of half the action range."""

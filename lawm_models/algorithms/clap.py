@@ -15,17 +15,17 @@ from lawm_schemas import ConfigError
 from pydantic import Field
 from torch import Tensor
 
-from lawm_data.batch import Batch
-from lawm_models import posterior_scan
+from lawm_data.batches.batch import Batch
 from lawm_models.algorithms import lawm
 from lawm_models.algorithms._protocol import RewardsFrom
-from lawm_models.latent_action import LearnedPriorConfig
-from lawm_models.latent_action_model import (
+from lawm_models.networks.latent_action import LearnedPriorConfig
+from lawm_models.networks.latent_action_model import (
     Inferred,
     LatentActionModel,
     LatentActionModelConfig,
     Noise,
 )
+from lawm_models.networks.scan import rollouts as posterior_scan
 
 
 class ModelConfig(LatentActionModelConfig):

@@ -18,23 +18,23 @@ from lawm_schemas import ConfigError, Schema
 from pydantic import Field
 from torch import Tensor, nn
 
-from lawm_data.batch import Batch
-from lawm_data.corpus import Corpus
-from lawm_models.action_scale import ActionScale
-from lawm_models.action_snr import ActionSnr
-from lawm_models.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
+from lawm_data.batches.batch import Batch
+from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.filtering_policy import FilteringPolicy, noisy
-from lawm_models.frozen import frozen_view
-from lawm_models.latent_action_model import (
+from lawm_models.networks.action_scale import ActionScale
+from lawm_models.networks.action_snr import ActionSnr
+from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
+from lawm_models.networks.frozen import frozen_view
+from lawm_models.networks.latent_action_model import (
     Inferred,
     LatentActionModel,
     LatentActionModelConfig,
 )
-from lawm_models.optimizer import adam, clip_and_step
-from lawm_models.rssm import State
-from lawm_models.smoothing import smooth
-from lawm_models.world_model import standard_noise
+from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.policies import FilteringPolicy, noisy
+from lawm_models.networks.rssm import State
+from lawm_models.networks.smoothing import smooth
+from lawm_models.networks.world_model import standard_noise
 
 
 class Config(Schema):

@@ -15,10 +15,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from lawm_models.actor_critic import ActorCriticConfig
 from lawm_models.algorithms import lawm
-from lawm_models.latent_action import LearnedPriorConfig
-from lawm_models.latent_action_model import LatentActionModelConfig
+from lawm_models.networks.actor_critic import ActorCriticConfig
+from lawm_models.networks.latent_action import LearnedPriorConfig
+from lawm_models.networks.latent_action_model import LatentActionModelConfig
 
 
 class ModelConfig(LatentActionModelConfig):

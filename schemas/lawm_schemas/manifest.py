@@ -8,6 +8,8 @@ from lawm_schemas.arrays import ArraySpec, Role
 from lawm_schemas.base import Schema
 from lawm_schemas.provenance import EnvironmentInfo, LineageStep, Provenance
 
+MANIFEST = "corpus.json"
+"""File name of the manifest in a corpus."""
 FORMAT_VERSION = 1
 """Version of the on-disk format that this code writes; newer ones are refused."""
 

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from lawm_cli import step
 from lawm_cli.demo import unpack_corpus
-from lawm_cli.recipe import jobs, read_jobs
 from lawm_schemas import CorpusError
 
 from lawm_data import open_corpus, write_overlay
-from lawm_data.store import read_manifest
+from lawm_data.corpus.store import read_manifest
+from lawm_models.studies.recipes import jobs, read_jobs, step
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6, "action_repeat": 40, "num_envs": 2}
 STUDY = {

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from lawm_data import open_corpus
-from lawm_models.actor_critic import ActorCriticConfig
-from lawm_models.collector import agent_folder, collect_learning
-from lawm_models.dreamer import DreamerConfig
-from lawm_models.rssm import RSSMConfig
-from lawm_models.world_model import WorldModelConfig
+from lawm_models.collection.collector import agent_folder, collect_learning
+from lawm_models.collection.dreamer import DreamerConfig
+from lawm_models.networks.actor_critic import ActorCriticConfig
+from lawm_models.networks.rssm import RSSMConfig
+from lawm_models.networks.world_model import WorldModelConfig
 
 ENV = ["--env", "cartpole-swingup"]
 RANDOM = ["collect", *ENV, "--action-repeat", "40", "--num-envs", "2"]

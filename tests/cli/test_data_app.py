@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from lawm_cli.collection import LEARNING
 from lawm_cli.data_app import app
 
 from lawm_data import open_corpus
-from lawm_models.agent_folder import AgentFolder
-from lawm_models.collector import agent_folder
-from lawm_models.learning_agents import KINDS
+from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.collector import agent_folder
+from lawm_models.collection.learning_agents import KINDS
+from lawm_models.collection.session import LEARNING
 
 COLLECT = ["collect", "--env", "cartpole-swingup", "--action-repeat", "40", "--num-envs", "2"]
 

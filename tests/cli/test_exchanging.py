@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lawm_data import formats, open_corpus
+from lawm_data import open_corpus
+from lawm_data.exchange import formats
 
 
 @pytest.fixture(autouse=True)

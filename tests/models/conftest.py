@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from lawm_data.batch import Batch
+from lawm_data.batches.batch import Batch
 from lawm_models.algorithms._protocol import ModelSpec
-from lawm_models.latent_action import LatentActionConfig
-from lawm_models.latent_action_model import LatentActionModel, LatentActionModelConfig, Noise
-from lawm_models.rssm import RSSMConfig
+from lawm_models.networks.latent_action import LatentActionConfig
+from lawm_models.networks.latent_action_model import (
+    LatentActionModel,
+    LatentActionModelConfig,
+    Noise,
+)
+from lawm_models.networks.rssm import RSSMConfig
 
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 

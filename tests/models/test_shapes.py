@@ -7,9 +7,9 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from lawm_models.distributions import Normal, kl
-from lawm_models.layers import MLP
-from lawm_models.world_model import state_weight, weighted_mean
+from lawm_models.networks.distributions import Normal, kl
+from lawm_models.networks.layers import MLP
+from lawm_models.networks.world_model import state_weight, weighted_mean
 
 
 @pytest.mark.parametrize("width", [3, 1])  # 1 would broadcast in silence

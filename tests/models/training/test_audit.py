@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from lawm_schemas import ConfigError
 
-from lawm_data import make_mask, masked, open_corpus, save_mask
-from lawm_data.poison import altered, poisoned
+from lawm_data import make_mask, open_corpus, save_mask
+from lawm_data.corpus import masked
 from lawm_models import algorithms
-from lawm_models.audit import audit
-from lawm_models.run_folder import RunFolder
-from lawm_models.trainer import train
+from lawm_models.training.audit import audit
+from lawm_models.training.poison import altered, poisoned
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.trainer import train
 
 
 @pytest.fixture

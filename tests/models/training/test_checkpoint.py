@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ConfigError, StorageError
 from torch import nn
 
-from lawm_models.checkpoint import (
+from lawm_models.training.checkpoint import (
     MODEL,
     STATE,
     TENSORS,

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from lawm_schemas import ConfigError, Evaluation, Provenance
 
-from lawm_data import CorpusWriter, envs
-from lawm_data.policy import RandomPolicy
-from lawm_data.rollout import rollout
-from lawm_models.evaluate import Judge, evaluate
-from lawm_models.trained_policy import load_policy
-from lawm_models.trainer import train
+from lawm_data import CorpusWriter
+from lawm_data.envs import suites as envs
+from lawm_data.envs.policy import RandomPolicy
+from lawm_data.envs.rollout import rollout
+from lawm_models.collection.trained_policy import load_policy
+from lawm_models.training.evaluate import Judge, evaluate
+from lawm_models.training.trainer import train
 
 pytest.importorskip("dm_control")
 

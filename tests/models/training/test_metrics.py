@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lawm_models.checkpoint import pack, unpack
-from lawm_models.metrics import Interval, MetricLog, NonFinite, read_metrics
+from lawm_models.training.checkpoint import pack, unpack
+from lawm_models.training.metrics import Interval, MetricLog, NonFinite, read_metrics
 
 CPU = torch.device("cpu")
 FLOATS = st.floats(-1e6, 1e6, width=32)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, ExperimentConfig
 
-from lawm_models import algorithms, presets
-from lawm_models.experiment import resolve
+from lawm_models import algorithms
+from lawm_models.training import presets
+from lawm_models.training.experiment import resolve
 
 CORPORA = [{"path": "corpora/cs", "mask": "5pct"}]
 

@@ -10,9 +10,9 @@ import torch
 from lawm_schemas import ConfigError, CorpusError, Provenance
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, read_overlay, save_mask
-from lawm_models.checkpoint import MODEL
-from lawm_models.relabel import SMALLEST_VARIANCE, Label, batch_of, errors_against, relabel
-from lawm_models.trainer import train
+from lawm_models.training.checkpoint import MODEL
+from lawm_models.training.relabel import SMALLEST_VARIANCE, Label, batch_of, errors_against, relabel
+from lawm_models.training.trainer import train
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, StorageError
 
-from lawm_models import checkpoint
-from lawm_models.experiment import open_sources, resolve
-from lawm_models.run_folder import UNSET, RunFolder, first_difference, is_run
-from lawm_models.trainer import train
+from lawm_models.training import checkpoint
+from lawm_models.training.experiment import open_sources, resolve
+from lawm_models.training.run_folder import UNSET, RunFolder, first_difference, is_run
+from lawm_models.training.trainer import train
 
 TREES = st.recursive(
     st.integers(0, 3) | st.none(),

@@ -12,10 +12,11 @@ from lawm_schemas import ConfigError, ExperimentConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_data import make_mask, open_corpus, save_mask
-from lawm_models import algorithms, checkpoint
-from lawm_models.checkpoint import MODEL
-from lawm_models.run_folder import RunFolder
-from lawm_models.trainer import train
+from lawm_models import algorithms
+from lawm_models.training import checkpoint
+from lawm_models.training.checkpoint import MODEL
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.trainer import train
 
 IN_STAGES = [name for name in algorithms.names() if algorithms.load(name).Algorithm.stages[1:]]
 POLICY = {

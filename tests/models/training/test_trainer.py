@@ -16,13 +16,13 @@ from lawm_schemas import ConfigError, CorpusError, LawmError, Provenance, Storag
 from safetensors.torch import load_file
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
-from lawm_data.atomic import WriterLock
+from lawm_data.system.atomic import WriterLock
 from lawm_models import algorithms
 from lawm_models.algorithms import lawm
-from lawm_models.checkpoint import MODEL
-from lawm_models.experiment import open_sources, resolve, settings_of
-from lawm_models.run_folder import RunFolder
-from lawm_models.trainer import batch_tensors, train
+from lawm_models.training.checkpoint import MODEL
+from lawm_models.training.experiment import open_sources, resolve, settings_of
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.trainer import batch_tensors, train
 
 PROVENANCE = Provenance(source="test")
 

@@ -1,0 +1,1 @@
+"""From windows to tensors: sampling, gathering, mixing, loading."""

@@ -1,0 +1,122 @@
+"""The arrays of a batch, read from memory-mapped shards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from lawm_schemas import Role
+from torch import Tensor
+
+from lawm_data.batches.gather import SliceReader, WindowReader
+from lawm_data.batches.mixture import Mixture
+from lawm_data.batches.plan import Windows
+
+
+class StateReader:
+    """Reads the concatenated state and the rewards.
+
+    float32 fields and the reward lie packed in ``steps``; fields of other types lie apart, are
+    cast to float32 and set between the packed ones, in the order of the manifest.
+
+    Args:
+        mixture: the trajectories.
+        rows: rows per window.
+    """
+
+    def __init__(self, mixture: Mixture, rows: int) -> None:
+        shards = mixture.shards
+        self._steps = WindowReader([shard.steps for shard in shards], rows)
+        self._packed: list[int] = []
+        self._apart: list[tuple[slice, WindowReader]] = []
+        column = 0
+        for spec in mixture.manifest.state:
+            here = range(column, column + spec.size)
+            column = here.stop
+            if spec.dtype == "float32":
+                self._packed.extend(here)
+            else:
+                arrays: list[Any] = [shard.fields[spec.name] for shard in shards]
+                self._apart.append((slice(here.start, here.stop), WindowReader(arrays, rows)))
+        self._width = column
+
+    def __call__(
+        self,
+        shard: Int[np.ndarray, " B"],
+        row: Int[np.ndarray, " B"],
+        last: Int[np.ndarray, " B"] | None = None,
+    ) -> tuple[Float[np.ndarray, "B rows O"], Float[np.ndarray, "B rows"]]:
+        """State and, for the step that leaves each row, reward; see ``WindowReader``."""
+        steps = self._steps(shard, row, last)
+        packed, reward = steps[..., :-1], steps[..., -1]
+        if not self._apart:
+            return packed, reward
+        state = np.empty((*reward.shape, self._width), np.float32)
+        state[..., self._packed] = packed
+        for columns, read in self._apart:
+            state[..., columns] = read(shard, row, last).reshape(*reward.shape, -1)
+        return state, reward
+
+
+class MappedArrays:
+    """The large arrays of a batch, from the mapped shards of a mixture.
+
+    Args:
+        mixture: the trajectories.
+        window: T.
+    """
+
+    def __init__(self, mixture: Mixture, window: int) -> None:
+        manifest, shards = mixture.manifest, mixture.shards
+        self._state = StateReader(mixture, window + 1)
+        self._action = None
+        if (mixture.action_row >= 0).any():
+            self._action = WindowReader([shard.actions for shard in shards], window)
+        self._width = manifest.action.size
+        self._pixels = {
+            spec.name: SliceReader([shard.fields[spec.name] for shard in shards], window + 1)
+            for spec in manifest.observations
+            if spec.role is Role.pixels
+        }
+
+    def state(self, windows: Windows) -> tuple[Float[Tensor, "B rows O"], Float[Tensor, "B T"]]:
+        """State and rewards; padding repeats the last state, and its reward is 0."""
+        state, reward = self._state(windows.shard, windows.row, windows.last_row)
+        # The row of a final observation holds reward 0, so padding does too.
+        return torch.from_numpy(state), torch.from_numpy(reward[:, :-1])
+
+    def action(self, windows: Windows, mask: Bool[np.ndarray, "B T"]) -> Float[Tensor, "B T A"]:
+        """Actions where the mask is set, zero elsewhere."""
+        shard, row, last = windows.shard, windows.action_row, windows.last_action_row
+        if not windows.hidden:
+            action = self._read_action(shard, row, last)
+        else:
+            action = np.zeros((*mask.shape, self._width), np.float32)
+            some = row >= 0
+            if some.any():
+                last = None if last is None else last[some]
+                action[some] = self._read_action(shard[some], row[some], last)
+        if windows.padded or windows.partial:
+            action[~mask] = 0
+        return torch.from_numpy(action)
+
+    def _read_action(
+        self,
+        shard: Int[np.ndarray, " n"],
+        row: Int[np.ndarray, " n"],
+        last: Int[np.ndarray, " n"] | None,
+    ) -> Float[np.ndarray, "n T A"]:
+        assert self._action is not None
+        read = self._action(shard, row, last)
+        return read if read.dtype == np.float32 else read.astype(np.float32)
+
+    def pixels(self, windows: Windows) -> dict[str, UInt8[Tensor, "B rows h w c"]]:
+        """Camera fields by name; padding repeats the last image."""
+        if not self._pixels:
+            return {}
+        shard, row, last = windows.shard, windows.row, windows.last_row
+        return {
+            name: torch.from_numpy(read(shard, row, last)) for name, read in self._pixels.items()
+        }

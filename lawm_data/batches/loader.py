@@ -1,0 +1,172 @@
+"""Batches of windows from corpora: deterministic, resumable, with a chosen share of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from operator import index
+from typing import Any
+
+import torch
+from lawm_schemas import ConfigError
+from torch import Tensor
+
+from lawm_data.batches.arrays import MappedArrays
+from lawm_data.batches.batch import Batch
+from lawm_data.batches.mixture import mix
+from lawm_data.batches.plan import Planner
+from lawm_data.batches.resident import RESIDENT_SHARE, ResidentArrays, resident_bytes
+from lawm_data.batches.sampler import LabelUnit, SamplingSettings
+from lawm_data.batches.windows import Short
+from lawm_data.corpus.corpus import Corpus
+
+
+class Loader:
+    """An endless source of batches; iterate over it or call ``next``.
+
+    Batch k is a pure function of the corpora's content, the masks, these arguments and k.
+    Corpora are mixed by weight; with a labeled ratio the weights hold among the labeled windows
+    and among the unlabeled ones, each over the corpora that have such windows.
+
+    Args:
+        corpora: a view, or views with their weights.
+        batch_size: B, windows per batch.
+        window: T, steps per window; a window has T+1 observations.
+        labeled_ratio: share of labeled windows, exact in every batch; they come first. None
+            draws windows as they come.
+        seed: key of the draws.
+        short: trajectories shorter than the window are dropped, padded or an error.
+        label_unit: whether all actions of the trajectory, or of the window, make it labeled.
+        oversample_ends: see the first and last steps of trajectories about as often as the others.
+        device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
+        resident: keep the numbers (not the pixels) in the device's memory. None does so on
+            devices other than the CPU when they take at most ``RESIDENT_SHARE`` of what is free.
+
+    Raises:
+        ConfigError: an argument is out of range, corpora do not agree, or there is nothing to
+            draw.
+    """
+
+    def __init__(
+        self,
+        corpora: Corpus | Sequence[tuple[Corpus, float]],
+        batch_size: int,
+        window: int,
+        *,
+        labeled_ratio: float | None = None,
+        seed: int = 0,
+        short: Short = "pad",
+        label_unit: LabelUnit = "trajectory",
+        oversample_ends: bool = False,
+        device: str | torch.device = "cpu",
+        resident: bool | None = None,
+    ) -> None:
+        settings = SamplingSettings(
+            batch_size=index(batch_size),
+            window=index(window),
+            labeled_ratio=None if labeled_ratio is None else float(labeled_ratio),
+            seed=index(seed),
+            short=short,
+            label_unit=label_unit,
+            oversample_ends=bool(oversample_ends),
+        )
+        self._device = device_of(device)
+        self._on_cpu = self._device.type == "cpu"
+        mixture = mix([(corpora, 1.0)] if isinstance(corpora, Corpus) else corpora)
+        self._planner = Planner(mixture, settings)
+        self._mapped = MappedArrays(mixture, window)
+        if resident is None:
+            resident = _fits(resident_bytes(mixture), self._device)
+        self._arrays: MappedArrays | ResidentArrays = self._mapped
+        if resident:
+            self._arrays = ResidentArrays(mixture, window, self._device)
+        self.step = 0
+        """Number of the batch that ``next`` returns."""
+
+    def __iter__(self) -> Loader:
+        return self
+
+    def __next__(self) -> Batch:
+        return self.next()
+
+    def next(self) -> Batch:
+        """The next batch."""
+        batch = self.batch(self.step)
+        self.step += 1
+        return batch
+
+    def batch(self, step: int) -> Batch:
+        """Batch number ``step``, whatever was drawn before."""
+        plan = self._planner.plan(step)
+        windows = plan.windows
+        state, reward = self._arrays.state(windows)
+        batch = Batch(
+            observation=state,
+            action=self._arrays.action(windows, plan.action_mask),
+            action_mask=torch.from_numpy(plan.action_mask),
+            reward=reward,
+            rewarded=torch.from_numpy(windows.rewarded),
+            terminated=torch.from_numpy(plan.terminated),
+            valid=torch.from_numpy(plan.valid),
+            labeled=torch.from_numpy(plan.labeled),
+            trajectory=torch.from_numpy(windows.local),
+            start=torch.from_numpy(windows.start),
+            pixels=self._mapped.pixels(windows),
+        )
+        return batch if self._on_cpu else _move(batch, self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader is, as plain data."""
+        return {"step": self.step, "identity": self._planner.sampler.identity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another loader of the same data and settings was.
+
+        Raises:
+            ConfigError: the state is of other data or settings.
+        """
+        if state.get("identity") != self._planner.sampler.identity:
+            raise ConfigError(
+                "it was saved with other corpora, masks or settings",
+                "loader state",
+                "resume with what it was saved with, or start anew",
+            )
+        self.step = int(state["step"])
+
+
+def device_of(name: str | torch.device) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        ConfigError: this machine does not have it.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ConfigError(f"{name} is not available here", "device", "use cpu") from None
+    return device
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether to keep that many bytes on the device."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return size <= RESIDENT_SHARE * free
+
+
+def _move(batch: Batch, device: torch.device) -> Batch:
+    """Copy what is not there yet, through pinned memory so that the CPU need not wait."""
+
+    def pin(tensor: Tensor) -> Tensor:
+        if tensor.is_cuda:
+            return tensor
+        # Views are made dense: only dense memory is copied without waiting.
+        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor)
+
+    if device.type == "cuda":
+        tensors = {f.name: pin(getattr(batch, f.name)) for f in fields(batch) if f.name != "pixels"}
+        pixels = {name: pin(images) for name, images in batch.pixels.items()}
+        batch = Batch(**tensors, pixels=pixels)
+    return batch.to(device)

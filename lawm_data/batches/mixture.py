@@ -1,0 +1,156 @@
+"""Several corpora by weight as one table of trajectories; their arrays have to agree."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from lawm_schemas import ArraySpec, ConfigError, Manifest, Role
+
+from lawm_data.batches.windows import spans
+
+if TYPE_CHECKING:
+    from lawm_data.corpus.corpus import Corpus
+    from lawm_data.corpus.shard import Shard
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Trajectories of all corpora, one after the other, as columns."""
+
+    corpora: tuple[Corpus, ...]
+    weights: Float[np.ndarray, " C"]
+    """Share of the windows, per corpus."""
+    shards: tuple[Shard, ...]
+    """Shards of all corpora; ``shard`` points here."""
+    corpus: Int[np.ndarray, " N"]
+    """Which corpus a trajectory is from."""
+    first: Int[np.ndarray, " C"]
+    """Where the trajectories of a corpus begin in this table."""
+    length: Int[np.ndarray, " N"]
+    shard: Int[np.ndarray, " N"]
+    row: Int[np.ndarray, " N"]
+    """Row of the first observation in ``Shard.steps``."""
+    action_row: Int[np.ndarray, " N"]
+    """Row of the first action in ``Shard.actions``; -1 where no action is to be read."""
+    partial: Bool[np.ndarray, " N"]
+    """Some of the readable actions are not observed."""
+    terminated: Bool[np.ndarray, " N"]
+    rewarded: Bool[np.ndarray, " N"]
+    """The rewards were recorded."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What all corpora agree on: the first one's manifest."""
+        return self.corpora[0].manifest
+
+    @property
+    def complete(self) -> Bool[np.ndarray, " N"]:
+        """Eq. 10's m: every action is readable and observed."""
+        return (self.action_row >= 0) & ~self.partial
+
+    def id(self, trajectory: int) -> str:
+        """Name of a trajectory."""
+        corpus = int(self.corpus[trajectory])
+        return str(self.corpora[corpus].table.id[trajectory - self.first[corpus]])
+
+    def observed(self, trajectory: Int[np.ndarray, " P"]) -> Bool[np.ndarray, " M"]:
+        """Flags of the steps of some partially labeled trajectories, joined."""
+        count = self.length[trajectory]
+        flags = np.zeros(int(count.sum()), bool)
+        owner = np.repeat(self.shard[trajectory], count)
+        rows = spans(self.action_row[trajectory], count)
+        for number in np.unique(owner):
+            here = owner == number
+            flags[here] = np.asarray(self.shards[number].action_observed)[rows[here]] != 0
+        return flags
+
+    def digest(self) -> list[str]:
+        """One hash per corpus and view: what is in it and which actions can be read.
+
+        The same for the same content in other shards or another folder.
+        """
+        views = []
+        for number, corpus in enumerate(self.corpora):
+            here = self.corpus == number
+            view = hashlib.sha256(corpus.fingerprint.encode())
+            for part in (self.length[here], self.action_row[here] >= 0, self.partial[here]):
+                view.update(part.astype("<i8").tobytes())
+            views.append(view.hexdigest())
+        return views
+
+
+def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
+    """Join the tables of corpora.
+
+    Raises:
+        ConfigError: no corpus, an empty one, a weight that is not positive, or two corpora that
+            differ in state, action or pixels.
+    """
+    if not corpora:
+        raise ConfigError("no corpus to draw from", "corpora", "give at least one")
+    views = tuple(corpus for corpus, _ in corpora)
+    for corpus, weight in corpora:
+        if not (isfinite(weight) and weight > 0):
+            raise ConfigError(f"weight {weight}", str(corpus.path), "give a number above 0")
+        if not len(corpus):
+            raise ConfigError("the view holds no trajectories", str(corpus.path), "widen it")
+        _agree(views[0], corpus)
+    counts = np.array([len(corpus) for corpus in views])
+    shards_before = np.cumsum([0, *(len(corpus.shards) for corpus in views)])
+    index = [corpus.index for corpus in views]
+
+    def join(columns: list[np.ndarray], dtype: type) -> np.ndarray:
+        return np.concatenate(columns).astype(dtype)
+
+    return Mixture(
+        corpora=views,
+        weights=np.array([weight for _, weight in corpora], float),
+        shards=tuple(shard for corpus in views for shard in corpus.shards),
+        corpus=np.repeat(np.arange(len(views)), counts),
+        first=np.cumsum(counts) - counts,
+        length=join([i.length for i in index], np.int64),
+        shard=join([i.shard + n for i, n in zip(index, shards_before, strict=False)], np.int64),
+        row=join([i.row for i in index], np.int64),
+        action_row=join([i.action_row for i in index], np.int64),
+        partial=join([i.partial for i in index], bool),
+        terminated=join([corpus.table.terminated for corpus in views], bool),
+        rewarded=join([corpus.table.rewarded for corpus in views], bool),
+    )
+
+
+def _agree(one: Corpus, other: Corpus) -> None:
+    """Refuse corpora whose batches would not mean the same thing."""
+    for name, left in _meaning(one.manifest).items():
+        right = _meaning(other.manifest)[name]
+        if left != right:
+            raise ConfigError(
+                f"{name}: {right}, but {left} in {one.path}",
+                str(other.path),
+                "mix corpora of one environment",
+            )
+
+
+def _meaning(manifest: Manifest) -> dict[str, object]:
+    """What has to be equal for batches to mean one thing, most telling first."""
+    action = manifest.action
+    pixels = [spec for spec in manifest.observations if spec.role is Role.pixels]
+    return {
+        "the width of the state": manifest.state_dim,
+        "the shape of the action": action.shape,
+        "the bounds of the action": (action.low, action.high),
+        "the type of the action": action.dtype,
+        # In their order: it is the order of the columns.
+        "the state": _names(manifest.state),
+        "the pixels": _names(sorted(pixels, key=lambda spec: spec.name)),
+    }
+
+
+def _names(specs: Sequence[ArraySpec]) -> str:
+    """Arrays by name, type and shape, for people to compare."""
+    return ", ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in specs) or "none"

@@ -1,0 +1,193 @@
+"""Which windows are in which batch: a pure function of data, settings and step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Int
+from lawm_schemas import ConfigError
+
+from lawm_data.batches.mixture import Mixture
+from lawm_data.batches.windows import Pool, Runs, Short, split_partial, uniforms, valid_starts
+
+LabelUnit = Literal["trajectory", "window"]
+"""What Eq. 10's m is taken over."""
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How windows are drawn.
+
+    Raises:
+        ConfigError: a number is out of range, or a name unknown.
+    """
+
+    batch_size: int
+    """B, windows per batch."""
+    window: int
+    """T, steps per window."""
+    labeled_ratio: float | None = None
+    """Share of labeled windows, which come first in the batch; None draws them as they come."""
+    seed: int = 0
+    """Key of the draws."""
+    short: Short = "pad"
+    """What happens to trajectories shorter than the window."""
+    label_unit: LabelUnit = "trajectory"
+    """Whose actions have to be observed for a window to be labeled: the trajectory's or its own."""
+    oversample_ends: bool = False
+    """Also draw windows that begin up to T − 1 steps before a trajectory or end as far behind it,
+    and move them inside. A uniform draw sees the first step, where every episode of an evaluation
+    begins, and the last, T times less often than others. After DreamerV2's replay."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "window"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{getattr(self, name)} is below 1", name, "give 1 or more")
+        for name, names in (("short", get_args(Short)), ("label_unit", get_args(LabelUnit))):
+            if getattr(self, name) not in names:
+                known = ", ".join(names)
+                raise ConfigError(f"{getattr(self, name)!r} is unknown", name, f"known: {known}")
+        if self.labeled_ratio is not None:
+            self._check_ratio(self.labeled_ratio)
+
+    def _check_ratio(self, ratio: float) -> None:
+        if not 0 <= ratio <= 1:
+            raise ConfigError(f"{ratio} is outside [0, 1]", "labeled_ratio", "give a share")
+        labeled = self.num_labeled
+        if (ratio > 0 and labeled == 0) or (ratio < 1 and labeled == self.batch_size):
+            kind = "labeled" if labeled == 0 else "unlabeled"
+            raise ConfigError(
+                f"{ratio} of {self.batch_size} windows leaves no {kind} one",
+                "labeled_ratio",
+                "raise the batch size or change the ratio",
+            )
+
+    @property
+    def num_labeled(self) -> int:
+        """Labeled windows per batch when there is a ratio."""
+        return round(self.batch_size * (self.labeled_ratio or 0.0))
+
+
+class Sampler:
+    """Draws windows: a corpus by its weight, a valid start in it uniformly, or the ends more often.
+
+    Batch k depends on the content of the corpora, the masks, the settings and k, and on nothing
+    else: not on batches drawn before, on the number of shards, or on where a corpus lies.
+    Several batches, a block, are drawn at once, because that costs little more than one.
+
+    Args:
+        mixture: the trajectories.
+        settings: how they are drawn.
+
+    Raises:
+        ConfigError: there is nothing to draw.
+    """
+
+    def __init__(self, mixture: Mixture, settings: SamplingSettings) -> None:
+        self.block = max(1, min(64, 2**18 // (settings.batch_size * settings.window)))
+        """Batches per block; small when batches are large, to bound the memory."""
+        self.identity = _identity(mixture, settings, self.block)
+        """Hash of all that decides what is drawn."""
+        self._pools = _pools(mixture, settings, _runs(mixture, settings))
+
+    def draw(self, block: int) -> tuple[Int[np.ndarray, "K B"], Int[np.ndarray, "K B"]]:
+        """Trajectories and starts of the windows of K batches, the labeled ones first.
+
+        Each pool draws from a stream of its own.
+        """
+        key = int(self.identity[:32], 16)
+        parts = [
+            pool.draw(uniforms(key, stream, block, (self.block, count, pool.numbers)))
+            for stream, (pool, count) in enumerate(self._pools)
+            if count
+        ]
+        trajectory, start = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        return trajectory, start
+
+
+def _identity(mixture: Mixture, settings: SamplingSettings, block: int) -> str:
+    told = asdict(settings)
+    if not settings.oversample_ends:
+        del told["oversample_ends"]  # batches stay those of before there was a choice
+    data = {
+        "corpora": mixture.digest(),
+        "weights": mixture.weights.tolist(),
+        "settings": told,
+        "block": block,
+    }
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _runs(mixture: Mixture, settings: SamplingSettings) -> Runs:
+    """Every valid start, or one line that says why there are none."""
+    window, lengths = settings.window, mixture.length
+    # A longer window than that would be padding in every batch: a mistake under any policy.
+    if window > lengths.max():
+        longest = int(lengths.argmax())
+        raise ConfigError(
+            f"{window} steps, but the longest trajectory ({mixture.id(longest)}) "
+            f"has {lengths[longest]}",
+            "window",
+            f"give {lengths[longest]} or less",
+        )
+    if settings.short == "error" and window > lengths.min():
+        shortest = int(lengths.argmin())
+        raise ConfigError(
+            f"{window} steps, but trajectory {mixture.id(shortest)} has {lengths[shortest]}",
+            "window",
+            f"give {lengths[shortest]} or less, or choose short=pad or short=drop",
+        )
+    runs = valid_starts(lengths, window, settings.short)
+    present = np.unique(mixture.corpus[runs.trajectory])
+    for number, corpus in enumerate(mixture.corpora):
+        if number not in present:
+            raise ConfigError(
+                f"no trajectory has the {window} steps of a window",
+                str(corpus.path),
+                "give a shorter window, choose short=pad, or leave the corpus out",
+            )
+    return runs
+
+
+def _pools(mixture: Mixture, settings: SamplingSettings, runs: Runs) -> list[tuple[Pool, int]]:
+    """Pools of starts, and how many windows of a batch are drawn from each."""
+    beyond = settings.window - 1 if settings.oversample_ends else 0
+    if settings.labeled_ratio is None:
+        return [(_pool(mixture, runs, beyond), settings.batch_size)]
+    labeled, unlabeled = _divide(mixture, settings, runs)
+    count = settings.num_labeled
+    pools = [
+        (_pool(mixture, labeled, beyond), count),
+        (_pool(mixture, unlabeled, beyond), settings.batch_size - count),
+    ]
+    for (pool, count), kind in zip(pools, ("labeled", "unlabeled"), strict=True):
+        if count and not len(pool):
+            raise ConfigError(
+                f"{settings.labeled_ratio} asks for {count} {kind} windows in a batch, "
+                f"but there are no {kind} windows",
+                "labeled_ratio",
+                "choose another mask, or leave the ratio out",
+            )
+    return pools
+
+
+def _divide(mixture: Mixture, settings: SamplingSettings, runs: Runs) -> tuple[Runs, Runs]:
+    """Labeled and unlabeled starts."""
+    whole = mixture.complete[runs.trajectory]
+    labeled, unlabeled = runs.where(whole), runs.where(~whole)
+    if settings.label_unit == "trajectory":
+        return labeled, unlabeled
+    readable = mixture.partial & (mixture.action_row >= 0) & (mixture.length >= settings.window)
+    some = readable[unlabeled.trajectory]
+    partial = unlabeled.where(some)
+    ids = partial.trajectory
+    full, rest = split_partial(partial, mixture.length[ids], mixture.observed(ids), settings.window)
+    return labeled.join(full), unlabeled.where(~some).join(rest)
+
+
+def _pool(mixture: Mixture, runs: Runs, beyond: int) -> Pool:
+    return Pool(runs, mixture.corpus[runs.trajectory], mixture.weights, beyond)

@@ -1,0 +1,95 @@
+"""Trajectories that were added to a corpus and not yet committed."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, CorpusError
+
+from lawm_data.corpus.compaction import SHARD_BYTES
+from lawm_data.corpus.encode import Parts
+from lawm_data.corpus.record import Record
+from lawm_data.corpus.table import ID_BYTES, MISSING, OBSERVED
+
+
+class Pending(NamedTuple):
+    """A record and its place in the table."""
+
+    id: str
+    record: Record
+    provenance: int
+    agent_step: int
+    seed: int
+
+
+def groups(pending: Sequence[Pending]) -> Iterator[Sequence[Pending]]:
+    """Consecutive trajectories in groups of about a shard's size."""
+    group: list[Pending] = []
+    size = 0
+    for item in pending:
+        if group and size + item.record.nbytes > SHARD_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += item.record.nbytes
+    yield group
+
+
+def to_parts(group: Sequence[Pending], ordinal: int, apart: Sequence[ArraySpec]) -> Parts:
+    """A group as the content of a shard.
+
+    Args:
+        group: the trajectories.
+        ordinal: place of the first one in the corpus.
+        apart: the arrays that have datasets of their own.
+    """
+    records = [item.record for item in group]
+    recorded = [record for record in records if record.actions is not None]
+    columns = {
+        "id": [item.id.encode() for item in group],
+        "ordinal": range(ordinal, ordinal + len(group)),
+        "length": [len(record) for record in records],
+        "num_observed": [int(record.action_observed.sum()) for record in records],
+        "labels": [MISSING if record.actions is None else OBSERVED for record in records],
+        "terminated": [record.terminated for record in records],
+        "truncated": [record.truncated for record in records],
+        "episode_return": [record.steps[:, -1].sum(dtype=np.float64) for record in records],
+        "provenance": [item.provenance for item in group],
+        "agent_step": [item.agent_step for item in group],
+        "seed": [item.seed for item in group],
+        "digest": [np.frombuffer(record.digest, np.uint8) for record in records],
+    }
+    return Parts(
+        steps=[record.steps for record in records],
+        actions=[record.actions for record in recorded if record.actions is not None],
+        action_observed=[record.action_observed for record in recorded],
+        fields={spec.name: [record.fields[spec.name] for record in records] for spec in apart},
+        columns={name: np.array(values) for name, values in columns.items()},
+        metadata=[record.metadata for record in records],
+    )
+
+
+def whole_number(number: int | None, name: str) -> int:
+    """A seed or an age as the table stores it; -1 stands for none.
+
+    Raises:
+        CorpusError: it is not a whole number of 0 or more.
+    """
+    if number is None:
+        return -1
+    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        raise CorpusError(f"{number!r} is not a whole number", name, "give 0 or more")
+    if not 0 <= number < 1 << 63:
+        raise CorpusError(f"{number} is out of range", name, "give 0 or more")
+    return int(number)
+
+
+def free_id(name: str, taken: Container[str]) -> str:
+    """The id itself, or with the first suffix that makes it one of its own."""
+    free, number = name, 2
+    while free in taken:
+        suffix = f"-{number}"
+        free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
+    return free

@@ -1,0 +1,284 @@
+"""Corpora as they are read: immutable views over trajectories on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
+
+from lawm_data.corpus.fingerprint import fingerprint_of
+from lawm_data.corpus.mask import find_mask, mask_files, read_mask, readable_under
+from lawm_data.corpus.masked import Masked
+from lawm_data.corpus.overlay import Labels, open_labels
+from lawm_data.corpus.shard import Shard
+from lawm_data.corpus.store import Store, open_store
+from lawm_data.corpus.table import INFERRED, LABEL_STATES, OBSERVED, WITHHELD, Index, Table
+from lawm_data.corpus.trajectory import Observations, Trajectory
+
+
+def open_corpus(path: str | Path, *, verify: bool = False) -> Corpus:
+    """Open a corpus for reading.
+
+    Args:
+        path: its folder.
+        verify: read every byte and compare its checksum. Sizes and offsets are always checked.
+
+    Raises:
+        CorpusError: not a corpus, damaged, or of a newer format version.
+    """
+    return Corpus(open_store(Path(path), verify))
+
+
+def _reopen(
+    path: Path, fingerprint: str, mask: Mask | None, ids: list[str] | None, labels: str | None
+) -> Corpus:
+    """The view that was pickled."""
+    corpus = open_corpus(path)
+    if corpus.root_fingerprint != fingerprint:
+        raise CorpusError("has changed since it was pickled", str(path), "open it again")
+    corpus = corpus if mask is None else corpus.with_mask(mask)
+    corpus = corpus if labels is None else corpus.with_labels(labels)
+    return corpus if ids is None else corpus.filter(ids)
+
+
+class Corpus:
+    """Some or all trajectories of a corpus, with some or all of their actions.
+
+    A view never changes, whatever a writer does meanwhile. Under a mask the hidden actions are
+    not in any of its attributes, and no method leads back to a view that has them.
+
+    Use ``open_corpus``; the arguments are what its methods pass on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: np.ndarray | None = None,
+        masked: Masked | None = None,
+        overlay: Labels | None = None,
+    ) -> None:
+        self._store = store
+        self._rows = rows
+        self._masked = masked
+        self._overlay = overlay
+
+    @property
+    def path(self) -> Path:
+        """Folder of the corpus."""
+        return self._store.path
+
+    @property
+    def manifest(self) -> Manifest:
+        """Manifest of the whole corpus."""
+        return self._store.manifest
+
+    @property
+    def root_fingerprint(self) -> str:
+        """Fingerprint of the whole corpus, which masks and overlays refer to."""
+        return self._store.manifest.fingerprint
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the specs and of this view's trajectories; a mask does not change it."""
+        if self._rows is None:
+            return self.root_fingerprint
+        ids, digest = self._store.table.ids[self._rows], self._store.digest[self._rows]
+        return fingerprint_of(self.manifest, ids, digest)
+
+    @property
+    def mask(self) -> Mask | None:
+        """The mask that the corpus is seen through."""
+        return None if self._masked is None else self._masked.mask
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """The label overlay whose actions are filled in."""
+        return None if self._overlay is None else self._overlay.info
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The arrays, without what a mask hides."""
+        return self._store.shards if self._masked is None else self._masked.shards
+
+    @cached_property
+    def index(self) -> Index:
+        """Where the arrays of each trajectory are."""
+        index = self._store.index
+        if self._masked is not None:
+            row = self._masked.action_row
+            index = index._replace(action_row=row, partial=index.partial & (row >= 0))
+        return index if self._rows is None else Index(*(column[self._rows] for column in index))
+
+    @cached_property
+    def table(self) -> Table:
+        """What is known of each trajectory, column by column."""
+        table = self._store.table
+        labels = table.labels
+        if self._masked is not None:
+            hidden = (labels == OBSERVED) & ~self._masked.readable
+            labels = np.where(hidden, np.uint8(WITHHELD), labels)
+        if self._overlay is not None:
+            filled = (labels != OBSERVED) & self._overlay.covers(table.ids)
+            labels = np.where(filled, np.uint8(INFERRED), labels)
+        if labels is not table.labels:
+            table = table.relabel(labels)
+        return table if self._rows is None else table.take(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._store.table) if self._rows is None else len(self._rows)
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Trajectory:
+        count = len(self)
+        if not -count <= i < count:
+            raise IndexError(f"trajectory {i} of {count}")
+        i = int(i) % count
+        info, index = self.table.info(i), self.index
+        shard, row = self.shards[index.shard[i]], int(index.row[i])
+        rows = slice(row, row + info.length + 1)
+        steps = shard.steps[rows].copy()
+        fields = self._fields(shard, rows, steps)
+        physics = [s.name for s in self.manifest.observations if s.role is Role.physics]
+        last = np.arange(info.length) == info.length - 1
+        actions, observed, std = self._actions(i, shard, info)
+        return Trajectory(
+            observations=Observations(
+                self._state(steps, fields),
+                {name: array for name, array in fields.items() if name not in physics},
+            ),
+            actions=actions,
+            action_observed=observed,
+            rewards=steps[:-1, -1].copy(),
+            terminated=last & info.terminated,
+            truncated=last & info.truncated,
+            labels=info.labels,
+            info=info,
+            physics=fields[physics[0]] if physics else None,
+            action_std=std,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled view says what to open; it carries no arrays, so none that a mask hides."""
+        ids = None if self._rows is None else self.table.id.tolist()
+        labels = None if self._overlay is None else self._overlay.info.name
+        return _reopen, (self.path, self.root_fingerprint, self.mask, ids, labels)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{count} {name}" for name, count in self.label_counts().items() if count
+        )
+        mask = f", mask {self.mask.name!r}" if self.mask else ""
+        return f"Corpus({str(self.path)!r}: {len(self)} trajectories, {counts or 'none'}{mask})"
+
+    def filter(self, keep: Callable[[TrajectoryInfo], bool] | np.ndarray | Sequence[str]) -> Corpus:
+        """The view of some trajectories, in their order.
+
+        Args:
+            keep: a question asked of every trajectory's row of the table, an array of N bools,
+                or ids.
+
+        Raises:
+            CorpusError: an id is not in this view, or the array has another length.
+        """
+        if callable(keep):
+            kept = np.array([bool(keep(self.table.info(i))) for i in range(len(self))], bool)
+        else:
+            kept = np.asarray(keep)
+        if kept.dtype != np.bool_:
+            kept = self._named(kept)
+        if kept.shape != (len(self),):
+            mend = f"give one bool for each of {len(self)} trajectories"
+            raise CorpusError(f"has shape {kept.shape}", "filter", mend)
+        rows = np.flatnonzero(kept)
+        rows = rows if self._rows is None else self._rows[rows]
+        return Corpus(self._store, rows, self._masked, self._overlay)
+
+    def masks(self) -> dict[str, Mask]:
+        """The masks beside the corpus, by name.
+
+        Raises:
+            MaskError: one of them is damaged.
+        """
+        return {path.stem: read_mask(path) for path in mask_files(self.path)}
+
+    def with_mask(self, mask: str | Mask) -> Corpus:
+        """The view in which all actions are hidden but those of the labeled trajectories.
+
+        Args:
+            mask: name of a mask beside the corpus, or a mask.
+
+        Raises:
+            MaskError: there is none, it belongs to another corpus, or it would show what the
+                mask of this view hides.
+        """
+        if isinstance(mask, str):
+            mask = find_mask(self.path, mask)
+        readable = readable_under(mask, self, self._store.table)
+        if self._masked is not None and (readable & ~self._masked.readable).any():
+            raise MaskError(
+                f"would show actions that mask {self._masked.mask.name!r} hides",
+                f"mask {mask.name}",
+                "open the corpus again",
+            )
+        return Corpus(self._store, self._rows, Masked(self._store, mask, readable), self._overlay)
+
+    def with_labels(self, name: str) -> Corpus:
+        """The view in which actions that are hidden or missing are filled from an overlay.
+
+        They are marked ``inferred`` and never count as observed: a loader does not read them.
+
+        Raises:
+            CorpusError: no such overlay, damaged, or for another corpus.
+        """
+        return Corpus(self._store, self._rows, self._masked, open_labels(self, name, verify=True))
+
+    def label_counts(self) -> dict[str, int]:
+        """Trajectories in each label state, by its name."""
+        counts = np.bincount(self.table.labels, minlength=len(LABEL_STATES))
+        return {s.value: int(n) for s, n in zip(LABEL_STATES, counts, strict=True)}
+
+    def _named(self, names: np.ndarray) -> np.ndarray:
+        wanted = np.unique(names.astype("U"))
+        unknown = np.setdiff1d(wanted, self.table.id)
+        if len(unknown):
+            raise CorpusError("is not in this view", f"trajectory {unknown[0]}", "check the ids")
+        return np.isin(self.table.id, wanted)
+
+    def _fields(self, shard: Shard, rows: slice, steps: np.ndarray) -> dict[str, np.ndarray]:
+        columns = {spec.name: part for spec, part in self._store.layout.packed}
+        fields = {}
+        for spec in self.manifest.observations:
+            if spec.name in columns:
+                fields[spec.name] = steps[:, columns[spec.name]].reshape(-1, *spec.shape)
+            else:
+                fields[spec.name] = np.array(shard.fields[spec.name][rows])
+        return fields
+
+    def _state(self, steps: np.ndarray, fields: dict[str, np.ndarray]) -> np.ndarray:
+        """The state fields concatenated, (T+1, O) float32."""
+        parts = [fields[s.name].reshape(len(steps), -1) for s in self.manifest.state]
+        empty = np.empty((len(steps), 0), np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite; its field is not
+            return np.concatenate([empty, *parts], 1, dtype=np.float32, casting="unsafe")
+
+    def _actions(
+        self, i: int, shard: Shard, info: TrajectoryInfo
+    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+        """Actions, which of them are observed, and their uncertainty if they are inferred."""
+        first, shape = int(self.index.action_row[i]), (info.length, *self.manifest.action.shape)
+        if first >= 0 and shard.actions is not None:
+            rows = slice(first, first + info.length)
+            flags = shard.action_observed
+            observed = np.ones(info.length, bool) if flags is None else flags[rows].copy()
+            return shard.actions[rows].reshape(shape).copy(), observed, None
+        observed = np.zeros(info.length, bool)
+        if self._overlay is not None and LABEL_STATES.index(info.labels) == INFERRED:
+            mean, std = self._overlay.read(info.id)
+            return mean.reshape(shape), observed, std.reshape(shape)
+        return None, observed, None

@@ -1,0 +1,1 @@
+"""Whether a corpus is sound: validation, salvage, repair, leakage."""

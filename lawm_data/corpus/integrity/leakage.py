@@ -1,0 +1,88 @@
+"""Trajectories that two corpora share, such as one to train on and one to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lawm_data.corpus.integrity.validate import NAMED, Finding
+from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.record import content_hash
+from lawm_data.corpus.store import Store, open_store
+
+
+class Leakage(NamedTuple):
+    """Pairs of ids: of the corpus, and of the one that it is held against."""
+
+    equal: list[tuple[str, str]]
+    """The same observations and rewards, bit for bit, whatever is known of the actions."""
+    near: list[tuple[str, str]]
+    """Other content, but the same task, source, seed of the source and seed of the reset."""
+
+
+def leakage(path: str | Path, against: str | Path) -> Leakage:
+    """Trajectories of a corpus that are in another one, too.
+
+    Raises:
+        LawmError: one of them cannot be opened.
+    """
+    here, there = open_store(Path(path)), open_store(Path(against))
+    equal = dict(_pairs(_contents(here), _contents(there)))
+    near = _pairs(_origins(here), _origins(there))
+    return Leakage(
+        [(_name(here, a), _name(there, b)) for a, b in equal.items()],
+        [(_name(here, a), _name(there, b)) for a, b in near if a not in equal],
+    )
+
+
+def leakage_findings(path: str | Path, against: str | Path, found: Leakage) -> Iterator[Finding]:
+    """Shared trajectories as errors, near ones as a warning."""
+    mend = "keep it in one of them only"
+    for a, b in found.equal[:NAMED]:
+        where = f"{path}: trajectory {a}"
+        yield Finding("error", where, f"is in {against}, too, as {b}", mend)
+    if len(found.equal) > NAMED:
+        yield Finding("error", str(path), f"{len(found.equal) - NAMED} more of these", mend)
+    if found.near:
+        what = f"{len(found.near)} trajectories have source and seeds of others in {against}"
+        yield Finding("warning", str(path), what, "collect with another seed")
+
+
+def _contents(store: Store) -> list[bytes]:
+    """Hash of observations and rewards of each trajectory; of the actions it knows nothing."""
+    layout, hashes = layout_of(store.manifest), []
+    for length, number, row in zip(
+        store.index.length.tolist(),
+        store.index.shard.tolist(),
+        store.index.row.tolist(),
+        strict=True,
+    ):
+        shard, rows = store.shards[number], slice(row, row + length + 1)
+        fields = {spec.name: shard.fields[spec.name][rows] for spec in layout.apart}
+        hashes.append(content_hash(shard.steps[rows], fields, layout).digest())
+    return hashes
+
+
+def _origins(store: Store) -> list[tuple | None]:
+    """Where each trajectory comes from, as far as that tells it from others."""
+    info, entries = store.manifest.environment, store.manifest.provenance
+    task = info and (info.suite, info.task, info.action_repeat)
+    return [
+        None if seed < 0 else (task, entries[at].source, entries[at].seed, step, seed)
+        for at, step, seed in zip(
+            store.table.provenance.tolist(),
+            store.table.agent_step.tolist(),
+            store.table.seed.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _pairs(here: list, there: list) -> Iterator[tuple[int, int]]:
+    places = {key: place for place, key in reversed(list(enumerate(there))) if key is not None}
+    return ((i, places[key]) for i, key in enumerate(here) if key in places)
+
+
+def _name(store: Store, i: int) -> str:
+    return store.table.ids[i].decode("ascii")

@@ -1,0 +1,158 @@
+"""Looking for everything that is wrong with a corpus, instead of stopping at the first thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from lawm_schemas import MANIFEST, LawmError, Manifest, ShardInfo
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.fingerprint import fingerprint_of
+from lawm_data.corpus.integrity.soundness import trajectory_faults
+from lawm_data.corpus.layout import Layout, layout_of
+from lawm_data.corpus.leftovers import is_a_writers, leftovers
+from lawm_data.corpus.mask import ASIDE, MASKS, mask_files, read_mask, readable_under
+from lawm_data.corpus.overlay import LABELS, open_labels, overlay_names
+from lawm_data.corpus.shard import OpenShard, open_shard
+from lawm_data.corpus.store import SHARDS, Store, join_shards, read_manifest
+from lawm_data.system.hdf5 import MEND
+
+STALE = "belongs to another corpus, or to this one before it changed"
+"""What is said of masks and overlays that cannot be used any more."""
+NAMED = 5
+"""Findings of one kind in a shard that are listed one by one; more are counted."""
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong (``error``) or worth knowing (``warning``)."""
+
+    severity: Literal["error", "warning"]
+    where: str
+    what: str
+    mend: str
+
+
+def validate(path: str | Path) -> list[Finding]:
+    """Check a corpus down to the last byte; bad data are findings, never exceptions.
+
+    Checked are the manifest, every shard's size, checksum and structure, every trajectory's
+    content hash, values and bounds, the fingerprint, masks, overlays, and stray files.
+    """
+    path = Path(path)
+    findings: list[Finding] = []
+
+    def attempt(check: Callable[[], Iterator[Finding]]) -> None:
+        try:
+            findings.extend(check())
+        except LawmError as error:
+            findings.append(Finding("error", error.where, error.what, error.mend))
+        except OSError as error:
+            findings.append(Finding("error", str(path), str(error), "check the file system"))
+
+    try:
+        manifest = read_manifest(path)
+    except LawmError as error:
+        return [Finding("error", error.where, error.what, error.mend)]
+    layout, opened = layout_of(manifest), []
+    attempt(lambda: _check_folders(path, manifest))
+    for info in manifest.shards if (path / SHARDS).is_dir() else ():
+        attempt(lambda info=info: _check_shard(path, manifest, info, layout, opened))
+    if len(opened) == len(manifest.shards):
+        attempt(lambda: _check_whole(path, manifest, layout, opened))
+    attempt(lambda: _check_strays(path, manifest))
+    return findings
+
+
+def _check_folders(path: Path, manifest: Manifest) -> Iterator[Finding]:
+    """Files that stand where a folder should be."""
+    for name, mend in ((SHARDS, MEND), (MASKS, ASIDE), (LABELS, ASIDE)):
+        if not (path / name).is_dir() and (path / name).exists():
+            yield Finding("error", str(path / name), f"is a file, not the folder of {name}", mend)
+    if manifest.shards and not (path / SHARDS).exists():
+        yield Finding("error", str(path / SHARDS), "is missing", MEND)
+
+
+def _check_shard(
+    path: Path, manifest: Manifest, info: ShardInfo, layout: Layout, opened: list[OpenShard]
+) -> Iterator[Finding]:
+    file = path / SHARDS / info.file
+    try:
+        part = open_shard(file, info, layout, len(manifest.provenance))
+    except FileNotFoundError:
+        yield Finding("error", str(file), "is missing", MEND)
+        return
+    opened.append(part)
+    try:
+        open_shard(file, info, layout, len(manifest.provenance), verify=True)
+    except LawmError as error:
+        yield Finding("error", error.where, error.what, error.mend)
+    bad = 0
+    for i in range(info.trajectories):
+        for what in trajectory_faults(part, i, layout):
+            bad += 1
+            if bad <= NAMED:
+                where = f"{file}: trajectory {part.columns['id'][i].decode('ascii')}"
+                yield Finding("error", where, what, MEND)
+    if bad > NAMED:
+        yield Finding("error", str(file), f"{bad - NAMED} more of these", MEND)
+
+
+def _check_whole(
+    path: Path, manifest: Manifest, layout: Layout, opened: list[OpenShard]
+) -> Iterator[Finding]:
+    store = join_shards(path, manifest, layout, opened, verify=False)
+    table = store.table
+    names, counts = np.unique(table.ids, return_counts=True)
+    for name in names[counts > 1][:NAMED]:
+        where = f"{path}: trajectory {name.decode('ascii')}"
+        yield Finding("error", where, "its id is used twice", MEND)
+    if fingerprint_of(manifest, table.ids, store.digest) != manifest.fingerprint:
+        what = "the fingerprint differs from the content"
+        yield Finding("error", str(path / MANIFEST), what, MEND)
+    first = np.unique(store.digest, axis=0, return_index=True)[1]
+    twins = np.setdiff1d(np.arange(len(table)), first)
+    if len(twins):
+        some = ", ".join(table.id[twins[:NAMED]].tolist()) + ", …" * (len(twins) > NAMED)
+        what, mend = f"{len(twins)} trajectories are copies of others", "delete them"
+        yield Finding("warning", str(path), f"{what}: {some}", f"{mend}, unless they are meant")
+    if not len(table):
+        yield Finding("warning", str(path), "holds no trajectories", "collect some")
+    yield from _check_beside(path, store)
+
+
+def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
+    """Masks and overlays: damaged ones are errors, those of an earlier version warnings."""
+    corpus = Corpus(store)
+    for file in mask_files(path):
+        try:
+            mask = read_mask(file)
+            if mask.corpus == corpus.root_fingerprint:
+                readable_under(mask, corpus, store.table)
+            else:
+                yield Finding("warning", str(file), STALE, "make it again with --replace")
+        except LawmError as error:
+            yield Finding("error", str(file), error.what, error.mend)
+    for name in overlay_names(path):
+        try:
+            labels = open_labels(corpus, name, verify=True)
+            known = np.isin(labels.ids, store.table.ids)
+            if not known.all():
+                what = f"labels {int((~known).sum())} trajectories that are not there"
+                yield Finding("error", f"overlay {name}", what, "relabel it")
+        except LawmError as error:
+            if error.what.startswith("belongs to corpus"):
+                yield Finding("warning", error.where, STALE, "relabel with --replace")
+            else:
+                yield Finding("error", error.where, error.what, error.mend)
+
+
+def _check_strays(path: Path, manifest: Manifest) -> Iterator[Finding]:
+    known = {shard.file for shard in manifest.shards}
+    for entry in leftovers(path, manifest):
+        what = "is left over from a writer that did not finish"
+        gone = is_a_writers(entry, path, known)
+        mend = "the next writer removes it" if gone else "lawm-data repair removes it"
+        yield Finding("warning", str(entry), what, mend)

@@ -1,0 +1,92 @@
+"""What is found in a folder before a writer starts its work there."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from lawm_schemas import MANIFEST, Manifest, StorageError
+
+from lawm_data.corpus.mask import MASKS
+from lawm_data.corpus.overlay import LABELS
+from lawm_data.corpus.store import SHARDS
+from lawm_data.system.atomic import REPLACED, TEMPORARY, is_alive, storage_errors, sync_folder
+from lawm_data.system.output import abandoned, remove
+
+_OWN_SHARD = re.compile(r"[0-9a-f]{32}\.h5")
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to start a corpus in a folder that holds one, or anything else.
+
+    Raises:
+        StorageError: names what is there.
+    """
+    if (path / MANIFEST).exists():
+        mend = "choose another place, or append to it"
+        raise StorageError("a corpus is already there", str(path), mend)
+    with storage_errors(path):
+        others = sorted(
+            entry.name
+            for entry in path.iterdir()
+            if entry.name not in (".lock", SHARDS) and not entry.name.startswith(TEMPORARY)
+        )
+    if others:
+        raise StorageError(f"the folder is not empty ({others[0]})", str(path), "choose another")
+
+
+def leftovers(path: Path, manifest: Manifest) -> list[Path]:
+    """What dead writers left: temporary names, replaced overlays, files that are no shards."""
+    known = {shard.file for shard in manifest.shards}
+    found = []
+    with storage_errors(path):
+        for name in ("", SHARDS, MASKS, LABELS):
+            folder = path / name
+            for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+                temporary = entry.name.startswith(TEMPORARY)
+                replaced = name == LABELS and entry.name.endswith(REPLACED)
+                # a folder in shards/ is nobody's leftover: somebody may have put it there
+                shard = name == SHARDS and entry.name not in known and not entry.is_dir()
+                if temporary or replaced or shard:
+                    found.append(entry)
+    return found
+
+
+def dead_leftovers(path: Path, manifest: Manifest) -> list[Path]:
+    """What dead writers left in a corpus and beside it; nothing of one that may still be at work.
+
+    Their numbers tell, so this is for people: who removes something holds the lock.
+    """
+    writer = ""
+    with contextlib.suppress(OSError, ValueError):
+        writer = (path / ".lock").read_text(encoding="ascii").strip()
+    busy = writer.isdecimal() and is_alive(int(writer))
+    return [*([] if busy else leftovers(path, manifest)), *abandoned(path.absolute())]
+
+
+def is_a_writers(entry: Path, path: Path, known: Collection[str]) -> bool:
+    """Whether something in a corpus is a dead writer's for sure, so that the next one removes it.
+
+    Args:
+        entry: the thing.
+        path: the corpus.
+        known: its shards; others that are named like shards were never committed.
+    """
+    if entry.parent not in (path, path / SHARDS):
+        return False
+    like_a_shard = _OWN_SHARD.fullmatch(entry.name) and not entry.is_dir()
+    return entry.name.startswith(TEMPORARY) or bool(like_a_shard and entry.name not in known)
+
+
+def remove_leftovers(path: Path, manifest: Manifest) -> None:
+    """Remove what a dead writer left, see ``is_a_writers``."""
+    known = {shard.file for shard in manifest.shards}
+    with storage_errors(path):
+        for folder in (path, path / SHARDS):
+            stale = [entry for entry in folder.iterdir() if is_a_writers(entry, path, known)]
+            for entry in stale:
+                remove(entry)
+            if stale:
+                sync_folder(folder)

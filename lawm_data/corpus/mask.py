@@ -1,0 +1,224 @@
+"""Masks: which trajectories keep their recorded actions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from lawm_schemas import ConfigError, Mask, MaskError, load_json
+
+from lawm_data.corpus.ranking import ranks
+from lawm_data.corpus.table import OBSERVED, Table
+from lawm_data.system.atomic import storage_errors, write_file
+
+if TYPE_CHECKING:
+    from lawm_data.corpus.corpus import Corpus
+
+MASKS = "masks"
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
+"""Names of masks and overlays; they become names of files."""
+NAME_MEND = "use up to 100 letters, digits, '_', '.' and '-', a letter or digit first"
+RETURN_STRATA = 10
+"""Quantile bins of the return when stratifying by it."""
+ASIDE = "move it away, or let lawm-data repair set it aside"
+"""What to do about something that stands where a mask or a folder should be."""
+FILE_LIMIT = 1 << 28
+"""Bytes; a larger mask file is not read."""
+
+
+def make_mask(
+    corpus: Corpus,
+    fraction: float,
+    seed: int,
+    name: str,
+    by: Literal["trajectories", "steps"] = "trajectories",
+    stratify: Literal["return", "source"] | None = None,
+) -> Mask:
+    """Choose the trajectories that keep their actions; at least one.
+
+    Trajectories are put in one order that depends on the seed alone, and a mask is a beginning of
+    it: with one seed, smaller fractions are subsets of larger ones. Within a stratum the order is
+    that of a keyed hash of the ids. Strata are interleaved by (place + 1/2) / size, which is
+    Webster's method of apportionment: every beginning gives each stratum its share to within
+    rounding, and, unlike largest remainders, a longer beginning never takes a place away.
+
+    Args:
+        corpus: the view to choose from. Only trajectories with every action observed can be
+            labeled, but the fraction counts all of them.
+        fraction: share that keeps its actions, in (0, 1].
+        seed: key of the order.
+        name: name of the mask.
+        by: what the fraction counts.
+        stratify: strata of equal shares: deciles of the return, or sources.
+
+    Raises:
+        MaskError: fraction out of range, or more than there are actions for.
+    """
+    if not 0 < fraction <= 1:
+        mend = "give a share of the trajectories, such as 0.05"
+        raise MaskError(f"fraction {fraction} is not in (0, 1]", name, mend)
+    if not NAME.fullmatch(name):
+        raise MaskError("cannot be the name of a mask", repr(name), NAME_MEND)
+    table = corpus.table
+    complete = (table.labels == OBSERVED) & (table.num_observed == table.length)
+    eligible = np.flatnonzero(complete)
+    weight = table.length if by == "steps" else np.ones(len(table), np.int64)
+    if not len(eligible):
+        raise MaskError("no trajectory has all its actions", str(corpus.path), "collect some")
+    wanted, there = fraction * weight.sum(), weight[eligible].sum()
+    if wanted >= there + 0.5 * weight[eligible].max():
+        most = np.floor(1e4 * there / weight.sum()) / 1e4
+        what = f"fraction {fraction} asks for more than the {len(eligible)} trajectories that have"
+        mend = f"give at most {most}"
+        raise MaskError(f"{what} all their actions (of {len(table)})", str(corpus.path), mend)
+    ids = table.ids[eligible]
+    order = _order(ids, weight[eligible], _strata(table, stratify)[eligible], seed)
+    kept = np.sort(eligible[order[: _count(weight[eligible][order], wanted)]])
+    data = {
+        "name": name,
+        "corpus": corpus.root_fingerprint,
+        "fraction": fraction,
+        "seed": seed,
+        "by": by,
+        "stratify": stratify,
+        "labeled": table.id[kept].tolist(),
+    }
+    try:
+        return Mask.parse(data, f"mask {name!r}")
+    except ConfigError as error:
+        raise MaskError(error.what, error.where, error.mend) from None
+
+
+def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
+    """Write ``masks/NAME.json``; saving the same mask again changes nothing.
+
+    Args:
+        corpus: the corpus that it was made for.
+        mask: what is written.
+        replace: another mask of this name gives way.
+
+    Raises:
+        MaskError: another mask has that name, or the mask is for another corpus.
+    """
+    if mask.corpus != corpus.root_fingerprint:
+        raise _foreign(mask, corpus)
+    path = corpus.path / MASKS / f"{mask.name}.json"
+    if path.exists() and not replace:
+        if read_mask(path) == mask:
+            return path
+        mend = "choose another name, or replace it (--replace)"
+        raise MaskError("another mask has this name", str(path), mend)
+    with storage_errors(path):
+        path.parent.mkdir(exist_ok=True)
+    write_file(path, mask.to_json().encode())
+    return path
+
+
+def read_mask(path: Path) -> Mask:
+    """Read a mask file.
+
+    Raises:
+        MaskError: it is missing or damaged.
+    """
+    try:
+        with storage_errors(path):
+            if path.is_dir():
+                raise MaskError("is a folder, not a mask", str(path), ASIDE)
+            if path.is_file() and path.stat().st_size > FILE_LIMIT:
+                raise MaskError(f"is larger than {FILE_LIMIT} bytes", str(path), "make it again")
+            mask = Mask.parse(load_json(path), str(path))
+    except ConfigError as error:
+        raise MaskError(error.what, error.where, "make it again") from None
+    if mask.name != path.stem:
+        raise MaskError(f"is named {mask.name!r} inside", str(path), "give it its own name")
+    return mask
+
+
+def mask_files(corpus_path: Path) -> list[Path]:
+    """The mask files beside a corpus, sorted."""
+    folder = corpus_path / MASKS
+    with storage_errors(folder):
+        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    return [path for path in paths if not path.name.startswith(".")]
+
+
+def find_mask(corpus_path: Path, name: str) -> Mask:
+    """The mask of a name beside a corpus.
+
+    Raises:
+        MaskError: there is none, or it is damaged.
+    """
+    path = corpus_path / MASKS / f"{name}.json"
+    if name.startswith(".") or "/" in name or not path.exists():
+        there = ", ".join(file.stem for file in mask_files(corpus_path)) or "there are none yet"
+        raise MaskError("no such mask", f"{corpus_path}: {name}", f"masks here: {there}")
+    return read_mask(path)
+
+
+def mask_sha256(mask: Mask) -> str:
+    """Hash of the labeled ids: what a run or an overlay remembers of a mask."""
+    return hashlib.sha256("\n".join(mask.labeled).encode()).hexdigest()
+
+
+def readable_under(mask: Mask, corpus: Corpus, table: Table) -> np.ndarray:
+    """(N,) bool: the rows of the whole corpus's table that a mask lets be read.
+
+    Raises:
+        MaskError: the mask is for another corpus, or names trajectories that it cannot show.
+    """
+    if mask.corpus != corpus.root_fingerprint:
+        raise _foreign(mask, corpus)
+    labeled = np.array([name.encode("ascii", "replace") for name in mask.labeled], "S")
+    readable = np.isin(table.ids, labeled) if len(labeled) else np.zeros(len(table), bool)
+    if readable.sum() != len(labeled):
+        raise MaskError("names trajectories that are not there", mask.name, "make it again")
+    if (readable & ((table.labels != OBSERVED) | (table.num_observed < table.length))).any():
+        raise MaskError("names trajectories without all actions", mask.name, "make it again")
+    return readable
+
+
+def _foreign(mask: Mask, corpus: Corpus) -> MaskError:
+    return MaskError(
+        f"belongs to corpus {mask.corpus[:12]}, not to {corpus.root_fingerprint[:12]}",
+        f"mask {mask.name}",
+        "make it for this corpus as it is now (--replace)",
+    )
+
+
+def _strata(table: Table, stratify: str | None) -> np.ndarray:
+    if stratify == "source":
+        return np.unique(table.source, return_inverse=True)[1]
+    if stratify == "return":
+        # Ties are broken by position, so that equal returns still fill bins of one size.
+        place = np.argsort(np.argsort(table.episode_return, kind="stable"), kind="stable")
+        return place * min(RETURN_STRATA, len(table)) // len(table)
+    if stratify is not None:
+        raise MaskError(f"cannot stratify by {stratify!r}", "stratify", "use return or source")
+    return np.zeros(len(table), np.int64)
+
+
+def _order(ids: np.ndarray, weight: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
+    """The order of which every mask with this seed is a beginning."""
+    rank = ranks(ids.tolist(), seed)
+    within = np.lexsort((ids, rank, strata))
+    size, place = weight[within], np.empty(len(ids))
+    group = strata[within]
+    for stratum in np.unique(group):
+        here = group == stratum
+        end = np.cumsum(size[here])
+        place[here] = (end - 0.5 * size[here]) / end[-1]
+    keys = np.empty(len(ids))
+    keys[within] = place
+    return np.lexsort((ids, rank, keys))
+
+
+def _count(weight: np.ndarray, wanted: float) -> int:
+    """How long a beginning comes closest to the weight that is wanted; it grows with it."""
+    total = np.cumsum(weight)
+    below = int(np.searchsorted(total, wanted, side="right"))
+    before = total[below - 1] if below else 0
+    closer = below < len(total) and total[below] - wanted <= wanted - before
+    return max(1, below + int(closer))

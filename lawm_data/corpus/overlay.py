@@ -1,0 +1,285 @@
+"""Label overlays: actions written by a model, beside a corpus and never in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
+
+from lawm_data.corpus.mask import NAME, NAME_MEND, mask_sha256
+from lawm_data.corpus.table import ID_BYTES
+from lawm_data.system.atomic import storage_errors, write_folder
+from lawm_data.system.hdf5 import ALIGNMENT, MEND, MappedFile
+
+if TYPE_CHECKING:
+    from lawm_data.corpus.corpus import Corpus
+
+LABELS = "labels"
+OVERLAY = "overlay.json"
+ARRAYS = "actions.h5"
+FILE_LIMIT = 1 << 24
+"""Bytes; a larger ``overlay.json`` is not read."""
+
+
+class Labels:
+    """An overlay, mapped.
+
+    Args:
+        info: ``overlay.json``.
+        file: ``actions.h5``.
+        width: elements of an action.
+    """
+
+    def __init__(self, info: Overlay, file: MappedFile, width: int) -> None:
+        n, self.info = info.trajectories, info
+        self.width = width
+        self._ids = file.array("id", f"S{ID_BYTES}", (n,))
+        self._row = file.array("row", "<i8", (n,))
+        self._length = file.array("length", "<i8", (n,))
+        self._mean = file.array("mean", "<f4", (-1, width))
+        self._std = file.array("std", "<f4", (len(self._mean), width))
+        file.close()
+        tiled = np.cumsum(self._length) - self._length
+        total = int(self._length.sum())
+        if (self._length < 1).any() or (self._row != tiled).any() or total != len(self._mean):
+            raise CorpusError("its rows do not match its arrays", str(file.path), MEND)
+        self._order = np.argsort(self._ids, kind="stable")
+        self._sorted = self._ids[self._order]
+        if (self._sorted[1:] == self._sorted[:-1]).any():
+            raise CorpusError("labels a trajectory twice", str(file.path), MEND)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(n,) bytes: the trajectories with inferred actions."""
+        return self._ids
+
+    @property
+    def length(self) -> np.ndarray:
+        """(n,) int64: their steps."""
+        return self._length
+
+    def covers(self, ids: np.ndarray) -> np.ndarray:
+        """Which of these trajectories have inferred actions."""
+        return np.isin(ids, self._ids)
+
+    def read(self, trajectory: str) -> tuple[np.ndarray, np.ndarray]:
+        """Inferred actions and their standard deviations, each (T, A) float32.
+
+        Raises:
+            CorpusError: the overlay says nothing of this trajectory.
+        """
+        wanted = np.bytes_(trajectory.encode())
+        at = int(np.searchsorted(self._sorted, wanted))
+        if at == len(self._sorted) or self._sorted[at] != wanted:
+            where = f"overlay {self.info.name}: trajectory {trajectory}"
+            raise CorpusError("has no inferred actions", where, "relabel it")
+        i = self._order[at]
+        rows = slice(int(self._row[i]), int(self._row[i] + self._length[i]))
+        return self._mean[rows].copy(), self._std[rows].copy()
+
+
+def write_overlay(
+    corpus: Corpus,
+    labels: Iterable[tuple[str, np.ndarray, np.ndarray]],
+    *,
+    name: str,
+    model: str,
+    algorithm: str,
+    method: str | None = None,
+    max_uncertainty: float | None = None,
+    nmse_per_dimension: Sequence[float] | None = None,
+    r2: float | None = None,
+    replace: bool = False,
+) -> Overlay:
+    """Write ``labels/NAME``. The name of the mask is taken from the view.
+
+    Args:
+        corpus: the view that the model saw.
+        labels: id, mean (T, A) and standard deviation (T, A) of each trajectory.
+        name: name of the overlay.
+        model: hash of the model's weights.
+        algorithm: algorithm that made the labels.
+        method: how it inferred them.
+        max_uncertainty: trajectories that were less certain were left out.
+        nmse_per_dimension: mean squared error over the variance, where the truth is withheld.
+        r2: 1 - mean of it.
+        replace: an overlay of this name gives way.
+
+    Raises:
+        CorpusError: a label does not fit its trajectory, or the name is taken; nothing is
+            written.
+        StorageError: the file system refused.
+    """
+    folder = free_folder(corpus.path, name, replace)
+    lengths = dict(zip(corpus.table.id.tolist(), corpus.table.length.tolist(), strict=True))
+    width, found = corpus.manifest.action.size, {}
+    for trajectory, mean, std in labels:
+        shape = (lengths.get(trajectory, -1), width)
+        if shape[0] < 0 or trajectory in found:
+            what = "is labeled twice" if trajectory in found else "is not in this view"
+            raise CorpusError(what, f"trajectory {trajectory}", "label each one once")
+        found[trajectory] = _fitted(mean, shape, trajectory), _fitted(std, shape, trajectory)
+        if (found[trajectory][1] < 0).any():
+            mend = "give standard deviations"
+            raise CorpusError("uncertainty below zero", f"trajectory {trajectory}", mend)
+    mask = corpus.mask
+    described = {
+        "name": name,
+        "corpus": corpus.root_fingerprint,
+        "mask": None if mask is None else mask.name,
+        "mask_sha256": None if mask is None else mask_sha256(mask),
+        "model": model,
+        "algorithm": algorithm,
+        "method": method,
+        "max_uncertainty": max_uncertainty,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "trajectories": 0,
+        "sha256": "",
+        "nmse_per_dimension": None if nmse_per_dimension is None else tuple(nmse_per_dimension),
+        "r2": r2,
+    }
+    overlay = Overlay.parse(described, f"overlay {name}")
+    return save_overlay(folder, overlay, found, width)
+
+
+def save_overlay(
+    folder: Path,
+    overlay: Overlay,
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    width: int,
+) -> Overlay:
+    """Write an overlay's folder; count and checksum are filled in.
+
+    Args:
+        folder: ``labels/NAME``.
+        overlay: what it says of itself.
+        found: mean and standard deviation, each (T, A) float32, by id.
+        width: A, elements of an action.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    data = encode_labels(found, width)
+    update = {"trajectories": len(found), "sha256": hashlib.sha256(data).hexdigest()}
+    overlay = overlay.model_copy(update=update)
+    write_folder(folder, {ARRAYS: data, OVERLAY: overlay.to_json().encode()})
+    return overlay
+
+
+def free_folder(corpus_path: Path, name: str, replace: bool = False) -> Path:
+    """The folder of a new overlay, or with ``replace`` of one that gives way to it.
+
+    Raises:
+        ConfigError: the name cannot be that of a folder.
+        CorpusError: the name is taken.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError("cannot be the name of an overlay", repr(name), NAME_MEND)
+    folder = corpus_path / LABELS / name
+    if (folder / OVERLAY).exists() and not replace:
+        mend = "choose another name, or replace it (--replace)"
+        raise CorpusError("another overlay has this name", str(folder), mend)
+    return folder
+
+
+def read_overlay(path: Path) -> Overlay:
+    """Read the ``overlay.json`` of ``labels/NAME``.
+
+    Raises:
+        CorpusError: there is none, or it is damaged.
+    """
+    file = path / OVERLAY
+    try:
+        with storage_errors(file):
+            if file.is_file() and file.stat().st_size > FILE_LIMIT:
+                raise CorpusError(f"is larger than {FILE_LIMIT} bytes", str(file), MEND)
+            overlay = Overlay.parse(load_json(file), str(file))
+    except ConfigError as error:
+        raise CorpusError(error.what, error.where, MEND) from None
+    if overlay.name != path.name:
+        raise CorpusError(f"is named {overlay.name!r} inside", str(file), MEND)
+    return overlay
+
+
+def overlay_names(corpus_path: Path) -> list[str]:
+    """Names of the finished overlays of a corpus."""
+    folder = corpus_path / LABELS
+    with storage_errors(folder):
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        named = [entry for entry in entries if not entry.name.startswith(".")]
+        return [entry.name for entry in named if (entry / OVERLAY).is_file()]
+
+
+def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
+    """Map an overlay and check it against its corpus.
+
+    Args:
+        corpus: the corpus.
+        name: name of the overlay.
+        verify: compare the checksum too.
+
+    Raises:
+        CorpusError: no such overlay, damaged, or for another corpus.
+    """
+    names = overlay_names(corpus.path)
+    folder = corpus.path / LABELS / name
+    if name not in names:
+        there = ", ".join(names) or "there are none yet"
+        raise CorpusError("no such overlay", str(folder), f"overlays here: {there}")
+    info = read_overlay(folder)
+    if info.corpus != corpus.root_fingerprint:
+        what = f"belongs to corpus {info.corpus[:12]}, not to {corpus.root_fingerprint[:12]}"
+        raise CorpusError(what, f"overlay {name}", "relabel this corpus (--replace)")
+    with storage_errors(folder / ARRAYS):
+        try:
+            file = MappedFile(folder / ARRAYS, sha256=info.sha256 if verify else None)
+        except FileNotFoundError:
+            raise CorpusError("is missing", str(folder / ARRAYS), MEND) from None
+    return Labels(info, file, corpus.manifest.action.size)
+
+
+def half_range(action: ArraySpec) -> np.ndarray:
+    """(A,) half the distance between an action's bounds; 1 where it has none or does not move."""
+    if action.low is None or action.high is None:
+        return np.ones(action.size)
+    half = (np.array(action.high) - np.array(action.low)) / 2
+    return np.where(half > 0, half, 1.0)
+
+
+def _fitted(array: np.ndarray, shape: tuple[int, int], trajectory: str) -> np.ndarray:
+    where = f"labels of trajectory {trajectory}"
+    given = np.asarray(array)
+    if given.size != shape[0] * shape[1] or len(given) != shape[0]:
+        raise CorpusError(f"have shape {given.shape}", where, f"give {shape}")
+    fitted = given.reshape(shape).astype("<f4")
+    if not np.isfinite(fitted).all():
+        raise CorpusError("are not finite", where, "check the model")
+    return fitted
+
+
+def encode_labels(found: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int) -> bytes:
+    """The bytes of ``actions.h5``: mean and standard deviation, each (T, A), by id."""
+    length = np.array([len(mean) for mean, _ in found.values()], "<i8")
+    empty = np.empty((0, width), "<f4")
+    with h5py.File(
+        "overlay",
+        "w",
+        driver="core",
+        backing_store=False,
+        alignment_threshold=1,
+        alignment_interval=ALIGNMENT,
+    ) as file:
+        file.attrs["format"] = "lawm labels 1"
+        file["id"] = np.array([name.encode() for name in found], f"S{ID_BYTES}")
+        file["row"] = np.cumsum(length) - length
+        file["length"] = length
+        file["mean"] = np.concatenate([empty, *(mean for mean, _ in found.values())])
+        file["std"] = np.concatenate([empty, *(std for _, std in found.values())])
+        file.flush()
+        return file.id.get_file_image()

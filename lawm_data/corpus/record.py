@@ -1,0 +1,249 @@
+"""One trajectory on its way into a corpus: checked, in stored types, with its hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lawm_schemas import ArraySpec, CorpusError, Manifest
+
+from lawm_data.corpus.layout import Layout, layout_of, stored_dtype
+
+BOUNDS_TOLERANCE = 1e-6
+"""Relative slack of the action bounds: what rounding to float32 can do, and no more."""
+HASHED = 1 << 20
+"""Bytes of an array that are copied at once to be hashed: columns of a row do not lie together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """The arrays of a trajectory as a shard stores them."""
+
+    base_id: str
+    """Hash of observations and rewards; the writer adds a suffix when it is taken."""
+    digest: bytes
+    """sha256 of everything, actions included."""
+    steps: np.ndarray
+    """(T+1, W) float32."""
+    fields: dict[str, np.ndarray]
+    """(T+1, *shape), by name."""
+    actions: np.ndarray | None
+    """(T, A); zero where not observed."""
+    action_observed: np.ndarray
+    """(T,) bool."""
+    terminated: bool
+    truncated: bool
+    metadata: bytes
+
+    def __len__(self) -> int:
+        return len(self.steps) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, uncompressed."""
+        size = self.steps.nbytes + sum(field.nbytes for field in self.fields.values())
+        return size + (0 if self.actions is None else self.actions.nbytes)
+
+
+def make_record(
+    manifest: Manifest,
+    observations: Mapping[str, Any],
+    rewards: Any,
+    actions: Any,
+    action_observed: Any,
+    terminated: Any,
+    truncated: Any,
+    metadata: Mapping[str, Any] | None,
+) -> Record:
+    """Check a trajectory against the specs of a corpus and copy it into stored types.
+
+    Raises:
+        CorpusError: names the array that is wrong, and how.
+    """
+    layout = layout_of(manifest)
+    names = [spec.name for spec in manifest.observations]
+    if not isinstance(observations, Mapping):
+        what = f"is a {type(observations).__name__}, not arrays by name"
+        raise CorpusError(what, "observations", f"give a dict of {', '.join(names)}")
+    if set(observations) != set(names):
+        odd = ", ".join(sorted(set(names) ^ set(observations)))
+        raise CorpusError(f"fields differ from the corpus: {odd}", "observations", "match them")
+    reward = np.asarray(rewards)
+    if reward.ndim != 1 or len(reward) < 1:
+        raise CorpusError(f"has shape {reward.shape}", "rewards", "give (T,) with T at least 1")
+    length = len(reward)
+    steps = np.zeros((length + 1, layout.width), "<f4")
+    fields = {}
+    for spec in manifest.observations:
+        array = _fit(observations[spec.name], spec, length + 1, spec.name)
+        for packed, columns in layout.packed:
+            if packed is spec:
+                steps[:, columns] = array.reshape(length + 1, -1)
+                break
+        else:
+            fields[spec.name] = array
+    steps[:-1, -1] = _fit(reward, ArraySpec(name="rewards", shape=()), length, "rewards")
+    done = {
+        name: _last_flag(flag, length, name)
+        for name, flag in (("terminated", terminated), ("truncated", truncated))
+    }
+    stored, observed = _stored_actions(actions, action_observed, layout.action, length)
+    content = content_hash(steps, fields, layout)
+    return Record(
+        base_id=content.hexdigest()[:16],
+        digest=full_digest(content, stored, observed, **done),
+        steps=steps,
+        fields=fields,
+        actions=stored,
+        action_observed=observed,
+        **done,
+        metadata=_encode_metadata(metadata),
+    )
+
+
+def content_hash(steps: np.ndarray, fields: Mapping[str, np.ndarray], layout: Layout) -> Any:
+    """Running sha256 over observations and rewards, each tagged with name, type and shape."""
+    content = hashlib.sha256()
+    for spec, columns in layout.packed:
+        _feed(content, spec.name, steps[:, columns])
+    for spec in layout.apart:
+        _feed(content, spec.name, fields[spec.name])
+    _feed(content, "rewards", steps[:-1, -1])
+    return content
+
+
+def full_digest(
+    content: Any,
+    actions: np.ndarray | None,
+    observed: np.ndarray,
+    terminated: bool,
+    truncated: bool,
+) -> bytes:
+    """sha256 over everything that a trajectory is, given ``content_hash`` of its first part."""
+    digest = content.copy()
+    digest.update(bytes([terminated, truncated]))
+    if actions is not None:
+        _feed(digest, "actions", actions)
+        _feed(digest, "action_observed", observed)
+    return digest.digest()
+
+
+def _feed(digest: Any, name: str, array: np.ndarray) -> None:
+    kind = "|u1" if array.dtype == np.bool_ else array.dtype.newbyteorder("<").str
+    digest.update(f"\0{name}\0{kind}\0{array.shape}\0".encode())
+    if not array.size:
+        return
+    rows = max(1, HASHED * len(array) // array.nbytes)
+    for start in range(0, len(array), rows):
+        digest.update(np.ascontiguousarray(array[start : start + rows]).data)
+
+
+def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
+    """The array in the type and shape of its spec, or a clear refusal."""
+    try:
+        given = np.asarray(array)
+    except ValueError:
+        raise CorpusError("is ragged", where, f"give {(rows, *spec.shape)}") from None
+    if given.shape != (rows, *spec.shape):
+        mend = f"give {(rows, *spec.shape)} (T+1 observations, T actions and rewards)"
+        raise CorpusError(f"has shape {given.shape}", where, mend)
+    if not _convertible(given.dtype, np.dtype(spec.dtype)):
+        raise CorpusError(f"has type {given.dtype}", where, f"give {spec.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        fitted = given.astype(stored_dtype(spec))
+    if given.dtype.kind in "fiu":
+        _check_values(given, fitted, where)
+    return fitted
+
+
+def _convertible(given: np.dtype, wanted: np.dtype) -> bool:
+    if wanted.kind == "b" or given.kind == "b":
+        return given.kind == wanted.kind
+    return given.kind in ("fiu" if wanted.kind == "f" else "iu")
+
+
+def _check_values(given: np.ndarray, fitted: np.ndarray, where: str) -> None:
+    """Refuse what is not finite, and what the stored type cannot hold."""
+    good = np.isfinite(fitted) if fitted.dtype.kind == "f" else fitted == given
+    if not good.all():
+        at = tuple(int(i) for i in np.argwhere(~good)[0])
+        finite = np.isfinite(given[at])
+        what = f"does not fit {fitted.dtype.name}" if finite else "is not a finite number"
+        raise CorpusError(f"{given[at]:g} at {list(at)} {what}", where, "repair or leave it out")
+
+
+def _last_flag(flag: Any, length: int, name: str) -> bool:
+    array = np.asarray(flag)
+    if array.dtype.kind != "b" or array.shape not in ((), (length,)):
+        mend = f"give one bool, or ({length},) of them"
+        raise CorpusError(f"has type {array.dtype} and shape {array.shape}", name, mend)
+    if array.ndim and array[:-1].any():
+        mend = "end the trajectory there"
+        raise CorpusError(f"is true at step {int(np.argmax(array))} of {length}", name, mend)
+    return bool(array[-1] if array.ndim else array)
+
+
+def _stored_actions(
+    actions: Any, action_observed: Any, spec: ArraySpec, length: int
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Actions (T, A) with zeros where not observed, or None when not one is observed."""
+    where = "actions"
+    observed = np.full(length, actions is not None)
+    if action_observed is not None:
+        observed = np.array(action_observed)
+        if observed.dtype.kind != "b" or observed.shape != (length,):
+            raise CorpusError(
+                f"has type {observed.dtype} and shape {observed.shape}",
+                "action_observed",
+                f"give ({length},) bools",
+            )
+    if actions is None:
+        if observed.any():
+            mend = "give the actions or leave action_observed out"
+            raise CorpusError("some actions are observed, but there are none", where, mend)
+        return None, observed
+    given = np.asarray(actions)
+    if given.shape != (length, *spec.shape):
+        mend = f"give {(length, *spec.shape)}, one for each of {length} rewards"
+        raise CorpusError(f"has shape {given.shape}", where, mend)
+    fitted = np.zeros((length, *spec.shape), stored_dtype(spec))
+    # Nothing of a value that was not observed may reach the disk.
+    fitted[observed] = _fit(given[observed], spec, int(observed.sum()), where)
+    _check_bounds(fitted[observed], spec, np.flatnonzero(observed))
+    return (fitted.reshape(length, -1) if observed.any() else None), observed
+
+
+def _check_bounds(actions: np.ndarray, spec: ArraySpec, steps: np.ndarray) -> None:
+    outside = beyond_bounds(actions, spec)
+    bounds = spec.bounds()
+    if bounds is not None and outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        low, high = (float(bound[at[1:]]) for bound in bounds)
+        raise CorpusError(
+            f"{actions[at]:g} at step {steps[at[0]]} is outside [{low:g}, {high:g}]",
+            "actions",
+            "clip or rescale them to the bounds of the action spec",
+        )
+
+
+def beyond_bounds(actions: np.ndarray, spec: ArraySpec) -> np.ndarray:
+    """Which elements of actions (n, *shape) are outside the bounds of their spec."""
+    bounds = spec.bounds()
+    if bounds is None:
+        return np.zeros(actions.shape, bool)
+    low, high = bounds
+    slack = BOUNDS_TOLERANCE * np.maximum(1, np.abs(bounds))
+    return (actions < low - slack[0]) | (actions > high + slack[1])
+
+
+def _encode_metadata(metadata: Mapping[str, Any] | None) -> bytes:
+    if not metadata:
+        return b""
+    try:
+        return json.dumps(dict(metadata), allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise CorpusError(f"is not plain JSON ({error})", "metadata", "keep it plain") from None

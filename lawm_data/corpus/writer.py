@@ -1,0 +1,302 @@
+"""Writing corpora: trajectories are checked, buffered, and committed as immutable shards."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lawm_schemas import (
+    MANIFEST,
+    ArraySpec,
+    ConfigError,
+    CorpusError,
+    EnvironmentInfo,
+    LineageStep,
+    Manifest,
+    Provenance,
+    Role,
+    ShardInfo,
+    StorageError,
+)
+from pydantic import ValidationError
+
+from lawm_data.corpus.commit import Pending, free_id, groups, to_parts, whole_number
+from lawm_data.corpus.compaction import merge, plan_all, plan_latest
+from lawm_data.corpus.encode import write_shard
+from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
+from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.leftovers import refuse_existing, remove_leftovers
+from lawm_data.corpus.record import Record, make_record
+from lawm_data.corpus.shard import open_shard
+from lawm_data.corpus.store import SHARDS, open_store, read_manifest
+from lawm_data.corpus.table import ID_BYTES
+from lawm_data.system.atomic import WriterLock, storage_errors, sync_folder, write_file
+from lawm_data.system.output import refuse_inside
+
+_ID = re.compile(rf"[0-9A-Za-z][0-9A-Za-z-]{{0,{ID_BYTES - 1}}}")
+
+
+class CorpusWriter:
+    """The one writer of a corpus: ``create`` or ``append``, then ``add``, ``commit``, ``close``.
+
+    As a context manager it closes at the end; after an exception what was not committed is
+    discarded, and what was committed stays.
+    """
+
+    def __init__(self, path: Path, lock: WriterLock, manifest: Manifest) -> None:
+        self.path = path
+        self._lock = lock
+        self._manifest = manifest
+        self._layout = layout_of(manifest)
+        self._sources = list(manifest.provenance)
+        self._pending: list[Pending] = []
+        self._pending_bytes = 0
+        self._taken: set[str] = set()
+        self._running = start_fingerprint(manifest)
+        remove_leftovers(path, manifest)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        observations: Sequence[ArraySpec],
+        action: ArraySpec,
+        environment: EnvironmentInfo | None = None,
+        lineage: Sequence[LineageStep] = (),
+        licence: str | None = None,
+    ) -> Self:
+        """Start a corpus; it can be opened, empty, at once.
+
+        Raises:
+            ConfigError: the specs contradict each other.
+            StorageError: something is already there, or the file system refused.
+        """
+        path = Path(path)
+        refuse_inside(path)
+        try:
+            manifest = Manifest(
+                observations=tuple(observations),
+                action=action,
+                environment=environment,
+                lineage=tuple(lineage),
+                licence=licence,
+            )
+        except ValidationError as error:
+            raise ConfigError(error.errors()[0]["msg"], str(path), "correct the specs") from None
+        if sum(spec.role is Role.physics for spec in observations) > 1:
+            raise ConfigError("two arrays have the role physics", str(path), "keep one")
+        fingerprint = start_fingerprint(manifest).hexdigest()
+        manifest = manifest.model_copy(update={"fingerprint": fingerprint})
+        with storage_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        lock = WriterLock(path)
+        try:
+            refuse_existing(path)
+            with storage_errors(path):
+                (path / SHARDS).mkdir(exist_ok=True)
+            write_file(path / MANIFEST, manifest.to_json().encode())
+            with storage_errors(path):
+                sync_folder(path.absolute().parent)
+            return cls(path, lock, manifest)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def append(cls, path: str | Path) -> Self:
+        """Continue a corpus.
+
+        Raises:
+            CorpusError: there is none, or it is damaged.
+            StorageError: somebody else is writing to it.
+        """
+        path = Path(path)
+        read_manifest(path)
+        lock = WriterLock(path)
+        try:
+            store = open_store(path)
+            writer = cls(path, lock, store.manifest)
+            writer._taken = set(store.table.id.tolist())
+            feed_trajectories(writer._running, store.table.ids, store.digest)
+            if writer._running.hexdigest() != store.manifest.fingerprint:
+                what, mend = "the fingerprint differs from the content", "run validate on it"
+                raise CorpusError(what, str(path / MANIFEST), mend)
+            return writer
+        except BaseException:
+            lock.release()
+            raise
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is committed."""
+        return self._manifest
+
+    @property
+    def pending(self) -> int:
+        """Trajectories added and not yet committed."""
+        return len(self._pending)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of memory that they take."""
+        return self._pending_bytes
+
+    def add(
+        self,
+        observations: Mapping[str, Any],
+        rewards: Any,
+        actions: Any = None,
+        *,
+        provenance: Provenance,
+        action_observed: Any = None,
+        terminated: Any = False,
+        truncated: Any = False,
+        agent_step: int | None = None,
+        seed: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        trajectory_id: str | None = None,
+    ) -> str:
+        """Check a trajectory and keep a copy of it until the next commit.
+
+        Args:
+            observations: every array of the corpus by name, (T+1, *shape), physics included.
+            rewards: (T,).
+            actions: (T, *shape), or None when they were never recorded.
+            provenance: where it comes from.
+            action_observed: (T,) bool, when only some actions were recorded; the others are
+                not stored.
+            terminated: the last step ended in a terminal state; a bool or (T,) of them.
+            truncated: the last step was cut by a limit; likewise.
+            agent_step: age of the collecting agent, 0 or more.
+            seed: seed of the environment's reset, 0 or more.
+            metadata: anything else that JSON can hold.
+            trajectory_id: keeps the id of a trajectory that is copied from another corpus.
+
+        Returns:
+            The id of the trajectory.
+
+        Raises:
+            CorpusError: something does not fit the specs; nothing is kept of this trajectory.
+        """
+        self._require_open()
+        record = make_record(
+            self._manifest,
+            observations,
+            rewards,
+            actions,
+            action_observed,
+            terminated,
+            truncated,
+            metadata,
+        )
+        numbers = [whole_number(agent_step, "agent_step"), whole_number(seed, "seed")]
+        name = self._free_id(record, trajectory_id)
+        if provenance not in self._sources:
+            self._sources.append(provenance)
+        item = Pending(name, record, self._sources.index(provenance), *numbers)
+        self._taken.add(name)
+        self._pending.append(item)
+        self._pending_bytes += record.nbytes
+        return name
+
+    def commit(self) -> None:
+        """Make everything added visible to readers, and durable.
+
+        Raises:
+            StorageError: the file system refused; what was committed before is intact, and what
+                was added is still waiting.
+        """
+        self._require_open()
+        if not self._pending:
+            return
+        running, infos = self._running.copy(), list(self._manifest.shards)
+        ordinal = self._manifest.trajectories
+        about = self._manifest.model_copy(update={"provenance": tuple(self._sources)})
+        for group in groups(self._pending):
+            parts = to_parts(group, ordinal, self._layout.apart)
+            infos.append(write_shard(self.path / SHARDS, parts, self._layout, about))
+            feed_trajectories(running, parts.columns["id"], parts.columns["digest"])
+            ordinal += len(group)
+        self._replace(infos, running.hexdigest())
+        self._running = running
+        self._forget()
+        run = plan_latest(infos)
+        if run is not None:
+            self._compact(run)
+
+    def close(self) -> None:
+        """Commit, put small shards together, and let others write."""
+        if self._lock.released:
+            return
+        try:
+            self.commit()
+            for run in reversed(plan_all(self._manifest.shards)):
+                self._compact(run)
+        finally:
+            self._lock.release()
+
+    def discard(self) -> None:
+        """Forget what was not committed and let others write."""
+        self._forget()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _forget(self) -> None:
+        self._pending.clear()
+        self._pending_bytes = 0
+
+    def _require_open(self) -> None:
+        if self._lock.released:
+            raise StorageError("the writer is closed", str(self.path), "open it with append")
+
+    def _free_id(self, record: Record, wanted: str | None) -> str:
+        name = record.base_id if wanted is None else wanted
+        if not _ID.fullmatch(name):
+            raise CorpusError(f"{name!r} is not an id", "trajectory_id", "use letters and digits")
+        return free_id(name, self._taken)
+
+    def _replace(self, shards: Sequence[ShardInfo], fingerprint: str) -> None:
+        update = {
+            "shards": tuple(shards),
+            "provenance": tuple(self._sources),
+            "fingerprint": fingerprint,
+        }
+        manifest = self._manifest.model_copy(update=update)
+        write_file(self.path / MANIFEST, manifest.to_json().encode())
+        self._manifest = manifest
+
+    def _compact(self, run: slice) -> None:
+        """Replace neighbouring shards by one. It is housekeeping: without space it waits."""
+        old = self._manifest.shards[run]
+        folder, sources = self.path / SHARDS, len(self._manifest.provenance)
+        # Checksums too: what was altered must not come out with a new, matching checksum.
+        opened = [open_shard(folder / o.file, o, self._layout, sources, True) for o in old]
+        for part in opened:
+            part.shard.release_memory()  # of the checksums; the new shard is made beside it
+        with contextlib.suppress(StorageError):
+            parts = merge(opened, self._layout)
+            info = write_shard(folder, parts, self._layout, self._manifest)
+            shards = [*self._manifest.shards]
+            shards[run] = [info]
+            self._replace(shards, self._manifest.fingerprint)
+            for gone in old:
+                with contextlib.suppress(OSError):
+                    (folder / gone.file).unlink()

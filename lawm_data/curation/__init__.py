@@ -1,0 +1,1 @@
+"""Corpora out of corpora: filter, merge, split, tier, withhold."""

@@ -1,0 +1,271 @@
+"""New corpora out of the trajectories of others: copied through views, ids kept, lineage kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, CorpusError, LineageStep, Manifest, Provenance, StorageError
+
+from lawm_data.corpus.commit import free_id
+from lawm_data.corpus.compaction import COMMIT_BYTES
+from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.fingerprint import fingerprint_of
+from lawm_data.corpus.mask import mask_sha256, save_mask
+from lawm_data.corpus.overlay import LABELS, save_overlay
+from lawm_data.corpus.record import make_record
+from lawm_data.corpus.store import open_store
+from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.curation.agreement import Arrays, fitted, require_same_arrays
+from lawm_data.curation.carry import Part, carried_masks, carried_overlays
+from lawm_data.system.atomic import storage_errors
+from lawm_data.system.output import new_output, refuse_inside
+
+
+class Derived(NamedTuple):
+    """A derived corpus, or with ``dry_run`` what it would be."""
+
+    path: Path
+    trajectories: int
+    steps: int
+    fingerprint: str | None
+    """None in a dry run through a mask or of fewer arrays, which changes the content."""
+    duplicates: int
+    """Trajectories that an earlier corpus had too, and that were taken once."""
+    renamed: int
+    """Trajectories whose id was taken by one of other content, and got a suffix."""
+    masks: tuple[str, ...]
+    """Masks that came along, restricted to what is there."""
+    overlays: tuple[str, ...]
+    """Overlays that came along, likewise."""
+    left: tuple[str, ...]
+    """Arrays, masks and overlays that could not come along, and why."""
+
+
+def derive(
+    views: Sequence[Corpus],
+    out: str | Path,
+    operation: str,
+    settings: Mapping[str, Any],
+    *,
+    arrays: Arrays | None = None,
+    tier: str | None = None,
+    beside: bool = True,
+    dry_run: bool = False,
+) -> Derived:
+    """Write the trajectories of views into a corpus of its own, one view after the other.
+
+    The checksums of the sources are compared first, since the copies get new ones. Every
+    trajectory is written anew through its view, so that nothing a view hides can be in the new
+    files.
+
+    Args:
+        views: where the trajectories come from.
+        out: a folder that does not exist yet.
+        operation: what the lineage calls it.
+        settings: what the operation was told.
+        arrays: what is kept of them; by default they hold the same arrays, and all are kept.
+        tier: quality tier that the provenance of every trajectory gets.
+        beside: take masks and overlays along.
+        dry_run: only say what would be written.
+
+    Raises:
+        CorpusError: nothing is left to write, the arrays differ, or a source was altered.
+        StorageError: something is already there, or the file system refused; nothing is left.
+    """
+    out = Path(out)
+    require_free(out)
+    if arrays is None:
+        require_same_arrays(views)
+        arrays = Arrays(views[0].manifest.observations, views[0].manifest.action)
+    parts, duplicates = _parts(views, arrays)
+    if not any(part.ids for part in parts):
+        source = ", ".join(dict.fromkeys(str(view.path) for view in views))
+        raise CorpusError("no trajectory of it is left", source, "ask for something else")
+    masks, masks_left = carried_masks(parts) if beside else ([], [])
+    overlays, overlays_left = carried_overlays(parts, arrays.action) if beside else ([], [])
+    told = Derived(
+        path=out,
+        trajectories=sum(len(part.ids) for part in parts),
+        steps=sum(int(part.view.table.length.sum()) for part in parts),
+        fingerprint=_fingerprint(parts, arrays),
+        duplicates=duplicates,
+        renamed=sum(int((part.view.table.id != np.array(part.ids)).sum()) for part in parts),
+        masks=tuple(mask.name for mask in masks),
+        overlays=tuple(overlay.name for overlay, _ in overlays),
+        left=(*arrays.left, *masks_left, *overlays_left),
+    )
+    if dry_run:
+        return told
+    for path in dict.fromkeys(view.path for view in views):
+        open_store(path, verify=True)
+    with new_output(out) as temporary:
+        fingerprint = _write(temporary, parts, arrays, operation, settings, tier)
+        written = Corpus(open_store(temporary))
+        for mask in masks:
+            save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
+        for overlay, labels in overlays:
+            overlay = overlay.model_copy(update={"corpus": fingerprint})
+            width = written.manifest.action.size
+            save_overlay(temporary / LABELS / overlay.name, overlay, labels, width)
+        (temporary / ".lock").unlink()
+    return told._replace(fingerprint=fingerprint)
+
+
+def through(corpus: Corpus) -> dict[str, object]:
+    """What the lineage says of the mask of a view; nothing when there is none."""
+    mask = corpus.mask
+    if mask is None:
+        return {}
+    return {
+        "mask": mask.name,
+        "mask_sha256": mask_sha256(mask),
+        "fraction": mask.fraction,
+        "seed": mask.seed,
+        "by": mask.by,
+        "stratify": mask.stratify,
+    }
+
+
+def require_free(out: Path) -> None:
+    """Refuse a place where something is, or inside a corpus.
+
+    Raises:
+        StorageError: names the place.
+    """
+    with storage_errors(out):
+        if out.exists() or out.is_symlink():
+            raise StorageError("something is already there", str(out), "choose another place")
+        refuse_inside(out)
+
+
+def digests_of(view: Corpus) -> np.ndarray:
+    """(N, 32) uint8: content hash of each trajectory as recorded, actions included.
+
+    Raises:
+        CorpusError: the corpus has changed since the view was opened.
+    """
+    store = open_store(view.path)
+    if store.manifest.fingerprint != view.root_fingerprint:
+        raise CorpusError("has changed since it was opened", str(view.path), "open it again")
+    return store.digest[view.index.position]
+
+
+def _parts(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Part], int]:
+    """The views without what an earlier one has too, and how many trajectories that were."""
+    parts, taken, seen, duplicates = [], set(), set(), 0
+    names, times = np.unique(np.concatenate([view.table.ids for view in views]), return_counts=True)
+    for view in views:
+        digests = _kept_digests(view, arrays, names[times > 1])
+        keys = list(zip(view.table.id.tolist(), digests, strict=True))
+        new = np.array([key not in seen for key in keys], bool)
+        seen.update(keys)
+        duplicates += int((~new).sum())
+        kept, ids = view.filter(new), []
+        for name in kept.table.id.tolist():
+            ids.append(free_id(name, taken))
+            taken.add(ids[-1])
+        parts.append(Part(kept, tuple(ids)))
+    return parts, duplicates
+
+
+def _kept_digests(view: Corpus, arrays: Arrays, twice: np.ndarray) -> list[bytes]:
+    """Content hash of each trajectory as recorded, as far as it is kept.
+
+    Args:
+        view: the trajectories.
+        arrays: what is kept.
+        twice: ids of which there are several; only their hashes are compared with others.
+    """
+    digests = list(map(bytes, digests_of(view)))
+    if _is_whole(view, arrays):
+        return digests
+    made = Manifest(observations=arrays.observations, action=arrays.action)
+    recorded = open_corpus(view.path).filter(view.table.id)
+    for i in np.flatnonzero(np.isin(view.table.ids, twice)).tolist():
+        digests[i] = make_record(made, **_content(recorded[i], arrays.observations)).digest
+    return digests
+
+
+def _is_whole(view: Corpus, arrays: Arrays) -> bool:
+    """Whether everything of a view is kept."""
+    return (view.manifest.observations, view.manifest.action) == arrays[:2]
+
+
+def _fingerprint(parts: Sequence[Part], arrays: Arrays) -> str | None:
+    if any(part.view.mask or not _is_whole(part.view, arrays) for part in parts):
+        return None
+    ids = np.array([name.encode() for part in parts for name in part.ids], "S")
+    digests = np.concatenate([digests_of(part.view) for part in parts])
+    return fingerprint_of(parts[0].view.manifest, ids, digests)
+
+
+def _write(
+    out: Path,
+    parts: Sequence[Part],
+    arrays: Arrays,
+    operation: str,
+    settings: Mapping[str, Any],
+    tier: str | None,
+) -> str:
+    """Copy everything that is kept into a new corpus; returns its fingerprint."""
+    manifests = [part.view.manifest for part in parts]
+    lineage = [step for manifest in manifests for step in manifest.lineage]
+    parents = dict.fromkeys(manifest.fingerprint for manifest in manifests)
+    step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
+    licences = {manifest.licence for manifest in manifests}
+    with CorpusWriter.create(
+        out,
+        observations=arrays.observations,
+        action=arrays.action,
+        environment=next((m.environment for m in manifests if m.environment), None),
+        # the histories of several parents, one after the other; what they share stands once
+        lineage=[*(s for i, s in enumerate(lineage) if s not in lineage[:i]), step],
+        licence=licences.pop() if len(licences) == 1 else None,
+    ) as writer:
+        for part in parts:
+            _copy(part, writer, tier)
+    return writer.manifest.fingerprint
+
+
+def _copy(part: Part, writer: CorpusWriter, tier: str | None) -> None:
+    sources = _sources(part.view.manifest, writer.manifest.licence, tier)
+    rows = zip(part.view, part.ids, part.view.table.provenance.tolist(), strict=True)
+    for trajectory, name, entry in rows:
+        writer.add(
+            **_content(trajectory, writer.manifest.observations),
+            provenance=sources[entry],
+            agent_step=trajectory.info.agent_step,
+            seed=trajectory.info.seed,
+            trajectory_id=name,
+        )
+        if writer.pending_bytes >= COMMIT_BYTES:
+            writer.commit()
+
+
+def _sources(manifest: Manifest, licence: str | None, tier: str | None) -> list[Provenance]:
+    """The sources of a corpus; they keep its licence where the new one has another."""
+    sources = list(manifest.provenance)
+    if manifest.licence != licence:
+        given = manifest.licence
+        sources = [s.model_copy(update={"licence": s.licence or given}) for s in sources]
+    if tier is not None:
+        sources = [s.model_copy(update={"tier": tier}) for s in sources]
+    return sources
+
+
+def _content(trajectory: Trajectory, kept: Sequence[ArraySpec]) -> dict[str, Any]:
+    """What a view shows of a trajectory, as ``CorpusWriter.add`` and ``make_record`` take it."""
+    shown, info = bool(trajectory.action_observed.any()), trajectory.info
+    return {
+        "observations": fitted(trajectory, kept),
+        "rewards": trajectory.rewards,
+        "actions": trajectory.actions if shown else None,
+        "action_observed": trajectory.action_observed if shown else None,
+        "terminated": info.terminated,
+        "truncated": info.truncated,
+        "metadata": info.metadata,
+    }

@@ -1,0 +1,194 @@
+"""Dividing a corpus into named parts, so that nothing of one can be found in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from lawm_schemas import ConfigError, CorpusError
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.mask import NAME, NAME_MEND
+from lawm_data.corpus.ranking import ranks
+from lawm_data.corpus.record import content_hash
+from lawm_data.corpus.store import open_store
+from lawm_data.curation.derive import Derived, derive, require_free, through
+from lawm_data.system.output import new_output
+
+By = Literal["trajectory", "source", "agent", "seed"]
+"""What stays together: ``source`` and ``agent`` as in the provenance, ``seed`` of the run."""
+UNITS = ("trajectory", "source", "agent", "seed")
+SLACK = 1e-9
+"""By how much rounding may push the sum of the shares above 1."""
+
+
+def divide(corpus: Corpus, shares: Mapping[str, float], seed: int, by: By) -> dict[str, np.ndarray]:
+    """Which trajectories of a view each part gets, (N,) bool by name.
+
+    Groups that must stay together (see ``groups``) are put in an order that depends on the seed
+    alone, and the parts are cut from it one after the other, each group going where its middle
+    falls. So the first part with a smaller share is a subset of the first with a larger one.
+
+    Args:
+        corpus: the view to divide.
+        shares: share of the trajectories by name of the part; together 1 at most, and what they
+            leave is in no part.
+        seed: key of the order.
+        by: what is never divided. Equal observations and rewards are never divided either.
+
+    Raises:
+        ConfigError: names or shares that make no sense.
+        CorpusError: a part would be empty.
+    """
+    _check(shares)
+    group = groups(corpus, by)
+    names, member = np.unique(group, return_inverse=True)
+    size = np.bincount(member, minlength=len(names))
+    order = np.lexsort((names, ranks((name.encode() for name in names.tolist()), seed)))
+    middle = np.empty(len(names))
+    middle[order] = (np.cumsum(size[order]) - 0.5 * size[order]) / max(1, len(corpus))
+    parts, start = {}, 0.0
+    for name, share in shares.items():
+        end = start + share
+        inside = (middle >= start) & (middle < (end if end < 1 - SLACK else np.inf))
+        parts[name], start = inside[member], end
+        if not parts[name].any():
+            raise _nothing_left(corpus, name, len(names), len(shares), by)
+    return parts
+
+
+def groups(corpus: Corpus, by: By) -> np.ndarray:
+    """(N,) text: names of the groups of trajectories that must stay together.
+
+    Trajectories of one source (agent, run's seed) form a group, and so do trajectories of equal
+    observations and rewards; groups that share a trajectory are one.
+    """
+    if by not in UNITS:
+        raise ConfigError(f"cannot split by {by!r}", "by", f"use one of {', '.join(UNITS)}")
+    content = _contents(corpus)
+    if by == "trajectory":
+        return content
+    said = [str(getattr(entry, by)) for entry in corpus.manifest.provenance]
+    group = np.array(said or [""])[corpus.table.provenance]
+    joined = dict(zip(group.tolist(), group.tolist(), strict=True))
+
+    def root(name: str) -> str:
+        while joined[name] != name:
+            name = joined[name]
+        return name
+
+    first: dict[str, str] = {}
+    for name, same in zip(group.tolist(), content.tolist(), strict=True):
+        one, other = sorted((root(first.setdefault(same, name)), root(name)))
+        joined[other] = one
+    roots = {name: root(name) for name in joined}
+    return np.array([roots[name] for name in group.tolist()])
+
+
+def split_corpus(
+    corpus: Corpus,
+    shares: Mapping[str, float],
+    out: str | Path,
+    *,
+    seed: int = 0,
+    by: By = "trajectory",
+    dry_run: bool = False,
+) -> dict[str, Derived]:
+    """Write each part into ``OUT/NAME``: all of them, or none.
+
+    Args:
+        corpus: the view to divide.
+        shares: see ``divide``.
+        out: a folder; what the parts are called is not in it yet.
+        seed: see ``divide``.
+        by: see ``divide``.
+        dry_run: only say what would be written.
+
+    Raises:
+        ConfigError: names or shares that make no sense.
+        CorpusError: a part would be empty, or the source was altered.
+        StorageError: something is already there, or the file system refused; nothing is left.
+    """
+    out, written = Path(out), {}
+    parts = divide(corpus, shares, seed, by)
+    for name in parts:
+        require_free(out / name)
+    existed = out.exists()
+    try:
+        with ExitStack() as places:  # the parts get their names together, when all are written
+            for name, inside in parts.items():
+                settings = {"part": name, "parts": dict(shares), "seed": seed, "by": by}
+                settings |= through(corpus)
+                place = out / name
+                if not dry_run:
+                    place = places.enter_context(new_output(place))
+                part = derive([corpus.filter(inside)], place, "split", settings, dry_run=dry_run)
+                written[name] = part._replace(path=out / name)
+    except BaseException:
+        if not existed:
+            with suppress(OSError):
+                out.rmdir()
+        raise
+    return written
+
+
+def parse_shares(words: list[str]) -> dict[str, float]:
+    """``["train=0.9", "validation=0.1"]`` as shares by name.
+
+    Raises:
+        ConfigError: a word that is not ``NAME=SHARE``, or a name twice.
+    """
+    shares: dict[str, float] = {}
+    for word in words:
+        name, equals, number = word.partition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            equals, share = "", 0.0
+        if not equals or name in shares:
+            what = "is there twice" if name in shares else "is not NAME=SHARE"
+            raise ConfigError(what, f"part {word!r}", "write train=0.9 validation=0.1")
+        shares[name] = share
+    return shares
+
+
+def _nothing_left(corpus: Corpus, part: str, there: int, parts: int, by: str) -> CorpusError:
+    """Why a part would be empty: too small a share, or too little that may be divided."""
+    what, mend = f"nothing is left for part {part!r} ({there} groups by {by})", "name fewer parts"
+    if there >= parts:
+        mend = "give it a larger share"
+    elif by != "trajectory":
+        mend += ", or divide it by trajectory"
+        if there == 1:
+            what = f"cannot be divided by {by}: all is of one, or shares trajectories with it"
+    elif there == 1:
+        what = "cannot be divided: all its trajectories are equal"
+    return CorpusError(what, str(corpus.path), mend)
+
+
+def _check(shares: Mapping[str, float]) -> None:
+    for name, share in shares.items():
+        if not NAME.fullmatch(name):
+            raise ConfigError("cannot be the name of a part", repr(name), NAME_MEND)
+        if not 0 < share <= 1:
+            what = f"share {share} is not in (0, 1]"
+            raise ConfigError(what, f"part {name!r}", "give a share such as 0.9")
+    total = sum(shares.values())
+    if not shares or total > 1 + SLACK:
+        what = f"the shares add up to {total:g}" if shares else "no part is named"
+        raise ConfigError(what, "split", "name parts whose shares add up to 1 at most")
+
+
+def _contents(corpus: Corpus) -> np.ndarray:
+    """(N,) text: hash of each trajectory's observations and rewards; reads all of them."""
+    layout, index = open_store(corpus.path).layout, corpus.index
+    hashes = []
+    for i in range(len(corpus)):
+        shard, row = corpus.shards[index.shard[i]], int(index.row[i])
+        rows = slice(row, row + int(index.length[i]) + 1)
+        fields = {spec.name: shard.fields[spec.name][rows] for spec in layout.apart}
+        hashes.append(content_hash(shard.steps[rows], fields, layout).hexdigest())
+    return np.array(hashes, "U64")

@@ -1,0 +1,218 @@
+"""Quality tiers: trajectories of collections, chosen by return and by the age of the agent.
+
+What is chosen of each collection, in the order of its agent's training:
+
+- ``expert``: returns in the band (which has no upper end).
+- ``medium``: returns in the band, from a stretch in the middle of training. It begins where the
+  running median of the returns first reaches the lower end of the band, and ends where it first
+  exceeds the upper end.
+- ``medium-replay``: likewise, and as the band has no lower end the stretch begins with training:
+  the replay of an agent that has become medium.
+
+Of those, each collection gives its share, the first ones in the order of a keyed hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from lawm_schemas import ConfigError, CorpusError
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.ranking import ranks
+from lawm_data.corpus.table import Table
+from lawm_data.curation.agreement import require_same_arrays
+from lawm_data.curation.derive import Derived, derive, digests_of, require_free
+from lawm_data.curation.tier_bands import TIERS, Band, Tier, band_of
+
+WINDOW = 11
+"""Trajectories of the running median."""
+
+
+class Share(NamedTuple):
+    """What one collection gives to a tier."""
+
+    path: Path
+    fingerprint: str
+    wanted: int
+    eligible: int
+    """Trajectories in the band and in the stretch of training."""
+    taken: int
+    missing: int
+    unplaced: int
+    """Trajectories in the band whose age is not known, so that they cannot be in the stretch."""
+    agent_steps: tuple[int, int] | None
+    """Ages at the ends of the stretch; None when it is empty, or without ages."""
+
+
+class Tiered(NamedTuple):
+    """A corpus of one tier, or with ``dry_run`` what it would be."""
+
+    derived: Derived
+    tier: Tier
+    returns: Band
+    wanted: int
+    missing: int
+    """Trajectories that the collections do not have; nothing stands in for them."""
+    shares: tuple[Share, ...]
+
+
+def write_tier(
+    corpora: Sequence[Corpus],
+    tier: Tier,
+    trajectories: int,
+    out: str | Path,
+    *,
+    returns: Band | None = None,
+    seed: int = 0,
+    dry_run: bool = False,
+) -> Tiered:
+    """Write a corpus of one tier, equal shares from every collection.
+
+    A collection that cannot fill its share gives what it has: no other one, and nothing outside
+    the band, makes up for it. When the shares do not come out even, the first collections give
+    one more. ``tier`` stands in the provenance of every trajectory.
+
+    Args:
+        corpora: collections of one environment, usually one per seed.
+        tier: what is chosen.
+        trajectories: size of the corpus, if everything is there.
+        out: a folder that does not exist yet.
+        returns: the band; None takes the preset of the environment.
+        seed: key of the choice.
+        dry_run: only say what would be written.
+
+    Raises:
+        ConfigError: an unknown tier, or an environment without a preset.
+        CorpusError: the corpora differ or are the same, or not one trajectory is in the tier.
+        StorageError: something is already there, or the file system refused; nothing is left.
+    """
+    _check(corpora, tier, trajectories)
+    require_free(Path(out))
+    environment = corpora[0].manifest.environment
+    band = returns or band_of(environment and environment.task, tier)
+    shares, views, digests = [], [], np.empty((0, 32), np.uint8)
+    for k, corpus in enumerate(corpora):
+        wanted = trajectories // len(corpora) + (k < trajectories % len(corpora))
+        new = ~_among(digests_of(corpus), digests)
+        digests = np.concatenate([digests, digests_of(corpus)])
+        share, view = _choose(corpus, new, tier, band, wanted, seed)
+        shares.append(share)
+        views.append(view)
+    if not any(share.taken for share in shares):
+        what = f"no trajectory is of tier {tier} (returns {band})"
+        mend = "collect more, or give other returns (--returns)"
+        raise CorpusError(what, ", ".join(str(share.path) for share in shares), mend)
+    settings = {
+        "tier": tier,
+        "returns": list(band),
+        "trajectories": trajectories,
+        "seed": seed,
+        "taken": [share.taken for share in shares],
+    }
+    derived = derive(views, out, "tier", settings, tier=tier, dry_run=dry_run)
+    missing = sum(share.missing for share in shares)
+    return Tiered(derived, tier, band, trajectories, missing, tuple(shares))
+
+
+def stretch(table: Table, band: Band) -> np.ndarray:
+    """Which trajectories were recorded while the agent was as good as a band, (N,) bool.
+
+    Trajectories are put in the order of the agent's age, and of the corpus where ages are equal
+    or not one is known. If some are known, those that are not lie outside.
+    """
+    known = table.agent_step >= 0
+    placed = np.flatnonzero(known) if known.any() else np.arange(len(table))
+    order = placed[np.argsort(table.agent_step[placed], kind="stable")]
+    typical = _running_median(table.episode_return[order])
+    begin = 0 if band.low is None else _first(typical >= band.low)
+    end = len(order)
+    if band.high is not None:
+        end = begin + _first(typical[begin:] > band.high)
+    inside = np.zeros(len(table), bool)
+    inside[order[begin:end]] = True
+    return inside
+
+
+def _check(corpora: Sequence[Corpus], tier: str, trajectories: int) -> None:
+    if tier not in TIERS:
+        raise ConfigError(f"no tier {tier!r}", "tier", f"known ones: {', '.join(TIERS)}")
+    if trajectories < len(corpora) or not corpora:
+        what = f"{trajectories} trajectories of {len(corpora)} collections"
+        raise ConfigError(what, "tier", "ask for one of each at least")
+    require_same_arrays(corpora)
+    for k, corpus in enumerate(corpora):
+        twins = [other for other in corpora[:k] if other.fingerprint == corpus.fingerprint]
+        if twins:
+            what = f"is the same corpus as {twins[0].path}"
+            raise CorpusError(what, str(corpus.path), "give it once")
+
+
+def _choose(
+    corpus: Corpus, new: np.ndarray, tier: Tier, band: Band, wanted: int, seed: int
+) -> tuple[Share, Corpus]:
+    table = corpus.table
+    low = -np.inf if band.low is None else band.low
+    high = np.inf if band.high is None else band.high
+    fits = new & (table.episode_return >= low) & (table.episode_return <= high)
+    inside = np.ones(len(table), bool) if tier == "expert" else stretch(table, band)
+    unplaced = fits & ~inside & (table.agent_step < 0)
+    eligible = np.flatnonzero(fits & inside)
+    ids = table.ids[eligible]
+    taken = eligible[np.lexsort((ids, ranks(ids.tolist(), seed)))[:wanted]]
+    kept = np.zeros(len(table), bool)
+    kept[taken] = True
+    ages = table.agent_step[inside & (table.agent_step >= 0)]
+    share = Share(
+        path=corpus.path,
+        fingerprint=corpus.fingerprint,
+        wanted=wanted,
+        eligible=len(eligible),
+        taken=len(taken),
+        missing=wanted - len(taken),
+        unplaced=int(unplaced.sum()) if (table.agent_step >= 0).any() else 0,
+        agent_steps=(int(ages.min()), int(ages.max())) if len(ages) else None,
+    )
+    return share, corpus.filter(kept)
+
+
+def _running_median(values: np.ndarray) -> np.ndarray:
+    """Median of the ``WINDOW`` values around each one, of fewer at the ends."""
+    if not len(values):
+        return values
+    padded = np.pad(values, WINDOW // 2, constant_values=np.nan)
+    return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, WINDOW), axis=1)
+
+
+def _first(holds: np.ndarray) -> int:
+    """Where it first holds; behind the end when it never does."""
+    return int(np.argmax(holds)) if holds.any() else len(holds)
+
+
+def _among(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which rows are also rows of the others, (N,) bool."""
+    kind = np.dtype((np.void, rows.shape[1]))
+    one, other = (np.ascontiguousarray(part).view(kind)[:, 0] for part in (rows, others))
+    return np.isin(one, other)
+
+
+def rounds_of(corpus: Corpus, tier: Tier) -> tuple[int, int]:
+    """First and last trajectory, from 0, of the stretch of one training that is of a tier.
+
+    Args:
+        corpus: all trajectories of one training, in their order.
+        tier: ``expert`` stands for all of training from the first time on.
+
+    Raises:
+        CorpusError: the agent never was that good.
+    """
+    environment = corpus.manifest.environment
+    band = band_of(environment and environment.task, tier)
+    inside = np.flatnonzero(stretch(corpus.table, band))
+    if not len(inside):
+        what = f"its agent never was of tier {tier} (returns {band})"
+        raise CorpusError(what, str(corpus.path), "let it learn longer")
+    return int(inside[0]), int(inside[-1])

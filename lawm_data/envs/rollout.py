@@ -1,0 +1,115 @@
+"""Whole episodes of N environments in lockstep, with one batched policy call per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+import numpy as np
+from lawm_schemas import ConfigError
+
+from lawm_data.envs.policy import Policy
+from lawm_data.envs.spaces import nearest
+from lawm_data.envs.suites import Environments
+
+
+class Recorded(TypedDict):
+    """One recorded trajectory: the arrays and flags that ``CorpusWriter.add`` takes."""
+
+    observations: dict[str, np.ndarray]
+    """(T+1, *shape) by field, with physics and pixels where the environments have them."""
+    rewards: np.ndarray
+    """(T,) float32."""
+    actions: np.ndarray
+    """(T, *shape) of the action's type."""
+    terminated: bool
+    """The last step ended in a terminal state."""
+    truncated: bool
+    """The last step was cut by the time limit."""
+
+
+def rollout(
+    envs: Environments,
+    policy: Policy,
+    seeds: Sequence[int | None],
+    noise_seed: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Recorded]:
+    """Run one episode on each environment that has a seed.
+
+    The policy always acts for all N environments, so that the noise of one of them does not depend
+    on how many others take part.
+
+    Args:
+        envs: N environments.
+        policy: chooses actions; it is started anew.
+        seeds: reset seeds, at most one per environment; ``None`` leaves an environment idle.
+        noise_seed: seed of the policy's noise; none derives it from ``seeds``.
+        progress: told the number of steps done so far, after every step.
+
+    Returns:
+        The trajectories, in the order of the seeds that are not ``None``.
+
+    Raises:
+        ConfigError: the policy's actions are not finite, or have the wrong shape.
+    """
+    if noise_seed is None:
+        known = [seed for seed in seeds if seed is not None]
+        noise_seed = int(np.random.SeedSequence(known).generate_state(1)[0])
+    policy.start(envs.num_envs, noise_seed)
+    observations = envs.reset(seeds)
+    tape = _Tape(envs, observations)
+    chosen = [i for i, seed in enumerate(seeds) if seed is not None]
+    running = np.isin(np.arange(envs.num_envs), chosen)
+    lengths = np.zeros(envs.num_envs, int)
+    terminated, truncated = np.zeros((2, envs.num_envs), bool)
+    for t in range(envs.steps_per_episode):
+        if not running.any():
+            break
+        chosen_actions = np.asarray(policy.act(envs.state(observations)))
+        if not np.isfinite(chosen_actions).all():
+            raise ConfigError(
+                "the policy returned an action that is not finite",
+                f"{envs.info.task}, step {t}",
+                "check the policy's weights and its observations",
+            )
+        actions = nearest(chosen_actions, envs.action)
+        observations, reward, terminated, truncated = envs.step(actions)
+        tape.write(t, actions, reward, observations)
+        lengths += running
+        running = running & ~(terminated | truncated)
+        if progress is not None:
+            progress(t + 1)
+    return [tape.cut(i, lengths[i], bool(terminated[i]), bool(truncated[i])) for i in chosen]
+
+
+class _Tape:
+    """Arrays for a whole episode of N environments, environment first, so that cuts are views."""
+
+    def __init__(self, envs: Environments, first: dict[str, np.ndarray]) -> None:
+        n, steps = envs.num_envs, envs.steps_per_episode
+        self._observations = {
+            spec.name: np.zeros((n, steps + 1, *spec.shape), spec.dtype)
+            for spec in envs.observations
+        }
+        self._rewards = np.zeros((n, steps), np.float32)
+        self._actions = np.zeros((n, steps, *envs.action.shape), envs.action.dtype)
+        for name, array in first.items():
+            self._observations[name][:, 0] = array
+
+    def write(
+        self, t: int, actions: np.ndarray, reward: np.ndarray, observations: dict[str, np.ndarray]
+    ) -> None:
+        self._actions[:, t] = actions
+        self._rewards[:, t] = reward
+        for name, array in observations.items():
+            self._observations[name][:, t + 1] = array
+
+    def cut(self, i: int, length: int, terminated: bool, truncated: bool) -> Recorded:
+        return Recorded(
+            observations={k: array[i, : length + 1] for k, array in self._observations.items()},
+            rewards=self._rewards[i, :length],
+            actions=self._actions[i, :length],
+            terminated=terminated,
+            truncated=truncated,
+        )

@@ -1,0 +1,112 @@
+"""Any task of the dm_control suite, by name ``domain-task``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lawm_data.envs.suites import _errors, _suite
+from lawm_data.envs.suites._copies import Advance, Copies
+from lawm_data.envs.suites._protocol import Environments
+
+
+def require_task(task: str) -> None:
+    """See ``lawm_data.envs.require_task``."""
+    _suite.require_task(task)
+
+
+def make(
+    task: str,
+    num_envs: int,
+    action_repeat: int,
+    pixels: int | None,
+    physics: bool,
+    direct: bool | None,
+) -> Environments:
+    """Make N copies of a suite task; see ``lawm_data.envs.make``."""
+    first = _suite.load(task)
+    if direct is not False:
+        from lawm_data.envs.direct import find
+        from lawm_data.envs.direct.environments import DirectEnvironments
+
+        body = find(task, required=direct is True)
+        if body is not None:
+            return DirectEnvironments(task, first, body, num_envs, action_repeat, pixels, physics)
+    return SuiteEnvironments(task, first, num_envs, action_repeat, pixels, physics)
+
+
+class SuiteEnvironments(Copies):
+    """N suite environments, stepped one after the other through the suite's own Python layer.
+
+    Args:
+        task: name ``domain-task``.
+        first: the suite's environment, used for the first copy.
+        num_envs: N.
+        action_repeat: control steps per step.
+        pixels: edge of a square camera image, or none.
+        physics: observe the simulator's state, too.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        first: Any,
+        num_envs: int,
+        action_repeat: int,
+        pixels: int | None,
+        physics: bool = True,
+    ) -> None:
+        self._pixels, self._physics = pixels, physics
+        super().__init__(
+            _suite.observation_specs(first, pixels, physics),
+            _suite.action_spec(first),
+            _suite.environment_info(first, task, action_repeat),
+            [first, *(_suite.load(task) for _ in range(num_envs - 1))],
+            _suite.control_steps(first),
+        )
+        if pixels is not None:
+            self.render(0, pixels, pixels)  # fail now, not at the first step
+
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """See ``Environments.restore``."""
+        observation = _suite.restore(self._envs[i], self.info.task, physics)
+        shapes = {spec.name: spec.shape for spec in self.observations}
+        fields = {
+            name: np.asarray(value, np.float32).reshape(shapes[name])
+            for name, value in observation.items()
+        }
+        return {**fields, "physics": physics}
+
+    def seed_matters(self) -> bool:
+        """See ``Environments.seed_matters``."""
+        return _suite.seed_matters(self._envs[0], self.info.task)
+
+    def render(
+        self, i: int, height: int, width: int, camera: int | str | None = None
+    ) -> np.ndarray:
+        """See ``Environments.render``."""
+        return _suite.render(self._envs[i], self.info.task, height, width, camera)
+
+    def _start(self, i: int, seed: int) -> Any:
+        return _suite.reset(self._envs[i], self.info.task, seed)
+
+    def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
+        total, observation, terminated = 0.0, None, False
+        with _errors.simulating(self.info.task):
+            for _ in range(repeats):
+                time_step = self._envs[i].step(action)
+                total += time_step.reward
+                observation = time_step.observation
+                terminated = time_step.last() and time_step.discount == 0
+                if terminated:
+                    break
+        return Advance(total, observation, terminated, truncated=False)
+
+    def _write(self, observations: dict[str, np.ndarray], i: int, observation: Any) -> None:
+        for name, value in observation.items():
+            observations[name][i] = value
+        if self._physics:
+            observations["physics"][i] = self._envs[i].physics.get_state()
+        if self._pixels is not None:
+            observations["pixels"][i] = self.render(i, self._pixels, self._pixels)

@@ -1,0 +1,152 @@
+"""Any registered Gymnasium environment, by its id."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from typing import Any
+
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
+from lawm_schemas.errors import reason_of
+
+from lawm_data.envs.spaces import action_spec, observation_parts
+from lawm_data.envs.suites._copies import Advance, Copies
+from lawm_data.envs.suites._protocol import Environments
+from lawm_data.system.optional import optional
+
+UNLIMITED_EPISODE = 1000
+"""Steps of the environment after which an episode without a time limit is cut."""
+
+
+def require_task(task: str) -> None:
+    """See ``lawm_data.envs.require_task``."""
+    _registered(task)
+
+
+def make(
+    task: str,
+    num_envs: int,
+    action_repeat: int,
+    pixels: int | None,
+    physics: bool,
+    direct: bool | None,
+) -> Environments:
+    """Make N copies of an environment; see ``lawm_data.envs.make``. There is no physics state."""
+    if direct:
+        raise ConfigError("is stepped by Gymnasium only", task, "leave direct out")
+    return GymEnvironments(task, num_envs, action_repeat, pixels)
+
+
+def load(task: str, render: bool = False) -> Any:
+    """Make one environment.
+
+    Only what is registered under this id: a corpus of others must not name code to run.
+
+    Raises:
+        ConfigError: no such id, or a package is missing.
+    """
+    gymnasium = _registered(task)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mode = "rgb_array" if render else None
+            return gymnasium.make(task, render_mode=mode, disable_env_checker=True)
+    except (gymnasium.error.Error, ImportError) as error:
+        what = reason_of(error).rstrip(".")
+        raise ConfigError(what, f"gym:{task}", "install what it needs") from None
+
+
+def _registered(task: str) -> Any:
+    """Gymnasium, when it knows the id."""
+    gymnasium = optional("gymnasium", "gym", f"gym:{task}")
+    if task not in gymnasium.registry:
+        near = difflib.get_close_matches(task, list(gymnasium.registry), n=3, cutoff=0.3)
+        mend = f"nearest ids: {', '.join(near) or 'none'}"
+        raise ConfigError("is not registered in Gymnasium", f"gym:{task}", mend)
+    return gymnasium
+
+
+class GymEnvironments(Copies):
+    """N Gymnasium environments, stepped one after the other.
+
+    Args:
+        task: a registered id.
+        num_envs: N.
+        action_repeat: steps of the environment per recorded step.
+        pixels: edge of a square picture to observe, or none.
+    """
+
+    def __init__(self, task: str, num_envs: int, action_repeat: int, pixels: int | None) -> None:
+        first = load(task, render=pixels is not None)
+        self._parts = observation_parts(first.observation_space, f"gym:{task}", single=True)
+        self._pixels = pixels
+        observations = tuple(part.spec for part in self._parts)
+        if pixels is not None:
+            shape = (pixels, pixels, 3)
+            spec = ArraySpec(name="render", shape=shape, dtype="uint8", role=Role.pixels)
+            observations = (*observations, spec)
+        fps = first.metadata.get("render_fps")
+        info = EnvironmentInfo(
+            suite="gym",
+            task=task,
+            action_repeat=action_repeat,
+            control_timestep=1 / fps if fps else None,
+        )
+        action = action_spec(first.action_space, f"gym:{task}", single=True)
+        envs = [first, *(load(task, pixels is not None) for _ in range(num_envs - 1))]
+        limit = first.spec.max_episode_steps or UNLIMITED_EPISODE
+        super().__init__(observations, action, info, envs, limit)
+
+    def _start(self, i: int, seed: int) -> Any:
+        observation, _ = self._envs[i].reset(seed=seed)
+        return observation
+
+    def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
+        total, observation, terminated, truncated = 0.0, None, False, False
+        # a Discrete space wants a number, a Box its own type
+        given = action.item() if not action.shape else self._typed(i, action)
+        for _ in range(repeats):
+            observation, reward, terminated, truncated, _ = self._envs[i].step(given)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return Advance(total, observation, bool(terminated), bool(truncated))
+
+    def _typed(self, i: int, action: np.ndarray) -> np.ndarray:
+        return action.astype(self._envs[i].action_space.dtype)
+
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """Gymnasium has no word for the state of a simulator."""
+        raise ConfigError("keeps no physics state", self.info.task, "it cannot be replayed")
+
+    def seed_matters(self) -> bool:
+        """See ``Environments.seed_matters``; nothing else says where an episode begins."""
+        return True
+
+    def render(
+        self, i: int, height: int, width: int, camera: int | str | None = None
+    ) -> np.ndarray:
+        """See ``Environments.render``; the nearest pixels of the environment's own picture.
+
+        Raises:
+            ConfigError: it draws nothing, or was not made to draw.
+        """
+        if camera is not None:
+            raise ConfigError("has no cameras to choose from", self.info.task, "leave camera out")
+        env = self._envs[i]
+        if env.render_mode != "rgb_array":
+            mend = "collect with --pixels"
+            raise ConfigError("was not made to draw pictures", self.info.task, mend)
+        frame = np.asarray(env.render())
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise ConfigError("draws no picture", self.info.task, "leave --pixels out")
+        rows = np.arange(height) * frame.shape[0] // height
+        columns = np.arange(width) * frame.shape[1] // width
+        return frame[rows][:, columns]
+
+    def _write(self, observations: dict[str, np.ndarray], i: int, observation: Any) -> None:
+        for part in self._parts:
+            observations[part.spec.name][i] = part.of(observation)
+        if self._pixels is not None:
+            observations["render"][i] = self.render(i, self._pixels, self._pixels)

@@ -1,0 +1,259 @@
+"""Formats of one file a trajectory, in which an action stands beside the observation it led to.
+
+Row 0 is the reset: its action, reward and discount belong to no step. Row t + 1 holds the action
+that was taken at ``o_t``, what that step paid, and ``o_{t+1}``. So T + 1 rows are T steps, and
+dropping the first row of actions and rewards gives the alignment of a corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
+
+from lawm_data.corpus.record import beyond_bounds
+from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.exchange.formats._protocol import Carried, Incoming
+from lawm_data.exchange.formats._settings import declared_bounds, declared_environment
+from lawm_data.exchange.untrusted.arrays import (
+    checked_spec,
+    column,
+    flags,
+    require_finite,
+    whole_images,
+)
+from lawm_data.exchange.untrusted.hdf5 import ForeignFile
+from lawm_data.exchange.untrusted.npz import NpzFile
+
+UNIT = -1.0, 1.0
+"""Bounds of the action in all environments that these formats were recorded in."""
+
+TrajectoryFile = NpzFile | ForeignFile
+
+
+class Source(NamedTuple):
+    """A file of one trajectory, or a member of an archive."""
+
+    name: str
+    path: Path
+    open: Callable[[], TrajectoryFile]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The names that a format gives to its arrays."""
+
+    format: str
+    action: str
+    flags: tuple[str, ...]
+    """Arrays that say how a trajectory ends."""
+    ends: Callable[[Mapping[str, np.ndarray], Mapping[str, str]], tuple[bool, bool]]
+    """Terminated and truncated, from those arrays and their names in messages."""
+    spec: Callable[[str, tuple[int, ...], np.dtype, str], ArraySpec | None]
+    """Spec of an array of observations, or None for one that is left out."""
+
+
+class _Layout(NamedTuple):
+    observations: tuple[ArraySpec, ...]
+    action: ArraySpec
+    rewarded: bool
+    left: tuple[str, ...]
+    """Arrays that are not read."""
+    names: frozenset[str]
+    """All arrays of a file but the actions, which may be missing."""
+
+
+def incoming(
+    sources: Sequence[Source], words: Words, place: Path, settings: Mapping[str, Any]
+) -> Incoming:
+    """Open a folder of trajectories.
+
+    Raises:
+        CorpusError: the first file is not what the format says, or none has actions.
+        ConfigError: a setting makes no sense.
+    """
+    layout = _layout(sources, words, settings)
+    said = [
+        f"{words.action} leads to the observation beside it in this format; each was moved to the "
+        "observation it was taken at, and the first row's, a dummy, was dropped"
+    ]
+    if not layout.rewarded:
+        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
+    if layout.left:
+        said.append(f"not kept: {', '.join(layout.left)}")
+    said += [
+        f"{spec.name} is stored as floats that are whole numbers; it was kept as uint8"
+        for spec in layout.observations
+        if spec.role is Role.pixels and _stored(sources[0], spec.name) != np.uint8
+    ]
+    return Incoming(
+        observations=layout.observations,
+        action=layout.action,
+        trajectories=_trajectories(sources, words, layout, place.name),
+        count=len(sources),
+        name=place.name,
+        files=tuple(dict.fromkeys(source.path for source in sources)),
+        environment=declared_environment(settings),
+        said=said,
+    )
+
+
+def _stored(source: Source, name: str) -> np.dtype:
+    with closing(source.open()) as file:
+        return file.header(name)[1]
+
+
+def _layout(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]) -> _Layout:
+    with closing(sources[0].open()) as file:
+        names = file.names()
+        fields = [n for n in names if n not in (words.action, "reward", *words.flags)]
+        specs = {n: words.spec(n, *_step(file, n), file.where(n)) for n in fields}
+    found = tuple(spec for spec in specs.values() if spec is not None)
+    found = _chosen(found, settings)
+    if not any(spec.role is not Role.physics for spec in found):
+        raise CorpusError("holds no observations", file.where(""), "check the format")
+    kept = {spec.name for spec in found}
+    left = tuple(name for name in fields if name not in kept)
+    action, known = _action(sources, words, settings), frozenset(names) - {words.action}
+    return _Layout(found, action, "reward" in names, left, known)
+
+
+def _chosen(found: tuple[ArraySpec, ...], settings: Mapping[str, Any]) -> tuple[ArraySpec, ...]:
+    """The observations that were asked for, in that order."""
+    wanted = settings.get("fields")
+    if wanted is None:
+        return found
+    names = wanted.split(",") if isinstance(wanted, str) else wanted
+    known = {spec.name: spec for spec in found}
+    if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
+        raise ConfigError(f"{wanted!r} are no names", "fields", f"there are: {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            there = ", ".join(known)
+            raise ConfigError(f"no array {name!r}", "fields", f"there are: {there}")
+    return tuple(known[name] for name in names)
+
+
+def _step(file: TrajectoryFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    shape, dtype = file.header(name)
+    if not shape:
+        raise CorpusError("has no rows", file.where(name), "store one row an observation")
+    return shape[1:], dtype
+
+
+def _action(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]) -> ArraySpec:
+    """The action as the first file with actions has it."""
+    for source in sources:
+        with closing(source.open()) as file:
+            if words.action not in file.names():
+                continue
+            shape, dtype = _step(file, words.action)
+            size, where = int(np.prod(shape)), file.where(words.action)
+            bounds = declared_bounds(settings, size)
+            if bounds is None and dtype.kind == "f":
+                bounds = {"low": (UNIT[0],) * size, "high": (UNIT[1],) * size}
+            return checked_spec("action", shape, dtype, Role.action, where, **(bounds or {}))
+    mend = "a corpus needs the shape of its actions: add one trajectory that has them"
+    raise CorpusError(f"no file has the array {words.action}", str(sources[0].path.parent), mend)
+
+
+def _trajectories(
+    sources: Sequence[Source], words: Words, layout: _Layout, name: str
+) -> Iterator[Carried]:
+    provenance = Provenance(source=f"{words.format}:{name}", origin="import")
+    for source in sources:
+        with closing(source.open()) as file:
+            carried = _trajectory(file, source, words, layout, provenance)
+        yield carried
+
+
+def _trajectory(
+    file: TrajectoryFile, source: Source, words: Words, layout: _Layout, provenance: Provenance
+) -> Carried:
+    names = set(file.names())
+    _require_same(names - {words.action}, layout, file.where(""))
+    rows = _rows(file, layout)
+    observations = {spec.name: _observed(file, spec, rows) for spec in layout.observations}
+    rewards = np.zeros(rows, np.float32)
+    if layout.rewarded:
+        rewards = column(_read(file, "reward", rows), file.where("reward"))
+    ends = {key: _read(file, key, rows) for key in words.flags if key in names}
+    terminated, truncated = words.ends(ends, {key: file.where(key) for key in words.flags})
+    actions = None
+    if words.action in names:
+        where = file.where(words.action)
+        actions = _entered(_read(file, words.action, rows), layout.action, where)
+    return Carried(
+        observations=observations,
+        rewards=rewards[1:],
+        provenance=provenance,
+        actions=actions,
+        terminated=terminated,
+        truncated=truncated,
+        metadata={"file": source.name, **({} if layout.rewarded else NO_REWARDS)},
+    )
+
+
+def _require_same(names: set[str], layout: _Layout, where: str) -> None:
+    """Refuse a file that lacks what is read, or has what the first has not: it would be lost."""
+    needed = [spec.name for spec in layout.observations] + ["reward"] * layout.rewarded
+    missing, more = sorted({*needed} - names), sorted(names - layout.names)
+    if missing or more:
+        what = f"lacks {', '.join(missing)}"
+        if more:
+            what = f"has {', '.join(more)}, which the first file has not"
+        raise CorpusError(what, where, "all files of a folder hold the same arrays")
+
+
+def _rows(file: TrajectoryFile, layout: _Layout) -> int:
+    first = layout.observations[0].name
+    shape, _ = file.header(first)
+    if not shape or shape[0] < 2:
+        mend = "leave the file out: a trajectory has one step or more"
+        raise CorpusError(f"has {shape[0] if shape else 0} rows", file.where(first), mend)
+    return shape[0]
+
+
+def _read(file: TrajectoryFile, name: str, rows: int) -> np.ndarray:
+    return require_finite(file.read_rows(name, rows), file.where(name))
+
+
+def _observed(file: TrajectoryFile, spec: ArraySpec, rows: int) -> np.ndarray:
+    array, where = _read(file, spec.name, rows), file.where(spec.name)
+    if array.shape[1:] != spec.shape:
+        what = f"has rows of shape {array.shape[1:]} instead of {spec.shape}"
+        raise CorpusError(what, where, "all files of a folder hold the same arrays")
+    if spec.role is Role.pixels and array.dtype != np.uint8:
+        return whole_images(array, where)
+    return array
+
+
+def _entered(actions: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
+    """Actions (T, …) that enter rows 1 … T; row 0 has none, and says so with zeros."""
+    if actions[0].any():
+        mend = "row 0 is the reset: no action led to it; check that the file is of this format"
+        raise CorpusError("has an action in row 0", where, mend)
+    outside = beyond_bounds(actions, spec) if actions.shape[1:] == spec.shape else np.zeros(1, bool)
+    if outside.any():
+        at = tuple(np.argwhere(outside)[0])
+        mend = "declare the bounds of the environment: --set low=… --set high=…"
+        raise CorpusError(f"{actions[at]:g} in row {at[0]} is out of bounds", where, mend)
+    return actions[1:]
+
+
+def ended_at_last(array: np.ndarray, where: str) -> bool:
+    """A flag that only the last row may have.
+
+    Raises:
+        CorpusError: an earlier row has it.
+    """
+    found = flags(array, where)
+    if found[:-1].any():
+        what = f"is true in row {int(np.argmax(found))} of {len(found)}"
+        raise CorpusError(what, where, "cut the trajectory there")
+    return bool(found[-1])

@@ -1,0 +1,200 @@
+"""What our exports write beside a foreign HDF5 layout, so that an import restores the corpus.
+
+A group holds ``about``, the manifest and the masks as JSON, and ``table``, one row a trajectory.
+Readers of the foreign format never look there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from lawm_schemas import ConfigError, CorpusError, LawmError, Manifest, Mask, Role
+
+from lawm_data.corpus.table import ID_BYTES
+from lawm_data.exchange.formats._protocol import Carried, Incoming, Outgoing
+from lawm_data.exchange.untrusted.archive import MEND
+from lawm_data.exchange.untrusted.hdf5 import ForeignFile
+from lawm_data.exchange.untrusted.strict_json import strict_json
+
+VERSION = 1
+"""Version of the group; a newer one is refused."""
+_COLUMNS = {
+    "length": "<i8",
+    "num_observed": "<i8",
+    "labels": "|u1",
+    "terminated": "|u1",
+    "truncated": "|u1",
+    "provenance": "<i8",
+    "agent_step": "<i8",
+    "seed": "<i8",
+}
+"""Columns of the table, with the meaning of those of ``lawm_data.table``."""
+
+
+def write_own(group: h5py.Group, outgoing: Outgoing, metadata: Sequence[bytes]) -> None:
+    """Write the group.
+
+    Args:
+        group: empty.
+        outgoing: the view that was written.
+        metadata: JSON of each trajectory, empty where there is none.
+    """
+    view, table = outgoing.view, group.create_group("table")
+    update = {"shards": (), "fingerprint": "0" * 64, "lineage": outgoing.lineage}
+    about = {
+        "version": VERSION,
+        "trajectories": len(view),
+        "manifest": view.manifest.model_copy(update=update).model_dump(mode="json"),
+        "masks": [mask.model_dump(mode="json") for mask in outgoing.masks],
+    }
+    group["about"] = np.frombuffer(json.dumps(about, allow_nan=False).encode(), "u1")
+    table["id"] = view.table.ids.astype(f"S{ID_BYTES}")
+    for name, kind in _COLUMNS.items():
+        table[name] = getattr(view.table, name).astype(kind)
+    table["metadata"] = np.frombuffer(b"".join(metadata), "u1")
+    table["metadata_end"] = np.cumsum([len(item) for item in metadata]).astype("<i8")
+
+
+def encoded(metadata: Mapping[str, Any]) -> bytes:
+    """Metadata of a trajectory as ``write_own`` takes it."""
+    return json.dumps(dict(metadata)).encode() if metadata else b""
+
+
+class Own:
+    """The group, read back; everything in it is checked before it is believed.
+
+    Args:
+        file: the file.
+        group: where it stands.
+
+    Raises:
+        CorpusError: damaged, or written by a newer version.
+    """
+
+    def __init__(self, file: ForeignFile, group: str) -> None:
+        self._file, self._group = file, group
+        where = file.where(f"{group}/about")
+        about = strict_json(file.text(f"{group}/about"), where)
+        if not isinstance(about, dict) or about.get("version") != VERSION:
+            raise CorpusError("is not of a version that is known here", where, "update lawm")
+        count = about.get("trajectories")
+        if not isinstance(count, int) or count < 0:
+            raise CorpusError("counts no trajectories", where, MEND)
+        self.count = count
+        try:
+            self.manifest = Manifest.parse(about.get("manifest"), where)
+            self.masks = tuple(Mask.parse(mask, where) for mask in about.get("masks", ()))
+        except (LawmError, TypeError) as error:
+            what = error.what if isinstance(error, LawmError) else "lists no masks"
+            raise CorpusError(what, where, MEND) from None
+        self.id = file.labels(f"{group}/table/id", self.count)
+        columns = {name: self._column(name, kind) for name, kind in _COLUMNS.items()}
+        self.length, self.num_observed = columns["length"], columns["num_observed"]
+        self._columns = columns
+        self._metadata = file.rows(f"{group}/table/metadata")
+        self._end = self._column("metadata_end", "<i8")
+        self._check()
+
+    @property
+    def complete(self) -> np.ndarray:
+        """(n,) bool: every action is there."""
+        return self.num_observed == self.length
+
+    @property
+    def physics(self) -> str | None:
+        """Name of the array of simulator states."""
+        specs = self.manifest.observations
+        return next((spec.name for spec in specs if spec.role is Role.physics), None)
+
+    def incoming(self, **rest: Any) -> Incoming:
+        """What the group says of the corpus, and ``rest``."""
+        return Incoming(
+            observations=self.manifest.observations,
+            action=self.manifest.action,
+            count=self.count,
+            environment=self.manifest.environment,
+            licence=self.manifest.licence,
+            lineage=self.manifest.lineage,
+            **rest,
+        )
+
+    def carried(
+        self,
+        i: int,
+        observations: Mapping[str, np.ndarray],
+        rewards: np.ndarray,
+        actions: np.ndarray | None,
+        observed: np.ndarray | None,
+    ) -> Carried:
+        """A trajectory with what the table says of it."""
+        row = {name: int(values[i]) for name, values in self._columns.items()}
+        return Carried(
+            observations=observations,
+            rewards=rewards,
+            provenance=self.manifest.provenance[row["provenance"]],
+            actions=actions,
+            action_observed=observed,
+            terminated=bool(row["terminated"]),
+            truncated=bool(row["truncated"]),
+            agent_step=None if row["agent_step"] < 0 else row["agent_step"],
+            seed=None if row["seed"] < 0 else row["seed"],
+            metadata=self._metadata_of(i),
+            trajectory_id=self.id[i],
+        )
+
+    def _metadata_of(self, i: int) -> dict[str, Any]:
+        start, end = (int(self._end[i - 1]) if i else 0), int(self._end[i])
+        if start == end:
+            return {}
+        found = strict_json(self._metadata[start:end].tobytes(), self._metadata.where)
+        if not isinstance(found, dict):
+            raise CorpusError("is not metadata", self._metadata.where, MEND)
+        return found
+
+    def _column(self, name: str, kind: str) -> np.ndarray:
+        place = f"{self._group}/table/{name}"
+        column = self._file.read(place)
+        if column.dtype != np.dtype(kind) or column.shape != (self.count,):
+            raise self._file.refuse(place, f"is no column of {self.count} rows of {kind}")
+        return column
+
+    def _check(self) -> None:
+        """What the columns say of each other and of the manifest."""
+        c, where = self._columns, self._file.where(f"{self._group}/table")
+        ends = np.diff(self._end, prepend=0)
+        sound = (
+            len(self.id) == self.count
+            and (c["length"] >= 1).all()
+            and (c["length"] < 1 << 40).all()
+            and ((c["num_observed"] >= 0) & (c["num_observed"] <= c["length"])).all()
+            and ((c["provenance"] >= 0) & (c["provenance"] < len(self.manifest.provenance))).all()
+            and max(c["terminated"].max(initial=0), c["truncated"].max(initial=0)) <= 1
+            and (ends >= 0).all()
+            and ends.sum() == len(self._metadata)
+        )
+        if not sound:
+            raise CorpusError("does not match the file", where, MEND)
+
+
+def require_shape(shape: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
+    """Refuse an array that is not the one that was written.
+
+    Raises:
+        CorpusError: names both shapes.
+    """
+    if shape != wanted:
+        raise CorpusError(f"has shape {shape} where the table says {wanted}", where, MEND)
+
+
+def refuse_settings(settings: Mapping[str, Any], place: str) -> None:
+    """Refuse declarations about a file that says everything itself.
+
+    Raises:
+        ConfigError: names the first setting.
+    """
+    for key in settings:
+        raise ConfigError("is known from the file itself", f"{place}: {key}", "leave it out")

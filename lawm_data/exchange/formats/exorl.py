@@ -1,0 +1,96 @@
+"""ExORL and URLB: a folder of npz files, one a trajectory; actions stand beside what they led to.
+
+Keys of a file of T + 1 rows: ``observation``, ``action``, ``reward``, ``discount`` and, in ExORL,
+``physics``, the simulator's state. The name of a file ends in its number and its length, as in
+``20210823T150000_7_1000.npz``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
+
+from lawm_data.exchange.formats._episode_files import Source, Words, incoming
+from lawm_data.exchange.formats._protocol import About, Incoming
+from lawm_data.exchange.formats._settings import DECLARED
+from lawm_data.exchange.untrusted._natural import natural
+from lawm_data.exchange.untrusted.arrays import checked_spec, column, observation_spec
+from lawm_data.exchange.untrusted.npz import NpzFile
+from lawm_data.system.atomic import storage_errors
+
+ABOUT = About(
+    title="ExORL and URLB, one npz a trajectory",
+    place="FOLDER",
+    extra=None,
+    reads=True,
+    writes=False,
+    label_states=(LabelState.observed, LabelState.missing),
+    partial=False,
+    arrays="all",
+    alignment="a_t enters o_t",
+    final_observation=True,
+    ends="both",
+    pixels="none",
+    metadata=False,
+    streaming=True,
+    settings=DECLARED,
+)
+_LENGTH = re.compile(r".*_(\d+)_(\d+)\.npz")
+
+
+def read(place: str, settings: Mapping[str, Any]) -> Incoming:
+    """Open a folder of npz files; see ``FormatModule.read``."""
+    folder = Path(place)
+    with storage_errors(folder):
+        if not folder.is_dir():
+            mend = "give the folder with the npz files, which ends in buffer/"
+            raise ConfigError("is not a folder", str(folder), mend)
+        found = [path for path in folder.iterdir() if path.suffix == ".npz" and path.is_file()]
+    if not found:
+        mend = "give the folder that holds them, which ends in buffer/"
+        raise CorpusError("holds no npz file", str(folder), mend)
+    paths = sorted(found, key=lambda path: natural(path.name))
+    words = Words("exorl", "action", ("discount",), _ends, _spec)
+    return incoming([_source(path) for path in paths], words, folder, settings)
+
+
+def _source(path: Path) -> Source:
+    return Source(path.name, path, lambda: _opened(path))
+
+
+def _opened(path: Path) -> NpzFile:
+    """A file whose length is the one in its name."""
+    file = NpzFile(path)
+    named = _LENGTH.fullmatch(path.name)
+    if named and "observation" in file.names():
+        shape, _ = file.header("observation")
+        if not shape or shape[0] != int(named[2]) + 1:
+            file.close()
+            what = f"holds {shape[0] if shape else 0} rows where its name says {named[2]} steps"
+            raise CorpusError(what, str(path), "get the file again")
+    return file
+
+
+def _spec(name: str, shape: tuple[int, ...], dtype: np.dtype, where: str) -> ArraySpec | None:
+    if name == "observation":
+        return observation_spec(name, shape, dtype, where)
+    if name == "physics":
+        return checked_spec(name, shape, dtype, Role.physics, where)
+    return None
+
+
+def _ends(arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[bool, bool]:
+    """Discount 0 is a terminal state; every other end is a limit."""
+    if "discount" not in arrays:
+        raise CorpusError("is missing", where["discount"], "without it ends cannot be told apart")
+    discount = column(arrays["discount"], where["discount"])
+    if (discount[1:-1] == 0).any():
+        row = 1 + int(np.argmax(discount[1:-1] == 0))
+        raise CorpusError(f"is 0 in row {row}", where["discount"], "cut the trajectory there")
+    terminated = bool(discount[-1] == 0)
+    return terminated, not terminated

@@ -1,0 +1,110 @@
+"""LeRobot data sets, layout v3.0: Parquet frames, PNG or mp4 pictures, and a sidecar of ours.
+
+``lerobot:FOLDER`` is read and written with pyarrow; LeRobot itself is not needed. A frame is
+``(o_t, a_t)``, so the layout has no last observation, no missing action and no more than one
+recording rate; what it cannot say is in ``meta/lawm`` and in columns named ``lawm.…``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawm_schemas import ConfigError, LabelState
+
+from lawm_data.exchange.formats import _fold_settings as _settings
+from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
+from lawm_data.exchange.formats.lerobot.features import films
+from lawm_data.exchange.formats.lerobot.parquet import pyarrow
+from lawm_data.exchange.formats.lerobot.write import SetWriter
+from lawm_data.system._film import ffmpeg
+from lawm_data.system.atomic import storage_errors
+from lawm_data.system.images import MODES
+
+ABOUT = About(
+    title="LeRobot v3.0, Parquet with PNG or mp4",
+    place="FOLDER",
+    extra="lerobot",
+    reads=True,
+    writes=True,
+    label_states=tuple(LabelState),
+    partial=True,
+    arrays="all",
+    alignment="a_t leaves o_t",
+    final_observation=True,
+    ends="both",
+    pixels="lossless",
+    metadata=True,
+    streaming=True,
+    settings={
+        "pixels": "export: png (lossless), or mp4, which is smaller and changes the pictures",
+        "fps": "export: frames per second; without it the environment tells, or else it is 30",
+        "size": "import of other people's sets: edge of the pictures, shrunk to a square; 0 keeps",
+        "actions": "import of sets without actions: how many numbers an action would have (1)",
+    },
+)
+FPS = 30
+"""Frames per second of a set whose environment does not tell."""
+
+
+def read(place: str, settings: Mapping[str, Any]) -> Incoming:
+    """Open a set; see ``FormatModule.read``."""
+    from lawm_data.exchange.formats.lerobot.read import open_set
+
+    return open_set(Path(place), settings)
+
+
+def locate(place: str) -> Path:
+    """The folder of the set."""
+    pyarrow()
+    return Path(place)
+
+
+def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
+    """Write a set; see ``FormatModule.write``."""
+    videos = _settings.choice(settings, "pixels", ("png", "mp4")) == "mp4"
+    if videos:
+        ffmpeg()
+    fps, said = _fps(outgoing, settings)
+    if videos and round(fps, 2) != fps:
+        mend = "take --set pixels=png, or give --set fps=…"
+        raise ConfigError(f"an mp4 cannot have {fps:g} frames a second", "fps", mend)
+    with storage_errors(place):
+        writer = SetWriter(outgoing, path, fps, videos)
+        try:
+            for carried in outgoing:
+                writer.add(carried)
+            writer.close()
+        finally:
+            writer.abandon()
+    return [*said, *_left_out(outgoing, videos)]
+
+
+def _fps(outgoing: Outgoing, settings: Mapping[str, Any]) -> tuple[float, list[str]]:
+    """Frames per second, and what is to be said of it."""
+    environment = outgoing.view.manifest.environment
+    if "fps" not in settings and environment and environment.control_timestep:
+        found = 1 / (environment.control_timestep * environment.action_repeat)
+        # LeRobot's own sets have whole numbers here
+        return (round(found) if abs(found - round(found)) < 1e-6 * found else found), []
+    fps = _settings.rate(settings, "fps", FPS)
+    said = "the environment does not tell how long a step lasts"
+    return fps, [] if "fps" in settings else [f"{said}: timestamps count {FPS} frames a second"]
+
+
+def _left_out(outgoing: Outgoing, videos: bool) -> list[str]:
+    """What a plain reader of the set has to know."""
+    said = []
+    view = outgoing.view
+    if (view.table.num_observed < view.table.length).any():
+        told = "lawm.action_observed and lawm.action_state tell them from recorded ones"
+        filler = "zero" if view.overlay is None else "inferred, or zero"
+        said.append(f"LeRobot needs an action in every frame: unobserved ones are {filler}; {told}")
+    pictures = [spec for spec in view.manifest.observations if spec.role == "pixels"]
+    if videos:
+        lossy = ", ".join(spec.name for spec in pictures if films(spec))
+        said += [f"mp4 is lossy: {lossy} will not come back to the bit"] if lossy else []
+        kept = ", ".join(s.name for s in pictures if s.shape[2] in MODES and not films(s))
+        said += [f"mp4 needs 3 channels and even edges: {kept} is kept as PNG"] if kept else []
+    return said

@@ -1,0 +1,240 @@
+"""A view as a LeRobot v3.0 set, written in one pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lawm_data.exchange.formats._protocol import Carried, Outgoing
+from lawm_data.exchange.formats.lerobot import _lerobot_stats as statistics
+from lawm_data.exchange.formats.lerobot import features as names
+from lawm_data.exchange.formats.lerobot._lerobot_files import (
+    CHUNK_FILES,
+    DATA_MB,
+    DATA_PATH,
+    EPISODES_PATH,
+    VIDEO_MB,
+    VIDEO_PATH,
+    ParquetFiles,
+    Place,
+    frame_schema,
+    pictures,
+    write_tasks,
+)
+from lawm_data.exchange.formats.lerobot.features import Feature
+from lawm_data.exchange.formats.lerobot.parquet import pyarrow, to_column
+from lawm_data.exchange.formats.lerobot.sidecar import SidecarWriter
+from lawm_data.exchange.formats.lerobot.videos import FilmWriter
+from lawm_data.inspection.blocks import action_blocks
+from lawm_data.system.atomic import write_file
+from lawm_data.system.images import encode_png
+
+UNNAMED_TASK = "no task was recorded"
+EPISODES_AT_ONCE = 64
+"""Rows of the table of episodes that are kept in memory."""
+
+
+class SetWriter:
+    """A LeRobot set in the making.
+
+    Args:
+        outgoing: the view.
+        root: folder of the set; made here.
+        fps: frames per second that ``timestamp`` counts in.
+        videos: pictures go into mp4 files where these can hold them.
+    """
+
+    def __init__(self, outgoing: Outgoing, root: Path, fps: float, videos: bool) -> None:
+        manifest = outgoing.view.manifest
+        self._root, self._fps, self._action = root, fps, manifest.action
+        self._inferred = outgoing.view.overlay is not None
+        self.features = names.features_of(manifest.observations, videos)
+        self._told = names.described(self.features, self._action, self._inferred, fps)
+        (root / "meta").mkdir(parents=True)
+        self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._told)))
+        self._episodes = ParquetFiles(root, EPISODES_PATH, self._episode_schema())
+        self._films = {f.name: FilmWriter(root, f.name, fps) for f in self._videos}
+        self._sidecar = SidecarWriter(root, outgoing, self.features, videos)
+        environment = manifest.environment
+        self._task = environment.task if environment else UNNAMED_TASK
+        self._robot = environment.suite if environment else None
+        self._nothing = statistics.of_nothing(_observed_actions(outgoing), self._action.size)
+        self._total = statistics.Total()
+        self._rows: list[dict[str, Any]] = []
+        self._index = self._count = 0
+
+    def add(self, carried: Carried) -> None:
+        """Write an episode."""
+        length = len(carried.rewards)
+        place = self._frames.settle()
+        arrays = {name: array[:-1] for name, array in carried.observations.items()}
+        columns, stats = self._numbers(carried, arrays)
+        row: dict[str, Any] = {
+            "episode_index": self._count,
+            "tasks": [self._task],
+            "length": length,
+            **_placed("data", place),
+            "dataset_from_index": self._index,
+            "dataset_to_index": self._index + length,
+        }
+        for feature in self.features:
+            if feature.storage == "numbers":
+                continue
+            frames = arrays[feature.arrays[0].name]
+            stats[feature.name] = statistics.of_pictures(frames)
+            if feature.storage == "image":
+                columns[feature.name] = pictures([encode_png(frame) for frame in frames])
+            else:
+                row |= self._filmed(feature.name, frames)
+        self._frames.add(columns)
+        self._sidecar.add(carried)
+        self._index, self._count = self._index + length, self._count + 1
+        self._list(row, stats)
+
+    def close(self) -> None:
+        """Write what stands at the end: tables, totals and the description of the set."""
+        self._flush()
+        for writer in (self._frames, self._episodes, *self._films.values(), self._sidecar):
+            writer.close()
+        write_tasks(self._root, [self._task])
+        info = {
+            "codebase_version": names.VERSION,
+            "robot_type": self._robot,
+            "total_episodes": self._count,
+            "total_frames": self._index,
+            "total_tasks": 1,
+            "chunks_size": CHUNK_FILES,
+            "data_files_size_in_mb": DATA_MB,
+            "video_files_size_in_mb": VIDEO_MB,
+            "fps": self._fps,
+            "splits": {"train": f"0:{self._count}"},
+            "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH if self._films else None,
+            "features": self._told,
+        }
+        for name, content in (("stats", self._total.told()), ("info", info)):
+            text = json.dumps(content, indent=4, allow_nan=False)
+            write_file(self._root / "meta" / f"{name}.json", text.encode())
+
+    def abandon(self) -> None:
+        """Stop the programs that write films."""
+        for film in self._films.values():
+            film.abandon()
+
+    @property
+    def _videos(self) -> list[Feature]:
+        return [feature for feature in self.features if feature.storage == "video"]
+
+    def _numbers(
+        self, carried: Carried, arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, Any], dict[str, statistics.Stats]]:
+        """All columns of an episode but pictures, and their statistics."""
+        length = len(carried.rewards)
+        observed = np.zeros(length, bool)
+        if carried.actions is not None:
+            observed[:] = True if carried.action_observed is None else carried.action_observed
+        last = np.arange(length) == length - 1
+        rows = {
+            feature.name: names.joined(feature, arrays).astype(feature.dtype)
+            for feature in self.features
+            if feature.storage == "numbers"
+        }
+        rows |= {
+            names.REWARD: carried.rewards,
+            names.DONE: last & (carried.terminated or carried.truncated),
+            names.TERMINATED: last & carried.terminated,
+            names.TRUNCATED: last & carried.truncated,
+            names.OBSERVED: observed,
+            "timestamp": (np.arange(length) / self._fps).astype(np.float32),
+            "frame_index": np.arange(length),
+            "episode_index": np.full(length, self._count),
+            "index": self._index + np.arange(length),
+            "task_index": np.zeros(length, np.int64),
+        }
+        actions = self._actions(carried, observed)
+        if self._inferred:
+            rows |= self._inference(carried, length)
+        stats = {
+            name: statistics.of_numbers(array.reshape(length, -1)) for name, array in rows.items()
+        }
+        stats[names.ACTION] = self._nothing
+        if observed.any():
+            stats[names.ACTION] = statistics.of_numbers(actions[observed])
+        columns = {name: to_column(array) for name, array in rows.items()}
+        columns[names.ACTION] = to_column(actions)
+        rest = carried.labels.value if carried.labels and not observed.any() else "missing"
+        columns[names.LABELS] = pyarrow().array(np.where(observed, "observed", rest).tolist())
+        return columns, stats
+
+    def _actions(self, carried: Carried, observed: np.ndarray) -> np.ndarray:
+        """What stands under ``action``, (T, A): recorded, else inferred, else zero.
+
+        LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
+        compute; ``lawm.action_observed`` tells which of these are actions.
+        """
+        actions = np.zeros((len(observed), self._action.size), self._action.dtype)
+        if carried.actions is not None:
+            given = carried.actions.reshape(actions.shape)
+            actions[observed] = given[observed]
+        elif carried.inferred is not None and actions.dtype.kind == "f":
+            actions[:] = carried.inferred[0]
+        return actions
+
+    def _inference(self, carried: Carried, length: int) -> dict[str, np.ndarray]:
+        zero = np.zeros((length, self._action.size), np.float32)
+        mean, std = carried.inferred or (zero, zero)
+        return {names.MEAN: mean.astype(np.float32), names.STD: std.astype(np.float32)}
+
+    def _filmed(self, key: str, frames: np.ndarray) -> dict[str, Any]:
+        span = self._films[key].add(frames)
+        return {
+            **_placed(f"videos/{key}", span.place),
+            f"videos/{key}/from_timestamp": span.start,
+            f"videos/{key}/to_timestamp": span.end,
+        }
+
+    def _list(self, row: dict[str, Any], stats: Mapping[str, statistics.Stats]) -> None:
+        """Put an episode into the table of episodes, soon."""
+        for feature, values in stats.items():
+            self._total.add(feature, values)
+            row |= {f"stats/{feature}/{key}": value.tolist() for key, value in values.items()}
+        self._rows.append(row)
+        if len(self._rows) >= EPISODES_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        place = _placed("meta/episodes", self._episodes.settle())
+        self._episodes.add_rows([row | place for row in self._rows])
+        self._rows = []
+
+    def _episode_schema(self) -> Any:
+        pa = pyarrow()
+        whole, numbers = pa.int64(), pa.list_(pa.float64())
+        counted = ["episode_index", "length", "dataset_from_index", "dataset_to_index"]
+        fields = [(name, whole) for name in counted] + [("tasks", pa.list_(pa.string()))]
+        folders = ["data", "meta/episodes", *(f"videos/{f.name}" for f in self._videos)]
+        fields += [(f"{f}/{kind}_index", whole) for f in folders for kind in ("chunk", "file")]
+        for feature in self._videos:
+            start = f"videos/{feature.name}"
+            fields += [(f"{start}/{end}_timestamp", pa.float64()) for end in ("from", "to")]
+        for name, told in self._told.items():
+            deep = pa.list_(pa.list_(numbers)) if told["dtype"] in ("image", "video") else numbers
+            if told["dtype"] != "string":
+                kinds = {key: deep for key in statistics.NAMES} | {"count": pa.list_(whole)}
+                fields += [(f"stats/{name}/{key}", kind) for key, kind in kinds.items()]
+        return pa.schema(fields)
+
+
+def _placed(folder: str, place: Place) -> dict[str, int]:
+    return {f"{folder}/chunk_index": place.chunk, f"{folder}/file_index": place.file}
+
+
+def _observed_actions(outgoing: Outgoing) -> Iterator[np.ndarray]:
+    for block in action_blocks(outgoing.view):
+        yield block
+        for shard in outgoing.view.shards:
+            shard.release_memory()

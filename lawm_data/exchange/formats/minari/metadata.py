@@ -1,0 +1,155 @@
+"""``metadata.json`` of a Minari dataset: where datasets are, and what they say of themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lawm_schemas import ConfigError, CorpusError
+
+from lawm_data.exchange.untrusted.strict_json import strict_json
+from lawm_data.system.atomic import storage_errors
+
+ROOT = "MINARI_DATASETS_PATH"
+"""Environment variable with the folder of all datasets."""
+MEND = "get the dataset again from where it came from"
+METADATA = "metadata.json"
+HDF5 = "main_data.hdf5"
+STORAGES = ("hdf5", "arrow", "parquet")
+METADATA_LIMIT = 1 << 28
+"""Bytes; larger metadata is not read."""
+OWN = "lawm"
+"""Key under which an export keeps what Minari has no words for."""
+VERSIONS = ("0.4.", "0.5.")
+"""Versions of Minari whose datasets are read."""
+_ID = re.compile(r"(?:[-\w]{2,}(?:/[-\w]{2,})*/)?[-\w]+-v\d{1,9}", re.ASCII)
+
+
+class Metadata(NamedTuple):
+    """What a dataset says of itself."""
+
+    id: str
+    folder: Path
+    """The folder ``data``."""
+    storage: str
+    episodes: int
+    steps: int
+    jpeg: bool
+    """Whether images of 32 pixels and more are JPEG."""
+    observation: Any
+    """The observation space, plain data."""
+    action: Any
+    """The action space, plain data."""
+    rest: Mapping[str, Any]
+    """Everything."""
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return str(self.folder / METADATA)
+
+
+def dataset_folder(place: str) -> Path:
+    """The folder of a dataset.
+
+    Raises:
+        ConfigError: not the id of a dataset.
+    """
+    if not _ID.fullmatch(place):
+        mend = "write namespace/name-v0: two or more letters, digits, '-' and '_' in each part"
+        raise ConfigError("is not the id of a Minari dataset", f"minari:{place}", mend)
+    root = os.environ.get(ROOT) or Path.home() / ".minari" / "datasets"
+    return Path(root) / place
+
+
+def read_metadata(place: str) -> Metadata:
+    """Read and check the metadata of a dataset.
+
+    Raises:
+        ConfigError: there is no such dataset.
+        CorpusError: the metadata is damaged, or of another version.
+    """
+    folder = dataset_folder(place) / "data"
+    with storage_errors(folder):
+        if not folder.is_dir():
+            mend = f"download it with minari, or set {ROOT}"
+            raise ConfigError("no such dataset here", str(folder.parent), mend)
+        _require_plain_files(folder)
+    rest = _load(folder / METADATA)
+    return _checked(rest, place, folder)
+
+
+def _require_plain_files(folder: Path) -> None:
+    """Refuse links, devices and the like: a dataset is folders and files."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent) / name
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise CorpusError("is a link or a device", str(path), MEND)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """JSON as Minari writes it, which knows NaN and Infinity."""
+    with storage_errors(path):
+        if not path.is_file():
+            raise CorpusError("is missing", str(path), MEND)
+        if path.stat().st_size > METADATA_LIMIT:
+            raise CorpusError(f"is larger than {METADATA_LIMIT} bytes", str(path), MEND)
+        data = path.read_bytes()
+    found = strict_json(data, str(path), finite=False)
+    if not isinstance(found, dict):
+        raise CorpusError("is not a JSON object", str(path), MEND)
+    return found
+
+
+def _checked(rest: dict[str, Any], place: str, folder: Path) -> Metadata:
+    where = str(folder / METADATA)
+
+    def expect(key: str, kind: type, usual: Any = None) -> Any:
+        value = rest.get(key, usual)
+        if type(value) is not kind:
+            what = "is missing" if value is None else f"is {value!r}"[:100]
+            raise CorpusError(what, f"{where}: {key}", MEND)
+        return value
+
+    storage, version = expect("data_format", str, "hdf5"), expect("minari_version", str)
+    if storage not in STORAGES:
+        raise CorpusError(f"is {storage!r}"[:100], f"{where}: data_format", "store it as hdf5")
+    if not version.startswith(VERSIONS):
+        mend = "write it again with a current Minari"
+        raise CorpusError(f"is {version!r}"[:100], f"{where}: minari_version", mend)
+    episodes, steps = expect("total_episodes", int), expect("total_steps", int)
+    if episodes < 0 or steps < 0:
+        raise CorpusError("counts less than nothing", where, MEND)
+    if expect("dataset_id", str) != place:
+        what = f"says that it is {rest['dataset_id']!r}"[:100]
+        raise CorpusError(what, where, "move it to where its id says")
+    return Metadata(
+        id=place,
+        folder=folder,
+        storage=storage,
+        episodes=episodes,
+        steps=steps,
+        jpeg=expect("jpeg_encoding", bool, True),
+        observation=_space(rest, "observation_space", where),
+        action=_space(rest, "action_space", where),
+        rest=rest,
+    )
+
+
+def _space(rest: Mapping[str, Any], key: str, where: str) -> Any:
+    text = rest.get(key)
+    if text is None:
+        # Minari would make the environment that the metadata names: code of somebody else's choice.
+        mend = "write its spaces into the metadata with Minari"
+        raise CorpusError("does not say its spaces", f"{where}: {key}", mend)
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError):
+        raise CorpusError("is not JSON", f"{where}: {key}", MEND) from None

@@ -1,0 +1,266 @@
+"""Minari datasets of others: their spaces and episodes as arrays and trajectories of a corpus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import (
+    ArraySpec,
+    ConfigError,
+    CorpusError,
+    EnvironmentInfo,
+    Provenance,
+    Role,
+)
+
+from lawm_data.exchange.formats._protocol import Carried
+from lawm_data.exchange.formats.minari.episodes import Episode
+from lawm_data.exchange.formats.minari.metadata import MEND, Metadata
+from lawm_data.exchange.formats.minari.sidecar import OBSERVED, ended, observed_flags
+from lawm_data.exchange.formats.minari.spaces import Leaf, Unfit, as_image, image_axes, leaves
+from lawm_data.exchange.untrusted.arrays import checked_spec
+
+KNOWN = ("id", "seed", "total_steps")
+"""Attributes of an episode that have a place of their own."""
+
+
+class Plan(NamedTuple):
+    """How a dataset becomes a corpus."""
+
+    observations: tuple[Leaf, ...]
+    actions: tuple[Leaf, ...]
+    action: ArraySpec
+    provenance: Provenance
+    unrecorded: bool
+    """Whether NaN actions were said to be actions that were not recorded."""
+    said: list[str]
+    """Grows while episodes are read."""
+
+    def say(self, sentence: str) -> None:
+        """Say something once."""
+        if sentence not in self.said:
+            self.said.append(sentence)
+
+
+def plan_of(metadata: Metadata, unrecorded: bool) -> Plan:
+    """Look at the spaces.
+
+    Raises:
+        CorpusError: they are damaged, or hold what no corpus can.
+    """
+    said: list[str] = []
+    where = f"{metadata.where}: observation_space"
+    found = leaves(metadata.observation, "observations", "observation", Role.state, where)
+    observations = []
+    for leaf in found:
+        if isinstance(leaf, Unfit):
+            said.append(f"{leaf.place} is a {leaf.kind}, not numbers, and was left out")
+        else:
+            observations.append(leaf)
+            _say_images(leaf, said)
+    names = [leaf.spec.name for leaf in observations]
+    if not names or len(set(names)) != len(names):
+        what = "gives two arrays one name" if names else "holds no array of numbers"
+        raise CorpusError(what, where, "rename its parts")
+    actions, action = _action(metadata, said)
+    return Plan(
+        tuple(observations), actions, action, _provenance(metadata.rest, metadata), unrecorded, said
+    )
+
+
+def _say_images(leaf: Leaf, said: list[str]) -> None:
+    if leaf.spec.role is Role.pixels and leaf.spec.shape != leaf.shape:
+        said.append(f"{leaf.place}{list(leaf.shape)} became images {list(leaf.spec.shape)}")
+
+
+def _action(metadata: Metadata, said: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
+    """The parts of the action, and the one array that they make."""
+    where = f"{metadata.where}: action_space"
+    found = list(leaves(metadata.action, "actions", "action", Role.action, where))
+    parts = [leaf for leaf in found if isinstance(leaf, Leaf)]
+    if not parts or len(parts) != len(found):
+        kind = next((leaf.kind for leaf in found if isinstance(leaf, Unfit)), "empty space")
+        raise CorpusError(f"is a {kind}", where, "only numbers can be actions")
+    if len(parts) == 1:
+        return tuple(parts), parts[0].spec.model_copy(update={"name": "action"})
+    dtype = np.result_type(*(np.dtype(leaf.spec.dtype) for leaf in parts))
+    bounds: dict[str, Any] = {}
+    if all(leaf.spec.bounds() is not None for leaf in parts):
+        ends = ("low", "high")
+        bounds = {k: sum((getattr(leaf.spec, k) for leaf in parts), ()) for k in ends}
+    size = sum(leaf.spec.size for leaf in parts)
+    names = ", ".join(leaf.place.removeprefix("actions/") for leaf in parts)
+    said.append(f"the action joins {names} as one vector of {size}")
+    return tuple(parts), checked_spec("action", (size,), dtype, Role.action, where, **bounds)
+
+
+def _provenance(rest: Mapping[str, Any], metadata: Metadata) -> Provenance:
+    def text(key: str) -> str | None:
+        value = rest.get(key)
+        return value[:1000] if isinstance(value, str) and value else None
+
+    keys = ("description", "code_permalink")
+    settings: dict[str, Any] = {key: text(key) for key in keys if text(key)}
+    for key in ("author", "requirements", "combined_datasets"):
+        value = rest.get(key)
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            settings[key] = sorted(value) if key == "author" else value
+    return Provenance(
+        source=f"minari:{metadata.id}",
+        agent=text("algorithm_name"),
+        origin="import",
+        versions={"minari": str(rest["minari_version"])},
+        settings=settings,
+    )
+
+
+def environment_of(metadata: Metadata, say: Any) -> EnvironmentInfo | None:
+    """The environment, when its name alone makes it again."""
+    text = metadata.rest.get("env_spec")
+    try:
+        spec = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        spec = None
+    if not isinstance(spec, dict) or not isinstance(spec.get("id"), str):
+        return None
+    if spec.get("kwargs") or spec.get("additional_wrappers"):
+        say(f"the environment {spec['id']} has settings of its own, and was not taken along")
+        return None
+    return EnvironmentInfo(suite="gym", task=spec["id"], action_repeat=1)
+
+
+def convert(episode: Episode, plan: Plan) -> Carried:
+    """One episode as a trajectory.
+
+    Raises:
+        CorpusError: lengths, types or numbers are not what they should be.
+    """
+    rewards = episode.array("rewards")
+    if rewards.ndim == 2 and rewards.shape[1] == 1:
+        rewards = rewards[:, 0]
+    length = len(rewards) if rewards.ndim == 1 else 0
+    if not length:
+        raise CorpusError(f"has rewards of shape {rewards.shape}", episode.where, MEND)
+    said = episode.attributes()
+    _require_steps(said, length, episode.where)
+    observations = {
+        leaf.spec.name: _observed(episode, leaf, length, plan) for leaf in plan.observations
+    }
+    actions, seen = _actions(episode, plan, length)
+    _say_left_out(episode, plan)
+    if rewards.dtype == np.float64 and (rewards.astype(np.float32) != rewards).any():
+        plan.say("rewards are rounded to float32")
+    return Carried(
+        observations=observations,
+        rewards=rewards,
+        provenance=plan.provenance,
+        actions=actions,
+        action_observed=seen,
+        terminated=ended(episode, "terminations", length),
+        truncated=ended(episode, "truncations", length),
+        seed=_seed(said, episode.where),
+        metadata=dict(_metadata(said, plan)),
+    )
+
+
+def _require_steps(said: Mapping[str, Any], length: int, where: str) -> None:
+    steps = said.get("total_steps", length)
+    if not isinstance(steps, int | np.integer) or int(steps) != length:
+        raise CorpusError(f"has {length} rewards and says {steps} steps", where, MEND)
+
+
+def _observed(episode: Episode, leaf: Leaf, length: int, plan: Plan) -> np.ndarray:
+    if leaf.jpeg:
+        array, lossy = episode.images(leaf.place, leaf.shape)
+        if lossy:
+            plan.say(f"{leaf.place} was stored as JPEG: its pixels are not the camera's")
+    else:
+        array = episode.array(leaf.place)
+    array = _fitting(array, leaf, length + 1, episode.where, plan)
+    if leaf.spec.role is Role.pixels:
+        if image_axes(leaf.shape) == "chw":
+            array = np.moveaxis(array, 1, -1)
+        array = array.reshape(len(array), *as_image(leaf.shape))
+    return array
+
+
+def _fitting(array: np.ndarray, leaf: Leaf, rows: int, where: str, plan: Plan) -> np.ndarray:
+    """The array, when it has the rows and the shape that its space says."""
+    place = f"{where}: {leaf.place}"
+    if not array.ndim or len(array) != rows:
+        found = len(array) if array.ndim else "no"
+        mend = "an episode of T steps has T actions and T+1 observations, the final one too"
+        raise CorpusError(f"has {found} rows where {rows} are due", place, mend)
+    if array.shape[1:] != leaf.shape and array.size != rows * int(np.prod(leaf.shape)):
+        what = f"has shape {array.shape[1:]} where the space says {leaf.shape}"
+        raise CorpusError(what, place, MEND)
+    wanted = np.dtype(leaf.spec.dtype)
+    if array.dtype == np.float64 and wanted == np.float32:
+        plan.say(f"{leaf.place} holds float64 where its space says float32: rounded")
+    return array.reshape(rows, *leaf.shape)
+
+
+def _actions(
+    episode: Episode, plan: Plan, length: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Actions, and which of them are observed."""
+    parts = [
+        _fitting(episode.array(leaf.place), leaf, length, episode.where, plan)
+        for leaf in plan.actions
+    ]
+    actions = parts[0]
+    if len(parts) > 1:
+        actions = np.concatenate([part.reshape(length, -1) for part in parts], axis=1)
+    seen = observed_flags(episode, length)
+    if plan.unrecorded and actions.dtype.kind == "f":
+        unrecorded = np.isnan(actions.reshape(length, -1)).any(axis=1)
+        seen = np.array(~unrecorded if seen is None else seen & ~unrecorded)
+    if seen is None:
+        return actions, None
+    return (actions, seen) if seen.any() else (None, None)
+
+
+def _say_left_out(episode: Episode, plan: Plan) -> None:
+    for name in episode.infos():
+        if name != OBSERVED:
+            plan.say(f"infos/{name} was left out")
+
+
+def _seed(said: Mapping[str, Any], where: str) -> int | None:
+    seed = said.get("seed")
+    if seed is None:
+        return None
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise CorpusError(f"has seed {seed!r}"[:100], where, MEND)
+    return int(seed)
+
+
+def _metadata(said: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, Any]]:
+    """The other attributes, as far as they are plain."""
+    for key, value in said.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if isinstance(plain, bytes):
+            plain = plain.decode("utf-8", "replace")
+        if key in KNOWN:
+            continue
+        try:
+            json.dumps(plain, allow_nan=False)
+        except (TypeError, ValueError):
+            plan.say(f"the attribute {key!r} of episodes is not plain JSON and was left out")
+        else:
+            yield key, plain
+
+
+def wants_unrecorded(settings: Mapping[str, Any]) -> bool:
+    """Whether NaN actions are missing ones.
+
+    Raises:
+        ConfigError: another word than that.
+    """
+    word = settings.get("nan")
+    if word not in (None, "missing"):
+        raise ConfigError(f"is {word!r}", "nan", "write nan=missing, or leave it out")
+    return word == "missing"

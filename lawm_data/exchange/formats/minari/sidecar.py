@@ -1,0 +1,213 @@
+"""What an export to Minari keeps beside Minari's own words, so that an import restores the corpus.
+
+In the metadata of the dataset, under ``lawm``: the manifest, the masks, the overlay. In that of
+every episode: ``trajectory_id``, ``actions`` (the state that they are in), ``actions_observed``
+(whether all are), ``provenance``, ``agent_step``, ``metadata``. In ``infos``: ``action_observed``,
+``physics``, and under an overlay ``action_inferred`` and ``action_inferred_std``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, CorpusError, LawmError, Manifest, Mask, Overlay, Role
+
+from lawm_data.exchange.formats._protocol import Carried, Outgoing
+from lawm_data.exchange.formats.minari._minari_made_spaces import restored
+from lawm_data.exchange.formats.minari.episodes import Episode
+from lawm_data.exchange.formats.minari.metadata import MEND, OWN, Metadata
+from lawm_data.exchange.untrusted.strict_json import strict_json
+
+VERSION = 1
+"""Version of what is kept; a newer one is refused."""
+OBSERVED, PHYSICS = "action_observed", "physics"
+INFERRED, DEVIATION = "action_inferred", "action_inferred_std"
+
+
+class Own(NamedTuple):
+    """What the metadata of our own exports says of the corpus."""
+
+    manifest: Manifest
+    masks: tuple[Mask, ...]
+    overlay: Overlay | None
+
+    @property
+    def observed(self) -> tuple[ArraySpec, ...]:
+        """The arrays that are observations in Minari, too."""
+        return tuple(s for s in self.manifest.observations if s.role is not Role.physics)
+
+
+def described(outgoing: Outgoing) -> dict[str, Any]:
+    """What goes into the metadata of the dataset."""
+    view = outgoing.view
+    update = {"shards": (), "fingerprint": "0" * 64, "lineage": outgoing.lineage}
+    return {
+        "version": VERSION,
+        "manifest": view.manifest.model_copy(update=update).model_dump(mode="json"),
+        "masks": [mask.model_dump(mode="json") for mask in outgoing.masks],
+        "overlay": view.overlay and view.overlay.model_dump(mode="json"),
+    }
+
+
+def read_own(metadata: Metadata) -> Own | None:
+    """What ``described`` has written; None for datasets of others.
+
+    Raises:
+        CorpusError: damaged, or written by a newer version.
+    """
+    own = metadata.rest.get(OWN)
+    if own is None:
+        return None
+    where = f"{metadata.where}: {OWN}"
+    if not isinstance(own, dict) or own.get("version") != VERSION:
+        raise CorpusError("is not of a version that is known here", where, "update lawm")
+    try:
+        overlay = own.get("overlay")
+        return Own(
+            Manifest.parse(own.get("manifest"), where),
+            tuple(Mask.parse(mask, where) for mask in own.get("masks", ())),
+            None if overlay is None else Overlay.parse(overlay, where),
+        )
+    except (LawmError, TypeError) as error:
+        what = error.what if isinstance(error, LawmError) else "lists no masks"
+        raise CorpusError(what, where, MEND) from None
+
+
+def episode_attributes(carried: Carried, sources: Mapping[str, int]) -> dict[str, Any]:
+    """What is said of one episode.
+
+    Args:
+        carried: the trajectory.
+        sources: place of each provenance in the manifest, by its JSON.
+    """
+    observed = carried.action_observed
+    said: dict[str, Any] = {
+        "trajectory_id": carried.trajectory_id or "",
+        "actions": carried.labels.value if carried.labels else "",
+        "actions_observed": carried.actions is not None and (observed is None or observed.all()),
+        "provenance": sources[carried.provenance.to_json()],
+    }
+    if carried.agent_step is not None:
+        said["agent_step"] = carried.agent_step
+    if carried.metadata:
+        said["metadata"] = json.dumps(dict(carried.metadata))
+    return said
+
+
+def observed_flags(episode: Episode, length: int) -> np.ndarray | None:
+    """(T,) which actions are recorded, from the infos; None where they do not say.
+
+    Raises:
+        CorpusError: not T+1 bools.
+    """
+    if not episode.has(f"infos/{OBSERVED}"):
+        return None
+    flags = episode.array(f"infos/{OBSERVED}")
+    if flags.dtype != np.bool_ or flags.size != length + 1 or len(flags) != length + 1:
+        what = f"is {flags.dtype}{list(flags.shape)}, not {length + 1} bools"
+        raise CorpusError(what, f"{episode.where}: infos/{OBSERVED}", MEND)
+    return flags.reshape(-1)[:-1]
+
+
+def restore(episode: Episode, own: Own) -> Carried:
+    """One trajectory of our own export.
+
+    Raises:
+        CorpusError: it is not what the metadata of the dataset says.
+    """
+    said, observations = episode.attributes(), {}
+    single = len(own.observed) == 1
+    for spec in own.observed:
+        place = "observations" if single else f"observations/{spec.name}"
+        observations[spec.name] = restored(episode.array(place), spec)
+    for spec in own.manifest.observations:
+        if spec.role is Role.physics:
+            observations[spec.name] = episode.array(f"infos/{PHYSICS}")
+    rewards = episode.array("rewards")
+    length = len(rewards) if rewards.ndim else 0
+    seen = observed_flags(episode, length)
+    actions = None
+    if seen is None or seen.any():
+        actions = _restored_actions(episode.array("actions"), seen, own.manifest.action)
+    return Carried(
+        observations=observations,
+        rewards=rewards,
+        provenance=own.manifest.provenance[_place(said, own, episode.where)],
+        actions=actions,
+        action_observed=None if actions is None else seen,
+        terminated=ended(episode, "terminations", length),
+        truncated=ended(episode, "truncations", length),
+        agent_step=_number(said, "agent_step"),
+        seed=_number(said, "seed"),
+        metadata=_metadata(said, episode.where),
+        trajectory_id=_text(said, "trajectory_id") or None,
+        inferred=_inferred(episode, own, length) if seen is not None and not seen.any() else None,
+    )
+
+
+def _restored_actions(actions: np.ndarray, seen: np.ndarray | None, spec: ArraySpec) -> np.ndarray:
+    if spec.dtype != "bool" or seen is None or len(actions) != len(seen):
+        return restored(actions, spec)
+    # rows that are not observed hold no bool
+    return restored(np.where(seen.reshape(-1, *[1] * (actions.ndim - 1)), actions, 0), spec)
+
+
+def ended(episode: Episode, place: str, length: int) -> bool:
+    """Whether the last of T flags is set, and no other one.
+
+    Raises:
+        CorpusError: another length, no flags, or one is set before the end.
+    """
+    flags, where = episode.array(place), f"{episode.where}: {place}"
+    if flags.shape not in ((length,), (length, 1)):
+        raise CorpusError(f"has shape {flags.shape} for {length} rewards", where, MEND)
+    flags = flags.reshape(-1)
+    if not ((flags == 0) | (flags == 1)).all():
+        raise CorpusError("holds more than flags", where, MEND)
+    if flags[:-1].any():
+        what = f"is set at step {int(np.argmax(flags))} of {length}"
+        raise CorpusError(what, where, "cut the episode there")
+    return bool(flags[-1]) if length else False
+
+
+def _inferred(episode: Episode, own: Own, length: int) -> tuple[np.ndarray, np.ndarray] | None:
+    if own.overlay is None or not episode.has(f"infos/{INFERRED}"):
+        return None
+    shape = (length + 1, own.manifest.action.size)
+    found = [episode.array(f"infos/{name}") for name in (INFERRED, DEVIATION)]
+    if any(array.shape != shape or array.dtype != np.float32 for array in found):
+        raise CorpusError(f"are not {shape} float32", f"{episode.where}: infos/{INFERRED}", MEND)
+    mean, std = (array[:-1] for array in found)
+    if np.isnan(mean).all() and np.isnan(std).all():
+        return None
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
+        raise CorpusError("are not all finite", f"{episode.where}: infos/{INFERRED}", MEND)
+    return mean, std
+
+
+def _place(said: Mapping[str, Any], own: Own, where: str) -> int:
+    place = _number(said, "provenance")
+    if place is None or not 0 <= place < len(own.manifest.provenance):
+        raise CorpusError(f"has provenance {place}, which is not there", where, MEND)
+    return place
+
+
+def _number(said: Mapping[str, Any], key: str) -> int | None:
+    value = said.get(key)
+    return None if value is None else int(value) if isinstance(value, int | np.integer) else -1
+
+
+def _text(said: Mapping[str, Any], key: str) -> str:
+    value = said.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _metadata(said: Mapping[str, Any], where: str) -> dict[str, Any]:
+    text = _text(said, "metadata")
+    found = strict_json(text, f"{where}: metadata") if text else {}
+    if not isinstance(found, dict):
+        raise CorpusError("is not a JSON object", f"{where}: metadata", MEND)
+    return found

@@ -1,0 +1,196 @@
+"""Gymnasium spaces, as Minari writes them, and the arrays of a corpus.
+
+| space | array |
+|---|---|
+| ``Box`` | of its type and shape; bounds where all are finite |
+| ``Discrete(n, start)`` | int64 (), bounds start and start + n - 1 |
+| ``MultiDiscrete(nvec, start)`` | int64 of the shape of nvec, bounds likewise |
+| ``MultiBinary(n)`` | int8 (n,), bounds 0 and 1 |
+| ``Dict``, ``Tuple`` | the arrays of their parts; names are joined with a dot |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, CorpusError, Role
+
+from lawm_data.envs.spaces import plain_name
+from lawm_data.exchange.formats.minari.metadata import MEND
+from lawm_data.exchange.untrusted.arrays import CHANNELS, SMALLEST_IMAGE, checked_spec, plain_dtype
+
+LARGEST = 1 << 31
+"""Elements of one step of an array; a space with more is not believed."""
+DEEPEST = 32
+"""Nesting of spaces."""
+JPEG_EDGE = 32
+"""Minari takes uint8 arrays of two or three axes for images from this size on."""
+_TYPE = re.compile(r"(bool|u?int(8|16|32|64)|float(16|32|64))")
+
+
+class Leaf(NamedTuple):
+    """One array of a space."""
+
+    place: str
+    """Where it lies, such as ``observations/hand/_index_0``."""
+    spec: ArraySpec
+    """What it is in a corpus."""
+    shape: tuple[int, ...]
+    """Of one step, as it is stored; differs from the spec's for images."""
+    jpeg: bool
+    """Whether Minari would store it as JPEG."""
+
+
+class Unfit(NamedTuple):
+    """A part of a space that is no array of numbers."""
+
+    place: str
+    kind: str
+
+
+def leaves(space: Any, place: str, name: str, role: Role, where: str) -> Iterator[Leaf | Unfit]:
+    """The arrays of a space.
+
+    Args:
+        space: plain data.
+        place: where it lies in an episode.
+        name: what it is called.
+        role: ``state`` or ``action``; images are found out.
+        where: for messages.
+
+    Raises:
+        CorpusError: the space is damaged.
+    """
+    yield from _walk(space, place, (), name, role, where, 0)
+
+
+def _walk(
+    space: Any, place: str, path: tuple[str, ...], name: str, role: Role, where: str, depth: int
+) -> Iterator[Leaf | Unfit]:
+    kind = space.get("type") if isinstance(space, Mapping) else None
+    if not isinstance(kind, str) or depth > DEEPEST:
+        raise CorpusError("is not a space", where, MEND)
+    if kind in ("Dict", "Tuple"):
+        for key, stored, part in _parts(space, kind, where):
+            inner = (*path, key)
+            yield from _walk(part, f"{place}/{stored}", inner, name, role, where, depth + 1)
+        return
+    if kind not in _LEAVES:
+        yield Unfit(place, kind)
+        return
+    called = plain_name(".".join(path)) if path else name
+    try:
+        yield _leaf(_LEAVES[kind](space), place, called, role, f"{where}: {place}")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CorpusError(f"is a damaged {kind} ({error})"[:200], where, MEND) from None
+
+
+def _parts(space: Mapping[str, Any], kind: str, where: str) -> Iterator[tuple[str, str, Any]]:
+    parts = space.get("subspaces")
+    if kind == "Dict" and isinstance(parts, Mapping):
+        for key, part in parts.items():
+            if not key or key.strip(".") == "" or "\0" in key:
+                raise CorpusError(f"has a part called {key!r}", where, MEND)
+            yield key, key, part
+    elif kind == "Tuple" and isinstance(parts, list):
+        for i, part in enumerate(parts):
+            yield str(i), f"_index_{i}", part
+    else:
+        raise CorpusError(f"is a {kind} without parts", where, MEND)
+
+
+class _Array(NamedTuple):
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    low: np.ndarray | None
+    high: np.ndarray | None
+
+
+def _box(space: Mapping[str, Any]) -> _Array:
+    if not _TYPE.fullmatch(str(space["dtype"])):
+        raise ValueError(f"type {space['dtype']!r}"[:100])
+    shape = _shape(space["shape"])
+    low, high = (np.asarray(space[key], np.float64).reshape(shape) for key in ("low", "high"))
+    return _Array(np.dtype(space["dtype"]), shape, low, high)
+
+
+def _discrete(space: Mapping[str, Any]) -> _Array:
+    n, start = space["n"], space.get("start", 0)
+    if type(n) is not int or type(start) is not int or n < 1:
+        raise ValueError(f"n {n!r}, start {start!r}"[:100])
+    return _Array(np.dtype(np.int64), (), np.array(start), np.array(start + n - 1))
+
+
+def _multi_discrete(space: Mapping[str, Any]) -> _Array:
+    nvec = np.asarray(space["nvec"])
+    start = np.asarray(space.get("start", np.zeros_like(nvec)))
+    if nvec.dtype.kind not in "iu" or start.dtype.kind not in "iu" or nvec.min() < 1:
+        raise ValueError("nvec")
+    return _Array(np.dtype(np.int64), _shape(nvec.shape), start, start + nvec - 1)
+
+
+def _multi_binary(space: Mapping[str, Any]) -> _Array:
+    n = space["n"]
+    shape = _shape([n] if isinstance(n, int) else n)
+    return _Array(np.dtype(np.int8), shape, np.zeros(shape), np.ones(shape))
+
+
+_LEAVES = {
+    "Box": _box,
+    "Discrete": _discrete,
+    "MultiDiscrete": _multi_discrete,
+    "MultiBinary": _multi_binary,
+}
+
+
+def _shape(given: Any) -> tuple[int, ...]:
+    shape = tuple(given)
+    if any(type(n) is not int or n < 1 for n in shape) or len(shape) > 8 or prod(shape) > LARGEST:
+        raise ValueError(f"shape {given}"[:100])
+    return shape
+
+
+def _leaf(array: _Array, place: str, name: str, role: Role, where: str) -> Leaf:
+    dtype, shape = plain_dtype(array.dtype, where), array.shape
+    jpeg = dtype == np.uint8 and len(shape) in (2, 3) and min(shape[:2]) >= JPEG_EDGE
+    if jpeg and array.low is not None and array.high is not None:
+        jpeg = bool((array.low == 0).all() and (array.high == 255).all())
+    if role is Role.state and dtype == np.uint8 and image_axes(shape) is not None:
+        spec = checked_spec(name, as_image(shape), dtype, Role.pixels, where)
+        return Leaf(place, spec, shape, jpeg)
+    return Leaf(place, checked_spec(name, shape, dtype, role, where, **_bounds(array)), shape, jpeg)
+
+
+def image_axes(shape: tuple[int, ...]) -> str | None:
+    """``hwc``, ``chw`` or ``hw`` for bytes in the shape of an image; None for others."""
+    if len(shape) == 3 and shape[2] in CHANNELS and min(shape[:2]) >= SMALLEST_IMAGE:
+        return "hwc"
+    if len(shape) == 3 and shape[0] in CHANNELS and min(shape[1:]) >= SMALLEST_IMAGE:
+        return "chw"
+    return "hw" if len(shape) == 2 and min(shape) >= JPEG_EDGE else None
+
+
+def as_image(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an image as (height, width, channels)."""
+    axes = image_axes(shape)
+    if axes == "chw":
+        return (*shape[1:], shape[0])
+    return (*shape, 1) if axes == "hw" else shape
+
+
+def _bounds(array: _Array) -> dict[str, Any]:
+    """Bounds, where all of them are numbers that a float holds exactly."""
+    if array.low is None or array.high is None:
+        return {}
+    low, high = (bound.astype(np.float64).ravel() for bound in (array.low, array.high))
+    whole = array.dtype.kind in "iu"
+    limit = 2.0**53 if whole else np.finfo(array.dtype).max
+    if not (np.isfinite(low) & np.isfinite(high)).all() or max(abs(low).max(), abs(high).max()) > (
+        limit
+    ):
+        return {}
+    return {"low": tuple(low.tolist()), "high": tuple(high.tolist())}

@@ -1,0 +1,191 @@
+"""Videos that nobody recorded actions for: every file, or folder of pictures, is a trajectory.
+
+``video:FOLDER`` is read recursively, in natural order (``take 2`` before ``take 10``). Frames are
+resampled in time and shrunk, actions are missing, and rewards, which a corpus needs, are zero.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Provenance, Role
+
+from lawm_data.corpus.corpus import open_corpus
+from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.exchange.formats import _fold_settings as _settings
+from lawm_data.exchange.formats._protocol import About, Carried, Incoming
+from lawm_data.exchange.untrusted._natural import natural
+from lawm_data.system._film import DEMUXERS, ffmpeg, frames
+from lawm_data.system.images import decode, pillow, resize
+
+ABOUT = About(
+    title="Videos and folders of pictures, without actions",
+    place="FOLDER",
+    extra="video",
+    reads=True,
+    writes=False,
+    label_states=(LabelState.missing,),
+    partial=False,
+    arrays="all",
+    alignment="a_t leaves o_t",
+    final_observation=True,
+    ends="none",
+    pixels="lossy",
+    metadata=False,
+    streaming=True,
+    settings={
+        "fps": "frames per second of the corpus (15)",
+        "size": "edge of its square pictures (64)",
+        "actions": "how many numbers an action would have (1)",
+        "camera": "what they are called (pixels); with like, which of its cameras they are like",
+        "like": "a corpus whose camera and actions are matched, instead of size and actions",
+    },
+)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""Suffixes of pictures; all those in one folder make one trajectory."""
+MEMORY_LIMIT = 1 << 29
+"""Bytes of one trajectory, which is held in memory as a whole."""
+CHANNELS = 3
+
+
+def read(place: str, settings: Mapping[str, Any]) -> Incoming:
+    """List the videos of a folder; each is decoded when it is reached.
+
+    Raises:
+        ConfigError: a setting makes no sense, or a package is missing.
+        CorpusError: there is no such folder, or no video in it.
+    """
+    fps = _settings.rate(settings, "fps", 15)
+    pixels, action = _arrays(settings)
+    root = Path(place)
+    if not root.is_dir():
+        raise CorpusError("is no folder", place, "give the folder that the videos are in")
+    takes, skipped = _takes(root)
+    if not takes:
+        known = ", ".join((*DEMUXERS, *PICTURES))
+        raise CorpusError("holds no videos", place, f"files that are read: {known}")
+    ffmpeg()
+    pillow()
+    height, width = pixels.shape[:2]
+    said = [
+        "a video has no actions: they are missing, and their shape is a setting",
+        "a video has no rewards: they are zero, and metadata says rewards: none",
+        f"frames were resampled to {fps:g} a second and resized to {height} x {width}, the whole "
+        "picture squeezed into that",
+    ]
+    if any(isinstance(take, list) for take in takes.values()):
+        said.append("pictures in a folder have no times: each is one frame")
+    if skipped:
+        said.append(f"{skipped} other files were left out")
+    name = root.resolve().name
+    return Incoming(
+        observations=(pixels,),
+        action=action,
+        trajectories=_trajectories(takes, fps, pixels, Provenance(source=f"video:{name}")),
+        count=len(takes),
+        name=name,
+        files=tuple(chain.from_iterable(t if isinstance(t, list) else [t] for t in takes.values())),
+        said=said,
+    )
+
+
+Takes = dict[str, Path | list[Path]]
+"""Videos, and the pictures of folders, by their name in the folder that is read."""
+
+
+def _arrays(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
+    """Pixels and actions of the corpus."""
+    size = _settings.whole(settings, "size", 1, 1024, 64)
+    width = _settings.whole(settings, "actions", 1, 10_000, 1)
+    if "like" in settings:
+        return _like(settings)
+    told = {"name": settings.get("camera", "pixels"), "shape": (size, size, CHANNELS)}
+    pixels = ArraySpec.parse({**told, "dtype": "uint8", "role": Role.pixels}, "camera")
+    return pixels, ArraySpec(name="action", shape=(width,), role=Role.action)
+
+
+def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
+    """A camera of another corpus, and its action."""
+    if {"size", "actions"} & set(settings):
+        raise ConfigError("is given along with size or actions", "like", "leave those out")
+    place, wanted = str(settings["like"]), settings.get("camera")
+    manifest = open_corpus(place).manifest
+    pixels = [spec for spec in manifest.observations if spec.role is Role.pixels]
+    found = [spec for spec in pixels if spec.shape[2] == CHANNELS and wanted in (None, spec.name)]
+    if len(found) != 1:
+        there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in pixels)
+        mend = (
+            f"choose with --set camera=NAME; there are {there}"
+            if there
+            else "give one that has them"
+        )
+        what = f"has {len(found)} colour cameras" + (f" {wanted!r}" if wanted is not None else "")
+        raise ConfigError(what, place, mend)
+    return found[0], manifest.action
+
+
+def _takes(root: Path) -> tuple[Takes, int]:
+    """What there is, in natural order of the names, and how many files are something else."""
+    found: Takes = {}
+    skipped = 0
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here, pictures = Path(folder), []
+        for name in files:
+            path = here / name
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() in DEMUXERS:
+                found[str(path.relative_to(root))] = _within(root, path)
+            elif path.suffix.lower() in PICTURES:
+                pictures.append(_within(root, path))
+            else:
+                skipped += 1
+        if pictures:
+            own = str(here.relative_to(root)) if here != root else root.resolve().name
+            found[own] = sorted(pictures, key=lambda path: natural(path.name))
+    return dict(sorted(found.items(), key=lambda item: natural(item[0]))), skipped
+
+
+def _within(root: Path, path: Path) -> Path:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
+    return path
+
+
+def _trajectories(
+    takes: Takes, fps: float, pixels: ArraySpec, provenance: Provenance
+) -> Iterator[Carried]:
+    provenance = provenance.model_copy(update={"origin": "import"})
+    for name, take in takes.items():
+        if isinstance(take, list):
+            pictures = (decode(path, CHANNELS, str(path)) for path in take)
+        else:
+            pictures = frames(take, fps)
+        shown = _collected(pictures, pixels, take[0].parent if isinstance(take, list) else take)
+        yield Carried(
+            observations={pixels.name: shown},
+            rewards=np.zeros(len(shown) - 1, np.float32),
+            provenance=provenance,
+            metadata={"file": name, **NO_REWARDS},
+        )
+
+
+def _collected(pictures: Iterator[np.ndarray], pixels: ArraySpec, path: Path) -> np.ndarray:
+    """All frames, (T+1, h, w, 3), resized one by one."""
+    height, width = pixels.shape[:2]
+    most = MEMORY_LIMIT // pixels.size
+    found = []
+    for picture in pictures:
+        if len(found) == most:
+            raise CorpusError(f"has more than {most} frames", str(path), "cut it into parts")
+        found.append(resize(picture, height, width))
+    if len(found) < 2:
+        what = f"has {len(found)} frames, and a step needs two"
+        raise CorpusError(what, str(path), "remove it, or read it with a higher fps")
+    return np.stack(found)

@@ -1,0 +1,243 @@
+"""Publishing a corpus: everything is uploaded, one commit shows it, and then it is verified."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from lawm_schemas import ConfigError, CorpusError, RemoteError
+
+from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.curation.withhold import withhold
+from lawm_data.exchange.hub.refusal import ChangedMeanwhile
+from lawm_data.exchange.hub.remote import Head, Remote
+from lawm_data.exchange.hub.repository import (
+    IGNORED,
+    PUBLICATION,
+    Standing,
+    deviation,
+    read_publication,
+    require_replaceable,
+    standing_of,
+)
+from lawm_data.exchange.hub.rows import require_packages
+from lawm_data.exchange.hub.upload import Beside, Shipment, beside, prepare
+
+Progress = Callable[[int, int], None]
+"""Called with how many files are done, and of how many."""
+
+
+class Pushed(NamedTuple):
+    """A published corpus, or with ``dry_run`` what it would be."""
+
+    repo: str
+    url: str
+    commit: str | None
+    """The commit that shows it; None in a dry run that would change something."""
+    tag: str
+    """Names this content."""
+    fingerprint: str
+    trajectories: int
+    steps: int
+    mask: str | None
+    withheld: int
+    """Trajectories whose recorded actions the mask hides."""
+    kept: bool
+    """Whether these actions are published all the same."""
+    masks: tuple[str, ...]
+    overlays: tuple[str, ...]
+    left: tuple[str, ...]
+    """Masks and overlays that stay behind, and why."""
+    licence: str | None
+    files: int
+    bytes: int
+    new: int
+    """Files that the repository did not hold."""
+    dry_run: bool
+
+
+def push(
+    view: Corpus,
+    repo: str,
+    *,
+    private: bool = False,
+    keep_withheld: bool = False,
+    licence: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+    revision_of: str | None = None,
+) -> Pushed:
+    """Publish a view as a dataset repository; what a mask hides is not in it.
+
+    Nothing is visible before the last step, one commit on top of the one that was found at the
+    start. Running it again after a failure uploads what is missing.
+
+    Args:
+        view: usually ``open_corpus(...)``, or ``.with_mask(...)`` of it.
+        repo: ``user/name``.
+        private: make a new repository private.
+        keep_withheld: publish the hidden actions too, under ``corpus/``, with the mask beside.
+        licence: SPDX id; by default that of the corpus.
+        token: an access token; None takes the one that the user has set up.
+        progress: told about every file.
+        dry_run: only say what would be published; nothing is written there.
+        revision_of: beginning of the fingerprint of another corpus in the repository that this
+            one may replace.
+
+    Raises:
+        ConfigError: an argument makes no sense, or a package is missing.
+        CorpusError: the corpus was altered.
+        RemoteError: the repository holds something else or the Hub refused; it is as it was.
+    """
+    _require_publishable(view, keep_withheld)
+    require_packages(view.manifest)
+    remote = Remote(repo, token)
+    head = remote.head()
+    if private and head is not None and not head.private:
+        mend = "make it private there first, or leave --private out"
+        raise ConfigError("is public", repo, mend)
+    standing = None if head is None else standing_of(remote, head)
+    with tempfile.TemporaryDirectory(prefix="lawm-push-", ignore_cleanup_errors=True) as folder:
+        native = _native(view, Path(folder), keep_withheld)
+        found = beside(native)
+        if native.path != view.path:
+            found = found._replace(left=(*found.left, *_behind(view)))
+        _require_mask_beside(view, found, keep_withheld)
+        if standing is not None:
+            require_replaceable(standing, native, repo, revision_of)
+        elif not dry_run:
+            remote.create(private)
+            standing = standing_of(remote, _required(remote))
+            require_replaceable(standing, native, repo, revision_of)
+        there = {} if standing is None else standing.known
+        shipment = Shipment(None if dry_run else remote, there, Path(folder))
+        prepare(shipment, view, native, found, repo, keep_withheld, licence, progress)
+        text = shipment.publication()
+        new = shipment.new + (standing is None or standing.text != text)
+        commit = None if standing is None or new else standing.commit
+        if standing is not None and not dry_run:
+            commit = _publish(remote, standing, shipment, text)
+    told = _told(remote, view, native, found, shipment)
+    licence = licence or told.licence
+    return told._replace(
+        commit=commit, kept=keep_withheld, licence=licence, new=new, dry_run=dry_run
+    )
+
+
+def _told(
+    remote: Remote, view: Corpus, native: Corpus, found: Beside, shipment: Shipment
+) -> Pushed:
+    """What is said of a shipment; the rest is filled in."""
+    return Pushed(
+        repo=remote.repo,
+        url=remote.url,
+        commit=None,
+        tag=shipment.tag,
+        fingerprint=native.fingerprint,
+        trajectories=len(native),
+        steps=int(native.table.length.sum()),
+        mask=None if view.mask is None else view.mask.name,
+        withheld=view.label_counts()["withheld"],
+        kept=False,
+        masks=tuple(mask.name for mask in found.masks),
+        overlays=found.overlays,
+        left=found.left,
+        licence=native.manifest.licence,
+        files=len(shipment.files) + 1,
+        bytes=sum(file.bytes for file in shipment.files),
+        new=shipment.new,
+        dry_run=False,
+    )
+
+
+def _require_publishable(view: Corpus, keep_withheld: bool) -> None:
+    if not len(view):
+        raise CorpusError("holds no trajectories", str(view.path), "collect some")
+    if view.overlay is not None:
+        mend = "push the view without with_labels; overlays come along by themselves"
+        raise ConfigError("shows inferred actions", str(view.path), mend)
+    if keep_withheld and view.mask is None:
+        raise ConfigError("goes with a mask", "--keep-withheld", "add --mask")
+    if keep_withheld and view.fingerprint != view.root_fingerprint:
+        raise ConfigError("goes with a whole corpus", "--keep-withheld", "filter it before")
+
+
+def _native(view: Corpus, folder: Path, keep_withheld: bool) -> Corpus:
+    """The corpus to publish; a new one, if there is anything that must not be in it."""
+    whole = view.fingerprint == view.root_fingerprint
+    if whole and (view.mask is None or keep_withheld):
+        native = open_corpus(view.path, verify=True)
+        if native.fingerprint != view.fingerprint:
+            raise CorpusError("has changed since it was opened", str(view.path), "open it again")
+        return native
+    return open_corpus(withhold(view, folder / "corpus"))
+
+
+def _behind(view: Corpus) -> list[str]:
+    """What stands beside a corpus that is published with something left out."""
+    masks, overlays, _ = beside(view)
+    names = [f"mask {mask.name}" for mask in masks] + [f"overlay {name}" for name in overlays]
+    how = "in part" if view.mask is None else "through a mask"
+    return [f"{name}: belongs to the whole corpus, which is published {how}" for name in names]
+
+
+def _require_mask_beside(view: Corpus, found: Beside, keep_withheld: bool) -> None:
+    if keep_withheld and view.mask not in found.masks:
+        mend = "save it beside the corpus first (save_mask)"
+        raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", mend)
+
+
+def _required(remote: Remote) -> Head:
+    head = remote.head()
+    if head is None:
+        raise RemoteError("was made and cannot be seen", remote.repo, "check the token")
+    return head
+
+
+def _publish(remote: Remote, standing: Standing, shipment: Shipment, text: bytes) -> str:
+    """Commit, verify and tag; returns the commit that shows everything."""
+    commit = standing.commit
+    if standing.text != text or standing.deviation is not None:
+        known = {file.path for file in shipment.files} | set(IGNORED)
+        gone = sorted(set(standing.files) - known)
+        try:
+            commit = remote.commit(
+                shipment.additions(text), gone, f"lawm {shipment.tag}", standing.commit
+            )
+        except ChangedMeanwhile:
+            # A first try may have come through though its answer did not, or another push of
+            # the same was quicker.
+            commit = _same_content(remote, text)
+        _verify(remote, commit, text)
+    remote.tag(shipment.tag, commit)
+    return commit
+
+
+def _same_content(remote: Remote, text: bytes) -> str:
+    head = _required(remote)
+    if PUBLICATION in remote.files(head.commit):
+        _, there = read_publication(remote, head.commit)
+        if there == text:
+            return head.commit
+    raise ChangedMeanwhile(
+        "was changed by somebody else meanwhile; nothing was overwritten",
+        remote.repo,
+        "look at the change, then run it again",
+    )
+
+
+def _verify(remote: Remote, commit: str, text: bytes) -> None:
+    """Compare what the Hub has with what was sent.
+
+    Raises:
+        RemoteError: names the first file that differs.
+    """
+    publication, there = read_publication(remote, commit)
+    wrong = f"{PUBLICATION} was changed" if there != text else None
+    wrong = wrong or deviation(remote, commit, publication, remote.files(commit))
+    if wrong:
+        what = f"the upload is not what was sent ({wrong})"
+        raise RemoteError(what, f"{remote.repo} at {commit[:12]}", "run it again")

@@ -1,0 +1,250 @@
+"""Batches of a published corpus that is never on the disk as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lawm_schemas import MANIFEST, ConfigError, CorpusError, Manifest, Mask, RemoteError
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.mask import MASKS, mask_sha256
+from lawm_data.corpus.masked import Masked
+from lawm_data.corpus.shard import OpenShard, open_shard
+from lawm_data.corpus.store import SHARDS, join_shards
+from lawm_data.exchange.hub.cache import parse_address
+from lawm_data.exchange.hub.pull import native_files, require_commit, require_listed
+from lawm_data.exchange.hub.remote import NOT_OURS, Remote
+from lawm_data.exchange.hub.repository import NATIVE, read_publication
+from lawm_data.exchange.hub.rounds import Rounds, ShardLabels
+from lawm_data.system.atomic import require_space, storage_errors
+
+if TYPE_CHECKING:
+    from lawm_data.batches.batch import Batch
+    from lawm_data.batches.loader import Loader
+
+
+class Stream:
+    """An endless source of batches straight from the Hub; iterate over it or call ``next``.
+
+    A few shards are on the disk at a time, nameless, so that nothing is left when the process
+    dies. Windows are drawn from them as ``Loader`` draws them; then one shard leaves and another
+    comes. Batch k is a pure function of the corpus, the mask, these arguments and k.
+
+    Use ``stream``.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        batch_size: int,
+        window: int,
+        *,
+        mask: str | None = None,
+        shards: int = 2,
+        seed: int = 0,
+        token: str | None = None,
+        **options: Any,
+    ) -> None:
+        if index(shards) < 2:
+            raise ConfigError(f"{shards} is below 2", "shards", "give 2 or more")
+        where = parse_address(address)
+        self._remote = Remote(where.repo, token)
+        self.revision = require_commit(self._remote, where.revision)
+        """The commit that is read."""
+        publication, _ = read_publication(self._remote, self.revision)
+        self._files = {
+            file.path: file for file in native_files(self._remote, self.revision, publication)
+        }
+        self.manifest: Manifest = self._document(MANIFEST, Manifest)
+        """Manifest of the whole corpus."""
+        require_listed(self.manifest, publication, where.repo)
+        self._mask = None if mask is None else self._find_mask(mask)
+        self._drawn = {"batch_size": index(batch_size), "window": index(window), **options}
+        self._seed = index(seed)
+        self._rounds = Rounds(
+            self._labels({s.file: s for s in publication.shards}),
+            int(self._hash("order")[:32], 16),
+            shards,
+            0 < (options.get("labeled_ratio") or 0) < 1,
+        )
+        self._shards = shards
+        self._layout = layout_of(self.manifest)
+        self._opened: dict[int, OpenShard] = {}
+        self._round, self._step = 0, 0
+        self._loader: Loader | None = None
+        self._ordinal = np.empty(0, np.int64)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        return self.next()
+
+    def next(self) -> Batch:
+        """The next batch; ``trajectory`` is the place in the whole corpus."""
+        import torch
+
+        size = self._drawn["batch_size"] * self._drawn["window"]
+        count = self._rounds.batches(self._round, size)
+        if count is not None and self._step >= count:
+            self._round, self._step, self._loader = self._round + 1, 0, None
+        if self._loader is None:
+            self._loader = self._next_loader()
+        batch = self._loader.batch(self._step)
+        self._step += 1
+        place = self._ordinal[batch.trajectory.cpu().numpy()]
+        return replace(batch, trajectory=torch.from_numpy(place).to(batch.trajectory.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is, as plain data."""
+        return {"round": self._round, "step": self._step, "identity": self._hash(str(self._shards))}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another stream of the same corpus and arguments was.
+
+        Raises:
+            ConfigError: the state is of another corpus or of other arguments.
+        """
+        if state.get("identity") != self._hash(str(self._shards)):
+            raise ConfigError(
+                "it was saved with another corpus, mask or settings",
+                "stream state",
+                "resume with what it was saved with, or start anew",
+            )
+        self._round, self._step, self._loader = int(state["round"]), int(state["step"]), None
+
+    def _next_loader(self) -> Loader:
+        """A loader over the shards of this round, or of the next one that has windows."""
+        for _ in range(len(self._rounds) - 1):
+            try:
+                return self._make_loader()
+            except ConfigError:
+                self._round, self._step = self._round + 1, 0
+        return self._make_loader()
+
+    def _make_loader(self) -> Loader:
+        from lawm_data.batches.loader import Loader
+
+        seed = self._rounds.seed(self._round, self._seed)
+        return Loader([(self._view(), 1.0)], seed=seed, **self._drawn)
+
+    def _view(self) -> Corpus:
+        """The trajectories of this round, through the mask."""
+        wanted = sorted(self._rounds.shards(self._round))
+        self._opened = {i: part for i, part in self._opened.items() if i in wanted}
+        for i in wanted:
+            if i not in self._opened:
+                self._opened[i] = self._fetch(i)
+        parts = [self._opened[i] for i in wanted]
+        self._ordinal = np.concatenate([part.columns["ordinal"] for part in parts])
+        counts = np.cumsum([0, *(len(part.columns["length"]) for part in parts)])
+        here = [
+            part._replace(columns={**part.columns, "ordinal": np.arange(first, end)})
+            for part, first, end in zip(parts, counts[:-1], counts[1:], strict=True)
+        ]
+        infos = tuple(self.manifest.shards[i] for i in wanted)
+        manifest = self.manifest.model_copy(update={"shards": infos})
+        store = join_shards(Path(self._remote.repo), manifest, self._layout, here, verify=False)
+        if self._mask is None:
+            return Corpus(store)
+        labeled = np.array([name.encode() for name in self._mask.labeled], "S")
+        return Corpus(store, None, Masked(store, self._mask, np.isin(store.table.ids, labeled)))
+
+    def _fetch(self, number: int) -> OpenShard:
+        """A shard, checked and mapped; its file has no name any more."""
+        info = self.manifest.shards[number]
+        file = self._files[f"{NATIVE}/{SHARDS}/{info.file}"]
+        with tempfile.TemporaryDirectory(prefix="lawm-stream-") as folder:
+            path = Path(folder) / info.file
+            require_space(path.parent, info.bytes)
+            with storage_errors(path), path.open("xb") as target:
+                self._remote.download(
+                    self.revision, file.path, info.bytes, info.sha256, target.write
+                )
+            sources = len(self.manifest.provenance)
+            part = open_shard(path, info, self._layout, sources)
+        first = sum(shard.trajectories for shard in self.manifest.shards[:number])
+        if not np.array_equal(part.columns["ordinal"], first + np.arange(info.trajectories)):
+            raise CorpusError("its trajectories are not in order", file.path, NOT_OURS)
+        return part
+
+    def _document(self, name: str, schema: type[Any]) -> Any:
+        """A small file of the corpus, checked."""
+        file = self._files[f"{NATIVE}/{name}"]
+        parts: list[bytes] = []
+        self._remote.download(self.revision, file.path, file.bytes, file.sha256, parts.append)
+        where = f"{self._remote.repo}: {file.path}"
+        try:
+            return schema.parse(json.loads(b"".join(parts)), where)
+        except ConfigError as error:
+            raise RemoteError(error.what, error.where, NOT_OURS) from None
+        except (ValueError, RecursionError):
+            raise RemoteError("is not JSON", where, NOT_OURS) from None
+
+    def _find_mask(self, name: str) -> Mask:
+        if f"{NATIVE}/{MASKS}/{name}.json" not in self._files:
+            raise ConfigError("no such mask", f"{self._remote.repo}: {name}", "see its card")
+        mask: Mask = self._document(f"{MASKS}/{name}.json", Mask)
+        if mask.corpus != self.manifest.fingerprint:
+            raise RemoteError("belongs to another corpus", f"mask {name}", NOT_OURS)
+        return mask
+
+    def _labels(self, told: dict[str, Any]) -> list[ShardLabels]:
+        labels = []
+        for shard in self.manifest.shards:
+            about = told.get(shard.file)
+            if about is None:
+                raise RemoteError(f"does not list {shard.file}", self._remote.repo, NOT_OURS)
+            mask = self._mask
+            labeled = about.labeled if mask is None else about.masks.get(mask.name, 0)
+            labels.append(ShardLabels(shard.trajectories, shard.steps, labeled))
+        return labels
+
+    def _hash(self, purpose: str) -> str:
+        """A hash of all that decides what is drawn."""
+        mask = None if self._mask is None else mask_sha256(self._mask)
+        said = {key: str(value) for key, value in self._drawn.items() if key != "device"}
+        data = [purpose, self.manifest.fingerprint, mask, said, self._seed]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def stream(
+    address: str,
+    batch_size: int,
+    window: int,
+    *,
+    mask: str | None = None,
+    shards: int = 2,
+    seed: int = 0,
+    token: str | None = None,
+    **options: Any,
+) -> Stream:
+    """Batches straight from the Hub, of a corpus that may be larger than the disk.
+
+    Args:
+        address: ``hf://user/name@REVISION``.
+        batch_size: windows per batch.
+        window: steps per window.
+        mask: a mask beside the corpus, to look through.
+        shards: shards on the disk at a time, at least 2; windows are drawn from them alone.
+        seed: key of the order of the shards and of the draws.
+        token: an access token; None takes the one that the user has set up.
+        **options: ``labeled_ratio``, ``short``, ``label_unit``, ``oversample_ends`` and
+            ``device``; see ``Loader``.
+
+    Raises:
+        ConfigError: an argument is out of range, or there is nothing to draw.
+        RemoteError: the repository holds no corpus, or is not what it says.
+    """
+    return Stream(
+        address, batch_size, window, mask=mask, shards=shards, seed=seed, token=token, **options
+    )

@@ -1,0 +1,244 @@
+"""The files of a publication, uploaded one by one as they are made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from lawm_schemas import (
+    MANIFEST,
+    CorpusError,
+    LawmError,
+    Manifest,
+    Mask,
+    Publication,
+    PublishedFile,
+    PublishedShard,
+)
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.mask import MASKS, mask_files, read_mask
+from lawm_data.corpus.overlay import ARRAYS, LABELS, OVERLAY, overlay_names, read_overlay
+from lawm_data.corpus.store import SHARDS
+from lawm_data.exchange.hub.card import PICTURE, make_card
+from lawm_data.exchange.hub.histogram import draw_returns
+from lawm_data.exchange.hub.remote import Remote, addition
+from lawm_data.exchange.hub.repository import NATIVE, PUBLICATION
+from lawm_data.exchange.hub.rows import pieces, write_steps, write_trajectories
+from lawm_data.system.atomic import sha256_file, storage_errors
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd
+
+TAG_CHARACTERS = 12
+Progress = Callable[[int, int], None]
+
+
+class Beside(NamedTuple):
+    """What stands beside a corpus and is published with it."""
+
+    masks: tuple[Mask, ...]
+    overlays: tuple[str, ...]
+    left: tuple[str, ...]
+    """What stays behind, and why."""
+
+
+def beside(native: Corpus) -> Beside:
+    """The masks and overlays that belong to a corpus as it is now."""
+    masks, overlays, left = [], [], []
+    for path in mask_files(native.path):
+        try:
+            mask = read_mask(path)
+        except LawmError as error:
+            left.append(f"mask {path.stem}: {error.what}")
+            continue
+        if mask.corpus == native.root_fingerprint:
+            masks.append(mask)
+        else:
+            left.append(f"mask {mask.name}: belongs to another corpus")
+    for name in overlay_names(native.path):
+        try:
+            current = read_overlay(native.path / LABELS / name).corpus == native.root_fingerprint
+        except LawmError as error:
+            left.append(f"overlay {name}: {error.what}")
+            continue
+        if current:
+            overlays.append(name)
+        else:
+            left.append(f"overlay {name}: belongs to another corpus")
+    return Beside(tuple(masks), tuple(overlays), tuple(left))
+
+
+class Shipment:
+    """Files on their way: what the repository has already is left out.
+
+    Args:
+        remote: where they go; None in a dry run.
+        there: checksums of the files of the repository.
+        folder: for what is made on the way.
+    """
+
+    def __init__(self, remote: Remote | None, there: dict[str, str], folder: Path) -> None:
+        self._remote = remote
+        self._there = there
+        self.folder = folder
+        self.files: list[PublishedFile] = []
+        self.about: dict[str, object] = {}
+        """Everything else that ``lawm.json`` says."""
+        self.new = 0
+        """Files that the repository does not hold."""
+        self._additions: list[CommitOperationAdd] = []
+
+    @property
+    def tag(self) -> str:
+        """Name of the content."""
+        return f"lawm-{str(self.about['fingerprint'])[:TAG_CHARACTERS]}"
+
+    def add(self, path: str, content: Path | bytes, sha256: str | None = None) -> None:
+        """Upload a file, unless it is there; it is made visible later.
+
+        Args:
+            path: its path in the repository.
+            content: the file. What lies in ``folder`` is removed when it is not needed any more.
+            sha256: its checksum, when that is known.
+        """
+        size = len(content) if isinstance(content, bytes) else _size(content)
+        if sha256 is None:
+            sha256 = (
+                hashlib.sha256(content).hexdigest()
+                if isinstance(content, bytes)
+                else sha256_file(content)
+            )
+        self.files.append(PublishedFile(path=path, bytes=size, sha256=sha256))
+        needed = self._there.get(path) != sha256
+        self.new += needed
+        if needed and self._remote is not None:
+            operation = addition(path, content)
+            if isinstance(content, Path):
+                self._remote.upload(operation)
+                # A file that the Hub counts as small is read again for the commit.
+                needed = operation.path_or_fileobj != b""
+            self._additions.append(operation)
+        if isinstance(content, Path) and self.folder in content.parents and not needed:
+            content.unlink()
+
+    def publication(self) -> bytes:
+        """``lawm.json``."""
+        told = {**self.about, "files": tuple(self.files)}
+        return Publication.model_validate(told).to_json().encode()
+
+    def additions(self, text: bytes) -> list[CommitOperationAdd]:
+        """What the commit adds, ``lawm.json`` among it."""
+        return [*self._additions, addition(PUBLICATION, text)]
+
+
+def prepare(
+    shipment: Shipment,
+    view: Corpus,
+    native: Corpus,
+    found: Beside,
+    repo: str,
+    kept: bool,
+    licence: str | None,
+    progress: Progress | None,
+) -> None:
+    """Put everything that is published into a shipment, one file after the other.
+
+    Args:
+        shipment: takes it.
+        view: what tables and card show.
+        native: the corpus that goes under ``corpus/``.
+        found: what goes beside it.
+        repo: ``user/name``.
+        kept: the corpus holds what the view hides.
+        licence: replaces that of the corpus.
+        progress: told about every large file.
+    """
+    manifest = native.manifest
+    if licence is not None:
+        manifest = manifest.model_copy(update={"licence": licence})
+    shipment.about = {
+        "fingerprint": native.fingerprint,
+        "trajectories": len(native),
+        "mask": None if view.mask is None else view.mask.name,
+        "withheld": view.label_counts()["withheld"],
+        "kept": kept,
+        "shards": _shards(native, found.masks),
+    }
+    steps, rows = pieces(view, steps=True), pieces(view, steps=False)
+    total, done = len(manifest.shards) + len(steps) + len(rows), 0
+    for shard in manifest.shards:
+        file = native.path / SHARDS / shard.file
+        shipment.add(f"{NATIVE}/{SHARDS}/{shard.file}", file, shard.sha256)
+        done = _tell(progress, done, total)
+    for name, parts, write in (
+        ("steps", steps, write_steps),
+        ("trajectories", rows, write_trajectories),
+    ):
+        for number, part in enumerate(parts):
+            file = shipment.folder / f"train-{number:05}-of-{len(parts):05}.parquet"
+            write(view, part, file)
+            shipment.add(f"{name}/{file.name}", file)
+            done = _tell(progress, done, total)
+    _add_small(shipment, native, manifest, found)
+    card = make_card(
+        view,
+        native,
+        repo,
+        tag=shipment.tag,
+        licence=manifest.licence,
+        kept=kept,
+        masks=[mask.name for mask in found.masks],
+    )
+    shipment.add(PICTURE, draw_returns(view))
+    shipment.add("README.md", card.encode())
+
+
+def _add_small(shipment: Shipment, native: Corpus, manifest: Manifest, found: Beside) -> None:
+    """The manifest, and what stands beside it."""
+    shipment.add(f"{NATIVE}/{MANIFEST}", manifest.to_json().encode())
+    for mask in found.masks:
+        shipment.add(f"{NATIVE}/{MASKS}/{mask.name}.json", mask.to_json().encode())
+    for name in found.overlays:
+        for file in (OVERLAY, ARRAYS):
+            path = native.path / LABELS / name / file
+            shipment.add(f"{NATIVE}/{LABELS}/{name}/{file}", path)
+
+
+def _shards(native: Corpus, masks: tuple[Mask, ...]) -> tuple[PublishedShard, ...]:
+    """Where labels are."""
+    index, table = native.index, native.table
+    complete = (index.action_row >= 0) & ~index.partial
+    count = len(native.manifest.shards)
+
+    def per_shard(shown: np.ndarray) -> list[int]:
+        return np.bincount(index.shard[shown], minlength=count).tolist()
+
+    labeled = per_shard(complete)
+    under = {m.name: per_shard(np.isin(table.id, m.labeled)) for m in masks}
+    return tuple(
+        PublishedShard(
+            file=shard.file,
+            labeled=labeled[i],
+            masks={name: counts[i] for name, counts in under.items()},
+        )
+        for i, shard in enumerate(native.manifest.shards)
+    )
+
+
+def _size(path: Path) -> int:
+    with storage_errors(path):
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            mend = "wait for its writer, then run it again"
+            raise CorpusError("is gone", str(path), mend) from None
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> int:
+    if progress is not None:
+        progress(done + 1, total)
+    return done + 1

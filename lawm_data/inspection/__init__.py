@@ -1,0 +1,1 @@
+"""What is in a corpus: summaries, statistics, label errors, pictures, replay."""

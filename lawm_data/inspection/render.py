@@ -1,0 +1,110 @@
+"""Pictures of recorded trajectories, drawn from their physics states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from lawm_schemas import ConfigError, CorpusError, EnvironmentInfo, Role
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.envs.suites import Environments, make
+
+SIZE = (320, 240)
+"""Width and height of a picture, in pixels."""
+ALL = slice(None)
+"""Every state."""
+STEP_SECONDS = 0.02
+"""Time of a control step where the environment does not say."""
+
+
+def frames(
+    corpus: Corpus,
+    trajectory: str | int,
+    size: tuple[int, int] = SIZE,
+    rows: slice | Sequence[int] | np.ndarray = ALL,
+    camera: int | str | None = None,
+) -> Iterator[np.ndarray]:
+    """Draw the T+1 states of a trajectory, or some of them; actions are not needed.
+
+    Recorded camera images are taken where no physics was recorded; size and camera are theirs.
+
+    Args:
+        corpus: any view.
+        trajectory: id, or place in the view.
+        size: width and height in pixels.
+        rows: which states, as an index into the T+1.
+        camera: number or name in the simulator's model; None takes the usual one.
+
+    Returns:
+        Pictures, (height, width, 3) uint8, drawn one by one as they are asked for.
+
+    Raises:
+        CorpusError: no such trajectory, or nothing was recorded that could be drawn.
+        ConfigError: the environment cannot be made or drawn on this machine.
+    """
+    if min(size) < 1:
+        raise ConfigError(f"size {size}", "render", "give numbers above 0")
+    shown = corpus[place_of(corpus, trajectory)]
+    if shown.physics is not None:
+        envs = remake(corpus)
+        envs.reset([shown.info.seed or 0])
+        return _drawn(envs, shown.physics[rows], size, camera)
+    return iter(_images(corpus, shown)[rows])
+
+
+def frame_rate(corpus: Corpus, every: int = 1) -> float:
+    """Frames per second at which every n-th state is seen in real time."""
+    info = corpus.manifest.environment or EnvironmentInfo(task="unknown")
+    return 1 / ((info.control_timestep or STEP_SECONDS) * info.action_repeat * every)
+
+
+def place_of(corpus: Corpus, trajectory: str | int) -> int:
+    """Place of a trajectory in a view, given its id or its place.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    name = str(trajectory)
+    found = np.flatnonzero(corpus.table.id == name)
+    if len(found):
+        return int(found[0])
+    if name.isdecimal() and int(name) < len(corpus):
+        return int(name)
+    mend = f"give an id, or a place from 0 to {len(corpus) - 1}"
+    raise CorpusError("is not in this view", f"{corpus.path}: trajectory {name}", mend)
+
+
+def remake(corpus: Corpus, direct: bool | None = None) -> Environments:
+    """One copy of the environment that a corpus was recorded in, without pixels.
+
+    Args:
+        corpus: names the environment.
+        direct: see ``lawm_data.envs.make``.
+
+    Raises:
+        ConfigError: the corpus names none, or it cannot be made here.
+    """
+    info = corpus.manifest.environment
+    if info is None:
+        mend = "only corpora of a known environment can be simulated"
+        raise ConfigError("the corpus names no environment", str(corpus.path), mend)
+    return make(info.task, suite=info.suite, action_repeat=info.action_repeat, direct=direct)
+
+
+def _drawn(
+    envs: Environments, states: np.ndarray, size: tuple[int, int], camera: int | str | None
+) -> Iterator[np.ndarray]:
+    width, height = size
+    for state in states:
+        envs.restore(0, state)
+        yield envs.render(0, height, width, camera)
+
+
+def _images(corpus: Corpus, shown: Trajectory) -> np.ndarray:
+    for spec in corpus.manifest.observations:
+        if spec.role is Role.pixels and spec.shape[2] == 3:
+            return shown.observations[spec.name]
+    what = "neither physics states nor camera images were recorded"
+    raise CorpusError(what, str(corpus.path), "collect it again, without --no-physics")

@@ -1,0 +1,206 @@
+"""Replaying recorded actions in the simulator and comparing with what was recorded."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from lawm_schemas import LawmError, Role
+
+from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.integrity.validate import NAMED, Finding
+from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.envs.suites import Environments
+from lawm_data.inspection.render import remake
+
+TOLERANCE = 1e-5
+"""Largest difference that is none, relative to the larger of 1 and the recorded number.
+
+Observations and rewards are stored as float32, which rounds by 6e-8 of their size; the suite's own
+path and direct stepping agree to that. An action that was changed by 1e-2 moves the state of every
+task of the suite by a hundred times this tolerance or more within one step.
+"""
+SIMULATORS = ("mujoco", "dm_control")
+"""Packages whose versions decide the numbers."""
+UNSEEDED = "the seed of the reset is unknown, and it decides the goal"
+"""Why some trajectories cannot be replayed."""
+
+
+class Difference(NamedTuple):
+    """Where a replay left what was recorded."""
+
+    step: int
+    """t, from 0 on; -1 for the observation that the reset gave."""
+    field: str
+    """Name of the observation, ``physics``, ``reward`` or ``terminated``."""
+    size: float
+    """Largest absolute difference of its elements."""
+
+
+@dataclass
+class Reproduced:
+    """What a replay of a corpus found."""
+
+    replayed: int = 0
+    """Trajectories whose every step was simulated again."""
+    exact: int = 0
+    """Those that came out the same, bit for bit."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Trajectories that cannot be replayed, by reason."""
+    findings: list[Finding] = field(default_factory=list)
+
+
+def reproduce(
+    path: str | Path,
+    sample: int | None = None,
+    direct: bool | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reproduced:
+    """Replay the recorded actions of a corpus from its recorded initial states.
+
+    An episode starts with the recorded seed, since some tasks draw a goal that is not part of the
+    state, and then in the recorded state. Where a step does not end in exactly the recorded state,
+    the next one begins in the recorded one: chaos cannot blow up what rounding left, and every
+    wrong step is found, not only the first. Camera images are not compared.
+
+    Args:
+        path: folder of the corpus; masks do not matter here.
+        sample: replay only so many trajectories, evenly spread over the corpus.
+        direct: see ``lawm_data.envs.make``.
+        progress: told how many trajectories are done, and of how many.
+
+    Raises:
+        LawmError: the corpus cannot be opened.
+    """
+    corpus, result = open_corpus(path), Reproduced()
+    chosen = np.arange(len(corpus))
+    if sample is not None and sample < len(corpus):
+        chosen = np.linspace(0, len(corpus) - 1, sample).round().astype(int)
+    obstacle = _obstacle(corpus)
+    if obstacle or not len(chosen):
+        result.skipped.update({obstacle: len(chosen)} if obstacle else {})
+        return result
+    try:
+        envs = remake(corpus, direct)
+    except LawmError as error:
+        result.findings.append(Finding("warning", error.where, error.what, error.mend))
+        result.skipped["its environment cannot be made here"] = len(chosen)
+        return result
+    seeded = envs.seed_matters()
+    for done, i in enumerate(chosen.tolist()):
+        if progress is not None:
+            progress(done, len(chosen))
+        reason = _reason(corpus, i, seeded, envs)
+        if reason:
+            result.skipped[reason] += 1
+            continue
+        result.replayed += 1
+        _replay_one(corpus, i, envs, result)
+    if result.skipped[UNSEEDED]:
+        what = f"{result.skipped[UNSEEDED]} trajectories cannot be replayed: {UNSEEDED}"
+        mend = f"{envs.info.task} keeps its goal outside of the state; record seeds"
+        result.findings.append(Finding("warning", str(corpus.path), what, mend))
+    result.skipped = +result.skipped
+    return result
+
+
+def _obstacle(corpus: Corpus) -> str:
+    """Why not a single trajectory can be replayed, or nothing."""
+    if corpus.manifest.environment is None:
+        return "the corpus names no environment"
+    if not any(spec.role is Role.physics for spec in corpus.manifest.observations):
+        return "no physics states were recorded"
+    return ""
+
+
+def _reason(corpus: Corpus, i: int, seeded: bool, envs: Environments) -> str:
+    """Why a trajectory cannot be replayed, or nothing."""
+    table = corpus.table
+    if table.num_observed[i] < table.length[i]:
+        return "not all of its actions were recorded"
+    if seeded and table.seed[i] < 0:
+        return UNSEEDED
+    if table.length[i] > envs.steps_per_episode:
+        return "it is longer than an episode of its environment"
+    return ""
+
+
+def _replay_one(corpus: Corpus, i: int, envs: Environments, result: Reproduced) -> None:
+    trajectory, count, exact = corpus[i], 0, True
+    where = f"{corpus.path}: trajectory {trajectory.info.id}"
+    try:
+        for difference in _differences(trajectory, envs):
+            exact = False
+            if difference is None:
+                continue
+            count += 1
+            if count <= NAMED:
+                step, name, size = difference
+                what = f"step {step}: replay differs in {name} by {size:.3g}"
+                result.findings.append(_finding(corpus, i, where, what))
+    except LawmError as error:
+        exact = False
+        result.findings.append(_finding(corpus, i, where, f"cannot be replayed: {error.what}"))
+    if count > NAMED:
+        result.findings.append(_finding(corpus, i, where, f"{count - NAMED} more such steps"))
+    result.exact += exact
+
+
+def _finding(corpus: Corpus, i: int, where: str, what: str) -> Finding:
+    """An error, or a warning where another simulator recorded the trajectory."""
+    recorded = corpus.manifest.provenance[corpus.table.provenance[i]].versions
+    other = [
+        f"{name} {recorded[name]}"
+        for name in SIMULATORS
+        if name in recorded and recorded[name] != importlib.metadata.version(name)
+    ]
+    if other:
+        return Finding("warning", where, what, f"replay it with {', '.join(other)}")
+    return Finding("error", where, what, "restore it from a copy, or delete the trajectory")
+
+
+def _differences(trajectory: Trajectory, envs: Environments) -> Iterator[Difference | None]:
+    """The steps that do not come out bit for bit; None stands for one within the tolerance."""
+    actions, physics = trajectory.actions, trajectory.physics
+    assert actions is not None
+    assert physics is not None
+    recorded = {**dict(trajectory.observations.items()), "physics": physics}
+    observed = _first(envs.reset([trajectory.info.seed or 0]))
+    if not np.array_equal(observed["physics"], physics[0]):
+        observed = envs.restore(0, physics[0])
+    truth = {name: rows[0] for name, rows in recorded.items()}
+    yield from _compare(-1, observed, truth)
+    for t, action in enumerate(actions):
+        step = envs.step(action[None])
+        observed = _first(step.observations)
+        truth = {name: rows[t + 1] for name, rows in recorded.items()}
+        paid = {"reward": step.reward[0], "terminated": step.terminated[0]}
+        given = {"reward": trajectory.rewards[t], "terminated": trajectory.terminated[t]}
+        yield from _compare(t, observed | paid, truth | given)
+        if not np.array_equal(observed["physics"], truth["physics"]):
+            envs.restore(0, truth["physics"])
+
+
+def _first(observations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: rows[0] for name, rows in observations.items()}
+
+
+def _compare(
+    step: int, simulated: Mapping[str, np.ndarray], recorded: Mapping[str, np.ndarray]
+) -> Iterator[Difference | None]:
+    """The field that differs most by its tolerance, if there is a difference."""
+    worst, excess = None, 1.0
+    differing = [n for n, value in simulated.items() if not np.array_equal(value, recorded[n])]
+    for name in differing:
+        truth = np.asarray(recorded[name], np.float64)
+        error = np.abs(np.asarray(simulated[name], np.float64) - truth)
+        times = float((error / (TOLERANCE * np.maximum(1, np.abs(truth)))).max())
+        if not times <= excess:  # a difference that is not a number is one, too
+            worst, excess = Difference(step, name, float(error.max())), times
+    if differing:
+        yield worst

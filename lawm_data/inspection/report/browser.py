@@ -1,0 +1,156 @@
+"""The trajectories that the report shows one by one, packed small."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import LabelState, Manifest
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.inspection.statistics import element_names
+
+MOST_ROWS = 300
+"""Time points kept of a trajectory; a longer one is thinned evenly."""
+MOST_SIGNALS = 128
+"""Signals kept; what is beyond is not drawn."""
+ABSENT = 65535
+"""Code of a number that is not there."""
+
+
+class Panel(NamedTuple):
+    """Signals drawn on one pair of axes."""
+
+    title: str
+    kind: str
+    """``reward``, ``action`` or ``observation``."""
+    names: tuple[str, ...]
+
+
+def choose(view: Corpus, most: int) -> np.ndarray:
+    """Places of at most so many trajectories, evenly spread over the returns.
+
+    The worst and the best are among them.
+    """
+    if len(view) <= most:
+        return np.arange(len(view))
+    ranked = np.argsort(view.table.episode_return, kind="stable")
+    if most == 1:
+        return ranked[-1:]
+    return np.sort(ranked[np.linspace(0, len(view) - 1, most).round().astype(int)])
+
+
+def panels(manifest: Manifest) -> list[Panel]:
+    """The reward, every dimension of the action, and every state field."""
+    action = manifest.action
+    found = [Panel("reward", "reward", ("reward",))]
+    found += [Panel(name, "action", (name,)) for name in element_names(action)]
+    for spec in manifest.state:
+        title = spec.name if spec.size == 1 else f"{spec.name}, {spec.size} dimensions"
+        found.append(Panel(title, "observation", tuple(element_names(spec))))
+    kept, count = [], 0
+    for panel in found:
+        count += len(panel.names)
+        if count <= MOST_SIGNALS:
+            kept.append(panel)
+    return kept
+
+
+def pack(view: Corpus, places: np.ndarray, group_of: Mapping[int, str]) -> dict[str, Any]:
+    """All that the browser needs, as plain data.
+
+    A number is kept in 16 bits between the smallest and the largest of its signal: far finer than
+    a screen. Actions come from the view, so what a mask hides is not among them.
+
+    Args:
+        view: the view.
+        places: (n,) trajectories to keep.
+        group_of: name of the group of each place.
+    """
+    manifest = view.manifest
+    drawn = panels(manifest)
+    width = sum(len(panel.names) for panel in drawn)
+    kept, told = [], []
+    for i in places.tolist():
+        trajectory = view[i]
+        stride = -(-(len(trajectory) + 1) // MOST_ROWS)
+        kept.append(_signals(trajectory, manifest.action.size)[::stride, :width])
+        facts = _facts(trajectory, int(view.index.position[i]))
+        told.append({**facts, "group": group_of[i], "stride": stride, "runs": _runs(trajectory)})
+    rows = np.concatenate(kept)
+    known = np.isfinite(rows)
+    low = np.where(known, rows, np.inf).min(0)
+    high = np.where(known, rows, -np.inf).max(0)
+    # a signal that is nowhere, as an action that is always hidden, gets some range
+    low, high = np.where(low > high, 0, low), np.where(low > high, 1, high)
+    trajectories = [
+        {**facts, "data": _encode(signals, low, high)}
+        for facts, signals in zip(told, kept, strict=True)
+    ]
+    return {
+        "panels": _ranges(drawn, low, high),
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "longest": int(view.table.length[places].max()),
+        "trajectories": trajectories,
+    }
+
+
+def _signals(trajectory: Trajectory, size: int) -> np.ndarray:
+    """Reward, actions and state of each step, (T+1, D) float64; NaN where there is none."""
+    steps = len(trajectory)
+    taken = np.full((steps + 1, 1 + size), np.nan)
+    taken[:-1, 0] = trajectory.rewards
+    if trajectory.actions is not None:
+        known = trajectory.action_observed | (trajectory.labels is LabelState.inferred)
+        taken[:-1, 1:][known] = trajectory.actions.reshape(steps, size)[known]
+    return np.concatenate([taken, trajectory.observations.state], axis=1, dtype=np.float64)
+
+
+def _runs(trajectory: Trajectory) -> list[tuple[str, int, int]]:
+    """Label state of the actions: state, first step, end, one after the other."""
+    state, steps = trajectory.labels.value, len(trajectory)
+    if trajectory.labels is not LabelState.observed:
+        return [(state, 0, steps)]
+    seen = trajectory.action_observed
+    edges = [0, *(np.flatnonzero(seen[1:] != seen[:-1]) + 1).tolist(), steps]
+    return [
+        (state if seen[first] else LabelState.missing.value, first, end)
+        for first, end in pairwise(edges)
+    ]
+
+
+def _facts(trajectory: Trajectory, position: int) -> dict[str, Any]:
+    info = trajectory.info
+    return {
+        "id": info.id,
+        "place": position + 1,
+        "return": round(info.episode_return, 3),
+        "length": info.length,
+        "state": info.labels.value,
+        "source": info.source,
+        "seed": info.seed,
+        "agent_step": info.agent_step,
+        "end": "terminated" if info.terminated else "truncated" if info.truncated else None,
+    }
+
+
+def _encode(signals: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+    """Base64 of (n, D) uint16, little-endian."""
+    scaled = (signals - low) / np.where(high > low, high - low, 1) * (ABSENT - 1)
+    codes = np.where(np.isfinite(signals), scaled, ABSENT).round().astype("<u2")
+    return base64.b64encode(codes.tobytes()).decode("ascii")
+
+
+def _ranges(drawn: Sequence[Panel], low: np.ndarray, high: np.ndarray) -> list[dict[str, Any]]:
+    """The panels with the range of their signals."""
+    told, column = [], 0
+    for panel in drawn:
+        part = slice(column, column := column + len(panel.names))
+        ends = {"low": float(low[part].min()), "high": float(high[part].max())}
+        told.append({**panel._asdict(), **ends})
+    return told

@@ -1,0 +1,103 @@
+"""Where a corpus comes from and what hangs on it, as a graph in stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import Provenance
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.inspection.report.groups import group_name
+
+
+class Node(NamedTuple):
+    """A box of the graph."""
+
+    name: str
+    """Unique; the edges refer to it."""
+    kind: str
+    """``source``, ``operation``, ``corpus``, ``mask`` or ``labels``."""
+    title: str
+    facts: tuple[str, ...]
+    parents: tuple[str, ...]
+    """Names of the boxes that it comes from."""
+
+
+def stages(view: Corpus, summary: Mapping[str, Any]) -> list[list[Node]]:
+    """The boxes in rows: sources, each operation, the corpus, what hangs on it."""
+    rows = [_sources(view)]
+    for number, step in enumerate(view.manifest.lineage):
+        parents = tuple(node.name for node in rows[-1])
+        from_ = [f"from {', '.join(p[:12] for p in step.parents)}"] if step.parents else []
+        told = [f"{key} {_plain(value)}" for key, value in step.settings.items()]
+        rows.append(
+            [Node(f"step{number}", "operation", step.operation, (*from_, *told[:6]), parents)]
+        )
+    whole = sum(shard.trajectories for shard in view.manifest.shards)
+    facts = (f"{whole:,} trajectories", view.root_fingerprint[:16])
+    above = tuple(node.name for node in rows[-1])
+    rows.append([Node("corpus", "corpus", view.path.resolve().name, facts, above)])
+    masks = [
+        Node(f"mask {name}", "mask", name, _mask_facts(mask), ("corpus",))
+        for name, mask in summary["masks"].items()
+    ]
+    labels = [
+        Node(f"labels {name}", "labels", name, _overlay_facts(overlay), ("corpus",))
+        for name, overlay in summary["overlays"].items()
+    ]
+    return [row for row in (*rows, [*masks, *labels]) if row]
+
+
+def _sources(view: Corpus) -> list[Node]:
+    """One box for all provenance entries that differ only in seed."""
+    count = np.bincount(view.table.provenance, minlength=len(view.manifest.provenance))
+    alike: dict[tuple, list[int]] = {}
+    for number, entry in enumerate(view.manifest.provenance):
+        if count[number]:
+            key = (group_name(entry), entry.agent, entry.origin, entry.licence)
+            alike.setdefault(key, []).append(number)
+    nodes = []
+    for place, numbers in enumerate(alike.values()):
+        entries = [view.manifest.provenance[number] for number in numbers]
+        trajectories = int(count[numbers].sum())
+        facts = (f"{trajectories:,} trajectories", *_source_facts(entries))
+        nodes.append(Node(f"source{place}", "source", group_name(entries[0]), facts, ()))
+    return nodes
+
+
+def _source_facts(entries: list[Provenance]) -> list[str]:
+    first, seeds = entries[0], [str(e.seed) for e in entries if e.seed is not None]
+    facts = [f"from {first.origin}"]
+    if first.agent and first.agent != first.source:
+        facts.append(f"agent {first.agent[:24]}")
+    if seeds:
+        facts.append(f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(seeds)}")
+    if first.licence:
+        facts.append(first.licence)
+    versions = [f"{name} {version}" for name, version in first.versions.items()]
+    return [*facts, *([", ".join(versions)] if versions else [])]
+
+
+def _mask_facts(mask: Mapping[str, Any]) -> tuple[str, ...]:
+    kept = f"keeps {mask['labeled']:,} labeled"
+    how = f"{mask['fraction']:.3g} of the {mask['by']}, seed {mask['seed']}"
+    more = [f"stratified by {mask['stratify']}"] if mask["stratify"] else []
+    return (kept, how, *more, *_stale(mask))
+
+
+def _overlay_facts(overlay: Mapping[str, Any]) -> tuple[str, ...]:
+    r2 = [] if overlay["r2"] is None else [f"R² {overlay['r2']:.3f}"]
+    made = f"{overlay['trajectories']:,} inferred by {overlay['algorithm']}"
+    under = [f"trained under mask {overlay['mask']}"] if overlay["mask"] else []
+    return (made, *under, *r2, *_stale(overlay))
+
+
+def _stale(thing: Mapping[str, Any]) -> list[str]:
+    return [] if thing["current"] else ["for an earlier state of the corpus"]
+
+
+def _plain(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

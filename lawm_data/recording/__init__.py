@@ -1,0 +1,1 @@
+"""Trajectories from acting, without networks."""

@@ -1,0 +1,136 @@
+"""Rollouts by workers: each is written as a small corpus of its own, and one process joins them.
+
+The parts lie in a folder beside the corpus until their turn comes, so the corpus grows in the order
+of the plan, whoever is quicker; and what a part holds is not lost when the collection is stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from lawm_schemas import Manifest, Provenance
+
+from lawm_data.corpus.corpus import open_corpus
+from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.envs.rollout import Recorded
+from lawm_data.recording.collect import Rollout, Stage, record
+from lawm_data.system.atomic import TEMPORARY, storage_errors, temporary_name
+from lawm_data.system.workers import Executor
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the parts of the corpus ``out`` wait: beside it, never inside."""
+    return out.with_name(out.name + ".parts")
+
+
+def roll_out(
+    out: Path,
+    open_stage: Callable[[], Stage],
+    rollouts: Iterable[Rollout],
+    provenance: Provenance,
+    execute: Executor,
+    workers: int | None = None,
+) -> Iterator[tuple[Rollout, list[Recorded]]]:
+    """Run rollouts on workers; only under the lock of the corpus ``out``.
+
+    Args:
+        out: the corpus that they are for.
+        open_stage: makes the stage in every worker; plain data, since it travels there.
+        rollouts: what to run; only parts of equal ``provenance`` are taken from an earlier call.
+        provenance: what is remembered of the source.
+        execute: runs the workers.
+        workers: how many; none takes one per core.
+
+    Yields:
+        Each rollout and its trajectories, in the order of ``rollouts``; its part is removed when
+        the next one is asked for.
+
+    Raises:
+        StorageError: the file system refused.
+        ConfigError: see ``Executor``.
+    """
+    parent = parts_folder(out.absolute())
+    folder = parent / hashlib.sha256(provenance.to_json().encode()).hexdigest()[:16]
+    with storage_errors(parent):
+        if parent.exists() and not folder.exists():
+            _remove(parent)  # of another collection, which was not finished
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(path)
+        ready = {path.name for path in folder.iterdir()}
+    waiting: deque[Rollout] = deque()
+
+    def missing() -> Iterator[Rollout]:
+        for each in rollouts:
+            waiting.append(each)
+            if _name(each) not in ready:
+                yield each
+
+    def due() -> Iterator[tuple[Rollout, list[Recorded]]]:
+        while waiting and _name(waiting[0]) in ready:
+            each = waiting.popleft()
+            part = folder / _name(each)
+            yield each, _read(part)
+            _remove(part)
+
+    prepare = partial(_prepare, open_stage, folder, provenance)
+    for name in execute(prepare, missing(), workers):
+        ready.add(name)
+        yield from due()
+    yield from due()
+    _remove(parent)
+
+
+def _name(rollout: Rollout) -> str:
+    return f"{rollout.place:08d}-{len(rollout.chosen)}"
+
+
+def _prepare(
+    open_stage: Callable[[], Stage], folder: Path, provenance: Provenance
+) -> Callable[[Rollout], str]:
+    """Make a worker ready."""
+    return partial(_write, open_stage(), folder, provenance)
+
+
+def _write(stage: Stage, folder: Path, provenance: Provenance, rollout: Rollout) -> str:
+    """Run a rollout and write its part, which appears complete or not at all; returns its name."""
+    part = folder / _name(rollout)
+    temporary = temporary_name(part)
+    envs = stage.envs
+    with CorpusWriter.create(
+        temporary, observations=envs.observations, action=envs.action, environment=envs.info
+    ) as writer:
+        record(writer, [(rollout, rollout.run(stage))], provenance)
+    with storage_errors(part):
+        temporary.rename(part)
+    return part.name
+
+
+def _read(part: Path) -> list[Recorded]:
+    corpus = open_corpus(part, verify=True)
+    return [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
+
+
+def _recorded(trajectory: Trajectory, manifest: Manifest) -> Recorded:
+    assert trajectory.actions is not None
+    return Recorded(
+        observations=trajectory.arrays(manifest.observations),
+        rewards=trajectory.rewards,
+        actions=trajectory.actions,
+        terminated=trajectory.info.terminated,
+        truncated=trajectory.info.truncated,
+    )
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; a kill in between leaves no half of it under its name."""
+    doomed = temporary_name(folder)
+    with storage_errors(folder):
+        folder.rename(doomed)
+        shutil.rmtree(doomed)

@@ -1,0 +1,186 @@
+"""An output that is made beside its place: by one process at a time, whole or not at all.
+
+The name ``.tmp-PID-…-NAME`` beside ``NAME`` is what a process makes of it. Who makes it holds the
+lock ``.tmp-lock-NAME`` meanwhile, which the kernel takes from the dead. So whoever gets the lock
+knows that nobody alive is at work, and removes what the dead have left, whatever their numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from lawm_schemas import MANIFEST, StorageError
+
+from lawm_data.system.atomic import (
+    TEMPORARY,
+    hold,
+    is_alive,
+    storage_errors,
+    sync_folder,
+    temporary_name,
+)
+
+
+@contextlib.contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """The right to make an output; what dead processes have left of it is removed.
+
+    Args:
+        out: a file or a folder, there or not; the folder that it is in exists.
+
+    Raises:
+        StorageError: another process is making it.
+    """
+    lock = _lock_path(out)
+    with storage_errors(out):
+        descriptor = _hold(lock, out)
+    try:
+        with storage_errors(out):
+            for entry in _begun(out):
+                remove(entry)
+        yield
+    finally:
+        # while it is held: who opens it meanwhile finds that it is not the one with this name
+        with contextlib.suppress(OSError):
+            lock.unlink()
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def new_output(out: Path) -> Iterator[Path]:
+    """A place for a file or folder that gets its name at the end, or vanishes with an error.
+
+    Args:
+        out: where it will be; missing folders above it are made, and vanish with it.
+
+    Yields:
+        A temporary name beside it for the block to write to. It is synced and renamed at the end.
+
+    Raises:
+        StorageError: something is already there, another process is making it, or the file system
+            refused.
+    """
+    out = out.absolute()
+    above = _make_folders(out.parent)
+    try:
+        with claimed(out):
+            yield from _made(out)
+    except BaseException:
+        for folder in above:
+            with contextlib.suppress(OSError):  # others may have put something there
+                folder.rmdir()
+        raise
+
+
+def _made(out: Path) -> Iterator[Path]:
+    """The temporary name of ``new_output``, once the right to make it is held."""
+    temporary = temporary_name(out)
+    try:
+        yield temporary
+        if out.exists() or out.is_symlink():
+            raise StorageError("something is already there", str(out), "choose another place")
+        with storage_errors(out):
+            _sync_tree(temporary)
+            temporary.rename(out)
+            sync_folder(out.parent)
+    except StorageError as error:
+        _discard(temporary)
+        # nobody knows the temporary name, and nothing is left of it
+        place = error.where.replace(str(temporary), str(out))
+        raise StorageError(error.what, place, error.mend) from None
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+def _discard(temporary: Path) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder; returns those that were not there, the innermost first."""
+    with storage_errors(folder):
+        missing = list(itertools.takewhile(lambda f: not f.exists(), (folder, *folder.parents)))
+        folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _sync_tree(path: Path) -> None:
+    """Make a file, or a folder and all that is in it, durable."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            sync_file(Path(folder) / name)
+        sync_folder(Path(folder))
+    if path.is_file():
+        sync_file(path)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def abandoned(out: Path) -> list[Path]:
+    """What dead processes have left beside an output, as far as their numbers tell."""
+    return [entry for entry in _begun(out) if not is_alive(_maker(entry))]
+
+
+def remove(entry: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def _hold(lock: Path, out: Path) -> int:
+    """Hold the lock that has its name: the last one to hold it may have removed it meanwhile."""
+    while True:
+        descriptor = hold(lock, str(out), "output")
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _lock_path(out: Path) -> Path:
+    return out.with_name(f"{TEMPORARY}lock-{out.name}")
+
+
+def _begun(out: Path) -> list[Path]:
+    """Everything beside an output that is, or was, to become it; its lock is not."""
+    own = re.compile(rf"({re.escape(TEMPORARY)}(\d+-[0-9a-f]{{8}}|lock)-)+{re.escape(out.name)}")
+    with storage_errors(out):
+        entries = sorted(out.parent.iterdir()) if out.parent.is_dir() else []
+    lock = _lock_path(out).name
+    return [entry for entry in entries if own.fullmatch(entry.name) and entry.name != lock]
+
+
+def _maker(entry: Path) -> int:
+    """Number of the process that made a temporary name."""
+    found = re.search(r"\d+", entry.name.removeprefix(TEMPORARY))
+    return int(found[0]) if found else 0
+
+
+def refuse_inside(path: Path) -> None:
+    """Refuse a place inside a corpus: what is written there could be taken for a part of it.
+
+    Raises:
+        StorageError: names the corpus.
+    """
+    for folder in path.resolve().parents:
+        if (folder / MANIFEST).is_file():
+            raise StorageError(f"lies in the corpus {folder}", str(path), "choose another place")

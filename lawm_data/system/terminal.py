@@ -1,0 +1,239 @@
+"""Everything that is drawn on a terminal: tables on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import StringIO
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+SPARSE = 30.0
+"""Seconds between progress lines when stderr is not a terminal."""
+BAR = 76
+"""Columns of a terminal that name, bar, counts and times take."""
+PAGE = 200
+"""Width of a table when stdout is not a terminal."""
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "B"))
+"""Units of sizes, the largest first."""
+
+
+def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
+    """A table of names and values."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, escape(text(value)))
+    _print(table, title)
+
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """A table with a header; numbers stand on the right."""
+    rows = [list(row) for row in rows]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for index, column in enumerate(columns):
+        number = any(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(text(value)) for value in row))
+    _print(table, title)
+
+
+def text(value: Any) -> str:
+    """A value for people: thousands apart, four digits, a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return " ".join(text(item) for item in value)
+    return str(value)
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def line(message: str) -> None:
+    """One line on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _fitting(words: Iterable[str], room: int) -> str:
+    """As many words as there is room for; a longer line would squeeze the bar."""
+    line = ""
+    for word in words:
+        if len(line) + 2 + len(word) > room:
+            break
+        line = f"{line}  {word}" if line else word
+    return line
+
+
+def _print(table: Table, title: str | None) -> None:
+    # Rich draws into memory: by itself it would exit with 1 when a reader closes the pipe, and
+    # leave blanks at the end of lines.
+    on_terminal, drawn = sys.stdout.isatty(), StringIO()
+    console = Console(
+        file=drawn,
+        force_terminal=on_terminal,
+        width=None if on_terminal else PAGE,
+        highlight=False,
+    )
+    if title:  # not the table's own, which is broken where the table is narrow
+        console.print(title, style="italic", markup=False, soft_wrap=True)
+    console.print(table)
+    print(*(row.rstrip() for row in drawn.getvalue().splitlines()), sep="\n")
+
+
+class Bars:
+    """Progress on stderr: a bar with the time left on a terminal, a line now and then elsewhere.
+
+    A context manager, and a ``lawm_models.progress.Progress``. What the first report after
+    ``start`` says was done by an earlier process, and does not count for the time left.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
+        self._name, self._total = "", 0
+        self._first: int | None = None
+        self._done = 0
+        self._shown = ""
+        self._began = self._spoke = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self, stage: str, total: int) -> None:
+        """A task of ``total`` parts begins; ends the one before."""
+        self._name, self._total, self._first, self._done = stage, total, None, 0
+        self._shown = ""
+        self._began = self._spoke = time.monotonic()
+
+    def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
+        """So many parts are done; ``metrics`` are shown beside."""
+        self._done = done
+        if self._first is None:
+            self._first = done
+            self._open()
+        words = [f"{name} {text(float(value))}" for name, value in (metrics or {}).items()]
+        if self._bars and self._task is not None:
+            self._shown = _fitting(words, self._console.width - BAR) or self._shown
+            self._bars.update(self._task, completed=done, metrics=self._shown)
+            return
+        now = time.monotonic()
+        if done > self._first and (done >= self._total or now - self._spoke >= SPARSE):
+            self._spoke = now
+            reached = f"{self._name}: {done:,} of {self._total:,}{self._left(now)}"
+            line("  ".join([reached, *words]))
+
+    def advance(self, steps: int, metrics: Mapping[str, float] | None = None) -> None:
+        """So many more parts are done."""
+        self.reach(self._done + steps, metrics)
+
+    def of(self, stage: str) -> Callable[[int, int], None]:
+        """Something to tell how many parts of a stage are done, and of how many."""
+
+        def tell(done: int, total: int) -> None:
+            if (stage, total) != (self._name, self._total):
+                self.start(stage, total)
+            self.reach(done)
+
+        return tell
+
+    def stop(self) -> None:
+        """Nothing more will come."""
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
+
+    def _open(self) -> None:
+        if not self._console.is_terminal:
+            line(f"{self._name}: {self._done:,} of {self._total:,}")
+            return
+        if self._bars is None:
+            self._bars = Progress(
+                TextColumn("{task.description:<9}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[metrics]}", style="dim"),
+                console=self._console,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bars.start()
+        self._task = self._bars.add_task(
+            self._name, total=self._total, completed=self._done, metrics=""
+        )
+
+    def _left(self, now: float) -> str:
+        made, left = self._done - (self._first or 0), self._total - self._done
+        if made <= 0 or left <= 0:
+            return ""
+        return f", {clock((now - self._began) / made * left)} left"
+
+
+class Line:
+    """One line on stderr that is rewritten in place; elsewhere than on a terminal, now and then."""
+
+    def __init__(self) -> None:
+        self._on_terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + (0.0 if self._on_terminal else SPARSE)
+        self._shown = False
+
+    def show(self, told: Callable[[], str]) -> None:
+        """Show what it says now, if it is time to."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (1.0 if self._on_terminal else SPARSE)
+        if not self._on_terminal:
+            line(told())
+            return
+        width = Console(stderr=True).width
+        print(f"\r\x1b[2K{told()[: width - 1]}", end="", file=sys.stderr, flush=True)
+        self._shown = True
+
+    def stop(self) -> None:
+        """End the line."""
+        if self._shown:
+            print(file=sys.stderr, flush=True)
+            self._shown = False
+
+
+def size(total: int, shards: int) -> str:
+    """Bytes in files, in words."""
+    unit, name = next(u for u in UNITS if total >= u[0])
+    return f"{total / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"

@@ -1,0 +1,1 @@
+"""Corpora from agents that act and learn: Dreamer, Plan2Explore, snapshots."""

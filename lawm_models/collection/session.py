@@ -1,0 +1,250 @@
+"""``lawm-data collect``: the environment, the agent and the corpus, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance
+
+if TYPE_CHECKING:
+    from lawm_data.corpus.writer import CorpusWriter
+    from lawm_data.envs.suites import Environments
+
+LEARNING = ("dreamer", "plan2explore")
+"""Agents that learn while they collect; the keys of ``lawm_models.learning_agents.KINDS``."""
+
+
+class Collection(NamedTuple):
+    """What ``lawm-data collect`` is told."""
+
+    agent: str
+    """What acts."""
+    task: str
+    """Environment."""
+    out: Path
+    """Folder of the corpus."""
+    trajectories: int
+    """Size of the corpus when done; with ``append``, how many to add."""
+    seed: int
+    """The one seed."""
+    action_repeat: int | None
+    """Control steps per recorded step; None takes the agent's, or 2."""
+    pixels: int | None
+    """Edge of the camera image, or none."""
+    num_envs: int | None
+    """Environments stepped together; None takes 16 for snapshots and else 1."""
+    noise: bool | None
+    """Sample the policy instead of taking its mode; None does so for snapshots."""
+    append: bool
+    """Add to a corpus of another collection."""
+    workers: int | None
+    """Workers at once; None takes one per core for snapshots and else this process."""
+    backend: str
+    """Where they work."""
+    physics: bool = True
+    """Record the simulator's state."""
+
+
+class Reach(Protocol):
+    """Something that shows progress, such as ``Bars``."""
+
+    def start(self, stage: str, total: int) -> None:
+        """A task of ``total`` parts begins."""
+        ...
+
+    def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
+        """So many parts are done."""
+        ...
+
+
+def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
+    """Collect one corpus; goes on where an earlier call was stopped.
+
+    Args:
+        collection: what is asked for.
+        bars: told how far it is.
+        processes: a learning agent's, 1 or 2.
+
+    Raises:
+        ConfigError: an option that this agent does not have, or the corpus is another one's.
+    """
+    if collection.agent in LEARNING:
+        _collect_learning(collection, bars, processes)
+    else:
+        _collect_rollouts(collection, bars)
+
+
+def unfit_for_learning(
+    pixels: int | None, num_envs: int | None, noise: bool | None
+) -> tuple[str, ...]:
+    """Which of these settings a learning agent does not have."""
+    given = {"pixels": pixels is not None, "num_envs": num_envs not in (None, 1), "noise": noise}
+    return tuple(name for name, unfit in given.items() if unfit)
+
+
+def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
+    from lawm_models.collection.collector import collect_learning
+    from lawm_models.collection.scene import usual_repeat
+
+    agent = collection.agent
+    own = unfit_for_learning(collection.pixels, collection.num_envs, collection.noise)
+    refused = {
+        **{f"--{name.replace('_', '-')}": True for name in own},
+        "--append": collection.append,
+        "--workers": collection.workers is not None,
+        "--backend": collection.backend != "processes",
+    }
+    for option, given in refused.items():
+        if given:
+            mend = "leave it out"
+            if option in ("--workers", "--backend"):
+                mend = "one agent learns in one place; give several --seeds"
+            raise ConfigError(f"does not go with --agent {agent}", option, mend)
+    bars.start(agent, collection.trajectories)
+    bars.reach(collected(collection.out))
+    collect_learning(
+        agent,
+        collection.task,
+        collection.out,
+        collection.trajectories,
+        collection.seed,
+        collection.action_repeat or usual_repeat(collection.task),
+        on_round=lambda done, total, _: bars.reach(done, {"return": total}),
+        processes=processes,
+        physics=collection.physics,
+    )
+
+
+def _collect_rollouts(collection: Collection, bars: Reach) -> None:
+    """Record a policy that does not learn."""
+    from lawm_data.recording.collect import record
+    from lawm_data.recording.parts import roll_out
+    from lawm_data.system.workers import executor
+    from lawm_models.collection.scene import Scene, cast, open_stage
+
+    execute = executor(collection.backend)
+    scene = Scene(
+        collection.agent,
+        collection.task,
+        collection.trajectories,
+        collection.seed,
+        collection.action_repeat,
+        collection.pixels,
+        collection.num_envs,
+        collection.noise,
+        collection.physics,
+    )
+    acting = cast(scene)
+    stage, provenance = acting.stage, acting.provenance
+    workers = collection.workers
+    if workers is None and not acting.apart and collection.backend == "processes":
+        workers = 1
+    with _writer(collection, provenance, stage.envs) as writer:
+        there = writer.manifest.trajectories
+        done = _own(collection.out, provenance) if acting.apart else there
+        added = there if collection.append and not acting.apart else 0
+        total = collection.trajectories + added
+        bars.start(provenance.source, total + there - done)
+        bars.reach(there)
+        rollouts = acting.rollouts(total, done)
+        if workers == 1 and collection.backend == "processes":
+            rolled = ((rollout, rollout.run(stage)) for rollout in rollouts)
+        else:
+            away = partial(open_stage, scene._replace(agent=_anywhere(collection.agent)))
+            rolled = roll_out(collection.out, away, rollouts, provenance, execute, workers)
+        record(
+            writer,
+            rolled,
+            provenance,
+            lambda count, made: bars.reach(count, {"return": float(made["rewards"].sum())}),
+        )
+
+
+def _anywhere(agent: str) -> str:
+    """The agent by a name that holds in any folder."""
+    return agent if agent == "random" else str(Path(agent).absolute())
+
+
+def _own(out: Path, provenance: Provenance) -> int:
+    """Trajectories of this very collection in a corpus; other versions of packages are no other."""
+    from lawm_data.corpus.corpus import open_corpus
+
+    corpus = open_corpus(out)
+    plain = {"versions": {}, "tier": None, "licence": None}
+    mine = [
+        entry
+        for entry, known in enumerate(corpus.manifest.provenance)
+        if known.model_copy(update=plain) == provenance.model_copy(update=plain)
+    ]
+    return sum(int((corpus.table.provenance == entry).sum()) for entry in mine)
+
+
+@contextmanager
+def _writer(
+    collection: Collection, provenance: Provenance, envs: Environments
+) -> Iterator[CorpusWriter]:
+    from lawm_data.corpus.writer import CorpusWriter
+
+    out = collection.out
+    settings = {"agent": provenance.agent, "seed": collection.seed, **provenance.settings}
+    step = LineageStep(operation="collect", settings=settings)
+    if (out / "corpus.json").exists() or collection.append:
+        with CorpusWriter.append(out) as writer:
+            _require_same(collection, writer, step, envs)
+            yield writer
+        return
+    with CorpusWriter.create(
+        out,
+        observations=envs.observations,
+        action=envs.action,
+        environment=envs.info,
+        lineage=(step,),
+    ) as writer:
+        yield writer
+
+
+def _require_same(
+    collection: Collection, writer: CorpusWriter, step: LineageStep, envs: Environments
+) -> None:
+    """Refuse a corpus of other arrays, and without ``--append`` one of another collection."""
+    manifest, where = writer.manifest, str(collection.out)
+    there, asked = _described(manifest), _described(envs)
+    if there != asked:
+        raise ConfigError(f"holds {there}, not {asked}", where, "choose another --out")
+    if not collection.append and manifest.lineage != (step,):
+        raise ConfigError(
+            "is a corpus of another collection", where, "choose another --out, or add --append"
+        )
+
+
+def _described(source: Manifest | Environments) -> str:
+    """Everything in which the trajectories of one corpus agree, in words."""
+    info = source.environment if isinstance(source, Manifest) else source.info
+    task = f"{info.task} with action repeat {info.action_repeat}" if info else "no environment"
+    arrays = ", ".join(f"{spec.name}{list(spec.shape)}" for spec in source.observations)
+    return f"{task} ({arrays})"
+
+
+def collected(out: Path) -> int:
+    """Trajectories of an earlier call."""
+    from lawm_data.corpus.store import read_manifest
+
+    return read_manifest(out).trajectories if (out / "corpus.json").exists() else 0
+
+
+def outcome(summary: Mapping[str, Any], agent: str, seed: int) -> dict[str, Any]:
+    """The object that ``collect --json`` prints, from that of ``info``."""
+    kept = (
+        "path",
+        "trajectories",
+        "steps",
+        "fingerprint",
+        "label_states",
+        "returns",
+        "environment",
+    )
+    return {**{key: summary[key] for key in kept}, "agent": agent, "seed": seed}

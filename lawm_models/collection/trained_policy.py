@@ -1,0 +1,103 @@
+"""The policy of a training run, or of an agent that collected a corpus, ready to act again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
+
+from lawm_data.envs.policy import Policy
+from lawm_models.collection.agent_folder import LATEST, RECORD, SNAPSHOTS, AgentFolder, AgentRecord
+from lawm_models.collection.collector import agent_policy, build_agent, updates_before
+from lawm_models.training.checkpoint import model_sha256
+from lawm_models.training.run_folder import RunFolder
+
+
+class TrainedPolicy(NamedTuple):
+    """A policy and what is known of it."""
+
+    policy: Policy
+    """Acts on the CPU."""
+    name: str
+    """Algorithm, or kind of agent."""
+    weights: str
+    """Hash of its weights."""
+    state: tuple[ArraySpec, ...]
+    """State fields it reads, in order."""
+    action: ArraySpec
+    """Its action."""
+    environment: EnvironmentInfo | None
+    """Where it learned."""
+
+
+class Snapshot(NamedTuple):
+    """What is known of a snapshot without loading it."""
+
+    agent_step: int
+    """Gradient steps it had taken."""
+    weights: str
+    """Hash of its weights."""
+
+
+def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
+    """The newest policy in a run folder, or in the ``OUT.agent`` of a collection.
+
+    Raises:
+        ConfigError: the folder is neither, or has learned nothing yet.
+    """
+    path = Path(path)
+    if (path / RECORD).exists():
+        return _of_agent(path, deterministic)
+    run = RunFolder.open(path)
+    algorithm, weights = run.trained()
+    return TrainedPolicy(
+        algorithm.policy(deterministic),
+        run.config.algorithm.name,
+        weights,
+        run.record.state,
+        run.record.action,
+        run.record.environment,
+    )
+
+
+def _of_agent(path: Path, deterministic: bool) -> TrainedPolicy:
+    folder = AgentFolder.read(path)
+    if not folder.rounds:
+        raise ConfigError("this agent has learned nothing yet", str(path), "let it collect first")
+    agent, scale = build_agent(folder.record)
+    folder.load(agent)
+    record = folder.record
+    return TrainedPolicy(
+        agent_policy(agent, scale, deterministic),
+        record.agent,
+        model_sha256(path / LATEST),
+        record.state,
+        record.action,
+        record.environment,
+    )
+
+
+def snapshots(path: Path) -> tuple[AgentRecord, dict[str, Snapshot]]:
+    """The agent of a collection and its snapshots by name, in order.
+
+    Raises:
+        ConfigError: the folder holds no collecting agent.
+    """
+    if not (path / RECORD).exists():
+        mend = "give the OUT.agent beside a corpus that an agent collected while it learned"
+        raise ConfigError("holds no collecting agent", str(path), mend)
+    folder = AgentFolder.read(path)
+    config = build_agent(folder.record)[0].config
+    return folder.record, {
+        name: Snapshot(updates_before(config, int(name)), model_sha256(path / SNAPSHOTS / name))
+        for name in folder.snapshots()
+    }
+
+
+def load_snapshot(path: Path, name: str, deterministic: bool) -> Policy:
+    """The policy of one snapshot."""
+    folder = AgentFolder.read(path)
+    agent, scale = build_agent(folder.record)
+    folder.load(agent, name)
+    return agent_policy(agent, scale, deterministic)

@@ -1,0 +1,208 @@
+"""Actor and twin critics trained by value gradients through imagined trajectories.
+
+Shared by the latent-action agent (the policy acts in the support of p(u|s)) and by the Dreamer
+collector (the policy acts on the environment directly).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from lawm_schemas import Schema
+from pydantic import Field
+from torch import Tensor, nn
+
+from lawm_models.networks.distributions import BOUNDED, BoundedSample
+from lawm_models.networks.layers import MLP
+from lawm_models.networks.returns import lambda_return
+from lawm_models.networks.rssm import State
+from lawm_models.networks.world_model import WorldModel, standard_noise, state_weight
+
+
+class ActorCriticConfig(Schema):
+    """Policy and values; the defaults are the paper's (Table 2) where it names a number."""
+
+    units: int = Field(default=256, ge=1)
+    """Hidden units of policy and values."""
+    layers: int = Field(default=3, ge=1)
+    """Hidden layers of policy and values."""
+    policy: Literal["tanh_normal", "clamped_normal"] = "tanh_normal"
+    """Density of the policy over [-1, 1]."""
+    critics: int = Field(default=2, ge=1)
+    """N, value networks; targets take their minimum."""
+    horizon: int = Field(default=5, ge=1)
+    """L, dream length; 5 in the paper."""
+    dream_noise: float = Field(default=1.0, ge=0)
+    """Factor on the noise of z' ~ p(z'|h') in dreams: 1 is the paper, 0 takes the mean, which can
+    teach more where the model is far from sure (docs/benchmarks.md, dreams without noise)."""
+    discount: float = Field(default=0.99, gt=0, lt=1)
+    """γ."""
+    lambda_: float = Field(default=0.95, ge=0, le=1)
+    """λ of the return; not in the paper, 0.95 in its ancestors."""
+    entropy: float = Field(default=0.01, ge=0)
+    """Weight of the policy's entropy, which is maximised; the paper names the number alone."""
+    target_rate: float = Field(default=0.02, gt=0, le=1)
+    """Share of the critics copied into the target critics at a time; 1 with ``target_every`` 1 has
+    no target network. Not in the paper."""
+    target_every: int = Field(default=1, ge=1)
+    """Steps between such copies: 1 with a small rate is a moving average, 100 with rate 1 the hard
+    copy of offline Dreamers."""
+    value_scale: float = Field(default=1.0, gt=0)
+    """Factor on the critics' output; near the size of the returns it saves thousands of steps."""
+    normalize_returns: bool = False
+    """Divide the actor's returns by their running 5 to 95 % range, at least 1."""
+    start_states: int = Field(default=0, ge=0)
+    """States of the batch that dreams start from; 0 takes all of them."""
+
+
+class Dream(NamedTuple):
+    """An imagined trajectory."""
+
+    feature: Float[Tensor, "L+1 N F"]
+    """Features of s_0 … s_L."""
+    entropy: Float[Tensor, "L N"]
+    """Policy entropy at s_0 … s_{L−1}."""
+    bounded: Float[Tensor, "L N K"]
+    """The policy's draws there, in [-1, 1]."""
+
+
+Act = Callable[[State, Tensor], Tensor]
+"""Environment action (N, A) for a state and the policy's draw in [-1, 1] (N, K)."""
+
+
+class ActorCritic(nn.Module):
+    """Policy over [-1, 1]^K and an ensemble of values.
+
+    Args:
+        config: sizes and objective.
+        feature_dim: F.
+        policy_dim: K, what the policy controls (U or A).
+    """
+
+    scale: Tensor
+    steps: Tensor
+
+    def __init__(self, config: ActorCriticConfig, feature_dim: int, policy_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.policy_dim = policy_dim
+        self.actor = MLP(feature_dim, 2 * policy_dim, config.units, config.layers)
+        self.critics = nn.ModuleList(
+            MLP(feature_dim, 1, config.units, config.layers, zero_init=True)
+            for _ in range(config.critics)
+        )
+        self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
+        self.register_buffer("scale", torch.ones(()))
+        if config.target_every > 1:
+            self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def draw(self, feature: Float[Tensor, "*b F"], noise: Float[Tensor, "*b K"]) -> BoundedSample:
+        """Sample the policy."""
+        return BOUNDED[self.config.policy].from_params(self.actor(feature)).draw(noise)
+
+    def mode(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b K"]:
+        """The policy's deterministic choice."""
+        return BOUNDED[self.config.policy].from_params(self.actor(feature)).mode()
+
+    def values(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, " E *b"]:
+        """Every critic's value."""
+        return self._values(self.critics, feature)
+
+    def lowest_value(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
+        """The smallest value of the target critics."""
+        return self._values(self.target_critics, feature).amin(0)
+
+    def _values(self, critics: nn.ModuleList, feature: Tensor) -> Tensor:
+        outputs = [critic(feature).squeeze(-1) for critic in critics]
+        return self.config.value_scale * torch.stack(outputs)
+
+    def dream(
+        self, world: WorldModel, start: State, act: Act, generator: torch.Generator | None
+    ) -> Dream:
+        """Imagine L steps from N start states with the policy.
+
+        The policy reads detached features: gradients reach it through its actions alone.
+        """
+        length, num = self.config.horizon, len(start.deter)
+        like = start.deter
+        policy_noise = standard_noise(like, generator, length, num, self.policy_dim)
+        unscaled = standard_noise(like, generator, length, num, start.stoch.shape[-1])
+        state_noise = self.config.dream_noise * unscaled
+        state, features, entropies, draws = start, [start.feature], [], []
+        for t in range(length):
+            draw = self.draw(features[-1].detach(), policy_noise[t])
+            state = world.rssm.imagine(state, act(state, draw.value), state_noise[t])
+            features.append(state.feature)
+            entropies.append(draw.entropy)
+            draws.append(draw.value)
+        return Dream(torch.stack(features), torch.stack(entropies), torch.stack(draws))
+
+    def losses(
+        self, dream: Dream, reward: Float[Tensor, "L N"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], dict[str, Tensor]]:
+        """Actor and critic losses of one dream and the rewards of its steps, and metrics.
+
+        Actor: −mean(w_t · (R_t / scale + entropy weight · entropy_t)), w_t = γ^t, R the λ-return of
+        minimum target values; critic: ½ w_t · squared error of every critic to R, detached.
+        """
+        config = self.config
+        value = self.lowest_value(dream.feature[1:])
+        returns = lambda_return(reward, value, config.discount, config.lambda_)
+        steps = torch.arange(config.horizon, device=returns.device, dtype=returns.dtype)
+        weight = config.discount ** steps[:, None]
+        scale = self._update_scale(returns.detach()) if config.normalize_returns else 1.0
+        actor = -(weight * (returns / scale + config.entropy * dream.entropy)).mean()
+
+        target = returns.detach() / config.value_scale
+        predicted = self.values(dream.feature[:-1].detach()) / config.value_scale
+        critic = 0.5 * (weight * (predicted - target).square()).mean((1, 2)).sum()
+        metrics = {
+            "actor": actor.detach(),
+            "critic": critic.detach(),
+            "return": returns[0].detach().mean(),
+            "dreamed_reward": reward.detach().mean(),
+            "entropy": dream.entropy.detach().mean(),
+        }
+        return actor, critic, metrics
+
+    @torch.no_grad()
+    def _update_scale(self, returns: Tensor) -> Tensor:
+        flat = returns.flatten()
+        low, high = torch.quantile(flat, flat.new_tensor([0.05, 0.95]))
+        self.scale.lerp_(high - low, 0.02)
+        return self.scale.clamp(min=1)
+
+    @torch.no_grad()
+    def update_target(self) -> None:
+        """Move the target critics towards the critics, when it is time."""
+        if self.config.target_every > 1:
+            self.steps += 1
+            if self.steps % self.config.target_every:
+                return
+        pairs = zip(self.target_critics.parameters(), self.critics.parameters(), strict=True)
+        for target, online in pairs:
+            target.lerp_(online, self.config.target_rate)
+
+
+def choose_starts(
+    state: State, valid: Bool[Tensor, "B T"], num: int, generator: torch.Generator | None
+) -> State:
+    """``num`` of the (B, T+1) states, flattened and detached; all of them when ``num`` is 0.
+
+    States of padding are left out; real ones are taken again in their place, so that the number
+    of states does not depend on the data.
+    """
+    flat = State(*(part.detach().flatten(0, 1) for part in state))
+    real = state_weight(valid).flatten() > 0
+    device, total = real.device, len(real)
+    size = min(num, total) or total
+    order = torch.arange(total, device=device)
+    if size < total:
+        order = torch.randperm(total, generator=generator, device=device)
+    order = order[(~real[order]).int().argsort(stable=True)]  # padding last
+    index = order[torch.arange(size, device=device) % real.sum()]
+    return State(flat.deter[index], flat.stoch[index])

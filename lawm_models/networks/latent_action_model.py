@@ -1,0 +1,298 @@
+"""The latent-action world model: Eq. 7, Eq. 8 and their mix, Eq. 9, in one scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Literal, NamedTuple, cast
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from lawm_data.batches.batch import Batch
+from lawm_models.networks.action_density import ActionDensity, ActionDensityName
+from lawm_models.networks.distributions import Normal, kl
+from lawm_models.networks.frozen import frozen
+from lawm_models.networks.latent_action import (
+    ActionDecoder,
+    ActionPosterior,
+    InversePosterior,
+    LatentActionConfig,
+    LatentActionPrior,
+)
+from lawm_models.networks.rssm import Observed
+from lawm_models.networks.scan import rollouts as posterior_scan
+from lawm_models.networks.world_model import (
+    WorldModel,
+    WorldModelConfig,
+    mean_above,
+    standard_noise,
+    state_weight,
+    weighted_mean,
+)
+
+
+class LatentActionModelConfig(WorldModelConfig):
+    """Everything Eq. 9 leaves open has a name here (docs/ablations.md)."""
+
+    latent_action: LatentActionConfig = Field(default_factory=LatentActionConfig)
+    """The latent-action densities."""
+    action_density: ActionDensityName = "normal"
+    """Form of p(a|s,u), which the paper leaves open: a Gaussian around a tanh of width
+    ``action_std``, the same with a learned width, or the tanh of a Gaussian of learned width."""
+    action_std: float = Field(default=0.2, gt=0)
+    """Width of p(a|s,u) over normalised actions, or where a learned one starts; at 1 the KL of u
+    drowns the action."""
+    sample_decoded: bool = False
+    """Draw a ~ p(a|s,u) on the action-free path, as Eq. 6 writes, or take its mean, which does not
+    disturb the next state with noise that no latent action explains."""
+    decoded_gradient: bool = True
+    """Let the gradient of Eq. 8 flow through the decoded action into q(u|s,o') and p(a|s,u), as the
+    bound asks; without it they learn from the latent action's KL and from labels alone."""
+    latent_action_kl_weight: float = Field(default=1.0, ge=0)
+    """Factor on the latent action's KL; 1 is Eq. 7 and 8."""
+    latent_action_free_nats: float = Field(default=0.0, ge=0)
+    """Free nats of the latent action's KL, as ``free_nats`` are of the state's. The paper does not
+    say which KL its free nats belong to; its ancestors give them to the state alone."""
+    inverse_input: Literal["embedding", "difference", "observation"] = "embedding"
+    """What q(u|s,o') sees of o': its embedding (the paper, as far as it says), also the change
+    o' − o in units of ``observation_std``, which the sampled s blurs, or o' as it is."""
+    inverse_steps: int = Field(default=1, ge=1)
+    """K, observations that the inverse posterior sees: o_{t+1} … o_{t+K}, the last one again where
+    the window ends. 1 is the paper."""
+    inverse_members: int = Field(default=1, ge=1)
+    """N, inverse posteriors, each of which serves every N-th window; where they disagree, inferred
+    actions are uncertain. 1 is the paper."""
+    inverse_supervision: float = Field(default=0.0, ge=0)
+    """Weight of also training q(u|s,o') on labeled windows, where the action is known; Eq. 7 does
+    not. 0 is the paper."""
+    inverse_target: Literal["both", "action", "latent_action"] = "both"
+    """What it is trained on there: −log p(a|s,u) of its own latent action, its KL to q(u|s,a), or
+    their sum."""
+    inverse_detached: bool = False
+    """It is trained there alone: state, embedding and p(a|s,u) take no gradient from that. They
+    would learn to make up for a u that o' cannot tell, and p(a|s,u) to shrink towards its mean."""
+    inverse_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of its hidden units that are silent there, against overfitting of few labels (Table 3
+    gives the baseline's inverse model 0.1)."""
+
+
+class Noise(NamedTuple):
+    """Every random number of one pass over a window."""
+
+    state: Float[Tensor, "B T+1 S"]
+    """For z ~ q(z|h,o)."""
+    inverse: Float[Tensor, "B T U"]
+    """For u ~ q(u|s,o')."""
+    posterior: Float[Tensor, "B T U"]
+    """For u ~ q(u|s,a)."""
+    action: Float[Tensor, "B T A"] | None = None
+    """For a ~ p(a|s,u) on the action-free path; None takes the mean."""
+
+
+class Inferred(NamedTuple):
+    """A posterior rollout over a window with labeled and unlabeled rows."""
+
+    observed: Observed
+    """States s_0 … s_T."""
+    feature: Float[Tensor, "B T+1 F"]
+    """[h, z] of the states."""
+    inverse: Normal
+    """q(u_t | s_t, o_{t+1}), (B, T, U)."""
+    action: ActionDensity
+    """p(a_t | s_t, u_t) for u_t from the inverse posterior, (B, T, A)."""
+    known: Float[Tensor, "B T K"]
+    """What the inverse posterior knew beside the state."""
+
+
+class LatentActionModel(nn.Module):
+    """World model with latent actions, for actions normalised to [-1, 1].
+
+    Args:
+        config: sizes, densities and what the paper leaves open.
+        observation_dim: O.
+        action_dim: A.
+    """
+
+    def __init__(
+        self, config: LatentActionModelConfig, observation_dim: int, action_dim: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        latent = config.latent_action
+        self.world = WorldModel(config, observation_dim, action_dim)
+        feature_dim = self.world.rssm.feature_dim
+        self.prior = LatentActionPrior(latent, feature_dim)
+        self.posterior = ActionPosterior(latent, feature_dim, action_dim)
+        known_dim = config.inverse_steps * self._width_of_known(observation_dim)
+        self.inverse = InversePosterior(latent, feature_dim, known_dim)
+        self.decoder = ActionDecoder(
+            latent, feature_dim, action_dim, config.action_density, config.action_std
+        )
+        self.more_inverses = nn.ModuleList(
+            InversePosterior(latent, feature_dim, known_dim)
+            for _ in range(config.inverse_members - 1)
+        )
+
+    @property
+    def inverses(self) -> list[InversePosterior]:
+        """The members of q(u|s,o')."""
+        return [self.inverse, *cast("Iterable[InversePosterior]", self.more_inverses)]
+
+    def draw_noise(self, batch: Batch, generator: torch.Generator | None) -> Noise:
+        """All the noise of one pass."""
+        size, steps, action_dim = batch.action.shape
+        stoch, latent = self.config.rssm.stoch, self.config.latent_action.dim
+
+        def draw(steps: int, width: int) -> Tensor:
+            return standard_noise(batch.observation, generator, size, steps, width)
+
+        noise = Noise(draw(steps + 1, stoch), draw(steps, latent), draw(steps, latent))
+        if self.config.sample_decoded:
+            noise = noise._replace(action=draw(steps, action_dim))
+        return noise
+
+    def infer(
+        self,
+        observation: Float[Tensor, "B T1 O"],
+        action: Float[Tensor, "B T1-1 A"],
+        labeled: Float[Tensor, " B"],
+        noise: Noise,
+        valid: Bool[Tensor, "B T1-1"] | None = None,
+        first: int = 0,
+    ) -> Inferred:
+        """Roll the posterior over a window; a_in = m · a_data + (1 − m) · a_decoded.
+
+        Labeled rows follow Eq. 3, the others Eq. 6: u_t ~ q(u|s_t,o_{t+1}), a_t decoded from it.
+
+        Args:
+            observation: o_0 … o_T.
+            action: a_data, normalised.
+            labeled: m.
+            noise: all of it.
+            valid: real steps, which nothing looks beyond; None for all.
+            first: member of the inverse posterior that row 0 takes; row b takes the b-th after it.
+        """
+        embed = self.world.embed(observation)
+        known = self._next_known(observation, embed, valid)
+        inverses = self.inverses
+        rollout = posterior_scan.infer(
+            self.world.rssm,
+            inverses[first:] + inverses[:first],
+            self.decoder,
+            (embed, known),
+            action,
+            labeled,
+            (noise.state, noise.inverse, noise.action),
+            self.config.decoded_gradient,
+        )
+        return Inferred(*rollout, known)
+
+    def _next_known(
+        self,
+        observation: Float[Tensor, "B T1 O"],
+        embed: Float[Tensor, "B T1 E"],
+        valid: Bool[Tensor, "B T1-1"] | None,
+    ) -> Float[Tensor, "B T1-1 K"]:
+        """What the inverse posterior knows beside s_t: o_{t+1} …, and perhaps the way there."""
+        kind, x = self.config.inverse_input, self.world.preprocess(observation)
+        seen, parts = x if kind == "observation" else embed, []
+        for steps in range(1, self.config.inverse_steps + 1):
+            parts.append(ahead(seen, steps, valid))
+            if kind == "difference":
+                change = ahead(x, steps, valid) - x[:, :-1]
+                parts.append(change / self.config.observation_std)
+        return torch.cat(parts, -1)
+
+    def _width_of_known(self, observation_dim: int) -> int:
+        if self.config.inverse_input == "observation":
+            return observation_dim
+        change = observation_dim if self.config.inverse_input == "difference" else 0
+        return self.config.embed + change
+
+    def loss(
+        self, batch: Batch, noise: Noise
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """L = L_model (Eq. 9) + L_reward (Eq. 11), negated, in nats per step.
+
+        Each step counts the same; action terms are averaged over all steps of the batch, so that
+        with m = 1 everywhere the loss is Eq. 7 and with m = 0 everywhere Eq. 8. So is the reward's,
+        to which a trajectory adds nothing whose rewards were not recorded.
+
+        Returns:
+            The scalar loss and its terms by name (detached).
+        """
+        m = batch.labeled.to(batch.reward.dtype)
+        inferred = self.infer(batch.observation, batch.action, m, noise, batch.valid)
+        state = self.world.state_losses(
+            inferred.observed, inferred.feature, batch.observation, batch.reward
+        )
+        step = batch.valid.to(batch.reward.dtype)  # (B, T)
+        states = state_weight(batch.valid)  # (B, T+1)
+        feature = inferred.feature[:, :-1]
+        prior = self.prior(feature)
+        # q(u|s,a) and p(a|s,u) of a known action matter in labeled rows; the others take no time.
+        rows = batch.labeled.nonzero().squeeze(1)
+        known = batch.action[rows]
+        posterior = self.posterior(feature[rows], known)
+        reconstructed = self.decoder.density(feature[rows], posterior.sample(noise.posterior[rows]))
+        action = -reconstructed.log_prob(known)
+        latent_kl = kl(inferred.inverse, prior)
+        latent_kl = latent_kl.index_copy(0, rows, kl(posterior, prior.rows(rows)))
+        free, unit = self.config.latent_action_free_nats, self.config.free_nats_unit
+        terms = {
+            "observation": weighted_mean(state.observation, states),
+            "reward": weighted_mean(state.reward * batch.rewarded.unsqueeze(1), step),
+            "state_kl": self.world.balanced_kl(state, states),
+            "action": weighted_mean(torch.zeros_like(step).index_copy(0, rows, action), step),
+            "latent_action_kl": self.config.latent_action_kl_weight
+            * mean_above(free, unit, latent_kl, step),
+        }
+        if self.config.inverse_supervision:
+            inverse = self.inverse_loss(
+                feature[rows], inferred.known[rows], noise.inverse[rows], posterior, known
+            )
+            inverse = weighted_mean(torch.zeros_like(step).index_copy(0, rows, inverse), step)
+            terms["inverse"] = self.config.inverse_supervision * inverse
+        total = torch.stack(list(terms.values())).sum()
+        logged = {name: term.detach() for name, term in terms.items()}
+        return total, {"loss": total.detach(), **logged}
+
+    def inverse_loss(
+        self,
+        feature: Float[Tensor, "B T F"],
+        known: Float[Tensor, "B T K"],
+        noise: Float[Tensor, "B T U"],
+        posterior: Normal,
+        action: Float[Tensor, "B T A"],
+    ) -> Float[Tensor, "B T"]:
+        """−log p(a | s, u ~ q(u|s,o')) + KL(q(u|s,a) ‖ q(u|s,o')) where the action is known.
+
+        Or one of them alone, by ``inverse_target``; the mean over the members.
+        """
+        target, alone, losses = self.config.inverse_target, self.config.inverse_detached, []
+        if alone:
+            feature, known = feature.detach(), known.detach()
+        for member in self.inverses:
+            inverse = member(feature, member.project(known), self.config.inverse_dropout)
+            if target != "latent_action":
+                with frozen(self.decoder) if alone else nullcontext():
+                    decoded = self.decoder.density(feature, inverse.sample(noise))
+                losses.append(-decoded.log_prob(action))
+            if target != "action":
+                losses.append(kl(posterior.detach(), inverse))
+        return torch.stack(losses).sum(0) / len(self.inverses)
+
+
+def ahead(
+    x: Float[Tensor, "B T1 N"], steps: int, valid: Bool[Tensor, "B T1-1"] | None
+) -> Float[Tensor, "B T1-1 N"]:
+    """x_{t+steps}, or the last of a row beyond its end."""
+    if steps == 1:
+        return x[:, 1:]
+    size, states, _ = x.shape
+    count = torch.arange(steps, steps + states - 1, device=x.device).expand(size, -1)
+    last = count.new_full((size,), states - 1) if valid is None else valid.sum(1)
+    return x.take_along_dim(torch.minimum(count, last.unsqueeze(1)).unsqueeze(2), 1)

@@ -1,0 +1,57 @@
+"""Acting in an environment: filter the state from observations, then choose an action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lawm_models.networks.action_scale import ActionScale
+from lawm_models.networks.rssm import State
+from lawm_models.networks.world_model import WorldModel, standard_noise
+
+Choose = Callable[[State, torch.Generator], Tensor]
+"""Normalised action (N, A) for a batch of states."""
+
+
+class FilteringPolicy:
+    """A ``lawm_data.policy.Policy`` on top of a world model.
+
+    Keeps s_t for N environments; every ``act`` first updates it with the observation, by
+    q(s_t | s_{t−1}, a_{t−1}, o_t) at its mean, then asks ``choose``.
+    """
+
+    def __init__(self, world: WorldModel, scale: ActionScale, choose: Choose) -> None:
+        self._world = world
+        self._scale = scale
+        self._choose = choose
+        self.start(1, 0)
+
+    def start(self, num_envs: int, seed: int) -> None:
+        """See ``Policy.start``."""
+        like = next(self._world.parameters())
+        self._generator = torch.Generator(like.device).manual_seed(seed)
+        self._deter = self._world.rssm.initial(num_envs, like).deter
+
+    @torch.no_grad()
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """See ``Policy.act``."""
+        rssm = self._world.rssm
+        tensor = torch.tensor(observation).to(self._deter)  # a copy: it may be read-only
+        known = rssm.project(self._world.embed(tensor))
+        state = State(self._deter, rssm.posterior(self._deter, known).mean)
+        action = self._choose(state, self._generator)
+        self._deter = rssm.transition(state, action)
+        return self._scale.to_environment(action).cpu().numpy()
+
+
+def noisy(draw: Callable[[Tensor, Tensor], Tensor], dim: int) -> Choose:
+    """``Choose`` that samples: ``draw(feature, noise)`` with noise of width ``dim``."""
+
+    def choose(state: State, generator: torch.Generator) -> Tensor:
+        feature = state.feature
+        return draw(feature, standard_noise(feature, generator, len(feature), dim))
+
+    return choose

@@ -1,0 +1,63 @@
+"""Observations on one scale: their mean and standard deviation over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from lawm_schemas import ConfigError
+from torch import Tensor, nn
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.inspection.statistics import moments
+
+SMALLEST_STD = 1e-3
+"""Added to the standard deviation, as TD3+BC does."""
+
+
+class Normalizer(nn.Module):
+    """x = (o − mean) / (std + 0.001), the identity until ``fit``.
+
+    Args:
+        dim: O.
+
+    Raises:
+        ConfigError: there is nothing to normalise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        if dim == 0:
+            what = "this corpus has pixels only"
+            raise ConfigError(what, "observations", "record a state beside them")
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+
+    def forward(self, observation: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
+        """Normalised observation."""
+        return (observation - self.mean) / self.std
+
+    def fit(self, states: Iterable[Float[np.ndarray, "M O"]]) -> None:
+        """Take over the mean and the (population) standard deviation of all rows."""
+        found = moments(states)
+        assert found is not None  # a corpus without a step is not trained on
+        self.mean.copy_(torch.from_numpy(found.mean))
+        self.std.copy_(torch.from_numpy(found.std + SMALLEST_STD))
+
+
+def all_states(corpora: Sequence[Corpus]) -> Iterator[Float[np.ndarray, "M O"]]:
+    """Every observation that an action was taken at, known or not: all but each last one."""
+    return (trajectory.observations.state[:-1] for view in corpora for trajectory in view)
+
+
+def labeled_states(corpora: Sequence[Corpus]) -> Iterator[Float[np.ndarray, "M O"]]:
+    """The observations of which it is known what action was taken there."""
+    for view in corpora:
+        for i in np.flatnonzero(view.table.num_observed > 0):
+            trajectory = view[int(i)]
+            yield trajectory.observations.state[:-1][trajectory.action_observed]

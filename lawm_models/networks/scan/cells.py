@@ -1,0 +1,165 @@
+"""Layers of a scan that have no matrix product of their own, and the GRU cell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lawm_models.networks.action_density import ActionDensities
+from lawm_models.networks.layers import NormedGRUCell
+from lawm_models.networks.scan.layers import Layer, Normed, Stack
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+_tanh_backward = torch.ops.aten.tanh_backward.default
+
+
+class GRU(Normed):
+    """``layers.NormedGRUCell``, from h_t to h_{t+1}.
+
+    Args:
+        source: [x_t, h_t].
+        state: h, (T+1, B, D).
+        cell: the weights.
+        steps: T.
+    """
+
+    def __init__(self, source: Stack, state: Stack, cell: NormedGRUCell, steps: int) -> None:
+        super().__init__(source, cell.linear, cell.norm, steps, shared=True)
+        size = state.values.shape[-1]
+        self.state = state
+        self.gates = Stack(self.empty())  # sigmoids of all three parts, one of them unused
+        self.reset = self.gates.columns(0, size)
+        self.update = self.gates.columns(2 * size, 3 * size)
+        self.candidate = Stack(self.empty()[..., :size].contiguous())
+        self.shift = cell.norm.bias.detach().clone()
+        self.shift[2 * size :] -= 1  # the cell's update gate starts by remembering
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """See ``Layer``."""
+        return self.weight, self.scale, self.norm.bias
+
+    def forward(self, t: int) -> None:
+        """See ``Layer``."""
+        super().forward(t)
+        normed, candidate, h = self.normed[t], self.candidate.at[t], self.state.at[t]
+        torch.sigmoid(normed, out=self.gates.at[t])
+        torch.mul(self.reset.at[t], normed.chunk(3, -1)[1], out=candidate).tanh_()
+        torch.lerp(h, candidate, self.update.at[t], out=self.state.at[t + 1])
+
+    def backward(self, t: int) -> None:
+        """See ``Layer``."""
+        gradient, h, candidate = self.state.grad_at[t + 1], self.state.at[t], self.candidate.at[t]
+        reset, update = self.reset.at[t], self.update.at[t]
+        to_reset, to_inner, to_update = self.normed_grad_at[t].chunk(3, -1)
+        moved = gradient * update
+        to_product = _tanh_backward(moved, candidate)
+        torch.mul(to_product, reset, out=to_inner)
+        inner = self.normed[t].chunk(3, -1)[1]
+        _sigmoid_backward(to_product * inner, reset, grad_input=to_reset)
+        _sigmoid_backward(gradient * (candidate - h), update, grad_input=to_update)
+        self.state.grad_at[t].add_(gradient).sub_(moved)
+        super().backward(t)
+
+
+class Draw(Layer):
+    """A reparametrised sample of ``split_normal``.
+
+    Args:
+        params: network outputs, (T, B, 2N).
+        noise: standard normal, (T, B, N).
+        out: the sample.
+        min_std: of ``split_normal``.
+    """
+
+    def __init__(self, params: Stack, noise: Tensor, out: Stack, min_std: float) -> None:
+        size = noise.shape[-1]
+        self.params = params
+        self.mean, self.raw = params.columns(0, size), params.columns(size, 2 * size)
+        self.noise = noise
+        self.least = (min_std * noise).unbind()
+        self.twice = (2 * noise).unbind()
+        self.out = out
+
+    def forward(self, t: int) -> None:
+        """See ``Layer``."""
+        sigmoid = torch.mul(self.raw.at[t], 0.5).sigmoid_()
+        # mean + (2 sigmoid + min_std) noise
+        torch.addcmul(self.mean.at[t], sigmoid, self.twice[t], out=self.out.at[t])
+        self.out.at[t].add_(self.least[t])
+
+    def prepare(self) -> None:
+        """See ``Layer``."""
+        s = torch.sigmoid(self.raw.values / 2)
+        slope = torch.stack((torch.ones_like(s), self.noise * s * (1 - s)), 2)  # (T, B, 2, N)
+        self.slope = slope.unbind()
+        self.params_grad_at = self.params.grads.view(slope.shape).unbind()
+
+    def backward(self, t: int) -> None:
+        """See ``Layer``."""
+        self.params_grad_at[t].addcmul_(self.out.grad_at[t].unsqueeze(1), self.slope[t])
+
+
+class Choose(Layer):
+    """The action that enters a transition: m · a_data + (1 − m) · a_decoded, Eq. 9.
+
+    Args:
+        densities: p(a|s,u).
+        params: the decoder's output, (T, B, M).
+        noise: of a_decoded, (T, B, A); None takes the mean.
+        action: a_data, (T, B, A).
+        labeled: m, (B, 1).
+        out: the action.
+        through: let gradients flow into the decoded action.
+    """
+
+    def __init__(
+        self,
+        densities: ActionDensities,
+        params: Stack,
+        noise: Tensor | None,
+        action: Tensor,
+        labeled: Tensor,
+        out: Stack,
+        through: bool,
+    ) -> None:
+        self.densities = densities
+        self.params = params
+        self.noise = noise
+        self.action_at = action.detach().unbind()
+        self.noise_at = (None,) * len(self.action_at) if noise is None else noise.unbind()
+        self.labeled = labeled
+        self.out = out
+        self.through = through
+
+    def forward(self, t: int) -> None:
+        """See ``Layer``."""
+        decoded = self.densities.read(self.params.at[t]).sample(self.noise_at[t])
+        torch.lerp(decoded, self.action_at[t], self.labeled, out=self.out.at[t])
+
+    def prepare(self) -> None:
+        """See ``Layer``."""
+        slopes = (1 - self.labeled) * self.densities.slopes(self.params.values, self.noise)
+        shape = (*self.out.values.shape[:2], self.densities.outputs, -1)  # (T, B, n, A)
+        self.slope_at = slopes.view(shape).unbind()
+        self.params_grad_at = self.params.grads.view(shape).unbind()
+
+    def backward(self, t: int) -> None:
+        """See ``Layer``."""
+        if self.through:
+            self.params_grad_at[t].addcmul_(self.out.grad_at[t].unsqueeze(1), self.slope_at[t])
+
+
+class Copy(Layer):
+    """A variable that a second product needs beside other columns."""
+
+    def __init__(self, source: Stack, out: Stack) -> None:
+        self.source = source
+        self.out = out
+
+    def forward(self, t: int) -> None:
+        """See ``Layer``."""
+        self.out.at[t].copy_(self.source.at[t])
+
+    def backward(self, t: int) -> None:
+        """See ``Layer``."""
+        self.source.grad_at[t].add_(self.out.grad_at[t])

@@ -1,0 +1,152 @@
+"""States, observations and rewards: the part of the objective that needs no latent action."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from lawm_schemas import Schema
+from pydantic import Field
+from torch import Tensor, nn
+
+from lawm_models.networks.distributions import kl, log_prob
+from lawm_models.networks.layers import MLP, symlog
+from lawm_models.networks.rssm import RSSM, Observed, RSSMConfig
+
+
+class WorldModelConfig(Schema):
+    """Encoder, RSSM, heads and their densities; the defaults are the paper's (Table 2)."""
+
+    rssm: RSSMConfig = Field(default_factory=RSSMConfig)
+    """The recurrent state-space model."""
+    embed: int = Field(default=512, ge=1)
+    """E, width of the observation embedding."""
+    units: int = Field(default=512, ge=1)
+    """Hidden units of encoder and heads."""
+    layers: int = Field(default=2, ge=1)
+    """Hidden layers of encoder and heads."""
+    symlog: bool = True
+    """Encode and reconstruct symlog(o): raw observations drown positions in velocities."""
+    observation_std: float = Field(default=1.0, gt=0)
+    """Fixed std of p(o|s); 1 is plain squared error."""
+    reward_std: float = Field(default=1.0, gt=0)
+    """Fixed std of p(r|s)."""
+    kl_balance: float = Field(default=0.8, ge=0, le=1)
+    """Share of the KL gradient that trains the prior (Hafner 2021), the rest the posterior; with
+    0.5 both take half of what the plain ELBO gives them."""
+    free_nats: float = Field(default=1.0, ge=0)
+    """The state KL below this many nats has no gradient. The paper takes 1 on medium-replay and
+    plan2explore corpora, which leaves 0 for the others."""
+    free_nats_unit: Literal["batch", "step"] = "batch"
+    """What the free nats bound: the mean KL of a batch, or the KL of every step."""
+
+
+class StateLosses(NamedTuple):
+    """Negative terms of Eq. 7 and 8 that both share, in nats per step, and Eq. 11."""
+
+    observation: Float[Tensor, "B T+1"]
+    """−log p(o_t | s_t)."""
+    reward: Float[Tensor, "B T"]
+    """−log p(r_t | s_{t+1}), Eq. 11."""
+    state_kl: Float[Tensor, "B T+1"]
+    """KL(q(s_t|s_{t−1},a_{t−1},o_t) ‖ p(s_t|s_{t−1},a_{t−1})), as a value."""
+    state_kl_prior: Float[Tensor, "B T+1"]
+    """The same value with its gradient on the prior alone."""
+    state_kl_posterior: Float[Tensor, "B T+1"]
+    """The same value with its gradient on the posterior alone."""
+
+
+class WorldModel(nn.Module):
+    """Encoder, RSSM, observation decoder and reward head.
+
+    Args:
+        config: sizes and densities.
+        observation_dim: O.
+        action_dim: A.
+    """
+
+    def __init__(self, config: WorldModelConfig, observation_dim: int, action_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        units, layers = config.units, config.layers
+        self.encoder = MLP(observation_dim, config.embed, units, layers)
+        self.rssm = RSSM(config.rssm, action_dim, config.embed)
+        self.observation_head = MLP(self.rssm.feature_dim, observation_dim, units, layers)
+        self.reward_head = MLP(self.rssm.feature_dim, 1, units, layers, zero_init=True)
+
+    def preprocess(self, observation: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
+        """What is encoded and reconstructed."""
+        return symlog(observation) if self.config.symlog else observation
+
+    def embed(self, observation: Float[Tensor, "*b O"]) -> Float[Tensor, "*b E"]:
+        """Embedding of raw observations."""
+        return self.encoder(self.preprocess(observation))
+
+    def reward(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
+        """Mean reward of arriving at a state."""
+        return self.reward_head(feature).squeeze(-1)
+
+    def state_losses(
+        self,
+        observed: Observed,
+        feature: Float[Tensor, "B T1 F"],
+        observation: Float[Tensor, "B T1 O"],
+        reward: Float[Tensor, "B T1-1"],
+    ) -> StateLosses:
+        """The terms of Eq. 7, 8 and 11 that know nothing of latent actions."""
+        config = self.config
+        target = self.preprocess(observation)
+        predicted = self.observation_head(feature)
+        # r_t is what the step into s_{t+1} paid
+        predicted_reward = self.reward_head(feature[:, 1:])
+        prior = self.rssm.prior(observed.state.deter)
+        posterior = observed.posterior
+        # The stop-gradients, side by side: one trains the prior, one the posterior.
+        kl_prior = kl(posterior.detach(), prior)
+        kl_posterior = kl(posterior, prior.detach())
+        return StateLosses(
+            observation=-log_prob(predicted, config.observation_std, target),
+            reward=-log_prob(predicted_reward, config.reward_std, reward.unsqueeze(-1)),
+            state_kl=kl_prior.detach(),
+            state_kl_prior=kl_prior,
+            state_kl_posterior=kl_posterior,
+        )
+
+    def balanced_kl(self, losses: StateLosses, weight: Float[Tensor, "B T1"]) -> Float[Tensor, ""]:
+        """Weighted mean of the state KL with balance and free nats, a scalar.
+
+        The balance splits the gradient and leaves the value.
+        """
+        free, unit = self.config.free_nats, self.config.free_nats_unit
+        prior = mean_above(free, unit, losses.state_kl_prior, weight)
+        posterior = mean_above(free, unit, losses.state_kl_posterior, weight)
+        balance = self.config.kl_balance
+        return balance * prior + (1 - balance) * posterior
+
+
+def weighted_mean(x: Float[Tensor, "B N"], weight: Float[Tensor, "B N"]) -> Float[Tensor, ""]:
+    """Mean of ``x`` under ``weight``; zero when nothing has weight."""
+    return (x * weight).sum() / weight.sum().clamp(min=1)
+
+
+def mean_above(
+    free: float,
+    unit: Literal["batch", "step"],
+    x: Float[Tensor, "B N"],
+    weight: Float[Tensor, "B N"],
+) -> Float[Tensor, ""]:
+    """Weighted mean that is flat below ``free``, as a whole or in each of its entries."""
+    if unit == "step":
+        return weighted_mean(x.clamp(min=free), weight)
+    return weighted_mean(x, weight).clamp(min=free)
+
+
+def state_weight(valid: Bool[Tensor, "B T"]) -> Float[Tensor, "B T+1"]:
+    """1 for states that belong to real steps: s_0 always does, s_{t+1} when step t is real."""
+    return torch.cat((torch.ones_like(valid[:, :1]), valid), 1).float()
+
+
+def standard_noise(like: Tensor, generator: torch.Generator | None, *shape: int) -> Tensor:
+    """Standard normal noise on the device of ``like``, from the given generator."""
+    return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)

@@ -1,0 +1,148 @@
+"""A cell of a study: one run, known by what decides its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lawm_schemas import CorpusRecord, ExperimentConfig, LawmError, Mask, Study
+
+from lawm_data.system import terminal as show
+
+if TYPE_CHECKING:
+    from lawm_models.training.run_folder import RunFolder
+
+RUNS = "runs"
+"""Folder of the run folders in that of a study."""
+
+
+class Cell(NamedTuple):
+    """One run that a study asks for."""
+
+    corpus: str
+    """Name of the corpus in the study."""
+    algorithm: str
+    """Name of the algorithm in the study."""
+    labels: float | str
+    """Label budget: a fraction, ``all``, or the name of a mask."""
+    seed: int
+    """The one seed."""
+    config: ExperimentConfig
+    """Complete."""
+    data: CorpusRecord
+    """The corpus as it is, through its mask."""
+    mask: Mask | None
+    """A mask to be written first, unless it is there already."""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder, unless that is taken."""
+        return f"{self.corpus}/{self.algorithm}-{words(self.labels)}-seed{self.seed}"
+
+    @property
+    def key(self) -> str:
+        """What decides its numbers; two cells with one key are one run."""
+        return key(self.config, [self.data])
+
+
+class Place(NamedTuple):
+    """Where a cell is run."""
+
+    folder: Path
+    run: RunFolder | None
+    """What is there so far."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.run is not None and self.run.is_finished()
+
+
+def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
+    """Hash of a configuration and the content of its data, wherever they are and however called."""
+    told = config.model_dump(mode="json", exclude={"preset", "corpora"})
+    told["data"] = [
+        (seen.fingerprint, seen.mask_sha256, source.weight)
+        for seen, source in zip(data, config.corpora, strict=True)
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def places(out: Path, cells: Iterable[Cell]) -> dict[str, Place]:
+    """Where the cells are run, by their keys: runs that are there are found whatever their names.
+
+    Args:
+        out: folder of the study.
+        cells: what it asks for.
+    """
+    there = _runs(out / RUNS)
+    found: dict[str, Place] = {}
+    taken = {run.path for run in there.values()}
+    for cell in cells:
+        if cell.key in found:
+            continue
+        run = there.get(cell.key)
+        folder = run.path if run else _free(out / RUNS / cell.name, taken)
+        taken.add(folder)
+        found[cell.key] = Place(folder, run)
+    return found
+
+
+def _runs(folder: Path) -> dict[str, RunFolder]:
+    from lawm_models.training.run_folder import CONFIG, RunFolder
+
+    found = {}
+    for path in sorted(folder.glob(f"*/*/{CONFIG}")):
+        try:
+            run = RunFolder.open(path.parent)
+        except LawmError as error:
+            show.line(f"left alone: {error}")
+            continue
+        found[key(run.config, run.record.corpora)] = run
+    return found
+
+
+def _free(folder: Path, taken: set[Path]) -> Path:
+    """The first of ``NAME``, ``NAME-2``, … in which there is no other run."""
+    from lawm_models.training.run_folder import CONFIG
+
+    number, free = 1, folder
+    while free in taken or (free / CONFIG).exists():
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
+def words(labels: float | str) -> str:
+    """A label budget as a part of a name."""
+    return labels if isinstance(labels, str) else f"{100 * labels:.10g}pct"
+
+
+def mask_name(study: Study, labels: float, seed: int) -> str:
+    """What the mask of a fraction is called: everything that it was made with."""
+    parts = ["study", words(labels), study.masks.stratify, f"seed{seed}"]
+    parts.insert(2, "steps" if study.masks.by == "steps" else None)
+    return "-".join(part for part in parts if part)
+
+
+def command(study: Study, cell: Cell, run: str) -> str:
+    """The ``lawm train`` that does what a cell does."""
+    entry = study.algorithms[cell.algorithm]
+    options: Mapping[str, Any] = {
+        "corpus": study.corpora[cell.corpus].path,
+        "mask": cell.config.corpora[0].mask,
+        "algorithm": entry.algorithm or cell.algorithm,
+        "preset": entry.preset or study.preset,
+        "seed": cell.seed,
+        "device": None if cell.config.device == "cpu" else cell.config.device,
+    }
+    parts = ["lawm", "train"]
+    for name, value in options.items():
+        parts += [] if value is None else [f"--{name}", str(value)]
+    for name, value in {**study.settings, **entry.settings}.items():
+        parts += ["--set", f"{name}={json.dumps(value)}"]
+    return shlex.join([*parts, "--out", run])

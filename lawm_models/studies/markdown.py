@@ -1,0 +1,119 @@
+"""A table of results as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lawm_models.studies.paper import Reported
+from lawm_models.studies.score import Interval
+from lawm_models.studies.table import Entry, Table, printed
+
+WIDE = 8
+"""Columns that a table may have."""
+NOTHING = "–"
+PAPER = "arXiv 2512.10016"
+
+
+def markdown(table: Table) -> str:
+    """The table and what its numbers are, with a final newline.
+
+    One with very many columns becomes one for each label budget, turned on its side if need be.
+    """
+    budgets = [places for _, places in table.budgets()]
+    parts = [table] if len(table.columns) <= WIDE else [table.narrow(places) for places in budgets]
+    return "\n\n".join([*map(_grid, parts), caption(table)]) + "\n"
+
+
+def _grid(table: Table) -> str:
+    head, *rest = [["corpus", *(column.heading for column in table.columns)], *body(table)]
+    if len(table.columns) > WIDE:
+        head, *rest = (list(cells) for cells in zip(["algorithm", *head[1:]], *rest, strict=True))
+    rule = ["---", *("--:" for _ in head[1:])]
+    return "\n".join(_line(cells) for cells in (head, rule, *rest))
+
+
+def body(table: Table) -> Iterable[list[str]]:
+    """The rows below the header, as text."""
+    seeds = len(table.seeds)
+    for row in table.rows:
+        scale = "" if row.normalized else " (return)"
+        yield [f"{row.corpus}{scale}", *(entry_text(entry, seeds) for entry in row.entries)]
+        if any(entry.reported for entry in row.entries):
+            yield ["*in the paper*", *(reported_text(entry.reported) for entry in row.entries)]
+    yield from summaries(table)
+
+
+def summaries(table: Table) -> Iterable[list[str]]:
+    """The rows that sum up several corpora."""
+    if len(table.rows) > 1:
+        yield ["average", *map(number_text, table.averages)]
+        if len(table.compared) > 1:
+            name = f"average of the paper's {len(table.compared)}"
+            yield [name, *map(number_text, table.compared_averages)]
+        if len(table.compared) != 1 and any(v is not None for v in table.reported_averages):
+            yield ["*in the paper*", *(_soft(value) for value in table.reported_averages)]
+    yield ["interquartile mean", *map(interval_text, table.iqms)]
+
+
+def entry_text(entry: Entry, seeds: int) -> str:
+    """Mean ± standard deviation, or the score of one seed; how many seeds, while some are missing.
+
+    The best in bold.
+    """
+    if entry.spread is None:
+        return NOTHING
+    count = entry.spread.seeds
+    text = printed(entry.spread.mean)
+    text += f" ± {printed(entry.spread.std)}" if count > 1 else ""
+    text = f"**{text}**" if entry.best else text
+    return text if count == seeds else f"{text} ({count} of {seeds})"
+
+
+def reported_text(reported: Reported | None) -> str:
+    """A number of the paper."""
+    return f"*{printed(reported.mean)} ± {printed(reported.std)}*" if reported else NOTHING
+
+
+def number_text(value: float | None) -> str:
+    """A number, or a dash."""
+    return NOTHING if value is None else printed(value)
+
+
+def interval_text(value: Interval | None) -> str:
+    """A figure and its interval."""
+    if value is None:
+        return NOTHING
+    if value.low == value.high:  # of one seed
+        return printed(value.value)
+    return f"{printed(value.value)} [{printed(value.low)}, {printed(value.high)}]"
+
+
+def caption(table: Table) -> str:
+    """What the numbers are."""
+    seeds = ", ".join(map(str, table.seeds))
+    parts = [
+        f"Normalised return, seed {seeds} alone."
+        if len(table.seeds) == 1
+        else f"Normalised return, mean ± standard deviation (population) over seeds {seeds}.",
+        "Bold: best of the same label budget." if _has_best(table) else "",
+        "In brackets: 95% stratified bootstrap interval." if _has_interval(table) else "",
+    ]
+    if any(entry.reported for row in table.rows for entry in row.entries):
+        parts.append(f"In the paper: Table 1 of {PAPER}, with its own corpora and sizes.")
+    return f"{' '.join(part for part in parts if part)} `{table.command}`"
+
+
+def _has_best(table: Table) -> bool:
+    return any(entry.best for row in table.rows for entry in row.entries)
+
+
+def _has_interval(table: Table) -> bool:
+    return any(iqm and iqm.low < iqm.high for iqm in table.iqms)
+
+
+def _soft(value: float | None) -> str:
+    return NOTHING if value is None else f"*{printed(value)}*"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

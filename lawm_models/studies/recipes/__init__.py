@@ -1,0 +1,140 @@
+"""Recipes: where they are found, and the jobs that their steps come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lawm_schemas import ConfigError, Fault, Recipe, Step
+from lawm_schemas.errors import several
+from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
+
+from lawm_models.studies import packaged as box
+from lawm_models.studies.recipes.check import Check
+from lawm_models.studies.recipes.job import AGENT, Job
+
+
+def read_jobs(word: str) -> list[Job]:
+    """The jobs of a recipe: one from a file, or one in the package by its name.
+
+    Raises:
+        ConfigError: there is none, or see ``jobs``.
+    """
+    return jobs(box.read("recipes", word, "recipe"), word)
+
+
+def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
+    """The steps of a recipe for every seed, in order.
+
+    Args:
+        data: plain data of a ``Recipe``.
+        recipe: what it is called in messages.
+
+    Raises:
+        ConfigError: it makes no sense; ``SeveralErrors`` tells all mistakes of all steps at once.
+    """
+    whole, of_steps = _faults(data)
+    mistakes = [fault.error(recipe) for fault in whole]
+    entries = data.get("steps") if isinstance(data, dict) else None
+    entries = entries if isinstance(entries, list) else []
+    wrong = any(fault.key[:1] == ("seeds",) for fault in whole)
+    seeds = (0,) if wrong or not entries else tuple(map(int, data.get("seeds", (0,))))
+    check = Check(name for n in of_steps for name in _promised(entries[n], seeds))
+    for n, entry in enumerate(entries):
+        where = _where(n, entry, recipe)
+        if n in of_steps:
+            mistakes += [f._replace(key=f.key[2:]).error(where) for f in of_steps[n]]
+            continue
+        try:
+            for job in _expand(Step.model_validate(entry), seeds, where):
+                mistakes += check.add(job, where)
+        except ConfigError as error:
+            mistakes.append(error)
+            check.promise(_promised(entry, seeds))
+    if mistakes:
+        raise several(mistakes)
+    return check.jobs
+
+
+def _faults(data: Any) -> tuple[list[Fault], dict[int, list[Fault]]]:
+    """What the schema does not take: of the recipe as a whole, and of each step by its place."""
+    whole, of_steps = [], {}
+    for fault in Recipe.faults(data):
+        if fault.key[:1] == ("steps",) and len(fault.key) > 1:
+            of_steps.setdefault(int(fault.key[1]), []).append(fault)
+        else:
+            whole.append(fault)
+    # steps that cannot be read do not count for pydantic, so it may miss some
+    return [f for f in whole if f.key != ("steps",) or not of_steps], of_steps
+
+
+def _where(number: int, entry: Any, recipe: str) -> str:
+    name = entry.get("make") if isinstance(entry, dict) else None
+    return f"{recipe}, step {number + 1}" + (f" ({name})" if name else "")
+
+
+def _promised(entry: Any, seeds: Sequence[int]) -> list[str]:
+    """What a step with mistakes would make: those that use it are not to blame."""
+    name = str(entry.get("make")) if isinstance(entry, dict) else ""
+    own = entry.get("seeds") if isinstance(entry, dict) else None
+    spread = own if isinstance(own, list) else seeds
+    return [name.replace(SEED, str(seed)) for seed in spread]
+
+
+def _expand(step: Step, seeds: Sequence[int], where: str) -> list[Job]:
+    seeds = step.seeds or seeds
+    if SEED not in step.make:
+        return [_job(step, None, seeds, where)]
+    return [_job(step, seed, seeds, where) for seed in seeds]
+
+
+def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
+    def fill(text: str) -> str:
+        filled = text if seed is None else text.replace(SEED, str(seed))
+        if "{" in filled or "}" in filled:
+            mend = "write {seed}, and have it in the name of the step too"
+            raise ConfigError(f"cannot fill in {text!r}", where, mend)
+        return filled
+
+    def fill_all(names: Sequence[str]) -> tuple[str, ...]:
+        if seed is not None:
+            return tuple(map(fill, names))
+        spread = (n.replace(SEED, str(s)) for n in names for s in (seeds if SEED in n else [0]))
+        return tuple(map(fill, spread))
+
+    name, settings = fill(step.make), step.settings
+    together = None
+    match settings:
+        case CollectStep():
+            together = _together(step, seed)
+            own = settings.seed if seed is None else seed
+            if seed is not None and "seed" in settings.model_fields_set:
+                mend = "leave it out, or take {seed} out of the name"
+                raise ConfigError("collect.seed: the name of the step has {seed}", where, mend)
+            settings = settings.model_copy(update={"agent": fill(settings.agent), "seed": own})
+            inputs = _agents(settings.agent)
+        case TierStep() | MergeStep():
+            inputs = fill_all(settings.corpora)
+            settings = settings.model_copy(update={"corpora": inputs})
+        case FilterStep():
+            inputs = (fill(settings.corpus),)
+            settings = settings.model_copy(update={"corpus": inputs[0]})
+        case MaskStep():
+            inputs = (name.partition("@")[0],)
+        case _:
+            raise AssertionError(step.operation)
+    return Job(name, step.operation, settings, inputs, together)
+
+
+def _together(step: Step, seed: int | None) -> str | None:
+    """The name that several seeds share, when they can be collected at once as ``NAME-SEED``."""
+    assert step.collect is not None
+    alone = seed is None or SEED in step.collect.agent or not step.make.endswith(f"-{SEED}")
+    shared = step.make.removesuffix(f"-{SEED}")
+    return None if alone or SEED in shared else shared
+
+
+def _agents(agent: str) -> tuple[str, ...]:
+    """The corpus whose collecting agent acts, if it is one."""
+    corpus, mark, _ = agent.partition(AGENT)
+    return (corpus,) if mark else ()

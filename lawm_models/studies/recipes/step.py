@@ -1,0 +1,226 @@
+"""One job of a recipe: what state it is in, and doing it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lawm_schemas import ConfigError, StepRecord
+from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
+
+from lawm_data.system import terminal as show
+from lawm_models.collection.session import LEARNING
+from lawm_models.studies.recipes.job import AGENT, Job
+
+if TYPE_CHECKING:
+    from lawm_data.corpus.corpus import Corpus
+    from lawm_data.curation.tier import Tiered
+    from lawm_models.collection.session import Collection
+
+State = Literal["done", "begun", "open", "changed", "foreign"]
+"""``changed`` was made from something else, ``foreign`` was not made, or altered, by a recipe."""
+SNAPSHOTS = "@snapshots:"
+
+
+def record_path(out: Path, name: str) -> Path:
+    """Where it is written what a job was made from."""
+    return out / f"{name}.made.json"
+
+
+def read_record(out: Path, job: Job) -> StepRecord | None:
+    """What an output was made from; None when nothing is known.
+
+    Raises:
+        ConfigError: the record is damaged.
+    """
+    path = record_path(out, job.name)
+    return StepRecord.read_json(path) if path.is_file() else None
+
+
+def write_record(out: Path, job: Job, record: StepRecord) -> None:
+    """Remember what an output is made from."""
+    from lawm_data.system.atomic import write_file
+
+    write_file(record_path(out, job.name), record.to_json().encode())
+
+
+def output_of(out: Path, job: Job) -> str | None:
+    """Fingerprint of what a job has made so far, or None when there is nothing."""
+    from lawm_data.corpus.mask import mask_sha256, read_mask
+    from lawm_data.corpus.store import read_manifest
+
+    if job.operation == "mask":
+        corpus, _, name = job.name.partition("@")
+        path = out / corpus / "masks" / f"{name}.json"
+        return mask_sha256(read_mask(path)) if path.is_file() else None
+    folder = out / job.name
+    return read_manifest(folder).fingerprint if folder.exists() else None
+
+
+def state_of(out: Path, job: Job, inputs: Mapping[str, str | None]) -> tuple[State, str]:
+    """Whether a job is done, and if something else is in its place, what.
+
+    Args:
+        out: folder of the study.
+        job: the job.
+        inputs: fingerprints of what it uses, None where that is not there yet.
+    """
+    record, there = read_record(out, job), output_of(out, job)
+    if there is None:
+        return "open", ""
+    if record is None:
+        return "foreign", "is there, but not from a recipe"
+    difference = _difference(job, record, inputs)
+    if difference:
+        return "changed", difference
+    if record.output is None:
+        return "begun", ""
+    if record.output != there:
+        return "foreign", "has changed since it was made"
+    return ("begun" if _can_grow(job, record) else "done"), ""
+
+
+def _difference(job: Job, record: StepRecord, inputs: Mapping[str, str | None]) -> str:
+    if record.operation != job.operation:
+        return f"was made by {record.operation}, not by {job.operation}"
+    now, settings = job.plain(), {**_defaults(job), **record.settings}
+    for key in {**settings, **now}:
+        before, after = settings.get(key), now.get(key)
+        if before != after and not (key == "trajectories" and _can_grow(job, record)):
+            return f"was made with {key} {before}, not {after}"
+    for name in {**record.inputs, **inputs}:
+        if record.inputs.get(name) != inputs.get(name):
+            return f"was made from another {name}"
+    return ""
+
+
+def _defaults(job: Job) -> dict[str, Any]:
+    """What older records do not say, since there was no such setting."""
+    fields = type(job.settings).model_fields.items()
+    return {name: field.default for name, field in fields if not field.is_required()}
+
+
+def _can_grow(job: Job, record: StepRecord) -> bool:
+    """More trajectories of a collection that goes on are no other collection."""
+    if not isinstance(job.settings, CollectStep) or "@" in job.settings.agent:
+        return False
+    return job.settings.trajectories > int(record.settings.get("trajectories", 0))
+
+
+def clear(out: Path, job: Job) -> None:
+    """Remove a derived corpus that will be made again.
+
+    Raises:
+        ConfigError: actions inferred for it would be lost.
+    """
+    from lawm_data.corpus.overlay import overlay_names
+
+    if job.operation == "mask" or not (out / job.name).exists():
+        return
+    came_along = {name for used in job.inputs for name in overlay_names(out / used)}
+    own = sorted(set(overlay_names(out / job.name)) - came_along)
+    if own:
+        mend = "build into another folder (--out), or remove it yourself"
+        raise ConfigError(f"has inferred actions of its own ({own[0]})", str(out / job.name), mend)
+    shutil.rmtree(out / job.name)
+
+
+def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
+    """Do a job that makes its output from other corpora.
+
+    Args:
+        out: folder of the study.
+        job: the job; nothing is in the place of its output but a mask.
+        dry_run: only say what would come out.
+
+    Returns:
+        Fingerprint of the output, and how many trajectories miss.
+
+    Raises:
+        LawmError: as the command of that name.
+    """
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.curate import filter_corpus, merge_corpora
+    from lawm_data.curation.tier import write_tier
+    from lawm_data.curation.tier_bands import parse_band
+
+    views, target = [open_corpus(out / name) for name in job.inputs], out / job.name
+    match job.settings:
+        case TierStep(tier=tier, trajectories=count, returns=returns, seed=seed):
+            band = None if returns is None else parse_band(returns)
+            tiered = write_tier(
+                views, tier, count, target, returns=band, seed=seed, dry_run=dry_run
+            )
+            if not dry_run:
+                warn(tiered)
+            return str(tiered.derived.fingerprint), tiered.missing
+        case MergeStep():
+            return str(merge_corpora(views, target, dry_run=dry_run).fingerprint), 0
+        case FilterStep(where=where):
+            derived = filter_corpus(views[0], where, target, dry_run=dry_run)
+            return str(derived.fingerprint), 0
+        case MaskStep() as settings:
+            return _mask(views[0], settings, job.name.partition("@")[2], dry_run), 0
+    raise AssertionError(job.operation)
+
+
+def _mask(corpus: Corpus, settings: MaskStep, name: str, dry_run: bool) -> str:
+    from lawm_data.corpus.mask import make_mask, mask_sha256, save_mask
+
+    by, stratify = settings.by, settings.stratify
+    mask = make_mask(corpus, settings.fraction, settings.seed, name, by, stratify)
+    if not dry_run:
+        save_mask(corpus, mask, replace=True)
+    return mask_sha256(mask)
+
+
+def collection(out: Path, job: Job) -> Collection:
+    """A collect job as the command is told it."""
+    from lawm_models.collection.session import Collection
+
+    settings = job.settings
+    assert isinstance(settings, CollectStep)
+    return Collection(
+        agent=_agent(out, settings),
+        task=settings.env,
+        out=out / job.name,
+        trajectories=settings.trajectories,
+        seed=settings.seed,
+        action_repeat=settings.action_repeat,
+        pixels=settings.pixels,
+        num_envs=settings.num_envs,
+        noise=settings.noise,
+        append=False,
+        workers=None,
+        backend="processes",
+        physics=settings.physics,
+    )
+
+
+def _agent(out: Path, settings: CollectStep) -> str:
+    """The agent where it lies; of ``@snapshots:TIER`` the rounds in which it was of that tier."""
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.tier import rounds_of
+    from lawm_data.curation.tier_bands import TIERS
+
+    agent = settings.agent
+    if agent == "random" or agent in LEARNING:
+        return agent
+    before, mark, tier = agent.partition(SNAPSHOTS)
+    if not mark or tier not in TIERS:
+        return str(out / agent)
+    corpus = open_corpus(out / agent.partition(AGENT)[0])
+    low, high = rounds_of(corpus, tier)
+    return f"{out / before}{SNAPSHOTS}{low}:{high}"
+
+
+def warn(tiered: Tiered) -> None:
+    """A line on stderr for every collection that could not fill its share."""
+    for share in tiered.shares:
+        if share.missing:
+            show.line(
+                f"warning: {share.path}: has {share.eligible:,} of {share.wanted:,} trajectories "
+                f"of tier {tiered.tier} (returns {tiered.returns}); {share.missing:,} are missing"
+            )

@@ -1,0 +1,96 @@
+"""``results.json``: everything that came out of a study, from its run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawm_schemas import CellResult, Results, Study
+
+from lawm_models.studies.cell import Cell, Place, command
+
+RESULTS = "results.json"
+STATES = ("done", "begun", "open", "failed")
+"""How far a cell can be; see ``CellResult.state``."""
+
+
+def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | None) -> CellResult:
+    """What is known of a cell.
+
+    Args:
+        out: folder of the study.
+        study: the study.
+        cell: the cell.
+        place: its run.
+        error: what stopped it when it was tried last, or none.
+    """
+    folder = place.folder.relative_to(out).as_posix()
+    known: dict[str, Any] = {"state": "open"}
+    if place.run is not None:
+        record, metrics = place.run.record, place.run.metrics()
+        finished = place.run.is_finished()
+        known = {
+            "state": "done" if finished else "begun",
+            "seconds": metrics[-1]["elapsed"] if metrics else 0.0,
+            "started": record.started,
+            "device": record.device,
+            "versions": record.versions,
+            "evaluation": place.run.evaluation() if finished else None,
+        }
+    if error is not None and known["state"] != "done":
+        known |= {"state": "failed", "error": error}
+    return CellResult(
+        corpus=cell.corpus,
+        algorithm=cell.algorithm,
+        labels=cell.labels,
+        seed=cell.seed,
+        run=folder,
+        command=command(study, cell, folder),
+        **cell.data.model_dump(exclude={"path"}),
+        **known,
+    )
+
+
+def taken_over(out: Path, study: Study, cell: Cell, place: Place, known: CellResult) -> CellResult:
+    """A cell whose numbers are known from elsewhere; its names are those of this study."""
+    own = cell_result(out, study, cell, Place(place.folder, None), None)
+    names = own.model_dump(include={"corpus", "algorithm", "labels", "run", "command", "mask"})
+    return known.model_copy(update=names)
+
+
+def previous_errors(out: Path) -> dict[str, str]:
+    """What stopped runs when they were tried last, by run folder.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = out / RESULTS
+    if not path.is_file():
+        return {}
+    return {cell.run: cell.error for cell in Results.read_json(path).cells if cell.error}
+
+
+def write_results(
+    out: Path,
+    name: str,
+    called: str,
+    study: Study,
+    cells: Sequence[Cell],
+    results: Sequence[CellResult],
+) -> Path:
+    """Write ``results.json``; a reader sees the old one or the new one."""
+    from lawm_data.system.atomic import write_file
+
+    configs = {
+        cell.algorithm: cell.config.model_dump(mode="json", exclude={"corpora", "seed"})
+        for cell in cells
+    }
+    told = Results(name=name, command=called, study=study, configs=configs, cells=tuple(results))
+    write_file(out / RESULTS, told.to_json().encode())
+    return out / RESULTS
+
+
+def by_state(cells: Sequence[CellResult]) -> Mapping[str, int]:
+    """How many cells are in each state."""
+    return {state: sum(cell.state == state for cell in cells) for state in STATES}

@@ -1,0 +1,115 @@
+"""Running cells on workers; one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lawm_schemas import CorpusRecord, ExperimentConfig, LawmError
+
+
+class Work(NamedTuple):
+    """A run, for a worker."""
+
+    key: str
+    """Key of the cell."""
+    config: dict[str, Any]
+    """Plain data of its configuration."""
+    folder: str
+    """Its run folder."""
+    data: dict[str, Any]
+    """Plain data of what it sees of its corpus."""
+    others: tuple[str, ...] = ()
+    """Folders of runs that are the same until their last stage."""
+
+
+class Outcome(NamedTuple):
+    """What became of it."""
+
+    key: str
+    error: str | None
+    """In one line; none when it is done."""
+    traceback: str | None = None
+    """Of a defect."""
+
+
+def run(
+    work: Sequence[Work], workers: int | None, backend: str, pace: Callable[[set[str]], None]
+) -> Iterator[Outcome]:
+    """Train every run; each is a ``lawm train`` that goes on where it was stopped.
+
+    Args:
+        work: what is to be done, in this order but for runs that wait for what others are making.
+        workers: how many at once; none takes one per core.
+        backend: where they work.
+        pace: told about every second which keys are being worked on.
+
+    Yields:
+        Outcomes, as they come.
+
+    Raises:
+        ConfigError: no such backend.
+    """
+    from lawm_data.system.workers import executor
+
+    busy: dict[str, str] = {}  # folders by key
+
+    def items() -> Iterator[Work]:
+        waiting = list(work)
+        while waiting:
+            item = next((item for item in waiting if not _waits(item, busy.values())), waiting[0])
+            waiting.remove(item)
+            busy[item.key] = item.folder
+            yield item
+
+    for outcome in executor(backend)(_prepare, items(), workers, lambda: pace(set(busy)), _lost):
+        del busy[outcome.key]
+        yield outcome
+
+
+def _waits(item: Work, busy: Collection[str]) -> bool:
+    """Whether what a run could take over is just being made."""
+    from lawm_models.training.stage_reuse import is_ready
+
+    ready = any(is_ready(Path(other)) for other in item.others)
+    return not ready and any(other in busy for other in item.others)
+
+
+def _prepare() -> Callable[[Work], Outcome]:
+    """Make a worker ready."""
+    return _train
+
+
+def _train(work: Work) -> Outcome:
+    from lawm_models.training.trainer import train
+
+    try:
+        config = ExperimentConfig.model_validate(work.config)
+        train(config, work.folder, begin_from=_beginning(work, config))
+    except LawmError as error:
+        return Outcome(work.key, str(error))
+    except Exception as error:
+        return Outcome(work.key, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Outcome(work.key, None)
+
+
+def _beginning(work: Work, config: ExperimentConfig) -> str | None:
+    """A run to take a world model from: sound, and made with these very versions."""
+    from lawm_models.training import stage_reuse
+    from lawm_models.training.versions import installed_versions
+
+    data = [CorpusRecord.model_validate(work.data)]
+    for other in work.others:
+        try:
+            found = stage_reuse.read(other, config, data)
+        except LawmError:
+            continue
+        if found.record.versions == installed_versions():
+            return other
+    return None
+
+
+def _lost(work: Work, died: str) -> Outcome:
+    return Outcome(work.key, f"three workers died at it ({died}); give them more memory")

@@ -1,0 +1,253 @@
+"""From the results of a study to a table like the paper's: numbers, before they become text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple, TypeVar
+
+from lawm_schemas import CellResult, ConfigError, Results
+from lawm_schemas.study import ALL
+
+from lawm_models.studies import paper, score
+from lawm_models.studies.paper import Reported
+from lawm_models.studies.score import Interval, Spread
+
+T = TypeVar("T")
+TITLES = {
+    "bc": "BC",
+    "clap": "C-LAP",
+    "idm_td3_bc": "IDM-TD3+BC",
+    "lawm": "LAWM",
+    "lawm_plus": "LAWM+",
+    "td3_bc": "TD3+BC",
+}
+"""What algorithms are called in the paper; others are called by their names."""
+
+
+class Column(NamedTuple):
+    """An algorithm with a label budget."""
+
+    algorithm: str
+    """Its name in the study."""
+    labels: float | str
+    """The budget: a fraction, ``all``, or the name of a mask."""
+    title: str
+    """What the algorithm is called."""
+    budget: str
+    """What the budget is called."""
+    fraction: float
+    """Share of the trajectories with actions, for the axis of a picture."""
+
+    @property
+    def oracle(self) -> bool:
+        """Whether it sees every recorded action."""
+        return self.labels == ALL
+
+    @property
+    def heading(self) -> str:
+        """Both, in one line."""
+        return f"{self.title} ({self.budget})"
+
+
+class Entry(NamedTuple):
+    """A cell of the table: one column on one corpus."""
+
+    scores: tuple[float, ...]
+    """Of each finished seed, in their order."""
+    spread: Spread | None
+    """None when no seed is finished."""
+    reported: Reported | None
+    """What the paper reports for it, or none."""
+    best: bool
+    """Highest mean of its label budget on this corpus, as it is printed; never of an oracle."""
+
+
+class Row(NamedTuple):
+    """A corpus."""
+
+    corpus: str
+    normalized: bool
+    """Scores are 100 × return / largest possible return; otherwise they are returns."""
+    entries: tuple[Entry, ...]
+    """By column."""
+
+
+class Table(NamedTuple):
+    """Everything that is printed."""
+
+    name: str
+    description: str
+    command: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    averages: tuple[float | None, ...]
+    """By column, over all corpora; none where a run is missing or a score is not normalised."""
+    compared: tuple[str, ...]
+    """Corpora with numbers of the paper, when they are fewer than all."""
+    compared_averages: tuple[float | None, ...]
+    """By column, over these."""
+    reported_averages: tuple[float | None, ...]
+    """By column, those of the paper over the same corpora."""
+    iqms: tuple[Interval | None, ...]
+    """By column, over all corpora and seeds; none as for ``averages``."""
+
+    def strata(self, column: int, corpus: str | None = None) -> list[tuple[float, ...]]:
+        """Normalised scores of the seeds on each corpus, or on one of them, where there are any."""
+        rows = [row for row in self.rows if row.normalized and corpus in (None, row.corpus)]
+        return [row.entries[column].scores for row in rows if row.entries[column].scores]
+
+    def narrow(self, places: Sequence[int]) -> Table:
+        """The same with these columns only."""
+
+        def pick(values: Sequence[T]) -> tuple[T, ...]:
+            return tuple(values[place] for place in places)
+
+        return self._replace(
+            columns=pick(self.columns),
+            rows=tuple(row._replace(entries=pick(row.entries)) for row in self.rows),
+            averages=pick(self.averages),
+            compared_averages=pick(self.compared_averages),
+            reported_averages=pick(self.reported_averages),
+            iqms=pick(self.iqms),
+        )
+
+    def budgets(self) -> list[tuple[str, list[int]]]:
+        """The label budgets, and the columns of each."""
+        names = dict.fromkeys(column.budget for column in self.columns)
+        places = enumerate(self.columns)
+        by_name: dict[str, list[int]] = {name: [] for name in names}
+        for place, column in places:
+            by_name[column.budget].append(place)
+        return list(by_name.items())
+
+
+def make_table(results: Results) -> Table:
+    """The table of a study, finished or not.
+
+    Raises:
+        ConfigError: not a single run is finished.
+    """
+    finished = [cell for cell in results.cells if cell.evaluation is not None]
+    if not finished:
+        raise ConfigError("no run is finished", results.name, "run the benchmark first")
+    columns = tuple(_columns(results))
+    rows = tuple(_row(results, name, columns, finished) for name in results.study.corpora)
+    complete = [_complete(rows, place, results.study.seeds) for place in range(len(columns))]
+    known = [row for row in rows if any(entry.reported for entry in row.entries)]
+    return Table(
+        name=results.name,
+        description=results.study.description,
+        command=results.command,
+        columns=columns,
+        rows=rows,
+        seeds=results.study.seeds,
+        averages=_averages(rows, complete),
+        compared=tuple(row.corpus for row in known) if len(known) < len(rows) else (),
+        compared_averages=_averages(known, complete),
+        reported_averages=tuple(_reported_average(known, n) for n in range(len(columns))),
+        iqms=tuple(
+            score.iqm([row.entries[place].scores for row in rows]) if whole else None
+            for place, whole in enumerate(complete)
+        ),
+    )
+
+
+def _columns(results: Results) -> Iterable[Column]:
+    """Oracles first, as in the paper, then budgets from small to large."""
+    study = results.study
+    every = dict.fromkeys(labels for name in study.algorithms for labels in study.labels_of(name))
+    fractions = {labels: _fraction(labels, results.cells) for labels in every}
+    order = sorted(every, key=lambda labels: (labels != ALL, fractions[labels]))
+    for labels in order:
+        for name, entry in study.algorithms.items():
+            if labels in study.labels_of(name):
+                algorithm = entry.algorithm or name
+                default = TITLES.get(name, name) if name == algorithm else name
+                title = entry.title or default
+                yield Column(name, labels, title, budget(labels), fractions[labels])
+
+
+def budget(labels: float | str) -> str:
+    """A label budget in words."""
+    if isinstance(labels, str):
+        return "oracle" if labels == ALL else f"mask {labels}"
+    return f"{100 * labels:.10g}%"
+
+
+def _fraction(labels: float | str, cells: Sequence[CellResult]) -> float:
+    if not isinstance(labels, str):
+        return labels
+    # what all corpora record is all there is; what a mask shows can be counted
+    shares = [c.labeled / c.trajectories for c in cells if c.labels == labels]
+    return 1.0 if labels == ALL or not shares else fmean(shares)
+
+
+def _row(
+    results: Results, corpus: str, columns: Sequence[Column], finished: Sequence[CellResult]
+) -> Row:
+    here = [cell for cell in finished if cell.corpus == corpus]
+    normalized = all(c.evaluation and c.evaluation.normalized is not None for c in here)
+    scores: dict[tuple[str, float | str], list[float]] = {}
+    for cell in here:
+        assert cell.evaluation is not None
+        seen = cell.evaluation.normalized if normalized else cell.evaluation.return_mean
+        assert seen is not None
+        scores.setdefault((cell.algorithm, cell.labels), []).append(seen)
+    found = [tuple(scores.get((c.algorithm, c.labels), ())) for c in columns]
+    best = _best(columns, found)
+    reported = results.study.corpora[corpus].paper
+    return Row(
+        corpus,
+        normalized,
+        tuple(
+            Entry(
+                each,
+                score.spread(each) if each else None,
+                _reported(results, reported, column),
+                bool(each) and printed(fmean(each)) == best.get(column.budget),
+            )
+            for column, each in zip(columns, found, strict=True)
+        ),
+    )
+
+
+def printed(value: float) -> str:
+    """A score as it is printed."""
+    return f"{value:.1f}"
+
+
+def _best(columns: Sequence[Column], found: Sequence[Sequence[float]]) -> Mapping[str, str]:
+    """The highest mean of each label budget, as it is printed; oracles compete with nobody."""
+    means: dict[str, list[float]] = {}
+    for column, each in zip(columns, found, strict=True):
+        if each and not column.oracle:
+            means.setdefault(column.budget, []).append(fmean(each))
+    # the best of one is no news
+    return {name: printed(max(each)) for name, each in means.items() if len(each) > 1}
+
+
+def _reported(results: Results, dataset: str | None, column: Column) -> Reported | None:
+    """What the paper reports; a variant, which goes by another name, is none of the paper's."""
+    algorithm = results.study.algorithms[column.algorithm].algorithm
+    if dataset is None or algorithm not in (None, column.algorithm):
+        return None
+    return paper.table1().get((dataset, column.algorithm, column.labels))
+
+
+def _complete(rows: Sequence[Row], place: int, seeds: Sequence[int]) -> bool:
+    """Whether a column can be summed up: every seed on every corpus, on one scale."""
+    return all(row.normalized and len(row.entries[place].scores) == len(seeds) for row in rows)
+
+
+def _averages(rows: Sequence[Row], complete: Sequence[bool]) -> tuple[float | None, ...]:
+    return tuple(
+        fmean(fmean(row.entries[place].scores) for row in rows) if whole and rows else None
+        for place, whole in enumerate(complete)
+    )
+
+
+def _reported_average(rows: Sequence[Row], place: int) -> float | None:
+    means = [reported.mean for row in rows if (reported := row.entries[place].reported)]
+    return fmean(means) if means and len(means) == len(rows) else None

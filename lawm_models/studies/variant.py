@@ -1,0 +1,86 @@
+"""An algorithm of a study with its settings, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig, LawmError, Study
+from lawm_schemas.plain_yaml import number
+
+OWN = ("corpora", "seed", "preset")
+"""Top-level keys of a configuration that the study itself decides."""
+
+
+def variant(
+    study: Study, name: str, device: str | None
+) -> tuple[dict[str, Any], list[ConfigError]]:
+    """The configuration of an algorithm as plain data without ``corpora``, and what is wrong.
+
+    Args:
+        study: the study.
+        name: which of its algorithms.
+        device: where it runs instead of where its settings say, or none.
+    """
+    from lawm_models import algorithms
+    from lawm_models.training import presets
+
+    where, entry = f"algorithms.{name}", study.algorithms[name]
+    algorithm = entry.algorithm or name
+    try:
+        algorithms.load(algorithm)
+        data = presets.load(entry.preset or study.preset, algorithm)
+    except LawmError as error:
+        return {}, [_within(where, error)]
+    errors = []
+    for key, value in {**study.settings, **entry.settings}.items():
+        try:
+            data = presets.replace(data, {_changeable(key): number(value)})
+        except LawmError as error:
+            errors.append(_within(f"{where}.settings", error))
+    if device is not None:
+        data["device"] = device
+    return data, errors or list(_faults(where, data))
+
+
+def _changeable(key: str) -> str:
+    if key.split(".")[0] in OWN or key == "algorithm.name":
+        raise ConfigError("is decided by the study", key, "leave it out of the settings")
+    return key
+
+
+def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
+    """Everything that is wrong with the values."""
+    from lawm_data.batches.loader import device_of
+    from lawm_models import algorithms
+    from lawm_models.training.experiment import resolve
+
+    # no corpus is looked at here
+    whole = data | {"corpora": [CorpusSource(path=".").model_dump()]}
+    own = algorithms.load(data["algorithm"]["name"]).Config
+    faults = [
+        *ExperimentConfig.faults(whole),
+        *(
+            fault._replace(key=("algorithm", "settings", *fault.key))
+            for fault in own.faults(data["algorithm"]["settings"])
+        ),
+    ]
+    for fault in faults:
+        yield fault.error(where)
+    if faults:
+        return
+    try:
+        config = resolve(ExperimentConfig.model_validate(whole))
+        device_of(config.device)
+    except LawmError as error:
+        yield _within(where, error)
+        return
+    if not config.evaluation_episodes:
+        what = "evaluation_episodes: without any there is nothing to compare"
+        yield ConfigError(what, where, "give 1 or more")
+
+
+def _within(where: str, error: LawmError) -> ConfigError:
+    return ConfigError(
+        f"{error.where}: {error.what}" if error.where else error.what, where, error.mend
+    )

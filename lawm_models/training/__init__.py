@@ -1,0 +1,1 @@
+"""Runs: configuration, training loop, checkpoints, evaluation, relabeling, audit."""

@@ -1,0 +1,196 @@
+"""Checkpoints: weights, optimisers and position in one folder that appears at once or not at all.
+
+``model.safetensors`` holds the module's state; ``optimizer.safetensors`` every other tensor
+(moments, generator states); ``state.json`` the plain rest and the checksums of both. No pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lawm_schemas import ConfigError, StorageError, load_json
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from lawm_data.system.atomic import (
+    REPLACED,
+    TEMPORARY,
+    storage_errors,
+    temporary_name,
+    write_folder,
+)
+
+MODEL = "model.safetensors"
+TENSORS = "optimizer.safetensors"
+STATE = "state.json"
+RESERVED = {"tensor", "tuple", "items"}
+"""Keys with which ``pack`` marks what JSON does not have."""
+
+
+class Stateful(Protocol):
+    """Anything with torch's state methods."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its state."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take over a state."""
+        ...
+
+
+def save_checkpoint(
+    folder: Path,
+    module: Stateful,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint durably: ``folder`` appears complete or not at all.
+
+    Args:
+        folder: replaced when it exists.
+        module: its state must be tensors alone.
+        optimizers: by name.
+        state: anything else; a tree of dicts, lists, tuples, plain values and tensors.
+
+    Raises:
+        StorageError: the file system refuses.
+    """
+    saved = {name: optimizer.state_dict() for name, optimizer in optimizers.items()}
+    plain, tensors = pack({"optimizers": saved, "state": dict(state)})
+    files = {MODEL: to_bytes(_owned(module.state_dict())), TENSORS: to_bytes(_owned(tensors))}
+    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[STATE] = json.dumps({"sha256": sha256, **plain}, allow_nan=False).encode()
+    write_folder(folder, files)
+
+
+def load_module(folder: Path, module: Stateful) -> None:
+    """Load the weights of a checkpoint into a module of the same architecture.
+
+    Raises:
+        ConfigError: the module has other parameters.
+    """
+    try:
+        module.load_state_dict(load_weights(folder))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ConfigError(
+            f"other weights than this version's: {reason}", str(folder), "train it again"
+        ) from None
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """The module's state in a checkpoint, on the CPU."""
+    return _tensors(folder, MODEL, _document(folder))
+
+
+def load_optimizers(folder: Path, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
+    """Load the optimisers of a checkpoint; those that it does not know are left alone."""
+    document = _document(folder)
+    saved = unpack(document["optimizers"], _tensors(folder, TENSORS, document))
+    for name, optimizer in optimizers.items():
+        if name in saved:
+            optimizer.load_state_dict(saved[name])
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """What was given as ``state``; its tensors are on the CPU."""
+    document = _document(folder)
+    return unpack(document["state"], _tensors(folder, TENSORS, document))
+
+
+def model_sha256(folder: Path) -> str:
+    """Hash of a checkpoint's ``model.safetensors``."""
+    return _document(folder)["sha256"][MODEL]
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint; a kill in between leaves no half of it under its name."""
+    doomed = temporary_name(folder)
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Undo or finish what a killed writer left in a folder of checkpoints."""
+    for path in parent.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path)
+    for path in parent.glob(f".*{REPLACED}"):
+        replaced = parent / path.name[1 : -len(REPLACED)]
+        if replaced.exists():
+            shutil.rmtree(path)
+        else:
+            path.rename(replaced)
+
+
+def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Split a tree into JSON and tensors. Keys keep their type, tuples stay tuples.
+
+    Returns:
+        The JSON, in which a tensor is ``{"tensor": NAME}``, and the tensors by name.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def visit(node: Any, at: str) -> Any:
+        match node:
+            case Tensor():
+                tensors[at] = node
+                return {"tensor": at}
+            case tuple():
+                return {"tuple": [visit(v, f"{at}/{i}") for i, v in enumerate(node)]}
+            case list():
+                return [visit(v, f"{at}/{i}") for i, v in enumerate(node)]
+            case dict():
+                parts = [(k, visit(v, f"{at}/{k}")) for k, v in node.items()]
+                simple = all(isinstance(k, str) and k not in RESERVED for k in node)
+                return dict(parts) if simple else {"items": parts}
+            case _:
+                return node
+
+    return visit(tree, ""), tensors
+
+
+def unpack(plain: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The tree that ``pack`` split."""
+    match plain:
+        case {"tensor": name}:
+            return tensors[name]
+        case {"tuple": parts}:
+            return tuple(unpack(v, tensors) for v in parts)
+        case {"items": parts}:
+            return {k: unpack(v, tensors) for k, v in parts}
+        case dict():
+            return {k: unpack(v, tensors) for k, v in plain.items()}
+        case list():
+            return [unpack(v, tensors) for v in plain]
+        case _:
+            return plain
+
+
+def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # safetensors refuses tensors that share memory
+    layout = torch.contiguous_format
+    return {k: v.detach().cpu().clone(memory_format=layout) for k, v in tensors.items()}
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    return load_json(folder / STATE)
+
+
+def _tensors(folder: Path, name: str, document: Mapping[str, Any]) -> dict[str, Tensor]:
+    with storage_errors(folder / name):
+        content = (folder / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != document["sha256"][name]:
+        raise StorageError(
+            "does not match its checksum",
+            str(folder / name),
+            f"remove {folder.name} to continue from the checkpoint before it",
+        )
+    return from_bytes(content)

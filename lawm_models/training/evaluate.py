@@ -1,0 +1,125 @@
+"""Returns of a policy in the environment that its data came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from lawm_schemas import (
+    ConfigError,
+    EnvironmentInfo,
+    Evaluation,
+    ExperimentConfig,
+    Role,
+    RunRecord,
+)
+
+from lawm_data.envs import suites as envs
+from lawm_data.envs.policy import Policy
+from lawm_data.envs.rollout import rollout
+from lawm_data.envs.suites import Environments
+from lawm_data.system.video import require_video, write_video
+from lawm_models.training import seeding
+from lawm_models.training.run_folder import RunFolder
+
+PICTURE = 256
+"""Edge of a video's pictures, in pixels."""
+
+
+def evaluate(
+    run: RunFolder | Path | str, episodes: int, seed: int = 0, video: Path | str | None = None
+) -> Evaluation:
+    """Run the newest policy of a run for some episodes, without noise.
+
+    Args:
+        run: the run, or its folder.
+        episodes: how many, all at once.
+        seed: of the first episode's reset; the others count up from it.
+        video: file for a video of the first episode (mp4 or gif), or none.
+
+    Raises:
+        ConfigError: no checkpoint, no environment to evaluate in, or an unknown video format.
+        StorageError: no folder for the video.
+    """
+    if video is not None:
+        require_video(Path(video))
+    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    policy = run.algorithm().policy(deterministic=True)
+    judge = Judge(run.record, episodes)
+    with seeding.thread_limit(run.config.threads):
+        return judge.evaluate(policy, seed, Path(video) if video else None)
+
+
+class Judge:
+    """Environments for the episodes of an evaluation, made once.
+
+    Args:
+        record: names the environment, and the arrays that the policy reads and writes.
+        episodes: how many at once.
+
+    Raises:
+        ConfigError: no environment is known, it cannot be made, or its arrays have changed.
+    """
+
+    def __init__(self, record: RunRecord, episodes: int) -> None:
+        if record.environment is None:
+            raise ConfigError("the corpus names no environment", "environment", "cannot evaluate")
+        if episodes < 1:
+            raise ConfigError(f"{episodes} is below 1", "episodes", "give 1 or more")
+        self.info: EnvironmentInfo = record.environment
+        self.environments: Environments = envs.make(
+            self.info.task,
+            suite=self.info.suite,
+            num_envs=episodes,
+            action_repeat=self.info.action_repeat,
+        )
+        specs = self.environments.observations
+        made = tuple((s.name, s.shape) for s in specs if s.role is Role.state)
+        trained = tuple((s.name, s.shape) for s in record.state)
+        if made != trained or self.environments.action.shape != record.action.shape:
+            raise ConfigError(
+                f"it observes {_names(made)}, the corpus {_names(trained)}",
+                self.info.task,
+                "evaluate where the corpus was collected, or set evaluation_episodes to 0",
+            )
+
+    @classmethod
+    def of(cls, config: ExperimentConfig, record: RunRecord) -> Self | None:
+        """The judge of an experiment; none without episodes or without an environment."""
+        if not config.evaluation_episodes or record.environment is None:
+            return None
+        return cls(record, config.evaluation_episodes)
+
+    def evaluate(self, policy: Policy, seed: int, video: Path | None = None) -> Evaluation:
+        """One episode on every environment; episode i is reset with ``seed + i``."""
+        episodes = self.environments.num_envs
+        frames: list[np.ndarray] = []
+
+        def take_picture(step: int) -> None:
+            frames.append(self.environments.render(0, PICTURE, PICTURE))
+
+        seeds = range(seed, seed + episodes)
+        progress = take_picture if video else None
+        recorded = rollout(self.environments, policy, seeds, noise_seed=seed, progress=progress)
+        if video:
+            write_video(video, frames, self._fps())
+        returns = np.array([trajectory["rewards"].sum(dtype=np.float64) for trajectory in recorded])
+        best = self.info.max_return
+        return Evaluation(
+            return_mean=float(returns.mean()),
+            return_std=float(returns.std()),
+            normalized=float(100 * returns.mean() / best) if best else None,
+            episodes=episodes,
+            returns=tuple(returns.tolist()),
+            seed=seed,
+            environment=f"{self.info.suite}:{self.info.task}",
+        )
+
+    def _fps(self) -> float:
+        seconds = self.info.control_timestep or 0.02
+        return 1 / (seconds * self.info.action_repeat)
+
+
+def _names(fields: tuple[tuple[str, tuple[int, ...]], ...]) -> str:
+    return ", ".join(f"{name}{list(shape)}" for name, shape in fields)

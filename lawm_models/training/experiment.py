@@ -1,0 +1,225 @@
+"""From an experiment's configuration to what it is run on: settings, corpora, device."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lawm_schemas import (
+    ConfigError,
+    CorpusRecord,
+    CorpusSource,
+    ExperimentConfig,
+    Manifest,
+    RunRecord,
+    Schema,
+    StageBatches,
+)
+
+from lawm_data.batches.loader import Loader, device_of
+from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.mask import mask_sha256
+from lawm_data.exchange.hub.cache import is_address, is_here, located, parse_address, pin
+from lawm_models import algorithms
+from lawm_models.algorithms._protocol import Algorithm, ModelSpec
+from lawm_models.training import seeding
+from lawm_models.training.versions import installed_versions
+
+
+class Sources(NamedTuple):
+    """The data of an experiment, opened and checked."""
+
+    corpora: tuple[tuple[Corpus, float], ...]
+    """Views through their masks, and their weights."""
+    loaders: dict[str, Loader]
+    """Batches of every stage, on the experiment's device."""
+    record: RunRecord
+    """What a run folder keeps of them."""
+
+
+def resolve(config: ExperimentConfig) -> ExperimentConfig:
+    """Write out every default of the algorithm; make paths absolute and pin addresses.
+
+    Raises:
+        ConfigError: unknown algorithm, settings or stages.
+    """
+    settings = settings_of(config).model_dump(mode="json")
+    module = algorithms.load(config.algorithm.name)
+    stages = module.Algorithm.stages
+    for key, named in (("steps", config.steps), ("batches", config.batches)):
+        for stage in named:
+            if stage not in stages:
+                known = ", ".join(stages)
+                raise ConfigError("no such stage", f"{key}.{stage}", f"known ones: {known}")
+    for stage in stages:
+        if stage not in config.steps:
+            raise ConfigError("missing", f"steps.{stage}", "say how many gradient steps")
+    if not sum(config.steps.values()):
+        raise ConfigError("all are 0", "steps", "give at least one stage a gradient step")
+    corpora = tuple(
+        source.model_copy(update={"path": _absolute(source.path)}) for source in config.corpora
+    )
+    choice = config.algorithm.model_copy(update={"settings": settings})
+    steps = {stage: config.steps[stage] for stage in stages}
+    return config.model_copy(update={"algorithm": choice, "corpora": corpora, "steps": steps})
+
+
+def _absolute(path: str) -> str:
+    """A path that does not depend on the current folder; on the Hub, on what is newest there."""
+    return str(pin(parse_address(path))) if is_address(path) else str(Path(path).absolute())
+
+
+def settings_of(config: ExperimentConfig) -> Schema:
+    """The algorithm's settings, validated, with every default."""
+    module = algorithms.load(config.algorithm.name)
+    return module.Config.parse(config.algorithm.settings, "algorithm.settings")
+
+
+def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
+    """The algorithm with fresh weights, drawn from the experiment's seed."""
+    module = algorithms.load(config.algorithm.name)
+    with seeding.ambient_randomness(torch.device("cpu")):
+        torch.manual_seed(seeding.derive(config.seed).weights)
+        return module.Algorithm(settings_of(config), model_spec(record)).to(device)
+
+
+def model_spec(record: RunRecord) -> ModelSpec:
+    """Sizes and bounds of the arrays a run was trained on."""
+    action = record.action
+    if action.low is None or action.high is None:
+        raise ConfigError("the action has no bounds", action.name, "collect with bounds")
+    width = sum(spec.size for spec in record.state)
+    return ModelSpec(width, action.size, action.low, action.high)
+
+
+def open_sources(config: ExperimentConfig) -> Sources:
+    """Open and verify every corpus, checksums included, and check that they fit together.
+
+    Raises:
+        ConfigError: corpora of different arrays, or nothing to draw.
+        CorpusError: a corpus is damaged.
+        MaskError: a mask is unknown or of another corpus.
+    """
+    views = [_view(source, verify=True) for source in config.corpora]
+    first = views[0].manifest
+    for view in views[1:]:
+        _require_same_arrays(first, view)
+    record = RunRecord(
+        command=shlex.join(sys.argv),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=_device_name(device_of(config.device)),
+        versions=installed_versions(),
+        corpora=tuple(_corpus_record(v, s) for v, s in zip(views, config.corpora, strict=True)),
+        state=first.state,
+        action=first.action,
+        environment=first.environment,
+    )
+    model_spec(record)
+    if not any(corpus.labeled for corpus in record.corpora):
+        raise ConfigError(
+            "not a single trajectory has readable actions", "corpora", "add some or another mask"
+        )
+    _require_rewards(config, views)
+    weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
+    return Sources(weighted, make_loaders(config, weighted), record)
+
+
+def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:
+    """The corpora of an experiment as they are now, opened but not read through.
+
+    None stands for one that is no longer there.
+    """
+    return tuple(
+        _corpus_record(_view(source, verify=False), source) if is_here(source.path) else None
+        for source in config.corpora
+    )
+
+
+def _view(source: CorpusSource, verify: bool) -> Corpus:
+    corpus = open_corpus(located(source.path), verify=verify)
+    return corpus.with_mask(source.mask) if source.mask else corpus
+
+
+def make_loaders(
+    config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]
+) -> dict[str, Loader]:
+    """The batches of every stage of an experiment, from views and their weights.
+
+    Stages that draw alike share a loader, and what it keeps in the device's memory.
+    """
+    own = {stage: config.batches.get(stage, StageBatches()) for stage in config.steps}
+    loaders = {kind: _loader(config, kind, corpora) for kind in dict.fromkeys(own.values())}
+    return {stage: loaders[kind] for stage, kind in own.items()}
+
+
+def _loader(
+    config: ExperimentConfig, own: StageBatches, corpora: tuple[tuple[Corpus, float], ...]
+) -> Loader:
+    ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
+    # With every action readable there is nothing to balance: one preset serves 5% and 100%.
+    unlabeled = any(len(view) > view.label_counts()["observed"] for view, _ in corpora)
+    return Loader(
+        corpora,
+        own.batch_size or config.batch_size,
+        config.window,
+        labeled_ratio=ratio if unlabeled else None,
+        seed=seeding.derive(config.seed).loader,
+        short=config.short,
+        label_unit=config.label_unit,
+        oversample_ends=config.oversample_ends,
+        device=config.device,
+    )
+
+
+def _corpus_record(view: Corpus, source: CorpusSource) -> CorpusRecord:
+    counts = view.label_counts()
+    return CorpusRecord(
+        path=source.path,
+        fingerprint=view.fingerprint,
+        mask=source.mask,
+        mask_sha256=mask_sha256(view.mask) if view.mask else None,
+        trajectories=len(view),
+        labeled=counts["observed"],
+    )
+
+
+def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
+    """Refuse to learn a policy where nothing tells what is worth doing."""
+    algorithm = algorithms.load(config.algorithm.name).Algorithm
+    kind, last = algorithm.rewards_from, algorithm.stages[-1]
+    if kind == "none" or not config.steps[last]:
+        return
+    labeled = "labeled " if kind == "labeled" else ""
+    for table in (view.table for view in views):
+        read = table.num_observed > 0 if labeled else True
+        if (table.rewarded & read).any():
+            return
+    mend = "take --algorithm bc"
+    if len(algorithm.stages) > 1:
+        mend = f"leave the policy out with --set steps.{last}=0"
+    raise ConfigError(
+        f"not a single {labeled}trajectory has recorded rewards, and a policy is learned from them",
+        "corpora",
+        f"add some, or {mend}",
+    )
+
+
+def _require_same_arrays(first: Manifest, view: Corpus) -> None:
+    other = view.manifest
+    if (other.state, other.action) != (first.state, first.action):
+        raise ConfigError(
+            "its state fields or actions differ from the first corpus",
+            str(view.path),
+            "train on corpora of one environment",
+        )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)

@@ -1,0 +1,265 @@
+"""Filling in missing actions: inferred by a trained model, written beside the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from lawm_schemas import ArraySpec, ConfigError, LabelState, Role
+from torch import Tensor
+
+from lawm_data.batches.batch import Batch
+from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.mask import mask_sha256
+from lawm_data.corpus.overlay import free_folder, half_range, write_overlay
+from lawm_data.corpus.trajectory import Trajectory
+from lawm_models.algorithms._protocol import Algorithm
+from lawm_models.training import seeding
+from lawm_models.training.run_folder import RunFolder
+
+STEPS_AT_ONCE = 32768
+"""Steps of a batch of whole trajectories, padding included."""
+Method = Literal["inverse", "smoothing"]
+"""How actions are inferred; see ``relabel``."""
+SMALLEST_VARIANCE = 1e-12
+"""Stands in for the variance of an action dimension that never changes."""
+
+
+@runtime_checkable
+class Smoother(Protocol):
+    """An algorithm whose world model can weigh inferred actions."""
+
+    def smooth_actions(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]] | None:
+        """As ``Algorithm.infer_actions``, but by what the model makes of later observations."""
+        ...
+
+
+class Label(NamedTuple):
+    """The inferred actions of one trajectory."""
+
+    trajectory: str
+    """Its id."""
+    mean: Float[np.ndarray, "T A"]
+    """Actions in environment units."""
+    std: Float[np.ndarray, "T A"]
+    """Their uncertainty."""
+
+
+def relabel(
+    run: RunFolder | Path | str,
+    corpus: Path | str,
+    name: str,
+    replace: bool = False,
+    method: Method = "inverse",
+    max_uncertainty: float | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Infer the actions that the run could not see and write them as a label overlay.
+
+    Every trajectory is read whole, so that the state is filtered from its first step. Where the
+    true actions are on disk (withheld by the run's mask) the labels are compared with them; they
+    are read for nothing else.
+
+    Args:
+        run: the run, or its folder.
+        corpus: the corpus; seen through the run's mask if the run was trained on it.
+        name: of the overlay.
+        replace: an overlay of this name gives way.
+        method: ``inverse`` asks the algorithm for its inferred actions, ``smoothing`` weighs them
+            by what its world model foresees.
+        max_uncertainty: trajectories whose ``uncertainty`` is larger are left out, whole: an
+            overlay labels all steps of a trajectory or none.
+        dry_run: write nothing.
+
+    Returns:
+        ``nmse_per_dimension`` (mean squared error over the variance) and ``r2`` (1 - their mean),
+        None where no truth is known; ``trajectories`` labeled, those ``left_out``; ``uncertainty``,
+        the least, median and largest of all of them; ``method``; ``name``; ``path``; ``dry_run``.
+
+    Raises:
+        ConfigError: nothing to relabel or nothing certain enough, a corpus of another environment,
+            or an algorithm that infers no actions.
+        CorpusError: the name is taken, or the corpus was altered.
+    """
+    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    whole = open_corpus(corpus, verify=True)
+    view = _as_seen(run, whole)
+    path = free_folder(whole.path, name, replace)
+    hidden = hidden_trajectories(view)
+    if not len(hidden):
+        raise ConfigError(
+            "the run could read every action", str(whole.path), "there is nothing to relabel"
+        )
+    algorithm, weights = run.trained()
+    with seeding.thread_limit(run.config.threads):
+        labels = list(infer_labels(algorithm, view, hidden, method))
+    uncertain = uncertainty(labels, view.manifest.action)
+    limit = np.inf if max_uncertainty is None else max_uncertainty
+    kept = np.flatnonzero(uncertain <= limit)
+    if not len(kept):
+        what = f"no trajectory is as certain as {limit:.4g}"
+        raise ConfigError(what, "--max-uncertainty", f"the best is at {uncertain.min():.4g}")
+    labels = [labels[i] for i in kept]
+    errors = errors_against(whole, [hidden[i] for i in kept], labels)
+    r2 = None if errors is None else 1 - float(np.mean(errors))
+    if not dry_run:
+        write_overlay(
+            view,
+            labels,
+            name=name,
+            model=weights,
+            algorithm=run.config.algorithm.name,
+            method=method,
+            max_uncertainty=max_uncertainty,
+            nmse_per_dimension=errors,
+            r2=r2,
+            replace=replace,
+        )
+    low, median, high = np.quantile(uncertain, (0, 0.5, 1)).tolist()
+    return {
+        "nmse_per_dimension": None if errors is None else list(errors),
+        "r2": r2,
+        "trajectories": len(labels),
+        "left_out": len(hidden) - len(labels),
+        "uncertainty": {"min": low, "median": median, "max": high},
+        "method": method,
+        "name": name,
+        "path": str(path),
+        "dry_run": dry_run,
+    }
+
+
+def uncertainty(labels: Sequence[Label], action: ArraySpec) -> Float[np.ndarray, " N"]:
+    """Root mean square of the stated std of each trajectory, over steps and dimensions.
+
+    In units of half the action's range, so that it is about 0.58 for guessing uniformly.
+    """
+    half = half_range(action)
+    return np.array([np.sqrt(np.square(label.std / half).mean()) for label in labels])
+
+
+def hidden_trajectories(view: Corpus) -> list[int]:
+    """Positions in a view of the trajectories without a single readable action."""
+    hidden = (LabelState.withheld, LabelState.missing)
+    return [i for i in range(len(view)) if view.table.info(i).labels in hidden]
+
+
+def infer_labels(
+    algorithm: Algorithm, view: Corpus, positions: Sequence[int], method: Method = "inverse"
+) -> Iterator[Label]:
+    """Labels of some trajectories of a view, in their order.
+
+    Raises:
+        ConfigError: the algorithm infers no actions, or not by this method.
+    """
+    infer = algorithm.infer_actions
+    if method == "smoothing":
+        if not isinstance(algorithm, Smoother):
+            raise ConfigError(
+                "has no world model to smooth with", "--method smoothing", "use --method inverse"
+            )
+        infer = algorithm.smooth_actions
+    cameras = tuple(s.name for s in view.manifest.observations if s.role is Role.pixels)
+    for group in _groups(view.table.length[np.asarray(positions)]):
+        trajectories = [view[positions[i]] for i in group]
+        batch = batch_of(trajectories, view.manifest.action.size, cameras)
+        inferred = infer(batch)
+        if inferred is None:
+            raise ConfigError(
+                "infers no actions", "algorithm.name", "relabel with a run of another algorithm"
+            )
+        mean, std = (tensor.cpu().numpy() for tensor in inferred)
+        for i, trajectory in enumerate(trajectories):
+            steps = len(trajectory)
+            yield Label(trajectory.info.id, mean[i, :steps], std[i, :steps])
+
+
+def errors_against(
+    whole: Corpus, positions: Sequence[int], labels: Sequence[Label]
+) -> tuple[float, ...] | None:
+    """Mean squared error over the variance of the true actions, per dimension.
+
+    Args:
+        whole: the corpus without a mask.
+        positions: trajectories in it.
+        labels: their labels, in the same order.
+
+    Returns:
+        A number per dimension over all observed steps, or None when there are none.
+    """
+    truths, predictions = [], []
+    for position, label in zip(positions, labels, strict=True):
+        trajectory = whole[position]
+        if trajectory.actions is not None:
+            observed = trajectory.action_observed
+            truths.append(trajectory.actions.reshape(label.mean.shape)[observed])
+            predictions.append(label.mean[observed])
+    if not truths:
+        return None
+    truth = np.concatenate(truths, dtype=np.float64)
+    error = np.square(np.concatenate(predictions, dtype=np.float64) - truth).mean(0)
+    return tuple((error / np.maximum(truth.var(0), SMALLEST_VARIANCE)).tolist())
+
+
+def batch_of(trajectories: Sequence[Trajectory], action_dim: int, cameras: Sequence[str]) -> Batch:
+    """Whole trajectories as one batch without actions, padded to the longest."""
+    lengths = torch.tensor([len(t) for t in trajectories])
+    size = (len(trajectories), int(lengths.max()))
+    valid = torch.arange(size[1]) < lengths[:, None]
+    return Batch(
+        observation=_stack([t.observations.state for t in trajectories], size[1] + 1),
+        action=torch.zeros(*size, action_dim),
+        action_mask=torch.zeros(size, dtype=torch.bool),
+        reward=_stack([t.rewards for t in trajectories], size[1]) * valid,
+        rewarded=torch.tensor([t.is_rewarded for t in trajectories]),
+        terminated=_stack([t.terminated for t in trajectories], size[1]) & valid,
+        valid=valid,
+        labeled=torch.zeros(size[0], dtype=torch.bool),
+        trajectory=torch.arange(size[0]),
+        start=torch.zeros(size[0], dtype=torch.int64),
+        pixels={c: _stack([t.observations[c] for t in trajectories], size[1] + 1) for c in cameras},
+    )
+
+
+def _stack(arrays: Sequence[np.ndarray], rows: int) -> Tensor:
+    """One array per row, each extended to so many rows by repeating its last."""
+    index = np.arange(rows)
+    return torch.from_numpy(np.stack([a[np.minimum(index, len(a) - 1)] for a in arrays]))
+
+
+def _groups(lengths: np.ndarray) -> Iterator[range]:
+    """Neighbours in groups of about ``STEPS_AT_ONCE`` padded steps."""
+    first = 0
+    for end in range(1, len(lengths) + 1):
+        longest = int(lengths[first : end + 1].max())
+        if end == len(lengths) or (end + 1 - first) * longest > STEPS_AT_ONCE:
+            yield range(first, end)
+            first = end
+
+
+def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
+    """The corpus through the mask that the run saw it through, if it saw it at all."""
+    state, action = whole.manifest.state, whole.manifest.action
+    if (state, action) != (run.record.state, run.record.action):
+        raise ConfigError(
+            "its state fields or actions are not those of the run",
+            str(whole.path),
+            f"the run reads {', '.join(s.name for s in run.record.state)}",
+        )
+    seen = [c for c in run.record.corpora if c.fingerprint == whole.fingerprint]
+    if not seen or seen[0].mask is None:
+        return whole
+    view = whole.with_mask(seen[0].mask)
+    if view.mask and mask_sha256(view.mask) != seen[0].mask_sha256:
+        raise ConfigError(
+            "is not the mask that the run was trained under",
+            f"{whole.path}: mask {seen[0].mask}",
+            "restore the mask",
+        )
+    return view

@@ -1,0 +1,243 @@
+"""A run folder: what was asked for, what it was run on, and everything that came out.
+
+``config.yaml`` (complete), ``run.json``, ``metrics.jsonl``, ``tensorboard/``, ``checkpoints/`` and
+``evaluation.json``. A folder is a run as soon as ``config.yaml`` is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from lawm_schemas import (
+    ConfigError,
+    CorpusRecord,
+    Evaluation,
+    ExperimentConfig,
+    LawmError,
+    RunRecord,
+)
+
+from lawm_data.system.atomic import TEMPORARY, storage_errors, write_file
+from lawm_models.algorithms._protocol import Algorithm
+from lawm_models.training import checkpoint
+from lawm_models.training.experiment import build, resolve
+from lawm_models.training.metrics import read_metrics
+
+CONFIG = "config.yaml"
+RECORD = "run.json"
+EVALUATION = "evaluation.json"
+KEEP = 2
+"""Checkpoints kept beside the last one of every stage."""
+UNSET = "(unset)"
+"""Value of a key that only one of two configurations has."""
+INFORMATION = ("preset",)
+"""Keys of the configuration that change nothing."""
+
+
+class Trained(NamedTuple):
+    """What a checkpoint holds."""
+
+    algorithm: Algorithm
+    """With its weights."""
+    sha256: str
+    """Hash of the weights."""
+
+
+class RunFolder:
+    """An existing run.
+
+    Attributes:
+        path: the folder.
+        config: the resolved configuration.
+        record: data, versions and arrays.
+    """
+
+    def __init__(self, path: Path, config: ExperimentConfig, record: RunRecord) -> None:
+        self.path = path
+        self.config = config
+        self.record = record
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Open a run.
+
+        Raises:
+            ConfigError: the folder is not a run, or this version cannot read it.
+        """
+        path = Path(path)
+        if not (path / CONFIG).is_file():
+            raise ConfigError("not a run folder", str(path), "give the --out of a `lawm train`")
+        config = resolve(ExperimentConfig.read_yaml(path / CONFIG))
+        return cls(path, config, RunRecord.read_json(path / RECORD))
+
+    @classmethod
+    def create(cls, path: Path, config: ExperimentConfig, record: RunRecord) -> Self:
+        """Turn a folder in which nothing has begun into a run; ``config`` is resolved."""
+        write_file(path / RECORD, record.to_json().encode())
+        write_file(path / CONFIG, config.to_yaml().encode())
+        return cls(path, config, record)
+
+    @property
+    def metrics_path(self) -> Path:
+        """The metrics, one JSON object per line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events_path(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def total_steps(self) -> int:
+        """Gradient steps of all stages."""
+        return sum(self.config.steps.values())
+
+    def metrics(self, length: int | None = None) -> list[dict[str, Any]]:
+        """Every line of ``metrics.jsonl`` so far, or of its first ``length`` bytes."""
+        return read_metrics(self.metrics_path, length)
+
+    def evaluation(self) -> Evaluation | None:
+        """The evaluation that ended the training, if it has been made."""
+        path = self.path / EVALUATION
+        return Evaluation.read_json(path) if path.exists() else None
+
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        """Keep the evaluation that ends the training."""
+        write_file(self.path / EVALUATION, evaluation.to_json().encode())
+
+    def checkpoints(self) -> dict[int, Path]:
+        """Checkpoints by the number of gradient steps of all stages, ascending."""
+        found = sorted((self.path / "checkpoints").glob("step_*"))
+        steps = ((path.name.removeprefix("step_"), path) for path in found)
+        return {int(step): path for step, path in steps if step.isdigit()}
+
+    def checkpoint_path(self, total_step: int) -> Path:
+        """Where the checkpoint after so many gradient steps is."""
+        return self.path / "checkpoints" / f"step_{total_step:08d}"
+
+    def latest_checkpoint(self) -> Path:
+        """The newest checkpoint.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        found = self.checkpoints()
+        if not found:
+            raise ConfigError("has no checkpoint yet", str(self.path), "train it first")
+        return found[max(found)]
+
+    def prune_checkpoints(self) -> None:
+        """Remove all but the newest ones and the last one of every stage."""
+        found = self.checkpoints()
+        ends = set(accumulate(self.config.steps.values()))
+        for total_step in sorted(found)[:-KEEP]:
+            if total_step not in ends:
+                checkpoint.remove_checkpoint(found[total_step])
+
+    def has_begun(self) -> bool:
+        """Something has been trained, or at least a log been opened for it."""
+        return self.metrics_path.exists() or bool(self.checkpoints())
+
+    def is_finished(self) -> bool:
+        """All gradient steps are made and, when one was asked for, the evaluation too."""
+        if self.total_steps not in self.checkpoints():
+            return False
+        return not self.wants_evaluation() or self.evaluation() is not None
+
+    def wants_evaluation(self) -> bool:
+        """Episodes were asked for and the data name their environment."""
+        return self.config.evaluation_episodes > 0 and self.record.environment is not None
+
+    def algorithm(self, device: str | torch.device = "cpu") -> Algorithm:
+        """The trained algorithm, from the newest checkpoint."""
+        return self.trained(device).algorithm
+
+    def trained(self, device: str | torch.device = "cpu") -> Trained:
+        """The newest checkpoint, loaded; safe while another process trains here."""
+        algorithm = build(self.config, self.record, torch.device(device))
+        while True:
+            folder = self.latest_checkpoint()
+            try:
+                checkpoint.load_module(folder, algorithm)
+                return Trained(algorithm, checkpoint.model_sha256(folder))
+            except LawmError:
+                if folder.exists():
+                    raise
+                # the trainer has removed it meanwhile, so there is a newer one
+
+    def require_same(self, config: ExperimentConfig) -> None:
+        """Refuse to go on with another configuration.
+
+        Raises:
+            ConfigError: names the first key that differs, and both values.
+        """
+        old, new = (
+            c.model_dump(mode="json", exclude=set(INFORMATION)) for c in (self.config, config)
+        )
+        difference = first_difference(old, new)
+        if difference:
+            key, before, after = difference
+            raise ConfigError(
+                f"{key} was {before!r} in this run and is now {after!r}",
+                str(self.path),
+                f"set {key} back, or choose another --out",
+            )
+
+    def require_same_data(self, data: Sequence[CorpusRecord | None]) -> None:
+        """Refuse to go on with data that have changed since the run started.
+
+        Args:
+            data: the corpora as they are now; None for one that is not to be looked at.
+
+        Raises:
+            ConfigError: names the corpus.
+        """
+        for before, now in zip(self.record.corpora, data, strict=True):
+            if now is not None and before != now:
+                what = "mask" if before.fingerprint == now.fingerprint else "corpus"
+                raise ConfigError(
+                    f"the {what} has changed since {self.path} started",
+                    now.path,
+                    "restore it, or choose another --out",
+                )
+
+
+def is_run(path: Path) -> bool:
+    """Whether there is a run.
+
+    Raises:
+        ConfigError: there is something else.
+    """
+    if (path / CONFIG).is_file():
+        return True
+    with storage_errors(path):
+        if path.exists() and not path.is_dir():
+            raise ConfigError("exists and is a file", str(path), "choose another --out")
+        content = {p.name for p in path.iterdir()} if path.exists() else set()
+    # what a trainer leaves that was killed before the folder became a run
+    foreign = {name for name in content if not name.startswith(TEMPORARY)} - {".lock", RECORD}
+    if foreign:
+        raise ConfigError(
+            f"exists and is not a run (it holds {min(foreign)})", str(path), "choose another --out"
+        )
+    return False
+
+
+def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """Dotted key and both values of the first leaf that differs, in the order of ``new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = [*new, *(name for name in old if name not in new)]
+        pairs = [(name, old.get(name, UNSET), new.get(name, UNSET)) for name in names]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
+    else:
+        return None if old == new else (key, old, new)
+    for name, a, b in pairs:
+        difference = first_difference(a, b, f"{key}.{name}" if key else str(name))
+        if difference:
+            return difference
+    return None

@@ -1,0 +1,198 @@
+"""Beginning a run at the last stage, with what another run made that was the same until then.
+
+A world model takes longer to train than a policy in it. Runs that differ in nothing but what the
+last stage reads, such as the support of the policy, can share it: a run that begins so takes over
+weights, random streams and metrics, and makes the numbers that it would have made by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig, LawmError, TakenStages
+from torch import Tensor
+
+from lawm_models import algorithms
+from lawm_models.algorithms._protocol import Algorithm
+from lawm_models.training import checkpoint
+from lawm_models.training.experiment import build
+from lawm_models.training.metrics import MetricLog
+from lawm_models.training.run_folder import INFORMATION, RunFolder, first_difference
+
+IRRELEVANT = (*INFORMATION, "checkpoint_every", "evaluate_every", "evaluation_episodes")
+"""Keys of the configuration on which no stage but the last depends."""
+WITHOUT = "train without --from"
+"""The mend that always works."""
+OTHER_DATA = {
+    "fingerprint": "was trained on another corpus",
+    "mask": "was trained under another mask",
+    "weight": "was trained with other weights of its corpora",
+}
+"""What is wrong, by what differs in the data."""
+
+
+class Beginning(NamedTuple):
+    """Everything that a run takes over, read and checked."""
+
+    record: TakenStages
+    """Where it is from."""
+    weights: dict[str, Tensor]
+    """Of the other run when its last stage began."""
+    state: dict[str, Any]
+    """What the trainer kept then."""
+    metrics: list[dict[str, Any]]
+    """Lines of the log until then."""
+
+
+def is_ready(run: Path) -> bool:
+    """Whether there is a run whose last stage can begin, has begun or is done."""
+    try:
+        return _before_last(RunFolder.open(run)).is_dir()
+    except LawmError:
+        return False
+
+
+def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]) -> Beginning:
+    """What a new run can take over from another one.
+
+    Args:
+        run: the other run; it need not be finished.
+        config: of the new run, resolved.
+        data: its corpora.
+
+    Raises:
+        ConfigError: the other run is not the same until its last stage, has not come there, or is
+            damaged; or there is only one stage.
+    """
+    other = RunFolder.open(run)
+    _require_same(other, config, data)
+    *earlier, _ = config.steps
+    if not earlier:
+        what = f"{config.algorithm.name} has one stage, so nothing can be taken over"
+        raise ConfigError(what, str(other.path), WITHOUT)
+    folder = _before_last(other)
+    if not folder.is_dir():
+        what = f"has no checkpoint at the end of stage {earlier[-1]}"
+        raise ConfigError(what, str(other.path), f"train it first, or {WITHOUT}")
+    algorithm = build(config, other.record, torch.device("cpu"))
+    try:
+        weights, state = checkpoint.load_weights(folder), checkpoint.load_state(folder)
+        algorithm.load_state_dict(_merged(weights, algorithm))
+        *_, length = state["position"]
+        log = other.metrics_path.read_bytes()[:length]
+        if len(log) < length or log[-1:] not in (b"", b"\n"):
+            raise ValueError("metrics.jsonl has lost lines")
+        record = TakenStages(
+            run=str(other.path.absolute()),
+            stages=tuple(earlier),
+            sha256=checkpoint.model_sha256(folder),
+            versions=(other.record.taken or other.record).versions,
+        )
+        return Beginning(record, weights, state, other.metrics(length))
+    except (LawmError, OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = error.what if isinstance(error, LawmError) else str(error).splitlines()[-1].strip()
+        what = f"cannot be taken from: {reason}"
+        raise ConfigError(what, str(folder), f"train {run} anew, or {WITHOUT}") from None
+
+
+def reread(run: RunFolder) -> Beginning:
+    """What a run was to take over that was killed before it had.
+
+    Raises:
+        ConfigError: it is no longer there.
+    """
+    taken = run.record.taken
+    assert taken is not None
+    try:
+        found = read(taken.run, run.config, run.record.corpora)
+    except ConfigError:
+        found = None
+    if found is None or found.record != taken:
+        what = f"was to begin with what is no longer in {taken.run}"
+        raise ConfigError(what, str(run.path), "remove it and train it anew")
+    return found
+
+
+def write(beginning: Beginning, run: RunFolder, algorithm: Algorithm) -> None:
+    """Write the metrics and the checkpoint with which a new run begins.
+
+    Args:
+        beginning: what it takes over.
+        run: the new run, which has made nothing yet.
+        algorithm: with its fresh weights; all that are not of the last stage are replaced.
+    """
+    algorithm.load_state_dict(_merged(beginning.weights, algorithm))
+    log = MetricLog(run.metrics_path, run.events_path, 0, 0)
+    try:
+        for line in beginning.metrics:
+            values = dict(line)
+            stage, step, elapsed = (values.pop(key) for key in ("stage", "step", "elapsed"))
+            log.write(stage, step, run.config.steps_before(stage) + step, elapsed, values)
+        length = log.sync()
+    finally:
+        log.close()
+    *position, _ = beginning.state["position"]
+    state = beginning.state | {"position": (*position, length)}
+    # no optimizers: none of a stage that is over is loaded again
+    checkpoint.save_checkpoint(_before_last(run), algorithm, {}, state)
+
+
+def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[str, Any]:
+    """Everything that decides the numbers of all stages but the last; empty if it is the only one.
+
+    Args:
+        config: resolved.
+        data: its corpora.
+    """
+    algorithm = algorithms.load(config.algorithm.name).Algorithm
+    *earlier, last = algorithm.stages
+    if not earlier:
+        return {}
+    told = config.model_dump(mode="json", exclude={*IRRELEVANT, "corpora"})
+    told["steps"].pop(last)
+    whole = {key: told.pop(key) for key in ("batch_size", "labeled_ratio")}
+    for stage in earlier:
+        own = told["batches"].get(stage, {})
+        told["batches"][stage] = whole | {k: v for k, v in own.items() if v is not None}
+    told["batches"].pop(last, None)
+    for name in algorithm.last_stage.settings:
+        told["algorithm"]["settings"].pop(name)
+    told["data"] = [
+        {"fingerprint": seen.fingerprint, "mask": seen.mask_sha256, "weight": source.weight}
+        for seen, source in zip(data, config.corpora, strict=True)
+    ]
+    return told
+
+
+def _merged(theirs: dict[str, Tensor], algorithm: Algorithm) -> dict[str, Any]:
+    """Another run's weights, and an algorithm's own ones for the last stage."""
+    own = algorithm.last_stage.modules
+    ours = {k: v for k, v in algorithm.state_dict().items() if k.partition(".")[0] in own}
+    return {k: v for k, v in theirs.items() if k.partition(".")[0] not in own} | ours
+
+
+def _before_last(run: RunFolder) -> Path:
+    """Where the checkpoint is with which a run's last stage begins."""
+    *_, last = run.config.steps
+    return run.checkpoint_path(run.config.steps_before(last))
+
+
+def _require_same(other: RunFolder, config: ExperimentConfig, data: Sequence[CorpusRecord]) -> None:
+    before, now = other.config.algorithm.name, config.algorithm.name
+    difference = ("algorithm.name", before, now) if before != now else None
+    difference = difference or first_difference(
+        until_last_stage(other.config, other.record.corpora), until_last_stage(config, data)
+    )
+    if difference is None:
+        return
+    key, before, now = difference
+    if key.startswith("data"):
+        what = OTHER_DATA.get(key.rpartition(".")[2], "was trained on other corpora")
+        mend = "give the same"
+    else:
+        what = f"{key} was {before!r} in this run and is now {now!r}"
+        mend = f"set {key} back"
+    raise ConfigError(what, str(other.path), f"{mend}, or {WITHOUT}")

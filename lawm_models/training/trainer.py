@@ -1,0 +1,287 @@
+"""The training loop: stages of gradient steps, logged, checkpointed, and resumed exactly."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lawm_schemas import Evaluation, ExperimentConfig, LawmError
+from safetensors.torch import save as to_bytes
+
+from lawm_data.batches.batch import Batch
+from lawm_data.batches.loader import Loader, device_of
+from lawm_data.system.atomic import WriterLock, storage_errors, write_file
+from lawm_data.system.interrupt import Interrupt, deferred_interrupts
+from lawm_data.system.output import refuse_inside
+from lawm_models.training import checkpoint, seeding, stage_reuse
+from lawm_models.training.evaluate import Judge
+from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
+from lawm_models.training.metrics import Interval, MetricLog, NonFinite
+from lawm_models.training.progress import Progress, Silent
+from lawm_models.training.run_folder import RunFolder, is_run
+
+
+def train(
+    config: ExperimentConfig,
+    out: Path | str,
+    progress: Progress | None = None,
+    begin_from: Path | str | None = None,
+) -> RunFolder:
+    """Train in a run folder, from the start or from its newest checkpoint.
+
+    A run that was killed goes on as if it had not been: the same batches, the same noise, the same
+    metrics. A finished run returns at once, if its data are still the same or gone. Ctrl-C saves a
+    checkpoint first.
+
+    Args:
+        config: the experiment; it is written out with all defaults.
+        out: the run folder; new, empty, or a run of this very configuration.
+        progress: told about every step.
+        begin_from: a run of which a new one takes all stages but the last, see ``stage_reuse``; of
+            no meaning to a run that has begun.
+
+    Raises:
+        ConfigError: a setting is wrong, the folder is not a run or one of other settings or data.
+        CorpusError: a corpus is damaged.
+        StorageError: the folder is in a corpus, another process trains here, or the file system
+            refuses.
+        LawmError: a loss became NaN or infinite; names the term and the step.
+        KeyboardInterrupt: interrupted, after a checkpoint.
+    """
+    config, out = resolve(config), Path(out)
+    run = _begun(out)
+    if run:
+        run.require_same(config)
+        if run.is_finished():
+            run.require_same_data(data_now(config))
+            return run
+    refuse_inside(out)
+    sources = open_sources(config)
+    record, beginning = sources.record, None
+    if begin_from is not None and not run:
+        beginning = stage_reuse.read(begin_from, config, record.corpora)
+        record = record.model_copy(update={"taken": beginning.record})
+    judge = Judge.of(config, record)
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = WriterLock(out, "run")
+    try:
+        # another trainer may have started here since
+        run = _begun(out) or RunFolder.create(out, config, record)
+        run.require_same(config)
+        run.require_same_data(record.corpora)
+        with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
+            training = _Training(run, sources, judge, progress or Silent(), interrupt)
+            training.go(beginning)
+    finally:
+        lock.release()
+    return run
+
+
+def _begun(out: Path) -> RunFolder | None:
+    """The run in a folder, unless it has not even begun: then there is nothing to go on with."""
+    run = RunFolder.open(out) if is_run(out) else None
+    return run if run and run.has_begun() else None
+
+
+class _Position(NamedTuple):
+    """Where training is. A checkpoint holds it, beside the weights and the generators."""
+
+    stage: str
+    step: int
+    """Gradient steps of the stage."""
+    total_step: int
+    """Gradient steps of all stages."""
+    elapsed: float
+    """Seconds spent training."""
+    metrics_bytes: int
+    """Length of ``metrics.jsonl``."""
+
+
+class _Training:
+    """One call of ``train`` on a run that is not finished."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        sources: Sources,
+        judge: Judge | None,
+        progress: Progress,
+        interrupt: Interrupt,
+    ) -> None:
+        self.run, self.config, self.loaders = run, run.config, sources.loaders
+        self.judge, self.progress, self.interrupt = judge, progress, interrupt
+        device = device_of(run.config.device)
+        self.algorithm = build(run.config, run.record, device)
+        self.algorithm.prepare([corpus for corpus, _ in sources.corpora])
+        self.rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in self.algorithm.optimizers().items()
+        }
+        self.seeds = seeding.derive(run.config.seed)
+        self.generator = torch.Generator(device).manual_seed(self.seeds.updates)
+        self.interval = Interval()
+        self.position = _Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
+        self.latest: dict[str, float] = {}
+
+    @property
+    def loader(self) -> Loader:
+        """Batches of the current stage."""
+        return self.loaders[self.position.stage]
+
+    def go(self, beginning: stage_reuse.Beginning | None) -> None:
+        """Train every stage from where the newest checkpoint is, then evaluate.
+
+        Args:
+            beginning: what a new run takes over, if anything.
+        """
+        with storage_errors(self.run.path), seeding.ambient_randomness(self.generator.device):
+            torch.manual_seed(self.seeds.ambient)
+            folder = self._restore(beginning)
+            position = self.position
+            self.clock = time.monotonic() - position.elapsed
+            self.log = MetricLog(
+                self.run.metrics_path,
+                self.run.events_path,
+                position.metrics_bytes,
+                position.total_step,
+            )
+            try:
+                self._stages(folder)
+                self._finish()
+            finally:
+                self.progress.stop()
+                self.log.close()
+
+    def _restore(self, beginning: stage_reuse.Beginning | None) -> Path | None:
+        checkpoints = self.run.path / "checkpoints"
+        checkpoints.mkdir(exist_ok=True)
+        checkpoint.remove_leftovers(checkpoints)
+        if not self.run.checkpoints():
+            if self.run.record.taken is None:
+                return None
+            if beginning is None:
+                beginning = stage_reuse.reread(self.run)
+            stage_reuse.write(beginning, self.run, self.algorithm)
+        folder = self.run.latest_checkpoint()
+        state = checkpoint.load_state(folder)
+        self.position = _Position(*state["position"])
+        self.loader.load_state_dict(state["loader"])
+        self.interval.restore(state["interval"], self.generator.device)
+        seeding.restore_generators(self.generator, state["generators"])
+        checkpoint.load_module(folder, self.algorithm)
+        return folder
+
+    def _stages(self, folder: Path | None) -> None:
+        stages = self.algorithm.stages
+        for stage in stages[stages.index(self.position.stage) :]:
+            total, resumed = self.config.steps[stage], stage == self.position.stage
+            if not resumed:
+                self.position = self.position._replace(stage=stage, step=0)
+                self.loader.step = self.position.total_step
+            if self.position.step >= total:
+                continue
+            self.algorithm.begin(stage)
+            if folder and resumed:
+                # weights once more: begin may have set some for a fresh start of the stage
+                checkpoint.load_module(folder, self.algorithm)
+                checkpoint.load_optimizers(folder, self.algorithm.optimizers())
+            self.latest = {}
+            self.progress.start(stage, total)
+            self.progress.advance(self.position.step, {})
+            while self.position.step < total:
+                self._step(stage)
+
+    def _step(self, stage: str) -> None:
+        position = self.position
+        self._set_rates(self.config.steps[stage] - position.step)
+        batch = self.loader.next()
+        try:
+            metrics = self.algorithm.update(stage, batch, self.generator)
+        except Exception:
+            self._check()  # a step on weights that are NaN may fail in any way
+            raise
+        step = position.step + 1
+        self.position = position._replace(step=step, total_step=position.total_step + 1)
+        self.interval.add(self.position.total_step, metrics)
+        last = step == self.config.steps[stage]
+        if last or step % self.config.log_every == 0:
+            self._log()
+        self.progress.advance(1, self.latest)
+        if self.judge and not last and self._evaluation_is_due(stage, step):
+            self._evaluate(self.judge)
+        if last or self.interrupt.requested or step % self.config.checkpoint_every == 0:
+            self._save()
+        if self.interrupt.requested:
+            raise KeyboardInterrupt
+
+    def _set_rates(self, left: int) -> None:
+        """Learning rates with ``left`` steps to go in the stage, this one included."""
+        decaying = self.config.rate_decay * (left + self.position.step)
+        scale = min(1.0, left / decaying) if decaying else 1.0
+        for name, optimizer in self.algorithm.optimizers().items():
+            for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * scale
+
+    def _log(self) -> None:
+        self._check()
+        self.latest = self.interval.read()
+        self._write(self.latest)
+
+    def _write(self, values: dict[str, float]) -> None:
+        stage, step, total_step, *_ = self.position
+        self.log.write(stage, step, total_step, time.monotonic() - self.clock, values)
+
+    def _evaluation_is_due(self, stage: str, step: int) -> bool:
+        every = self.config.evaluate_every
+        return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
+
+    def _evaluate(self, judge: Judge) -> Evaluation:
+        result = judge.evaluate(self.algorithm.policy(), self.seeds.evaluation)
+        self._write({"return_mean": result.return_mean, "return_std": result.return_std})
+        return result
+
+    def _save(self) -> None:
+        self._check()
+        self.position = self.position._replace(
+            elapsed=time.monotonic() - self.clock, metrics_bytes=self.log.sync()
+        )
+        state = {
+            "position": tuple(self.position),
+            "loader": self.loader.state_dict(),
+            "interval": self.interval.state(),
+            "generators": seeding.generator_states(self.generator),
+        }
+        folder = self.run.checkpoint_path(self.position.total_step)
+        checkpoint.save_checkpoint(folder, self.algorithm, self.algorithm.optimizers(), state)
+        self.run.prune_checkpoints()
+
+    def _finish(self) -> None:
+        """The final evaluation comes after the last checkpoint, so that it cannot cost the run."""
+        if self.judge and self.run.evaluation() is None:
+            evaluation = self._evaluate(self.judge)
+            self.log.sync()
+            self.run.write_evaluation(evaluation)
+
+    def _check(self) -> None:
+        """Stop, with the batch to look at, if a metric since the last look is not finite."""
+        try:
+            self.interval.check()
+        except NonFinite as bad:
+            batch = self.loader.batch(bad.row.total_step - 1)
+            path = self.run.path / f"nonfinite_step_{bad.row.total_step:08d}.safetensors"
+            write_file(path, to_bytes(batch_tensors(batch)))
+            raise LawmError(
+                f"{bad}, in stage {self.position.stage}",
+                str(self.run.path),
+                f"look at the batch in {path.name}, lower the learning rate or repair the data",
+            ) from None
+
+
+def batch_tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    """A batch as named tensors on the CPU, pixels as ``pixels.NAME``."""
+    named = {k: v for k, v in vars(batch).items() if k != "pixels"}
+    named |= {f"pixels.{k}": v for k, v in batch.pixels.items()}
+    return {k: v.cpu().contiguous() for k, v in named.items()}

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from lawm_schemas import ArraySpec, ConfigError, Role
+
+from lawm_data import Batch, Corpus, CorpusWriter, Loader, make_mask, open_corpus
+
+CAMERA = ArraySpec(name="camera", shape=(4, 5, 3), dtype="uint8", role=Role.pixels)
+KINDS = (
+    ArraySpec(name="angle", shape=(2,), dtype="float64"),
+    ArraySpec(name="position", shape=(2,)),
+    ArraySpec(name="count", shape=(), dtype="int32"),
+    CAMERA,
+    ArraySpec(name="physics", shape=(6,), dtype="float64", role=Role.physics),
+)
+
+
+def identical(one: Batch, other: Batch) -> bool:
+    """Bit for bit."""
+    pairs = [(getattr(one, f.name), getattr(other, f.name)) for f in fields(Batch)]
+    pairs = pairs[:-1] + [(one.pixels[name], other.pixels[name]) for name in one.pixels]
+    return one.pixels.keys() == other.pixels.keys() and all(
+        a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs
+    )
+
+
+def check_window(corpus: Corpus, batch: Batch, b: int) -> None:
+    """Compare a window with the slice of its trajectory, step by step."""
+    trajectory, start = corpus[int(batch.trajectory[b])], int(batch.start[b])
+    steps = len(trajectory)
+    assert batch.rewarded[b] == trajectory.is_rewarded
+    assert trajectory.is_rewarded == ("rewards" not in trajectory.info.metadata)
+    for t in range(batch.valid.shape[1] + 1):
+        now = min(start + t, steps)
+        assert batch.observation[b, t].tolist() == trajectory.observations.state[now].tolist()
+        for name, images in batch.pixels.items():
+            assert (images[b, t].numpy() == trajectory.observations[name][now]).all()
+    for t in range(batch.valid.shape[1]):
+        now, inside = start + t, start + t < steps
+        assert batch.valid[b, t] == inside
+        assert batch.reward[b, t] == (trajectory.rewards[now] if inside else 0)
+        assert batch.terminated[b, t] == (inside and trajectory.terminated[now])
+        observed = inside and bool(trajectory.action_observed[now])
+        assert batch.action_mask[b, t] == observed
+        action = trajectory.actions[now].ravel() if observed else np.zeros(batch.action.shape[2])
+        assert batch.action[b, t].tolist() == action.astype(np.float32).tolist()
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("fraction", [None, 0.25])
+@pytest.mark.parametrize("short", ["drop", "pad"])
+@pytest.mark.parametrize("shards", [1, 4])
+def test_a_window_is_a_slice_of_its_trajectory(random_corpus, shards, short, fraction, resident):
+    corpus = random_corpus(shards=shards, partial=(5, 7), unlabeled=(2,), unrewarded=(0, 7))
+    if fraction:
+        corpus = corpus.with_mask(make_mask(corpus, fraction, 0, "few"))
+    loader = Loader([(corpus, 1.0)], 16, 7, short=short, resident=resident)
+    for _ in range(4):
+        batch = loader.next()
+        for b in range(16):
+            check_window(corpus, batch, b)
+        if short == "drop":
+            assert batch.valid.all()
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("shards", [1, 2])
+def test_other_types_and_pixels(random_corpus, shards, resident):
+    whole = ArraySpec(name="action", shape=(2, 2), dtype="int64", role=Role.action)
+    corpus = random_corpus(observations=KINDS, action=whole, partial=(5,), shards=shards)
+    loader = Loader([(corpus, 1.0)], 8, 7, resident=resident)
+    for _ in range(3):
+        batch = loader.next()
+        assert batch.observation.dtype == batch.action.dtype == torch.float32
+        assert batch.observation.shape == (8, 8, 5)
+        assert batch.pixels.keys() == {"camera"}
+        for b in range(8):
+            check_window(corpus, batch, b)
+
+
+def test_pixels_alone(random_corpus):
+    corpus = random_corpus(observations=(CAMERA,))
+    batch = Loader(corpus, 8, 7).next()
+    assert batch.observation.shape == (8, 8, 0)
+    for b in range(8):
+        check_window(corpus, batch, b)
+
+
+def test_resident_batches_are_bit_identical(random_corpus):
+    corpus = random_corpus(shards=2, partial=(5, 7), unlabeled=(2,), observations=KINDS)
+    view = corpus.filter(np.arange(len(corpus)) != 4)
+    for short in ("drop", "pad"):
+        mapped = Loader([(view, 1.0)], 16, 7, short=short, seed=3)
+        resident = Loader([(view, 1.0)], 16, 7, short=short, seed=3, resident=True)
+        assert all(identical(mapped.next(), resident.next()) for _ in range(20))
+
+
+def test_every_valid_start_is_drawn_equally_often(random_corpus):
+    corpus = random_corpus()
+    loader = Loader(corpus, 100, 7, short="pad", seed=1)
+    counts: dict[tuple[int, int], int] = {}
+    batches = 300
+    for _ in range(batches):
+        batch = loader.next()
+        for window in zip(batch.trajectory.tolist(), batch.start.tolist(), strict=True):
+            counts[window] = counts.get(window, 0) + 1
+    valid = {(i, s) for i, n in enumerate(corpus.index.length) for s in range(max(n - 6, 1))}
+    assert counts.keys() == valid
+    expected = 100 * batches / len(valid)
+    k = len(valid) - 1
+    # The 99.9% quantile of chi-square with k degrees of freedom (Wilson and Hilferty 1931).
+    limit = k * (1 - 2 / (9 * k) + 3.09 * np.sqrt(2 / (9 * k))) ** 3
+    assert sum((n - expected) ** 2 / expected for n in counts.values()) < limit
+
+
+def test_a_batch_is_a_function_of_its_number(random_corpus):
+    corpus = random_corpus()
+    one, other = Loader(corpus, 4, 7), Loader(corpus, 4, 7)
+    batches = [one.next() for _ in range(200)]
+    for step in (130, 3, 131, 132, 3, 199, 0):
+        assert identical(other.batch(step), batches[step])
+    assert not identical(batches[0], batches[1])
+
+
+def test_resuming_is_exact(random_corpus):
+    corpus = random_corpus(partial=(5,))
+    one = Loader(corpus, 4, 7, seed=5)
+    for _ in range(77):
+        next(one)
+    state = json.loads(json.dumps(one.state_dict()))
+    other = Loader(corpus, 4, 7, seed=5)
+    other.load_state_dict(state)
+    assert all(identical(a, b) for a, b, _ in zip(one, other, range(80), strict=False))
+
+
+def test_what_a_caller_does_to_a_batch_stays_there(random_corpus):
+    corpus = random_corpus(partial=(5,))
+    loader, untouched = Loader(corpus, 4, 7), Loader(corpus, 4, 7)
+    for _ in range(2):
+        loader.load_state_dict({**loader.state_dict(), "step": 0})
+        for step in range(5):
+            batch = loader.next()
+            assert identical(batch, untouched.batch(step))
+            for f in fields(Batch)[:-1]:
+                getattr(batch, f.name).zero_()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"batch_size": 5},
+        {"window": 6},
+        {"short": "drop"},
+        {"label_unit": "window"},
+        {"labeled_ratio": 0.5},
+    ],
+)
+def test_a_state_of_other_settings_is_refused(random_corpus, change):
+    corpus = random_corpus(unlabeled=(2,))
+    settings = {"batch_size": 4, "window": 7}
+    state = Loader(corpus, **settings).state_dict()
+    with pytest.raises(ConfigError, match="loader state: it was saved with other corpora"):
+        Loader(corpus, **{**settings, **change}).load_state_dict(state)
+
+
+def test_numbers_of_any_kind_are_the_same_settings(random_corpus):
+    corpus = random_corpus(unlabeled=(2,))
+    one = Loader(corpus, np.int64(4), np.int32(7), labeled_ratio=np.float32(0.5), seed=np.int64(1))
+    assert one.state_dict() == Loader(corpus, 4, 7, labeled_ratio=0.5, seed=1).state_dict()
+
+
+def test_a_state_of_other_data_is_refused(random_corpus):
+    corpus = random_corpus()
+    masked = corpus.with_mask(make_mask(corpus, 0.5, 0, "half"))
+    views = [
+        corpus,
+        masked,
+        corpus.with_mask(make_mask(corpus, 0.5, 1, "other")),
+        corpus.filter(np.arange(len(corpus)) > 0),
+        random_corpus("other", seed=1),
+    ]
+    loaders = [Loader(view, 4, 7) for view in views]
+    for i, one in enumerate(loaders):
+        for other in loaders[:i] + loaders[i + 1 :]:
+            with pytest.raises(ConfigError, match="other corpora"):
+                other.load_state_dict(one.state_dict())
+
+
+def test_batches_do_not_depend_on_shards_or_place(random_corpus):
+    few, many = random_corpus("few", shards=1), random_corpus("many", shards=4)
+    one, other = Loader(few, 8, 7), Loader(many, 8, 7)
+    assert one.state_dict() == other.state_dict()
+    assert all(identical(one.next(), other.next()) for _ in range(20))
+    with CorpusWriter.append(many.path):
+        pass
+    joined = open_corpus(many.path)
+    assert len(joined.shards) == 1
+    assert identical(Loader(joined, 8, 7).next(), Loader(few, 8, 7).next())
+
+
+def poison(corpus: Corpus, readable: np.ndarray) -> None:
+    """Overwrite every byte of every action of the corpus that is not to be read."""
+    for number, path in enumerate(sorted((corpus.path / "shards").iterdir())):
+        with h5py.File(path) as file:
+            offset, row = file["actions"].id.get_offset(), file["actions"][0].nbytes
+        with path.open("r+b") as file:
+            for hidden in np.flatnonzero(~readable[number]):
+                file.seek(offset + int(hidden) * row)
+                file.write(b"\xff" * row)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_hidden_actions_are_never_read(random_corpus, tmp_path, masked, resident):
+    corpus = random_corpus(partial=(0, 5), unlabeled=(2,))
+    mask = make_mask(corpus, 0.4, 0, "few")
+    shutil.copytree(corpus.path, tmp_path / "copy")
+    copy = open_corpus(tmp_path / "copy")
+    view = copy.with_mask(mask) if masked else copy
+    readable = np.zeros(len(copy.shards[0].actions), bool)
+    for i, first in enumerate(copy.index.action_row):
+        if view.index.action_row[i] >= 0:
+            readable[first : first + copy.index.length[i]] = copy[i].action_observed
+    poison(copy, readable[None])
+    damaged = open_corpus(tmp_path / "copy")
+    assert not np.isfinite(damaged.shards[0].actions[~readable]).any()
+    views = [c.with_mask(mask) if masked else c for c in (corpus, damaged)]
+    for settings in ({}, {"labeled_ratio": 0.5}, {"labeled_ratio": 0.5, "label_unit": "window"}):
+        loaders = [Loader([(view, 1.0)], 8, 7, resident=resident, **settings) for view in views]
+        for _ in range(30):
+            clean, batch = (loader.next() for loader in loaders)
+            assert identical(clean, batch)
+            assert (batch.action[~batch.action_mask] == 0).all()

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from lawm_schemas import ShardInfo
+
+from lawm_data.corpus.compaction import FAN_IN, plan_all, plan_latest
+
+TARGET = 1 << 22
+
+
+def infos(sizes: list[int]) -> list[ShardInfo]:
+    return [
+        ShardInfo(file="a.h5", sha256="0" * 64, bytes=size, trajectories=1, steps=1)
+        for size in sizes
+    ]
+
+
+@given(sizes=st.lists(st.integers(0, 2 * TARGET), max_size=60))
+def test_closing_joins_neighbours_up_to_the_target(sizes: list[int]) -> None:
+    runs = plan_all(infos(sizes), TARGET)
+    ends = [0, *(edge for run in runs for edge in (run.start, run.stop))]
+    assert ends == sorted(ends)
+    joined, at = [], 0
+    for run in runs:
+        assert run.stop - run.start >= 2
+        assert sum(sizes[run]) <= TARGET
+        assert max(sizes[run]) < TARGET / 2
+        joined += [*sizes[at : run.start], sum(sizes[run])]
+        at = run.stop
+    joined += sizes[at:]
+    # No two neighbours are left that are small together: every second one is half full.
+    for left, right in pairwise(joined):
+        assert left + right > TARGET / 2
+
+
+@given(sizes=st.lists(st.integers(1, TARGET // 8), min_size=1, max_size=600))
+def test_a_working_writer_keeps_few_shards_and_rewrites_little(sizes: list[int]) -> None:
+    shards: list[int] = []
+    rewritten = 0
+    for size in sizes:
+        shards.append(size)
+        run = plan_latest(infos(shards), TARGET)
+        if run is not None:
+            assert run.stop == len(shards)
+            rewritten += sum(shards[run])
+            shards[run] = [sum(shards[run])]
+    assert sum(shards) == sum(sizes)
+    small = [size for size in shards if size < TARGET]
+    assert len(small) <= 4 * FAN_IN
+    assert rewritten <= 4 * sum(sizes)

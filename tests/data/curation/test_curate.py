@@ -1,0 +1,328 @@
+"""Laws of filter, merge and delete: what is kept, what comes along, what can never appear."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, StorageError
+
+from lawm_data import (
+    Corpus,
+    CorpusWriter,
+    Derived,
+    delete_trajectories,
+    filter_corpus,
+    make_mask,
+    merge_corpora,
+    open_corpus,
+    save_mask,
+    split_corpus,
+    write_overlay,
+    write_tier,
+)
+from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.store import open_store
+from lawm_data.curation.tier_bands import Band
+
+
+def contents(*paths: Path) -> set[tuple[str, bytes]]:
+    """Id and digest of every trajectory."""
+    stores = [open_store(path, verify=True) for path in paths]
+    return {
+        (name, bytes(digest))
+        for store in stores
+        for name, digest in zip(store.table.id.tolist(), store.digest, strict=True)
+    }
+
+
+def label(corpus: Corpus, name: str = "idm", model: str = "0" * 64, **options: object) -> None:
+    """Write an overlay that says of trajectory i that its actions are i / 100."""
+    half = corpus.with_mask("half")
+    labels = [
+        (t.info.id, np.full((len(t), 3), i / 100), np.full((len(t), 3), 0.5))
+        for i, t in enumerate(half)
+        if t.actions is None
+    ]
+    write_overlay(half, labels, name=name, model=model, algorithm="lawm", r2=0.5, **options)
+
+
+@pytest.fixture
+def corpus(random_corpus: Callable) -> Corpus:
+    """With a mask of half of it, and inferred actions for the other half."""
+    whole = random_corpus(partial=(2,), unlabeled=(4,), shards=2)
+    save_mask(whole, make_mask(whole, 0.5, 0, "half"))
+    label(whole)
+    return whole
+
+
+def test_filter_keeps_what_it_says_in_order(corpus: Corpus, tmp_path: Path) -> None:
+    out = tmp_path / "long"
+    derived = filter_corpus(corpus, "length > 6", out)
+    kept, seen = open_corpus(out, verify=True), corpus.filter(lambda info: info.length > 6)
+    assert kept.table.id.tolist() == seen.table.id.tolist()
+    assert contents(out) <= contents(corpus.path)
+    assert kept.fingerprint == seen.fingerprint == derived.fingerprint
+    assert (derived.trajectories, derived.steps) == (len(seen), int(seen.table.length.sum()))
+    assert kept.manifest.provenance == corpus.manifest.provenance
+    step = kept.manifest.lineage[-1]
+    assert (step.operation, step.parents) == ("filter", (corpus.fingerprint,))
+    assert step.settings == {"where": "length > 6"}
+    assert validate(out) == []
+    assert sorted(os.listdir(out)) == ["corpus.json", "labels", "masks", "shards"]
+
+
+def test_masks_and_overlays_come_along_restricted(corpus: Corpus, tmp_path: Path) -> None:
+    derived = filter_corpus(corpus, "length > 6", tmp_path / "long")
+    kept = open_corpus(derived.path)
+    there = set(kept.table.id.tolist())
+    before = corpus.with_mask("half")
+    mask = kept.with_mask("half").mask
+    assert mask is not None
+    assert before.mask is not None
+    assert mask.labeled == tuple(name for name in before.mask.labeled if name in there)
+    assert (mask.fraction, mask.seed, mask.corpus) == (0.5, 0, kept.fingerprint)
+    filled, was = kept.with_mask("half").with_labels("idm"), before.with_labels("idm")
+    assert filled.overlay is not None
+    assert was.overlay is not None
+    assert filled.overlay.r2 is None  # it was measured over others too
+    assert filled.overlay.created == was.overlay.created
+    for new, old in zip(filled, was.filter(lambda info: info.length > 6), strict=True):
+        assert new.labels == old.labels
+        np.testing.assert_array_equal(new.actions, old.actions)
+        np.testing.assert_array_equal(new.action_std, old.action_std)
+    everything = filter_corpus(corpus, "length > 0", tmp_path / "all")
+    copied = open_corpus(everything.path).with_labels("idm").overlay
+    assert copied == was.overlay.model_copy(update={"corpus": corpus.fingerprint})
+
+
+def test_what_cannot_come_along_is_said(corpus: Corpus, tmp_path: Path) -> None:
+    shown = corpus.with_mask("half").mask
+    assert shown is not None
+    names = ", ".join(repr(name) for name in shown.labeled)
+    derived = filter_corpus(corpus, f"id not in ({names})", tmp_path / "hidden")
+    assert derived.masks == ()
+    assert derived.left == ("mask half: none of the trajectories that it shows is kept",)
+    derived = filter_corpus(corpus, f"id in ({names})", tmp_path / "shown")
+    assert (derived.masks, derived.overlays) == (("half",), ())
+    assert derived.left == ("overlay idm: none of its trajectories is kept",)
+    (corpus.path / "masks/half.json").write_text("{")
+    derived = filter_corpus(corpus, "length > 6", tmp_path / "long")
+    assert derived.masks == ()
+    assert "not readable as JSON" in derived.left[0]
+
+
+def test_through_a_mask_no_hidden_action_is_written(corpus: Corpus, tmp_path: Path) -> None:
+    masked = corpus.with_mask("half")
+    derived = filter_corpus(masked, "length > 6 or labels == 'withheld'", tmp_path / "out")
+    published = b"\0".join(p.read_bytes() for p in derived.path.rglob("*") if p.is_file())
+    source = b"\0".join(p.read_bytes() for p in corpus.path.rglob("*") if p.is_file())
+    hidden = 0
+    for recorded, seen in zip(corpus, masked, strict=True):
+        if recorded.actions is None or seen.actions is not None:
+            continue
+        for row in recorded.actions[recorded.action_observed]:
+            assert row[:1].tobytes() in source
+            assert row[:1].tobytes() not in published
+            hidden += 1
+    assert hidden
+    kept = open_corpus(derived.path)
+    assert kept.label_counts()["withheld"] == 0
+    assert derived.left == ("mask half: the corpus is written through a mask already",)
+    assert kept.manifest.lineage[-1].settings["mask"] == "half"
+
+
+@pytest.mark.parametrize("operation", ["filter", "delete", "merge", "split", "tier"])
+def test_no_operation_shows_what_a_view_hides(
+    corpus: Corpus, tmp_path: Path, operation: str
+) -> None:
+    view, out = corpus.with_mask("half").with_labels("idm"), tmp_path / "out"
+    if operation == "filter":
+        filter_corpus(view, "length > 0", out)
+    elif operation == "delete":
+        delete_trajectories(view, out, where="position == 1")
+    elif operation == "merge":
+        merge_corpora([view, view.filter(lambda info: info.length > 6)], out)
+    elif operation == "split":
+        split_corpus(view, {"a": 0.5, "b": 0.5}, out)
+    else:
+        write_tier([view], "expert", 8, out, returns=Band(-1e9, None))
+    published = b"\0".join(p.read_bytes() for p in out.rglob("*.h5"))
+    rows = {True: 0, False: 0}
+    for recorded, seen in zip(corpus, view, strict=True):
+        for row in (
+            recorded.actions[recorded.action_observed] if recorded.actions is not None else ()
+        ):
+            shown = row[:1].tobytes() in published
+            assert not shown or bool(seen.action_observed.all())
+            rows[shown] += 1
+    assert all(rows.values())
+
+
+def test_a_dry_run_says_what_would_be_and_writes_nothing(corpus: Corpus, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "out"
+    said = [
+        filter_corpus(corpus, "length > 6", out, dry_run=True),
+        delete_trajectories(corpus, out, where="length > 6", dry_run=True),
+        merge_corpora([corpus, corpus], out, dry_run=True),
+    ]
+    assert sorted(tmp_path.rglob("*")) == before
+    done = [
+        filter_corpus(corpus, "length > 6", tmp_path / "a"),
+        delete_trajectories(corpus, tmp_path / "b", where="length > 6"),
+        merge_corpora([corpus, corpus], tmp_path / "c"),
+    ]
+    assert [told._replace(path=out) for told in done] == said
+
+
+def test_delete_leaves_what_filter_takes(corpus: Corpus, tmp_path: Path) -> None:
+    taken = filter_corpus(corpus, "length > 6", tmp_path / "taken")
+    rest = delete_trajectories(corpus, tmp_path / "rest", where="length > 6")
+    assert contents(taken.path, rest.path) == contents(corpus.path)
+    assert taken.trajectories + rest.trajectories == len(corpus)
+    ids = corpus.table.id[[1, 3]].tolist()
+    fewer = delete_trajectories(corpus, tmp_path / "fewer", ids=ids)
+    assert contents(corpus.path) - contents(fewer.path) == {
+        item for item in contents(corpus.path) if item[0] in ids
+    }
+    step = open_corpus(fewer.path).manifest.lineage[-1]
+    assert (step.operation, step.settings) == ("delete", {"where": None, "ids": ids, "deleted": 2})
+    with pytest.raises(CorpusError, match="trajectory nobody: is not in this view"):
+        delete_trajectories(corpus, tmp_path / "no", ids=["nobody"])
+    with pytest.raises(CorpusError, match="no trajectory is meant"):
+        delete_trajectories(corpus, tmp_path / "no", where="length > 600")
+    with pytest.raises(CorpusError, match="no trajectory of it is left"):
+        delete_trajectories(corpus, tmp_path / "no", where="length > 0")
+    with pytest.raises(ConfigError, match="nothing is named"):
+        delete_trajectories(corpus, tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+def test_parts_merge_to_the_whole(corpus: Corpus, tmp_path: Path) -> None:
+    parts = [
+        filter_corpus(corpus, where, tmp_path / name).path
+        for name, where in (("a", "length < 7"), ("b", "length > 4"))
+    ]
+    views = [open_corpus(path) for path in parts]
+    merged = merge_corpora(views, tmp_path / "both")
+    both = open_corpus(merged.path)
+    assert contents(merged.path) == contents(corpus.path)
+    assert len(both) == len(corpus)
+    assert merged.duplicates == sum(map(len, views)) - len(corpus) > 0
+    assert merged.renamed == 0
+    before, after = corpus.with_mask("half").mask, both.with_mask("half").mask
+    assert before is not None
+    assert after is not None
+    assert set(before.labeled) == set(after.labeled)
+    assert len(both.with_labels("idm").filter(lambda i: i.labels == "inferred")) == 1
+    step = both.manifest.lineage[-1]
+    assert (step.operation, step.parents) == ("merge", tuple(v.fingerprint for v in views))
+    history = [step.operation for step in both.manifest.lineage]
+    assert history == ["filter", "filter", "merge"]
+    assert validate(merged.path) == []
+
+
+def test_corpora_of_other_arrays_are_named(random_corpus: Callable, tmp_path: Path) -> None:
+    one = random_corpus("one")
+    for name, options, words in (
+        ("a", {"observations": (ArraySpec(name="x", shape=(2,)),)}, "observes x, not position,"),
+        (
+            "b",
+            {
+                "observations": (
+                    *one.manifest.observations[:1],
+                    ArraySpec(name="height", shape=(1,)),
+                )
+            },
+            r"height has shape \(1,\), not \(\)",
+        ),
+        (
+            "c",
+            {"action": one.manifest.action.model_copy(update={"high": (2.0,) * 3})},
+            r"action has high \(2.0, 2.0, 2.0\), not",
+        ),
+    ):
+        with pytest.raises(CorpusError, match=words) as caught:
+            merge_corpora([one, random_corpus(name, **options)], tmp_path / "out")
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_of_some_corpora_only_stay_behind(
+    corpus: Corpus, random_corpus: Callable, tmp_path: Path
+) -> None:
+    other = random_corpus("other", seed=1)
+    derived = merge_corpora([corpus, other], tmp_path / "one")
+    assert derived.masks == ()
+    assert "mask half" in derived.left[0]
+    assert derived.overlays == ("idm",)
+    save_mask(other, make_mask(other, 0.5, 1, "half"))
+    derived = merge_corpora([corpus, other], tmp_path / "two")
+    assert derived.left == ("mask half: the corpora's masks of this name differ in seed",)
+    save_mask(other, make_mask(other, 0.5, 0, "half"), replace=True)
+    label(other, model="1" * 64)
+    derived = merge_corpora([corpus, other], tmp_path / "three")
+    assert derived.masks == ("half",)
+    assert derived.left == ("overlay idm: the corpora's overlays of this name differ in model",)
+    shown = open_corpus(derived.path).with_mask("half").filter(lambda i: i.labels == "observed")
+    views = [
+        view.with_mask("half").filter(lambda i: i.labels == "observed") for view in (corpus, other)
+    ]
+    assert shown.table.id.tolist() == [name for v in views for name in v.table.id.tolist()]
+
+
+def test_what_one_corpus_hides_another_does_not_show(
+    random_corpus: Callable, tmp_path: Path
+) -> None:
+    one, two = random_corpus("one"), random_corpus("two")
+    ids = one.table.id.tolist()
+    mask = make_mask(one, 0.5, 0, "half")
+    save_mask(one, mask.model_copy(update={"labeled": tuple(ids[:4])}))
+    save_mask(two, mask.model_copy(update={"labeled": tuple(ids[2:6])}))
+    derived = merge_corpora([one, two], tmp_path / "both")
+    merged = open_corpus(derived.path).with_mask("half")
+    assert merged.mask is not None
+    assert merged.mask.labeled == tuple(ids[2:4])
+    assert derived.duplicates == len(one)
+
+
+def test_equal_ids_of_other_content_are_told_apart(random_corpus: Callable, tmp_path: Path) -> None:
+    # without actions the ids are the same, and the content is not
+    derived = merge_corpora(
+        [random_corpus("one"), random_corpus("two", unlabeled=range(8))], tmp_path / "both"
+    )
+    both = open_corpus(derived.path)
+    assert (len(both), derived.renamed, derived.duplicates) == (16, 8, 0)
+    assert both.table.id[8:].tolist() == [f"{name}-2" for name in both.table.id[:8]]
+
+
+def test_nothing_is_overwritten_and_nothing_is_left(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match="something is already there"):
+        filter_corpus(corpus, "length > 6", corpus.path)
+    with pytest.raises(CorpusError, match="no trajectory of it is left"):
+        filter_corpus(corpus, "length > 600", tmp_path / "out")
+    (shard, _) = sorted((corpus.path / "shards").iterdir())
+    sound = shard.read_bytes()
+    shard.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    with pytest.raises(CorpusError, match="was altered"):
+        filter_corpus(corpus, "length > 6", tmp_path / "out")
+    shard.write_bytes(sound)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_corpus_that_grew_meanwhile_is_not_mixed_up(corpus: Corpus, tmp_path: Path) -> None:
+    with CorpusWriter.append(corpus.path) as writer:
+        arrays = {"position": np.zeros((2, 2)), "height": np.zeros(2)}
+        writer.add(arrays, np.zeros(1), np.zeros((1, 3)), provenance=Provenance(source="more"))
+    with pytest.raises(CorpusError, match="has changed since it was opened"):
+        filter_corpus(corpus, "length > 6", tmp_path / "out")
+    assert isinstance(
+        filter_corpus(open_corpus(corpus.path), "length > 6", tmp_path / "o"), Derived
+    )

@@ -1,0 +1,112 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from lawm_schemas import ConfigError
+
+from lawm_data.envs import suites as envs
+from lawm_data.envs.policy import RandomPolicy
+from lawm_data.envs.rollout import Recorded, rollout
+from lawm_data.envs.suites import _suite
+from lawm_data.envs.suites.dm_control import SuiteEnvironments
+
+REPEAT = 20
+
+
+@pytest.fixture(scope="module")
+def cartpoles() -> envs.Environments:
+    return envs.make("cartpole-swingup", num_envs=3, action_repeat=REPEAT)
+
+
+def same(a: Recorded, b: Recorded) -> bool:
+    fields = a["observations"]
+    return (
+        all(np.array_equal(fields[k], b["observations"][k]) for k in fields)
+        and np.array_equal(a["actions"], b["actions"])
+        and np.array_equal(a["rewards"], b["rewards"])
+    )
+
+
+def test_replaying_the_actions_gives_the_same_trajectory(cartpoles: envs.Environments) -> None:
+    steps = 1000 // REPEAT
+    told: list[int] = []
+    policy = RandomPolicy(cartpoles.action)
+    recorded = rollout(cartpoles, policy, [4, 5, 6], progress=told.append)
+    assert told == list(range(1, steps + 1))
+    observations = cartpoles.reset([4, 5, 6])
+    for t in range(steps):
+        for i, one in enumerate(recorded):
+            for name, array in observations.items():
+                assert np.array_equal(one["observations"][name][t], array[i])
+        step = cartpoles.step(np.stack([one["actions"][t] for one in recorded]))
+        assert [one["rewards"][t] for one in recorded] == step.reward.tolist()
+        observations = step.observations
+    for i, one in enumerate(recorded):
+        assert np.array_equal(one["observations"]["physics"][-1], observations["physics"][i])
+        assert one["rewards"].shape == (steps,)
+        assert one["actions"].shape == (steps, 1)
+        assert (one["truncated"], one["terminated"]) == (True, False)
+
+
+def test_taking_part_alone_changes_nothing(cartpoles: envs.Environments) -> None:
+    policy = RandomPolicy(cartpoles.action)
+    together = rollout(cartpoles, policy, [4, 5, 6], noise_seed=1)
+    (alone,) = rollout(cartpoles, policy, [None, 5], noise_seed=1)
+    assert same(alone, together[1])
+    assert not same(alone, together[0])
+
+
+def test_noise_follows_its_seed(cartpoles: envs.Environments) -> None:
+    policy = RandomPolicy(cartpoles.action)
+    derived, again = (rollout(cartpoles, policy, [4]) for _ in range(2))
+    (other,) = rollout(cartpoles, policy, [4], noise_seed=1)
+    assert same(derived[0], again[0])
+    assert not same(derived[0], other)
+
+
+class SecondAtRest(SuiteEnvironments):
+    """Its second environment starts where lqr ends."""
+
+    def reset(self, seeds: Sequence[int | None]) -> dict[str, np.ndarray]:
+        observations = super().reset(seeds)
+        physics = self._envs[1].physics
+        physics.set_state(np.zeros_like(physics.get_state()))
+        physics.forward()
+        return observations
+
+
+class Still:
+    """Never acts."""
+
+    def start(self, num_envs: int, seed: int) -> None:
+        self.shape = (num_envs, 1)
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        return np.zeros(self.shape)
+
+
+def test_trajectories_end_where_they_terminate() -> None:
+    task = "lqr-lqr_2_1"
+    environments = SecondAtRest(task, _suite.load(task), 2, 100, None)
+    long, short = rollout(environments, Still(), [0, 1])
+    assert (long["terminated"], long["truncated"], len(long["rewards"])) == (False, True, 10)
+    assert (short["terminated"], short["truncated"], len(short["rewards"])) == (True, False, 1)
+    assert len(short["observations"]["position"]) == 2
+    assert len(short["actions"]) == 1
+
+
+class Broken(Still):
+    """Fails at its third step."""
+
+    def start(self, num_envs: int, seed: int) -> None:
+        super().start(num_envs, seed)
+        self.calls = 0
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return np.full(self.shape, np.inf if self.calls == 3 else 0)
+
+
+def test_actions_that_are_not_finite_are_refused(cartpoles: envs.Environments) -> None:
+    with pytest.raises(ConfigError, match=r"cartpole-swingup, step 2: .* not finite"):
+        rollout(cartpoles, Broken(), [0, 1, 2])

@@ -1,0 +1,290 @@
+"""What is published, and what may be replaced."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hub_server import Hub
+from hub_store import Blob, Repo
+from lawm_schemas import ConfigError, CorpusError, Provenance, RemoteError
+
+from lawm_data import Corpus, CorpusWriter, filter_corpus, open_corpus
+from lawm_data.curation import withhold
+from lawm_data.exchange.hub import pull, push
+
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+WRITES = ("POST", "PUT", "DELETE")
+
+
+def table(hub: Hub, repo: str, name: str) -> dict[str, list]:
+    """A published table, whole."""
+    files = hub.repos[repo].files
+    parts = [files[path].data for path in sorted(files) if path.startswith(f"{name}/")]
+    read = pyarrow.concat_tables([parquet.read_table(io.BytesIO(part)) for part in parts])
+    return read.to_pydict()
+
+
+def test_pull_gives_back_every_byte(
+    hub: Hub, rich: Corpus, contents: Callable, tmp_path: Path
+) -> None:
+    pushed = push(rich, "user/rich")
+    pulled = pull("user/rich", tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(rich.path)
+    assert pulled.fingerprint == pushed.fingerprint == rich.fingerprint
+    assert pulled.masks == pushed.masks == ("half", "quarter")
+    assert pulled.overlays == pushed.overlays == ("idm",)
+    assert pulled.revision == pushed.commit == hub.repos["user/rich"].tags[pushed.tag]
+    assert open_corpus(tmp_path / "out").with_mask("half").label_counts()["observed"] == 4
+
+
+def test_hidden_actions_are_published_nowhere(hub: Hub, rich: Corpus, tmp_path: Path) -> None:
+    view = rich.with_mask("quarter")
+    pushed = push(view, "user/quarter")
+    assert pushed.withheld == 4
+    assert (pushed.masks, pushed.overlays) == ((), ())
+    why = "belongs to the whole corpus, which is published through a mask"
+    names = ("mask half", "mask quarter", "overlay idm")
+    assert pushed.left == tuple(f"{name}: {why}" for name in names)
+    steps = table(hub, "user/quarter", "steps")
+    shown = {
+        (identity, step): action
+        for identity, step, action, observed in zip(
+            steps["trajectory_id"],
+            steps["step"],
+            steps["action"],
+            steps["action_observed"],
+            strict=True,
+        )
+        if observed
+    }
+    sent = b"\0".join(hub.lfs.values()) + b"\0".join(
+        blob.data for blob in hub.repos["user/quarter"].files.values()
+    )
+    for seen, whole in zip(view, rich, strict=True):
+        for t, observed in enumerate(whole.action_observed.tolist()):
+            key = (whole.info.id, t)
+            assert (key in shown) == bool(seen.action_observed[t])
+            if key in shown:
+                np.testing.assert_array_equal(np.float32(shown[key]), whole.actions[t])
+            elif observed:
+                assert whole.actions[t].tobytes() not in sent
+    hidden = [a for a, o in zip(steps["action"], steps["action_observed"], strict=True) if not o]
+    assert hidden
+    assert all(action == [None] * 3 for action in hidden)
+    pulled = open_corpus(pull("user/quarter", tmp_path / "out").path)
+    assert pulled.label_counts()["observed"] == 2
+    assert pulled.table.id.tolist() == rich.table.id.tolist()
+
+
+def test_what_is_of_the_whole_stays_behind_a_part(hub: Hub, rich: Corpus) -> None:
+    pushed = push(rich.filter(rich.table.id.tolist()[:2]), "user/part", dry_run=True)
+    why = "belongs to the whole corpus, which is published in part"
+    assert pushed.left == tuple(f"{n}: {why}" for n in ("mask half", "mask quarter", "overlay idm"))
+
+
+def test_tables_hold_every_number(hub: Hub, rich: Corpus) -> None:
+    push(rich, "user/rich")
+    steps, rows = (table(hub, "user/rich", name) for name in ("steps", "trajectories"))
+    assert rows["id"] == rich.table.id.tolist()
+    assert rows["length"] == rich.table.length.tolist()
+    assert rows["return"] == rich.table.episode_return.tolist()
+    assert rows["labels"] == [t.labels.value for t in rich]
+    first = 0
+    for i, one in enumerate(rich):
+        here, first = slice(first, first + len(one)), first + len(one)
+        assert steps["trajectory_id"][here] == [one.info.id] * len(one)
+        assert steps["step"][here] == list(range(len(one)))
+        arrays = {**dict(one.observations.items()), "physics": one.physics}
+        for name in ("position", "height", "count", "physics"):
+            read = [*steps[f"observation.{name}"][here], rows[f"final_observation.{name}"][i]]
+            np.testing.assert_array_equal(np.array(read, arrays[name].dtype), arrays[name])
+        np.testing.assert_array_equal(np.float32(steps["reward"][here]), one.rewards)
+        assert steps["terminated"][here] == one.terminated.tolist()
+        assert steps["truncated"][here] == one.truncated.tolist()
+        assert steps["action_observed"][here] == one.action_observed.tolist()
+        states = ["observed" if seen else "missing" for seen in one.action_observed]
+        assert steps["action_state"][here] == states
+
+
+def test_kept_actions_are_in_the_corpus_and_not_in_the_table(
+    hub: Hub, rich: Corpus, contents: Callable, tmp_path: Path
+) -> None:
+    pushed = push(rich.with_mask("quarter"), "user/kept", keep_withheld=True)
+    assert pushed.kept
+    assert pushed.withheld == 4
+    steps = table(hub, "user/kept", "steps")
+    states = zip(steps["action_state"], steps["action"], strict=True)
+    assert all(action == [None] * 3 for state, action in states if state == "withheld")
+    assert "withheld" in steps["action_state"]
+    pull("user/kept", tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(rich.path)
+    assert (
+        "holds the hidden actions all the same"
+        in hub.repos["user/kept"].files["README.md"].data.decode()
+    )
+
+
+def test_the_same_again_changes_nothing(hub: Hub, rich: Corpus) -> None:
+    first = push(rich.with_mask("half"), "user/half", licence="CC-BY-4.0")
+    hub.log.clear()
+    again = push(rich.with_mask("half"), "user/half", licence="CC-BY-4.0")
+    assert again.commit == first.commit
+    assert again.new == 0
+    assert not hub.uploads()
+    assert not [path for _, path in hub.log if "/commit/" in path]
+
+
+def test_dry_run_writes_nothing(hub: Hub, rich: Corpus) -> None:
+    told = push(rich, "user/rich", dry_run=True)
+    assert told.commit is None
+    assert not [method for method, _ in hub.log if method in WRITES]
+    assert not hub.repos
+    pushed = push(rich, "user/rich")
+    assert pushed._replace(commit=None, dry_run=True) == told
+
+
+def test_card_speaks_to_people_and_to_the_hub(hub: Hub, rich: Corpus) -> None:
+    pushed = push(rich.with_mask("quarter"), "user/quarter", licence="CC-BY-4.0")
+    text = hub.repos["user/quarter"].files["README.md"].data.decode()
+    header = yaml.safe_load(text.split("---")[1])
+    assert header["license"] == "cc-by-4.0"
+    assert {"lawm", "robotics", "trajectories"} <= set(header["tags"])
+    assert [config["config_name"] for config in header["configs"]] == ["steps", "trajectories"]
+    assert "**2 of 8 trajectories (25%) have all their actions.**" in text
+    assert "mask `quarter`" in text
+    assert pushed.tag in text
+    assert pushed.fingerprint in text
+    assert hub.repos["user/quarter"].files["returns.png"].data.startswith(b"\x89PNG")
+
+
+def grown(corpus: Corpus) -> Corpus:
+    """The corpus with one more trajectory."""
+    with CorpusWriter.append(corpus.path) as writer:
+        seen = {"position": np.ones((3, 2), np.float32), "height": np.ones(3, np.float32)}
+        writer.add(seen, np.ones(2), provenance=Provenance(source="more"))
+    return open_corpus(corpus.path)
+
+
+def test_a_corpus_may_grow(hub: Hub, random_corpus: Callable, tmp_path: Path) -> None:
+    corpus = random_corpus()
+    first = push(corpus, "user/cs")
+    more = grown(corpus)
+    second = push(more, "user/cs")
+    assert pull("user/cs", tmp_path / "new").fingerprint == more.fingerprint
+    assert pull("user/cs", tmp_path / "old", revision=first.tag).fingerprint == corpus.fingerprint
+    assert list(hub.repos["user/cs"].commits)[-2:] == [first.commit, second.commit]
+    shards = [path for path in hub.repos["user/cs"].files if path.endswith(".h5")]
+    assert len(shards) == len(more.manifest.shards)
+    with pytest.raises(RemoteError, match="holds another corpus"):
+        push(random_corpus("twin"), "user/cs")  # the shorter one again
+
+
+def test_a_derived_corpus_replaces_its_parent(
+    hub: Hub, random_corpus: Callable, tmp_path: Path
+) -> None:
+    corpus = random_corpus()
+    push(corpus, "user/cs")
+    part = filter_corpus(corpus, "length > 5", tmp_path / "part").path
+    pushed = push(open_corpus(part), "user/cs")
+    assert pull("user/cs", tmp_path / "out").fingerprint == pushed.fingerprint
+
+
+def test_hiding_what_was_public_is_refused(hub: Hub, rich: Corpus, tmp_path: Path) -> None:
+    push(rich, "user/rich")
+    public = withhold(rich.with_mask("quarter"), tmp_path / "public")
+    head = hub.repos["user/rich"].head
+    for view in (rich.with_mask("quarter"), open_corpus(public)):
+        with pytest.raises(RemoteError, match="earlier commits would go on showing"):
+            push(view, "user/rich")
+    assert hub.repos["user/rich"].head == head
+
+
+def test_showing_what_was_hidden_needs_to_be_said(hub: Hub, rich: Corpus) -> None:
+    hidden = push(rich.with_mask("quarter"), "user/rich")
+    with pytest.raises(RemoteError, match=f"--revision-of {hidden.fingerprint[:12]}"):
+        push(rich, "user/rich")
+    with pytest.raises(RemoteError, match="not 00000000"):
+        push(rich, "user/rich", revision_of="00000000")
+    pushed = push(rich, "user/rich", revision_of=hidden.fingerprint[:12])
+    assert hub.repos["user/rich"].head == pushed.commit
+
+
+def test_what_somebody_else_has_changed_is_refused(hub: Hub, random_corpus: Callable) -> None:
+    corpus = random_corpus()
+    first = push(corpus, "user/cs")
+    repo = hub.repos["user/cs"]
+    whole = dict(repo.files)
+    for changed in (
+        {**whole, "README.md": Blob(b"mine", False)},
+        {**whole, "notes.md": Blob(b"mine", False)},
+        {path: blob for path, blob in whole.items() if path != "returns.png"},
+    ):
+        head = repo.put(changed)
+        with pytest.raises(RemoteError, match="was changed since it was published"):
+            push(grown(corpus), "user/cs")
+        assert repo.head == head
+    pushed = push(grown(corpus), "user/cs", revision_of=first.fingerprint[:8])
+    assert set(repo.files) >= {"README.md", "returns.png"}
+    assert pushed.commit == repo.head
+
+
+def test_a_repository_of_something_else_is_refused(hub: Hub, random_corpus: Callable) -> None:
+    corpus, repo = random_corpus(), Repo(private=False)
+    hub.repos["user/cs"] = repo
+    for files, words in (
+        ({"data.csv": b"1"}, "holds something else than a corpus"),
+        ({"lawm.json": b"{"}, "is not JSON"),
+        ({"lawm.json": b"{}"}, "Field required"),
+        ({"lawm.json": json.dumps({"format_version": 9}).encode()}, "format version 9"),
+    ):
+        head = repo.put({path: Blob(data, False) for path, data in files.items()})
+        with pytest.raises(RemoteError, match=words):
+            push(corpus, "user/cs", revision_of="0" * 12)
+        assert repo.head == head
+
+
+@pytest.mark.parametrize("package", ["huggingface_hub", "pyarrow", "PIL"])
+def test_a_missing_package_is_named_before_anything_is_sent(
+    hub: Hub, rich: Corpus, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"needs the package {package}; .*lawm\[hub\]"):
+        push(rich, "user/rich")
+    assert not hub.log
+
+
+def test_private(hub: Hub, random_corpus: Callable) -> None:
+    corpus = random_corpus()
+    push(corpus, "user/secret", private=True)
+    assert hub.repos["user/secret"].private
+    push(corpus, "user/open")
+    with pytest.raises(ConfigError, match="is public"):
+        push(corpus, "user/open", private=True)
+
+
+@pytest.mark.parametrize("name", ["cs", "a/b/c", "../x", "user/", "user/a b", "", "user/.git"])
+def test_names_of_no_repository(hub: Hub, random_corpus: Callable, name: str) -> None:
+    with pytest.raises(ConfigError, match="not the name of a repository"):
+        push(random_corpus(), name)
+    assert not hub.log
+
+
+def test_arguments_that_contradict_each_other(hub: Hub, rich: Corpus) -> None:
+    with pytest.raises(ConfigError, match="goes with a mask"):
+        push(rich, "user/rich", keep_withheld=True)
+    with pytest.raises(ConfigError, match="shows inferred actions"):
+        push(rich.with_labels("idm"), "user/rich")
+    part = rich.with_mask("half").filter(np.arange(len(rich)) > 2)
+    with pytest.raises(ConfigError, match="goes with a whole corpus"):
+        push(part, "user/rich", keep_withheld=True)
+    with pytest.raises(CorpusError, match="holds no trajectories"):
+        push(rich.filter(lambda info: False), "user/none")
+    assert not hub.repos

@@ -1,0 +1,76 @@
+import pytest
+
+from lawm_data.system import terminal as show
+from lawm_data.system.terminal import Bars
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (True, "yes"),
+        (12345, "12,345"),
+        (0.05, "0.05"),
+        (1234.56, "1,234.6"),
+        ((1, 2.5), "1 2.5"),
+        ("a", "a"),
+    ],
+)
+def test_text(value: object, text: str) -> None:
+    assert show.text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00:00"), (59.6, "0:01:00"), (7322, "2:02:02")]
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert show.clock(seconds) == text
+
+
+def test_tables_take_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    show.facts({"shape": "action[1]", "odd": "[bold]x[/]"}, title="runs/[a]")
+    show.grid(["name", "n"], [["[red]", 1], ["b", 1000]])
+    out = capsys.readouterr().out
+    for word in ("action[1]", "[bold]x[/]", "runs/[a]", "[red]", "1,000"):
+        assert word in out
+    assert not [row for row in out.splitlines() if row != row.rstrip()]
+
+
+def test_bars_without_a_terminal_are_a_few_lines_on_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Bars() as bars:
+        bars.start("model", 1000)
+        bars.advance(400, {})
+        for _ in range(600):
+            bars.advance(1, {"loss": 1.5})
+        bars.start("agent", 10)
+        bars.reach(10)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "model: 400 of 1,000",
+        "model: 1,000 of 1,000  loss 1.5",
+        "agent: 10 of 10",
+    ]
+
+
+def test_bars_tell_the_time_left_from_what_this_process_did(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "SPARSE", 0.0)
+    now = 0.0
+    monkeypatch.setattr(show.time, "monotonic", lambda: now)
+    with Bars() as bars:
+        bars.start("model", 100)
+        bars.reach(60)
+        now = 10.0
+        bars.reach(70)
+    assert capsys.readouterr().err.splitlines()[-1] == "model: 70 of 100, 0:00:30 left"
+
+
+def test_a_title_is_one_line_however_narrow_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    title = f"corpora/[b]{'long' * 60}@5pct"
+    show.facts({"a": 1}, title)
+    show.grid(["a"], [[1]], title)
+    assert capsys.readouterr().out.splitlines().count(title) == 2

@@ -1,0 +1,202 @@
+"""IDM-TD3+BC: what the inverse model learns from, which weights are kept, and what they label."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from lawm_schemas import ArraySpec, ConfigError, Provenance, Role
+
+from lawm_data import CorpusWriter, make_mask, open_corpus
+from lawm_data.batches.loader import Loader
+from lawm_models.algorithms import idm_td3_bc
+from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
+from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
+from lawm_models.networks.transitions import choose_step, every_step
+
+K = 3
+STEPS = 9
+
+
+@pytest.fixture
+def build(spec):
+    def make(**settings):
+        torch.manual_seed(0)
+        inverse = {"units": 4, "layers": 2, "observations": K, "learning_rate": 1e-2, **settings}
+        config = idm_td3_bc.Config(
+            inverse=InverseDynamicsConfig(**inverse), agent=TD3BCConfig(units=4)
+        )
+        return idm_td3_bc.Algorithm(config, spec)
+
+    return make
+
+
+@pytest.fixture
+def corpus(spec, tmp_path):
+    """Twenty trajectories, of which a mask shows the actions of ten."""
+    draws, path = np.random.default_rng(0), tmp_path / "corpus"
+    with CorpusWriter.create(
+        path,
+        observations=(ArraySpec(name="state", shape=(3,)),),
+        action=ArraySpec(name="action", shape=(2,), role=Role.action, low=spec.low, high=spec.high),
+    ) as writer:
+        for _ in range(20):
+            writer.add(
+                {"state": draws.normal(size=(STEPS + 1, 3)).astype(np.float32)},
+                rewards=draws.normal(size=STEPS).astype(np.float32),
+                actions=draws.uniform(spec.low, spec.high, (STEPS, 2)).astype(np.float32),
+                provenance=Provenance(source="test"),
+            )
+    whole = open_corpus(path)
+    return whole.with_mask(make_mask(whole, 0.5, seed=0, name="half"))
+
+
+def context_of(algorithm, batch, row, place):
+    """The last K observations, normalised, zeros before the first; in NumPy."""
+    observation = batch.observation[row].numpy()
+    mean, std = algorithm.normalizer.mean.numpy(), algorithm.normalizer.std.numpy()
+    times = [place + 2 - K + k for k in range(K)]
+    rows = [(observation[t] - mean) / std if t >= 0 else 0 * mean for t in times]
+    return np.concatenate(rows)
+
+
+def nll(vector, model, context, action, kept):
+    """−log p(a | context) with the weights of a vector."""
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(vector), model.parameters())
+    density = model(torch.from_numpy(context), kept)
+    return -density.log_prob(torch.from_numpy(action)).detach().numpy()
+
+
+def test_updates_against_numpy(build, make_batch, spec, numpy_adam, numpy_gradient):
+    """Two steps of the inverse model; ``test_inverse_dynamics`` evaluates the density anew."""
+    low, high = (np.array(bound, np.float32).astype(float) for bound in (spec.low, spec.high))
+    algorithm = build().double()
+    algorithm.normalizer.fit([np.random.default_rng(0).normal(1, 2, (50, 3))])
+    batch = make_batch("mixed", padded=True, dtype=torch.float64)
+    batch = replace(batch, start=torch.tensor([0, 3, 0, 0]))
+    algorithm._held_out = torch.tensor([3])
+    model = build().inverse.double()
+    value = torch.nn.utils.parameters_to_vector(algorithm.inverse.parameters()).detach().numpy()
+    adam = numpy_adam(1e-2, 1e-8)
+    generators = [torch.Generator().manual_seed(4) for _ in range(2)]
+    for number in range(2):
+        metrics = algorithm.update("idm", batch, generators[0])
+        place, weight = choose_step(batch, generators[1])
+        kept = model.draw_kept(4, generators[1])
+        weight = weight.numpy() * batch.labeled.numpy()  # row 2 is whole, row 3 is held out
+        context = np.stack([context_of(algorithm, batch, b, place[b]) for b in range(4)])
+        action = np.stack([batch.action[b, place[b]].numpy() for b in range(4)])
+        action = np.where(weight[:, None] > 0, 2 * (action - low) / (high - low) - 1, 0.0)
+
+        def loss(x, c=context, a=action, k=kept, w=weight):
+            return (w * nll(x, model, c, a, k)).sum() / w.sum()
+
+        assert metrics["nll"].item() == pytest.approx(loss(value), rel=1e-6)
+        value = adam.step(value, numpy_gradient(loss, value))
+        actual = torch.nn.utils.parameters_to_vector(algorithm.inverse.parameters())
+        np.testing.assert_allclose(actual.detach().numpy(), value, atol=1e-6, err_msg=str(number))
+
+
+def test_inferred_actions_are_learned_from_like_true_ones(build, make_batch, randomize):
+    """The agent stage is TD3+BC on steps whose actions are true or the best weights' mode."""
+    algorithm = build()
+    randomize(algorithm.best)
+    batch = make_batch("mixed", padded=True)
+    other = TD3BC(algorithm.config.agent, 3, 2)
+    other.load_state_dict(algorithm.agent.state_dict())
+    generators = [torch.Generator().manual_seed(4) for _ in range(2)]
+    for _ in range(2):
+        algorithm.update("agent", batch, generators[0])
+        place, weight = choose_step(batch, generators[1])
+        every = every_step(batch, algorithm.scale)
+        rows = torch.arange(4) * batch.valid.shape[1] + place
+        t = type(every)(*(part[rows] for part in every))._replace(weight=weight)
+        contexts = np.stack([context_of(algorithm, batch, b, place[b]) for b in range(4)])
+        inferred = algorithm.best(torch.from_numpy(contexts)).mode()
+        t = t._replace(action=torch.where(batch.labeled[:, None], t.action, inferred))
+        other.update(t, torch.randn(4, 2, generator=generators[1]))
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(algorithm.agent.state_dict()[name], value)
+
+
+def test_labels_are_those_of_relabeling(build, make_batch, spec):
+    """What the agent learns from is what ``infer_actions`` says, at any place of a window."""
+    algorithm, batch = build(), make_batch("none")
+    mean, _ = algorithm.infer_actions(batch)
+    later = replace(batch, observation=batch.observation[:, 2:])
+    again, _ = algorithm.infer_actions(later)
+    torch.testing.assert_close(again[:, K - 2 :], mean[:, 2 + K - 2 :])
+
+
+def test_held_out_trajectories_choose_and_do_not_teach(build, corpus):
+    algorithm = build(held_out=0.3)
+    algorithm.prepare([corpus])
+    labeled = np.flatnonzero(corpus.table.num_observed > 0)
+    places = idm_td3_bc.held_out([corpus], 0.3)
+    assert len(places) == 3
+    assert places < set(labeled.tolist())
+    assert algorithm._held_out.tolist() == sorted(places)
+    assert [len(e.action) for e in algorithm._examples] == [STEPS] * 3
+    for example, place in zip(algorithm._examples, sorted(places), strict=True):
+        actions = algorithm.scale.to_environment(example.action).numpy()
+        np.testing.assert_allclose(actions, corpus[place].actions, atol=1e-6)
+    batch = Loader(corpus, batch_size=64, window=K - 1, labeled_ratio=1.0).next()
+    out = torch.isin(batch.trajectory, algorithm._held_out)
+    assert 0 < out.sum() < 64
+    changed = torch.where(out[:, None, None], 0.1 * batch.action, batch.action)
+    results = []
+    for part in (batch, replace(batch, action=changed)):
+        algorithm = build(held_out=0.3)
+        algorithm.prepare([corpus])
+        results.append(algorithm.update("idm", part, torch.Generator().manual_seed(0)))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(("labeled", "share", "count"), [(1, 0.5, 0), (2, 0.1, 1), (10, 0, 0)])
+def test_at_least_one_is_held_out_if_one_is_left(corpus, labeled, share, count):
+    ids = corpus.table.id[corpus.table.num_observed > 0][:labeled]
+    assert len(idm_td3_bc.held_out([corpus.filter(ids)], share)) == count
+
+
+def test_places_are_held_out_of_every_corpus(build, corpus):
+    """Batches tell the place in a corpus and not which corpus, so a place goes for all."""
+    algorithm, fewer = build(held_out=0.2), corpus.filter(corpus.table.id[:15])
+    algorithm.prepare([corpus, fewer])
+    places = set(algorithm._held_out.tolist())
+    both = [
+        view.table.num_observed[place] > 0
+        for view in (corpus, fewer)
+        for place in places
+        if place < len(view)
+    ]
+    assert len(algorithm._examples) == sum(both) > len(places)
+
+
+def test_best_weights_are_kept(build, corpus, make_batch):
+    algorithm = build(validate_every=2)
+    algorithm.prepare([corpus])
+    batch, generator = make_batch("all"), torch.Generator().manual_seed(0)
+    before = algorithm.best_loss.item()
+    assert "validation_nll" not in algorithm.update("idm", batch, generator)
+    first = algorithm.update("idm", batch, generator)["validation_nll"].item()
+    assert first == algorithm.best_loss.item() < before
+    kept = {k: v.clone() for k, v in algorithm.best.state_dict().items()}
+    assert all(torch.equal(v, algorithm.inverse.state_dict()[k]) for k, v in kept.items())
+    with torch.no_grad():
+        algorithm.inverse.net.out.bias.add_(100.0)  # worse
+    algorithm.begin("agent")
+    assert algorithm.best_loss.item() == first
+    assert all(torch.equal(v, kept[k]) for k, v in algorithm.best.state_dict().items())
+
+
+def test_last_weights_are_kept_when_nothing_is_held_out(build, make_batch):
+    algorithm = build()
+    algorithm.update("idm", make_batch("all"), torch.Generator().manual_seed(0))
+    algorithm.begin("agent")
+    for name, value in algorithm.inverse.state_dict().items():
+        assert torch.equal(value, algorithm.best.state_dict()[name])
+
+
+def test_short_window_is_refused(build, make_batch):
+    with pytest.raises(ConfigError, match=r"1 is too short to look at 3 obs.*; give 2 or more"):
+        build().update("idm", make_batch(steps=1), torch.Generator())

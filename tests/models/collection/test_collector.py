@@ -1,0 +1,182 @@
+"""Collecting by learning agents: real dm_control, networks too small to learn."""
+
+import json
+
+import numpy as np
+import pytest
+from lawm_schemas import ConfigError, Role
+
+from lawm_data import open_corpus
+from lawm_data.corpus.integrity import validate
+from lawm_data.envs.rollout import rollout
+from lawm_data.envs.suites import make
+from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
+from lawm_models.collection.dreamer import DreamerConfig
+from lawm_models.collection.learning_agents import KINDS
+from lawm_models.collection.plan2explore import Plan2ExploreConfig
+from lawm_models.collection.trained_policy import load_policy
+from lawm_models.networks.actor_critic import ActorCriticConfig
+from lawm_models.networks.ensemble import EnsembleConfig
+from lawm_models.networks.rssm import RSSMConfig
+from lawm_models.networks.world_model import WorldModelConfig
+
+pytest.importorskip("dm_control")
+
+TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory
+CONFIG = DreamerConfig(
+    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
+    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
+    batch_size=2,
+    window=8,
+    random_trajectories=2,
+    first_updates=3,
+    updates=2,
+)
+
+
+CONFIGS = {
+    "dreamer": CONFIG,
+    "plan2explore": Plan2ExploreConfig(
+        **dict(CONFIG), ensemble=EnsembleConfig(members=2, units=8, layers=1)
+    ),
+}
+
+
+def collect(out, trajectories, agent="dreamer", **options):
+    options = {"processes": 1, **options}
+    collect_learning(agent, TASK, out, trajectories, 0, REPEAT, CONFIGS[agent], **options)
+    return open_corpus(out)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def agent(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def corpus(agent, tmp_path_factory):
+    """Five trajectories, collected in one go by one process."""
+    return collect(tmp_path_factory.mktemp("corpora") / "quiet", 5, agent)
+
+
+def test_every_trajectory_of_the_training_is_kept_with_its_provenance(corpus, agent):
+    assert len(corpus) == 5
+    assert not validate(corpus.path)
+    assert corpus.label_counts()["observed"] == 5
+    (provenance,) = corpus.manifest.provenance
+    assert (provenance.source, provenance.seed, provenance.origin) == (agent, 0, "training")
+    assert {"mujoco", "dm_control", "torch", "lawm"} <= provenance.versions.keys()
+    assert KINDS[agent].config.model_validate(provenance.settings) == CONFIGS[agent]
+    # two random trajectories, then three updates, then two after each further one
+    assert corpus.table.agent_step.tolist() == [0, 0, 3, 5, 7]
+    assert [updates_before(CONFIG, k) for k in range(5)] == [0, 0, 3, 5, 7]
+    assert len(set(corpus.table.seed.tolist())) == 5
+
+
+def test_second_process_gives_the_same_corpus(corpus, agent, tmp_path):
+    assert collect(tmp_path / "two", 5, agent, processes=2).fingerprint == corpus.fingerprint
+
+
+def test_collection_in_pieces_is_the_collection_in_one_go(corpus, agent, tmp_path):
+    out = tmp_path / "pieces"
+    for trajectories in (1, 3, 4, 5):
+        collect(out, trajectories, agent)
+    assert open_corpus(out).fingerprint == corpus.fingerprint
+
+
+def test_collection_stopped_before_its_agent_was_saved_goes_on_exactly(
+    corpus, agent, tmp_path, monkeypatch
+):
+    """The trajectory is committed, the agent that learns from it is not: the widest gap."""
+    out, save = tmp_path / "stopped", AgentFolder.save
+
+    def stop_once(self, agent, rounds, rest, snapshot=False):
+        if rounds == 4 and not (tmp_path / "stop").exists():
+            (tmp_path / "stop").touch()
+            raise KeyboardInterrupt
+        save(self, agent, rounds, rest, snapshot)
+
+    monkeypatch.setattr(AgentFolder, "save", stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        collect(out, 5, agent)
+    assert len(open_corpus(out)) == 4
+    assert AgentFolder.read(agent_folder(out)).rounds == 3
+    assert collect(out, 5, agent).fingerprint == corpus.fingerprint
+
+
+def test_the_agent_never_misses_the_physics(corpus, agent, tmp_path):
+    bare = collect(tmp_path / "bare", 3, agent, physics=False)
+    assert [spec.name for spec in bare.manifest.observations] == ["position", "velocity"]
+    for one, other in zip(bare, corpus, strict=False):
+        assert one.physics is None
+        assert (one.actions == other.actions).all()
+        assert (one.observations.state == other.observations.state).all()
+    with pytest.raises(ConfigError, match="holds position, velocity, not position, velocity, phy"):
+        collect(tmp_path / "bare", 4, agent)
+
+
+def test_settings_that_an_older_version_did_not_know_have_their_defaults(corpus, agent, tmp_path):
+    """A collection that was begun before there was ``target_every`` goes on."""
+    out = tmp_path / "corpus"
+    collect(out, 3, agent)
+    record = agent_folder(out) / "agent.json"
+    known = json.loads(record.read_text())
+    assert known["config"]["agent"].pop("target_every") == 1
+    record.write_text(json.dumps(known))
+    manifest = json.loads((out / "corpus.json").read_text())
+    assert manifest["provenance"][0]["settings"]["agent"].pop("target_every") == 1
+    (out / "corpus.json").write_text(json.dumps(manifest))
+    assert collect(out, 5, agent).fingerprint == corpus.fingerprint
+
+
+@pytest.mark.parametrize("change", ["seed", "config", "agent"])
+def test_another_collection_is_refused(corpus, agent, change):
+    kind = next(kind for kind in KINDS if (kind == agent) != (change == "agent"))
+    config = CONFIGS[kind].model_copy(update={"updates": 3} if change == "config" else {})
+    seed = 1 if change == "seed" else 0
+    before = corpus.fingerprint
+    with pytest.raises(ConfigError, match=rf"{change} differs.*choose another --out"):
+        collect_learning(kind, TASK, corpus.path, 6, seed, REPEAT, config, processes=1)
+    assert open_corpus(corpus.path).fingerprint == before
+
+
+def test_lost_corpus_is_not_started_again_under_its_agent(tmp_path):
+    out = tmp_path / "lost"
+    collect(out, 3)
+    for path in sorted(out.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    out.rmdir()
+    with pytest.raises(ConfigError, match=r"has learned from 3 trajectories.*restore the corpus"):
+        collect(out, 4)
+    assert not out.exists()
+
+
+def test_collecting_agent_acts_again(corpus, agent):
+    trained = load_policy(agent_folder(corpus.path))
+    environments = make(TASK, action_repeat=REPEAT)
+    assert (trained.name, trained.environment) == (agent, environments.info)
+    assert trained.state == tuple(s for s in environments.observations if s.role is Role.state)
+    first, again = (rollout(environments, trained.policy, [7])[0]["actions"] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    noisy = load_policy(agent_folder(corpus.path), deterministic=False).policy
+    assert not np.array_equal(first, rollout(environments, noisy, [7])[0]["actions"])
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [("nobody", "nobody.*give dreamer or plan2explore"), ("dreamer", "ensemble")],
+)
+def test_unfit_agent_is_refused(tmp_path, agent, message):
+    config = CONFIGS["plan2explore"]
+    with pytest.raises(ConfigError, match=message):
+        collect_learning(agent, TASK, tmp_path / "none", 1, 0, REPEAT, config)
+    assert not (tmp_path / "none").exists()
+
+
+def test_snapshots_are_kept(tmp_path):
+    out = tmp_path / "long"
+    collect(out, 10)
+    assert [p.name for p in (agent_folder(out) / "snapshots").iterdir()] == ["00010"]
+    agent = load_policy(agent_folder(out))
+    assert len(agent.weights) == 64

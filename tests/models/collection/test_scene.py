@@ -1,0 +1,212 @@
+"""Collecting with workers: real dm_control, real processes, a tiny agent with two snapshots."""
+
+import multiprocessing
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lawm_schemas import ConfigError
+
+from lawm_data import Corpus, CorpusWriter, open_corpus
+from lawm_data.corpus.integrity import validate
+from lawm_data.envs.rollout import rollout
+from lawm_data.envs.suites import make
+from lawm_data.recording.collect import record
+from lawm_data.recording.parts import parts_folder, roll_out
+from lawm_data.system.workers import executor
+from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
+from lawm_models.collection.dreamer import DreamerConfig
+from lawm_models.collection.scene import Scene, cast, open_stage
+from lawm_models.collection.trained_policy import load_snapshot
+from lawm_models.networks.actor_critic import ActorCriticConfig
+from lawm_models.networks.rssm import RSSMConfig
+from lawm_models.networks.world_model import WorldModelConfig
+
+pytest.importorskip("dm_control")
+
+TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory
+RANDOM = Scene("random", TASK, trajectories=9, seed=0, action_repeat=REPEAT, num_envs=2)
+CONFIG = DreamerConfig(
+    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
+    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
+    batch_size=2,
+    window=8,
+    random_trajectories=2,
+    first_updates=3,
+    updates=2,
+)
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An agent that has learned for twenty rounds."""
+    out = tmp_path_factory.mktemp("agents") / "c"
+    collect_learning("dreamer", TASK, out, 20, 5, REPEAT, CONFIG, processes=1)
+    return agent_folder(out)
+
+
+def collect(
+    out: Path, scene: Scene, workers: int | None = None, backend: str = "processes"
+) -> Corpus:
+    """Collect; without ``workers`` in this process."""
+    acting = cast(scene)
+    envs = acting.stage.envs
+    with (
+        CorpusWriter.append(out)
+        if out.exists()
+        else CorpusWriter.create(
+            out, observations=envs.observations, action=envs.action, environment=envs.info
+        )
+    ) as writer:
+        rollouts = acting.rollouts(scene.trajectories, writer.manifest.trajectories)
+        if workers is None:
+            rolled = ((each, each.run(acting.stage)) for each in rollouts)
+        else:
+            stage = partial(open_stage, scene)
+            rolled = roll_out(out, stage, rollouts, acting.provenance, executor(backend), workers)
+        record(writer, rolled, acting.provenance)
+    return open_corpus(out)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """What one process collects."""
+    return collect(tmp_path_factory.mktemp("corpora") / "alone", RANDOM)
+
+
+def same(a: Corpus, b: Corpus) -> bool:
+    columns = ("seed", "agent_step", "episode_return")
+    equal = all(np.array_equal(getattr(a.table, c), getattr(b.table, c)) for c in columns)
+    return equal and a.fingerprint == b.fingerprint
+
+
+@pytest.mark.parametrize(("backend", "workers"), [("processes", 2), ("ray", 2)])
+def test_workers_do_not_change_the_corpus(
+    tmp_path: Path, alone: Corpus, backend: str, workers: int
+) -> None:
+    if backend == "ray":
+        pytest.importorskip("ray")
+    corpus = collect(tmp_path / "c", RANDOM, workers, backend)
+    assert same(corpus, alone)
+    assert corpus.manifest.provenance == alone.manifest.provenance
+    assert not validate(corpus.path)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
+    """One is killed as soon as the first trajectories are there, in the middle of others."""
+    acting, killed = cast(RANDOM), []
+
+    def rollouts():
+        for each in acting.rollouts(RANDOM.trajectories, 0):
+            if each.place == 4:  # the third rollout: both workers are at work
+                victim = multiprocessing.active_children()[0]
+                os.kill(victim.pid, signal.SIGKILL)
+                killed.append(victim.pid)
+            yield each
+
+    envs = acting.stage.envs
+    with CorpusWriter.create(
+        tmp_path / "c", observations=envs.observations, action=envs.action, environment=envs.info
+    ) as writer:
+        stage = partial(open_stage, RANDOM)
+        rolled = roll_out(writer.path, stage, rollouts(), acting.provenance, executor(), 2)
+        record(writer, rolled, acting.provenance)
+    assert len(killed) == 1
+    assert same(open_corpus(tmp_path / "c"), alone)
+
+
+def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone: Corpus) -> None:
+    """As after a kill: two trajectories are committed, a later rollout waits as a part."""
+    out, other, acting = tmp_path / "c", tmp_path / "other", cast(RANDOM)
+    stage, run_again = partial(open_stage, RANDOM), []
+    late = [each for each in acting.rollouts(9, 0) if each.place == 6]
+    next(roll_out(other, stage, late, acting.provenance, executor(), 1))
+    parts_folder(other).rename(parts_folder(out))
+    (dead,) = parts_folder(out).iterdir()
+    (dead / ".tmp-dead").mkdir()
+
+    def observed(prepare, items, workers=None, heartbeat=None):
+        for name in executor()(prepare, items, workers, heartbeat):
+            run_again.append(name)
+            yield name
+
+    collect(out, RANDOM._replace(trajectories=2))
+    with CorpusWriter.append(out) as writer:
+        rest = acting.rollouts(9, 2)
+        record(
+            writer, roll_out(out, stage, rest, acting.provenance, observed, 1), acting.provenance
+        )
+    assert run_again == ["00000002-2", "00000004-2", "00000008-1"]
+    assert same(open_corpus(out), alone)
+    assert not parts_folder(out).exists()
+
+
+def test_parts_of_another_collection_are_not_used(tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    stale = parts_folder(out) / "0123456789abcdef" / "00000000-2"
+    stale.mkdir(parents=True)
+    corpus = collect(out, RANDOM._replace(trajectories=2), 1)
+    assert len(corpus) == 2
+    assert not stale.exists()
+
+
+def test_snapshots_act_in_their_order_with_their_noise(tmp_path: Path, agent: Path) -> None:
+    scene = Scene(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
+    corpus = collect(tmp_path / "c", scene)
+    first, last = (updates_before(CONFIG, rounds) for rounds in (10, 20))
+    assert corpus.table.agent_step.tolist() == [first] * 3 + [last] * 4
+    (provenance,) = corpus.manifest.provenance
+    assert (provenance.source, provenance.origin) == ("dreamer@snapshots", "rollout")
+    assert provenance.seed == 1
+    assert provenance.settings == {
+        "noise": True,
+        "num_envs": 3,
+        "trajectories": 7,
+        "agent_seed": 5,
+        "snapshots": {"00010": first, "00020": last},
+    }
+    rollouts = list(cast(scene).rollouts(7, 0))
+    assert [(r.policy, len(r.chosen)) for r in rollouts] == [("00010", 3), *[("00020", 2)] * 2]
+    # Each trajectory is what that snapshot does, from that seed, with that noise.
+    envs = make(TASK, num_envs=3, action_repeat=REPEAT)
+    for played in rollouts:
+        policy = load_snapshot(agent, played.policy, deterministic=False)
+        again = rollout(envs, policy, played.seeds, played.noise_seed)
+        for i, trajectory in enumerate(again):
+            recorded = corpus[played.place + i]
+            np.testing.assert_array_equal(recorded.actions, trajectory["actions"])
+            assert recorded.info.seed == played.chosen[i]
+
+
+def test_snapshots_by_workers_are_the_same(tmp_path: Path, agent: Path) -> None:
+    scene = Scene(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
+    assert same(collect(tmp_path / "away", scene, 1), collect(tmp_path / "here", scene))
+
+
+def test_collections_of_snapshots_never_repeat_a_trajectory(tmp_path: Path, agent: Path) -> None:
+    whole = Scene(f"{agent}@snapshots", TASK, trajectories=4, seed=1)
+    others = [
+        whole,
+        whole._replace(trajectories=5),
+        whole._replace(seed=2),
+        whole._replace(agent=f"{agent}@snapshots:1:10"),
+        whole._replace(noise=False),
+    ]
+    seeds = [seed for s in others for r in cast(s).rollouts(s.trajectories, 0) for seed in r.chosen]
+    assert len(set(seeds)) == len(seeds) == 21
+
+
+def test_agent_without_snapshots_and_no_agent_are_refused(tmp_path: Path, agent: Path) -> None:
+    with pytest.raises(ConfigError, match=r"c: holds no collecting agent; give the OUT.agent"):
+        cast(Scene(f"{agent.with_suffix('')}@snapshots", TASK, 1, 0))
+    young = tmp_path / "young.agent"
+    AgentFolder.open(young, AgentFolder.read(agent).record)
+    with pytest.raises(ConfigError, match="this agent has no snapshots yet"):
+        cast(Scene(f"{young}@snapshots", TASK, 1, 0))
+    with pytest.raises(ConfigError, match="the agent observes position, velocity, not what"):
+        cast(Scene(f"{agent}@snapshots", "walker-walk", 1, 0))

@@ -1,0 +1,178 @@
+"""TD3+BC against a slow evaluation in float64: losses, delayed updates, Adam and targets.
+
+The reference is NumPy throughout; its gradients are central differences.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
+from lawm_models.networks.transitions import Transitions
+
+OBSERVATION, ACTION, STEPS = 3, 2, 5
+WEIGHT = [1.0, 2.0, 0.0, 1.0, 1.0]
+
+
+@pytest.fixture
+def agent():
+    torch.manual_seed(0)
+    config = TD3BCConfig(units=4, learning_rate=1e-2, discount=0.9, target_rate=0.1)
+    agent = TD3BC(config, OBSERVATION, ACTION).double()
+    with torch.no_grad():
+        for target in (*agent.target_actor.parameters(), *agent.target_critics.parameters()):
+            target.mul_(1.3)  # not what they follow
+    return agent
+
+
+@pytest.fixture
+def transitions():
+    draws = np.random.default_rng(1)
+    rows = {
+        "observation": draws.normal(size=(STEPS, OBSERVATION)),
+        "action": draws.uniform(-1, 1, (STEPS, ACTION)),
+        "observed": np.ones(STEPS, bool),
+        "reward": draws.normal(size=STEPS),
+        "rewarded": np.ones(STEPS, bool),
+        "next_observation": draws.normal(size=(STEPS, OBSERVATION)),
+        "terminated": np.array([0.0, 1, 0, 0, 0]),
+        "weight": np.array(WEIGHT),
+    }
+    return Transitions(**{name: torch.from_numpy(row) for name, row in rows.items()})
+
+
+@pytest.fixture
+def noise():
+    return 3 * torch.from_numpy(np.random.default_rng(2).normal(size=(4, STEPS, ACTION)))
+
+
+def flat(module):
+    return np.concatenate([p.detach().numpy().ravel() for p in module.parameters()])
+
+
+def network(vector, sizes, x):
+    """Linear, ReLU, …, Linear with the weights of a vector, as torch orders them."""
+    for i, (before, after) in enumerate(pairwise(sizes)):
+        w, b, vector = np.split(vector, [before * after, (before + 1) * after])
+        x = x @ w.reshape(after, before).T + b
+        if i + 2 < len(sizes):
+            x = np.maximum(x, 0)
+    assert not len(vector)
+    return x
+
+
+class Reference:
+    """Fujimoto & Gu (2021), on vectors of weights."""
+
+    def __init__(self, agent, transitions):
+        self.config = agent.config
+        self.t = Transitions(*(part.numpy() for part in transitions))
+        units = agent.config.units
+        self.actor_sizes = (OBSERVATION, units, units, ACTION)
+        self.critic_sizes = (OBSERVATION + ACTION, units, units, 1)
+        self.actor, self.target_actor = flat(agent.actor), flat(agent.target_actor)
+        self.critics, self.target_critics = flat(agent.critics), flat(agent.target_critics)
+
+    def mean(self, x):
+        return sum(w * v for w, v in zip(self.t.weight, x, strict=True)) / sum(self.t.weight)
+
+    def act(self, actor, observation):
+        return np.tanh(network(actor, self.actor_sizes, observation))
+
+    def values(self, critics, observation, action):
+        joint = np.hstack((observation, action))
+        return [network(c, self.critic_sizes, joint)[:, 0] for c in np.split(critics, 2)]
+
+    def critic_loss(self, critics, noise):
+        t, config = self.t, self.config
+        noise = np.clip(config.policy_noise * noise, -config.noise_clip, config.noise_clip)
+        action = np.clip(self.act(self.target_actor, t.next_observation) + noise, -1, 1)
+        future = np.minimum(*self.values(self.target_critics, t.next_observation, action))
+        target = t.reward + config.discount * (1 - t.terminated) * future
+        return sum(
+            self.mean((q - target) ** 2) for q in self.values(critics, t.observation, t.action)
+        )
+
+    def imitation(self, actor):
+        return self.mean(((self.act(actor, self.t.observation) - self.t.action) ** 2).mean(1))
+
+    def actor_loss(self, actor, size):
+        action = self.act(actor, self.t.observation)
+        value = self.values(self.critics, self.t.observation, action)[0]
+        return -self.config.alpha / size * self.mean(value) + self.imitation(actor)
+
+    def value_size(self):
+        action = self.act(self.actor, self.t.observation)
+        return self.mean(np.abs(self.values(self.critics, self.t.observation, action)[0]))
+
+
+def test_losses(agent, transitions, noise):
+    reference = Reference(agent, transitions)
+    critic, value = agent.critic_loss(transitions, noise[0])
+    actor, imitation = agent.actor_loss(transitions)
+    assert critic.item() == pytest.approx(
+        reference.critic_loss(reference.critics, noise[0].numpy()), rel=1e-12
+    )
+    expected = reference.actor_loss(reference.actor, reference.value_size())
+    assert actor.item() == pytest.approx(expected, rel=1e-12)
+    assert imitation.item() == pytest.approx(reference.imitation(reference.actor), rel=1e-12)
+    q = reference.values(
+        reference.critics, transitions.observation.numpy(), transitions.action.numpy()
+    )
+    assert value.item() == pytest.approx(reference.mean(q[0]), rel=1e-12)
+
+
+def test_updates(agent, transitions, noise, numpy_adam, numpy_gradient):
+    """Weights after every one of four updates; the policy moves at the second and fourth."""
+    reference, config = Reference(agent, transitions), agent.config
+    adams = [numpy_adam(config.learning_rate, 1e-8) for _ in range(2)]
+    for number in range(4):
+        metrics = agent.update(transitions, noise[number])
+        gradient = numpy_gradient(
+            lambda x, n=noise[number]: reference.critic_loss(x, n.numpy()), reference.critics
+        )
+        reference.critics = adams[0].step(reference.critics, gradient)
+        assert ("actor" in metrics) == (number % 2 == 1)
+        if number % 2 == 1:
+            size = reference.value_size()  # a constant to the gradient
+            loss = reference.actor_loss(reference.actor, size)
+            assert metrics["actor"].item() == pytest.approx(loss, rel=1e-6)
+            gradient = numpy_gradient(lambda x, s=size: reference.actor_loss(x, s), reference.actor)
+            reference.actor = adams[1].step(reference.actor, gradient)
+            for name in ("actor", "critics"):
+                target, online = getattr(reference, f"target_{name}"), getattr(reference, name)
+                moved = (1 - config.target_rate) * target + config.target_rate * online
+                setattr(reference, f"target_{name}", moved)
+        for name in ("actor", "critics", "target_actor", "target_critics"):
+            actual, expected = flat(getattr(agent, name)), getattr(reference, name)
+            np.testing.assert_allclose(actual, expected, atol=1e-6, err_msg=f"{number} {name}")
+
+
+def test_the_last_step_before_a_time_limit_has_a_future(agent, transitions, noise):
+    """Only termination cuts the bootstrap, so only it makes the target networks not matter."""
+
+    def sensitive(t):
+        before, _ = agent.critic_loss(t, noise[0])
+        with torch.no_grad():
+            for critic in agent.target_critics:
+                critic[-1].bias.add_(1.0)
+        return agent.critic_loss(t, noise[0])[0].item() != before.item()
+
+    assert sensitive(transitions._replace(terminated=torch.zeros(STEPS).double()))
+    assert not sensitive(transitions._replace(terminated=torch.ones(STEPS).double()))
+
+
+def test_count_of_steps_survives(agent, transitions, noise):
+    agent.update(transitions, noise[0])
+    other = TD3BC(agent.config, OBSERVATION, ACTION).double()
+    other.load_state_dict(agent.state_dict())
+    assert "actor" in other.update(transitions, noise[1])
+
+
+def test_defaults_are_the_authors():
+    config = TD3BCConfig()
+    assert (config.units, config.layers, config.learning_rate) == (256, 2, 3e-4)
+    assert (config.discount, config.target_rate, config.alpha) == (0.99, 0.005, 2.5)
+    assert (config.policy_noise, config.noise_clip, config.policy_delay) == (0.2, 0.5, 2)

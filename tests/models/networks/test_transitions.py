@@ -1,0 +1,68 @@
+"""Single steps out of windows: the right rows, each counting the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lawm_models.networks.action_scale import ActionScale
+from lawm_models.networks.transitions import choose_step, every_step, one_step, weighted
+
+
+@pytest.fixture
+def scale(spec):
+    return ActionScale(spec.low, spec.high)
+
+
+def test_every_step_is_where_it_was(make_batch, scale):
+    batch = make_batch("mixed", padded=True)
+    t = every_step(replace(batch, terminated=batch.valid.clone()), scale)
+    steps = batch.valid.shape[1]
+    for n in range(len(t.weight)):
+        row, place = divmod(n, steps)
+        assert torch.equal(t.observation[n], batch.observation[row, place])
+        assert torch.equal(t.next_observation[n], batch.observation[row, place + 1])
+        assert t.reward[n] == batch.reward[row, place]
+        assert t.weight[n] == t.terminated[n] == float(batch.valid[row, place])
+        if batch.action_mask[row, place]:
+            torch.testing.assert_close(scale.to_environment(t.action[n]), batch.action[row, place])
+        else:
+            assert not t.observed[n]
+            assert (t.action[n] == 0).all()
+
+
+def test_one_step_is_one_of_every(make_batch, scale):
+    batch, place, weight = make_batch(), torch.tensor([0, 4, 2, 1]), torch.rand(4)
+    t, every = one_step(batch, scale, place, weight), every_step(batch, scale)
+    assert torch.equal(t.weight, weight)
+    rows = torch.arange(4) * batch.valid.shape[1] + place
+    for name in set(t._fields) - {"weight"}:
+        assert torch.equal(getattr(t, name), getattr(every, name)[rows]), name
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4])
+def test_every_step_counts_the_same(make_batch, steps):
+    """All windows of a trajectory of seven steps, and a shorter trajectory that is padded."""
+    length, repeats = 7, 4000
+    starts = torch.arange(length - steps + 1)
+    batch = make_batch("all", steps=steps)
+    batch = batch.rows(torch.zeros(len(starts) * repeats, dtype=torch.int64))
+    batch = replace(batch, start=starts.repeat(repeats))
+    place, weight = choose_step(batch, torch.Generator().manual_seed(0))
+    assert ((place == steps - 1) | (batch.start == 0)).all()
+    counts = np.bincount(batch.start + place, weight, minlength=length)
+    np.testing.assert_allclose(counts / counts.sum(), 1 / length, rtol=0.12)
+    if steps > 2:
+        valid = batch.valid.clone()
+        valid[batch.start == 0, 2:] = False
+        place, weight = choose_step(replace(batch, valid=valid), torch.Generator().manual_seed(0))
+        first = batch.start == 0
+        assert set(place[first].tolist()) == {0, 1}
+        assert set(weight[first].tolist()) == {2.0}
+
+
+def test_weighted_mean():
+    value, weight = torch.tensor([1.0, 5.0, 7.0]), torch.tensor([1.0, 3.0, 0.0])
+    assert weighted(value, weight) == 4
+    assert weighted(value, 0 * weight) == 0
