@@ -2,7 +2,7 @@
 
 Collects with each agent and seed what is not there yet (the same command goes on where it was
 stopped) and counts occupied cells on one grid for all corpora of the environment; see
-``lawm_data.coverage``. The JSON file keeps one entry for each environment.
+``state_coverage``. The JSON file keeps one entry for each environment.
 
     python benchmarks/coverage.py --env cartpole-swingup --action-repeat 4 --trajectories 40 \
         --seeds 0 1 2 --folder corpora/coverage --out benchmarks/results/coverage.json

@@ -15,7 +15,7 @@ from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
 Method = Literal["inverse", "smoothing"]
-"""See ``lawm_models.relabel.relabel``."""
+"""See ``lawm_models.training.relabel.relabel``."""
 
 app = typer.Typer(
     help="Train on corpora in which some trajectories have no actions, and infer these actions."

@@ -18,7 +18,7 @@ def draw(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
 
     Args:
         path: file to write.
-        overlays: by name, as ``lawm_data.label_error.compare_labels`` returns them.
+        overlays: by name, as ``lawm_data.inspection.label_error.compare_labels`` returns them.
     """
     figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2)

@@ -81,7 +81,7 @@ def remake(corpus: Corpus, direct: bool | None = None) -> Environments:
 
     Args:
         corpus: names the environment.
-        direct: see ``lawm_data.envs.make``.
+        direct: see ``lawm_data.envs.suites.make``.
 
     Raises:
         ConfigError: the corpus names none, or it cannot be made here.

@@ -71,7 +71,7 @@ def reproduce(
     Args:
         path: folder of the corpus; masks do not matter here.
         sample: replay only so many trajectories, evenly spread over the corpus.
-        direct: see ``lawm_data.envs.make``.
+        direct: see ``lawm_data.envs.suites.make``.
         progress: told how many trajectories are done, and of how many.
 
     Raises:

@@ -1,6 +1,6 @@
 """TD3+BC on the labeled steps alone (Fujimoto & Gu 2021): offline RL without a model.
 
-See ``lawm_models.td3_bc`` for the equations. A window of one step makes a batch of transitions
+See ``networks.td3_bc`` for the equations. A window of one step makes a batch of transitions
 drawn uniformly, as the authors draw them.
 """
 

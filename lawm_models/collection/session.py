@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lawm_data.envs.suites import Environments
 
 LEARNING = ("dreamer", "plan2explore")
-"""Agents that learn while they collect; the keys of ``lawm_models.learning_agents.KINDS``."""
+"""Agents that learn while they collect; the keys of ``learning_agents.KINDS``."""
 
 
 class Collection(NamedTuple):

@@ -17,7 +17,7 @@ Choose = Callable[[State, torch.Generator], Tensor]
 
 
 class FilteringPolicy:
-    """A ``lawm_data.policy.Policy`` on top of a world model.
+    """A ``lawm_data.envs.policy.Policy`` on top of a world model.
 
     Keeps s_t for N environments; every ``act`` first updates it with the observation, by
     q(s_t | s_{t−1}, a_{t−1}, o_t) at its mean, then asks ``choose``.

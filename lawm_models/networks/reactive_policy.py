@@ -24,7 +24,7 @@ class Reactive(Protocol):
 
 
 class ReactivePolicy:
-    """``lawm_data.policy.Policy`` of a module that needs no memory.
+    """``lawm_data.envs.policy.Policy`` of a module that needs no memory.
 
     Args:
         module: chooses the actions.

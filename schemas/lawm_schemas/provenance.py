@@ -13,7 +13,7 @@ class EnvironmentInfo(Schema):
     """The environment that produced the trajectories, enough to make it again."""
 
     suite: str = "dm_control"
-    """Name of a module in ``lawm_data.envs``; looked up in that list, never imported by name."""
+    """Name of a module in ``lawm_data.envs.suites``; looked up, never imported by its name."""
     task: str
     """Task within the suite, e.g. ``walker-walk``."""
     action_repeat: int = Field(default=1, ge=1)

@@ -13,7 +13,7 @@ from lawm_cli.experiment import corpus_source
 from lawm_data import open_corpus
 
 # The server of the tests in tests/data/hub.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "data" / "hub"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "data" / "exchange" / "hub"))
 
 from hub_fixture import hub as hub
 from hub_server import Hub

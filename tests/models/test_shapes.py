@@ -32,7 +32,7 @@ def test_right_shapes_pass():
 
 def test_users_pay_nothing():
     program = (
-        "import sys, torch; from lawm_models.world_model import weighted_mean;"
+        "import sys, torch; from lawm_models.networks.world_model import weighted_mean;"
         "weighted_mean(torch.zeros(2, 4), torch.zeros(2, 1));"
         "assert 'beartype' not in sys.modules"
     )

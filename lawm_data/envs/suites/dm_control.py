@@ -12,7 +12,7 @@ from lawm_data.envs.suites._protocol import Environments
 
 
 def require_task(task: str) -> None:
-    """See ``lawm_data.envs.require_task``."""
+    """See ``lawm_data.envs.suites.require_task``."""
     _suite.require_task(task)
 
 
@@ -24,7 +24,7 @@ def make(
     physics: bool,
     direct: bool | None,
 ) -> Environments:
-    """Make N copies of a suite task; see ``lawm_data.envs.make``."""
+    """Make N copies of a suite task; see ``lawm_data.envs.suites.make``."""
     first = _suite.load(task)
     if direct is not False:
         from lawm_data.envs.direct import find

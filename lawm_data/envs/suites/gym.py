@@ -20,7 +20,7 @@ UNLIMITED_EPISODE = 1000
 
 
 def require_task(task: str) -> None:
-    """See ``lawm_data.envs.require_task``."""
+    """See ``lawm_data.envs.suites.require_task``."""
     _registered(task)
 
 
@@ -32,7 +32,7 @@ def make(
     physics: bool,
     direct: bool | None,
 ) -> Environments:
-    """Make N copies of an environment; see ``lawm_data.envs.make``. There is no physics state."""
+    """Make N copies of an environment; see ``suites.make``. There is no physics state."""
     if direct:
         raise ConfigError("is stepped by Gymnasium only", task, "leave direct out")
     return GymEnvironments(task, num_envs, action_repeat, pixels)

@@ -32,7 +32,7 @@ _COLUMNS = {
     "agent_step": "<i8",
     "seed": "<i8",
 }
-"""Columns of the table, with the meaning of those of ``lawm_data.table``."""
+"""Columns of the table, with the meaning of those of ``lawm_data.corpus.table``."""
 
 
 def write_own(group: h5py.Group, outgoing: Outgoing, metadata: Sequence[bytes]) -> None:

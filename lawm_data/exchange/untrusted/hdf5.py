@@ -1,6 +1,6 @@
 """Distrustful access to HDF5 files of others: numbers inside the file, and nothing else.
 
-The usual lossless filters are read, which ``lawm_data.hdf5`` refuses in our own shards. What leads
+The usual lossless filters are read, which our own shards may not have. What leads
 out of the file, claims more than its bytes can hold, or is not a plain number, is refused.
 """
 

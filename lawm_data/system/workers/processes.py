@@ -26,7 +26,7 @@ from lawm_data.system.workers._protocol import (
 
 
 def executor() -> Executor:
-    """See ``lawm_data.workers.executor``."""
+    """See ``lawm_data.system.workers.executor``."""
     return run
 
 

@@ -90,7 +90,7 @@ def test_only_what_was_to_become_this_very_output_is_removed(tmp_path: Path) -> 
 
 def test_what_a_living_process_makes_is_not_touched(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from lawm_data.output import new_output\n"
+        "import sys; from pathlib import Path; from lawm_data.system.output import new_output\n"
         "with new_output(Path(sys.argv[1])) as place:\n"
         "    place.mkdir(); print(place, flush=True); sys.stdin.read()"
     )

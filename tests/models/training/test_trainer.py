@@ -104,7 +104,7 @@ def test_killed_run_resumes_exactly(experiment, tmp_path):
     config = experiment("lawm", steps={"model": 20, "agent": 20}, window=4, checkpoint_every=4)
     whole = train(config, tmp_path / "whole")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lawm_models.trainer", "lawm_models.algorithms.lawm"])
+    context.set_forkserver_preload(["lawm_models.training.trainer", "lawm_models.algorithms.lawm"])
     out, killed = tmp_path / "run", 0
     for attempt in range(3):
         process = context.Process(target=train, args=(config, out))

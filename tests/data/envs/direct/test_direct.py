@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from lawm_data.envs import direct
 from lawm_data.envs import suites as envs
 from lawm_data.envs.direct.body import Body
-from lawm_data.envs.suites import _suite, direct
+from lawm_data.envs.suites import _suite
 
 EPISODES, STEPS = 12, 20
 SPEEDS = {"walker": (0, 9), "cheetah": (-1, 12), "hopper": (0.5, 2.5)}

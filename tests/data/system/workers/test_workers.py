@@ -112,8 +112,8 @@ def test_closing_ends_the_workers(tmp_path: Path) -> None:
 
 def test_workers_do_not_outlive_the_process_they_work_for(tmp_path: Path) -> None:
     code = (
-        "import subprocess, sys; from functools import partial; from lawm_data.workers import"
-        " executor; list(executor()(partial(partial, subprocess.getoutput), [sys.argv[1]], 1))"
+        "import subprocess, sys; from functools import partial\n"
+        "from lawm_data.system.workers import executor; list(executor()(partial(partial, subprocess.getoutput), [sys.argv[1]], 1))"
     )
     told = tmp_path / "worker"
     command = f"echo $PPID > {told}.part; mv {told}.part {told}; exec sleep 60"
@@ -143,7 +143,7 @@ def test_unknown_backend() -> None:
 
 def test_missing_ray_is_one_line() -> None:
     code = (
-        "import sys; sys.modules['ray'] = None\nfrom lawm_data.workers import executor\n"
+        "import sys; sys.modules['ray'] = None\nfrom lawm_data.system.workers import executor\n"
         "try: executor('ray')\nexcept Exception as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
