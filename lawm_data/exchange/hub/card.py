@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import yaml
 from lawm_schemas import Manifest
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.table import OBSERVED
@@ -66,7 +66,7 @@ def make_card(
     """
     facts = summarize(view)
     parts = [
-        f"---\n{yaml.safe_dump(_header(view, repo, licence), sort_keys=False)}---\n",
+        f"---\n{dump_yaml(_header(view, repo, licence))}---\n",
         f"# {repo.partition('/')[2]}\n",
         _opening(view, facts),
         _labels(view, facts, kept, list(masks)),

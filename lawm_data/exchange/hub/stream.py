@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lawm_schemas import MANIFEST, ConfigError, CorpusError, Manifest, Mask, RemoteError
+from lawm_schemas.plain_json import parse_json
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.layout import layout_of
@@ -184,11 +185,9 @@ class Stream:
         self._remote.download(self.revision, file.path, file.bytes, file.sha256, parts.append)
         where = f"{self._remote.repo}: {file.path}"
         try:
-            return schema.parse(json.loads(b"".join(parts)), where)
+            return schema.parse(parse_json(b"".join(parts), where), where)
         except ConfigError as error:
             raise RemoteError(error.what, error.where, NOT_OURS) from None
-        except (ValueError, RecursionError):
-            raise RemoteError("is not JSON", where, NOT_OURS) from None
 
     def _find_mask(self, name: str) -> Mask:
         if f"{NATIVE}/{MASKS}/{name}.json" not in self._files:
