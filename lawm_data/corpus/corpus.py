@@ -11,8 +11,7 @@ import numpy as np
 from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
 
 from lawm_data.corpus.fingerprint import fingerprint_of
-from lawm_data.corpus.mask import find_mask, mask_files, read_mask, readable_under
-from lawm_data.corpus.masked import Masked
+from lawm_data.corpus.mask import Masked, find_mask, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import Labels, open_labels
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
@@ -193,8 +192,8 @@ class Corpus:
         if kept.dtype != np.bool_:
             kept = self._named(kept)
         if kept.shape != (len(self),):
-            mend = f"give one bool for each of {len(self)} trajectories"
-            raise CorpusError(f"has shape {kept.shape}", "filter", mend)
+            hint = f"give one bool for each of {len(self)} trajectories"
+            raise CorpusError(f"has shape {kept.shape}", "filter", hint)
         rows = np.flatnonzero(kept)
         rows = rows if self._rows is None else self._rows[rows]
         return Corpus(self._store, rows, self._masked, self._overlay)

@@ -24,8 +24,16 @@ from lawm_schemas import (
 )
 from pydantic import ValidationError
 
-from lawm_data.corpus.commit import Pending, free_id, groups, to_parts, whole_number
-from lawm_data.corpus.compaction import merge, plan_all, plan_latest
+from lawm_data.corpus.commit import (
+    Pending,
+    free_id,
+    groups,
+    merge,
+    plan_all,
+    plan_latest,
+    to_parts,
+    whole_number,
+)
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.corpus.layout import layout_of
@@ -124,8 +132,8 @@ class CorpusWriter:
             writer._taken = set(store.table.id.tolist())
             feed_trajectories(writer._running, store.table.ids, store.digest)
             if writer._running.hexdigest() != store.manifest.fingerprint:
-                what, mend = "the fingerprint differs from the content", "run validate on it"
-                raise CorpusError(what, str(path / MANIFEST), mend)
+                what, hint = "the fingerprint differs from the content", "run validate on it"
+                raise CorpusError(what, str(path / MANIFEST), hint)
             return writer
         except BaseException:
             lock.release()

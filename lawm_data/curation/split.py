@@ -11,8 +11,7 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.mask import NAME, NAME_MEND
-from lawm_data.corpus.ranking import ranks
+from lawm_data.corpus.mask import NAME, NAME_MEND, ranks
 from lawm_data.corpus.record import content_hash
 from lawm_data.corpus.store import open_store
 from lawm_data.curation.derive import Derived, derive, require_free, through
@@ -157,16 +156,16 @@ def parse_shares(words: list[str]) -> dict[str, float]:
 
 def _nothing_left(corpus: Corpus, part: str, there: int, parts: int, by: str) -> CorpusError:
     """Why a part would be empty: too small a share, or too little that may be divided."""
-    what, mend = f"nothing is left for part {part!r} ({there} groups by {by})", "name fewer parts"
+    what, hint = f"nothing is left for part {part!r} ({there} groups by {by})", "name fewer parts"
     if there >= parts:
-        mend = "give it a larger share"
+        hint = "give it a larger share"
     elif by != "trajectory":
-        mend += ", or divide it by trajectory"
+        hint += ", or divide it by trajectory"
         if there == 1:
             what = f"cannot be divided by {by}: all is of one, or shares trajectories with it"
     elif there == 1:
         what = "cannot be divided: all its trajectories are equal"
-    return CorpusError(what, str(corpus.path), mend)
+    return CorpusError(what, str(corpus.path), hint)
 
 
 def _check(shares: Mapping[str, float]) -> None:

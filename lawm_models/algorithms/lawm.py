@@ -21,18 +21,17 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks.action_scale import ActionScale
-from lawm_models.networks.action_snr import ActionSnr
 from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
-from lawm_models.networks.frozen import frozen_view
+from lawm_models.networks.latent_action import ActionSnr
 from lawm_models.networks.latent_action_model import (
     Inferred,
     LatentActionModel,
     LatentActionModelConfig,
 )
-from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.rssm import State
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
 from lawm_models.networks.world_model import standard_noise
 
@@ -101,8 +100,8 @@ class Algorithm(nn.Module):
         self.snr: ActionSnr | None = None
         if config.prior_kl and config.prior_kl_scale == "action_snr":
             if config.agent.start_states == 1:
-                mend = "take 2 or more, or prior_kl_scale: one"
-                raise ConfigError("action_snr cannot be told from 1", "agent.start_states", mend)
+                hint = "take 2 or more, or prior_kl_scale: one"
+                raise ConfigError("action_snr cannot be told from 1", "agent.start_states", hint)
             self.snr = ActionSnr()
         if config.warmup:
             self.register_buffer("model_steps", torch.zeros((), dtype=torch.int64))

@@ -14,7 +14,7 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import Policy, RandomPolicy
 from lawm_data.recording.collect import Rollout, Stage, plan
 from lawm_models.collection.snapshots import Band, deal
-from lawm_models.training.versions import installed_versions
+from lawm_models.training.seeding import installed_versions
 
 ACTION_REPEAT = 2
 """Control steps per recorded step, when neither the user nor the agent says otherwise."""
@@ -84,8 +84,8 @@ def _random(scene: Scene) -> Cast:
 def _trained(scene: Scene) -> Cast:
     path = Path(scene.agent)
     if not path.exists():
-        mend = "give dreamer, plan2explore, random or the folder of a run"
-        raise ConfigError("no such agent", f"--agent {path}", mend)
+        hint = "give dreamer, plan2explore, random or the folder of a run"
+        raise ConfigError("no such agent", f"--agent {path}", hint)
     from lawm_models.collection.trained_policy import load_policy
 
     trained = load_policy(path, deterministic=not scene.noise)

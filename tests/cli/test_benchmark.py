@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from lawm_schemas import Results
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data import open_corpus
 from lawm_models import algorithms
 from lawm_models.studies.cell import RUNS
-from lawm_models.studies.plan import Plan
-from lawm_models.studies.source import read_study
+from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
 
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
@@ -49,7 +48,7 @@ def study(corpus: Path, tmp_path: Path) -> Callable[..., Path]:
             **changes,
         }
         path = tmp_path / "study.yaml"
-        path.write_text(yaml.safe_dump(data))
+        path.write_text(dump_yaml(data))
         return path
 
     return write
@@ -75,9 +74,9 @@ def test_corpora_that_a_recipe_makes_are_told_with_it(
     assert all(line.endswith("; make it with lawm-data build two-cores") for line in lines)
 
     lines = run("lawm", "benchmark", "unseen", "--dry-run").err.splitlines()
-    mend = "; make it with lawm-data build unseen --out corpora/claim"
+    hint = "; make it with lawm-data build unseen --out corpora/claim"
     assert len(lines) == 2
-    assert all(line.endswith(mend) for line in lines)
+    assert all(line.endswith(hint) for line in lines)
 
 
 def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: Path) -> None:

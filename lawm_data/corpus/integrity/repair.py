@@ -18,8 +18,7 @@ from lawm_schemas import (
     StorageError,
 )
 
-from lawm_data.corpus.commit import to_parts
-from lawm_data.corpus.compaction import merge
+from lawm_data.corpus.commit import merge, to_parts
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.integrity.damage import kept, original
 from lawm_data.corpus.integrity.repair_plan import Repair, owner_of, plan_repair
@@ -153,8 +152,8 @@ def _apply(repair: Repair) -> None:
             restrict_labels(folder, labels, there, repair.fingerprint)
     wrong = [f for f in validate(path) if f.severity == "error"]
     if wrong:
-        mend = f"look into {repair.backup}" if repair.backup else "the original is untouched"
-        raise CorpusError(f"still wrong after the repair: {wrong[0].what}", wrong[0].where, mend)
+        hint = f"look into {repair.backup}" if repair.backup else "the original is untouched"
+        raise CorpusError(f"still wrong after the repair: {wrong[0].what}", wrong[0].where, hint)
     for entry in leftovers(path, manifest):
         if entry.name.endswith(REPLACED) and not owner_of(entry).exists():
             entry.rename(owner_of(entry))

@@ -18,8 +18,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
 from lawm_data.exchange.formats._episode_files import Source, Words, incoming
 from lawm_data.exchange.formats._protocol import About, Incoming
 from lawm_data.exchange.formats._settings import DECLARED
-from lawm_data.exchange.untrusted._natural import natural
-from lawm_data.exchange.untrusted.arrays import checked_spec, column, observation_spec
+from lawm_data.exchange.untrusted.arrays import checked_spec, column, natural, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
 from lawm_data.system.atomic import storage_errors
 
@@ -48,12 +47,12 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     folder = Path(place)
     with storage_errors(folder):
         if not folder.is_dir():
-            mend = "give the folder with the npz files, which ends in buffer/"
-            raise ConfigError("is not a folder", str(folder), mend)
+            hint = "give the folder with the npz files, which ends in buffer/"
+            raise ConfigError("is not a folder", str(folder), hint)
         found = [path for path in folder.iterdir() if path.suffix == ".npz" and path.is_file()]
     if not found:
-        mend = "give the folder that holds them, which ends in buffer/"
-        raise CorpusError("holds no npz file", str(folder), mend)
+        hint = "give the folder that holds them, which ends in buffer/"
+        raise CorpusError("holds no npz file", str(folder), hint)
     paths = sorted(found, key=lambda path: natural(path.name))
     words = Words("exorl", "action", ("discount",), _ends, _spec)
     return incoming([_source(path) for path in paths], words, folder, settings)

@@ -7,7 +7,7 @@ from typing import Any
 from lawm_schemas import ConfigError, CorpusError
 from lawm_schemas.plain_json import parse_json
 
-from lawm_data.exchange.untrusted.archive import MEND
+from lawm_data.exchange.untrusted.archive import HINT
 
 
 def strict_json(text: str | bytes, where: str, finite: bool = True) -> Any:
@@ -19,4 +19,4 @@ def strict_json(text: str | bytes, where: str, finite: bool = True) -> Any:
     try:
         return parse_json(text, where, finite)
     except ConfigError as error:
-        raise CorpusError(error.what, where, MEND) from None
+        raise CorpusError(error.what, where, HINT) from None

@@ -13,14 +13,14 @@ from typing import Any
 
 from lawm_schemas import ConfigError, LabelState
 
-from lawm_data.exchange.formats import _fold_settings as _settings
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
 from lawm_data.exchange.formats.lerobot.features import films
 from lawm_data.exchange.formats.lerobot.parquet import pyarrow
 from lawm_data.exchange.formats.lerobot.write import SetWriter
-from lawm_data.system._film import ffmpeg
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.images import MODES
+from lawm_data.system.video import ffmpeg
 
 ABOUT = About(
     title="LeRobot v3.0, Parquet with PNG or mp4",
@@ -68,13 +68,13 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
         ffmpeg()
     fps, said = _fps(outgoing, settings)
     if videos and round(fps, 2) != fps:
-        mend = "take --set pixels=png, or give --set fps=…"
-        raise ConfigError(f"an mp4 cannot have {fps:g} frames a second", "fps", mend)
+        hint = "take --set pixels=png, or give --set fps=…"
+        raise ConfigError(f"an mp4 cannot have {fps:g} frames a second", "fps", hint)
     with storage_errors(place):
         writer = SetWriter(outgoing, path, fps, videos)
         try:
-            for carried in outgoing:
-                writer.add(carried)
+            for episode in outgoing:
+                writer.add(episode)
             writer.close()
         finally:
             writer.abandon()
