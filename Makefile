@@ -8,6 +8,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# PyTorch's own index, of builds without CUDA.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
 # One thread per process: the networks are small, and two builds must give the same numbers.
 export OMP_NUM_THREADS ?= 1
 # Only video needs a renderer, and chooses one itself.
@@ -20,7 +24,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
 		&& $(PYTHON) -m pip --python $(BIN)/python install pip; }
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
+	@# Without an NVIDIA GPU take a CPU build of PyTorch where there is one, else say what comes.
+	@if test "$$(uname)" = Linux && ! nvidia-smi >/dev/null 2>&1 && ! test -e /proc/driver/nvidia; then \
+		if $(BIN)/python -c 'from urllib.request import *; urlopen("$(TORCH_CPU)/torch/", timeout=5)' 2>/dev/null; \
+		then $(PIP) --extra-index-url $(TORCH_CPU) torch; \
+		elif ! $(PIP) --no-index --no-deps --dry-run torch 2>/dev/null; \
+		then echo "No NVIDIA GPU, and no answer from $(TORCH_CPU): pip now takes the PyTorch that it" \
+			"finds, on PyPI one for CUDA: 2.7 GB to download. To avoid that, stop (Ctrl-C) and call make" \
+			"with TORCH_CPU=URL of a mirror, or with PIP_FIND_LINKS=FOLDER where a CPU build lies." >&2; \
+		fi; \
+	fi
+	$(PIP) --editable ".[all]" --group dev
 	touch $@
 
 demo: $(STAMP)
