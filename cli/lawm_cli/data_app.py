@@ -9,15 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import CorpusError, StorageError
 
-from lawm_cli import (
-    build,
-    curation,
-    errors,
-    exchanging,
-    inspection,
-    report,
-    tiers,
-)
+from lawm_cli import build, curation, errors, exchanging, inspection, report, tiers
 from lawm_cli.options import HELP, Corpus, Json, Labels, Mask, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 

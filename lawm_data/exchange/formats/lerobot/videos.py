@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from lawm_schemas import CorpusError
 
-from lawm_data.exchange.formats.lerobot.parquet import VIDEO_MB, VIDEO_PATH, Place
+from lawm_data.exchange.formats.lerobot.parquet import VIDEO_MB, VIDEO_PATH, FileIndex
 from lawm_data.system.video import Film, frames
 
 
 class Span(NamedTuple):
     """Where the frames of an episode are."""
 
-    place: Place
+    file: FileIndex
     start: float
     """Seconds from the beginning of the file."""
     end: float
@@ -27,7 +27,7 @@ class FilmWriter:
 
     def __init__(self, root: Path, key: str, fps: float) -> None:
         self._root, self._key, self._fps = root, key, fps
-        self._place: Place | None = None
+        self._index: FileIndex | None = None
         self._path = root
         self._film: Film | None = None
         self._frames = 0
@@ -38,15 +38,21 @@ class FilmWriter:
         Raises:
             StorageError: ffmpeg stopped.
         """
-        if self._film is None or self._size() >= VIDEO_MB << 20:
-            self._begin(*pictures.shape[1:3])
-        assert self._film is not None
-        assert self._place is not None
+        # ffmpeg may not have made the file yet
+        size = self._path.stat().st_size if self._film and self._path.exists() else 0
+        if self._film is None or self._index is None or size >= VIDEO_MB << 20:
+            self.close()
+            self._index = FileIndex(0, 0) if self._index is None else self._index.next()
+            self._path = self._index.path(self._root, VIDEO_PATH, video_key=self._key)
+            height, width = pictures.shape[1:3]
+            # a key frame every second frame, as LeRobot has it: readers jump to single frames
+            self._film = Film(self._path, height, width, self._fps, ("-g", "2", "-bf", "0"))
+            self._frames = 0
         first = self._frames
         for picture in pictures:
             self._film.add(picture)
         self._frames += len(pictures)
-        return Span(self._place, first / self._fps, self._frames / self._fps)
+        return Span(self._index, first / self._fps, self._frames / self._fps)
 
     def close(self) -> None:
         """End the last file.
@@ -61,18 +67,6 @@ class FilmWriter:
         """Stop writing, if that has not ended."""
         if self._film is not None:
             self._film.abandon()
-
-    def _size(self) -> int:
-        """Bytes that ffmpeg has written so far; it may not have begun."""
-        return self._path.stat().st_size if self._path.exists() else 0
-
-    def _begin(self, height: int, width: int) -> None:
-        self.close()
-        self._place = Place(0, 0) if self._place is None else self._place.after()
-        self._path = self._place.path(self._root, VIDEO_PATH, video_key=self._key)
-        # a key frame every second frame, as LeRobot has it: readers jump to single frames
-        self._film = Film(self._path, height, width, self._fps, ("-g", "2", "-bf", "0"))
-        self._frames = 0
 
 
 class FilmReader:

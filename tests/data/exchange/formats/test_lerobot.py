@@ -239,9 +239,9 @@ def test_a_foreign_set_comes_without_its_last_actions(foreign: Path, corpus: Cor
         assert np.array_equal(other.actions, zeroed(one)[:-1])
         assert other.info.metadata == {"tasks": ["walker-walk"]}
         assert (other.info.terminated, other.info.truncated) == (False, True)
-    said = back.manifest.lineage[-1].settings["converted"]
-    assert any("no observation follows the last action" in line for line in said)
-    assert any("1 episodes of a single frame" in line for line in said)
+    notes = back.manifest.lineage[-1].settings["converted"]
+    assert any("no observation follows the last action" in line for line in notes)
+    assert any("1 episodes of a single frame" in line for line in notes)
 
 
 def zeroed(trajectory: Any) -> np.ndarray:
@@ -259,9 +259,9 @@ def test_sets_without_actions_and_rewards(foreign: Path) -> None:
         assert not trajectory.rewards.any()
         assert trajectory.info.metadata["rewards"] == "none"
         assert (trajectory.info.terminated, trajectory.info.truncated) == (False, False)
-    said = " ".join(back.manifest.lineage[-1].settings["converted"])
-    assert "no rewards were recorded" in said
-    assert "no actions were recorded" in said
+    notes = " ".join(back.manifest.lineage[-1].settings["converted"])
+    assert "no rewards were recorded" in notes
+    assert "no actions were recorded" in notes
 
 
 @pytest.mark.parametrize("nothing", [None, [np.nan, np.nan]])
@@ -323,7 +323,7 @@ def test_mp4_is_close_and_everything_else_is_exact(tmp_path: Path, plain_plan: C
     plan = plain_plan(observations=(*STATE, PIXELS), trajectories=plain_plan().trajectories[:2])
     corpus = plan.write(tmp_path / "corpus")
     told = export_corpus(corpus, f"lerobot:{tmp_path / 'set'}", {"pixels": "mp4"})
-    assert any("lossy" in line for line in told.said)
+    assert any("lossy" in line for line in told.notes)
     info = json.loads((tmp_path / "set/meta/info.json").read_text())
     assert info["features"]["observation.images.camera"]["dtype"] == "video"
     rows = pq.read_table(tmp_path / "set" / EPISODES).to_pylist()

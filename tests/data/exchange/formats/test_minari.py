@@ -198,9 +198,9 @@ def test_spaces_become_arrays(tmp_path: Path) -> None:
     assert corpus.manifest.action.dtype == "float64"
     assert corpus.manifest.action.low == (1.0, -2.0, -2.0)
     assert np.array_equal(one.actions, np.concatenate([grip[:, None], turn], 1))
-    said = " ".join(corpus.manifest.lineage[-1].settings["converted"])
+    notes = " ".join(corpus.manifest.lineage[-1].settings["converted"])
     for words in ("Text", "the action joins grip, turn", "first[3, 40, 48] became images"):
-        assert words in said
+        assert words in notes
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_action_spaces(space: Any, actions: np.ndarray, spec: tuple, tmp_path: P
     assert np.array_equal(corpus[0].actions, actions)
 
 
-def test_jpeg_is_read_and_said(tmp_path: Path) -> None:
+def test_jpeg_is_read_and_noted(tmp_path: Path) -> None:
     smooth = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None], (6, 64, 48, 3)).copy()
     smooth[3:] += 100
     space = spaces.Box(0, 255, (64, 48, 3), np.uint8)
@@ -246,7 +246,7 @@ def test_metadata_seeds_and_environment_come_along(tmp_path: Path) -> None:
     assert corpus.manifest.lineage[-1].settings["converted"] == ["infos/qpos was left out"]
 
 
-def test_nan_actions_are_missing_only_where_that_is_said(tmp_path: Path) -> None:
+def test_nan_actions_are_missing_only_where_that_is_declared(tmp_path: Path) -> None:
     actions = episode().actions.copy()
     actions[1, 0] = np.nan
     create(episode(actions=actions), episode(4, actions=np.full((4, 2), np.nan, np.float32)))
@@ -298,9 +298,9 @@ def test_what_minari_lets_through_is_refused(name: str, tmp_path: Path) -> None:
 
 def rewrite(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
     path = root / ID / "data" / "metadata.json"
-    said = json.loads(path.read_text())
-    change(said)
-    path.write_text(json.dumps(said))
+    metadata = json.loads(path.read_text())
+    change(metadata)
+    path.write_text(json.dumps(metadata))
 
 
 BOX = {"type": "Box", "dtype": "float32", "shape": [3], "low": [-1] * 3, "high": [1] * 3}
@@ -368,7 +368,7 @@ def test_what_our_own_export_says_is_not_believed(
     plain_plan: Callable, root: Path, tmp_path: Path, key: str, value: Any
 ) -> None:
     export_corpus(plain_plan().write(tmp_path / "corpus"), f"minari:{ID}")
-    rewrite(root, lambda said: said["lawm"].update({key: value}))
+    rewrite(root, lambda metadata: metadata["lawm"].update({key: value}))
     with pytest.raises(CorpusError, match="lawm"):
         imported(tmp_path)
     assert not (tmp_path / "back").exists()
@@ -420,7 +420,7 @@ def test_jpeg_of_another_size_is_not_decoded(root: Path, tmp_path: Path) -> None
     wanted = json.dumps({**BOX, "dtype": "uint8", "shape": [64, 64, 3]})
     zeros, full = np.zeros((64, 64, 3)).tolist(), np.full((64, 64, 3), 255).tolist()
     wanted = json.dumps({**json.loads(wanted), "low": zeros, "high": full})
-    rewrite(root, lambda said: said.update(observation_space=wanted))
+    rewrite(root, lambda metadata: metadata.update(observation_space=wanted))
     with pytest.raises(CorpusError, match="48 x 64 pixels"):
         imported(tmp_path)
 

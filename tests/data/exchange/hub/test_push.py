@@ -143,12 +143,12 @@ def test_the_same_again_changes_nothing(hub: Hub, rich: Corpus) -> None:
 
 
 def test_dry_run_writes_nothing(hub: Hub, rich: Corpus) -> None:
-    told = push(rich, "user/rich", dry_run=True)
-    assert told.commit is None
+    planned = push(rich, "user/rich", dry_run=True)
+    assert planned.commit is None
     assert not [method for method, _ in hub.log if method in WRITES]
     assert not hub.repos
     pushed = push(rich, "user/rich")
-    assert pushed._replace(commit=None, dry_run=True) == told
+    assert pushed._replace(commit=None, dry_run=True) == planned
 
 
 def test_card_speaks_to_people_and_to_the_hub(hub: Hub, rich: Corpus) -> None:
