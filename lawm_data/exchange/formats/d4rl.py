@@ -37,6 +37,7 @@ from lawm_data.exchange.formats._hdf5_sidecar import (
     refuse_settings,
     write_sidecar,
 )
+from lawm_data.exchange.formats._hdf5_sidecar import locate as locate
 from lawm_data.exchange.formats._protocol import BOUNDS_NOTE, About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
 from lawm_data.exchange.untrusted.arrays import column, first_difference, flags, observation_spec

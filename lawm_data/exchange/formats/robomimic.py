@@ -32,6 +32,7 @@ from lawm_data.exchange.formats._hdf5_sidecar import (
     refuse_settings,
     write_sidecar,
 )
+from lawm_data.exchange.formats._hdf5_sidecar import locate as locate
 from lawm_data.exchange.formats._protocol import (
     BOUNDS_NOTE,
     REWARDS_NOTE,
