@@ -99,7 +99,7 @@ def formats(
     if json:
         print_json({"formats": {name: about._asdict() for name, about in abouts.items()}})
         return
-    columns, rows, shared = _told_apart([_row(name, about) for name, about in abouts.items()])
+    columns, rows, shared = _differences([_row(name, about) for name, about in abouts.items()])
     same = f"The same for all: {'; '.join(shared)}."
     if markdown:
         for cells in (columns, ["---"] * len(columns), *rows):
@@ -152,10 +152,10 @@ def _row(name: str, about: About) -> Sequence[Any]:
     ]
 
 
-def _told_apart(
+def _differences(
     rows: Sequence[Sequence[Any]],
 ) -> tuple[list[str], list[list[Any]], list[str]]:
-    """The columns in which formats differ, their rows, and what is the same for all, in words."""
+    """The columns in which formats differ, their rows, and what is the same for all, as text."""
     alike = [len(set(cells)) == 1 for cells in zip(*rows, strict=True)]
     shared = [
         f"{name} {show.text(cell)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ from lawm_schemas import CorpusError
 
 from lawm_data.exchange.formats.lerobot.info import Info
 from lawm_data.exchange.formats.lerobot.parquet import HINT, ParquetReader, from_column
-from lawm_data.exchange.formats.lerobot.videos import FilmReader
 from lawm_data.system.images import decode, resize
+from lawm_data.system.video import frames as decoded_frames
 
 EPISODE_LIMIT = 1 << 30
 """Bytes of one episode, decoded; a trajectory is held in memory as a whole."""
@@ -201,3 +202,50 @@ def _fitted(picture: np.ndarray, column: Column, where: str) -> np.ndarray:
         what = f"has a picture of {picture.shape}, and info.json says {column.shape}"
         raise CorpusError(what, where, HINT)
     return picture if column.edges is None else resize(picture, *column.edges)
+
+
+class FilmReader:
+    """One camera of a set, read forwards: each file is decoded once, frame by frame.
+
+    Frames are found by their time, so a film of another rate than the set's is not misread.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._path: Path | None = None
+        self._frames: Iterator[np.ndarray] = iter(())
+        self._next = 0
+
+    def read(self, path: Path, start: float, count: int) -> Iterator[np.ndarray]:
+        """The frames of an episode.
+
+        Args:
+            path: file they are in.
+            start: seconds from the beginning of the file.
+            count: how many.
+
+        Raises:
+            CorpusError: the file is damaged, or ends before.
+        """
+        first = round(start * self._fps)
+        if path != self._path or first < self._next:
+            self.close()
+            self._path, self._frames, self._next = path, decoded_frames(path, self._fps), 0
+        while self._next < first:
+            self._advance(first + count)
+        for _ in range(count):
+            yield self._advance(first + count)
+
+    def close(self) -> None:
+        """Stop decoding."""
+        close = getattr(self._frames, "close", None)
+        if close is not None:
+            close()
+
+    def _advance(self, needed: int) -> np.ndarray:
+        frame = next(self._frames, None)
+        if frame is None:
+            what = f"ends after {self._next} frames, and {needed} are needed"
+            raise CorpusError(what, str(self._path), "fetch it again")
+        self._next += 1
+        return frame

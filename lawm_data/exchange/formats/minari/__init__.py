@@ -11,14 +11,14 @@ from lawm_schemas import CorpusError, LabelState, StorageError
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats.minari.episodes import files_of, open_episodes
 from lawm_data.exchange.formats.minari.metadata import HINT, Metadata, dataset_folder, read_metadata
-from lawm_data.exchange.formats.minari.read import (
+from lawm_data.exchange.formats.minari.reader import (
     convert,
     environment_of,
     nan_is_missing,
     plan_conversion,
 )
 from lawm_data.exchange.formats.minari.sidecar import read_sidecar, restore
-from lawm_data.exchange.formats.minari.write import (
+from lawm_data.exchange.formats.minari.writer import (
     declare_namespaces,
     minari_package,
     write_dataset,

@@ -20,7 +20,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Provena
 from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.exchange.formats.lerobot import parquet
-from lawm_data.exchange.formats.lerobot.videos import FilmReader
+from lawm_data.exchange.formats.lerobot.frames import FilmReader
 from lawm_data.system.video import write_video
 
 PIXELS = ArraySpec(name="camera", shape=(16, 24, 3), dtype="uint8", role=Role.pixels)

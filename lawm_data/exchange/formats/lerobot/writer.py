@@ -1,11 +1,11 @@
-"""A view as a LeRobot v3.0 set, written in one pass."""
+"""A view as a LeRobot v3.0 set, written in one pass; an mp4 file holds many episodes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,10 +28,10 @@ from lawm_data.exchange.formats.lerobot.parquet import (
     write_tasks,
 )
 from lawm_data.exchange.formats.lerobot.sidecar import SidecarWriter
-from lawm_data.exchange.formats.lerobot.videos import FilmWriter
 from lawm_data.inspection.statistics import action_blocks, moments
 from lawm_data.system.atomic import write_file
 from lawm_data.system.images import encode_png
+from lawm_data.system.video import Film
 
 UNNAMED_TASK = "no task was recorded"
 EPISODES_AT_ONCE = 64
@@ -218,6 +218,62 @@ def _observed_actions(outgoing: Outgoing) -> Iterator[np.ndarray]:
         yield block
         for shard in outgoing.view.shards:
             shard.release_memory()
+
+
+class Span(NamedTuple):
+    """Where the frames of an episode are."""
+
+    file: FileIndex
+    start: float
+    """Seconds from the beginning of the file."""
+    end: float
+
+
+class FilmWriter:
+    """The camera ``key`` of a set in the making."""
+
+    def __init__(self, root: Path, key: str, fps: float) -> None:
+        self._root, self._key, self._fps = root, key, fps
+        self._index: FileIndex | None = None
+        self._path = root
+        self._film: Film | None = None
+        self._frames = 0
+
+    def add(self, pictures: np.ndarray) -> Span:
+        """Append the frames of an episode, (n, h, w, 3) uint8.
+
+        Raises:
+            StorageError: ffmpeg stopped.
+        """
+        # ffmpeg may not have made the file yet
+        size = self._path.stat().st_size if self._film and self._path.exists() else 0
+        if self._film is None or self._index is None or size >= VIDEO_MB << 20:
+            self.close()
+            self._index = FileIndex(0, 0) if self._index is None else self._index.next()
+            self._path = self._index.path(self._root, VIDEO_PATH, video_key=self._key)
+            height, width = pictures.shape[1:3]
+            # a key frame every second frame, as LeRobot has it: readers jump to single frames
+            self._film = Film(self._path, height, width, self._fps, ("-g", "2", "-bf", "0"))
+            self._frames = 0
+        first = self._frames
+        for picture in pictures:
+            self._film.add(picture)
+        self._frames += len(pictures)
+        return Span(self._index, first / self._fps, self._frames / self._fps)
+
+    def close(self) -> None:
+        """End the last file.
+
+        Raises:
+            StorageError: ffmpeg could not.
+        """
+        if self._film is not None:
+            self._film.close()
+
+    def abandon(self) -> None:
+        """Stop writing, if that has not ended."""
+        if self._film is not None:
+            self._film.abandon()
 
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
