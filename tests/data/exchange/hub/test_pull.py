@@ -18,7 +18,6 @@ from lawm_schemas import RemoteError, StorageError
 
 from lawm_data import Corpus
 from lawm_data.exchange.hub import pull, push
-from lawm_data.exchange.hub.cache import HubAddress, cached, fetch, parse_hub_address, pin
 
 Files = dict[str, bytes]
 
@@ -238,24 +237,3 @@ def test_revisions(hub: Hub, files: Files, tmp_path: Path) -> None:
         pull("user/cs", tmp_path / "out", revision="v9")
     with pytest.raises(RemoteError, match="no such dataset repository"):
         pull("user/none", tmp_path / "out")
-
-
-def test_an_address_is_fetched_once(hub: Hub, files: Files) -> None:
-    address = pin(parse_hub_address("hf://user/cs"))
-    assert address.revision == hub.repos["user/cs"].head
-    path = fetch(address)
-    hub.log.clear()
-    assert fetch(pin(parse_hub_address(str(address)))) == path == cached(address)
-    assert not hub.log
-
-
-@pytest.mark.parametrize("text", ["hf://a", "hf://a/b@", "hf://a/b/c", "a/b", "hf://a/../b"])
-def test_addresses_that_are_none(text: str) -> None:
-    with pytest.raises(Exception, match="is not an address on the Hub"):
-        parse_hub_address(text)
-
-
-def test_addresses_that_are_some() -> None:
-    assert parse_hub_address("hf://a/b") == HubAddress("a/b", None)
-    assert parse_hub_address("hf://a/b@v1") == HubAddress("a/b", "v1")
-    assert str(parse_hub_address("hf://a/b@v1")) == "hf://a/b@v1"
