@@ -1,7 +1,6 @@
 """Commands run in this process, and a small corpus and run made by them."""
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from lawm_cli import app, data_app
+from lawm_schemas.outputs import OUTPUTS
 
 PROGRAMS = {"lawm": app.main, "lawm-data": data_app.main}
 TINY = ("steps.agent=3", "batch_size=4", "window=5", "evaluation_episodes=1")
@@ -66,30 +66,11 @@ def trained(made: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def documented() -> Callable[[str], set[str]]:
-    """The dotted keys of a command's table in ``docs/json.md``."""
-    path = Path(__file__).resolve().parents[2] / "docs" / "json.md"
-    text = path.read_text(encoding="utf-8")
+def require_documented() -> Callable[[str, dict[str, Any]], None]:
+    """Check that a command printed what is declared of it: every key, and of the right type."""
 
-    def keys(command: str) -> set[str]:
-        (section,) = re.findall(rf"^## {command}$(.*?)(?=^## |\Z)", text, re.M | re.S)
-        return set(re.findall(r"^\| `([\w.]+)` \|", section, re.M))
-
-    return keys
-
-
-@pytest.fixture
-def require_documented(documented: Callable[[str], set[str]]) -> Callable[..., None]:
-    """Check that an object has the documented keys, and they theirs where these are documented."""
-
-    def check(command: str, printed: dict[str, Any], *inherited: str) -> None:
-        keys = set().union(*map(documented, (command, *inherited)))
-        assert set(printed) == {key.split(".")[0] for key in keys}
-        for parent in {key.rpartition(".")[0] for key in keys} - {""}:
-            inside: Any = printed
-            for part in parent.split("."):
-                inside = next(iter(inside.values())) if part == "NAME" else inside[part]
-            below = {key.removeprefix(f"{parent}.") for key in keys if key.startswith(f"{parent}.")}
-            assert {key.split(".")[0] for key in below} in ({"NAME"}, set(inside)), parent
+    def check(command: str, printed: dict[str, Any]) -> None:
+        read = OUTPUTS[command].model_validate_json(json.dumps(printed), strict=True)
+        assert read.model_dump(mode="json", by_alias=True) == printed
 
     return check
