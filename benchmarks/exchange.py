@@ -24,7 +24,7 @@ from lawm_schemas import ArraySpec, Provenance, Role
 
 from lawm_data import CorpusWriter, open_corpus
 from lawm_data.exchange import export_corpus, formats, import_corpus
-from lawm_models.training.versions import installed_versions
+from lawm_models.training.seeding import installed_versions
 
 LENGTH = 500
 EDGE = 64

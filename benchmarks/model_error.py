@@ -36,7 +36,7 @@ from lawm_models.networks.rssm import State
 from lawm_models.training import seeding
 from lawm_models.training.evaluate import Judge
 from lawm_models.training.run_folder import RunFolder
-from lawm_models.training.versions import installed_versions
+from lawm_models.training.seeding import installed_versions
 
 TIMES = (0, 4, 16, 64)
 """Steps at which the ranges of time begin."""

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from lawm_data.corpus.trajectory import Observations as Observations
     from lawm_data.corpus.trajectory import Trajectory as Trajectory
     from lawm_data.corpus.writer import CorpusWriter as CorpusWriter
-    from lawm_data.curation.curate import delete_trajectories as delete_trajectories
-    from lawm_data.curation.curate import filter_corpus as filter_corpus
-    from lawm_data.curation.curate import merge_corpora as merge_corpora
     from lawm_data.curation.derive import Derived as Derived
+    from lawm_data.curation.derive import delete_trajectories as delete_trajectories
+    from lawm_data.curation.derive import filter_corpus as filter_corpus
+    from lawm_data.curation.derive import merge_corpora as merge_corpora
+    from lawm_data.curation.derive import withhold as withhold
     from lawm_data.curation.expression import matching as matching
     from lawm_data.curation.split import split_corpus as split_corpus
     from lawm_data.curation.tier import Tiered as Tiered
     from lawm_data.curation.tier import write_tier as write_tier
-    from lawm_data.curation.withhold import withhold as withhold
     from lawm_data.exchange.exporting import export_corpus as export_corpus
     from lawm_data.exchange.hub.stream import Stream as Stream
     from lawm_data.exchange.hub.stream import stream as stream
@@ -53,14 +53,14 @@ _HOMES = {
     "Table": "corpus.table",
     "Tiered": "curation.tier",
     "Trajectory": "corpus.trajectory",
-    "delete_trajectories": "curation.curate",
+    "delete_trajectories": "curation.derive",
     "export_corpus": "exchange.exporting",
-    "filter_corpus": "curation.curate",
+    "filter_corpus": "curation.derive",
     "import_corpus": "exchange.importing",
     "make_mask": "corpus.mask",
     "mask_sha256": "corpus.mask",
     "matching": "curation.expression",
-    "merge_corpora": "curation.curate",
+    "merge_corpora": "curation.derive",
     "open_corpus": "corpus.corpus",
     "read_overlay": "corpus.overlay",
     "save_mask": "corpus.mask",
@@ -68,7 +68,7 @@ _HOMES = {
     "stream": "exchange.hub.stream",
     "summarize": "inspection.summary",
     "validate": "corpus.integrity.validate",
-    "withhold": "curation.withhold",
+    "withhold": "curation.derive",
     "write_overlay": "corpus.overlay",
     "write_tier": "curation.tier",
 }

@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 from lawm_schemas import ExperimentConfig, Results
 
-from lawm_models.studies import known as known_runs
-from lawm_models.studies.source import read_study
+from lawm_models.studies import record
+from lawm_models.studies.plan import read_study
 from lawm_models.studies.variant import variant
 from lawm_models.training.experiment import resolve
 
@@ -73,7 +73,7 @@ def test_results_are_those_of_the_shipped_settings(name: str) -> None:
         assert not wrong
         shipped = resolve(ExperimentConfig.parse({**data, "corpora": [{"path": "."}]}, algorithm))
         assert shipped.model_dump(mode="json", exclude={"corpora", "seed"}) == config
-    assert len(known_runs.finished(results)) == len(results.cells)
+    assert len(record.finished(results)) == len(results.cells)
     assert all(cell.state == "done" for cell in results.cells)
 
 

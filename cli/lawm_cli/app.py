@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import auditing, benchmark, comparing, errors, report, table
+from lawm_cli import benchmark, comparing, errors, report
 from lawm_cli.options import HELP, DryRun, Json, Replace, Run, Seed, Settings, Version, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
@@ -89,7 +89,7 @@ def train(
     The same command again goes on where the run was stopped, or returns at once when it is done.
     """
     from lawm_cli import experiment
-    from lawm_cli.training import outcome
+    from lawm_cli.experiment import outcome
     from lawm_models.training.trainer import train as run_training
 
     options = {"seed": seed, "device": device, "threads": threads}
@@ -178,9 +178,9 @@ def relabel(
 
 
 app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
-app.command(epilog=auditing.EPILOG)(auditing.audit)
+app.command(epilog=comparing.AUDIT)(comparing.audit)
 app.command(epilog=benchmark.EPILOG)(benchmark.benchmark)
-app.command(epilog=table.EPILOG)(table.table)
+app.command(epilog=benchmark.TABLE)(benchmark.table)
 
 
 @app.command(epilog=example("lawm demo --out runs/demo"))

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli.options import Corpus, Json, example
+from lawm_cli import errors, report
+from lawm_cli.options import Corpus, Json, Run, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -63,9 +64,9 @@ def compare(
 
     result = compare_labels(open_corpus(corpus, verify=True), labels, held_out, own)
     if picture is not None:
-        from lawm_cli import label_picture
+        from lawm_cli.picture import draw_label_errors
 
-        label_picture.draw(picture, result["overlays"])
+        draw_label_errors(picture, result["overlays"])
     result["picture"] = picture
     print_json(result) if json else _tell(result)
 
@@ -97,3 +98,27 @@ def _tell(result: Mapping[str, Any]) -> None:
         show.grid([name, *[""] * len(table)], rows)
     read = f"what mask {result['held_out']} shows" if result["held_out"] else "what masks hide"
     print(f"\nThe truth was {read}; it was read to judge these labels and written nowhere.")
+
+
+AUDIT = example("lawm audit runs/a", "lawm audit runs/a --steps 20 --json")
+
+
+def audit(
+    run: Run,
+    steps: Annotated[int, typer.Option(min=1, help="Gradient steps of every stage.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the garbage.")] = 0,
+    json: Json = False,
+) -> None:
+    """Prove which actions a run could see.
+
+    Compares its records with the corpora, and trains for a few steps with garbage in the place of
+    hidden actions: the weights must come out the same, bit for bit. Exits with 1 when they do not,
+    or when a record does not match.
+    """
+    from lawm_models.training.audit import audit as prove
+    from lawm_models.training.run_folder import RunFolder
+
+    result = {"run": run, **prove(RunFolder.open(run), steps, seed)}
+    print_json(result) if json else report.audit(result)
+    if not result["passed"]:
+        raise typer.Exit(errors.FOUND)

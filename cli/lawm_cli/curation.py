@@ -42,7 +42,7 @@ def filter(
     Masks and overlays come along, restricted to what is kept.
     """
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_data.curation.curate import filter_corpus
+    from lawm_data.curation.derive import filter_corpus
 
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
@@ -70,7 +70,7 @@ def delete(
     The corpus itself stays as it is. Expressions are those of filter.
     """
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_data.curation.curate import delete_trajectories
+    from lawm_data.curation.derive import delete_trajectories
 
     view = open_corpus(corpus)
     derived = delete_trajectories(view, out, where=where, ids=trajectory or (), dry_run=dry_run)
@@ -96,7 +96,7 @@ def merge(
     pixels with videos, say, whose actions are missing. What several of them have is taken once.
     """
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_data.curation.curate import merge_corpora
+    from lawm_data.curation.derive import merge_corpora
 
     views = [open_corpus(path) for path in corpora]
     derived = merge_corpora(views, out, common=common, size=size, dry_run=dry_run)

@@ -14,16 +14,12 @@ from lawm_cli import (
     curation,
     errors,
     exchanging,
-    hub,
     inspection,
-    rendering,
     report,
     tiers,
 )
 from lawm_cli.options import HELP, Corpus, Json, Labels, Mask, Replace, Seed, Version, example
 from lawm_cli.output import print_json
-from lawm_cli.reporting import EPILOG as REPORT
-from lawm_cli.reporting import report as report_page
 
 app = typer.Typer(
     help="Collect, import, inspect, mask, curate, repair and publish corpora of trajectories.",
@@ -230,7 +226,7 @@ def mask(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
-    from lawm_data.curation.withhold import withhold as write_withheld
+    from lawm_data.curation.derive import withhold as write_withheld
 
     whole = open_corpus(corpus)
     made = make_mask(whole, fraction, seed, name, by, stratify)
@@ -254,15 +250,15 @@ def mask(
 
 
 # in the order of use: this is the order on the help screen
-app.command(epilog=REPORT)(report_page)
-app.command(epilog=rendering.EPILOG)(rendering.render)
+app.command("report", epilog=inspection.REPORT)(inspection.report_page)
+app.command(epilog=inspection.EPILOG)(inspection.render)
 exchanging.register(app)
 curation.register(app)
 tiers.register(app)
 build.register(app)
 app.command(epilog=inspection.VALIDATE)(inspection.validate)
 app.command(epilog=inspection.REPAIR)(inspection.repair)
-hub.register(app)
+exchanging.register_hub(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lawm_cli import experiment, picture, training
+from lawm_cli import experiment, picture
 from lawm_data.system.terminal import Bars
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
     )
     returns = corpus.table.episode_return
     return {
-        **training.outcome(run),
+        **experiment.outcome(run),
         "corpus": {
             "path": path,
             "trajectories": len(corpus),

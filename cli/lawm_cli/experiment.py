@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 
 from lawm_data.exchange.hub.cache import fetch, is_address, parse_address, pin
 from lawm_data.system.terminal import Bars
+
+if TYPE_CHECKING:
+    from lawm_models.training.run_folder import RunFolder
 
 
 def from_options(
@@ -111,3 +114,20 @@ def _parsed(
 
     given = {key: value for key, value in options.items() if value is not None}
     return ExperimentConfig.parse(presets.override(data | given, settings), where)
+
+
+def outcome(run: RunFolder) -> dict[str, Any]:
+    """The object that ``train --json`` prints."""
+    metrics, evaluation = run.metrics(), run.evaluation()
+    return {
+        "run": run.path,
+        "algorithm": run.config.algorithm.name,
+        "preset": run.config.preset,
+        "seed": run.config.seed,
+        "device": run.record.device,
+        "steps": run.config.steps,
+        "seconds": metrics[-1]["elapsed"] if metrics else 0.0,
+        "taken": run.record.taken and run.record.taken.model_dump(mode="json"),
+        "corpora": [record.model_dump(mode="json") for record in run.record.corpora],
+        "evaluation": None if evaluation is None else evaluation.model_dump(mode="json"),
+    }

@@ -38,8 +38,7 @@ def tier(
     collection does not have is missing, and said.
     """
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_data.curation.tier import write_tier
-    from lawm_data.curation.tier_bands import parse_band
+    from lawm_data.curation.tier import parse_band, write_tier
 
     band = None if returns is None else parse_band(returns)
     views = [open_corpus(path) for path in corpora]

@@ -11,12 +11,10 @@ import torch
 from lawm_schemas import ConfigError
 from torch import Tensor
 
-from lawm_data.batches.arrays import MappedArrays
+from lawm_data.batches.arrays import RESIDENT_SHARE, MappedArrays, ResidentArrays, resident_bytes
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.mixture import mix
-from lawm_data.batches.plan import Planner
-from lawm_data.batches.resident import RESIDENT_SHARE, ResidentArrays, resident_bytes
-from lawm_data.batches.sampler import LabelUnit, SamplingSettings
+from lawm_data.batches.sampler import LabelUnit, Planner, SamplingSettings
 from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
 

@@ -11,8 +11,7 @@ import numpy as np
 from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
 
 from lawm_data.corpus.fingerprint import fingerprint_of
-from lawm_data.corpus.mask import find_mask, mask_files, read_mask, readable_under
-from lawm_data.corpus.masked import Masked
+from lawm_data.corpus.mask import Masked, find_mask, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import Labels, open_labels
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store

@@ -24,8 +24,16 @@ from lawm_schemas import (
 )
 from pydantic import ValidationError
 
-from lawm_data.corpus.commit import Pending, free_id, groups, to_parts, whole_number
-from lawm_data.corpus.compaction import merge, plan_all, plan_latest
+from lawm_data.corpus.commit import (
+    Pending,
+    free_id,
+    groups,
+    merge,
+    plan_all,
+    plan_latest,
+    to_parts,
+    whole_number,
+)
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.corpus.layout import layout_of

@@ -11,8 +11,7 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.mask import NAME, NAME_MEND
-from lawm_data.corpus.ranking import ranks
+from lawm_data.corpus.mask import NAME, NAME_MEND, ranks
 from lawm_data.corpus.record import content_hash
 from lawm_data.corpus.store import open_store
 from lawm_data.curation.derive import Derived, derive, require_free, through

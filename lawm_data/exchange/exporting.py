@@ -10,11 +10,10 @@ from lawm_schemas import CorpusError, LineageStep, Mask
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.curation.carry import Part, carried_masks
 from lawm_data.curation.derive import require_free, through
-from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.exchange.address import Address, Exported, module_of, parse_address
 from lawm_data.exchange.formats._protocol import Outgoing, Progress, silent
 from lawm_data.exchange.hub.cache import is_address
 from lawm_data.exchange.published import push_corpus
-from lawm_data.exchange.results import Exported
 from lawm_data.system.output import new_output
 
 

@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 from lawm_schemas import MANIFEST, CorpusError, LineageStep
 
-from lawm_data.corpus.compaction import COMMIT_BYTES
+from lawm_data.corpus.commit import COMMIT_BYTES
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.curation.derive import require_free
-from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.exchange.address import Address, Imported, module_of, parse_address
 from lawm_data.exchange.formats._protocol import Incoming, Progress, silent
 from lawm_data.exchange.hub.cache import is_address
 from lawm_data.exchange.published import pull_corpus
-from lawm_data.exchange.results import Imported
 from lawm_data.system.atomic import sha256_file, storage_errors, write_file
 from lawm_data.system.output import new_output
 

@@ -9,11 +9,11 @@ from typing import Any
 from lawm_schemas import ConfigError
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.exchange.address import Exported, Imported
 from lawm_data.exchange.formats._protocol import Progress
 from lawm_data.exchange.hub.cache import Address, parse_address
 from lawm_data.exchange.hub.pull import pull
 from lawm_data.exchange.hub.push import push
-from lawm_data.exchange.results import Exported, Imported
 
 
 def pull_corpus(

@@ -2,18 +2,97 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
-from lawm_schemas import ConfigError, StorageError
+from lawm_schemas import ConfigError, CorpusError, StorageError
 
 from lawm_data.system.atomic import storage_errors, sync_folder, temporary_name
-from lawm_data.system.film import Film
+from lawm_data.system.images import PIXEL_LIMIT
+from lawm_data.system.optional import optional
 from lawm_data.system.output import claimed, refuse_inside, sync_file
+
+
+class Film:
+    """An mp4 file in the making: H.264, visually clean, of the colours that any player takes.
+
+    Args:
+        path: the file; one that exists is replaced.
+        height: of the pictures, even.
+        width: likewise.
+        fps: frames per second.
+        options: more words for ffmpeg.
+
+    Raises:
+        ModuleNotFoundError: ``imageio_ffmpeg``, which brings ffmpeg, is missing.
+    """
+
+    def __init__(
+        self, path: Path, height: int, width: int, fps: float, options: Sequence[str] = ()
+    ) -> None:
+        rate = Fraction(fps).limit_denominator(1_000_000)
+        words = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {rate} -i - -an"
+        words += " -c:v libx264 -crf 10 -pix_fmt yuv420p -f mp4"
+        program = import_module("imageio_ffmpeg").get_ffmpeg_exe()
+        command = [program, "-y", "-v", "error", *words.split(), *options, str(path)]
+        self._path = path
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - abandon closes it
+        # a session of its own: Ctrl-C is for this process, which then ends that one
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=self._said, start_new_session=True
+        )
+
+    def add(self, picture: np.ndarray) -> None:
+        """Append a picture (height, width, 3) uint8.
+
+        Raises:
+            StorageError: ffmpeg stopped.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(np.ascontiguousarray(picture).data)
+        except BrokenPipeError:
+            self.close()
+
+    def close(self) -> None:
+        """Let ffmpeg finish the file.
+
+        Raises:
+            StorageError: it did not.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        if self._process.wait():
+            what = f"ffmpeg stopped: {self._reason()}"
+            raise StorageError(what, str(self._path), "check the space on the device")
+
+    def abandon(self) -> None:
+        """Stop ffmpeg, if it has not ended, and forget it."""
+        assert self._process.stdin is not None
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._said.close()
+
+    def _reason(self) -> str:
+        """What ffmpeg complained about first, without the addresses of its objects."""
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        return re.sub(r"\[[^]]*\]", "", lines[0]).strip() if lines else "unknown reason"
+
 
 FORMATS = (".mp4", ".gif")
 
@@ -115,3 +194,79 @@ def _write_gif(
         first.save(
             file, "GIF", save_all=True, append_images=pictures, duration=milliseconds, loop=0
         )
+
+
+DEMUXERS = {
+    ".mp4": "mov",
+    ".mov": "mov",
+    ".m4v": "mov",
+    ".mkv": "matroska",
+    ".webm": "matroska",
+    ".avi": "avi",
+    ".gif": "gif",
+}
+"""Suffixes that are read, and the one demuxer for each: ffmpeg would otherwise go by what is in the
+file, and some formats make it open other files or addresses."""
+
+
+def ffmpeg() -> Any:
+    """The ``imageio_ffmpeg`` package, which brings the program.
+
+    Raises:
+        ConfigError: it is missing.
+    """
+    return optional("imageio_ffmpeg", "video", "video", "imageio-ffmpeg")
+
+
+def frames(path: Path, fps: float | None = None) -> Iterator[np.ndarray]:
+    """The frames of a video, one by one, (height, width, 3) uint8.
+
+    Args:
+        path: a file with a suffix of ``DEMUXERS``.
+        fps: resample to so many frames per second, repeating some or leaving some out; None takes
+            them as they are.
+
+    Raises:
+        CorpusError: not a video, or a damaged one.
+    """
+    command = [
+        *(ffmpeg().get_ffmpeg_exe(), "-nostdin", "-v", "error", "-xerror", "-threads", "1"),
+        *("-protocol_whitelist", "file", "-max_pixels", str(PIXEL_LIMIT)),
+        *("-f", DEMUXERS[path.suffix.lower()], "-i", str(path.absolute()), "-map", "0:v:0"),
+        *(() if fps is None else ("-vf", f"fps={fps:.6f}")),
+        *("-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"),
+    ]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        try:
+            yield from _pictures(process.stdout, path)
+            if process.wait():
+                raise _unsound(path, _reason(log))
+        finally:
+            process.stdout.close()
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def _pictures(stream: IO[bytes], path: Path) -> Iterator[np.ndarray]:
+    """The pictures of a stream of binary PPM files, which each say how large they are."""
+    while line := stream.readline(8):
+        width, height = map(int, stream.readline(32).split())
+        depth = stream.readline(8)
+        data = stream.read(width * height * 3)
+        if line != b"P6\n" or depth != b"255\n" or len(data) != width * height * 3:
+            raise _unsound(path, "it ends within a frame")
+        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def _reason(log: IO[bytes]) -> str:
+    """What ffmpeg complained about last, without the address of its object."""
+    log.seek(0)
+    lines = log.read(1 << 16).decode(errors="replace").strip().splitlines()
+    return lines[0].rpartition("] ")[2].strip() if lines else "ffmpeg stopped"
+
+
+def _unsound(path: Path, reason: str) -> CorpusError:
+    return CorpusError(f"is no sound video ({reason})", str(path), "mend or remove it")

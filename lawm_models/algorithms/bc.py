@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks.action_scale import ActionScale
 from lawm_models.networks.distributions import HALF_LOG_TAU, Normal
 from lawm_models.networks.layers import MLP, symlog
 from lawm_models.networks.optimizer import adam, clip_and_step
-from lawm_models.networks.reactive_policy import ReactivePolicy
+from lawm_models.networks.policies import ReactivePolicy
+from lawm_models.networks.scaling import ActionScale
 
 MIN_STD = 1e-3
 """Smallest standard deviation, as a share of half the action range."""

@@ -22,13 +22,12 @@ from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.ranking import ranks
+from lawm_data.corpus.mask import ranks
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks.action_scale import ActionScale
 from lawm_models.networks.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
 from lawm_models.networks.optimizer import adam, minimize
-from lawm_models.networks.reactive_policy import ReactivePolicy
-from lawm_models.networks.scaling import Normalizer, all_states
+from lawm_models.networks.policies import ReactivePolicy
+from lawm_models.networks.scaling import ActionScale, Normalizer, all_states
 from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
 from lawm_models.networks.transitions import Transitions, choose_step, one_step, weighted
 from lawm_models.networks.world_model import standard_noise

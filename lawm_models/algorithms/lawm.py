@@ -21,18 +21,17 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks.action_scale import ActionScale
-from lawm_models.networks.action_snr import ActionSnr
 from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
-from lawm_models.networks.frozen import frozen_view
+from lawm_models.networks.latent_action import ActionSnr
 from lawm_models.networks.latent_action_model import (
     Inferred,
     LatentActionModel,
     LatentActionModelConfig,
 )
-from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.rssm import State
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
 from lawm_models.networks.world_model import standard_noise
 

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks.action_scale import ActionScale
-from lawm_models.networks.reactive_policy import ReactivePolicy
-from lawm_models.networks.scaling import Normalizer, labeled_states
+from lawm_models.networks.policies import ReactivePolicy
+from lawm_models.networks.scaling import ActionScale, Normalizer, labeled_states
 from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
 from lawm_models.networks.transitions import every_step
 from lawm_models.networks.world_model import standard_noise

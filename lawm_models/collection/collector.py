@@ -26,10 +26,9 @@ from lawm_models.collection.dreamer import DreamerConfig
 from lawm_models.collection.learning_agents import LearningAgent, agent_config, make_agent
 from lawm_models.collection.replay import Replay
 from lawm_models.collection.rounds import Rounds
-from lawm_models.networks.action_scale import ActionScale
 from lawm_models.networks.policies import FilteringPolicy, noisy
-from lawm_models.training.seeding import thread_limit
-from lawm_models.training.versions import installed_versions
+from lawm_models.networks.scaling import ActionScale
+from lawm_models.training.seeding import installed_versions, thread_limit
 
 SNAPSHOT_EVERY = 10
 """Rounds between kept snapshots of the agent's weights."""

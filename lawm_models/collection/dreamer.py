@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream
-from lawm_models.networks.frozen import frozen_view
-from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.rssm import RSSMConfig, State
 from lawm_models.networks.scan import rollouts as posterior_scan
 from lawm_models.networks.world_model import (

@@ -18,8 +18,7 @@ from lawm_data.batches.batch import Batch
 from lawm_models.collection.dreamer import Dreamer, DreamerConfig
 from lawm_models.networks.actor_critic import ActorCritic, Dream
 from lawm_models.networks.ensemble import Ensemble, EnsembleConfig, disagreement
-from lawm_models.networks.frozen import frozen_view
-from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.rssm import State
 from lawm_models.networks.world_model import WorldModel
 

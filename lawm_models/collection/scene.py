@@ -14,7 +14,7 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import Policy, RandomPolicy
 from lawm_data.recording.collect import Rollout, Stage, plan
 from lawm_models.collection.snapshots import Band, deal
-from lawm_models.training.versions import installed_versions
+from lawm_models.training.seeding import installed_versions
 
 ACTION_REPEAT = 2
 """Control steps per recorded step, when neither the user nor the agent says otherwise."""

@@ -18,9 +18,30 @@ from torch import Tensor, nn
 
 from lawm_models.networks.distributions import BOUNDED, BoundedSample
 from lawm_models.networks.layers import MLP
-from lawm_models.networks.returns import lambda_return
 from lawm_models.networks.rssm import State
 from lawm_models.networks.world_model import WorldModel, standard_noise, state_weight
+
+
+def lambda_return(
+    reward: Float[Tensor, "L N"],
+    value: Float[Tensor, "L N"],
+    discount: float,
+    lambda_: float,
+) -> Float[Tensor, "L N"]:
+    """R_t = r_t + γ [(1 − λ) v(s_{t+1}) + λ R_{t+1}] with R_L = v(s_L).
+
+    Args:
+        reward: reward of the step from s_t to s_{t+1}, t = 0 … L−1.
+        value: value of the state it arrives at, v(s_{t+1}), t = 0 … L−1.
+        discount: γ.
+        lambda_: λ; 1 is the Monte-Carlo return with a bootstrap at the end, 0 is one step.
+    """
+    result = value[-1]
+    returns = []
+    for r, v in zip(reward.flip(0).unbind(0), value.flip(0).unbind(0), strict=True):
+        result = r + discount * ((1 - lambda_) * v + lambda_ * result)
+        returns.append(result)
+    return torch.stack(returns[::-1])
 
 
 class ActorCriticConfig(Schema):

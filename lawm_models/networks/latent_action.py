@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,9 +12,99 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lawm_models.networks.action_density import ActionDensities, ActionDensity, ActionDensityName
-from lawm_models.networks.distributions import Normal, split_normal
+from lawm_models.networks.distributions import Normal, log_prob, log_prob_normal, split_normal
 from lawm_models.networks.layers import MLP, NormedLinear, NormedSum
+
+ActionDensityName = Literal["normal", "learned_normal", "tanh_normal"]
+"""A Gaussian of fixed width, one whose width is learned, or the tanh of such a one."""
+REACH = 2.0
+"""Learned widths stay within a factor of e² of where they start: the likelihood of few labels sets
+no bound of its own."""
+LARGEST = 0.999
+"""Actions beyond are taken for this before the inverse of the tanh, which is infinite at 1."""
+
+
+class ActionDensity(NamedTuple):
+    """p(a | s, u) over normalised actions."""
+
+    raw: Float[Tensor, "*b A"]
+    """The network's output before the tanh."""
+    std: Float[Tensor, "*b A"] | float
+    """Width; of the Gaussian before the tanh if ``squashed``."""
+    squashed: bool
+    """Whether noise enters before the tanh, so that |a| < 1, or after it."""
+
+    @property
+    def mean(self) -> Float[Tensor, "*b A"]:
+        """The action without noise, in [-1, 1]: the mean, or the median of a squashed one."""
+        return torch.tanh(self.raw)
+
+    @property
+    def spread(self) -> Float[Tensor, "*b A"] | float:
+        """Standard deviation of the action; to first order for a squashed one."""
+        return self.std * (1 - self.mean.square()) if self.squashed else self.std
+
+    def sample(self, noise: Float[Tensor, "*b A"] | None) -> Float[Tensor, "*b A"]:
+        """Reparametrised sample for standard normal noise; without noise the mean."""
+        if noise is None:
+            return self.mean
+        moved = self.std * noise
+        return torch.tanh(self.raw + moved) if self.squashed else self.mean + moved
+
+    def log_prob(self, action: Float[Tensor, "*b A"]) -> Float[Tensor, "*b"]:
+        """Log-density of an action, summed over the last axis, in nats."""
+        if not self.squashed:
+            return _log_prob(self.mean, self.std, action)
+        x = torch.atanh(action.clamp(-LARGEST, LARGEST))
+        # log(1 - tanh²(x)), exact and stable for large |x|
+        correction = (2 * (math.log(2) - x - F.softplus(-2 * x))).sum(-1)
+        return _log_prob(self.raw, self.std, x) - correction
+
+
+class ActionDensities(NamedTuple):
+    """The densities of one name."""
+
+    name: ActionDensityName
+    """Which."""
+    std: float
+    """The fixed width, or where a learned one starts."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network per action dimension: the raw action, and perhaps its width."""
+        return 1 if self.name == "normal" else 2
+
+    def read(self, params: Float[Tensor, "*b M"]) -> ActionDensity:
+        """The density of a network's output of width ``outputs`` · A."""
+        if self.name == "normal":
+            return ActionDensity(params, self.std, squashed=False)
+        raw, width = params.chunk(2, -1)
+        std = self.std * (REACH * torch.tanh(width / 2)).exp()
+        return ActionDensity(raw, std, squashed=self.name == "tanh_normal")
+
+    def slopes(
+        self, params: Float[Tensor, "*b M"], noise: Float[Tensor, "*b A"] | None
+    ) -> Float[Tensor, "*b M"]:
+        """Derivative of ``read(params).sample(noise)`` by every output, for hand-written scans.
+
+        An action depends on its own outputs alone, so that these are all there are.
+        """
+        density = self.read(params)
+        entry = density.sample(noise) if density.squashed else density.mean
+        inner = 1 - entry.square()
+        if self.name == "normal":
+            return inner
+        if noise is None:
+            return torch.cat((inner, torch.zeros_like(inner)), -1)
+        turn = torch.tanh(params.chunk(2, -1)[1] / 2)
+        width = noise * density.std * (REACH / 2) * (1 - turn.square())
+        return torch.cat((inner, inner * width if density.squashed else width), -1)
+
+
+def _log_prob(mean: Tensor, std: Tensor | float, value: Tensor) -> Tensor:
+    if isinstance(std, Tensor):
+        return log_prob_normal(Normal(mean, std), value)
+    return log_prob(mean, std, value)
 
 
 class LatentActionConfig(Schema):
@@ -141,3 +232,32 @@ class LatentActionPrior(nn.Module):
             return split_normal(self.net(feature), self.min_std)
         zeros = feature.new_zeros(*feature.shape[:-1], self.dim)
         return Normal(zeros, torch.ones_like(zeros))
+
+
+RATE = 0.02
+"""Share of a new batch in the running variances."""
+
+
+class ActionSnr(nn.Module):
+    """Running signal-to-noise ratio Var_s(E[a|s]) / E_s[Var(a|s)] of actions, over all dimensions.
+
+    High where policies made the data, as a state then tells the action; about 1 or less in data of
+    exploration, whose actions are mostly chance. Without bound: where actions are no chance at all,
+    nothing is known of others. A batch of N states underestimates the numerator by 1/N of it.
+    """
+
+    variances: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Both begin at zero and have the same share of it, which the ratio does not see.
+        self.register_buffer("variances", torch.zeros(2))
+
+    @torch.no_grad()
+    def update(self, one: Float[Tensor, "N A"], other: Float[Tensor, "N A"]) -> Float[Tensor, ""]:
+        """The ratio, after two independent draws of the action in each of N ≥ 2 states."""
+        between = ((one - one.mean(0)) * (other - other.mean(0))).mean(0).sum()
+        within = 0.5 * (one - other).square().mean(0).sum()
+        self.variances.lerp_(torch.stack((between, within)), RATE)
+        signal, noise = self.variances
+        return signal.clamp(min=0) / noise.clamp(min=1e-8)

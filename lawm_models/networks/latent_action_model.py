@@ -12,16 +12,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
-from lawm_models.networks.action_density import ActionDensity, ActionDensityName
 from lawm_models.networks.distributions import Normal, kl
-from lawm_models.networks.frozen import frozen
 from lawm_models.networks.latent_action import (
     ActionDecoder,
+    ActionDensity,
+    ActionDensityName,
     ActionPosterior,
     InversePosterior,
     LatentActionConfig,
     LatentActionPrior,
 )
+from lawm_models.networks.optimizer import frozen
 from lawm_models.networks.rssm import Observed
 from lawm_models.networks.scan import rollouts as posterior_scan
 from lawm_models.networks.world_model import (

@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
-from lawm_models.networks.action_scale import ActionScale
-from lawm_models.networks.scaling import Normalizer
+from lawm_models.networks.scaling import ActionScale, Normalizer
 
 
 class Transitions(NamedTuple):

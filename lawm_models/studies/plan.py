@@ -197,3 +197,16 @@ def _made_by(path: Path, study: str) -> str | None:
                 out = "" if name == path.parent.name else f" --out {path.parent}"
                 return f"make it with lawm-data build {name}{out}"
     return None
+
+
+def read_study(word: str) -> Study:
+    """A study from a file, or one in the package by its name.
+
+    Raises:
+        ConfigError: there is none; ``SeveralErrors`` tells everything that the schema refuses.
+    """
+    data = box.read("studies", word, "study")
+    faults = Study.faults(data)
+    if faults:
+        raise several([fault.error(word) for fault in faults])
+    return Study.model_validate(data)

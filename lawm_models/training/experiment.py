@@ -28,7 +28,7 @@ from lawm_data.exchange.hub.cache import is_address, is_here, located, parse_add
 from lawm_models import algorithms
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
 from lawm_models.training import seeding
-from lawm_models.training.versions import installed_versions
+from lawm_models.training.seeding import installed_versions
 
 
 class Sources(NamedTuple):

@@ -18,8 +18,7 @@ from lawm_data.system.output import refuse_inside
 from lawm_models.training import checkpoint, seeding, stage_reuse
 from lawm_models.training.evaluate import Judge
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
-from lawm_models.training.metrics import Interval, MetricLog, NonFinite
-from lawm_models.training.progress import Progress, Silent
+from lawm_models.training.metrics import Interval, MetricLog, NonFinite, Progress, Silent
 from lawm_models.training.run_folder import RunFolder, is_run
 
 

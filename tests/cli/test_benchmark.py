@@ -19,8 +19,7 @@ from lawm_schemas import Results
 from lawm_data import open_corpus
 from lawm_models import algorithms
 from lawm_models.studies.cell import RUNS
-from lawm_models.studies.plan import Plan
-from lawm_models.studies.source import read_study
+from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
 
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}

@@ -18,8 +18,7 @@ from lawm_schemas import (
     StorageError,
 )
 
-from lawm_data.corpus.commit import to_parts
-from lawm_data.corpus.compaction import merge
+from lawm_data.corpus.commit import merge, to_parts
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.integrity.damage import kept, original
 from lawm_data.corpus.integrity.repair_plan import Repair, owner_of, plan_repair

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from importlib import import_module
+from math import log
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from lawm_data.envs.direct.engine import MjData, MjModel, mujoco
+mujoco: Any = import_module("mujoco")
+MjModel: TypeAlias = Any
+"""``mujoco.MjModel``."""
+MjData: TypeAlias = Any
+"""``mujoco.MjData``."""
+
 
 # Module globals are looked up faster than a module's attributes.
 mj_step, mj_step1, mj_step2 = mujoco.mj_step, mujoco.mj_step1, mujoco.mj_step2
@@ -91,3 +98,21 @@ class Body(ABC):
     def diverged(self) -> bool:
         """MuJoCo has warned since the start: the states are not to be trusted."""
         return self._warnings.tobytes() != self._warnings_at_start
+
+
+def gaussian_exponent(margin: float) -> float:
+    """The k with which ``exp(k * x * x)`` is 1 at zero and 0.1 at ``±margin``."""
+    return log(0.1) / margin**2
+
+
+def linear(x: float, low: float, margin: float, value_at_margin: float) -> float:
+    """1 from ``low`` on, below it a line to ``value_at_margin`` at ``low - margin``, then 0."""
+    if x >= low:
+        return 1.0
+    value = 1.0 - (1.0 - value_at_margin) * (low - x) / margin
+    return value if value > 0.0 else 0.0
+
+
+def quadratic(x: float) -> float:
+    """1 at zero, falling as a parabola to 0 at ±1."""
+    return 1.0 - x * x if -1.0 < x < 1.0 else 0.0

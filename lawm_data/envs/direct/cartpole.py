@@ -6,9 +6,7 @@ from math import cos, exp, sin
 
 import numpy as np
 
-from lawm_data.envs.direct.body import Body, mj_step, numbers
-from lawm_data.envs.direct.engine import MjModel
-from lawm_data.envs.direct.tolerance import gaussian_exponent, quadratic
+from lawm_data.envs.direct.body import Body, MjModel, gaussian_exponent, mj_step, numbers, quadratic
 
 CART_RANGE = 0.25
 UPRIGHT_COSINE = 0.995

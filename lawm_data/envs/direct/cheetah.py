@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lawm_data.envs.direct.body import Body, numbers
-from lawm_data.envs.direct.engine import MjModel
-from lawm_data.envs.direct.tolerance import linear
+from lawm_data.envs.direct.body import Body, MjModel, linear, numbers
 
 RUN_SPEED = 10
 

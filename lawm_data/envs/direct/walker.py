@@ -7,9 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lawm_data.envs.direct.body import Body, numbers
-from lawm_data.envs.direct.engine import MjModel
-from lawm_data.envs.direct.tolerance import gaussian_exponent, linear
+from lawm_data.envs.direct.body import Body, MjModel, gaussian_exponent, linear, numbers
 
 STAND_HEIGHT = 1.2
 _STANDING = gaussian_exponent(margin=STAND_HEIGHT / 2)

@@ -6,19 +6,23 @@ Readers of the foreign format never look there.
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError, LawmError, Manifest, Mask, Role
+from lawm_schemas import ConfigError, CorpusError, LawmError, Manifest, Mask, Role, StorageError
 
 from lawm_data.corpus.table import ID_BYTES
 from lawm_data.exchange.formats._protocol import Carried, Incoming, Outgoing
 from lawm_data.exchange.untrusted.archive import MEND
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.exchange.untrusted.strict_json import strict_json
+from lawm_data.system.hdf5 import bound_metadata
 
 VERSION = 1
 """Version of the group; a newer one is refused."""
@@ -198,3 +202,127 @@ def refuse_settings(settings: Mapping[str, Any], place: str) -> None:
     """
     for key in settings:
         raise ConfigError("is known from the file itself", f"{place}: {key}", "leave it out")
+
+
+def read_file(
+    place: str,
+    settings: Mapping[str, Any],
+    group: str,
+    restored: Callable[[ForeignFile, Own, Mapping[str, Any]], Incoming],
+    recorded: Callable[[ForeignFile, Mapping[str, Any]], Incoming],
+) -> Incoming:
+    """Open a file, and close it again if it cannot be read.
+
+    Args:
+        place: the file.
+        settings: of the format.
+        group: where this package leaves what the format has no place for.
+        restored: reads a file with that group.
+        recorded: reads a file without it, from elsewhere.
+
+    Raises:
+        CorpusError: the file is damaged, or of another format.
+        ConfigError: a setting makes no sense.
+    """
+    file = ForeignFile(Path(place))
+    try:
+        if file.has(group):
+            return restored(file, Own(file, group), settings)
+        return recorded(file, settings)
+    except BaseException:
+        file.close()
+        raise
+
+
+def locate(place: str) -> Path:
+    """The file that ``write`` makes; see ``FormatModule.locate``.
+
+    Raises:
+        ConfigError: it is not named like an HDF5 file.
+    """
+    path = Path(place)
+    if path.suffix not in (".hdf5", ".h5"):
+        raise ConfigError("is not the name of an HDF5 file", place, "let it end in .hdf5")
+    return path
+
+
+class _Sink(io.RawIOBase):
+    """A file that takes everything, and remembers the first error."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class Writing:
+    """An HDF5 file that is being written.
+
+    Args:
+        file: where things are stored.
+        sink: what it writes to.
+    """
+
+    def __init__(self, file: h5py.File, sink: _Sink) -> None:
+        self.file, self._sink = file, sink
+
+    def require_space(self) -> None:
+        """Raise the error that a write met, if one did."""
+        if self._sink.error is not None:
+            raise self._sink.error
+
+
+@contextmanager
+def new_hdf5(path: Path, place: str) -> Iterator[Writing]:
+    """Make an HDF5 file.
+
+    Args:
+        path: where it is made.
+        place: what messages call it.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        sink = _Sink(path)
+    except OSError as error:
+        raise StorageError.from_os_error(error, place) from None
+    try:
+        with h5py.File(sink, "w") as file:
+            yield Writing(bound_metadata(file), sink)
+    except Exception:
+        if sink.error is None:
+            raise
+    finally:
+        sink.close()
+    if sink.error is not None:
+        raise StorageError.from_os_error(sink.error, place) from None

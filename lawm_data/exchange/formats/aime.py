@@ -28,9 +28,14 @@ from lawm_data.exchange.formats._episode_files import (
 )
 from lawm_data.exchange.formats._protocol import About, Incoming
 from lawm_data.exchange.formats._settings import DECLARED
-from lawm_data.exchange.untrusted._natural import natural
 from lawm_data.exchange.untrusted.archive import Archive
-from lawm_data.exchange.untrusted.arrays import CHANNELS, SMALLEST_IMAGE, flags, observation_spec
+from lawm_data.exchange.untrusted.arrays import (
+    CHANNELS,
+    SMALLEST_IMAGE,
+    flags,
+    natural,
+    observation_spec,
+)
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.exchange.untrusted.npz import NpzFile
 from lawm_data.system.atomic import storage_errors

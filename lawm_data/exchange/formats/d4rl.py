@@ -9,31 +9,345 @@ and ``action_observed``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from lawm_schemas import ArraySpec, LabelState
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Manifest, Provenance, Role
 
 from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import stored_dtype
-from lawm_data.exchange.formats._d4rl_layout import (
-    FINAL,
-    GROUP,
-    UNLABELED,
-    Columns,
-    columns_of,
-    is_image,
+from lawm_data.exchange.formats._flat import (
+    Rows,
+    blocks,
+    marked,
+    next_finite,
+    same_length,
+    segments,
 )
-from lawm_data.exchange.formats._d4rl_recorded import HORIZON, recorded
-from lawm_data.exchange.formats._d4rl_restored import restored
-from lawm_data.exchange.formats._hdf5_writing import new_hdf5
-from lawm_data.exchange.formats._own_hdf5 import encoded, write_own
+from lawm_data.exchange.formats._own_hdf5 import (
+    Own,
+    encoded,
+    new_hdf5,
+    read_file,
+    refuse_settings,
+    require_shape,
+    write_own,
+)
 from lawm_data.exchange.formats._protocol import About, Carried, Incoming, Outgoing
-from lawm_data.exchange.formats._settings import DECLARED
-from lawm_data.exchange.formats._single_hdf5 import read_file
+from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
+from lawm_data.exchange.untrusted.archive import MEND
+from lawm_data.exchange.untrusted.arrays import (
+    action_bounds,
+    checked_spec,
+    column,
+    first_difference,
+    flags,
+    observation_spec,
+)
+from lawm_data.exchange.untrusted.hdf5 import ForeignFile, ForeignRows
+
+_Parts = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
+"""Observations, rewards, actions and which of them are observed."""
+
+
+def restored(file: ForeignFile, own: Own, settings: Mapping[str, Any]) -> Incoming:
+    """A corpus that was exported."""
+    refuse_settings(settings, str(file.path))
+    return own.incoming(
+        trajectories=_restore(file, own),
+        name=file.path.name,
+        files=(file.path,),
+        masks=own.masks,
+        close=file.close,
+    )
+
+
+def _restore(file: ForeignFile, own: Own) -> Iterator[Carried]:
+    whole, rest = _Complete(file, own), _Incomplete(file, own)
+    for i, complete in enumerate(own.complete.tolist()):
+        yield own.carried(i, *(whole if complete else rest).next(i))
+
+
+def _opened(file: ForeignFile, name: str, rows: int, shape: tuple[int, ...] = ()) -> ForeignRows:
+    """An array of a known shape, (rows, *shape)."""
+    found = file.rows(name)
+    require_shape(found.shape, (rows, *shape), found.where)
+    return found
+
+
+class _Complete:
+    """The trajectories with all their actions, in their order."""
+
+    def __init__(self, file: ForeignFile, own: Own) -> None:
+        self._own, self._at = own, 0
+        steps, count = int(own.length[own.complete].sum()), int(own.complete.sum())
+        self._columns = columns_of(own.manifest)
+        shape, action = self._columns.shape, own.manifest.action.shape or (1,)
+        self._rows = {
+            "observations": _opened(file, "observations", steps, shape),
+            "next_observations": _opened(file, "next_observations", steps, shape),
+            "actions": _opened(file, "actions", steps, action),
+            "rewards": _opened(file, "rewards", steps),
+        }
+        infos = self._columns.infos
+        self._infos = {s.name: _opened(file, f"infos/{s.name}", steps, s.shape) for s in infos}
+        self._final = {s.name: _opened(file, f"{FINAL}/{s.name}", count, s.shape) for s in infos}
+
+    def next(self, i: int) -> _Parts:
+        """The arrays of the next trajectory, the i-th of all."""
+        steps, start = int(self._own.length[i]), self._at
+        self._at = end = start + steps
+        last = self._rows["next_observations"][end - 1 : end]
+        packed = np.concatenate([self._rows["observations"][start:end], last])
+        observations = self._apart(packed)
+        for spec in self._columns.infos:
+            parts = self._infos[spec.name][start:end], self._final[spec.name].next(1)
+            observations[spec.name] = np.concatenate(parts)
+        actions = self._rows["actions"][start:end].reshape(steps, *self._own.manifest.action.shape)
+        return observations, self._rows["rewards"][start:end], actions, None
+
+    def _apart(self, packed: np.ndarray) -> dict[str, np.ndarray]:
+        first = self._columns.observed[0]
+        if is_image(first):
+            return {first.name: packed}
+        ends = np.cumsum([spec.size for spec in self._columns.observed])
+        parts = np.split(packed, ends[:-1], axis=1)
+        fields = zip(self._columns.observed, parts, strict=True)
+        return {spec.name: part.reshape(-1, *spec.shape) for spec, part in fields}
+
+
+class _Incomplete:
+    """The trajectories that lack actions, in their order."""
+
+    def __init__(self, file: ForeignFile, own: Own) -> None:
+        self._own = own
+        lacks = ~own.complete
+        steps, known = int(own.length[lacks].sum()), int(own.num_observed[lacks].sum())
+        action = own.manifest.action.shape or (1,)
+        self._actions = _opened(file, f"{UNLABELED}/actions", known, action)
+        self._rewards = _opened(file, f"{UNLABELED}/rewards", steps)
+        self._observed = _opened(file, f"{UNLABELED}/action_observed", steps)
+        rows, specs = steps + int(lacks.sum()), own.manifest.observations
+        self._rows = {
+            spec.name: _opened(file, f"{UNLABELED}/observations/{spec.name}", rows, spec.shape)
+            for spec in specs
+        }
+
+    def next(self, i: int) -> _Parts:
+        """The arrays of the next trajectory, the i-th of all."""
+        own, steps, known = self._own, int(self._own.length[i]), int(self._own.num_observed[i])
+        observations = {name: rows.next(steps + 1) for name, rows in self._rows.items()}
+        rewards = self._rewards.next(steps)
+        observed = flags(self._observed.next(steps), self._observed.where)
+        if observed.sum() != known:
+            what = f"is true {observed.sum()} times where {known} are due"
+            raise CorpusError(what, self._observed.where, MEND)
+        if not known:
+            return observations, rewards, None, None
+        found = self._actions.next(known).reshape(known, *own.manifest.action.shape)
+        actions = np.zeros((steps, *found.shape[1:]), found.dtype)
+        actions[observed] = found
+        return observations, rewards, actions, observed
+
+
+HORIZON = {"horizon": "steps after which a trajectory was cut, for files without timeouts"}
+"""The setting of D4RL alone."""
+_NEEDED = ("observations", "actions", "rewards", "terminals")
+
+
+class _Cuts(NamedTuple):
+    rows: np.ndarray
+    """(n, 2): first row and end of each trajectory."""
+    terminated: np.ndarray
+    """(n,) bool: the last row leads to a terminal state."""
+    open: bool
+    """The last one has no mark at its end."""
+
+
+def recorded(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
+    """Trajectories that D4RL or a converter to it wrote."""
+    for name in _NEEDED:
+        if not file.has(name):
+            raise file.refuse(name, "is missing")
+    names = ["observations", "actions", "rewards"]
+    later = file.has("next_observations")
+    names += ["next_observations"] if later else []
+    arrays: dict[str, Rows] = {name: file.rows(name) for name in names}
+    marks: dict[str, Rows] = {
+        name: file.rows(name) for name in ("terminals", "timeouts") if file.has(name)
+    }
+    rows = same_length({**arrays, **marks})
+    cuts = _cuts(marks, rows, settings, file)
+    where = arrays["observations"].where
+    spec = observation_spec("observation", *_step(arrays["observations"]), where)
+    action = _action_spec(file, settings)
+    said = _notes(file, cuts, later, action)
+    return Incoming(
+        observations=(spec,),
+        action=action,
+        trajectories=_trajectories(file, arrays, cuts),
+        count=int((cuts.rows[:, 1] - cuts.rows[:, 0] > (not later)).sum()),
+        name=file.path.name,
+        files=(file.path,),
+        environment=declared_environment(settings),
+        said=said,
+        close=file.close,
+    )
+
+
+def _step(rows: Rows) -> tuple[tuple[int, ...], np.dtype]:
+    return rows.shape[1:], rows.dtype
+
+
+def _action_spec(file: ForeignFile, settings: Mapping[str, Any]) -> ArraySpec:
+    rows = file.rows("actions", again=True)
+    size = int(np.prod(rows.shape[1:]))
+    bounds = declared_bounds(settings, size)
+    if bounds is None:
+        bounds = action_bounds(blocks(rows), size)
+    return checked_spec("action", *_step(rows), Role.action, rows.where, **bounds)
+
+
+def _cuts(
+    marks: dict[str, Rows], rows: int, settings: Mapping[str, Any], file: ForeignFile
+) -> _Cuts:
+    terminals = marked(marks["terminals"])
+    horizon = settings.get("horizon")
+    if "timeouts" in marks:
+        if horizon is not None:
+            raise ConfigError("is known from timeouts", "horizon", "leave it out")
+        ends = np.union1d(terminals, marked(marks["timeouts"]))
+    elif isinstance(horizon, int) and horizon > 0 and not isinstance(horizon, bool):
+        ends = _after(horizon, terminals, rows)
+    else:
+        mend = "take a version that has it (-v2), or give the length (--set horizon=1000)"
+        raise CorpusError("is missing", file.where("timeouts"), mend)
+    found = segments(ends, rows)
+    return _Cuts(found, np.isin(found[:, 1] - 1, terminals), len(found) > len(ends))
+
+
+def _after(horizon: int, terminals: np.ndarray, rows: int) -> np.ndarray:
+    """Last rows of trajectories that end after ``horizon`` steps or in a terminal state."""
+    pieces = [np.arange(s + horizon - 1, e, horizon) for s, e in segments(terminals, rows).tolist()]
+    return np.union1d(terminals, np.concatenate(pieces or [terminals]))
+
+
+def _notes(file: ForeignFile, cuts: _Cuts, later: bool, action: ArraySpec) -> list[str]:
+    said = []
+    if not later:
+        said.append(
+            "there is no next_observations: the last step of each trajectory leads to an "
+            "observation that is not there, and was left out; its reward and its end are in the "
+            f"metadata ({int(cuts.terminated.sum())} ended in a terminal state)"
+        )
+        alone = int((cuts.rows[:, 1] - cuts.rows[:, 0] == 1).sum())
+        if alone:
+            said.append(f"{alone} trajectories of a single row were left out")
+    if cuts.open:
+        said.append("the last rows have no mark at their end; they are a truncated trajectory")
+    known = (*_NEEDED, "timeouts", "next_observations")
+    left = [name for name in file.names() if name not in known] + file.names(kind="group")
+    if left:
+        said.append(f"not kept: {', '.join(left)}")
+    if action.low is not None:
+        said.append("no bounds of actions are stored; -1 and 1 were taken, all lie between them")
+    return said
+
+
+def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> Iterator[Carried]:
+    source = Provenance(source=f"d4rl:{file.path.name}", origin="import")
+    ends = cuts.terminated.tolist()
+    for (first, end), terminated in zip(cuts.rows.tolist(), ends, strict=True):
+        rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
+        rows["rewards"] = column(rows["rewards"], arrays["rewards"].where)
+        if "next_observations" in rows:
+            yield _whole(rows, arrays, first, terminated, source)
+        elif end - first > 1:
+            yield _shortened(rows, first, terminated, source)
+
+
+def _whole(
+    rows: dict[str, np.ndarray],
+    arrays: dict[str, Rows],
+    first: int,
+    terminated: bool,
+    source: Provenance,
+) -> Carried:
+    """A trajectory whose final observation is there; the observations between stand twice."""
+    now, later = rows["observations"], rows["next_observations"]
+    if now.shape != later.shape or now.dtype != later.dtype:
+        what = f"has rows of {later.dtype} {later.shape[1:]}, not of {now.dtype} {now.shape[1:]}"
+        raise CorpusError(what, arrays["next_observations"].where, "make them agree")
+    row = first_difference(later[:-1], now[1:])
+    if row is not None:
+        what = f"row {first + row} is not row {first + row + 1} of observations"
+        mend = "mark the end of the trajectory there (timeouts)"
+        raise CorpusError(what, arrays["next_observations"].where, mend)
+    return Carried(
+        observations={"observation": np.concatenate([now, later[-1:]])},
+        rewards=rows["rewards"],
+        provenance=source,
+        actions=rows["actions"],
+        terminated=terminated,
+        truncated=not terminated,
+        metadata={"first_row": first},
+    )
+
+
+def _shortened(
+    rows: dict[str, np.ndarray], first: int, terminated: bool, source: Provenance
+) -> Carried:
+    """A trajectory without the step whose observation is not there."""
+    left_out = {"reward": float(rows["rewards"][-1]), "terminated": terminated}
+    return Carried(
+        observations={"observation": rows["observations"]},
+        rewards=rows["rewards"][:-1],
+        provenance=source,
+        actions=rows["actions"][:-1],
+        truncated=True,
+        metadata={"first_row": first, "left_out": left_out},
+    )
+
+
+GROUP = "metadata/lawm"
+"""Group of what our own files say of themselves; D4RL's readers step over ``metadata``."""
+UNLABELED = f"{GROUP}/unlabeled"
+"""Group of the trajectories that lack actions."""
+FINAL = f"{GROUP}/final"
+"""Group of the last observations of arrays that stand under ``infos``."""
+
+
+class Columns(NamedTuple):
+    """The division of a step's arrays."""
+
+    observed: tuple[ArraySpec, ...]
+    """Side by side in ``observations``: the state fields of the first one's type, or, where there
+    is no state, an image alone."""
+    infos: tuple[ArraySpec, ...]
+    """The others, under ``infos/NAME``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a row of ``observations``."""
+        first = self.observed[0]
+        return first.shape if is_image(first) else (sum(spec.size for spec in self.observed),)
+
+
+def is_image(spec: ArraySpec) -> bool:
+    """Whether it keeps its shape in ``observations``."""
+    return spec.role is Role.pixels
+
+
+def columns_of(manifest: Manifest) -> Columns:
+    """Divide the arrays of a manifest."""
+    images = tuple(spec for spec in manifest.observations if is_image(spec))
+    state = tuple(spec for spec in manifest.state if spec.dtype == manifest.state[0].dtype)
+    observed = state or images[:1]
+    return Columns(observed, tuple(s for s in manifest.observations if s not in observed))
+
 
 ABOUT = About(
     title="D4RL, one flat HDF5 file",

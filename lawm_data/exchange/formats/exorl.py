@@ -18,8 +18,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
 from lawm_data.exchange.formats._episode_files import Source, Words, incoming
 from lawm_data.exchange.formats._protocol import About, Incoming
 from lawm_data.exchange.formats._settings import DECLARED
-from lawm_data.exchange.untrusted._natural import natural
-from lawm_data.exchange.untrusted.arrays import checked_spec, column, observation_spec
+from lawm_data.exchange.untrusted.arrays import checked_spec, column, natural, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
 from lawm_data.system.atomic import storage_errors
 

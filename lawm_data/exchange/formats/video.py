@@ -17,11 +17,11 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Proven
 
 from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.table import NO_REWARDS
-from lawm_data.exchange.formats import _fold_settings as _settings
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Carried, Incoming
-from lawm_data.exchange.untrusted._natural import natural
-from lawm_data.system._film import DEMUXERS, ffmpeg, frames
+from lawm_data.exchange.untrusted.arrays import natural
 from lawm_data.system.images import decode, pillow, resize
+from lawm_data.system.video import DEMUXERS, ffmpeg, frames
 
 ABOUT = About(
     title="Videos and folders of pictures, without actions",

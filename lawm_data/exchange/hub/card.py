@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import yaml
 from lawm_schemas import Manifest
 
@@ -234,3 +236,34 @@ def _grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     plain = [[" ".join(str(c).split()).replace("|", "\\|") for c in row] for row in rows]
     lines = [columns, ["---"] * len(columns), *plain]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+BINS = 40
+LABELED, UNLABELED = "#2b6cb0", "#cbd5e0"
+
+
+def draw_returns(view: Corpus) -> bytes:
+    """A histogram of the returns as a PNG file; trajectories with all their actions are blue.
+
+    Those whose rewards were not recorded are left out. The same view gives the same bytes.
+    """
+    # Figure without pyplot: no global state, no display, nothing to close.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    table = view.table
+    labeled = (table.labels == OBSERVED) & (table.num_observed == table.length)
+    every, edges = np.histogram(table.episode_return[table.rewarded], BINS)
+    some, _ = np.histogram(table.episode_return[table.rewarded & labeled], edges)
+    figure = Figure(figsize=(7, 2.6), dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(gridspec_kw={"left": 0.08, "right": 0.98, "bottom": 0.2, "top": 0.95})
+    axes.stairs(every, edges, fill=True, color=UNLABELED, label="without actions")
+    axes.stairs(some, edges, fill=True, color=LABELED, label="with actions")
+    axes.set_xlabel("return")
+    axes.set_ylabel("trajectories")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()

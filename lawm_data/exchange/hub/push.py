@@ -10,9 +10,8 @@ from typing import NamedTuple
 from lawm_schemas import ConfigError, CorpusError, RemoteError
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
-from lawm_data.curation.withhold import withhold
-from lawm_data.exchange.hub.refusal import ChangedMeanwhile
-from lawm_data.exchange.hub.remote import Head, Remote
+from lawm_data.curation.derive import withhold
+from lawm_data.exchange.hub.remote import ChangedMeanwhile, Head, Remote
 from lawm_data.exchange.hub.repository import (
     IGNORED,
     PUBLICATION,

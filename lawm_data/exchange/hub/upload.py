@@ -23,8 +23,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask
 from lawm_data.corpus.overlay import ARRAYS, LABELS, OVERLAY, overlay_names, read_overlay
 from lawm_data.corpus.store import SHARDS
-from lawm_data.exchange.hub.card import PICTURE, make_card
-from lawm_data.exchange.hub.histogram import draw_returns
+from lawm_data.exchange.hub.card import PICTURE, draw_returns, make_card
 from lawm_data.exchange.hub.remote import Remote, addition
 from lawm_data.exchange.hub.repository import NATIVE, PUBLICATION
 from lawm_data.exchange.hub.rows import pieces, write_steps, write_trajectories

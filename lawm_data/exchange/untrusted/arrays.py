@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -154,3 +155,9 @@ def action_bounds(arrays: Iterable[np.ndarray], size: int) -> dict[str, tuple[fl
     if not found or not (least >= -1 and most <= 1):
         return {}
     return {"low": (-1.0,) * size, "high": (1.0,) * size}
+
+
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """A key that sorts numbers in names by their size and before letters, whatever their case."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts], name

@@ -19,11 +19,11 @@ from lawm_schemas import ConfigError, CorpusError, StorageError
 from lawm_schemas.base import plain
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
-from lawm_data.inspection.blocks import action_blocks, observation_blocks
 from lawm_data.inspection.report import browser, charts, lineage, prose
 from lawm_data.inspection.report.clips import Frames, make_clips
 from lawm_data.inspection.report.groups import groups
 from lawm_data.inspection.report.histogram import Histogram, histograms
+from lawm_data.inspection.statistics import action_blocks, observation_blocks
 from lawm_data.inspection.summary import label_steps, summarize
 from lawm_data.system.atomic import write_file
 from lawm_data.system.terminal import Bars

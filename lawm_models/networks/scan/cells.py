@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lawm_models.networks.action_density import ActionDensities
+from lawm_models.networks.latent_action import ActionDensities
 from lawm_models.networks.layers import NormedGRUCell
 from lawm_models.networks.scan.layers import Layer, Normed, Stack
 

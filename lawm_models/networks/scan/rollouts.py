@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lawm_models.networks.action_density import ActionDensity
 from lawm_models.networks.distributions import Normal, split_normal
-from lawm_models.networks.latent_action import ActionDecoder, InversePosterior
+from lawm_models.networks.latent_action import ActionDecoder, ActionDensity, InversePosterior
 from lawm_models.networks.layers import NormedLinear
 from lawm_models.networks.rssm import RSSM, Observed, State
 from lawm_models.networks.scan import Scan

@@ -151,7 +151,7 @@ class Check:
             yield from _band(found["band"], learned)
 
     def _tier(self, settings: TierStep) -> Iterator[Mistake]:
-        from lawm_data.curation.tier_bands import band_of, parse_band
+        from lawm_data.curation.tier import band_of, parse_band
 
         returns = settings.returns
         if returns is not None:
@@ -192,7 +192,7 @@ class Check:
 
 def _band(text: str, env: str) -> Iterator[Mistake]:
     """What follows ``@snapshots:``, a tier or rounds."""
-    from lawm_data.curation.tier_bands import TIERS, band_of
+    from lawm_data.curation.tier import TIERS, band_of
 
     rounds = _ROUNDS.fullmatch(text)
     if text in TIERS:

@@ -142,9 +142,8 @@ def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
         LawmError: as the command of that name.
     """
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_data.curation.curate import filter_corpus, merge_corpora
-    from lawm_data.curation.tier import write_tier
-    from lawm_data.curation.tier_bands import parse_band
+    from lawm_data.curation.derive import filter_corpus, merge_corpora
+    from lawm_data.curation.tier import parse_band, write_tier
 
     views, target = [open_corpus(out / name) for name in job.inputs], out / job.name
     match job.settings:
@@ -202,8 +201,7 @@ def collection(out: Path, job: Job) -> Collection:
 def _agent(out: Path, settings: CollectStep) -> str:
     """The agent where it lies; of ``@snapshots:TIER`` the rounds in which it was of that tier."""
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_data.curation.tier import rounds_of
-    from lawm_data.curation.tier_bands import TIERS
+    from lawm_data.curation.tier import TIERS, rounds_of
 
     agent = settings.agent
     if agent == "random" or agent in LEARNING:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lawm_schemas import ShardInfo
 
-from lawm_data.corpus.compaction import FAN_IN, plan_all, plan_latest
+from lawm_data.corpus.commit import FAN_IN, plan_all, plan_latest
 
 TARGET = 1 << 22
 

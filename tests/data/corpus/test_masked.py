@@ -10,8 +10,8 @@ import pytest
 from lawm_schemas import ArraySpec, LabelState, MaskError, Role
 
 from lawm_data import Corpus, make_mask, write_overlay
-from lawm_data.corpus import masked
-from lawm_data.corpus.masked import masked_shards
+from lawm_data.corpus import mask as masked
+from lawm_data.corpus.mask import masked_shards
 
 PIXELS = (
     ArraySpec(name="position", shape=(2,)),

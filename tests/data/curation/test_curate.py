@@ -26,7 +26,7 @@ from lawm_data import (
 )
 from lawm_data.corpus.integrity import validate
 from lawm_data.corpus.store import open_store
-from lawm_data.curation.tier_bands import Band
+from lawm_data.curation.tier import Band
 
 
 def contents(*paths: Path) -> set[tuple[str, bytes]]:

@@ -20,8 +20,7 @@ from lawm_schemas import (
 )
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_tier
-from lawm_data.curation.tier import WINDOW, stretch
-from lawm_data.curation.tier_bands import BANDS, TIERS, Band, band_of, parse_band
+from lawm_data.curation.tier import BANDS, TIERS, WINDOW, Band, band_of, parse_band, stretch
 
 WALKER = EnvironmentInfo(task="walker-walk", action_repeat=2)
 Collections = Callable[..., list[Corpus]]

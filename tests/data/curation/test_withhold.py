@@ -12,7 +12,7 @@ from lawm_schemas import ArraySpec, CorpusError, Role, StorageError
 
 from lawm_data import make_mask, open_corpus, write_overlay
 from lawm_data.corpus.integrity import validate
-from lawm_data.curation import withhold
+from lawm_data.curation.derive import withhold
 
 FIELDS = (
     ArraySpec(name="position", shape=(2,)),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, Provenance, Role
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, summarize, write_overlay
-from lawm_data.inspection import blocks
+from lawm_data.inspection import statistics as blocks
 from lawm_data.inspection.statistics import measure, moments
 
 PIXELS = ArraySpec(name="camera", shape=(4, 5, 3), dtype="uint8", role=Role.pixels)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lawm_data.system.film import Film
+from lawm_data.system.video import Film
 
 pytest.importorskip("imageio_ffmpeg")
 

@@ -11,7 +11,7 @@ import pytest
 from lawm_schemas import StorageError
 
 from lawm_data import filter_corpus, merge_corpora, open_corpus, split_corpus, summarize, write_tier
-from lawm_data.curation.tier_bands import Band
+from lawm_data.curation.tier import Band
 from lawm_data.system.atomic import TEMPORARY, temporary_name
 from lawm_data.system.output import abandoned, claimed, new_output
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lawm_models.networks.action_density import LARGEST, REACH, ActionDensities
+from lawm_models.networks.latent_action import LARGEST, REACH, ActionDensities
 
 NAMES = ["normal", "learned_normal", "tanh_normal"]
 STD = 0.4

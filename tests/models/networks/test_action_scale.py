@@ -4,7 +4,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lawm_models.networks.action_scale import ActionScale
+from lawm_models.networks.scaling import ActionScale
 
 bounds = st.tuples(st.floats(-1e3, 1e3, width=32), st.floats(-1e3, 1e3, width=32)).filter(
     lambda b: b[1] - b[0] > 1e-3

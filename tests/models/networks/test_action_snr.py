@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lawm_models.networks.action_snr import RATE, ActionSnr
+from lawm_models.networks.latent_action import RATE, ActionSnr
 
 
 def draws(generator, signal, noise, states=64, dims=3):

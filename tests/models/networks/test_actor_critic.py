@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
-from lawm_models.networks.frozen import frozen, frozen_view
-from lawm_models.networks.returns import lambda_return
+from lawm_models.networks.actor_critic import (
+    ActorCritic,
+    ActorCriticConfig,
+    Dream,
+    choose_starts,
+    lambda_return,
+)
+from lawm_models.networks.optimizer import frozen, frozen_view
 from lawm_models.networks.rssm import RSSMConfig, State
 from lawm_models.networks.world_model import WorldModel, WorldModelConfig
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lawm_models.networks.action_scale import ActionScale
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.rssm import RSSMConfig
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel, WorldModelConfig
 
 STEPS, N, A = 5, 3, 2

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lawm_models.networks.returns import lambda_return
+from lawm_models.networks.actor_critic import lambda_return
 
 GAMMA = 0.9
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lawm_models.networks.action_scale import ActionScale
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.transitions import choose_step, every_step, one_step, weighted
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lawm_models.studies.source import read_study
+from lawm_models.studies.plan import read_study
 from lawm_models.studies.variant import variant
 
 STUDY = read_study("ablations")

@@ -13,10 +13,9 @@ from matplotlib.image import imread
 
 from lawm_models.studies import packaged as box
 from lawm_models.studies import paper
-from lawm_models.studies.markdown import body, markdown
+from lawm_models.studies.markdown import COLUMNS, body, comma_separated, markdown
 from lawm_models.studies.pictures import looks, pictures
-from lawm_models.studies.plain_csv import COLUMNS, comma_separated
-from lawm_models.studies.source import read_study
+from lawm_models.studies.plan import read_study
 from lawm_models.studies.table import TITLES, Table, make_table
 from lawm_models.studies.variant import variant
 from lawm_models.studies.web_page import web_page

@@ -8,10 +8,9 @@ import pytest
 from lawm_schemas import ConfigError
 
 from lawm_data import make_mask, open_corpus, save_mask
-from lawm_data.corpus import masked
+from lawm_data.corpus import mask as masked
 from lawm_models import algorithms
-from lawm_models.training.audit import audit
-from lawm_models.training.poison import altered, poisoned
+from lawm_models.training.audit import altered, audit, poisoned
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 

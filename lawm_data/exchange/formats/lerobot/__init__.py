@@ -13,14 +13,14 @@ from typing import Any
 
 from lawm_schemas import ConfigError, LabelState
 
-from lawm_data.exchange.formats import _fold_settings as _settings
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
 from lawm_data.exchange.formats.lerobot.features import films
 from lawm_data.exchange.formats.lerobot.parquet import pyarrow
 from lawm_data.exchange.formats.lerobot.write import SetWriter
-from lawm_data.system._film import ffmpeg
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.images import MODES
+from lawm_data.system.video import ffmpeg
 
 ABOUT = About(
     title="LeRobot v3.0, Parquet with PNG or mp4",

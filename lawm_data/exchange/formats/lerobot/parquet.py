@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError
@@ -131,3 +132,160 @@ def _require_even(values: Any, where: str) -> None:
         lengths = values.value_lengths().to_numpy(zero_copy_only=False)
         if (lengths != lengths[0]).any():
             raise CorpusError("has rows of different lengths", where, MEND)
+
+
+DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+TASKS_PATH = "meta/tasks.parquet"
+CHUNK_FILES = 1000
+"""Files in a chunk folder."""
+DATA_MB, VIDEO_MB = 100, 200
+"""Sizes at which a file is full, LeRobot's own."""
+GROUP_BYTES = 1 << 24
+"""Bytes of a row group."""
+TABLES = 256
+"""Tables that wait at most; a table of one row takes a hundred times the memory of its bytes."""
+
+
+class Place(NamedTuple):
+    """Which file of many."""
+
+    chunk: int
+    file: int
+
+    def after(self) -> Place:
+        """The next one."""
+        full = self.file + 1 == CHUNK_FILES
+        return Place(self.chunk + full, 0 if full else self.file + 1)
+
+    def path(self, root: Path, pattern: str, **names: str) -> Path:
+        """Where it is, its folder made."""
+        at = pattern.format(chunk_index=self.chunk, file_index=self.file, **names)
+        path = root / at
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+class ParquetFile:
+    """A Parquet file; rows wait until they make a row group."""
+
+    def __init__(self, path: Path, schema: Any) -> None:
+        self._schema = schema
+        self._sink = pyarrow().OSFile(str(path), "wb")
+        self._writer = pyarrow(".parquet").ParquetWriter(
+            self._sink, schema, compression="snappy", write_page_checksum=True
+        )
+        self._waiting: list[Any] = []
+        self._bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes written, and of what waits."""
+        return self._sink.tell() + self._bytes
+
+    def add(self, table: Any) -> None:
+        """Write the rows of a table, soon."""
+        self._waiting.append(table)
+        self._bytes += table.nbytes
+        if self._bytes >= GROUP_BYTES:
+            self._flush()
+        elif len(self._waiting) == TABLES:
+            self._waiting = [pyarrow().concat_tables(self._waiting).combine_chunks()]
+
+    def close(self) -> None:
+        """Write what waits, and the footer."""
+        self._flush()
+        self._writer.close()
+        self._sink.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pyarrow().concat_tables(self._waiting))
+        self._waiting, self._bytes = [], 0
+
+
+class ParquetFiles:
+    """Parquet files of a pattern, each of a limited size; what is added together stays together."""
+
+    def __init__(self, root: Path, pattern: str, schema: Any) -> None:
+        self._root, self._pattern, self.schema = root, pattern, schema
+        self.place = Place(0, 0)
+        self._file = ParquetFile(self.place.path(root, pattern), schema)
+
+    def settle(self) -> Place:
+        """Where the rows that are added next will be."""
+        if self._file.size >= DATA_MB << 20:
+            self._file.close()
+            self.place = self.place.after()
+            self._file = ParquetFile(self.place.path(self._root, self._pattern), self.schema)
+        return self.place
+
+    def add(self, columns: Mapping[str, Any]) -> None:
+        """Add rows, given as Arrow arrays by column."""
+        arrays = [columns[name] for name in self.schema.names]
+        self._file.add(pyarrow().Table.from_arrays(arrays, schema=self.schema))
+
+    def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows, given as plain values by column."""
+        self._file.add(pyarrow().Table.from_pylist(list(rows), schema=self.schema))
+
+    def close(self) -> None:
+        """End the last file."""
+        self._file.close()
+
+
+def frame_schema(types: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The Arrow schema of frames, which tells ``datasets`` which columns are pictures.
+
+    Args:
+        types: see ``arrow_types``.
+    """
+    schema = pyarrow().schema([(name, _arrow_type(kind)) for name, kind in types.items()])
+    told = {"info": {"features": types}}
+    return schema.with_metadata({"huggingface": json.dumps(told)})
+
+
+def picture_type() -> Any:
+    """What ``datasets`` stores a picture as."""
+    pa = pyarrow()
+    return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def pictures(encoded: Sequence[bytes]) -> Any:
+    """An Arrow array of pictures, given as the bytes of their files."""
+    pa = pyarrow()
+    parts = [pa.array(encoded, pa.binary()), pa.nulls(len(encoded), pa.string())]
+    return pa.StructArray.from_arrays(parts, fields=list(picture_type()))
+
+
+def write_tasks(root: Path, tasks: Sequence[str]) -> None:
+    """``tasks.parquet``: numbers of tasks, indexed by their text as pandas stores an index."""
+    pa = pyarrow()
+    index = "__index_level_0__"
+    columns = [
+        {"name": "task_index", "field_name": "task_index", "pandas_type": "int64"},
+        {"name": None, "field_name": index, "pandas_type": "unicode"},
+    ]
+    kinds = ("int64", "object")
+    told = {
+        "index_columns": [index],
+        "column_indexes": [],
+        "columns": [
+            {**column, "numpy_type": kind, "metadata": None}
+            for column, kind in zip(columns, kinds, strict=True)
+        ],
+        "pandas_version": "2.0.0",
+    }
+    table = pa.table({"task_index": list(range(len(tasks))), index: list(tasks)})
+    table = table.replace_schema_metadata({"pandas": json.dumps(told)})
+    pyarrow(".parquet").write_table(table, root / TASKS_PATH)
+
+
+def _arrow_type(kind: Mapping[str, Any]) -> Any:
+    if kind["_type"] == "Image":
+        return picture_type()
+    if kind["_type"] == "List":
+        return pyarrow().list_(_arrow_type(kind["feature"]), kind["length"])
+    names = {"float32": "float", "float64": "double", "bool": "bool", "string": "string"}
+    return pyarrow().type_for_alias(names.get(kind["dtype"], kind["dtype"]))

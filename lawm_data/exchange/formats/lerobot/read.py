@@ -2,19 +2,197 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import CorpusError
+from lawm_schemas import ArraySpec, CorpusError, Provenance, Role
+from lawm_schemas.arrays import DTYPES
 
+from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Carried, Incoming
 from lawm_data.exchange.formats.lerobot import features as names
-from lawm_data.exchange.formats.lerobot._lerobot_foreign import open_foreign
 from lawm_data.exchange.formats.lerobot.frames import Column, FrameReader, Frames
-from lawm_data.exchange.formats.lerobot.info import Info, read_info
-from lawm_data.exchange.formats.lerobot.sidecar import MEND, Ending, Sidecar, read_sidecar
+from lawm_data.exchange.formats.lerobot.info import PICTURES, Info, Told, read_info
+from lawm_data.exchange.formats.lerobot.parquet import MEND
+from lawm_data.exchange.formats.lerobot.sidecar import MEND as RESTORE
+from lawm_data.exchange.formats.lerobot.sidecar import Ending, Sidecar, read_sidecar
+from lawm_data.exchange.untrusted.arrays import WIDER
+from lawm_data.system.images import MODES
+
+_ENDS = (names.DONE, names.TERMINATED, names.TRUNCATED)
+_READ = (names.ACTION, names.REWARD, *_ENDS, *names.COUNTERS)
+"""Features that are read, or follow from the others; the rest is left out."""
+
+
+def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
+    """Open a set that has no sidecar of ours.
+
+    Raises:
+        ConfigError: a setting makes no sense.
+        CorpusError: there is nothing to observe in it, or it does not fit a corpus.
+    """
+    size = _settings.whole(settings, "size", 0, 4096, 0)
+    width = _settings.whole(settings, "actions", 1, 10_000, 1)
+    observed, left = {}, []
+    for key, told in info.features.items():
+        spec = _observation(key, told, [s.name for s, _ in observed.values()], size)
+        if spec is not None:
+            observed[key] = spec
+        elif key not in _READ:
+            left.append(key)
+    if not observed:
+        raise CorpusError("has no observations", str(info.root), "give a set that has some")
+    columns = {key: column for key, (_, column) in observed.items()}
+    action = ArraySpec(name="action", shape=(width,), role=Role.action)
+    told = info.features.get(names.ACTION)
+    if told is not None:
+        action = ArraySpec(name="action", shape=told.shape, dtype=_dtype(told), role=Role.action)
+        columns[names.ACTION] = Column("numbers", told.shape, None, nullable=True)
+    for key in (names.REWARD, *_ENDS):
+        if key in info.features:
+            columns[key] = Column("numbers", (1,), None)
+    short = int((info.episodes.length == 1).sum())
+    if short == len(info.episodes.length):
+        raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
+    arrays = {key: spec.name for key, (spec, _) in observed.items()}
+    provenance = Provenance(source=f"lerobot:{info.root.resolve().name}", origin="import")
+    return Incoming(
+        observations=tuple(spec for spec, _ in observed.values()),
+        action=action,
+        trajectories=_carried(info, FrameReader(info, columns), arrays, provenance),
+        count=len(info.episodes.length) - short,
+        files=info.files,
+        said=_said(info, columns, left, short),
+    )
+
+
+def _observation(
+    key: str, told: Told, taken: list[str], size: int
+) -> tuple[ArraySpec, Column] | None:
+    """The array for a feature and how it is read, or None when it observes nothing."""
+    if told.dtype in PICTURES:
+        shape = _picture_shape(key, told)
+        edges = (size, size) if size else None
+        column = Column(told.dtype, shape, "uint8", edges)
+        return ArraySpec(
+            name=_array_name(key, taken), shape=column.kept, dtype="uint8", role=Role.pixels
+        ), column
+    if not key.startswith("observation.") or told.dtype not in (*DTYPES, *WIDER):
+        return None
+    spec = ArraySpec(name=_array_name(key, taken), shape=told.shape, dtype=_dtype(told))
+    return spec, Column("numbers", told.shape, None)
+
+
+def _dtype(told: Told) -> str:
+    if told.dtype not in (*DTYPES, *WIDER):
+        raise CorpusError(f"has type {told.dtype}", names.ACTION, "give numbers")
+    return WIDER.get(told.dtype, told.dtype)
+
+
+def _array_name(key: str, taken: list[str]) -> str:
+    short = re.sub(r"[^\w.-]", "_", key)[:90]
+    for start in ("observation.images.", "observation."):
+        short = short.removeprefix(start)
+    short = short.lstrip(".") or "observation"
+    while short in taken:
+        short += "_"
+    return short
+
+
+def _picture_shape(key: str, told: Told) -> tuple[int, int, int]:
+    """Height, width and channels, from a shape in either order."""
+    shape, where = told.shape, f"feature {key}"
+    if len(shape) != 3:
+        raise CorpusError(f"has pictures of shape {shape}", where, MEND)
+    named = [str(name) for name in told.names] if isinstance(told.names, list) else []
+    first = bool(named) and named[0].startswith("channel")
+    if first or (not named and shape[2] not in MODES):
+        shape = (*shape[1:], shape[0])
+    if shape[2] not in MODES:
+        raise CorpusError(f"has pictures of {shape[2]} channels", where, "give 1 to 4")
+    return shape[0], shape[1], shape[2]
+
+
+def _carried(
+    info: Info, reader: FrameReader, arrays: Mapping[str, str], provenance: Provenance
+) -> Iterator[Carried]:
+    tasks = chain.from_iterable(column.to_pylist() for column in info.episodes.tasks)
+    for number, frames in enumerate(reader):
+        told = next(tasks, None) or ()
+        if len(next(iter(frames.arrays.values()))) == 1:
+            continue
+        where = f"{info.root}: episode {number}"
+        yield _converted(frames, arrays, provenance, [task for task in told if task], where)
+
+
+def _converted(
+    frames: Frames,
+    arrays: Mapping[str, str],
+    provenance: Provenance,
+    tasks: list[str],
+    where: str,
+) -> Carried:
+    """T frames as T-1 steps: nothing is known of where the last action led."""
+    found = frames.arrays
+    steps = len(next(iter(found.values()))) - 1
+    observed = frames.there.get(names.ACTION, np.zeros(steps, bool))[:steps]
+    reward = found.get(names.REWARD)
+    terminated, truncated = _ends(found, steps, where)
+    metadata: dict[str, Any] = {"tasks": tasks} if tasks else {}
+    return Carried(
+        observations={name: found[key] for key, name in arrays.items()},
+        rewards=np.zeros(steps, np.float32) if reward is None else reward[:steps, 0],
+        provenance=provenance,
+        actions=found[names.ACTION][:steps] if observed.any() else None,
+        action_observed=observed if observed.any() else None,
+        terminated=terminated,
+        truncated=truncated,
+        metadata=metadata | (NO_REWARDS if reward is None else {}),
+    )
+
+
+def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool, bool]:
+    """Whether the last step that is kept terminated, or was truncated."""
+    none = np.zeros(steps + 1, bool)
+    done, terminated, truncated = (found[k][:, 0] != 0 if k in found else none for k in _ENDS)
+    if names.TERMINATED not in found:
+        terminated = done & ~truncated
+    early = np.flatnonzero((done | terminated | truncated)[: steps - 1])
+    if len(early):
+        what = f"ends at frame {early[0]} of {steps + 1}"
+        raise CorpusError(what, where, "split the episode there")
+    # the step that ended is the one that is not kept: what is left was cut before the end
+    cut = bool(done[steps] or terminated[steps] or truncated[steps])
+    last = steps - 1
+    return bool(terminated[last]), bool(truncated[last] or (cut and not terminated[last]))
+
+
+def _said(info: Info, columns: Mapping[str, Column], left: list[str], short: int) -> list[str]:
+    said = [
+        f"recorded at {info.fps:g} frames a second",
+        "no observation follows the last action of an episode: that action, its reward and its end "
+        "were left out, and an episode that ended there is marked as truncated",
+    ]
+    if short:
+        said.append(f"{short} episodes of a single frame were left out")
+    if names.REWARD not in columns:
+        said.append("no rewards were recorded: they are zero, and metadata says rewards: none")
+    if names.ACTION not in columns:
+        said.append("no actions were recorded: they are missing, and their shape is a setting")
+    else:
+        said.append("actions that are null or all NaN are taken as not observed")
+    if names.DONE in columns and not {names.TRUNCATED, names.TERMINATED} & set(columns):
+        said.append("next.done is read as terminated: nothing tells it from truncated")
+    sized = [(key, column) for key, column in columns.items() if column.edges]
+    said += [f"{key} was resized from {c.shape[0]} x {c.shape[1]}" for key, c in sized]
+    films = [key for key, column in columns.items() if column.storage == "video"]
+    said += [f"{', '.join(films)}: pictures as the video kept them"] if films else []
+    return said + ([f"left out: {', '.join(left)}"] if left else [])
 
 
 def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
@@ -32,7 +210,7 @@ def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
 def _open_own(info: Info, sidecar: Sidecar) -> Incoming:
     if len(sidecar.table) != len(info.episodes.length):
         what = f"knows {len(sidecar.table)} trajectories, and there are {len(info.episodes.length)}"
-        raise CorpusError(what, str(sidecar.folder), MEND)
+        raise CorpusError(what, str(sidecar.folder), RESTORE)
     action = sidecar.action
     columns = {
         names.ACTION: Column("numbers", (action.size,), action.dtype),
@@ -49,7 +227,7 @@ def _open_own(info: Info, sidecar: Sidecar) -> Incoming:
         told = info.features.get(name)
         kind = column.dtype if column.storage == "numbers" else column.storage
         if told is None or (told.dtype, told.shape) != (kind, column.shape):
-            raise CorpusError(f"does not fit the feature {name!r}", str(sidecar.folder), MEND)
+            raise CorpusError(f"does not fit the feature {name!r}", str(sidecar.folder), RESTORE)
     reader = FrameReader(info, columns)
     films = [f.arrays[0].name for f in sidecar.features if f.storage == "video"]
     return Incoming(
@@ -77,7 +255,7 @@ def _restored(sidecar: Sidecar, frames: Frames, ending: Ending) -> Carried:
     told, observed = ending.told, frames.arrays[names.OBSERVED][:, 0]
     if told["length"] != len(observed):
         what = f"says {told['length']} steps, and there are {len(observed)} frames"
-        raise CorpusError(what, f"{sidecar.folder}: {told['id']}", MEND)
+        raise CorpusError(what, f"{sidecar.folder}: {told['id']}", RESTORE)
     found: dict[str, np.ndarray] = {}
     for feature in sidecar.features:
         array = frames.arrays[feature.name]

@@ -22,10 +22,17 @@ from lawm_schemas import (
 from lawm_data.corpus.mask import NAME
 from lawm_data.exchange.formats._protocol import Carried, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
-from lawm_data.exchange.formats.lerobot._lerobot_files import ParquetFile, frame_schema, pictures
 from lawm_data.exchange.formats.lerobot.features import Feature
 from lawm_data.exchange.formats.lerobot.info import inside, read_json
-from lawm_data.exchange.formats.lerobot.parquet import Table, from_column, pyarrow, to_column
+from lawm_data.exchange.formats.lerobot.parquet import (
+    ParquetFile,
+    Table,
+    frame_schema,
+    from_column,
+    pictures,
+    pyarrow,
+    to_column,
+)
 from lawm_data.exchange.untrusted.strict_json import strict_json
 from lawm_data.system.atomic import write_file
 from lawm_data.system.images import decode, encode_png

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from lawm_schemas import CorpusError
 
-from lawm_data.exchange.formats.lerobot._lerobot_files import VIDEO_MB, VIDEO_PATH, Place
-from lawm_data.system._film import frames
-from lawm_data.system.film import Film
+from lawm_data.exchange.formats.lerobot.parquet import VIDEO_MB, VIDEO_PATH, Place
+from lawm_data.system.video import Film, frames
 
 
 class Span(NamedTuple):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lawm_data.exchange.formats._protocol import Carried, Outgoing
-from lawm_data.exchange.formats.lerobot import _lerobot_stats as statistics
 from lawm_data.exchange.formats.lerobot import features as names
-from lawm_data.exchange.formats.lerobot._lerobot_files import (
+from lawm_data.exchange.formats.lerobot.features import Feature
+from lawm_data.exchange.formats.lerobot.parquet import (
     CHUNK_FILES,
     DATA_MB,
     DATA_PATH,
@@ -23,13 +23,13 @@ from lawm_data.exchange.formats.lerobot._lerobot_files import (
     Place,
     frame_schema,
     pictures,
+    pyarrow,
+    to_column,
     write_tasks,
 )
-from lawm_data.exchange.formats.lerobot.features import Feature
-from lawm_data.exchange.formats.lerobot.parquet import pyarrow, to_column
 from lawm_data.exchange.formats.lerobot.sidecar import SidecarWriter
 from lawm_data.exchange.formats.lerobot.videos import FilmWriter
-from lawm_data.inspection.blocks import action_blocks
+from lawm_data.inspection.statistics import action_blocks, moments
 from lawm_data.system.atomic import write_file
 from lawm_data.system.images import encode_png
 
@@ -62,8 +62,8 @@ class SetWriter:
         environment = manifest.environment
         self._task = environment.task if environment else UNNAMED_TASK
         self._robot = environment.suite if environment else None
-        self._nothing = statistics.of_nothing(_observed_actions(outgoing), self._action.size)
-        self._total = statistics.Total()
+        self._nothing = of_nothing(_observed_actions(outgoing), self._action.size)
+        self._total = Total()
         self._rows: list[dict[str, Any]] = []
         self._index = self._count = 0
 
@@ -85,7 +85,7 @@ class SetWriter:
             if feature.storage == "numbers":
                 continue
             frames = arrays[feature.arrays[0].name]
-            stats[feature.name] = statistics.of_pictures(frames)
+            stats[feature.name] = of_pictures(frames)
             if feature.storage == "image":
                 columns[feature.name] = pictures([encode_png(frame) for frame in frames])
             else:
@@ -131,7 +131,7 @@ class SetWriter:
 
     def _numbers(
         self, carried: Carried, arrays: Mapping[str, np.ndarray]
-    ) -> tuple[dict[str, Any], dict[str, statistics.Stats]]:
+    ) -> tuple[dict[str, Any], dict[str, Stats]]:
         """All columns of an episode but pictures, and their statistics."""
         length = len(carried.rewards)
         observed = np.zeros(length, bool)
@@ -158,12 +158,10 @@ class SetWriter:
         actions = self._actions(carried, observed)
         if self._inferred:
             rows |= self._inference(carried, length)
-        stats = {
-            name: statistics.of_numbers(array.reshape(length, -1)) for name, array in rows.items()
-        }
+        stats = {name: of_numbers(array.reshape(length, -1)) for name, array in rows.items()}
         stats[names.ACTION] = self._nothing
         if observed.any():
-            stats[names.ACTION] = statistics.of_numbers(actions[observed])
+            stats[names.ACTION] = of_numbers(actions[observed])
         columns = {name: to_column(array) for name, array in rows.items()}
         columns[names.ACTION] = to_column(actions)
         rest = carried.labels.value if carried.labels and not observed.any() else "missing"
@@ -197,7 +195,7 @@ class SetWriter:
             f"videos/{key}/to_timestamp": span.end,
         }
 
-    def _list(self, row: dict[str, Any], stats: Mapping[str, statistics.Stats]) -> None:
+    def _list(self, row: dict[str, Any], stats: Mapping[str, Stats]) -> None:
         """Put an episode into the table of episodes, soon."""
         for feature, values in stats.items():
             self._total.add(feature, values)
@@ -224,7 +222,7 @@ class SetWriter:
         for name, told in self._told.items():
             deep = pa.list_(pa.list_(numbers)) if told["dtype"] in ("image", "video") else numbers
             if told["dtype"] != "string":
-                kinds = {key: deep for key in statistics.NAMES} | {"count": pa.list_(whole)}
+                kinds = {key: deep for key in NAMES} | {"count": pa.list_(whole)}
                 fields += [(f"stats/{name}/{key}", kind) for key, kind in kinds.items()]
         return pa.schema(fields)
 
@@ -238,3 +236,120 @@ def _observed_actions(outgoing: Outgoing) -> Iterator[np.ndarray]:
         yield block
         for shard in outgoing.view.shards:
             shard.release_memory()
+
+
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+NAMES = ("min", "max", "mean", "std", "count", *QUANTILES)
+PICTURES = 100
+"""Pictures of an episode that are looked at, evenly spaced."""
+EDGE = 150
+"""Rows and columns of a picture that are looked at, evenly spaced, at most twice as many."""
+
+Stats = Mapping[str, np.ndarray]
+"""Statistics by name; each has the shape of the feature, ``count`` is (1,)."""
+
+
+def of_numbers(rows: np.ndarray) -> Stats:
+    """Statistics of n rows of numbers (n, D), n at least 1."""
+    values = rows.astype(np.float64)
+    at = np.quantile(values, [*QUANTILES.values()], axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = np.nan_to_num(values.mean(0)), np.nan_to_num(values.std(0))
+    return {
+        "min": values.min(0),
+        "max": values.max(0),
+        "mean": mean,
+        "std": std,
+        "count": np.array([len(values)]),
+        **dict(zip(QUANTILES, at, strict=True)),
+    }
+
+
+def of_pictures(pictures: np.ndarray) -> Stats:
+    """Statistics of pictures (n, h, w, c) uint8 by channel, (c, 1, 1), as shares of 255."""
+    every = -(-len(pictures) // PICTURES)
+    apart = max(1, max(pictures.shape[1:3]) // EDGE)
+    seen = pictures[::every, ::apart, ::apart]
+    counts = np.stack([np.bincount(seen[..., c].reshape(-1), minlength=256) for c in _last(seen)])
+    level = np.arange(256) / 255
+    total, below = counts.sum(1), counts.cumsum(1)
+    mean = counts @ level / total
+    found = {
+        "min": level[(counts > 0).argmax(1)],
+        "max": level[255 - (counts[:, ::-1] > 0).argmax(1)],
+        "mean": mean,
+        "std": np.sqrt(np.maximum(0, counts @ level**2 / total - mean**2)),
+    }
+    for name, share in QUANTILES.items():
+        found[name] = level[(below >= share * total[:, None]).argmax(1)]
+    shaped = {name: value.reshape(-1, 1, 1) for name, value in found.items()}
+    return {**shaped, "count": np.array([len(seen)])}
+
+
+def of_nothing(blocks: Iterable[np.ndarray], width: int) -> Stats:
+    """What an episode without observed actions is given: it changes nothing in a total.
+
+    Its count is 0, so that it has no weight in means, and its extremes are those of all observed
+    actions.
+
+    Args:
+        blocks: all observed actions of the corpus, (n, A) each.
+        width: A.
+    """
+    found = moments(blocks)
+    zero = np.zeros(width)
+    mean = zero if found is None else found.mean
+    return {
+        "min": zero if found is None else found.low,
+        "max": zero if found is None else found.high,
+        "mean": mean,
+        "std": zero if found is None else found.std,
+        "count": np.array([0]),
+        **dict.fromkeys(QUANTILES, mean),
+    }
+
+
+class Total:
+    """Statistics of all episodes together, from those of each, as LeRobot puts them together.
+
+    Exact but for the quantiles, which are means over the episodes, weighted by their length.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, dict[str, np.ndarray]] = {}
+
+    def add(self, name: str, stats: Stats) -> None:
+        """Count an episode of one feature in."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._add(name, stats)
+
+    def _add(self, name: str, stats: Stats) -> None:
+        count = stats["count"][0]
+        here = {key: count * np.asarray(stats[key], np.float64) for key in ("mean", *QUANTILES)}
+        here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
+        here |= {key: stats[key] for key in ("count", "min", "max")}
+        before = self._sums.get(name)
+        if before is None:
+            self._sums[name] = here
+            return
+        for key, value in here.items():
+            merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
+            before[key] = merge(before[key], value)
+
+    def told(self) -> dict[str, dict[str, list]]:
+        """``stats.json``."""
+        return {name: self._told(sums) for name, sums in self._sums.items()}
+
+    def _told(self, sums: Mapping[str, np.ndarray]) -> dict[str, list]:
+        count = max(1, int(sums["count"][0]))
+        found = {key: sums[key] / count for key in ("mean", *QUANTILES)}
+        with np.errstate(over="ignore", invalid="ignore"):
+            variance = sums["square"] / count - np.square(found["mean"])
+        found["std"] = np.sqrt(np.maximum(0, np.nan_to_num(variance)))
+        found |= {key: sums[key] for key in ("min", "max", "count")}
+        # numbers near the end of their range have squares that are none; JSON has no infinity
+        return {name: np.nan_to_num(found[name]).tolist() for name in NAMES}
+
+
+def _last(array: np.ndarray) -> range:
+    return range(array.shape[-1])

@@ -16,9 +16,9 @@ import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, LawmError, Manifest, Mask, Overlay, Role
 
 from lawm_data.exchange.formats._protocol import Carried, Outgoing
-from lawm_data.exchange.formats.minari._minari_made_spaces import restored
 from lawm_data.exchange.formats.minari.episodes import Episode
 from lawm_data.exchange.formats.minari.metadata import MEND, OWN, Metadata
+from lawm_data.exchange.formats.minari.spaces import restored
 from lawm_data.exchange.untrusted.strict_json import strict_json
 
 VERSION = 1

@@ -15,7 +15,6 @@ import numpy as np
 from lawm_schemas import Manifest, Role
 
 from lawm_data.exchange.formats._protocol import Carried, Outgoing
-from lawm_data.exchange.formats.minari._minari_made_spaces import space_of, stored, unknown
 from lawm_data.exchange.formats.minari.metadata import OWN, ROOT
 from lawm_data.exchange.formats.minari.sidecar import (
     DEVIATION,
@@ -25,6 +24,7 @@ from lawm_data.exchange.formats.minari.sidecar import (
     described,
     episode_attributes,
 )
+from lawm_data.exchange.formats.minari.spaces import space_of, stored, unknown
 from lawm_data.system.atomic import require_space, storage_errors, write_file
 from lawm_data.system.optional import optional
 

@@ -7,7 +7,7 @@ from lawm_schemas import CorpusError
 
 from lawm_data import CorpusWriter, make_mask, open_corpus
 from lawm_data.corpus.integrity.leakage import leakage, leakage_findings
-from lawm_data.curation import withhold
+from lawm_data.curation.derive import withhold
 
 
 def test_equal_trajectories_are_found_whatever_is_known_of_their_actions(

@@ -11,7 +11,7 @@ import pytest
 from lawm_schemas import CorpusError
 
 from lawm_data import open_corpus
-from lawm_data.corpus.compaction import merge
+from lawm_data.corpus.commit import merge
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.integrity import validate
 from lawm_data.corpus.integrity.repair import repair

@@ -19,7 +19,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Provena
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
-from lawm_data.exchange.formats.lerobot import _lerobot_files
+from lawm_data.exchange.formats.lerobot import parquet
 from lawm_data.exchange.formats.lerobot.videos import FilmReader
 from lawm_data.system.video import write_video
 
@@ -213,9 +213,9 @@ def test_a_mask_is_told_from_what_was_never_recorded(tmp_path: Path, corpus: Cor
 def test_full_files_are_followed_by_new_ones(
     tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lerobot_files, "DATA_MB", 0)
-    monkeypatch.setattr(_lerobot_files, "GROUP_BYTES", 1)
-    monkeypatch.setattr(_lerobot_files, "CHUNK_FILES", 2)
+    monkeypatch.setattr(parquet, "DATA_MB", 0)
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 1)
+    monkeypatch.setattr(parquet, "CHUNK_FILES", 2)
     export_corpus(corpus, f"lerobot:{tmp_path / 'set'}")
     files = sorted(p.name for p in (tmp_path / "set/data").rglob("*.parquet"))
     assert len(files) >= 4

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lawm_data.exchange.formats.lerobot._lerobot_files import TABLES, ParquetFile
+from lawm_data.exchange.formats.lerobot.parquet import TABLES, ParquetFile
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -20,7 +20,7 @@ from lawm_schemas import RemoteError
 
 from lawm_data import Corpus
 from lawm_data.exchange.hub import pull, push
-from lawm_data.exchange.hub.refusal import ChangedMeanwhile
+from lawm_data.exchange.hub.remote import ChangedMeanwhile
 
 INITIAL = {".gitattributes"}
 
@@ -195,7 +195,7 @@ def test_a_server_that_is_not_there_is_no_matter_of_versions(
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr("lawm_data.exchange.hub.refusal.WAITS", ())
+    monkeypatch.setattr("lawm_data.exchange.hub.remote.WAITS", ())
     with pytest.raises(RemoteError, match=r"cannot be reached .* check the connection"):
         push(random_corpus(lengths=(4,)), "user/cs", dry_run=True)
 

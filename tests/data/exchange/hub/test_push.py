@@ -16,7 +16,7 @@ from hub_store import Blob, Repo
 from lawm_schemas import ConfigError, CorpusError, Provenance, RemoteError
 
 from lawm_data import Corpus, CorpusWriter, filter_corpus, open_corpus
-from lawm_data.curation import withhold
+from lawm_data.curation.derive import withhold
 from lawm_data.exchange.hub import pull, push
 
 pyarrow = pytest.importorskip("pyarrow")

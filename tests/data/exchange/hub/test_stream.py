@@ -19,7 +19,7 @@ import lawm_data
 from lawm_data import Batch, Corpus, make_mask, open_corpus, save_mask
 from lawm_data.batches.loader import Loader
 from lawm_data.exchange.hub import Stream, push
-from lawm_data.exchange.hub.rounds import Rounds, ShardLabels
+from lawm_data.exchange.hub.stream import Rounds, ShardLabels
 
 ADDRESS = "hf://user/cs"
 LENGTHS = (9, 4, 12, 8, 6, 20, 7, 30, 11, 5, 16, 9)

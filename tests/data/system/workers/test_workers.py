@@ -113,7 +113,8 @@ def test_closing_ends_the_workers(tmp_path: Path) -> None:
 def test_workers_do_not_outlive_the_process_they_work_for(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys; from functools import partial\n"
-        "from lawm_data.system.workers import executor; list(executor()(partial(partial, subprocess.getoutput), [sys.argv[1]], 1))"
+        "from lawm_data.system.workers import executor\n"
+        "list(executor()(partial(partial, subprocess.getoutput), [sys.argv[1]], 1))"
     )
     told = tmp_path / "worker"
     command = f"echo $PPID > {told}.part; mv {told}.part {told}; exec sleep 60"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from lawm_schemas import ConfigError
 
-from lawm_data.curation.tier_bands import band_of
+from lawm_data.curation.tier import band_of
 from lawm_models.studies import packaged as box
 from lawm_models.studies.recipes import jobs, read_jobs
 
