@@ -34,7 +34,7 @@ from lawm_models.algorithms.lawm import Algorithm
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.rssm import State
 from lawm_models.training import seeding
-from lawm_models.training.evaluate import Judge
+from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.seeding import installed_versions
 
@@ -73,9 +73,9 @@ def measure(path: Path, trajectories: int) -> dict[str, Any]:
     trained, _ = run.trained()
     assert isinstance(trained, Algorithm), f"{path}: runs of clap, lawm and lawm_plus only"
     held_out = unseen(run, trajectories)
-    judge = Judge(run.record, EPISODES)
+    evaluator = Evaluator(run.record, EPISODES)
     policy, prior = trained.policy(), prior_sample(trained)
-    own = play(judge, policy, run)
+    own = play(evaluator, policy, run)
     variance = trained.model.world.preprocess(held_out.observation).flatten(0, 1).var(0)
     return {
         "run": str(path),
@@ -83,14 +83,14 @@ def measure(path: Path, trajectories: int) -> dict[str, Any]:
         "labeled": run.record.corpora[0].labeled,
         "returns": {
             "policy": mean_return(own),
-            "prior": mean_return(play(judge, prior, run)),
-            "prior_mean": mean_return(play(judge, prior_mean(trained), run)),
+            "prior": mean_return(play(evaluator, prior, run)),
+            "prior_mean": mean_return(play(evaluator, prior_mean(trained), run)),
             "data": mean_return(held_out),
         },
         "inferred_actions": inferred_error(trained, held_out),
         "on_data": told(one_step(trained, held_out, variance)),
         "on_policy": told(one_step(trained, own, variance)),
-        "handed_over": handed_over(judge, trained, run),
+        "handed_over": handed_over(evaluator, trained, run),
     }
 
 
@@ -110,10 +110,10 @@ def read(corpus: Corpus) -> Episodes:
     return stacked([(t.observations.state, t.actions, t.rewards) for t in corpus])
 
 
-def play(judge: Judge, policy: Any, run: RunFolder) -> Episodes:
+def play(evaluator: Evaluator, policy: Any, run: RunFolder) -> Episodes:
     """Episodes of a policy."""
     each = []
-    for tape in rollout(judge.environments, policy, range(EPISODES), noise_seed=0):
+    for tape in rollout(evaluator.environments, policy, range(EPISODES), noise_seed=0):
         rows = len(tape["rewards"]) + 1
         fields = [tape["observations"][s.name].reshape(rows, -1) for s in run.record.state]
         each.append((np.concatenate(fields, 1), tape["actions"], tape["rewards"]))
@@ -178,10 +178,10 @@ class HandOver(FilteringPolicy):
         return torch.stack(rewards)
 
 
-def handed_over(judge: Judge, trained: Algorithm, run: RunFolder) -> dict[str, Any]:
+def handed_over(evaluator: Evaluator, trained: Algorithm, run: RunFolder) -> dict[str, Any]:
     """Mean rewards by time since the policy took over, paid and expected."""
     policy = HandOver(trained)
-    paid = play(judge, policy, run).reward.mean(0)[HAND_OVER:]
+    paid = play(evaluator, policy, run).reward.mean(0)[HAND_OVER:]
     return {
         f"{begin}-{end - 1}": {
             "paid": round(paid[begin:end].mean().item(), 3),

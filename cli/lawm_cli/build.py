@@ -137,8 +137,8 @@ def _require_unchanged(out: Path, found: Sequence[Found], replace: bool) -> None
         derived = state == "changed" and job.operation != "collect"
         if state in ("changed", "foreign") and not (replace and derived):
             first = "make it again (--replace)" if derived else "remove it yourself"
-            mend = f"{first}, or build into another folder (--out)"
-            raise ConfigError(reason, str(out / job.name), mend)
+            hint = f"{first}, or build into another folder (--out)"
+            raise ConfigError(reason, str(out / job.name), hint)
 
 
 def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:

@@ -78,7 +78,9 @@ def validate(
                 "near": [a for a, _ in shared.near],
             }
     wrong = any(finding.severity == "error" for finding in findings)
-    told = [finding._asdict() for finding in findings]
+    told = [
+        {"severity": f.severity, "where": f.where, "what": f.what, "mend": f.hint} for f in findings
+    ]
     if json:
         print_json({**result, "valid": not wrong, "findings": told})
     else:
@@ -168,15 +170,15 @@ def render(
         raise ConfigError(f"{size!r} is not a size", "--size", "give it like 320x240")
     width, height = int(found[1]), int(found[2])
     if width % 2 or height % 2 or min(width, height) < SMALLEST:
-        mend = f"give even numbers from {SMALLEST} on, like 320x240"
-        raise ConfigError(f"{size!r} cannot be the size of a video", "--size", mend)
+        hint = f"give even numbers from {SMALLEST} on, like 320x240"
+        raise ConfigError(f"{size!r} cannot be the size of a video", "--size", hint)
     require_video(out)
     choose_renderer()
     view = open_corpus(corpus)
     shown = view.table.info(place_of(view, trajectory))
     if every > shown.length:
-        what, mend = "draws nothing but the first step", f"give {shown.length} at most"
-        raise ConfigError(what, f"--every {every}", mend)
+        what, hint = "draws nothing but the first step", f"give {shown.length} at most"
+        raise ConfigError(what, f"--every {every}", hint)
     lens = int(camera) if camera is not None and camera.lstrip("-").isdecimal() else camera
     pictures = list(frames(view, shown.id, (width, height), slice(None, None, every), lens))
     rate = frame_rate(view, every)

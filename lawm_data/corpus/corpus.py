@@ -192,8 +192,8 @@ class Corpus:
         if kept.dtype != np.bool_:
             kept = self._named(kept)
         if kept.shape != (len(self),):
-            mend = f"give one bool for each of {len(self)} trajectories"
-            raise CorpusError(f"has shape {kept.shape}", "filter", mend)
+            hint = f"give one bool for each of {len(self)} trajectories"
+            raise CorpusError(f"has shape {kept.shape}", "filter", hint)
         rows = np.flatnonzero(kept)
         rows = rows if self._rows is None else self._rows[rows]
         return Corpus(self._store, rows, self._masked, self._overlay)

@@ -25,8 +25,8 @@ def refuse_existing(path: Path) -> None:
         StorageError: names what is there.
     """
     if (path / MANIFEST).exists():
-        mend = "choose another place, or append to it"
-        raise StorageError("a corpus is already there", str(path), mend)
+        hint = "choose another place, or append to it"
+        raise StorageError("a corpus is already there", str(path), hint)
     with storage_errors(path):
         others = sorted(
             entry.name

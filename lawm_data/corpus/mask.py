@@ -75,8 +75,8 @@ def make_mask(
         MaskError: fraction out of range, or more than there are actions for.
     """
     if not 0 < fraction <= 1:
-        mend = "give a share of the trajectories, such as 0.05"
-        raise MaskError(f"fraction {fraction} is not in (0, 1]", name, mend)
+        hint = "give a share of the trajectories, such as 0.05"
+        raise MaskError(f"fraction {fraction} is not in (0, 1]", name, hint)
     if not NAME.fullmatch(name):
         raise MaskError("cannot be the name of a mask", repr(name), NAME_MEND)
     table = corpus.table
@@ -89,8 +89,8 @@ def make_mask(
     if wanted >= there + 0.5 * weight[eligible].max():
         most = np.floor(1e4 * there / weight.sum()) / 1e4
         what = f"fraction {fraction} asks for more than the {len(eligible)} trajectories that have"
-        mend = f"give at most {most}"
-        raise MaskError(f"{what} all their actions (of {len(table)})", str(corpus.path), mend)
+        hint = f"give at most {most}"
+        raise MaskError(f"{what} all their actions (of {len(table)})", str(corpus.path), hint)
     ids = table.ids[eligible]
     order = _order(ids, weight[eligible], _strata(table, stratify)[eligible], seed)
     kept = np.sort(eligible[order[: _count(weight[eligible][order], wanted)]])
@@ -106,7 +106,7 @@ def make_mask(
     try:
         return Mask.parse(data, f"mask {name!r}")
     except ConfigError as error:
-        raise MaskError(error.what, error.where, error.mend) from None
+        raise MaskError(error.what, error.where, error.hint) from None
 
 
 def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
@@ -126,8 +126,8 @@ def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
     if path.exists() and not replace:
         if read_mask(path) == mask:
             return path
-        mend = "choose another name, or replace it (--replace)"
-        raise MaskError("another mask has this name", str(path), mend)
+        hint = "choose another name, or replace it (--replace)"
+        raise MaskError("another mask has this name", str(path), hint)
     with storage_errors(path):
         path.parent.mkdir(exist_ok=True)
     write_file(path, mask.to_json().encode())

@@ -15,7 +15,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
 from lawm_data.corpus.mask import NAME, NAME_MEND, mask_sha256
 from lawm_data.corpus.table import ID_BYTES
 from lawm_data.system.atomic import storage_errors, write_folder
-from lawm_data.system.hdf5 import ALIGNMENT, MEND, MappedFile
+from lawm_data.system.hdf5 import ALIGNMENT, HINT, MappedFile
 
 if TYPE_CHECKING:
     from lawm_data.corpus.corpus import Corpus
@@ -48,11 +48,11 @@ class Labels:
         tiled = np.cumsum(self._length) - self._length
         total = int(self._length.sum())
         if (self._length < 1).any() or (self._row != tiled).any() or total != len(self._mean):
-            raise CorpusError("its rows do not match its arrays", str(file.path), MEND)
+            raise CorpusError("its rows do not match its arrays", str(file.path), HINT)
         self._order = np.argsort(self._ids, kind="stable")
         self._sorted = self._ids[self._order]
         if (self._sorted[1:] == self._sorted[:-1]).any():
-            raise CorpusError("labels a trajectory twice", str(file.path), MEND)
+            raise CorpusError("labels a trajectory twice", str(file.path), HINT)
 
     @property
     def ids(self) -> np.ndarray:
@@ -126,8 +126,8 @@ def write_overlay(
             raise CorpusError(what, f"trajectory {trajectory}", "label each one once")
         found[trajectory] = _fitted(mean, shape, trajectory), _fitted(std, shape, trajectory)
         if (found[trajectory][1] < 0).any():
-            mend = "give standard deviations"
-            raise CorpusError("uncertainty below zero", f"trajectory {trajectory}", mend)
+            hint = "give standard deviations"
+            raise CorpusError("uncertainty below zero", f"trajectory {trajectory}", hint)
     mask = corpus.mask
     described = {
         "name": name,
@@ -183,8 +183,8 @@ def free_folder(corpus_path: Path, name: str, replace: bool = False) -> Path:
         raise ConfigError("cannot be the name of an overlay", repr(name), NAME_MEND)
     folder = corpus_path / LABELS / name
     if (folder / OVERLAY).exists() and not replace:
-        mend = "choose another name, or replace it (--replace)"
-        raise CorpusError("another overlay has this name", str(folder), mend)
+        hint = "choose another name, or replace it (--replace)"
+        raise CorpusError("another overlay has this name", str(folder), hint)
     return folder
 
 
@@ -198,12 +198,12 @@ def read_overlay(path: Path) -> Overlay:
     try:
         with storage_errors(file):
             if file.is_file() and file.stat().st_size > FILE_LIMIT:
-                raise CorpusError(f"is larger than {FILE_LIMIT} bytes", str(file), MEND)
+                raise CorpusError(f"is larger than {FILE_LIMIT} bytes", str(file), HINT)
             overlay = Overlay.parse(load_json(file), str(file))
     except ConfigError as error:
-        raise CorpusError(error.what, error.where, MEND) from None
+        raise CorpusError(error.what, error.where, HINT) from None
     if overlay.name != path.name:
-        raise CorpusError(f"is named {overlay.name!r} inside", str(file), MEND)
+        raise CorpusError(f"is named {overlay.name!r} inside", str(file), HINT)
     return overlay
 
 
@@ -240,7 +240,7 @@ def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
         try:
             file = MappedFile(folder / ARRAYS, sha256=info.sha256 if verify else None)
         except FileNotFoundError:
-            raise CorpusError("is missing", str(folder / ARRAYS), MEND) from None
+            raise CorpusError("is missing", str(folder / ARRAYS), HINT) from None
     return Labels(info, file, corpus.manifest.action.size)
 
 

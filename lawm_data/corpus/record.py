@@ -149,8 +149,8 @@ def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
     except ValueError:
         raise CorpusError("is ragged", where, f"give {(rows, *spec.shape)}") from None
     if given.shape != (rows, *spec.shape):
-        mend = f"give {(rows, *spec.shape)} (T+1 observations, T actions and rewards)"
-        raise CorpusError(f"has shape {given.shape}", where, mend)
+        hint = f"give {(rows, *spec.shape)} (T+1 observations, T actions and rewards)"
+        raise CorpusError(f"has shape {given.shape}", where, hint)
     if not _convertible(given.dtype, np.dtype(spec.dtype)):
         raise CorpusError(f"has type {given.dtype}", where, f"give {spec.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -179,11 +179,11 @@ def _check_values(given: np.ndarray, fitted: np.ndarray, where: str) -> None:
 def _last_flag(flag: Any, length: int, name: str) -> bool:
     array = np.asarray(flag)
     if array.dtype.kind != "b" or array.shape not in ((), (length,)):
-        mend = f"give one bool, or ({length},) of them"
-        raise CorpusError(f"has type {array.dtype} and shape {array.shape}", name, mend)
+        hint = f"give one bool, or ({length},) of them"
+        raise CorpusError(f"has type {array.dtype} and shape {array.shape}", name, hint)
     if array.ndim and array[:-1].any():
-        mend = "end the trajectory there"
-        raise CorpusError(f"is true at step {int(np.argmax(array))} of {length}", name, mend)
+        hint = "end the trajectory there"
+        raise CorpusError(f"is true at step {int(np.argmax(array))} of {length}", name, hint)
     return bool(array[-1] if array.ndim else array)
 
 
@@ -203,13 +203,13 @@ def _stored_actions(
             )
     if actions is None:
         if observed.any():
-            mend = "give the actions or leave action_observed out"
-            raise CorpusError("some actions are observed, but there are none", where, mend)
+            hint = "give the actions or leave action_observed out"
+            raise CorpusError("some actions are observed, but there are none", where, hint)
         return None, observed
     given = np.asarray(actions)
     if given.shape != (length, *spec.shape):
-        mend = f"give {(length, *spec.shape)}, one for each of {length} rewards"
-        raise CorpusError(f"has shape {given.shape}", where, mend)
+        hint = f"give {(length, *spec.shape)}, one for each of {length} rewards"
+        raise CorpusError(f"has shape {given.shape}", where, hint)
     fitted = np.zeros((length, *spec.shape), stored_dtype(spec))
     # Nothing of a value that was not observed may reach the disk.
     fitted[observed] = _fit(given[observed], spec, int(observed.sum()), where)

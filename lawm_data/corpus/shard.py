@@ -12,7 +12,7 @@ from lawm_schemas import CorpusError, ShardInfo
 
 from lawm_data.corpus.layout import Layout, is_chunked, stored_dtype
 from lawm_data.corpus.table import COLUMNS, MISSING, OBSERVED
-from lawm_data.system.hdf5 import MEND, ChunkedField, MappedFile
+from lawm_data.system.hdf5 import HINT, ChunkedField, MappedFile
 
 DIGEST_BYTES = 32
 
@@ -128,7 +128,7 @@ def _check_table(opened: OpenShard, info: ShardInfo, sources: int, path: Path) -
     for name, holds in rules.items():
         if not holds.all():
             where = f"{path}: table/{name}"
-            raise CorpusError(f"trajectory {int(np.argmin(holds))} is impossible", where, MEND)
+            raise CorpusError(f"trajectory {int(np.argmin(holds))} is impossible", where, HINT)
     whole = {
         "steps": (int((length + 1).sum()), len(shard.steps)),
         "table/length": (int(length.sum()), info.steps),
@@ -138,9 +138,9 @@ def _check_table(opened: OpenShard, info: ShardInfo, sources: int, path: Path) -
     for name, (declared, present) in whole.items():
         if declared != present:
             where = f"{path}: {name}"
-            raise CorpusError(f"{declared} rows declared, {present} present", where, MEND)
+            raise CorpusError(f"{declared} rows declared, {present} present", where, HINT)
     if partial.any() and shard.action_observed is None:
-        raise CorpusError("is missing", f"{path}: action_observed", MEND)
+        raise CorpusError("is missing", f"{path}: action_observed", HINT)
 
 
 def plain_ids(ids: np.ndarray) -> np.ndarray:

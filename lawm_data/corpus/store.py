@@ -23,7 +23,7 @@ from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.shard import OpenShard, Shard, open_shard
 from lawm_data.corpus.table import Index, Metadata, Table
 from lawm_data.system.atomic import storage_errors
-from lawm_data.system.hdf5 import MEND
+from lawm_data.system.hdf5 import HINT
 
 SHARDS = "shards"
 MANIFEST_LIMIT = 1 << 26
@@ -63,7 +63,7 @@ def open_store(path: Path, verify: bool = False) -> Store:
             # A writer may have compacted since the manifest was read: then there is a new one.
             latest = read_manifest(path)
             if latest == manifest:
-                raise CorpusError("is missing", str(error.filename), MEND) from None
+                raise CorpusError("is missing", str(error.filename), HINT) from None
             manifest = latest
     raise CorpusError("changes faster than it can be opened", str(path), "open it again")
 
@@ -77,10 +77,10 @@ def read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST
     with storage_errors(file):
         if not file.is_file():
-            mend = MEND if (path / SHARDS).is_dir() else "check the path"
-            raise CorpusError(_absence(path), str(path), mend)
+            hint = HINT if (path / SHARDS).is_dir() else "check the path"
+            raise CorpusError(_absence(path), str(path), hint)
         if file.stat().st_size > MANIFEST_LIMIT:
-            raise CorpusError(f"is larger than {MANIFEST_LIMIT} bytes", str(file), MEND)
+            raise CorpusError(f"is larger than {MANIFEST_LIMIT} bytes", str(file), HINT)
         try:
             data = load_json(file)
             version = data.get("format_version") if isinstance(data, dict) else None
@@ -92,10 +92,10 @@ def read_manifest(path: Path) -> Manifest:
                 )
             manifest = Manifest.parse(data, str(file))
         except ConfigError as error:
-            raise CorpusError(error.what, error.where, MEND) from None
+            raise CorpusError(error.what, error.where, HINT) from None
     names = [shard.file for shard in manifest.shards]
     if len(set(names)) != len(names):
-        raise CorpusError("lists a shard twice", str(file), MEND)
+        raise CorpusError("lists a shard twice", str(file), HINT)
     return manifest
 
 
@@ -133,7 +133,7 @@ def join_shards(
 
     position = np.arange(sum(counts), dtype=np.int64)
     if not np.array_equal(column("ordinal", np.int64), position):
-        raise CorpusError("trajectories are not in order", str(path / MANIFEST), MEND)
+        raise CorpusError("trajectories are not in order", str(path / MANIFEST), HINT)
     shard = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     metadata = Metadata(
         tuple(part.metadata for part in opened),
@@ -166,7 +166,7 @@ def join_shards(
     )
     digest = _join([part.columns["digest"] for part in opened], np.uint8).reshape(-1, 32)
     if verify and fingerprint_of(manifest, table.ids, digest) != manifest.fingerprint:
-        raise CorpusError("the fingerprint differs from the content", str(path / MANIFEST), MEND)
+        raise CorpusError("the fingerprint differs from the content", str(path / MANIFEST), HINT)
     shards = tuple(part.shard for part in opened)
     return Store(path, manifest, layout, shards, table, index, digest)
 

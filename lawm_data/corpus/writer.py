@@ -132,8 +132,8 @@ class CorpusWriter:
             writer._taken = set(store.table.id.tolist())
             feed_trajectories(writer._running, store.table.ids, store.digest)
             if writer._running.hexdigest() != store.manifest.fingerprint:
-                what, mend = "the fingerprint differs from the content", "run validate on it"
-                raise CorpusError(what, str(path / MANIFEST), mend)
+                what, hint = "the fingerprint differs from the content", "run validate on it"
+                raise CorpusError(what, str(path / MANIFEST), hint)
             return writer
         except BaseException:
             lock.release()

@@ -30,12 +30,12 @@ class Arrays(NamedTuple):
     """What some of the others have beyond these, and why it is left out."""
 
 
-def require_same_arrays(views: Sequence[Corpus], mend: str = "give corpora of one kind") -> None:
+def require_same_arrays(views: Sequence[Corpus], hint: str = "give corpora of one kind") -> None:
     """Refuse corpora of different arrays or environments.
 
     Args:
         views: of the corpora.
-        mend: what to do where arrays differ.
+        hint: what to do where arrays differ.
 
     Raises:
         CorpusError: names the first difference.
@@ -44,7 +44,7 @@ def require_same_arrays(views: Sequence[Corpus], mend: str = "give corpora of on
     for other in views[1:]:
         difference = _array_difference(first.manifest, other.manifest)
         if difference:
-            raise CorpusError(difference, str(other.path), f"{mend} (compared with {first.path})")
+            raise CorpusError(difference, str(other.path), f"{hint} (compared with {first.path})")
     require_same_environment(views)
 
 
@@ -59,8 +59,8 @@ def require_same_environment(views: Sequence[Corpus]) -> None:
         first = named[0][1]
         odd = _difference(environment, first, ("suite", "task", "action_repeat"))
         if odd:
-            mend = f"give corpora of one environment (compared with {named[0][0].path})"
-            raise CorpusError(f"the environment has {odd}", str(view.path), mend)
+            hint = f"give corpora of one environment (compared with {named[0][0].path})"
+            raise CorpusError(f"the environment has {odd}", str(view.path), hint)
 
 
 def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
@@ -165,8 +165,8 @@ def _action(views: Sequence[Corpus]) -> tuple[ArraySpec, list[str]]:
     for view in recorded:
         odd = _difference(view.manifest.action, action, ArraySpec.model_fields)
         if odd:
-            mend = f"give corpora of one action (compared with {recorded[0].path})"
-            raise CorpusError(f"the action has {odd}", str(view.path), mend)
+            hint = f"give corpora of one action (compared with {recorded[0].path})"
+            raise CorpusError(f"the action has {odd}", str(view.path), hint)
     others = [view for view in views if view.manifest.action != action]
     return action, [f"action of {view.path}: none was recorded there" for view in others]
 

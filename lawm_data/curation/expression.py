@@ -180,17 +180,17 @@ class _Question:
         """What stands after ``in`` is one value: parentheses alone make no list of it."""
         what = "needs a list in parentheses after 'in'"
         if isinstance(node, ast.Constant):
-            mend = f"a list of one has a comma, ({node.value!r},); or write == {node.value!r}"
-            self._refuse(what, node, mend)
+            hint = f"a list of one has a comma, ({node.value!r},); or write == {node.value!r}"
+            self._refuse(what, node, hint)
         self._refuse(what, node, "write for example in ('dreamer', 'random')")
 
-    def _refuse(self, what: str, at: ast.expr | int, mend: str = "") -> NoReturn:
+    def _refuse(self, what: str, at: ast.expr | int, hint: str = "") -> NoReturn:
         if isinstance(at, ast.expr):
             # ast counts bytes
             start = self._text.lstrip().encode()[: at.col_offset]
             at = len(start.decode(errors="replace"))
         where = f"expression, column {self._indent + at + 1}"
-        raise ConfigError(what, where, mend or f"names: {', '.join(COLUMNS)}")
+        raise ConfigError(what, where, hint or f"names: {', '.join(COLUMNS)}")
 
 
 def _alike(arrays: Iterable[np.ndarray]) -> np.ndarray:

@@ -156,16 +156,16 @@ def parse_shares(words: list[str]) -> dict[str, float]:
 
 def _nothing_left(corpus: Corpus, part: str, there: int, parts: int, by: str) -> CorpusError:
     """Why a part would be empty: too small a share, or too little that may be divided."""
-    what, mend = f"nothing is left for part {part!r} ({there} groups by {by})", "name fewer parts"
+    what, hint = f"nothing is left for part {part!r} ({there} groups by {by})", "name fewer parts"
     if there >= parts:
-        mend = "give it a larger share"
+        hint = "give it a larger share"
     elif by != "trajectory":
-        mend += ", or divide it by trajectory"
+        hint += ", or divide it by trajectory"
         if there == 1:
             what = f"cannot be divided by {by}: all is of one, or shares trajectories with it"
     elif there == 1:
         what = "cannot be divided: all its trajectories are equal"
-    return CorpusError(what, str(corpus.path), mend)
+    return CorpusError(what, str(corpus.path), hint)
 
 
 def _check(shares: Mapping[str, float]) -> None:

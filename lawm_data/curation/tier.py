@@ -73,8 +73,8 @@ def band_of(task: str | None, tier: Tier) -> Band:
     """
     if task not in BANDS:
         where = f"environment {task or 'unknown'}"
-        mend = f"give --returns LOW:HIGH; known are {', '.join(BANDS)}"
-        raise ConfigError(f"has no preset returns for {tier}", where, mend)
+        hint = f"give --returns LOW:HIGH; known are {', '.join(BANDS)}"
+        raise ConfigError(f"has no preset returns for {tier}", where, hint)
     return BANDS[task]._asdict()[tier.replace("-", "_")]
 
 
@@ -170,8 +170,8 @@ def write_tier(
         views.append(view)
     if not any(share.taken for share in shares):
         what = f"no trajectory is of tier {tier} (returns {band})"
-        mend = "collect more, or give other returns (--returns)"
-        raise CorpusError(what, ", ".join(str(share.path) for share in shares), mend)
+        hint = "collect more, or give other returns (--returns)"
+        raise CorpusError(what, ", ".join(str(share.path) for share in shares), hint)
     settings = {
         "tier": tier,
         "returns": list(band),

@@ -33,12 +33,12 @@ def parse_address(text: str) -> Address:
     name, colon, place = text.partition(":")
     known = formats.names()
     if not colon:
-        mend = f"write FORMAT:PLACE; formats: {', '.join(known)}"
-        raise ConfigError("is not an address", repr(text), mend)
+        hint = f"write FORMAT:PLACE; formats: {', '.join(known)}"
+        raise ConfigError("is not an address", repr(text), hint)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        mend = f"nearest: {near[0]}" if near else f"known ones: {', '.join(known)}"
-        raise ConfigError(f"no format {name!r}", repr(text), mend)
+        hint = f"nearest: {near[0]}" if near else f"known ones: {', '.join(known)}"
+        raise ConfigError(f"no format {name!r}", repr(text), hint)
     if not place.strip() or "\0" in place:
         about = formats.load(name).ABOUT
         raise ConfigError("names no place", repr(text), f"write {name}:{about.place}")

@@ -114,23 +114,23 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
     """Add every trajectory; returns the inferred actions that came along, by id."""
     inferred: Inferred = {}
     done = 0
-    for done, carried in enumerate(incoming.trajectories, 1):
+    for done, episode in enumerate(incoming.trajectories, 1):
         with _naming(f"trajectory {done - 1}"):
             name = writer.add(
-                carried.observations,
-                carried.rewards,
-                carried.actions,
-                provenance=carried.provenance,
-                action_observed=carried.action_observed,
-                terminated=carried.terminated,
-                truncated=carried.truncated,
-                agent_step=carried.agent_step,
-                seed=carried.seed,
-                metadata=carried.metadata,
-                trajectory_id=carried.trajectory_id,
+                episode.observations,
+                episode.rewards,
+                episode.actions,
+                provenance=episode.provenance,
+                action_observed=episode.action_observed,
+                terminated=episode.terminated,
+                truncated=episode.truncated,
+                agent_step=episode.agent_step,
+                seed=episode.seed,
+                metadata=episode.metadata,
+                trajectory_id=episode.trajectory_id,
             )
-        if carried.inferred is not None:
-            inferred[name] = carried.inferred
+        if episode.inferred is not None:
+            inferred[name] = episode.inferred
         if writer.pending_bytes >= COMMIT_BYTES:
             writer.commit()
         progress(done, incoming.count)
@@ -179,4 +179,4 @@ def _naming(place: str) -> Iterator[None]:
     try:
         yield
     except CorpusError as error:
-        raise CorpusError(error.what, f"{place}: {error.where}", error.mend) from None
+        raise CorpusError(error.what, f"{place}: {error.where}", error.hint) from None

@@ -78,11 +78,11 @@ def compare_labels(
         if not which.any():
             where = f"overlay {name}" if own else f"overlays {', '.join(names)}"
             raise ConfigError("label no trajectory whose action is known", where, "choose others")
-        found[name] = _described(corpus, labels) | judge(truth, labels, np.flatnonzero(which))
+        found[name] = _described(corpus, labels) | evaluator(truth, labels, np.flatnonzero(which))
     return {"corpus": corpus.path, "held_out": held_out, "own": own, "overlays": found}
 
 
-def judge(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, Any]:
+def evaluator(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, Any]:
     """Figures of an overlay over some trajectories.
 
     Args:

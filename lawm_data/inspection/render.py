@@ -72,8 +72,8 @@ def place_of(corpus: Corpus, trajectory: str | int) -> int:
         return int(found[0])
     if name.isdecimal() and int(name) < len(corpus):
         return int(name)
-    mend = f"give an id, or a place from 0 to {len(corpus) - 1}"
-    raise CorpusError("is not in this view", f"{corpus.path}: trajectory {name}", mend)
+    hint = f"give an id, or a place from 0 to {len(corpus) - 1}"
+    raise CorpusError("is not in this view", f"{corpus.path}: trajectory {name}", hint)
 
 
 def remake(corpus: Corpus, direct: bool | None = None) -> Environments:
@@ -88,8 +88,8 @@ def remake(corpus: Corpus, direct: bool | None = None) -> Environments:
     """
     info = corpus.manifest.environment
     if info is None:
-        mend = "only corpora of a known environment can be simulated"
-        raise ConfigError("the corpus names no environment", str(corpus.path), mend)
+        hint = "only corpora of a known environment can be simulated"
+        raise ConfigError("the corpus names no environment", str(corpus.path), hint)
     return make(info.task, suite=info.suite, action_repeat=info.action_repeat, direct=direct)
 
 

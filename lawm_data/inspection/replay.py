@@ -88,7 +88,7 @@ def reproduce(
     try:
         envs = remake(corpus, direct)
     except LawmError as error:
-        result.findings.append(Finding("warning", error.where, error.what, error.mend))
+        result.findings.append(Finding("warning", error.where, error.what, error.hint))
         result.skipped["its environment cannot be made here"] = len(chosen)
         return result
     seeded = envs.seed_matters()
@@ -103,8 +103,8 @@ def reproduce(
         _replay_one(corpus, i, envs, result)
     if result.skipped[UNSEEDED]:
         what = f"{result.skipped[UNSEEDED]} trajectories cannot be replayed: {UNSEEDED}"
-        mend = f"{envs.info.task} keeps its goal outside of the state; record seeds"
-        result.findings.append(Finding("warning", str(corpus.path), what, mend))
+        hint = f"{envs.info.task} keeps its goal outside of the state; record seeds"
+        result.findings.append(Finding("warning", str(corpus.path), what, hint))
     result.skipped = +result.skipped
     return result
 

@@ -138,7 +138,7 @@ def _read_all(
         try:
             found[path.name.removesuffix(".json")] = read(path)
         except LawmError as error:
-            damaged.append({"where": error.where, "what": error.what, "mend": error.mend})
+            damaged.append({"where": error.where, "what": error.what, "mend": error.hint})
     return found, damaged
 
 

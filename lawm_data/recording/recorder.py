@@ -81,8 +81,8 @@ class RecordTrajectories(gymnasium.Wrapper):
         writer = CorpusWriter.append(path)
         if (writer.manifest.observations, writer.manifest.action) != (observations, self._action):
             writer.discard()
-            mend = "choose another folder"
-            raise ConfigError("holds other arrays than this environment", str(path), mend)
+            hint = "choose another folder"
+            raise ConfigError("holds other arrays than this environment", str(path), hint)
         return writer
 
     def reset(
@@ -137,8 +137,8 @@ class RecordTrajectories(gymnasium.Wrapper):
                 "is not an action of the space", "step", f"give {spec.shape}"
             ) from None
         if not np.isfinite(array).all() or beyond_bounds(array[None], spec).any():
-            mend = "put gymnasium.wrappers.ClipAction around the recorder"
-            raise ConfigError("the action is outside of the space", "step", mend)
+            hint = "put gymnasium.wrappers.ClipAction around the recorder"
+            raise ConfigError("the action is outside of the space", "step", hint)
         return array
 
     def _finish(self, terminated: bool, truncated: bool) -> None:

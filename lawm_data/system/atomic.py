@@ -87,13 +87,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def require_space(folder: Path, size: int, mend: str = "free some space") -> None:
+def require_space(folder: Path, size: int, hint: str = "free some space") -> None:
     """Refuse to begin what the disk cannot hold.
 
     Args:
         folder: where it goes.
         size: bytes.
-        mend: what to do about it.
+        hint: what to do about it.
 
     Raises:
         StorageError: names both sizes.
@@ -103,7 +103,7 @@ def require_space(folder: Path, size: int, mend: str = "free some space") -> Non
     if size > free:
         unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB")
         what = f"{size / unit:.3g} {name} are to come, {free / unit:.3g} {name} are free"
-        raise StorageError(what, str(folder), mend)
+        raise StorageError(what, str(folder), hint)
 
 
 def sync_folder(folder: Path) -> None:
@@ -140,8 +140,8 @@ def hold(path: Path, where: str, what: str) -> int:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
         who = f"process {holder}" if holder.isdigit() else "another process"
-        mend = "wait until it ends or stop it"
-        raise StorageError(f"{who} is writing to this {what}", where, mend) from None
+        hint = "wait until it ends or stop it"
+        raise StorageError(f"{who} is writing to this {what}", where, hint) from None
     # The number is only a help for people: without it the lock holds just the same.
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)

@@ -33,7 +33,7 @@ CHUNK_CACHE = 1 << 20
 """Bytes of decompressed chunks that are kept per array: HDF5 would keep 8 MiB, of every shard."""
 METADATA_CACHE = 1 << 20
 """Bytes of headers and indices that HDF5 keeps of a file with a group for each trajectory."""
-MEND = "restore it from a copy, or try lawm-data repair"
+HINT = "restore it from a copy, or try lawm-data repair"
 LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises on damaged files, depending on where the damage is."""
 
@@ -76,7 +76,7 @@ class ChunkedField:
             return self._dataset[rows]
         except LIBRARY_ERRORS as error:
             what = f"cannot be decompressed ({reason_of(error)})"
-            raise CorpusError(what, self._name, MEND) from None
+            raise CorpusError(what, self._name, HINT) from None
 
 
 class MappedFile:
@@ -97,18 +97,18 @@ class MappedFile:
     def __init__(self, path: Path, size: int | None = None, sha256: str | None = None) -> None:
         self.path = path
         if path.is_dir():
-            raise CorpusError("is a folder, not a file", str(path), MEND)
+            raise CorpusError("is a folder, not a file", str(path), HINT)
         with path.open("rb") as file:
             self.size = os.fstat(file.fileno()).st_size
             if size is not None and self.size != size:
                 raise CorpusError(
-                    f"has {self.size} bytes where the manifest says {size}", str(path), MEND
+                    f"has {self.size} bytes where the manifest says {size}", str(path), HINT
                 )
             if self.size == 0:
-                raise CorpusError("is empty", str(path), MEND)
+                raise CorpusError("is empty", str(path), HINT)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if sha256 is not None and hashlib.sha256(self._map).hexdigest() != sha256:
-            raise CorpusError("was altered: its checksum differs", str(path), MEND)
+            raise CorpusError("was altered: its checksum differs", str(path), HINT)
         try:
             self._file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
             plain = self._file.userblock_size == 0
@@ -116,7 +116,7 @@ class MappedFile:
         except FileNotFoundError:
             raise
         except LIBRARY_ERRORS:
-            raise CorpusError("is not a readable HDF5 file", str(path), MEND) from None
+            raise CorpusError("is not a readable HDF5 file", str(path), HINT) from None
         if not plain:
             raise self._refuse("", "has a user block")
 
@@ -217,7 +217,7 @@ class MappedFile:
 
     def _refuse(self, name: str, what: str) -> CorpusError:
         where = f"{self.path}: {name}" if name else str(self.path)
-        return CorpusError(what, where, MEND)
+        return CorpusError(what, where, HINT)
 
 
 def size_of(shape: tuple[int, ...]) -> int:

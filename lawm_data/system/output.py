@@ -93,7 +93,7 @@ def _made(out: Path) -> Iterator[Path]:
         _discard(temporary)
         # nobody knows the temporary name, and nothing is left of it
         place = error.where.replace(str(temporary), str(out))
-        raise StorageError(error.what, place, error.mend) from None
+        raise StorageError(error.what, place, error.hint) from None
     except BaseException:
         _discard(temporary)
         raise

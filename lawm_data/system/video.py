@@ -130,7 +130,7 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], fps: float) -> N
             sync_file(temporary)
             os.replace(temporary, path)
         except StorageError as error:
-            raise StorageError(error.what, str(path), error.mend) from None
+            raise StorageError(error.what, str(path), error.hint) from None
         except ModuleNotFoundError as error:
             what = f"needs the package {error.name}"
             raise ConfigError(what, path.name, 'pip install "lawm[video]"') from None

@@ -100,8 +100,8 @@ class Algorithm(nn.Module):
         self.snr: ActionSnr | None = None
         if config.prior_kl and config.prior_kl_scale == "action_snr":
             if config.agent.start_states == 1:
-                mend = "take 2 or more, or prior_kl_scale: one"
-                raise ConfigError("action_snr cannot be told from 1", "agent.start_states", mend)
+                hint = "take 2 or more, or prior_kl_scale: one"
+                raise ConfigError("action_snr cannot be told from 1", "agent.start_states", hint)
             self.snr = ActionSnr()
         if config.warmup:
             self.register_buffer("model_steps", torch.zeros((), dtype=torch.int64))

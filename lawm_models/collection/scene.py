@@ -84,8 +84,8 @@ def _random(scene: Scene) -> Cast:
 def _trained(scene: Scene) -> Cast:
     path = Path(scene.agent)
     if not path.exists():
-        mend = "give dreamer, plan2explore, random or the folder of a run"
-        raise ConfigError("no such agent", f"--agent {path}", mend)
+        hint = "give dreamer, plan2explore, random or the folder of a run"
+        raise ConfigError("no such agent", f"--agent {path}", hint)
     from lawm_models.collection.trained_policy import load_policy
 
     trained = load_policy(path, deterministic=not scene.noise)

@@ -100,10 +100,10 @@ def _collect_learning(collection: Collection, bars: Reach, processes: int) -> No
     }
     for option, given in refused.items():
         if given:
-            mend = "leave it out"
+            hint = "leave it out"
             if option in ("--workers", "--backend"):
-                mend = "one agent learns in one place; give several --seeds"
-            raise ConfigError(f"does not go with --agent {agent}", option, mend)
+                hint = "one agent learns in one place; give several --seeds"
+            raise ConfigError(f"does not go with --agent {agent}", option, hint)
     bars.start(agent, collection.trajectories)
     bars.reach(collected(collection.out))
     collect_learning(

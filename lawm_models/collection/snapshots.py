@@ -36,8 +36,8 @@ class Band(NamedTuple):
             return None
         found = _NAMED.fullmatch(agent)
         if found is None:
-            mend = f"give FOLDER{MARK}, or FOLDER{MARK}:LOW:HIGH with rounds"
-            raise ConfigError("cannot be read", f"--agent {agent}", mend)
+            hint = f"give FOLDER{MARK}, or FOLDER{MARK}:LOW:HIGH with rounds"
+            raise ConfigError("cannot be read", f"--agent {agent}", hint)
         low, high = (int(found[k]) if found[k] else None for k in ("low", "high"))
         return cls(Path(found["path"]), low, high)
 
@@ -48,15 +48,15 @@ class Band(NamedTuple):
             ConfigError: there is none.
         """
         if not names:
-            mend = "let it collect longer: one is kept every 10 rounds"
-            raise ConfigError("this agent has no snapshots yet", str(self.path), mend)
+            hint = "let it collect longer: one is kept every 10 rounds"
+            raise ConfigError("this agent has no snapshots yet", str(self.path), hint)
         low = 0 if self.low is None else self.low
         high = int(names[-1]) if self.high is None else self.high
         chosen = [name for name in names if low <= int(name) <= high]
         if not chosen:
             what = f"no snapshot of rounds {low} to {high}"
-            mend = f"it has those of rounds {int(names[0])} to {int(names[-1])}"
-            raise ConfigError(what, str(self.path), mend)
+            hint = f"it has those of rounds {int(names[0])} to {int(names[-1])}"
+            raise ConfigError(what, str(self.path), hint)
         return chosen
 
 

@@ -85,8 +85,8 @@ def snapshots(path: Path) -> tuple[AgentRecord, dict[str, Snapshot]]:
         ConfigError: the folder holds no collecting agent.
     """
     if not (path / RECORD).exists():
-        mend = "give the OUT.agent beside a corpus that an agent collected while it learned"
-        raise ConfigError("holds no collecting agent", str(path), mend)
+        hint = "give the OUT.agent beside a corpus that an agent collected while it learned"
+        raise ConfigError("holds no collecting agent", str(path), hint)
     folder = AgentFolder.read(path)
     config = build_agent(folder.record)[0].config
     return folder.record, {

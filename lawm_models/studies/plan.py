@@ -70,7 +70,7 @@ class Plan:
         }
         if self._errors:
             told = (
-                ConfigError(error.what, f"{where}: {error.where}", error.mend)
+                ConfigError(error.what, f"{where}: {error.where}", error.hint)
                 for error in self._errors
             )
             raise several(list(told))
@@ -92,8 +92,8 @@ class Plan:
         """
         for pattern in patterns:
             if not any(fnmatchcase(cell.name, pattern) for cell in self.cells):
-                mend = f"the first is called {self.cells[0].name}"
-                raise ConfigError("no run of the study has such a name", pattern, mend)
+                hint = f"the first is called {self.cells[0].name}"
+                raise ConfigError("no run of the study has such a name", pattern, hint)
         return [c for c in self.cells if any(fnmatchcase(c.name, pattern) for pattern in patterns)]
 
     def write_masks(self, cells: list[Cell]) -> None:
@@ -117,8 +117,8 @@ class Plan:
 
         entry, where = self.study.corpora[name], f"corpora.{name}"
         if entry.paper is not None and entry.paper not in paper.datasets():
-            mend = f"its data sets: {', '.join(paper.datasets())}"
-            self._errors.append(ConfigError(f"the paper has no {entry.paper!r}", where, mend))
+            hint = f"its data sets: {', '.join(paper.datasets())}"
+            self._errors.append(ConfigError(f"the paper has no {entry.paper!r}", where, hint))
         try:
             view = open_corpus(entry.path)
         except LawmError as error:
@@ -178,9 +178,9 @@ class Plan:
         config = resolve(ExperimentConfig.model_validate(whole))
         return Cell(corpus, algorithm, labels, seed, config, budget.data, budget.mask)
 
-    def _note(self, where: str, error: LawmError, mend: str | None = None) -> None:
+    def _note(self, where: str, error: LawmError, hint: str | None = None) -> None:
         what = f"{error.where}: {error.what}" if error.where else error.what
-        self._errors.append(ConfigError(what, where, mend or error.mend))
+        self._errors.append(ConfigError(what, where, hint or error.hint))
 
 
 def _made_by(path: Path, study: str) -> str | None:

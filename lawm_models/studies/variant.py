@@ -82,5 +82,5 @@ def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
 
 def _within(where: str, error: LawmError) -> ConfigError:
     return ConfigError(
-        f"{error.where}: {error.what}" if error.where else error.what, where, error.mend
+        f"{error.where}: {error.what}" if error.where else error.what, where, error.hint
     )

@@ -28,7 +28,7 @@ GARBAGE = (np.nan, np.inf, -np.inf, 1e30, -7.0)
 """Values that no arithmetic survives; half of the garbage looks like real actions instead."""
 
 
-def poisoned(path: str | Path, mask: str | Mask | None, seed: int = 0) -> Corpus:
+def with_garbage(path: str | Path, mask: str | Mask | None, seed: int = 0) -> Corpus:
     """A view of a corpus in which every action that the view hides is overwritten in memory.
 
     The files are not touched, and the true hidden actions are nowhere in what is returned.
@@ -166,7 +166,7 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> dict[str, An
     poison = None
     if len(views) == len(config.corpora) and all(check.passed for check in checks):
         checks += _check_identity(run, views)
-        poison = _poison(run, views, steps, garbage_seed)
+        poison = _garbage_test(run, views, steps, garbage_seed)
         checks += _verdict(poison)
     return {
         "passed": all(check.passed for check in checks),
@@ -230,11 +230,11 @@ def _loaders(config: ExperimentConfig, views: Sequence[Corpus]) -> dict[str, Loa
     return make_loaders(config, tuple(zip(views, weights, strict=True)))
 
 
-def _poison(
+def _garbage_test(
     run: RunFolder, views: Sequence[Corpus], steps: int, garbage_seed: int
 ) -> dict[str, Any]:
     sources = [(str(located(source.path)), source.mask) for source in run.config.corpora]
-    garbage = [poisoned(path, mask, garbage_seed) for path, mask in sources]
+    garbage = [with_garbage(path, mask, garbage_seed) for path, mask in sources]
     clean, dirty = (_train(run, some, steps) for some in (views, garbage))
     other = _train(run, [altered(path, mask, garbage_seed) for path, mask in sources], steps)
     hidden = sum(_states(view)["states"]["withheld"]["steps"] for view in views)

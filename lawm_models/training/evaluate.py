@@ -46,12 +46,12 @@ def evaluate(
         require_video(Path(video))
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     policy = run.algorithm().policy(deterministic=True)
-    judge = Judge(run.record, episodes)
+    evaluator = Evaluator(run.record, episodes)
     with seeding.thread_limit(run.config.threads):
-        return judge.evaluate(policy, seed, Path(video) if video else None)
+        return evaluator.evaluate(policy, seed, Path(video) if video else None)
 
 
-class Judge:
+class Evaluator:
     """Environments for the episodes of an evaluation, made once.
 
     Args:

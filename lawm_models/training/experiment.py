@@ -199,13 +199,13 @@ def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
         read = table.num_observed > 0 if labeled else True
         if (table.rewarded & read).any():
             return
-    mend = "take --algorithm bc"
+    hint = "take --algorithm bc"
     if len(algorithm.stages) > 1:
-        mend = f"leave the policy out with --set steps.{last}=0"
+        hint = f"leave the policy out with --set steps.{last}=0"
     raise ConfigError(
         f"not a single {labeled}trajectory has recorded rewards, and a policy is learned from them",
         "corpora",
-        f"add some, or {mend}",
+        f"add some, or {hint}",
     )
 
 

@@ -25,7 +25,7 @@ from lawm_models.training.run_folder import INFORMATION, RunFolder, first_differ
 IRRELEVANT = (*INFORMATION, "checkpoint_every", "evaluate_every", "evaluation_episodes")
 """Keys of the configuration on which no stage but the last depends."""
 WITHOUT = "train without --from"
-"""The mend that always works."""
+"""The hint that always works."""
 OTHER_DATA = {
     "fingerprint": "was trained on another corpus",
     "mask": "was trained under another mask",
@@ -191,8 +191,8 @@ def _require_same(other: RunFolder, config: ExperimentConfig, data: Sequence[Cor
     key, before, now = difference
     if key.startswith("data"):
         what = OTHER_DATA.get(key.rpartition(".")[2], "was trained on other corpora")
-        mend = "give the same"
+        hint = "give the same"
     else:
         what = f"{key} was {before!r} in this run and is now {now!r}"
-        mend = f"set {key} back"
-    raise ConfigError(what, str(other.path), f"{mend}, or {WITHOUT}")
+        hint = f"set {key} back"
+    raise ConfigError(what, str(other.path), f"{hint}, or {WITHOUT}")

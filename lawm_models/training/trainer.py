@@ -16,7 +16,7 @@ from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside
 from lawm_models.training import checkpoint, seeding, stage_reuse
-from lawm_models.training.evaluate import Judge
+from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
 from lawm_models.training.metrics import Interval, MetricLog, NonFinite, Progress, Silent
 from lawm_models.training.run_folder import RunFolder, is_run
@@ -62,7 +62,7 @@ def train(
     if begin_from is not None and not run:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
         record = record.model_copy(update={"taken": beginning.record})
-    judge = Judge.of(config, record)
+    evaluator = Evaluator.of(config, record)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
@@ -72,7 +72,7 @@ def train(
         run.require_same(config)
         run.require_same_data(record.corpora)
         with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
-            training = _Training(run, sources, judge, progress or Silent(), interrupt)
+            training = _Training(run, sources, evaluator, progress or Silent(), interrupt)
             training.go(beginning)
     finally:
         lock.release()
@@ -106,12 +106,12 @@ class _Training:
         self,
         run: RunFolder,
         sources: Sources,
-        judge: Judge | None,
+        evaluator: Evaluator | None,
         progress: Progress,
         interrupt: Interrupt,
     ) -> None:
         self.run, self.config, self.loaders = run, run.config, sources.loaders
-        self.judge, self.progress, self.interrupt = judge, progress, interrupt
+        self.evaluator, self.progress, self.interrupt = evaluator, progress, interrupt
         device = device_of(run.config.device)
         self.algorithm = build(run.config, run.record, device)
         self.algorithm.prepare([corpus for corpus, _ in sources.corpora])
@@ -209,8 +209,8 @@ class _Training:
         if last or step % self.config.log_every == 0:
             self._log()
         self.progress.advance(1, self.latest)
-        if self.judge and not last and self._evaluation_is_due(stage, step):
-            self._evaluate(self.judge)
+        if self.evaluator and not last and self._evaluation_is_due(stage, step):
+            self._evaluate(self.evaluator)
         if last or self.interrupt.requested or step % self.config.checkpoint_every == 0:
             self._save()
         if self.interrupt.requested:
@@ -237,8 +237,8 @@ class _Training:
         every = self.config.evaluate_every
         return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
 
-    def _evaluate(self, judge: Judge) -> Evaluation:
-        result = judge.evaluate(self.algorithm.policy(), self.seeds.evaluation)
+    def _evaluate(self, evaluator: Evaluator) -> Evaluation:
+        result = evaluator.evaluate(self.algorithm.policy(), self.seeds.evaluation)
         self._write({"return_mean": result.return_mean, "return_std": result.return_std})
         return result
 
@@ -259,8 +259,8 @@ class _Training:
 
     def _finish(self) -> None:
         """The final evaluation comes after the last checkpoint, so that it cannot cost the run."""
-        if self.judge and self.run.evaluation() is None:
-            evaluation = self._evaluate(self.judge)
+        if self.evaluator and self.run.evaluation() is None:
+            evaluation = self._evaluate(self.evaluator)
             self.log.sync()
             self.run.write_evaluation(evaluation)
 

@@ -23,7 +23,7 @@ class Fault(NamedTuple):
     """Keys and places in lists that lead to it."""
     what: str
     """What is wrong there, a short clause."""
-    mend: str
+    hint: str
     """What to do about it."""
 
     def error(self, where: str) -> ConfigError:
@@ -33,7 +33,7 @@ class Fault(NamedTuple):
             where: the file, or the part of it, that the keys are in.
         """
         name = ".".join(map(str, self.key))
-        return ConfigError(f"{name}: {self.what}" if name else self.what, where, self.mend)
+        return ConfigError(f"{name}: {self.what}" if name else self.what, where, self.hint)
 
 
 class Schema(BaseModel):
@@ -49,9 +49,9 @@ class Schema(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            key, what, mend = cls._told(error.errors()[0])
+            key, what, hint = cls._told(error.errors()[0])
             raise ConfigError(
-                f"{'.'.join(map(str, key)) or cls.__name__}: {what}", where, mend
+                f"{'.'.join(map(str, key)) or cls.__name__}: {what}", where, hint
             ) from None
 
     @classmethod
@@ -65,14 +65,14 @@ class Schema(BaseModel):
 
     @classmethod
     def _told(cls, error: Any) -> Fault:
-        key, mend = error["loc"], "correct it"
+        key, hint = error["loc"], "correct it"
         if error["type"] == "extra_forbidden":
             known = ", ".join(cls.model_fields)
-            mend = f"known keys: {known}" if len(key) == 1 else "check its spelling"
+            hint = f"known keys: {known}" if len(key) == 1 else "check its spelling"
         what = error["msg"].removeprefix("Value error, ")
         if error["type"] == "model_type":
             what = f"should be keys with values, not {str(error['input'])[:20]!r}"
-        return Fault(key, what, mend)
+        return Fault(key, what, hint)
 
     @classmethod
     def read_json(cls, path: Path) -> Self:

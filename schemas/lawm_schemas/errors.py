@@ -15,13 +15,13 @@ class LawmError(Exception):
     Args:
         what: what is wrong, a short clause without a full stop.
         where: the file, field, option or trajectory it is wrong in.
-        mend: what to do about it.
+        hint: what to do about it.
     """
 
-    def __init__(self, what: str, where: str = "", mend: str = "") -> None:
-        self.what, self.where, self.mend = _shown(what), _shown(str(where)), _shown(mend)
+    def __init__(self, what: str, where: str = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = _shown(what), _shown(str(where)), _shown(hint)
         text = f"{self.where}: {self.what}" if self.where else self.what
-        super().__init__(f"{text}; {self.mend}" if mend else text)
+        super().__init__(f"{text}; {self.hint}" if hint else text)
 
     @property
     def lines(self) -> list[str]:
@@ -59,12 +59,12 @@ class SeveralErrors(ConfigError):
     """Several settings are wrong, all told at once.
 
     Args:
-        errors: at least two of them; ``what``, ``where`` and ``mend`` are those of the first.
+        errors: at least two of them; ``what``, ``where`` and ``hint`` are those of the first.
     """
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         first = errors[0]
-        super().__init__(f"{first.what} (and {len(errors) - 1} more)", first.where, first.mend)
+        super().__init__(f"{first.what} (and {len(errors) - 1} more)", first.where, first.hint)
         self.errors = tuple(errors)
 
     @property

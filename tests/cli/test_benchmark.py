@@ -74,9 +74,9 @@ def test_corpora_that_a_recipe_makes_are_told_with_it(
     assert all(line.endswith("; make it with lawm-data build two-cores") for line in lines)
 
     lines = run("lawm", "benchmark", "unseen", "--dry-run").err.splitlines()
-    mend = "; make it with lawm-data build unseen --out corpora/claim"
+    hint = "; make it with lawm-data build unseen --out corpora/claim"
     assert len(lines) == 2
-    assert all(line.endswith(mend) for line in lines)
+    assert all(line.endswith(hint) for line in lines)
 
 
 def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: Path) -> None:

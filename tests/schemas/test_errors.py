@@ -17,7 +17,7 @@ from lawm_schemas.errors import reason_of
 def test_line_names_place_thing_and_mend(parts: tuple[str, ...], line: str) -> None:
     error = ConfigError(*parts)
     assert str(error) == line
-    assert (error.what, error.where, error.mend) == (*parts, "", "")[:3]
+    assert (error.what, error.where, error.hint) == (*parts, "", "")[:3]
     assert isinstance(error, LawmError)
 
 

@@ -13,7 +13,7 @@ from lawm_schemas import CorpusError, LawmError, Manifest, ShardInfo
 
 from lawm_data.corpus.commit import Pending, to_parts
 from lawm_data.corpus.encode import encode_shard
-from lawm_data.corpus.integrity.salvage import Remains, manifest_in
+from lawm_data.corpus.integrity.salvage import DamagedShard, manifest_in
 from lawm_data.corpus.integrity.soundness import trajectory_faults
 from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.shard import OpenShard, open_shard
@@ -31,7 +31,7 @@ class Loss(NamedTuple):
     what: str
 
 
-class Piece(NamedTuple):
+class ShardReport(NamedTuple):
     """A shard and what of it can be kept."""
 
     file: str
@@ -54,19 +54,19 @@ class Piece(NamedTuple):
         return len(self.ids)
 
 
-def examine(path: Path, info: ShardInfo, layout: Layout, manifest: Manifest) -> Piece:
+def examine(path: Path, info: ShardInfo, layout: Layout, manifest: Manifest) -> ShardReport:
     """Look at every byte of a shard; whatever is wrong with it ends up in the piece."""
     file = path / SHARDS / info.file
     if not file.is_file():
         what = "its shard is a folder" if file.is_dir() else "its shard is missing"
         lost = [Loss(info.file, "", what)] * info.trajectories
-        return Piece(info.file, None, -1, [], [], [], lost)
+        return ShardReport(info.file, None, -1, [], [], [], lost)
     actual = describe(file, layout, info)
     opened = None if actual is None else _open(file, actual, layout, manifest)
     if opened is not None:
         column = opened.columns
         done = column["num_observed"] == column["length"]
-        return Piece(
+        return ShardReport(
             info.file,
             actual,
             int(column["ordinal"][0]),
@@ -83,7 +83,7 @@ def describe(file: Path, layout: Layout, info: ShardInfo | None = None) -> Shard
     checksum, size = sha256_file(file), file.stat().st_size
     if checksum[: len(file.stem)] == file.stem:
         with contextlib.suppress(CorpusError):
-            return _info(file.name, checksum, size, *Remains(file, layout).counts)
+            return _info(file.name, checksum, size, *DamagedShard(file, layout).counts)
     same = info is not None and (checksum, size) == (info.sha256, info.bytes)
     return info if same else None
 
@@ -94,7 +94,7 @@ def kept(file: Path, layout: Layout, sources: int) -> tuple[list[Pending], list[
     A source that cannot be told any more is ``sources``, one beyond the last.
     """
     sound, lost = [], []
-    for found in Remains(file, layout):
+    for found in DamagedShard(file, layout):
         if found.fault or found.pending is None:
             lost.append(Loss(file.name, found.id, found.fault))
         else:
@@ -120,7 +120,7 @@ def original(file: Path, layout: Layout, manifest: Manifest) -> Original | None:
     A shard is named after its checksum, and the same content gives the same bytes. So whatever
     could have been in the damaged places is tried, and the name tells whether it was.
     """
-    remains = Remains(file, layout)
+    remains = DamagedShard(file, layout)
     found = [one.pending for one in remains]
     group = [pending for pending in found if pending is not None]
     if not group or len(group) < len(found):
@@ -164,18 +164,18 @@ def _open(file: Path, info: ShardInfo, layout: Layout, manifest: Manifest) -> Op
     return opened
 
 
-def _salvaged(file: Path, layout: Layout, manifest: Manifest, count: int) -> Piece:
+def _salvaged(file: Path, layout: Layout, manifest: Manifest, count: int) -> ShardReport:
     try:
         whole = original(file, layout, manifest)
         sound, lost = kept(file, layout, len(manifest.provenance))
-        first = Remains(file, layout).first
+        first = DamagedShard(file, layout).first
     except CorpusError as error:
         lost = [Loss(file.name, "", f"its shard cannot be read: {error.what}")] * count
-        return Piece(file.name, None, -1, [], [], [], lost)
+        return ShardReport(file.name, None, -1, [], [], [], lost)
     if whole is not None:
         sound, lost, first = whole.group, [], whole.first
     records = [one.record for one in sound]
-    return Piece(
+    return ShardReport(
         file.name,
         None if whole is None else whole.info,
         first,

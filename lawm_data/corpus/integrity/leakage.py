@@ -38,12 +38,12 @@ def leakage(path: str | Path, against: str | Path) -> Leakage:
 
 def leakage_findings(path: str | Path, against: str | Path, found: Leakage) -> Iterator[Finding]:
     """Shared trajectories as errors, near ones as a warning."""
-    mend = "keep it in one of them only"
+    hint = "keep it in one of them only"
     for a, b in found.equal[:NAMED]:
         where = f"{path}: trajectory {a}"
-        yield Finding("error", where, f"is in {against}, too, as {b}", mend)
+        yield Finding("error", where, f"is in {against}, too, as {b}", hint)
     if len(found.equal) > NAMED:
-        yield Finding("error", str(path), f"{len(found.equal) - NAMED} more of these", mend)
+        yield Finding("error", str(path), f"{len(found.equal) - NAMED} more of these", hint)
     if found.near:
         what = f"{len(found.near)} trajectories have source and seeds of others in {against}"
         yield Finding("warning", str(path), what, "collect with another seed")

@@ -152,8 +152,8 @@ def _apply(repair: Repair) -> None:
             restrict_labels(folder, labels, there, repair.fingerprint)
     wrong = [f for f in validate(path) if f.severity == "error"]
     if wrong:
-        mend = f"look into {repair.backup}" if repair.backup else "the original is untouched"
-        raise CorpusError(f"still wrong after the repair: {wrong[0].what}", wrong[0].where, mend)
+        hint = f"look into {repair.backup}" if repair.backup else "the original is untouched"
+        raise CorpusError(f"still wrong after the repair: {wrong[0].what}", wrong[0].where, hint)
     for entry in leftovers(path, manifest):
         if entry.name.endswith(REPLACED) and not owner_of(entry).exists():
             entry.rename(owner_of(entry))

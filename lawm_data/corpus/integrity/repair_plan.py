@@ -11,9 +11,9 @@ import numpy as np
 from lawm_schemas import MANIFEST, CorpusError, LawmError, Manifest, Mask, MaskError, ShardInfo
 
 from lawm_data.corpus.fingerprint import fingerprint_of
-from lawm_data.corpus.integrity.damage import Loss, Piece, describe, examine
+from lawm_data.corpus.integrity.damage import Loss, ShardReport, describe, examine
 from lawm_data.corpus.integrity.restrict import read_labels, restricted_mask
-from lawm_data.corpus.integrity.salvage import Remains, manifest_in
+from lawm_data.corpus.integrity.salvage import DamagedShard, manifest_in
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import leftovers
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask
@@ -38,7 +38,7 @@ class Repair:
     """As it is, or as the shards have it; its shards are those that are there."""
     found: bool
     """Whether the manifest could be read."""
-    pieces: list[Piece]
+    pieces: list[ShardReport]
     fingerprint: str = ""
     """Of what is kept."""
     changes: list[Change] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Repair:
         """Note something to do."""
         self.changes.append(Change(str(where), what))
 
-    def is_rewritten(self, piece: Piece, first: int) -> bool:
+    def is_rewritten(self, piece: ShardReport, first: int) -> bool:
         """Whether a shard is written anew, given the place of its first trajectory."""
         return (
             len(piece) > 0 and not piece.restored and (piece.info is None or piece.first != first)
@@ -113,7 +113,7 @@ def _manifest(path: Path, like: str | Path | None) -> tuple[Manifest, bool]:
     try:
         return read_manifest(path), True
     except CorpusError as error:
-        if error.mend == UPGRADE:  # not damaged, only not understood
+        if error.hint == UPGRADE:  # not damaged, only not understood
             raise
         files = sorted((path / SHARDS).glob("*.h5")) if (path / SHARDS).is_dir() else []
         if not files:
@@ -125,8 +125,8 @@ def _manifest(path: Path, like: str | Path | None) -> tuple[Manifest, bool]:
         base = read_manifest(Path(like)).model_copy(update={"lineage": (), "licence": None})
     else:
         what = "is lost, and the shards were written before they kept a copy of it"
-        mend = "give a corpus with the same arrays (--like)"
-        raise CorpusError(what, str(path / MANIFEST), mend)
+        hint = "give a corpus with the same arrays (--like)"
+        raise CorpusError(what, str(path / MANIFEST), hint)
     return base.model_copy(update={"shards": tuple(_shards(files, layout_of(base)))}), False
 
 
@@ -135,7 +135,7 @@ def _shards(files: list[Path], layout: Layout) -> Iterator[ShardInfo]:
     found = []
     for file in files:
         try:
-            remains = Remains(file, layout)
+            remains = DamagedShard(file, layout)
         except CorpusError:
             continue
         steps = max(1, remains.counts[1])

@@ -11,7 +11,7 @@ from lawm_schemas import CorpusError, Mask
 from lawm_data.corpus.mask import read_mask
 from lawm_data.corpus.overlay import ARRAYS, OVERLAY, Labels, encode_labels, read_overlay
 from lawm_data.system.atomic import write_file, write_folder
-from lawm_data.system.hdf5 import MEND, MappedFile
+from lawm_data.system.hdf5 import HINT, MappedFile
 
 
 def restricted_mask(file: Path, complete: Collection[str], fingerprint: str) -> Mask | None:
@@ -49,7 +49,7 @@ def read_labels(folder: Path, width: int) -> Labels:
     try:
         return Labels(info, MappedFile(folder / ARRAYS, sha256=info.sha256), width)
     except FileNotFoundError:
-        raise CorpusError("is missing", str(folder / ARRAYS), MEND) from None
+        raise CorpusError("is missing", str(folder / ARRAYS), HINT) from None
 
 
 def restrict_labels(folder: Path, labels: Labels, there: Collection[str], fingerprint: str) -> None:

@@ -45,7 +45,7 @@ class Found(NamedTuple):
     """Why it is lost; empty for a sound one."""
 
 
-class Remains:
+class DamagedShard:
     """What can still be read of a damaged shard.
 
     The hash of a trajectory covers observations, rewards, actions and how it ended; it is compared

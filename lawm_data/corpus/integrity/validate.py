@@ -18,7 +18,7 @@ from lawm_data.corpus.mask import ASIDE, MASKS, mask_files, read_mask, readable_
 from lawm_data.corpus.overlay import LABELS, open_labels, overlay_names
 from lawm_data.corpus.shard import OpenShard, open_shard
 from lawm_data.corpus.store import SHARDS, Store, join_shards, read_manifest
-from lawm_data.system.hdf5 import MEND
+from lawm_data.system.hdf5 import HINT
 
 STALE = "belongs to another corpus, or to this one before it changed"
 """What is said of masks and overlays that cannot be used any more."""
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
     severity: Literal["error", "warning"]
     where: str
     what: str
-    mend: str
+    hint: str
 
 
 def validate(path: str | Path) -> list[Finding]:
@@ -48,14 +48,14 @@ def validate(path: str | Path) -> list[Finding]:
         try:
             findings.extend(check())
         except LawmError as error:
-            findings.append(Finding("error", error.where, error.what, error.mend))
+            findings.append(Finding("error", error.where, error.what, error.hint))
         except OSError as error:
             findings.append(Finding("error", str(path), str(error), "check the file system"))
 
     try:
         manifest = read_manifest(path)
     except LawmError as error:
-        return [Finding("error", error.where, error.what, error.mend)]
+        return [Finding("error", error.where, error.what, error.hint)]
     layout, opened = layout_of(manifest), []
     attempt(lambda: _check_folders(path, manifest))
     for info in manifest.shards if (path / SHARDS).is_dir() else ():
@@ -68,11 +68,11 @@ def validate(path: str | Path) -> list[Finding]:
 
 def _check_folders(path: Path, manifest: Manifest) -> Iterator[Finding]:
     """Files that stand where a folder should be."""
-    for name, mend in ((SHARDS, MEND), (MASKS, ASIDE), (LABELS, ASIDE)):
+    for name, hint in ((SHARDS, HINT), (MASKS, ASIDE), (LABELS, ASIDE)):
         if not (path / name).is_dir() and (path / name).exists():
-            yield Finding("error", str(path / name), f"is a file, not the folder of {name}", mend)
+            yield Finding("error", str(path / name), f"is a file, not the folder of {name}", hint)
     if manifest.shards and not (path / SHARDS).exists():
-        yield Finding("error", str(path / SHARDS), "is missing", MEND)
+        yield Finding("error", str(path / SHARDS), "is missing", HINT)
 
 
 def _check_shard(
@@ -82,22 +82,22 @@ def _check_shard(
     try:
         part = open_shard(file, info, layout, len(manifest.provenance))
     except FileNotFoundError:
-        yield Finding("error", str(file), "is missing", MEND)
+        yield Finding("error", str(file), "is missing", HINT)
         return
     opened.append(part)
     try:
         open_shard(file, info, layout, len(manifest.provenance), verify=True)
     except LawmError as error:
-        yield Finding("error", error.where, error.what, error.mend)
+        yield Finding("error", error.where, error.what, error.hint)
     bad = 0
     for i in range(info.trajectories):
         for what in trajectory_faults(part, i, layout):
             bad += 1
             if bad <= NAMED:
                 where = f"{file}: trajectory {part.columns['id'][i].decode('ascii')}"
-                yield Finding("error", where, what, MEND)
+                yield Finding("error", where, what, HINT)
     if bad > NAMED:
-        yield Finding("error", str(file), f"{bad - NAMED} more of these", MEND)
+        yield Finding("error", str(file), f"{bad - NAMED} more of these", HINT)
 
 
 def _check_whole(
@@ -108,16 +108,16 @@ def _check_whole(
     names, counts = np.unique(table.ids, return_counts=True)
     for name in names[counts > 1][:NAMED]:
         where = f"{path}: trajectory {name.decode('ascii')}"
-        yield Finding("error", where, "its id is used twice", MEND)
+        yield Finding("error", where, "its id is used twice", HINT)
     if fingerprint_of(manifest, table.ids, store.digest) != manifest.fingerprint:
         what = "the fingerprint differs from the content"
-        yield Finding("error", str(path / MANIFEST), what, MEND)
+        yield Finding("error", str(path / MANIFEST), what, HINT)
     first = np.unique(store.digest, axis=0, return_index=True)[1]
     twins = np.setdiff1d(np.arange(len(table)), first)
     if len(twins):
         some = ", ".join(table.id[twins[:NAMED]].tolist()) + ", …" * (len(twins) > NAMED)
-        what, mend = f"{len(twins)} trajectories are copies of others", "delete them"
-        yield Finding("warning", str(path), f"{what}: {some}", f"{mend}, unless they are meant")
+        what, hint = f"{len(twins)} trajectories are copies of others", "delete them"
+        yield Finding("warning", str(path), f"{what}: {some}", f"{hint}, unless they are meant")
     if not len(table):
         yield Finding("warning", str(path), "holds no trajectories", "collect some")
     yield from _check_beside(path, store)
@@ -134,7 +134,7 @@ def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
             else:
                 yield Finding("warning", str(file), STALE, "make it again with --replace")
         except LawmError as error:
-            yield Finding("error", str(file), error.what, error.mend)
+            yield Finding("error", str(file), error.what, error.hint)
     for name in overlay_names(path):
         try:
             labels = open_labels(corpus, name, verify=True)
@@ -146,7 +146,7 @@ def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
             if error.what.startswith("belongs to corpus"):
                 yield Finding("warning", error.where, STALE, "relabel with --replace")
             else:
-                yield Finding("error", error.where, error.what, error.mend)
+                yield Finding("error", error.where, error.what, error.hint)
 
 
 def _check_strays(path: Path, manifest: Manifest) -> Iterator[Finding]:
@@ -154,5 +154,5 @@ def _check_strays(path: Path, manifest: Manifest) -> Iterator[Finding]:
     for entry in leftovers(path, manifest):
         what = "is left over from a writer that did not finish"
         gone = is_a_writers(entry, path, known)
-        mend = "the next writer removes it" if gone else "lawm-data repair removes it"
-        yield Finding("warning", str(entry), what, mend)
+        hint = "the next writer removes it" if gone else "lawm-data repair removes it"
+        yield Finding("warning", str(entry), what, hint)

@@ -1,4 +1,4 @@
-"""What dm_control and mujoco raise, turned into one line with its mend."""
+"""What dm_control and mujoco raise, turned into one line with a hint."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def loading(task: str) -> Iterator[None]:
             raise ConfigError(what, task, 'pip install "mujoco>=3.17,<4"') from None
         if any(word in str(error) for word in _GL_WORDS):
             what = f"MUJOCO_GL={os.environ.get('MUJOCO_GL', '')} cannot be loaded"
-            mend = "set MUJOCO_GL=disable to go without pictures, or install its library"
-            raise ConfigError(what, task, mend) from None
+            hint = "set MUJOCO_GL=disable to go without pictures, or install its library"
+            raise ConfigError(what, task, hint) from None
         raise
 
 

@@ -62,8 +62,8 @@ def _registered(task: str) -> Any:
     gymnasium = optional("gymnasium", "gym", f"gym:{task}")
     if task not in gymnasium.registry:
         near = difflib.get_close_matches(task, list(gymnasium.registry), n=3, cutoff=0.3)
-        mend = f"nearest ids: {', '.join(near) or 'none'}"
-        raise ConfigError("is not registered in Gymnasium", f"gym:{task}", mend)
+        hint = f"nearest ids: {', '.join(near) or 'none'}"
+        raise ConfigError("is not registered in Gymnasium", f"gym:{task}", hint)
     return gymnasium
 
 
@@ -136,8 +136,8 @@ class GymEnvironments(Copies):
             raise ConfigError("has no cameras to choose from", self.info.task, "leave camera out")
         env = self._envs[i]
         if env.render_mode != "rgb_array":
-            mend = "collect with --pixels"
-            raise ConfigError("was not made to draw pictures", self.info.task, mend)
+            hint = "collect with --pixels"
+            raise ConfigError("was not made to draw pictures", self.info.task, hint)
         frame = np.asarray(env.render())
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ConfigError("draws no picture", self.info.task, "leave --pixels out")

@@ -18,7 +18,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.table import NO_REWARDS
-from lawm_data.exchange.formats._protocol import Carried, Incoming
+from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.formats._settings import declared_bounds, declared_environment
 from lawm_data.exchange.untrusted.arrays import (
     checked_spec,
@@ -158,23 +158,23 @@ def _action(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]
             if bounds is None and dtype.kind == "f":
                 bounds = {"low": (UNIT[0],) * size, "high": (UNIT[1],) * size}
             return checked_spec("action", shape, dtype, Role.action, where, **(bounds or {}))
-    mend = "a corpus needs the shape of its actions: add one trajectory that has them"
-    raise CorpusError(f"no file has the array {words.action}", str(sources[0].path.parent), mend)
+    hint = "a corpus needs the shape of its actions: add one trajectory that has them"
+    raise CorpusError(f"no file has the array {words.action}", str(sources[0].path.parent), hint)
 
 
 def _trajectories(
     sources: Sequence[Source], words: Words, layout: _Layout, name: str
-) -> Iterator[Carried]:
+) -> Iterator[Episode]:
     provenance = Provenance(source=f"{words.format}:{name}", origin="import")
     for source in sources:
         with closing(source.open()) as file:
-            carried = _trajectory(file, source, words, layout, provenance)
-        yield carried
+            episode = _trajectory(file, source, words, layout, provenance)
+        yield episode
 
 
 def _trajectory(
     file: TrajectoryFile, source: Source, words: Words, layout: _Layout, provenance: Provenance
-) -> Carried:
+) -> Episode:
     names = set(file.names())
     _require_same(names - {words.action}, layout, file.where(""))
     rows = _rows(file, layout)
@@ -188,7 +188,7 @@ def _trajectory(
     if words.action in names:
         where = file.where(words.action)
         actions = _entered(_read(file, words.action, rows), layout.action, where)
-    return Carried(
+    return Episode(
         observations=observations,
         rewards=rewards[1:],
         provenance=provenance,
@@ -214,8 +214,8 @@ def _rows(file: TrajectoryFile, layout: _Layout) -> int:
     first = layout.observations[0].name
     shape, _ = file.header(first)
     if not shape or shape[0] < 2:
-        mend = "leave the file out: a trajectory has one step or more"
-        raise CorpusError(f"has {shape[0] if shape else 0} rows", file.where(first), mend)
+        hint = "leave the file out: a trajectory has one step or more"
+        raise CorpusError(f"has {shape[0] if shape else 0} rows", file.where(first), hint)
     return shape[0]
 
 
@@ -236,13 +236,13 @@ def _observed(file: TrajectoryFile, spec: ArraySpec, rows: int) -> np.ndarray:
 def _entered(actions: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
     """Actions (T, …) that enter rows 1 … T; row 0 has none, and says so with zeros."""
     if actions[0].any():
-        mend = "row 0 is the reset: no action led to it; check that the file is of this format"
-        raise CorpusError("has an action in row 0", where, mend)
+        hint = "row 0 is the reset: no action led to it; check that the file is of this format"
+        raise CorpusError("has an action in row 0", where, hint)
     outside = beyond_bounds(actions, spec) if actions.shape[1:] == spec.shape else np.zeros(1, bool)
     if outside.any():
         at = tuple(np.argwhere(outside)[0])
-        mend = "declare the bounds of the environment: --set low=… --set high=…"
-        raise CorpusError(f"{actions[at]:g} in row {at[0]} is out of bounds", where, mend)
+        hint = "declare the bounds of the environment: --set low=… --set high=…"
+        raise CorpusError(f"{actions[at]:g} in row {at[0]} is out of bounds", where, hint)
     return actions[1:]
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError, LawmError, Manifest, Mask, Role, StorageError
 
 from lawm_data.corpus.table import ID_BYTES
-from lawm_data.exchange.formats._protocol import Carried, Incoming, Outgoing
-from lawm_data.exchange.untrusted.archive import MEND
+from lawm_data.exchange.formats._protocol import Episode, Incoming, Outgoing
+from lawm_data.exchange.untrusted.archive import HINT
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.exchange.untrusted.strict_json import strict_json
 from lawm_data.system.hdf5 import bound_metadata
@@ -87,14 +87,14 @@ class Own:
             raise CorpusError("is not of a version that is known here", where, "update lawm")
         count = about.get("trajectories")
         if not isinstance(count, int) or count < 0:
-            raise CorpusError("counts no trajectories", where, MEND)
+            raise CorpusError("counts no trajectories", where, HINT)
         self.count = count
         try:
             self.manifest = Manifest.parse(about.get("manifest"), where)
             self.masks = tuple(Mask.parse(mask, where) for mask in about.get("masks", ()))
         except (LawmError, TypeError) as error:
             what = error.what if isinstance(error, LawmError) else "lists no masks"
-            raise CorpusError(what, where, MEND) from None
+            raise CorpusError(what, where, HINT) from None
         self.id = file.labels(f"{group}/table/id", self.count)
         columns = {name: self._column(name, kind) for name, kind in _COLUMNS.items()}
         self.length, self.num_observed = columns["length"], columns["num_observed"]
@@ -126,17 +126,17 @@ class Own:
             **rest,
         )
 
-    def carried(
+    def episode(
         self,
         i: int,
         observations: Mapping[str, np.ndarray],
         rewards: np.ndarray,
         actions: np.ndarray | None,
         observed: np.ndarray | None,
-    ) -> Carried:
+    ) -> Episode:
         """A trajectory with what the table says of it."""
         row = {name: int(values[i]) for name, values in self._columns.items()}
-        return Carried(
+        return Episode(
             observations=observations,
             rewards=rewards,
             provenance=self.manifest.provenance[row["provenance"]],
@@ -156,7 +156,7 @@ class Own:
             return {}
         found = strict_json(self._metadata[start:end].tobytes(), self._metadata.where)
         if not isinstance(found, dict):
-            raise CorpusError("is not metadata", self._metadata.where, MEND)
+            raise CorpusError("is not metadata", self._metadata.where, HINT)
         return found
 
     def _column(self, name: str, kind: str) -> np.ndarray:
@@ -181,7 +181,7 @@ class Own:
             and ends.sum() == len(self._metadata)
         )
         if not sound:
-            raise CorpusError("does not match the file", where, MEND)
+            raise CorpusError("does not match the file", where, HINT)
 
 
 def require_shape(shape: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
@@ -191,7 +191,7 @@ def require_shape(shape: tuple[int, ...], wanted: tuple[int, ...], where: str) -
         CorpusError: names both shapes.
     """
     if shape != wanted:
-        raise CorpusError(f"has shape {shape} where the table says {wanted}", where, MEND)
+        raise CorpusError(f"has shape {shape} where the table says {wanted}", where, HINT)
 
 
 def refuse_settings(settings: Mapping[str, Any], place: str) -> None:

@@ -76,7 +76,7 @@ class About(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Carried:
+class Episode:
     """One trajectory between a corpus and a foreign format, in either direction."""
 
     observations: Mapping[str, np.ndarray]
@@ -108,7 +108,7 @@ class Incoming:
 
     observations: tuple[ArraySpec, ...]
     action: ArraySpec
-    trajectories: Iterator[Carried]
+    trajectories: Iterator[Episode]
     """Read one by one; what is wrong inside one raises when it is reached."""
     count: int | None = None
     """How many there will be, for the progress bar."""
@@ -157,27 +157,27 @@ class Outgoing:
     def __len__(self) -> int:
         return len(self.view)
 
-    def __iter__(self) -> Iterator[Carried]:
+    def __iter__(self) -> Iterator[Episode]:
         sources = self.view.table.provenance.tolist()
         read = 0
         for i, trajectory in enumerate(self.view):
-            carried = self._carried(trajectory, sources[i])
-            read += sum(array.nbytes for array in carried.observations.values())
-            yield carried
+            episode = self._carried(trajectory, sources[i])
+            read += sum(array.nbytes for array in episode.observations.values())
+            yield episode
             self.progress(i + 1, len(self))
             if read > READ_AT_ONCE:
                 for shard in self.view.shards:
                     shard.release_memory()
                 read = 0
 
-    def _carried(self, trajectory: Trajectory, source: int) -> Carried:
+    def _carried(self, trajectory: Trajectory, source: int) -> Episode:
         manifest, info = self.view.manifest, trajectory.info
         shown = bool(trajectory.action_observed.any())
         mean, std = trajectory.actions, trajectory.action_std
         inferred = None
         if mean is not None and std is not None:
             inferred = mean.reshape(len(mean), -1), std.reshape(len(std), -1)
-        return Carried(
+        return Episode(
             observations=trajectory.arrays(manifest.observations),
             rewards=trajectory.rewards,
             provenance=manifest.provenance[source],

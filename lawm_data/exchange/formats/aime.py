@@ -78,8 +78,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     with ExitStack() as archives:
         sources = _by_number(_sources(inside, archives))
         if not sources:
-            mend = "give the folder or zip file with 0.hdf5 or 0.npz in it"
-            raise CorpusError("holds no numbered npz or hdf5 file", str(path), mend)
+            hint = "give the folder or zip file with 0.hdf5 or 0.npz in it"
+            raise CorpusError("holds no numbered npz or hdf5 file", str(path), hint)
         words = Words("aime", "pre_action", ("is_first", "is_last", "is_terminal"), _ends, _spec)
         found = incoming(sources, words, path, settings)
         return replace(found, close=archives.pop_all().close)
@@ -137,8 +137,8 @@ def _ends(arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[b
     if "is_first" in arrays:
         first = flags(arrays["is_first"], where["is_first"])
         if not first[0] or first[1:].any():
-            mend = "a file holds one trajectory, from its reset to its end"
-            raise CorpusError("is not true in row 0 alone", where["is_first"], mend)
+            hint = "a file holds one trajectory, from its reset to its end"
+            raise CorpusError("is not true in row 0 alone", where["is_first"], hint)
     last, terminal = (
         key in arrays and ended_at_last(arrays[key], where[key])
         for key in ("is_last", "is_terminal")

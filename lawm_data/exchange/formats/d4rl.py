@@ -36,9 +36,9 @@ from lawm_data.exchange.formats._own_hdf5 import (
     require_shape,
     write_own,
 )
-from lawm_data.exchange.formats._protocol import About, Carried, Incoming, Outgoing
+from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
-from lawm_data.exchange.untrusted.archive import MEND
+from lawm_data.exchange.untrusted.archive import HINT
 from lawm_data.exchange.untrusted.arrays import (
     action_bounds,
     checked_spec,
@@ -65,10 +65,10 @@ def restored(file: ForeignFile, own: Own, settings: Mapping[str, Any]) -> Incomi
     )
 
 
-def _restore(file: ForeignFile, own: Own) -> Iterator[Carried]:
+def _restore(file: ForeignFile, own: Own) -> Iterator[Episode]:
     whole, rest = _Complete(file, own), _Incomplete(file, own)
     for i, complete in enumerate(own.complete.tolist()):
-        yield own.carried(i, *(whole if complete else rest).next(i))
+        yield own.episode(i, *(whole if complete else rest).next(i))
 
 
 def _opened(file: ForeignFile, name: str, rows: int, shape: tuple[int, ...] = ()) -> ForeignRows:
@@ -144,7 +144,7 @@ class _Incomplete:
         observed = flags(self._observed.next(steps), self._observed.where)
         if observed.sum() != known:
             what = f"is true {observed.sum()} times where {known} are due"
-            raise CorpusError(what, self._observed.where, MEND)
+            raise CorpusError(what, self._observed.where, HINT)
         if not known:
             return observations, rewards, None, None
         found = self._actions.next(known).reshape(known, *own.manifest.action.shape)
@@ -223,8 +223,8 @@ def _cuts(
     elif isinstance(horizon, int) and horizon > 0 and not isinstance(horizon, bool):
         ends = _after(horizon, terminals, rows)
     else:
-        mend = "take a version that has it (-v2), or give the length (--set horizon=1000)"
-        raise CorpusError("is missing", file.where("timeouts"), mend)
+        hint = "take a version that has it (-v2), or give the length (--set horizon=1000)"
+        raise CorpusError("is missing", file.where("timeouts"), hint)
     found = segments(ends, rows)
     return _Cuts(found, np.isin(found[:, 1] - 1, terminals), len(found) > len(ends))
 
@@ -257,7 +257,7 @@ def _notes(file: ForeignFile, cuts: _Cuts, later: bool, action: ArraySpec) -> li
     return said
 
 
-def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> Iterator[Carried]:
+def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> Iterator[Episode]:
     source = Provenance(source=f"d4rl:{file.path.name}", origin="import")
     ends = cuts.terminated.tolist()
     for (first, end), terminated in zip(cuts.rows.tolist(), ends, strict=True):
@@ -275,7 +275,7 @@ def _whole(
     first: int,
     terminated: bool,
     source: Provenance,
-) -> Carried:
+) -> Episode:
     """A trajectory whose final observation is there; the observations between stand twice."""
     now, later = rows["observations"], rows["next_observations"]
     if now.shape != later.shape or now.dtype != later.dtype:
@@ -284,9 +284,9 @@ def _whole(
     row = first_difference(later[:-1], now[1:])
     if row is not None:
         what = f"row {first + row} is not row {first + row + 1} of observations"
-        mend = "mark the end of the trajectory there (timeouts)"
-        raise CorpusError(what, arrays["next_observations"].where, mend)
-    return Carried(
+        hint = "mark the end of the trajectory there (timeouts)"
+        raise CorpusError(what, arrays["next_observations"].where, hint)
+    return Episode(
         observations={"observation": np.concatenate([now, later[-1:]])},
         rewards=rows["rewards"],
         provenance=source,
@@ -299,10 +299,10 @@ def _whole(
 
 def _shortened(
     rows: dict[str, np.ndarray], first: int, terminated: bool, source: Provenance
-) -> Carried:
+) -> Episode:
     """A trajectory without the step whose observation is not there."""
     left_out = {"reward": float(rows["rewards"][-1]), "terminated": terminated}
-    return Carried(
+    return Episode(
         observations={"observation": rows["observations"]},
         rewards=rows["rewards"][:-1],
         provenance=source,
@@ -379,13 +379,13 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
     with new_hdf5(path, place) as writing:
         file = writing.file
         flat = _Flat(file, outgoing, columns)
-        for carried in outgoing:
-            metadata.append(encoded(carried.metadata))
-            observed = carried.action_observed
-            if carried.actions is not None and (observed is None or observed.all()):
-                flat.add(carried)
+        for episode in outgoing:
+            metadata.append(encoded(episode.metadata))
+            observed = episode.action_observed
+            if episode.actions is not None and (observed is None or observed.all()):
+                flat.add(episode)
             else:
-                flat.add_unlabeled(carried)
+                flat.add_unlabeled(episode)
             writing.require_space()
         write_own(file.require_group(GROUP), outgoing, metadata)
     return _said(outgoing, columns)
@@ -425,30 +425,30 @@ class _Flat:
         for spec in manifest.observations:
             self._make(f"{UNLABELED}/observations/{spec.name}", rows, spec.shape, spec)
 
-    def add(self, carried: Carried) -> None:
+    def add(self, episode: Episode) -> None:
         """Append a trajectory that has all its actions."""
-        arrays, last = carried.observations, np.arange(len(carried.rewards))
+        arrays, last = episode.observations, np.arange(len(episode.rewards))
         last = last == len(last) - 1
         observations = self._side_by_side(arrays)
         self._append("observations", observations[:-1])
         self._append("next_observations", observations[1:])
-        self._append("actions", carried.actions)
-        self._append("rewards", carried.rewards)
-        self._append("terminals", last & carried.terminated)
-        self._append("timeouts", last & (carried.truncated or not carried.terminated))
+        self._append("actions", episode.actions)
+        self._append("rewards", episode.rewards)
+        self._append("terminals", last & episode.terminated)
+        self._append("timeouts", last & (episode.truncated or not episode.terminated))
         for spec in self._columns.infos:
             self._append(f"infos/{spec.name}", arrays[spec.name][:-1])
             self._append(f"{FINAL}/{spec.name}", arrays[spec.name][-1:])
 
-    def add_unlabeled(self, carried: Carried) -> None:
+    def add_unlabeled(self, episode: Episode) -> None:
         """Append a trajectory that lacks actions."""
-        observed = np.zeros(len(carried.rewards), bool)
-        if carried.actions is not None and carried.action_observed is not None:
-            observed = carried.action_observed
-            self._append(f"{UNLABELED}/actions", carried.actions[observed])
+        observed = np.zeros(len(episode.rewards), bool)
+        if episode.actions is not None and episode.action_observed is not None:
+            observed = episode.action_observed
+            self._append(f"{UNLABELED}/actions", episode.actions[observed])
         self._append(f"{UNLABELED}/action_observed", observed)
-        self._append(f"{UNLABELED}/rewards", carried.rewards)
-        for name, array in carried.observations.items():
+        self._append(f"{UNLABELED}/rewards", episode.rewards)
+        for name, array in episode.observations.items():
             self._append(f"{UNLABELED}/observations/{name}", array)
 
     def _make(self, name: str, rows: int, shape: tuple[int, ...], spec: ArraySpec) -> None:

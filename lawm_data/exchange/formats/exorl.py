@@ -47,12 +47,12 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     folder = Path(place)
     with storage_errors(folder):
         if not folder.is_dir():
-            mend = "give the folder with the npz files, which ends in buffer/"
-            raise ConfigError("is not a folder", str(folder), mend)
+            hint = "give the folder with the npz files, which ends in buffer/"
+            raise ConfigError("is not a folder", str(folder), hint)
         found = [path for path in folder.iterdir() if path.suffix == ".npz" and path.is_file()]
     if not found:
-        mend = "give the folder that holds them, which ends in buffer/"
-        raise CorpusError("holds no npz file", str(folder), mend)
+        hint = "give the folder that holds them, which ends in buffer/"
+        raise CorpusError("holds no npz file", str(folder), hint)
     paths = sorted(found, key=lambda path: natural(path.name))
     words = Words("exorl", "action", ("discount",), _ends, _spec)
     return incoming([_source(path) for path in paths], words, folder, settings)

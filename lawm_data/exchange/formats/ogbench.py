@@ -22,7 +22,7 @@ from lawm_data.exchange.formats._flat import (
     same_length,
     segments,
 )
-from lawm_data.exchange.formats._protocol import About, Carried, Incoming
+from lawm_data.exchange.formats._protocol import About, Episode, Incoming
 from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
 from lawm_data.exchange.untrusted.arrays import (
     action_bounds,
@@ -127,7 +127,7 @@ def _said(cuts: np.ndarray, kept: list[str], left: list[str]) -> list[str]:
     return said
 
 
-def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[Carried]:
+def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[Episode]:
     arrays = {name: file.rows(name) for name in kept}
     source = Provenance(source=f"ogbench:{file.path.name}", origin="import")
     for first, end in cuts.tolist():
@@ -138,7 +138,7 @@ def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[
 
 def _trajectory(
     rows: Mapping[str, np.ndarray], arrays: Mapping[str, Rows], source: Provenance
-) -> Carried:
+) -> Episode:
     steps = len(rows["observations"]) - 1
     observations = {"observation": rows["observations"]}
     if _PHYSICS[0] in rows:
@@ -147,7 +147,7 @@ def _trajectory(
     rewards = np.zeros(steps, np.float32)
     if "rewards" in rows:
         rewards = column(rows["rewards"], arrays["rewards"].where)[:-1]
-    return Carried(
+    return Episode(
         observations=observations,
         rewards=rewards,
         provenance=source,

@@ -31,7 +31,7 @@ from lawm_data.exchange.formats._own_hdf5 import (
     require_shape,
     write_own,
 )
-from lawm_data.exchange.formats._protocol import About, Carried, Incoming, Outgoing
+from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
 from lawm_data.exchange.untrusted.arrays import (
     action_bounds,
@@ -54,8 +54,8 @@ def restored(file: ForeignFile, own: Own, settings: Mapping[str, Any]) -> Incomi
     there = {f"{g}/{name}" for g in ("data", "unlabeled") for name in demonstrations(file, g)}
     odd = sorted(there ^ set(places))
     if odd:
-        mend = f"remove the group {GROUP}, and the file is read like any other"
-        raise CorpusError("was added or removed after the export", file.where(odd[0]), mend)
+        hint = f"remove the group {GROUP}, and the file is read like any other"
+        raise CorpusError("was added or removed after the export", file.where(odd[0]), hint)
     return own.incoming(
         trajectories=_restore(file, own, places),
         name=file.path.name,
@@ -89,7 +89,7 @@ def _foreign_keys(file: ForeignFile, own: Own) -> list[str]:
     return sorted(said)
 
 
-def _restore(file: ForeignFile, own: Own, places: list[str]) -> Iterator[Carried]:
+def _restore(file: ForeignFile, own: Own, places: list[str]) -> Iterator[Episode]:
     for i, place in enumerate(places):
         steps, whole = int(own.length[i]), bool(own.complete[i])
         observations = {
@@ -98,7 +98,7 @@ def _restore(file: ForeignFile, own: Own, places: list[str]) -> Iterator[Carried
         }
         rewards = _own_rows(file, f"{place}/rewards", (steps,))[:]
         actions, observed = _actions(file, place, own, i)
-        yield own.carried(i, observations, rewards, actions, observed)
+        yield own.episode(i, observations, rewards, actions, observed)
 
 
 def _own_observed(
@@ -180,8 +180,8 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
     first = f"data/{demos[0]}"
     names = file.names(f"{first}/obs")
     if not names:
-        mend = "let robomimic's dataset_states_to_obs extract them"
-        raise CorpusError("holds no observations", file.where(f"{first}/obs"), mend)
+        hint = "let robomimic's dataset_states_to_obs extract them"
+        raise CorpusError("holds no observations", file.where(f"{first}/obs"), hint)
     specs = []
     for name in names:
         shape, dtype = file.header(f"{first}/obs/{name}")
@@ -193,8 +193,8 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
 def _action_spec(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) -> ArraySpec:
     names = [f"data/{demo}/actions" for demo in demos if file.has(f"data/{demo}/actions")]
     if not names:
-        mend = "a corpus needs the shape of its actions: add one demonstration that has them"
-        raise CorpusError("holds no actions", file.where("data"), mend)
+        hint = "a corpus needs the shape of its actions: add one demonstration that has them"
+        raise CorpusError("holds no actions", file.where("data"), hint)
     (_, *shape), dtype = (file.header(names[0])[0] or (0,)), file.header(names[0])[1]
     size = int(np.prod(shape))
     bounds = declared_bounds(settings, size)
@@ -239,14 +239,14 @@ def _demonstrate(
     layout: _Layout,
     keys: Mapping[str, list[str]],
     source: Provenance,
-) -> Iterator[Carried]:
+) -> Iterator[Episode]:
     for demo in demos:
         yield _demonstration(file, demo, layout, keys[demo], source)
 
 
 def _demonstration(
     file: ForeignFile, demo: str, layout: _Layout, keys: list[str], source: Provenance
-) -> Carried:
+) -> Episode:
     place = f"data/{demo}"
     _require_no_more(file, place, layout)
     rows = _rows(file, place, layout)
@@ -269,7 +269,7 @@ def _demonstration(
     actions = None
     if file.has(f"{place}/actions"):
         actions = _finite(file, f"{place}/actions", rows)[:steps]
-    return Carried(
+    return Episode(
         observations=observations,
         rewards=rewards,
         provenance=source,
@@ -287,9 +287,9 @@ def _require_no_more(file: ForeignFile, place: str, layout: _Layout) -> None:
     more += ["rewards"] if file.has(f"{place}/rewards") and not layout.rewarded else []
     more += ["next_obs"] if file.has(f"{place}/next_obs") and not layout.ended else []
     if more:
-        mend = "all demonstrations hold the same arrays"
+        hint = "all demonstrations hold the same arrays"
         where = file.where(f"{place}/{more[0]}")
-        raise CorpusError("is not in the first demonstration", where, mend)
+        raise CorpusError("is not in the first demonstration", where, hint)
 
 
 def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
@@ -298,8 +298,8 @@ def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
     rows = (file.header(name)[0] or (0,))[0]
     least = 1 if layout.ended else 2
     if rows < least:
-        mend = "leave it out: a trajectory has one step or more"
-        raise CorpusError(f"has {rows} rows", file.where(name), mend)
+        hint = "leave it out: a trajectory has one step or more"
+        raise CorpusError(f"has {rows} rows", file.where(name), hint)
     counted = file.attributes(place).get("num_samples", rows)
     if counted != rows:
         what = f"has {rows} rows where num_samples says {counted}"
@@ -386,17 +386,17 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
     with new_hdf5(path, place) as writing:
         file = writing.file
         data, unlabeled = file.create_group("data"), file.create_group("unlabeled")
-        for i, carried in enumerate(outgoing):
-            metadata.append(encoded(carried.metadata))
-            steps, name = len(carried.rewards), f"demo_{i}"
-            whole = _is_complete(carried)
+        for i, episode in enumerate(outgoing):
+            metadata.append(encoded(episode.metadata))
+            steps, name = len(episode.rewards), f"demo_{i}"
+            whole = _is_complete(episode)
             demo = (data if whole else unlabeled).create_group(name)
             demo.attrs["num_samples"] = steps
-            demo.attrs["labels"] = "" if carried.labels is None else carried.labels.value
-            _write_steps(demo, carried, manifest)
-            (_write_complete if whole else _write_incomplete)(demo, carried, manifest)
+            demo.attrs["labels"] = "" if episode.labels is None else episode.labels.value
+            _write_steps(demo, episode, manifest)
+            (_write_complete if whole else _write_incomplete)(demo, episode, manifest)
             total += steps if whole else 0
-            place_of[carried.trajectory_id] = name
+            place_of[episode.trajectory_id] = name
             writing.require_space()
         data.attrs["total"] = total
         data.attrs["env_args"] = _env_args(manifest)
@@ -407,37 +407,37 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
         return _said(outgoing, len(data), len(unlabeled))
 
 
-def _is_complete(carried: Carried) -> bool:
-    observed = carried.action_observed
-    return carried.actions is not None and (observed is None or bool(observed.all()))
+def _is_complete(episode: Episode) -> bool:
+    observed = episode.action_observed
+    return episode.actions is not None and (observed is None or bool(observed.all()))
 
 
-def _write_steps(demo: h5py.Group, carried: Carried, manifest: Manifest) -> None:
-    steps = len(carried.rewards)
-    demo["rewards"] = carried.rewards
-    demo["dones"] = np.arange(1, steps + 1) // steps * int(carried.terminated)
+def _write_steps(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
+    steps = len(episode.rewards)
+    demo["rewards"] = episode.rewards
+    demo["dones"] = np.arange(1, steps + 1) // steps * int(episode.terminated)
     for spec in manifest.observations:
         if spec.role is Role.physics:
-            demo["states"] = carried.observations[spec.name][:-1]
-            demo["final_state"] = carried.observations[spec.name][-1]
+            demo["states"] = episode.observations[spec.name][:-1]
+            demo["final_state"] = episode.observations[spec.name][-1]
 
 
-def _write_complete(demo: h5py.Group, carried: Carried, manifest: Manifest) -> None:
-    demo["actions"] = _wide(carried.actions)
+def _write_complete(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
+    demo["actions"] = _wide(episode.actions)
     for spec in manifest.observations:
         if spec.role is not Role.physics:
-            array = _wide(carried.observations[spec.name])
+            array = _wide(episode.observations[spec.name])
             _store(demo, f"obs/{spec.name}", array[:-1], spec)
             _store(demo, f"next_obs/{spec.name}", array[1:], spec)
 
 
-def _write_incomplete(demo: h5py.Group, carried: Carried, manifest: Manifest) -> None:
-    if carried.actions is not None:
-        demo["actions"] = _wide(carried.actions[carried.action_observed])
-        demo["action_observed"] = carried.action_observed
+def _write_incomplete(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
+    if episode.actions is not None:
+        demo["actions"] = _wide(episode.actions[episode.action_observed])
+        demo["action_observed"] = episode.action_observed
     for spec in manifest.observations:
         if spec.role is not Role.physics:
-            _store(demo, f"obs/{spec.name}", _wide(carried.observations[spec.name]), spec)
+            _store(demo, f"obs/{spec.name}", _wide(episode.observations[spec.name]), spec)
 
 
 def _store(demo: h5py.Group, name: str, array: np.ndarray, spec: ArraySpec) -> None:

@@ -18,7 +18,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Proven
 from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
-from lawm_data.exchange.formats._protocol import About, Carried, Incoming
+from lawm_data.exchange.formats._protocol import About, Episode, Incoming
 from lawm_data.exchange.untrusted.arrays import natural
 from lawm_data.system.images import decode, pillow, resize
 from lawm_data.system.video import DEMUXERS, ffmpeg, frames
@@ -119,13 +119,13 @@ def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
     found = [spec for spec in pixels if spec.shape[2] == CHANNELS and wanted in (None, spec.name)]
     if len(found) != 1:
         there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in pixels)
-        mend = (
+        hint = (
             f"choose with --set camera=NAME; there are {there}"
             if there
             else "give one that has them"
         )
         what = f"has {len(found)} colour cameras" + (f" {wanted!r}" if wanted is not None else "")
-        raise ConfigError(what, place, mend)
+        raise ConfigError(what, place, hint)
     return found[0], manifest.action
 
 
@@ -160,7 +160,7 @@ def _within(root: Path, path: Path) -> Path:
 
 def _trajectories(
     takes: Takes, fps: float, pixels: ArraySpec, provenance: Provenance
-) -> Iterator[Carried]:
+) -> Iterator[Episode]:
     provenance = provenance.model_copy(update={"origin": "import"})
     for name, take in takes.items():
         if isinstance(take, list):
@@ -168,7 +168,7 @@ def _trajectories(
         else:
             pictures = frames(take, fps)
         shown = _collected(pictures, pixels, take[0].parent if isinstance(take, list) else take)
-        yield Carried(
+        yield Episode(
             observations={pixels.name: shown},
             rewards=np.zeros(len(shown) - 1, np.float32),
             provenance=provenance,

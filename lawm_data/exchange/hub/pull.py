@@ -114,8 +114,8 @@ def require_commit(remote: Remote, revision: str | None) -> str:
     """
     head = remote.head(revision)
     if head is None:
-        mend = "check the name; a private one needs a token ('hf auth login' or HF_TOKEN)"
-        raise RemoteError("no such dataset repository", remote.repo, mend)
+        hint = "check the name; a private one needs a token ('hf auth login' or HF_TOKEN)"
+        raise RemoteError("no such dataset repository", remote.repo, hint)
     return head.commit
 
 
@@ -170,7 +170,7 @@ def require_sound(path: Path, publication: Publication, repo: str) -> None:
     Raises:
         RemoteError: names what is wrong.
     """
-    mend = "do not use this repository"
+    hint = "do not use this repository"
 
     def there(text: str) -> str:
         """What is said of the temporary folder, said of the repository."""
@@ -182,9 +182,9 @@ def require_sound(path: Path, publication: Publication, repo: str) -> None:
     except RemoteError:
         raise
     except LawmError as error:
-        raise RemoteError(there(error.what), there(error.where), mend) from None
+        raise RemoteError(there(error.what), there(error.where), hint) from None
     if wrong:
-        raise RemoteError(there(wrong[0].what), there(wrong[0].where), mend)
+        raise RemoteError(there(wrong[0].what), there(wrong[0].where), hint)
 
 
 def _fetch(

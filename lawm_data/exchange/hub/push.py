@@ -15,14 +15,14 @@ from lawm_data.exchange.hub.remote import ChangedMeanwhile, Head, Remote
 from lawm_data.exchange.hub.repository import (
     IGNORED,
     PUBLICATION,
-    Standing,
+    RepositoryState,
     deviation,
     read_publication,
     require_replaceable,
-    standing_of,
+    state_of,
 )
 from lawm_data.exchange.hub.rows import require_packages
-from lawm_data.exchange.hub.upload import Beside, Shipment, beside, prepare
+from lawm_data.exchange.hub.upload import Companions, Upload, companions, prepare
 
 Progress = Callable[[int, int], None]
 """Called with how many files are done, and of how many."""
@@ -96,30 +96,30 @@ def push(
     remote = Remote(repo, token)
     head = remote.head()
     if private and head is not None and not head.private:
-        mend = "make it private there first, or leave --private out"
-        raise ConfigError("is public", repo, mend)
-    standing = None if head is None else standing_of(remote, head)
+        hint = "make it private there first, or leave --private out"
+        raise ConfigError("is public", repo, hint)
+    state = None if head is None else state_of(remote, head)
     with tempfile.TemporaryDirectory(prefix="lawm-push-", ignore_cleanup_errors=True) as folder:
         native = _native(view, Path(folder), keep_withheld)
-        found = beside(native)
+        found = companions(native)
         if native.path != view.path:
             found = found._replace(left=(*found.left, *_behind(view)))
         _require_mask_beside(view, found, keep_withheld)
-        if standing is not None:
-            require_replaceable(standing, native, repo, revision_of)
+        if state is not None:
+            require_replaceable(state, native, repo, revision_of)
         elif not dry_run:
             remote.create(private)
-            standing = standing_of(remote, _required(remote))
-            require_replaceable(standing, native, repo, revision_of)
-        there = {} if standing is None else standing.known
-        shipment = Shipment(None if dry_run else remote, there, Path(folder))
-        prepare(shipment, view, native, found, repo, keep_withheld, licence, progress)
-        text = shipment.publication()
-        new = shipment.new + (standing is None or standing.text != text)
-        commit = None if standing is None or new else standing.commit
-        if standing is not None and not dry_run:
-            commit = _publish(remote, standing, shipment, text)
-    told = _told(remote, view, native, found, shipment)
+            state = state_of(remote, _required(remote))
+            require_replaceable(state, native, repo, revision_of)
+        there = {} if state is None else state.known
+        upload = Upload(None if dry_run else remote, there, Path(folder))
+        prepare(upload, view, native, found, repo, keep_withheld, licence, progress)
+        text = upload.publication()
+        new = upload.new + (state is None or state.text != text)
+        commit = None if state is None or new else state.commit
+        if state is not None and not dry_run:
+            commit = _publish(remote, state, upload, text)
+    told = _told(remote, view, native, found, upload)
     licence = licence or told.licence
     return told._replace(
         commit=commit, kept=keep_withheld, licence=licence, new=new, dry_run=dry_run
@@ -127,14 +127,14 @@ def push(
 
 
 def _told(
-    remote: Remote, view: Corpus, native: Corpus, found: Beside, shipment: Shipment
+    remote: Remote, view: Corpus, native: Corpus, found: Companions, upload: Upload
 ) -> Pushed:
     """What is said of a shipment; the rest is filled in."""
     return Pushed(
         repo=remote.repo,
         url=remote.url,
         commit=None,
-        tag=shipment.tag,
+        tag=upload.tag,
         fingerprint=native.fingerprint,
         trajectories=len(native),
         steps=int(native.table.length.sum()),
@@ -145,9 +145,9 @@ def _told(
         overlays=found.overlays,
         left=found.left,
         licence=native.manifest.licence,
-        files=len(shipment.files) + 1,
-        bytes=sum(file.bytes for file in shipment.files),
-        new=shipment.new,
+        files=len(upload.files) + 1,
+        bytes=sum(file.bytes for file in upload.files),
+        new=upload.new,
         dry_run=False,
     )
 
@@ -156,8 +156,8 @@ def _require_publishable(view: Corpus, keep_withheld: bool) -> None:
     if not len(view):
         raise CorpusError("holds no trajectories", str(view.path), "collect some")
     if view.overlay is not None:
-        mend = "push the view without with_labels; overlays come along by themselves"
-        raise ConfigError("shows inferred actions", str(view.path), mend)
+        hint = "push the view without with_labels; overlays come along by themselves"
+        raise ConfigError("shows inferred actions", str(view.path), hint)
     if keep_withheld and view.mask is None:
         raise ConfigError("goes with a mask", "--keep-withheld", "add --mask")
     if keep_withheld and view.fingerprint != view.root_fingerprint:
@@ -177,16 +177,16 @@ def _native(view: Corpus, folder: Path, keep_withheld: bool) -> Corpus:
 
 def _behind(view: Corpus) -> list[str]:
     """What stands beside a corpus that is published with something left out."""
-    masks, overlays, _ = beside(view)
+    masks, overlays, _ = companions(view)
     names = [f"mask {mask.name}" for mask in masks] + [f"overlay {name}" for name in overlays]
     how = "in part" if view.mask is None else "through a mask"
     return [f"{name}: belongs to the whole corpus, which is published {how}" for name in names]
 
 
-def _require_mask_beside(view: Corpus, found: Beside, keep_withheld: bool) -> None:
+def _require_mask_beside(view: Corpus, found: Companions, keep_withheld: bool) -> None:
     if keep_withheld and view.mask not in found.masks:
-        mend = "save it beside the corpus first (save_mask)"
-        raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", mend)
+        hint = "save it beside the corpus first (save_mask)"
+        raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", hint)
 
 
 def _required(remote: Remote) -> Head:
@@ -196,22 +196,20 @@ def _required(remote: Remote) -> Head:
     return head
 
 
-def _publish(remote: Remote, standing: Standing, shipment: Shipment, text: bytes) -> str:
+def _publish(remote: Remote, state: RepositoryState, upload: Upload, text: bytes) -> str:
     """Commit, verify and tag; returns the commit that shows everything."""
-    commit = standing.commit
-    if standing.text != text or standing.deviation is not None:
-        known = {file.path for file in shipment.files} | set(IGNORED)
-        gone = sorted(set(standing.files) - known)
+    commit = state.commit
+    if state.text != text or state.deviation is not None:
+        known = {file.path for file in upload.files} | set(IGNORED)
+        gone = sorted(set(state.files) - known)
         try:
-            commit = remote.commit(
-                shipment.additions(text), gone, f"lawm {shipment.tag}", standing.commit
-            )
+            commit = remote.commit(upload.additions(text), gone, f"lawm {upload.tag}", state.commit)
         except ChangedMeanwhile:
             # A first try may have come through though its answer did not, or another push of
             # the same was quicker.
             commit = _same_content(remote, text)
         _verify(remote, commit, text)
-    remote.tag(shipment.tag, commit)
+    remote.tag(upload.tag, commit)
     return commit
 
 

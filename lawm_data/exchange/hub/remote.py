@@ -73,8 +73,8 @@ def told(place: str, endpoint: str) -> Iterator[None]:
         with _quiet():
             yield
     except errors.OfflineModeIsEnabled:
-        what, mend = "the Hub is switched off by HF_HUB_OFFLINE", "unset it"
-        raise RemoteError(what, place, mend) from None
+        what, hint = "the Hub is switched off by HF_HUB_OFFLINE", "unset it"
+        raise RemoteError(what, place, hint) from None
     except (HTTPError, *_MISUNDERSTOOD, OSError) as error:
         raise _refusal(_cause(error), place, endpoint) from None
 
@@ -96,11 +96,11 @@ def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
         what = f"{endpoint} broke off or cannot be reached ({reason})"
         return RemoteError(what, place, f"check the connection, then {AGAIN}")
     if status == 401:
-        mend = "log in with 'hf auth login', or set HF_TOKEN"
-        return RemoteError("the Hub wants a token, or another one", place, mend)
+        hint = "log in with 'hf auth login', or set HF_TOKEN"
+        return RemoteError("the Hub wants a token, or another one", place, hint)
     if status == 403:
-        mend = "use a token that may write there"
-        return RemoteError("the token has no right to do this", place, mend)
+        hint = "use a token that may write there"
+        return RemoteError("the token has no right to do this", place, hint)
     if status == 404:
         return RemoteError("is not there, or not for this token", place, "check the name")
     if status in (409, 412):
@@ -214,8 +214,8 @@ class Remote:
             except RepositoryNotFoundError:
                 return None
             except RevisionNotFoundError:
-                mend = "give a branch, a tag or a commit"
-                raise RemoteError(f"has no revision {revision!r}", self.repo, mend) from None
+                hint = "give a branch, a tag or a commit"
+                raise RemoteError(f"has no revision {revision!r}", self.repo, hint) from None
             return Head(_plain_commit(info.sha), bool(info.private))
 
     def files(self, commit: str, folder: str | None = None) -> dict[str, RemoteFile]:
@@ -276,8 +276,8 @@ class Remote:
             what = "its checksum differs from the one in lawm.json"
             if seen != size:
                 what = f"has {'more' if seen > size else 'less'} than the {size} bytes it should"
-            mend = "try again; if it stays so, do not use this repository"
-            raise RemoteError(what, self._place(path), mend)
+            hint = "try again; if it stays so, do not use this repository"
+            raise RemoteError(what, self._place(path), hint)
 
     def create(self, private: bool) -> None:
         """Make the repository, empty, unless it is there."""

@@ -25,7 +25,7 @@ SHORTEST = 8
 """Characters of a fingerprint that are enough to mean it."""
 
 
-class Standing(NamedTuple):
+class RepositoryState(NamedTuple):
     """What a commit of a repository holds."""
 
     commit: str
@@ -46,7 +46,7 @@ class Standing(NamedTuple):
         return known
 
 
-def standing_of(remote: Remote, head: Head) -> Standing:
+def state_of(remote: Remote, head: Head) -> RepositoryState:
     """Look at a commit.
 
     Raises:
@@ -54,13 +54,13 @@ def standing_of(remote: Remote, head: Head) -> Standing:
     """
     files = remote.files(head.commit)
     if not set(files) - {".gitattributes"}:
-        return Standing(head.commit, files, None, b"", None)
+        return RepositoryState(head.commit, files, None, b"", None)
     if PUBLICATION not in files:
         some = min(set(files) - {".gitattributes"})
         what = f"holds something else than a corpus ({some})"
         raise RemoteError(what, remote.repo, "publish under another name")
     publication, text = read_publication(remote, head.commit)
-    return Standing(
+    return RepositoryState(
         head.commit, files, publication, text, deviation(remote, head.commit, publication, files)
     )
 
@@ -107,7 +107,7 @@ def deviation(
 
 
 def require_replaceable(
-    standing: Standing, native: Corpus, repo: str, revision_of: str | None
+    state: RepositoryState, native: Corpus, repo: str, revision_of: str | None
 ) -> None:
     """Refuse to replace anything but an earlier version of a corpus.
 
@@ -116,7 +116,7 @@ def require_replaceable(
     not: earlier commits would go on showing what is hidden now.
 
     Args:
-        standing: what is there.
+        state: what is there.
         native: what would come.
         repo: ``user/name``.
         revision_of: beginning of the fingerprint of a corpus that may be replaced all the same.
@@ -124,7 +124,7 @@ def require_replaceable(
     Raises:
         RemoteError: it may not be replaced.
     """
-    publication = standing.publication
+    publication = state.publication
     if publication is None:
         return
     there = publication.fingerprint
@@ -133,18 +133,18 @@ def require_replaceable(
             what = f"holds corpus {there[:12]}, not {revision_of}"
             raise RemoteError(what, repo, "look at it again")
         return
-    mend = f"publish under another name, or replace it with --revision-of {there[:12]}"
-    if standing.deviation is not None:
-        what = f"was changed since it was published ({standing.deviation})"
-        raise RemoteError(what, repo, mend)
+    hint = f"publish under another name, or replace it with --revision-of {there[:12]}"
+    if state.deviation is not None:
+        what = f"was changed since it was published ({state.deviation})"
+        raise RemoteError(what, repo, hint)
     if there == native.fingerprint or _begins_with(native, publication):
         return
     since = [i for i, step in enumerate(native.manifest.lineage) if there in step.parents]
     if not since:
-        raise RemoteError(f"holds another corpus ({there[:12]})", repo, mend)
+        raise RemoteError(f"holds another corpus ({there[:12]})", repo, hint)
     if any("mask" in step.settings for step in native.manifest.lineage[since[0] :]):
         what = "its earlier commits would go on showing actions that are hidden now"
-        raise RemoteError(what, repo, mend)
+        raise RemoteError(what, repo, hint)
 
 
 def _begins_with(native: Corpus, publication: Publication) -> bool:

@@ -70,8 +70,8 @@ class Rounds:
             unlabeled = [i for i, s in enumerate(shards) if s.labeled < s.trajectories]
             for pool, kind in ((labeled, "labeled"), (unlabeled, "unlabeled")):
                 if not pool:
-                    what, mend = f"there are no {kind} trajectories", "leave the ratio out"
-                    raise ConfigError(what, "labeled_ratio", mend)
+                    what, hint = f"there are no {kind} trajectories", "leave the ratio out"
+                    raise ConfigError(what, "labeled_ratio", hint)
             self._pools = [labeled, unlabeled]
         self._by_label = by_label and not self.is_whole
 

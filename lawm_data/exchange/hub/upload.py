@@ -36,7 +36,7 @@ TAG_CHARACTERS = 12
 Progress = Callable[[int, int], None]
 
 
-class Beside(NamedTuple):
+class Companions(NamedTuple):
     """What stands beside a corpus and is published with it."""
 
     masks: tuple[Mask, ...]
@@ -45,7 +45,7 @@ class Beside(NamedTuple):
     """What stays behind, and why."""
 
 
-def beside(native: Corpus) -> Beside:
+def companions(native: Corpus) -> Companions:
     """The masks and overlays that belong to a corpus as it is now."""
     masks, overlays, left = [], [], []
     for path in mask_files(native.path):
@@ -68,10 +68,10 @@ def beside(native: Corpus) -> Beside:
             overlays.append(name)
         else:
             left.append(f"overlay {name}: belongs to another corpus")
-    return Beside(tuple(masks), tuple(overlays), tuple(left))
+    return Companions(tuple(masks), tuple(overlays), tuple(left))
 
 
-class Shipment:
+class Upload:
     """Files on their way: what the repository has already is left out.
 
     Args:
@@ -135,10 +135,10 @@ class Shipment:
 
 
 def prepare(
-    shipment: Shipment,
+    upload: Upload,
     view: Corpus,
     native: Corpus,
-    found: Beside,
+    found: Companions,
     repo: str,
     kept: bool,
     licence: str | None,
@@ -147,7 +147,7 @@ def prepare(
     """Put everything that is published into a shipment, one file after the other.
 
     Args:
-        shipment: takes it.
+        upload: takes it.
         view: what tables and card show.
         native: the corpus that goes under ``corpus/``.
         found: what goes beside it.
@@ -159,7 +159,7 @@ def prepare(
     manifest = native.manifest
     if licence is not None:
         manifest = manifest.model_copy(update={"licence": licence})
-    shipment.about = {
+    upload.about = {
         "fingerprint": native.fingerprint,
         "trajectories": len(native),
         "mask": None if view.mask is None else view.mask.name,
@@ -171,40 +171,40 @@ def prepare(
     total, done = len(manifest.shards) + len(steps) + len(rows), 0
     for shard in manifest.shards:
         file = native.path / SHARDS / shard.file
-        shipment.add(f"{NATIVE}/{SHARDS}/{shard.file}", file, shard.sha256)
+        upload.add(f"{NATIVE}/{SHARDS}/{shard.file}", file, shard.sha256)
         done = _tell(progress, done, total)
     for name, parts, write in (
         ("steps", steps, write_steps),
         ("trajectories", rows, write_trajectories),
     ):
         for number, part in enumerate(parts):
-            file = shipment.folder / f"train-{number:05}-of-{len(parts):05}.parquet"
+            file = upload.folder / f"train-{number:05}-of-{len(parts):05}.parquet"
             write(view, part, file)
-            shipment.add(f"{name}/{file.name}", file)
+            upload.add(f"{name}/{file.name}", file)
             done = _tell(progress, done, total)
-    _add_small(shipment, native, manifest, found)
+    _add_small(upload, native, manifest, found)
     card = make_card(
         view,
         native,
         repo,
-        tag=shipment.tag,
+        tag=upload.tag,
         licence=manifest.licence,
         kept=kept,
         masks=[mask.name for mask in found.masks],
     )
-    shipment.add(PICTURE, draw_returns(view))
-    shipment.add("README.md", card.encode())
+    upload.add(PICTURE, draw_returns(view))
+    upload.add("README.md", card.encode())
 
 
-def _add_small(shipment: Shipment, native: Corpus, manifest: Manifest, found: Beside) -> None:
+def _add_small(upload: Upload, native: Corpus, manifest: Manifest, found: Companions) -> None:
     """The manifest, and what stands beside it."""
-    shipment.add(f"{NATIVE}/{MANIFEST}", manifest.to_json().encode())
+    upload.add(f"{NATIVE}/{MANIFEST}", manifest.to_json().encode())
     for mask in found.masks:
-        shipment.add(f"{NATIVE}/{MASKS}/{mask.name}.json", mask.to_json().encode())
+        upload.add(f"{NATIVE}/{MASKS}/{mask.name}.json", mask.to_json().encode())
     for name in found.overlays:
         for file in (OVERLAY, ARRAYS):
             path = native.path / LABELS / name / file
-            shipment.add(f"{NATIVE}/{LABELS}/{name}/{file}", path)
+            upload.add(f"{NATIVE}/{LABELS}/{name}/{file}", path)
 
 
 def _shards(native: Corpus, masks: tuple[Mask, ...]) -> tuple[PublishedShard, ...]:
@@ -233,8 +233,8 @@ def _size(path: Path) -> int:
         try:
             return path.stat().st_size
         except FileNotFoundError:
-            mend = "wait for its writer, then run it again"
-            raise CorpusError("is gone", str(path), mend) from None
+            hint = "wait for its writer, then run it again"
+            raise CorpusError("is gone", str(path), hint) from None
 
 
 def _tell(progress: Progress | None, done: int, total: int) -> int:

@@ -20,7 +20,7 @@ from lawm_data.system.hdf5 import DEFLATE_RATIO
 
 DIRECTORY_LIMIT = 1 << 24
 """Bytes of a zip's table of contents; a larger one is not read."""
-MEND = "get the file again from where it came from"
+HINT = "get the file again from where it came from"
 _END, _END_SIZE, _COMMENT = b"PK\5\6", 22, 1 << 16
 _LOCATOR, _LOCATOR_SIZE = b"PK\6\7", 20
 _END64, _END64_SIZE = b"PK\6\6", 56
@@ -105,7 +105,7 @@ class Archive:
 
     def refuse(self, name: str, what: str) -> CorpusError:
         """The error that names a member."""
-        return CorpusError(what, f"{self.path}: {name}" if name else str(self.path), MEND)
+        return CorpusError(what, f"{self.path}: {name}" if name else str(self.path), HINT)
 
     def _opened(self, size: int) -> zipfile.ZipFile:
         with storage_errors(self.path):

@@ -18,7 +18,7 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttribute
 from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
 
-from lawm_data.exchange.untrusted.archive import MEND, open_regular
+from lawm_data.exchange.untrusted.archive import HINT, open_regular
 from lawm_data.exchange.untrusted.arrays import plain_dtype, require_rows, to_plain
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.hdf5 import (
@@ -195,7 +195,7 @@ class ForeignFile:
 
     def refuse(self, name: str, what: str) -> CorpusError:
         """The error that names a place in the file."""
-        return CorpusError(what, self.where(name), MEND)
+        return CorpusError(what, self.where(name), HINT)
 
     def _array(self, name: str) -> _Array:
         with self._distrust(name):

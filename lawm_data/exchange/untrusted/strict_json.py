@@ -7,7 +7,7 @@ from typing import Any
 
 from lawm_schemas import CorpusError
 
-from lawm_data.exchange.untrusted.archive import MEND
+from lawm_data.exchange.untrusted.archive import HINT
 
 
 def strict_json(text: str | bytes, where: str, finite: bool = True) -> Any:
@@ -34,4 +34,4 @@ def strict_json(text: str | bytes, where: str, finite: bool = True) -> Any:
         constant = refuse if finite else None
         return json.loads(text, object_pairs_hook=unique, parse_constant=constant)
     except (ValueError, RecursionError) as error:
-        raise CorpusError(f"is not JSON ({error})"[:200], where, MEND) from None
+        raise CorpusError(f"is not JSON ({error})"[:200], where, HINT) from None

@@ -64,7 +64,7 @@ def make_clips(
             films[place] = _film(view, place, frames)
             bars.advance(1)
     except (ConfigError, CorpusError) as error:
-        return Clips({}, f"{error.what}; {error.mend}")
+        return Clips({}, f"{error.what}; {error.hint}")
     return Clips(films, None)
 
 

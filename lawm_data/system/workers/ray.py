@@ -96,8 +96,8 @@ def _connect(ray: Any) -> None:
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError) as error:
-        mend = "start the cluster, or unset RAY_ADDRESS"
-        raise ConfigError(f"no Ray cluster: {reason_of(error)}", "--backend ray", mend) from None
+        hint = "start the cluster, or unset RAY_ADDRESS"
+        raise ConfigError(f"no Ray cluster: {reason_of(error)}", "--backend ray", hint) from None
 
 
 def _ray() -> Any:

@@ -30,7 +30,7 @@ def read(folder: str, word: str, kind: str) -> Any:
     if path.is_file():
         return read_yaml(path)
     if word not in names(folder):
-        mend = f"give a YAML file, or one of {', '.join(names(folder))}"
-        raise ConfigError(f"no such {kind}", word, mend)
+        hint = f"give a YAML file, or one of {', '.join(names(folder))}"
+        raise ConfigError(f"no such {kind}", word, hint)
     text = (files(__name__) / folder / f"{word}.yaml").read_text(encoding="utf-8")
     return load_yaml(text, word)

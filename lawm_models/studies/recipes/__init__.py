@@ -92,8 +92,8 @@ def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
     def fill(text: str) -> str:
         filled = text if seed is None else text.replace(SEED, str(seed))
         if "{" in filled or "}" in filled:
-            mend = "write {seed}, and have it in the name of the step too"
-            raise ConfigError(f"cannot fill in {text!r}", where, mend)
+            hint = "write {seed}, and have it in the name of the step too"
+            raise ConfigError(f"cannot fill in {text!r}", where, hint)
         return filled
 
     def fill_all(names: Sequence[str]) -> tuple[str, ...]:
@@ -109,8 +109,8 @@ def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
             together = _together(step, seed)
             own = settings.seed if seed is None else seed
             if seed is not None and "seed" in settings.model_fields_set:
-                mend = "leave it out, or take {seed} out of the name"
-                raise ConfigError("collect.seed: the name of the step has {seed}", where, mend)
+                hint = "leave it out, or take {seed} out of the name"
+                raise ConfigError("collect.seed: the name of the step has {seed}", where, hint)
             settings = settings.model_copy(update={"agent": fill(settings.agent), "seed": own})
             inputs = _agents(settings.agent)
         case TierStep() | MergeStep():

@@ -69,7 +69,7 @@ class Check:
         kind = self._kind(job)
         if kind is not None:
             self._kinds.setdefault(job.name, kind)
-        return [ConfigError(what, where, mend) for what, mend in mistakes]
+        return [ConfigError(what, where, hint) for what, hint in mistakes]
 
     def _name(self, job: Job) -> Iterator[Mistake]:
         if job.name in self._made:
@@ -158,8 +158,8 @@ class Check:
             yield from _said("tier.returns", lambda: parse_band(returns))
         kind = self._kinds.get(settings.corpora[0])
         if returns is None and kind is not None:
-            mend = "give returns: LOW:HIGH"
-            yield from _said("tier.tier", lambda: band_of(kind.env, settings.tier), mend)
+            hint = "give returns: LOW:HIGH"
+            yield from _said("tier.tier", lambda: band_of(kind.env, settings.tier), hint)
         if settings.trajectories < len(settings.corpora):
             what = f"{settings.trajectories} of {len(settings.corpora)} corpora"
             yield f"tier.trajectories: {what}", "ask for one of each at least"
@@ -196,18 +196,18 @@ def _band(text: str, env: str) -> Iterator[Mistake]:
 
     rounds = _ROUNDS.fullmatch(text)
     if text in TIERS:
-        mend = "name rounds, @snapshots:LOW:HIGH"
-        yield from _said("collect.agent", lambda: band_of(env, text), mend)
+        hint = "name rounds, @snapshots:LOW:HIGH"
+        yield from _said("collect.agent", lambda: band_of(env, text), hint)
     elif not rounds:
-        mend = f"give {', '.join(TIERS)}, or rounds LOW:HIGH"
-        yield f"collect.agent: no tier {text!r}", mend
+        hint = f"give {', '.join(TIERS)}, or rounds LOW:HIGH"
+        yield f"collect.agent: no tier {text!r}", hint
     elif all(rounds.groups()) and int(rounds[1]) > int(rounds[2]):
         yield f"collect.agent: rounds {text} are the wrong way round", "exchange them"
 
 
-def _said(key: str, check: Callable[[], object], mend: str = "") -> Iterator[Mistake]:
+def _said(key: str, check: Callable[[], object], hint: str = "") -> Iterator[Mistake]:
     """What a check of the layer below says, if it refuses."""
     try:
         check()
     except ConfigError as error:
-        yield f"{key}: {error.where}: {error.what}", mend or error.mend
+        yield f"{key}: {error.where}: {error.what}", hint or error.hint

@@ -122,8 +122,8 @@ def clear(out: Path, job: Job) -> None:
     came_along = {name for used in job.inputs for name in overlay_names(out / used)}
     own = sorted(set(overlay_names(out / job.name)) - came_along)
     if own:
-        mend = "build into another folder (--out), or remove it yourself"
-        raise ConfigError(f"has inferred actions of its own ({own[0]})", str(out / job.name), mend)
+        hint = "build into another folder (--out), or remove it yourself"
+        raise ConfigError(f"has inferred actions of its own ({own[0]})", str(out / job.name), hint)
     shutil.rmtree(out / job.name)
 
 

@@ -38,7 +38,7 @@ def test_leftovers_are_ignored_and_then_removed(random_corpus: Callable) -> None
     (path / "masks").mkdir()
     (path / "masks" / f"{TEMPORARY}9-m.json").write_text("{")
     (path / "shards" / f"{'1' * 32}.h5").mkdir()
-    warned = {Path(finding.where).name: finding.mend for finding in validate(path)}
+    warned = {Path(finding.where).name: finding.hint for finding in validate(path)}
     next_one, repair = "the next writer removes it", "lawm-data repair removes it"
     assert warned == {
         f"{TEMPORARY}9-x.h5": next_one,

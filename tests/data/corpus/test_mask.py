@@ -151,7 +151,7 @@ def test_fractions_outside_0_to_1_are_refused(corpus: Corpus, fraction: float) -
 def test_more_labels_than_there_are_actions_are_refused(corpus: Corpus, by: Any) -> None:
     with pytest.raises(MaskError, match=r"the 54 trajectories .*give at most 0\.\d+") as caught:
         make_mask(corpus, 1.0, 0, "m", by=by)
-    most = float(caught.value.mend.split()[-1])
+    most = float(caught.value.hint.split()[-1])
     assert len(make_mask(corpus, most, 0, "m", by=by).labeled) == 54
 
 

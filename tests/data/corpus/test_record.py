@@ -147,14 +147,14 @@ def test_what_was_not_observed_never_gets_in(flags: list[bool]) -> None:
     observed = np.array(flags)
     garbage = np.where(observed[:, None], ACTIONS, [[np.nan, 1e300]])
     clean = np.where(observed[:, None], ACTIONS, 0)
-    poisoned = record(actions=garbage, action_observed=observed)
+    with_garbage = record(actions=garbage, action_observed=observed)
     if not observed.any():
-        assert poisoned.actions is None
-        assert poisoned.digest == record(actions=None).digest
+        assert with_garbage.actions is None
+        assert with_garbage.digest == record(actions=None).digest
     else:
-        np.testing.assert_array_equal(poisoned.actions, clean.astype(np.float32))
-        assert poisoned.digest == record(actions=clean, action_observed=observed).digest
-    assert (poisoned.digest == record().digest) == observed.all()
+        np.testing.assert_array_equal(with_garbage.actions, clean.astype(np.float32))
+        assert with_garbage.digest == record(actions=clean, action_observed=observed).digest
+    assert (with_garbage.digest == record().digest) == observed.all()
 
 
 def test_the_id_depends_on_observations_and_rewards_and_not_on_actions() -> None:

@@ -180,7 +180,7 @@ def test_another_simulator_makes_differences_a_warning(record: Callable, tmp_pat
     path = rewrite(record(DIRECT[0]), tmp_path / "c", {"mujoco": "2.3.7"}, actions=alter)
     findings = reproduce(path).findings
     assert {f.severity for f in findings} == {"warning"}
-    assert "mujoco 2.3.7" in findings[0].mend
+    assert "mujoco 2.3.7" in findings[0].hint
 
 
 def test_no_corpus_is_refused(tmp_path: Path) -> None:

@@ -67,11 +67,11 @@ def test_same_seed_same_numbers(build, make_batch, name):
 def test_hidden_actions_do_not_matter(build, make_batch, name, garbage):
     """The poison test: what stands where the mask is False changes no bit of training."""
     batch = make_batch("mixed", padded=True)
-    poisoned = replace(
+    with_garbage = replace(
         batch, action=torch.where(batch.action_mask[..., None], batch.action, garbage)
     )
     clean, other = build(name), build(name)
-    assert train(clean, batch) == train(other, poisoned)
+    assert train(clean, batch) == train(other, with_garbage)
     assert_same(weights(clean), weights(other))
 
 

@@ -114,9 +114,9 @@ def test_ensemble_of_one_mind_pays_nothing(explorer, dream):
 
 def test_nobody_learns_from_the_reward(make_batch):
     batch = make_batch("all")
-    poisoned = replace(batch, reward=torch.full_like(batch.reward, torch.nan))
+    with_garbage = replace(batch, reward=torch.full_like(batch.reward, torch.nan))
     learned = []
-    for each in (batch, poisoned):
+    for each in (batch, with_garbage):
         torch.manual_seed(0)
         explorer = Plan2Explore(CONFIG, 3, A)
         fresh = weights(explorer)

@@ -10,7 +10,7 @@ from lawm_schemas import ConfigError
 from lawm_data import make_mask, open_corpus, save_mask
 from lawm_data.corpus import mask as masked
 from lawm_models import algorithms
-from lawm_models.training.audit import altered, audit, poisoned
+from lawm_models.training.audit import altered, audit, with_garbage
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
@@ -107,7 +107,7 @@ def test_a_corpus_that_is_gone_is_refused(run, corpus):
 
 def test_poison_is_everywhere_but_where_actions_are_observed(corpus):
     whole, view = open_corpus(corpus), open_corpus(corpus).with_mask("half")
-    dirty, other = poisoned(corpus, "half"), altered(corpus, "half")
+    dirty, other = with_garbage(corpus, "half"), altered(corpus, "half")
     stored, garbage = (c._store.shards[0].actions for c in (whole, dirty))
     same = (stored == garbage).all(1)
     for i, first in enumerate(whole.index.action_row):

@@ -11,7 +11,7 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_models.collection.trained_policy import load_policy
-from lawm_models.training.evaluate import Judge, evaluate
+from lawm_models.training.evaluate import Evaluator, evaluate
 from lawm_models.training.trainer import train
 
 pytest.importorskip("dm_control")
@@ -97,6 +97,6 @@ def test_unfit_environment_is_refused_before_training(run, changes, message):
     environment = run.record.environment.model_copy(update=changes)
     record = run.record.model_copy(update={"environment": environment})
     with pytest.raises(ConfigError, match=message):
-        Judge(record, 1)
+        Evaluator(record, 1)
     with pytest.raises(ConfigError, match="episodes: 0 is below 1"):
-        Judge(run.record, 0)
+        Evaluator(run.record, 0)

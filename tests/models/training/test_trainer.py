@@ -299,8 +299,8 @@ def test_corpora_without_rewards_are_refused(experiment, make_corpus, tmp_path, 
             train(experiment(name, corpora=corpora), tmp_path / f"{folder}-run")
             continue
         labeled = "labeled " if algorithm.rewards_from == "labeled" else ""
-        mend = "--algorithm bc" if one else "--set steps.agent=0"
-        said = f"not a single {labeled}trajectory has recorded rewards.*{mend}"
+        hint = "--algorithm bc" if one else "--set steps.agent=0"
+        said = f"not a single {labeled}trajectory has recorded rewards.*{hint}"
         with pytest.raises(ConfigError, match=said):
             train(experiment(name, corpora=corpora), out)
         assert not out.exists()
@@ -333,7 +333,7 @@ def test_first_non_finite_metric_stops_the_run(experiment, tmp_path):
     with pytest.raises(LawmError, match=r"action is nan at step 2, in stage agent") as caught:
         train(config, tmp_path / "run")
     (saved,) = (tmp_path / "run").glob("*.safetensors")
-    assert saved.name in caught.value.mend
+    assert saved.name in caught.value.hint
     batch = open_sources(resolve(config)).loaders["agent"].batch(1)
     loaded = load_file(saved)
     assert loaded.keys() == batch_tensors(batch).keys()

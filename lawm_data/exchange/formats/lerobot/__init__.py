@@ -68,13 +68,13 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
         ffmpeg()
     fps, said = _fps(outgoing, settings)
     if videos and round(fps, 2) != fps:
-        mend = "take --set pixels=png, or give --set fps=…"
-        raise ConfigError(f"an mp4 cannot have {fps:g} frames a second", "fps", mend)
+        hint = "take --set pixels=png, or give --set fps=…"
+        raise ConfigError(f"an mp4 cannot have {fps:g} frames a second", "fps", hint)
     with storage_errors(place):
         writer = SetWriter(outgoing, path, fps, videos)
         try:
-            for carried in outgoing:
-                writer.add(carried)
+            for episode in outgoing:
+                writer.add(episode)
             writer.close()
         finally:
             writer.abandon()

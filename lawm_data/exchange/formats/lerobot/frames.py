@@ -9,7 +9,7 @@ import numpy as np
 from lawm_schemas import CorpusError
 
 from lawm_data.exchange.formats.lerobot.info import Info
-from lawm_data.exchange.formats.lerobot.parquet import MEND, Table, from_column
+from lawm_data.exchange.formats.lerobot.parquet import HINT, Table, from_column
 from lawm_data.exchange.formats.lerobot.videos import FilmReader
 from lawm_data.system.images import decode, resize
 
@@ -73,8 +73,8 @@ class FrameReader:
         longest = int(info.episodes.length.max())
         if longest * row_bytes > EPISODE_LIMIT:
             what = f"has an episode of {longest} frames, {longest * row_bytes >> 20} MB"
-            mend = "import it with smaller pictures (--set size=64), or split the episodes"
-            raise CorpusError(what, str(info.root), mend)
+            hint = "import it with smaller pictures (--set size=64), or split the episodes"
+            raise CorpusError(what, str(info.root), hint)
         self._row_bytes = row_bytes
 
     def __iter__(self) -> Iterator[Frames]:
@@ -101,7 +101,7 @@ class FrameReader:
                 if column.nullable:
                     there[name][begin : begin + len(part)] = given
                 elif not given.all():
-                    raise CorpusError("is missing in some frames", where, MEND)
+                    raise CorpusError("is missing in some frames", where, HINT)
         for name in self._films:
             arrays[name] = self._filmed(name, episode, length)
         return Frames(arrays, there)
@@ -111,7 +111,7 @@ class FrameReader:
         places, start = self._info.episodes.films[name]
         path = self._info.video_file(name, places[episode])
         if not path.is_file():
-            raise CorpusError("there is no such file", str(path), MEND)
+            raise CorpusError("there is no such file", str(path), HINT)
         pictures = np.empty((length, *column.kept), np.uint8)
         for i, frame in enumerate(self._films[name].read(path, float(start[episode]), length)):
             pictures[i] = _fitted(frame, column, str(path))
@@ -144,7 +144,7 @@ class _Rows:
                 self._batch = next(self._batches, None)
                 if self._batch is None:
                     what = f"ends within episode {episode}, after {done} of {length} frames"
-                    raise CorpusError(what, self.path, MEND)
+                    raise CorpusError(what, self.path, HINT)
             part = self._batch.slice(0, length - done)
             self._batch = self._batch.slice(len(part))
             self._check(part, episode, done)
@@ -156,7 +156,7 @@ class _Rows:
         left = self._batch is not None and len(self._batch)
         if left or next(self._batches, None) is not None:
             what = "has frames that meta/episodes does not know of"
-            raise CorpusError(what, self.path, MEND)
+            raise CorpusError(what, self.path, HINT)
 
     def close(self) -> None:
         """Close the file."""
@@ -179,7 +179,7 @@ class _Rows:
             if len(odd):
                 at = int(odd[0])
                 what = f"has {name} {found[at, 0]} where {expected[at]} belongs"
-                raise CorpusError(f"{what} (episode {episode})", self.path, MEND)
+                raise CorpusError(f"{what} (episode {episode})", self.path, HINT)
 
 
 def _decoded(column: Any, told: Column, where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +189,7 @@ def _decoded(column: Any, told: Column, where: str) -> tuple[np.ndarray, np.ndar
         return np.stack(found), np.ones(len(found), bool)
     rows, there = from_column(column, int(np.prod(told.shape)), where)
     if told.dtype is not None and rows.dtype != np.dtype(told.dtype):
-        raise CorpusError(f"has type {rows.dtype}, not {told.dtype}", where, MEND)
+        raise CorpusError(f"has type {rows.dtype}, not {told.dtype}", where, HINT)
     if told.nullable and rows.dtype.kind == "f":
         nothing = np.asarray(np.isnan(rows).all(1))
         there, rows = there & ~nothing, np.where(nothing[:, None], 0, rows)
@@ -207,5 +207,5 @@ def _picture(value: Any, told: Column, where: str) -> np.ndarray:
 def _fitted(picture: np.ndarray, told: Column, where: str) -> np.ndarray:
     if picture.shape != told.shape:
         what = f"has a picture of {picture.shape}, and info.json says {told.shape}"
-        raise CorpusError(what, where, MEND)
+        raise CorpusError(what, where, HINT)
     return picture if told.edges is None else resize(picture, *told.edges)

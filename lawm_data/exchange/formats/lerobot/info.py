@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, load_json
 
-from lawm_data.exchange.formats.lerobot.parquet import MEND, Table, from_column
+from lawm_data.exchange.formats.lerobot.parquet import HINT, Table, from_column
 
 JSON_LIMIT = 1 << 28
 """Bytes of a file of JSON; a larger one is not read."""
@@ -25,7 +25,7 @@ _HOLE = re.compile(r"\{(chunk_index|file_index|video_key)(?::0([1-9])d)?\}")
 _OLD = "python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=… brings it to v3.0"
 
 
-class Told(NamedTuple):
+class FeatureInfo(NamedTuple):
     """A feature as ``info.json`` describes it."""
 
     dtype: str
@@ -51,7 +51,7 @@ class Info(NamedTuple):
 
     root: Path
     fps: float
-    features: dict[str, Told]
+    features: dict[str, FeatureInfo]
     data_path: str
     video_path: str | None
     episodes: Episodes
@@ -85,27 +85,27 @@ def read_info(root: Path) -> Info:
     """
     path = root / "meta/info.json"
     if not path.is_file():
-        what, mend = "is no LeRobot set: it has no meta/info.json", "check the path"
-        raise CorpusError(what, str(root), mend)
+        what, hint = "is no LeRobot set: it has no meta/info.json", "check the path"
+        raise CorpusError(what, str(root), hint)
     told = read_json(root, "meta/info.json")
     version = told.get("codebase_version") if isinstance(told, dict) else None
     if not isinstance(version, str) or not version.startswith("v3."):
-        mend = _OLD if str(version).startswith(("v1", "v2")) else "give a set of v3"
-        raise CorpusError(f"has version {version!r}, not v3.0", str(path), mend)
+        hint = _OLD if str(version).startswith(("v1", "v2")) else "give a set of v3"
+        raise CorpusError(f"has version {version!r}, not v3.0", str(path), hint)
     fps = told["fps"] if type(told.get("fps")) in (int, float) else 0
     if not isfinite(fps) or not 0 < fps <= 1e6:
-        raise CorpusError("has no sound fps", str(path), MEND)
+        raise CorpusError("has no sound fps", str(path), HINT)
     features = _features(told.get("features"), str(path))
     cameras = [key for key, feature in features.items() if feature.dtype == "video"]
     data_path, video_path = told.get("data_path"), told.get("video_path")
     if not isinstance(data_path, str) or not (isinstance(video_path, str) or not cameras):
-        raise CorpusError("does not say where the files are", str(path), MEND)
+        raise CorpusError("does not say where the files are", str(path), HINT)
     episodes = _episodes(root, cameras)
     for key, count in (("total_episodes", len(episodes.length)), ("total_frames", None)):
         count = int(episodes.length.sum()) if count is None else count
         if told.get(key) != count:
             what = f"says {key} {told.get(key)!r}, and meta/episodes has {count}"
-            raise CorpusError(what, str(path), MEND)
+            raise CorpusError(what, str(path), HINT)
     return Info(root, fps, features, data_path, video_path, episodes)
 
 
@@ -117,13 +117,13 @@ def read_json(root: Path, name: str) -> Any:
     """
     path = inside(root, name)
     if not path.is_file():
-        raise CorpusError("there is no such file", str(path), MEND)
+        raise CorpusError("there is no such file", str(path), HINT)
     if path.stat().st_size > JSON_LIMIT:
-        raise CorpusError(f"is larger than {JSON_LIMIT} bytes", str(path), MEND)
+        raise CorpusError(f"is larger than {JSON_LIMIT} bytes", str(path), HINT)
     try:
         return load_json(path)
     except ConfigError as error:
-        raise CorpusError(error.what, error.where, MEND) from None
+        raise CorpusError(error.what, error.where, HINT) from None
 
 
 def inside(
@@ -147,25 +147,25 @@ def inside(
         raise CorpusError(f"has a path {pattern[:100]!r}", where, "do not trust it")
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):
-        mend = "copy the set with the files that its links point to (cp -rL)"
-        raise CorpusError("leads outside the set", str(path), mend)
+        hint = "copy the set with the files that its links point to (cp -rL)"
+        raise CorpusError("leads outside the set", str(path), hint)
     return path
 
 
-def _features(told: Any, where: str) -> dict[str, Told]:
+def _features(told: Any, where: str) -> dict[str, FeatureInfo]:
     if not isinstance(told, dict) or not 0 < len(told) <= FEATURE_LIMIT:
-        raise CorpusError("describes no features, or too many", where, MEND)
+        raise CorpusError("describes no features, or too many", where, HINT)
     features = {}
     for name, one in told.items():
         here = f"{where}: feature {name[:100]!r}"
         shape = one.get("shape") if isinstance(one, dict) else None
         if not isinstance(shape, list) or not isinstance(one.get("dtype"), str):
-            raise CorpusError("has no dtype or no shape", here, MEND)
+            raise CorpusError("has no dtype or no shape", here, HINT)
         if not all(type(n) is int and 0 < n <= WIDTH_LIMIT for n in shape) or len(shape) > 8:
-            raise CorpusError(f"has shape {str(shape)[:100]}", here, MEND)
+            raise CorpusError(f"has shape {str(shape)[:100]}", here, HINT)
         if prod(shape) > WIDTH_LIMIT:
             raise CorpusError(f"has {prod(shape)} numbers a frame", here, "do not trust it")
-        features[name] = Told(one["dtype"], tuple(shape), one.get("names"))
+        features[name] = FeatureInfo(one["dtype"], tuple(shape), one.get("names"))
     return features
 
 
@@ -173,7 +173,7 @@ def _episodes(root: Path, cameras: list[str]) -> Episodes:
     folder = root / "meta/episodes"
     paths = sorted(folder.glob("*/*.parquet"))
     if not paths:
-        raise CorpusError("has no table of episodes", str(folder), MEND)
+        raise CorpusError("has no table of episodes", str(folder), HINT)
     whole = ["episode_index", "length", "data/chunk_index", "data/file_index"]
     starts = [f"videos/{camera}/from_timestamp" for camera in cameras]
     whole += [f"videos/{c}/{kind}_index" for c in cameras for kind in ("chunk", "file")]
@@ -196,7 +196,7 @@ def _episodes(root: Path, cameras: list[str]) -> Episodes:
     for camera in cameras:
         start = columns[f"videos/{camera}/from_timestamp"]
         if not (np.isfinite(start) & (start >= 0)).all():
-            raise CorpusError(f"has from_timestamp of {camera} below 0", str(folder), MEND)
+            raise CorpusError(f"has from_timestamp of {camera} below 0", str(folder), HINT)
         films[camera] = (_places(columns, f"videos/{camera}"), start)
     known = sum(map(len, tasks)) == len(columns["length"])
     places = _places(columns, "data")
@@ -208,19 +208,19 @@ def _check(columns: Mapping[str, np.ndarray], folder: Path) -> None:
     odd = np.flatnonzero(index != np.arange(len(index)))
     if len(odd):
         what = f"has episode {index[odd[0]]} in the place of {odd[0]}"
-        raise CorpusError(what, str(folder), MEND)
+        raise CorpusError(what, str(folder), HINT)
     if not len(length) or (length < 1).any() or length.max() > 1 << 40:
-        raise CorpusError("has no episodes, or some of impossible lengths", str(folder), MEND)
+        raise CorpusError("has no episodes, or some of impossible lengths", str(folder), HINT)
     for name, column in columns.items():
         if name.endswith("_index") and (column < 0).any():
-            raise CorpusError(f"has {name} below 0", str(folder), MEND)
+            raise CorpusError(f"has {name} below 0", str(folder), HINT)
 
 
 def _column(batch: Any, name: str, path: Path, whole: bool) -> np.ndarray:
     where = f"{path}: {name}"
     rows, there = from_column(batch.column(name), 1, where)
     if not there.all() or (whole and rows.dtype.kind not in "iu"):
-        raise CorpusError("is not all numbers", where, MEND)
+        raise CorpusError("is not all numbers", where, HINT)
     return rows[:, 0].astype(np.int64 if whole else np.float64)
 
 

@@ -13,7 +13,7 @@ from lawm_schemas.errors import reason_of
 
 from lawm_data.system.optional import optional
 
-MEND = "fetch it again, or restore it from a copy"
+HINT = "fetch it again, or restore it from a copy"
 BATCH_BYTES = 1 << 21
 """Decoded bytes of the rows that are read together."""
 
@@ -54,11 +54,11 @@ def from_column(column: Any, width: int, where: str) -> tuple[np.ndarray, np.nda
     expected *= width
     if len(values) != expected or values.null_count:
         what = "has missing numbers" if values.null_count else f"has not {width} numbers a row"
-        raise CorpusError(what, where, MEND)
+        raise CorpusError(what, where, HINT)
     if not (types.is_integer(values.type) or types.is_floating(values.type)) and not (
         types.is_boolean(values.type)
     ):
-        raise CorpusError(f"holds {values.type}, not numbers", where, MEND)
+        raise CorpusError(f"holds {values.type}, not numbers", where, HINT)
     given = values.to_numpy(zero_copy_only=False).reshape(rows, width)
     if there.all():
         return given, there
@@ -81,7 +81,7 @@ class Table:
     def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
         self.path = path
         if not path.is_file():
-            raise CorpusError("there is no such file", str(path), MEND)
+            raise CorpusError("there is no such file", str(path), HINT)
         try:
             self._file = pyarrow(".parquet").ParquetFile(
                 path, page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 16
@@ -93,7 +93,7 @@ class Table:
         for name in self.columns:
             if self.names.count(name) != 1:
                 what = f"has {self.names.count(name)} columns {name!r}"
-                raise CorpusError(what, str(path), MEND)
+                raise CorpusError(what, str(path), HINT)
 
     def __len__(self) -> int:
         return self._file.metadata.num_rows
@@ -117,7 +117,7 @@ class Table:
 
 def unreadable(path: Path, error: Exception) -> CorpusError:
     """A Parquet file cannot be read."""
-    return CorpusError(f"cannot be read as Parquet ({reason_of(error)})", str(path), MEND)
+    return CorpusError(f"cannot be read as Parquet ({reason_of(error)})", str(path), HINT)
 
 
 def _is_fixed(kind: Any) -> bool:
@@ -127,11 +127,11 @@ def _is_fixed(kind: Any) -> bool:
 def _require_even(values: Any, where: str) -> None:
     """Refuse lists of different lengths, and missing ones."""
     if values.null_count:
-        raise CorpusError("has missing numbers", where, MEND)
+        raise CorpusError("has missing numbers", where, HINT)
     if not _is_fixed(values.type) and len(values):
         lengths = values.value_lengths().to_numpy(zero_copy_only=False)
         if (lengths != lengths[0]).any():
-            raise CorpusError("has rows of different lengths", where, MEND)
+            raise CorpusError("has rows of different lengths", where, HINT)
 
 
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"

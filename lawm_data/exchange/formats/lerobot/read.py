@@ -14,12 +14,12 @@ from lawm_schemas.arrays import DTYPES
 
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
-from lawm_data.exchange.formats._protocol import Carried, Incoming
+from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.frames import Column, FrameReader, Frames
-from lawm_data.exchange.formats.lerobot.info import PICTURES, Info, Told, read_info
-from lawm_data.exchange.formats.lerobot.parquet import MEND
-from lawm_data.exchange.formats.lerobot.sidecar import MEND as RESTORE
+from lawm_data.exchange.formats.lerobot.info import PICTURES, FeatureInfo, Info, read_info
+from lawm_data.exchange.formats.lerobot.parquet import HINT
+from lawm_data.exchange.formats.lerobot.sidecar import HINT as RESTORE
 from lawm_data.exchange.formats.lerobot.sidecar import Ending, Sidecar, read_sidecar
 from lawm_data.exchange.untrusted.arrays import WIDER
 from lawm_data.system.images import MODES
@@ -72,7 +72,7 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
 
 
 def _observation(
-    key: str, told: Told, taken: list[str], size: int
+    key: str, told: FeatureInfo, taken: list[str], size: int
 ) -> tuple[ArraySpec, Column] | None:
     """The array for a feature and how it is read, or None when it observes nothing."""
     if told.dtype in PICTURES:
@@ -88,7 +88,7 @@ def _observation(
     return spec, Column("numbers", told.shape, None)
 
 
-def _dtype(told: Told) -> str:
+def _dtype(told: FeatureInfo) -> str:
     if told.dtype not in (*DTYPES, *WIDER):
         raise CorpusError(f"has type {told.dtype}", names.ACTION, "give numbers")
     return WIDER.get(told.dtype, told.dtype)
@@ -104,11 +104,11 @@ def _array_name(key: str, taken: list[str]) -> str:
     return short
 
 
-def _picture_shape(key: str, told: Told) -> tuple[int, int, int]:
+def _picture_shape(key: str, told: FeatureInfo) -> tuple[int, int, int]:
     """Height, width and channels, from a shape in either order."""
     shape, where = told.shape, f"feature {key}"
     if len(shape) != 3:
-        raise CorpusError(f"has pictures of shape {shape}", where, MEND)
+        raise CorpusError(f"has pictures of shape {shape}", where, HINT)
     named = [str(name) for name in told.names] if isinstance(told.names, list) else []
     first = bool(named) and named[0].startswith("channel")
     if first or (not named and shape[2] not in MODES):
@@ -120,7 +120,7 @@ def _picture_shape(key: str, told: Told) -> tuple[int, int, int]:
 
 def _carried(
     info: Info, reader: FrameReader, arrays: Mapping[str, str], provenance: Provenance
-) -> Iterator[Carried]:
+) -> Iterator[Episode]:
     tasks = chain.from_iterable(column.to_pylist() for column in info.episodes.tasks)
     for number, frames in enumerate(reader):
         told = next(tasks, None) or ()
@@ -136,7 +136,7 @@ def _converted(
     provenance: Provenance,
     tasks: list[str],
     where: str,
-) -> Carried:
+) -> Episode:
     """T frames as T-1 steps: nothing is known of where the last action led."""
     found = frames.arrays
     steps = len(next(iter(found.values()))) - 1
@@ -144,7 +144,7 @@ def _converted(
     reward = found.get(names.REWARD)
     terminated, truncated = _ends(found, steps, where)
     metadata: dict[str, Any] = {"tasks": tasks} if tasks else {}
-    return Carried(
+    return Episode(
         observations={name: found[key] for key, name in arrays.items()},
         rewards=np.zeros(steps, np.float32) if reward is None else reward[:steps, 0],
         provenance=provenance,
@@ -245,12 +245,12 @@ def _open_own(info: Info, sidecar: Sidecar) -> Incoming:
     )
 
 
-def _own(sidecar: Sidecar, reader: FrameReader) -> Iterator[Carried]:
+def _own(sidecar: Sidecar, reader: FrameReader) -> Iterator[Episode]:
     for frames, ending in zip(reader, sidecar.endings(), strict=True):
         yield _restored(sidecar, frames, ending)
 
 
-def _restored(sidecar: Sidecar, frames: Frames, ending: Ending) -> Carried:
+def _restored(sidecar: Sidecar, frames: Frames, ending: Ending) -> Episode:
     """The trajectory as it was exported."""
     told, observed = ending.told, frames.arrays[names.OBSERVED][:, 0]
     if told["length"] != len(observed):
@@ -264,7 +264,7 @@ def _restored(sidecar: Sidecar, frames: Frames, ending: Ending) -> Carried:
         found |= parts
     inferred = told["labels"] == "inferred" and sidecar.overlay is not None
     shape = (len(observed), *sidecar.action.shape)
-    return Carried(
+    return Episode(
         observations={
             spec.name: np.concatenate([found[spec.name], ending.observations[spec.name]])
             for spec in sidecar.observations

@@ -20,7 +20,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.mask import NAME
-from lawm_data.exchange.formats._protocol import Carried, Outgoing
+from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.features import Feature
 from lawm_data.exchange.formats.lerobot.info import inside, read_json
@@ -40,7 +40,7 @@ from lawm_data.system.images import decode, encode_png
 FOLDER, ABOUT, TRAJECTORIES, MASKS = "meta/lawm", "corpus.json", "trajectories.parquet", "masks"
 FINAL = "final/"
 """What the names of columns with the last observation begin with."""
-MEND = "restore it, or remove meta/lawm to import the set as any other"
+HINT = "restore it, or remove meta/lawm to import the set as any other"
 _TOLD = {
     "id": "string",
     "length": "int64",
@@ -70,23 +70,23 @@ class SidecarWriter:
         self._schema = frame_schema(_types(features))
         self._file = ParquetFile(folder / TRAJECTORIES, self._schema)
 
-    def add(self, carried: Carried) -> None:
+    def add(self, episode: Episode) -> None:
         """Write the row of a trajectory."""
         pa = pyarrow()
         row = {
-            "id": carried.trajectory_id,
-            "length": len(carried.rewards),
-            "terminated": carried.terminated,
-            "truncated": carried.truncated,
-            "provenance": self._sources.index(carried.provenance),
-            "agent_step": carried.agent_step,
-            "seed": carried.seed,
-            "metadata": json.dumps(dict(carried.metadata), allow_nan=False),
-            "labels": carried.labels.value if carried.labels else "",
+            "id": episode.trajectory_id,
+            "length": len(episode.rewards),
+            "terminated": episode.terminated,
+            "truncated": episode.truncated,
+            "provenance": self._sources.index(episode.provenance),
+            "agent_step": episode.agent_step,
+            "seed": episode.seed,
+            "metadata": json.dumps(dict(episode.metadata), allow_nan=False),
+            "labels": episode.labels.value if episode.labels else "",
         }
         columns = {name: pa.array([row[name]], self._schema.field(name).type) for name in row}
         for feature in self._features:
-            columns[FINAL + feature.name] = _final(feature, carried)
+            columns[FINAL + feature.name] = _final(feature, episode)
         arrays = [columns[name] for name in self._schema.names]
         self._file.add(pa.Table.from_arrays(arrays, schema=self._schema))
 
@@ -126,7 +126,7 @@ class Sidecar(NamedTuple):
         for batch in self.table.batches(row_bytes):
             for name, kind in _TOLD.items():
                 if str(batch.schema.field(name).type) != kind:
-                    raise CorpusError(f"{name} is not {kind}", str(self.table.path), MEND)
+                    raise CorpusError(f"{name} is not {kind}", str(self.table.path), HINT)
             told = batch.select(list(_TOLD)).to_pylist()
             finals = [self._finals(feature, batch) for feature in self.features]
             for i, row in enumerate(told):
@@ -141,24 +141,24 @@ class Sidecar(NamedTuple):
         if feature.storage == "numbers":
             rows, there = from_column(column, feature.width, where)
             if not there.all() or rows.dtype != np.dtype(feature.dtype):
-                raise CorpusError(f"is not all {feature.dtype}", where, MEND)
+                raise CorpusError(f"is not all {feature.dtype}", where, HINT)
             return names.parted(feature, rows)
         spec = feature.arrays[0]
         found = [decode(_bytes(p, where), spec.shape[2], where) for p in column.to_pylist()]
         if any(picture.shape != spec.shape for picture in found):
-            raise CorpusError(f"has pictures that are not {spec.shape}", where, MEND)
+            raise CorpusError(f"has pictures that are not {spec.shape}", where, HINT)
         return {spec.name: np.stack(found)}
 
     def _checked(self, row: dict[str, Any]) -> dict[str, Any]:
         where = f"{self.table.path}: {row['id']}"
         needed = ("id", "length", "terminated", "truncated", "provenance", "metadata")
         if any(row[name] is None for name in needed):
-            raise CorpusError("is incomplete", where, MEND)
+            raise CorpusError("is incomplete", where, HINT)
         if not 0 <= row["provenance"] < len(self.provenance):
-            raise CorpusError(f"has no source {row['provenance']}", where, MEND)
+            raise CorpusError(f"has no source {row['provenance']}", where, HINT)
         row["metadata"] = strict_json(row["metadata"], f"{where}: metadata")
         if not isinstance(row["metadata"], dict):
-            raise CorpusError("has metadata that are not a JSON object", where, MEND)
+            raise CorpusError("has metadata that are not a JSON object", where, HINT)
         return row
 
 
@@ -194,10 +194,10 @@ def read_sidecar(root: Path) -> Sidecar | None:
             ),
         )
     except ConfigError as error:
-        raise CorpusError(error.what, error.where, MEND) from None
+        raise CorpusError(error.what, error.where, HINT) from None
     except (KeyError, TypeError, IndexError) as error:
         what = f"is not what was written ({type(error).__name__}: {error})"
-        raise CorpusError(what, str(folder / ABOUT), MEND) from None
+        raise CorpusError(what, str(folder / ABOUT), HINT) from None
 
 
 def _about(outgoing: Outgoing, videos: bool) -> str:
@@ -229,17 +229,17 @@ def _types(features: Sequence[Feature]) -> dict[str, dict[str, Any]]:
     return types
 
 
-def _final(feature: Feature, carried: Carried) -> Any:
+def _final(feature: Feature, episode: Episode) -> Any:
     if feature.storage != "numbers":
-        return pictures([encode_png(carried.observations[feature.arrays[0].name][-1])])
-    last = {spec.name: carried.observations[spec.name][-1:] for spec in feature.arrays}
+        return pictures([encode_png(episode.observations[feature.arrays[0].name][-1])])
+    last = {spec.name: episode.observations[spec.name][-1:] for spec in feature.arrays}
     return to_column(names.joined(feature, last).astype(feature.dtype))
 
 
 def _bytes(picture: Any, where: str) -> bytes:
     data = picture.get("bytes") if isinstance(picture, dict) else None
     if not isinstance(data, bytes):
-        raise CorpusError("has no picture", where, MEND)
+        raise CorpusError("has no picture", where, HINT)
     return data
 
 
@@ -247,15 +247,15 @@ def _object(root: Path) -> dict[str, Any]:
     told = read_json(root, f"{FOLDER}/{ABOUT}")
     if not isinstance(told, dict) or told.get("version") != 1:
         version = told.get("version") if isinstance(told, dict) else None
-        raise CorpusError(f"has version {version!r}, not 1", str(root / FOLDER / ABOUT), MEND)
+        raise CorpusError(f"has version {version!r}, not 1", str(root / FOLDER / ABOUT), HINT)
     return told
 
 
 def _mask(root: Path, name: Any) -> Mask:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise CorpusError(f"has a mask {name!r}", str(root / FOLDER), MEND)
+        raise CorpusError(f"has a mask {name!r}", str(root / FOLDER), HINT)
     path = f"{FOLDER}/{MASKS}/{name}.json"
     mask = Mask.parse(read_json(root, path), str(root / path))
     if mask.name != name:
-        raise CorpusError(f"is named {mask.name!r} inside", str(root / path), MEND)
+        raise CorpusError(f"is named {mask.name!r} inside", str(root / path), HINT)
     return mask

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lawm_data.exchange.formats._protocol import Carried, Outgoing
+from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.features import Feature
 from lawm_data.exchange.formats.lerobot.parquet import (
@@ -67,12 +67,12 @@ class SetWriter:
         self._rows: list[dict[str, Any]] = []
         self._index = self._count = 0
 
-    def add(self, carried: Carried) -> None:
+    def add(self, episode: Episode) -> None:
         """Write an episode."""
-        length = len(carried.rewards)
+        length = len(episode.rewards)
         place = self._frames.settle()
-        arrays = {name: array[:-1] for name, array in carried.observations.items()}
-        columns, stats = self._numbers(carried, arrays)
+        arrays = {name: array[:-1] for name, array in episode.observations.items()}
+        columns, stats = self._numbers(episode, arrays)
         row: dict[str, Any] = {
             "episode_index": self._count,
             "tasks": [self._task],
@@ -91,7 +91,7 @@ class SetWriter:
             else:
                 row |= self._filmed(feature.name, frames)
         self._frames.add(columns)
-        self._sidecar.add(carried)
+        self._sidecar.add(episode)
         self._index, self._count = self._index + length, self._count + 1
         self._list(row, stats)
 
@@ -130,13 +130,13 @@ class SetWriter:
         return [feature for feature in self.features if feature.storage == "video"]
 
     def _numbers(
-        self, carried: Carried, arrays: Mapping[str, np.ndarray]
+        self, episode: Episode, arrays: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, Any], dict[str, Stats]]:
         """All columns of an episode but pictures, and their statistics."""
-        length = len(carried.rewards)
+        length = len(episode.rewards)
         observed = np.zeros(length, bool)
-        if carried.actions is not None:
-            observed[:] = True if carried.action_observed is None else carried.action_observed
+        if episode.actions is not None:
+            observed[:] = True if episode.action_observed is None else episode.action_observed
         last = np.arange(length) == length - 1
         rows = {
             feature.name: names.joined(feature, arrays).astype(feature.dtype)
@@ -144,10 +144,10 @@ class SetWriter:
             if feature.storage == "numbers"
         }
         rows |= {
-            names.REWARD: carried.rewards,
-            names.DONE: last & (carried.terminated or carried.truncated),
-            names.TERMINATED: last & carried.terminated,
-            names.TRUNCATED: last & carried.truncated,
+            names.REWARD: episode.rewards,
+            names.DONE: last & (episode.terminated or episode.truncated),
+            names.TERMINATED: last & episode.terminated,
+            names.TRUNCATED: last & episode.truncated,
             names.OBSERVED: observed,
             "timestamp": (np.arange(length) / self._fps).astype(np.float32),
             "frame_index": np.arange(length),
@@ -155,36 +155,36 @@ class SetWriter:
             "index": self._index + np.arange(length),
             "task_index": np.zeros(length, np.int64),
         }
-        actions = self._actions(carried, observed)
+        actions = self._actions(episode, observed)
         if self._inferred:
-            rows |= self._inference(carried, length)
+            rows |= self._inference(episode, length)
         stats = {name: of_numbers(array.reshape(length, -1)) for name, array in rows.items()}
         stats[names.ACTION] = self._nothing
         if observed.any():
             stats[names.ACTION] = of_numbers(actions[observed])
         columns = {name: to_column(array) for name, array in rows.items()}
         columns[names.ACTION] = to_column(actions)
-        rest = carried.labels.value if carried.labels and not observed.any() else "missing"
+        rest = episode.labels.value if episode.labels and not observed.any() else "missing"
         columns[names.LABELS] = pyarrow().array(np.where(observed, "observed", rest).tolist())
         return columns, stats
 
-    def _actions(self, carried: Carried, observed: np.ndarray) -> np.ndarray:
+    def _actions(self, episode: Episode, observed: np.ndarray) -> np.ndarray:
         """What stands under ``action``, (T, A): recorded, else inferred, else zero.
 
         LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
         compute; ``lawm.action_observed`` tells which of these are actions.
         """
         actions = np.zeros((len(observed), self._action.size), self._action.dtype)
-        if carried.actions is not None:
-            given = carried.actions.reshape(actions.shape)
+        if episode.actions is not None:
+            given = episode.actions.reshape(actions.shape)
             actions[observed] = given[observed]
-        elif carried.inferred is not None and actions.dtype.kind == "f":
-            actions[:] = carried.inferred[0]
+        elif episode.inferred is not None and actions.dtype.kind == "f":
+            actions[:] = episode.inferred[0]
         return actions
 
-    def _inference(self, carried: Carried, length: int) -> dict[str, np.ndarray]:
+    def _inference(self, episode: Episode, length: int) -> dict[str, np.ndarray]:
         zero = np.zeros((length, self._action.size), np.float32)
-        mean, std = carried.inferred or (zero, zero)
+        mean, std = episode.inferred or (zero, zero)
         return {names.MEAN: mean.astype(np.float32), names.STD: std.astype(np.float32)}
 
     def _filmed(self, key: str, frames: np.ndarray) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import Any
 
 from lawm_schemas import CorpusError, LabelState, StorageError
 
-from lawm_data.exchange.formats._protocol import About, Carried, Incoming, Outgoing
+from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats.minari.episodes import (
     ArrowEpisodes,
     Hdf5Episodes,
     files_of,
     open_episodes,
 )
-from lawm_data.exchange.formats.minari.metadata import MEND, Metadata, dataset_folder, read_metadata
+from lawm_data.exchange.formats.minari.metadata import HINT, Metadata, dataset_folder, read_metadata
 from lawm_data.exchange.formats.minari.read import (
     Plan,
     convert,
@@ -83,25 +83,25 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
 
 def _restored(
     episodes: Hdf5Episodes | ArrowEpisodes, own: Own, metadata: Metadata
-) -> Iterator[Carried]:
+) -> Iterator[Episode]:
     return _counted((restore(episodes.open(i), own) for i in range(metadata.episodes)), metadata)
 
 
 def _converted(
     episodes: Hdf5Episodes | ArrowEpisodes, plan: Plan, metadata: Metadata
-) -> Iterator[Carried]:
+) -> Iterator[Episode]:
     return _counted((convert(episodes.open(i), plan) for i in range(metadata.episodes)), metadata)
 
 
-def _counted(trajectories: Iterator[Carried], metadata: Metadata) -> Iterator[Carried]:
+def _counted(trajectories: Iterator[Episode], metadata: Metadata) -> Iterator[Episode]:
     """The trajectories, whose steps must be as many as the metadata says."""
     steps = 0
-    for carried in trajectories:
-        steps += len(carried.rewards)
-        yield carried
+    for episode in trajectories:
+        steps += len(episode.rewards)
+        yield episode
     if steps != metadata.steps:
         what = f"says {metadata.steps} steps, and there are {steps}"
-        raise CorpusError(what, f"{metadata.where}: total_steps", MEND)
+        raise CorpusError(what, f"{metadata.where}: total_steps", HINT)
 
 
 def locate(place: str) -> Path:

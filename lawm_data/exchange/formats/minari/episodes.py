@@ -13,7 +13,7 @@ import numpy as np
 from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
 
-from lawm_data.exchange.formats.minari.metadata import HDF5, MEND, Metadata
+from lawm_data.exchange.formats.minari.metadata import HDF5, HINT, Metadata
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.system.hdf5 import LIBRARY_ERRORS
 from lawm_data.system.optional import optional
@@ -22,7 +22,7 @@ TRAJECTORY_LIMIT = 1 << 33
 """Bytes of one array of one episode; a trajectory is in memory as a whole."""
 
 
-class Episode(Protocol):
+class StoredEpisode(Protocol):
     """One episode."""
 
     where: str
@@ -85,9 +85,9 @@ class Hdf5Episodes:
         count = metadata.episodes
         if len(found) != count or any(f"episode_{i}" not in found for i in range(count)):
             what = f"holds {len(found)} episodes where the metadata says {count}"
-            raise CorpusError(what, str(self.file.path), MEND)
+            raise CorpusError(what, str(self.file.path), HINT)
 
-    def open(self, i: int) -> Episode:
+    def open(self, i: int) -> StoredEpisode:
         """Episode ``i``."""
         return _Hdf5Episode(self.file, f"episode_{i}")
 
@@ -145,11 +145,11 @@ def _decoded(dataset: h5py.Dataset, shape: tuple[int, ...], where: str) -> np.nd
             with image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
                 if (picture.height, picture.width) != shape[:2]:
                     what = f"image {row} is {picture.width} x {picture.height} pixels"
-                    raise CorpusError(what, where, MEND)
+                    raise CorpusError(what, where, HINT)
                 pictures[row] = np.asarray(picture).reshape(shape)
         except (*LIBRARY_ERRORS, SyntaxError) as error:
             what = f"image {row} cannot be decoded ({reason_of(error)})"
-            raise CorpusError(what, where, MEND) from None
+            raise CorpusError(what, where, HINT) from None
     return pictures
 
 
@@ -171,7 +171,7 @@ class ArrowEpisodes:
         with _minari_errors(str(metadata.folder)):
             self._storage = storage.MinariStorage.read(metadata.folder)
 
-    def open(self, i: int) -> Episode:
+    def open(self, i: int) -> StoredEpisode:
         """Episode ``i``."""
         where = str(self.metadata.folder / str(i))
         with _minari_errors(where):
@@ -199,7 +199,7 @@ class _ArrowEpisode:
     def array(self, place: str) -> np.ndarray:
         found = self._at(place)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
-            raise CorpusError("is not an array of numbers", f"{self.where}: {place}", MEND)
+            raise CorpusError("is not an array of numbers", f"{self.where}: {place}", HINT)
         return found
 
     def images(self, place: str, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
@@ -228,4 +228,4 @@ def _minari_errors(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise CorpusError(f"Minari cannot read it ({reason_of(error)})", where, MEND) from None
+        raise CorpusError(f"Minari cannot read it ({reason_of(error)})", where, HINT) from None

@@ -17,7 +17,7 @@ from lawm_data.system.atomic import storage_errors
 
 ROOT = "MINARI_DATASETS_PATH"
 """Environment variable with the folder of all datasets."""
-MEND = "get the dataset again from where it came from"
+HINT = "get the dataset again from where it came from"
 METADATA = "metadata.json"
 HDF5 = "main_data.hdf5"
 STORAGES = ("hdf5", "arrow", "parquet")
@@ -61,8 +61,8 @@ def dataset_folder(place: str) -> Path:
         ConfigError: not the id of a dataset.
     """
     if not _ID.fullmatch(place):
-        mend = "write namespace/name-v0: two or more letters, digits, '-' and '_' in each part"
-        raise ConfigError("is not the id of a Minari dataset", f"minari:{place}", mend)
+        hint = "write namespace/name-v0: two or more letters, digits, '-' and '_' in each part"
+        raise ConfigError("is not the id of a Minari dataset", f"minari:{place}", hint)
     root = os.environ.get(ROOT) or Path.home() / ".minari" / "datasets"
     return Path(root) / place
 
@@ -77,8 +77,8 @@ def read_metadata(place: str) -> Metadata:
     folder = dataset_folder(place) / "data"
     with storage_errors(folder):
         if not folder.is_dir():
-            mend = f"download it with minari, or set {ROOT}"
-            raise ConfigError("no such dataset here", str(folder.parent), mend)
+            hint = f"download it with minari, or set {ROOT}"
+            raise ConfigError("no such dataset here", str(folder.parent), hint)
         _require_plain_files(folder)
     rest = _load(folder / METADATA)
     return _checked(rest, place, folder)
@@ -91,20 +91,20 @@ def _require_plain_files(folder: Path) -> None:
             path = Path(parent) / name
             mode = path.lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise CorpusError("is a link or a device", str(path), MEND)
+                raise CorpusError("is a link or a device", str(path), HINT)
 
 
 def _load(path: Path) -> dict[str, Any]:
     """JSON as Minari writes it, which knows NaN and Infinity."""
     with storage_errors(path):
         if not path.is_file():
-            raise CorpusError("is missing", str(path), MEND)
+            raise CorpusError("is missing", str(path), HINT)
         if path.stat().st_size > METADATA_LIMIT:
-            raise CorpusError(f"is larger than {METADATA_LIMIT} bytes", str(path), MEND)
+            raise CorpusError(f"is larger than {METADATA_LIMIT} bytes", str(path), HINT)
         data = path.read_bytes()
     found = strict_json(data, str(path), finite=False)
     if not isinstance(found, dict):
-        raise CorpusError("is not a JSON object", str(path), MEND)
+        raise CorpusError("is not a JSON object", str(path), HINT)
     return found
 
 
@@ -115,18 +115,18 @@ def _checked(rest: dict[str, Any], place: str, folder: Path) -> Metadata:
         value = rest.get(key, usual)
         if type(value) is not kind:
             what = "is missing" if value is None else f"is {value!r}"[:100]
-            raise CorpusError(what, f"{where}: {key}", MEND)
+            raise CorpusError(what, f"{where}: {key}", HINT)
         return value
 
     storage, version = expect("data_format", str, "hdf5"), expect("minari_version", str)
     if storage not in STORAGES:
         raise CorpusError(f"is {storage!r}"[:100], f"{where}: data_format", "store it as hdf5")
     if not version.startswith(VERSIONS):
-        mend = "write it again with a current Minari"
-        raise CorpusError(f"is {version!r}"[:100], f"{where}: minari_version", mend)
+        hint = "write it again with a current Minari"
+        raise CorpusError(f"is {version!r}"[:100], f"{where}: minari_version", hint)
     episodes, steps = expect("total_episodes", int), expect("total_steps", int)
     if episodes < 0 or steps < 0:
-        raise CorpusError("counts less than nothing", where, MEND)
+        raise CorpusError("counts less than nothing", where, HINT)
     if expect("dataset_id", str) != place:
         what = f"says that it is {rest['dataset_id']!r}"[:100]
         raise CorpusError(what, where, "move it to where its id says")
@@ -147,9 +147,9 @@ def _space(rest: Mapping[str, Any], key: str, where: str) -> Any:
     text = rest.get(key)
     if text is None:
         # Minari would make the environment that the metadata names: code of somebody else's choice.
-        mend = "write its spaces into the metadata with Minari"
-        raise CorpusError("does not say its spaces", f"{where}: {key}", mend)
+        hint = "write its spaces into the metadata with Minari"
+        raise CorpusError("does not say its spaces", f"{where}: {key}", hint)
     try:
         return json.loads(text) if isinstance(text, str) else text
     except (ValueError, RecursionError):
-        raise CorpusError("is not JSON", f"{where}: {key}", MEND) from None
+        raise CorpusError("is not JSON", f"{where}: {key}", HINT) from None

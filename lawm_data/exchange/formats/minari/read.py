@@ -16,9 +16,9 @@ from lawm_schemas import (
     Role,
 )
 
-from lawm_data.exchange.formats._protocol import Carried
-from lawm_data.exchange.formats.minari.episodes import Episode
-from lawm_data.exchange.formats.minari.metadata import MEND, Metadata
+from lawm_data.exchange.formats._protocol import Episode
+from lawm_data.exchange.formats.minari.episodes import StoredEpisode
+from lawm_data.exchange.formats.minari.metadata import HINT, Metadata
 from lawm_data.exchange.formats.minari.sidecar import OBSERVED, ended, observed_flags
 from lawm_data.exchange.formats.minari.spaces import Leaf, Unfit, as_image, image_axes, leaves
 from lawm_data.exchange.untrusted.arrays import checked_spec
@@ -132,36 +132,36 @@ def environment_of(metadata: Metadata, say: Any) -> EnvironmentInfo | None:
     return EnvironmentInfo(suite="gym", task=spec["id"], action_repeat=1)
 
 
-def convert(episode: Episode, plan: Plan) -> Carried:
+def convert(source: StoredEpisode, plan: Plan) -> Episode:
     """One episode as a trajectory.
 
     Raises:
         CorpusError: lengths, types or numbers are not what they should be.
     """
-    rewards = episode.array("rewards")
+    rewards = source.array("rewards")
     if rewards.ndim == 2 and rewards.shape[1] == 1:
         rewards = rewards[:, 0]
     length = len(rewards) if rewards.ndim == 1 else 0
     if not length:
-        raise CorpusError(f"has rewards of shape {rewards.shape}", episode.where, MEND)
-    said = episode.attributes()
-    _require_steps(said, length, episode.where)
+        raise CorpusError(f"has rewards of shape {rewards.shape}", source.where, HINT)
+    said = source.attributes()
+    _require_steps(said, length, source.where)
     observations = {
-        leaf.spec.name: _observed(episode, leaf, length, plan) for leaf in plan.observations
+        leaf.spec.name: _observed(source, leaf, length, plan) for leaf in plan.observations
     }
-    actions, seen = _actions(episode, plan, length)
-    _say_left_out(episode, plan)
+    actions, seen = _actions(source, plan, length)
+    _say_left_out(source, plan)
     if rewards.dtype == np.float64 and (rewards.astype(np.float32) != rewards).any():
         plan.say("rewards are rounded to float32")
-    return Carried(
+    return Episode(
         observations=observations,
         rewards=rewards,
         provenance=plan.provenance,
         actions=actions,
         action_observed=seen,
-        terminated=ended(episode, "terminations", length),
-        truncated=ended(episode, "truncations", length),
-        seed=_seed(said, episode.where),
+        terminated=ended(source, "terminations", length),
+        truncated=ended(source, "truncations", length),
+        seed=_seed(said, source.where),
         metadata=dict(_metadata(said, plan)),
     )
 
@@ -169,17 +169,17 @@ def convert(episode: Episode, plan: Plan) -> Carried:
 def _require_steps(said: Mapping[str, Any], length: int, where: str) -> None:
     steps = said.get("total_steps", length)
     if not isinstance(steps, int | np.integer) or int(steps) != length:
-        raise CorpusError(f"has {length} rewards and says {steps} steps", where, MEND)
+        raise CorpusError(f"has {length} rewards and says {steps} steps", where, HINT)
 
 
-def _observed(episode: Episode, leaf: Leaf, length: int, plan: Plan) -> np.ndarray:
+def _observed(source: StoredEpisode, leaf: Leaf, length: int, plan: Plan) -> np.ndarray:
     if leaf.jpeg:
-        array, lossy = episode.images(leaf.place, leaf.shape)
+        array, lossy = source.images(leaf.place, leaf.shape)
         if lossy:
             plan.say(f"{leaf.place} was stored as JPEG: its pixels are not the camera's")
     else:
-        array = episode.array(leaf.place)
-    array = _fitting(array, leaf, length + 1, episode.where, plan)
+        array = source.array(leaf.place)
+    array = _fitting(array, leaf, length + 1, source.where, plan)
     if leaf.spec.role is Role.pixels:
         if image_axes(leaf.shape) == "chw":
             array = np.moveaxis(array, 1, -1)
@@ -192,11 +192,11 @@ def _fitting(array: np.ndarray, leaf: Leaf, rows: int, where: str, plan: Plan) -
     place = f"{where}: {leaf.place}"
     if not array.ndim or len(array) != rows:
         found = len(array) if array.ndim else "no"
-        mend = "an episode of T steps has T actions and T+1 observations, the final one too"
-        raise CorpusError(f"has {found} rows where {rows} are due", place, mend)
+        hint = "an episode of T steps has T actions and T+1 observations, the final one too"
+        raise CorpusError(f"has {found} rows where {rows} are due", place, hint)
     if array.shape[1:] != leaf.shape and array.size != rows * int(np.prod(leaf.shape)):
         what = f"has shape {array.shape[1:]} where the space says {leaf.shape}"
-        raise CorpusError(what, place, MEND)
+        raise CorpusError(what, place, HINT)
     wanted = np.dtype(leaf.spec.dtype)
     if array.dtype == np.float64 and wanted == np.float32:
         plan.say(f"{leaf.place} holds float64 where its space says float32: rounded")
@@ -204,17 +204,17 @@ def _fitting(array: np.ndarray, leaf: Leaf, rows: int, where: str, plan: Plan) -
 
 
 def _actions(
-    episode: Episode, plan: Plan, length: int
+    source: StoredEpisode, plan: Plan, length: int
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Actions, and which of them are observed."""
     parts = [
-        _fitting(episode.array(leaf.place), leaf, length, episode.where, plan)
+        _fitting(source.array(leaf.place), leaf, length, source.where, plan)
         for leaf in plan.actions
     ]
     actions = parts[0]
     if len(parts) > 1:
         actions = np.concatenate([part.reshape(length, -1) for part in parts], axis=1)
-    seen = observed_flags(episode, length)
+    seen = observed_flags(source, length)
     if plan.unrecorded and actions.dtype.kind == "f":
         unrecorded = np.isnan(actions.reshape(length, -1)).any(axis=1)
         seen = np.array(~unrecorded if seen is None else seen & ~unrecorded)
@@ -223,8 +223,8 @@ def _actions(
     return (actions, seen) if seen.any() else (None, None)
 
 
-def _say_left_out(episode: Episode, plan: Plan) -> None:
-    for name in episode.infos():
+def _say_left_out(source: StoredEpisode, plan: Plan) -> None:
+    for name in source.infos():
         if name != OBSERVED:
             plan.say(f"infos/{name} was left out")
 
@@ -234,7 +234,7 @@ def _seed(said: Mapping[str, Any], where: str) -> int | None:
     if seed is None:
         return None
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise CorpusError(f"has seed {seed!r}"[:100], where, MEND)
+        raise CorpusError(f"has seed {seed!r}"[:100], where, HINT)
     return int(seed)
 
 

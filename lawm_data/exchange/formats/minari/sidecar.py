@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, LawmError, Manifest, Mask, Overlay, Role
 
-from lawm_data.exchange.formats._protocol import Carried, Outgoing
-from lawm_data.exchange.formats.minari.episodes import Episode
-from lawm_data.exchange.formats.minari.metadata import MEND, OWN, Metadata
+from lawm_data.exchange.formats._protocol import Episode, Outgoing
+from lawm_data.exchange.formats.minari.episodes import StoredEpisode
+from lawm_data.exchange.formats.minari.metadata import HINT, OWN, Metadata
 from lawm_data.exchange.formats.minari.spaces import restored
 from lawm_data.exchange.untrusted.strict_json import strict_json
 
@@ -73,78 +73,78 @@ def read_own(metadata: Metadata) -> Own | None:
         )
     except (LawmError, TypeError) as error:
         what = error.what if isinstance(error, LawmError) else "lists no masks"
-        raise CorpusError(what, where, MEND) from None
+        raise CorpusError(what, where, HINT) from None
 
 
-def episode_attributes(carried: Carried, sources: Mapping[str, int]) -> dict[str, Any]:
+def episode_attributes(episode: Episode, sources: Mapping[str, int]) -> dict[str, Any]:
     """What is said of one episode.
 
     Args:
-        carried: the trajectory.
+        episode: the trajectory.
         sources: place of each provenance in the manifest, by its JSON.
     """
-    observed = carried.action_observed
+    observed = episode.action_observed
     said: dict[str, Any] = {
-        "trajectory_id": carried.trajectory_id or "",
-        "actions": carried.labels.value if carried.labels else "",
-        "actions_observed": carried.actions is not None and (observed is None or observed.all()),
-        "provenance": sources[carried.provenance.to_json()],
+        "trajectory_id": episode.trajectory_id or "",
+        "actions": episode.labels.value if episode.labels else "",
+        "actions_observed": episode.actions is not None and (observed is None or observed.all()),
+        "provenance": sources[episode.provenance.to_json()],
     }
-    if carried.agent_step is not None:
-        said["agent_step"] = carried.agent_step
-    if carried.metadata:
-        said["metadata"] = json.dumps(dict(carried.metadata))
+    if episode.agent_step is not None:
+        said["agent_step"] = episode.agent_step
+    if episode.metadata:
+        said["metadata"] = json.dumps(dict(episode.metadata))
     return said
 
 
-def observed_flags(episode: Episode, length: int) -> np.ndarray | None:
+def observed_flags(source: StoredEpisode, length: int) -> np.ndarray | None:
     """(T,) which actions are recorded, from the infos; None where they do not say.
 
     Raises:
         CorpusError: not T+1 bools.
     """
-    if not episode.has(f"infos/{OBSERVED}"):
+    if not source.has(f"infos/{OBSERVED}"):
         return None
-    flags = episode.array(f"infos/{OBSERVED}")
+    flags = source.array(f"infos/{OBSERVED}")
     if flags.dtype != np.bool_ or flags.size != length + 1 or len(flags) != length + 1:
         what = f"is {flags.dtype}{list(flags.shape)}, not {length + 1} bools"
-        raise CorpusError(what, f"{episode.where}: infos/{OBSERVED}", MEND)
+        raise CorpusError(what, f"{source.where}: infos/{OBSERVED}", HINT)
     return flags.reshape(-1)[:-1]
 
 
-def restore(episode: Episode, own: Own) -> Carried:
+def restore(source: StoredEpisode, own: Own) -> Episode:
     """One trajectory of our own export.
 
     Raises:
         CorpusError: it is not what the metadata of the dataset says.
     """
-    said, observations = episode.attributes(), {}
+    said, observations = source.attributes(), {}
     single = len(own.observed) == 1
     for spec in own.observed:
         place = "observations" if single else f"observations/{spec.name}"
-        observations[spec.name] = restored(episode.array(place), spec)
+        observations[spec.name] = restored(source.array(place), spec)
     for spec in own.manifest.observations:
         if spec.role is Role.physics:
-            observations[spec.name] = episode.array(f"infos/{PHYSICS}")
-    rewards = episode.array("rewards")
+            observations[spec.name] = source.array(f"infos/{PHYSICS}")
+    rewards = source.array("rewards")
     length = len(rewards) if rewards.ndim else 0
-    seen = observed_flags(episode, length)
+    seen = observed_flags(source, length)
     actions = None
     if seen is None or seen.any():
-        actions = _restored_actions(episode.array("actions"), seen, own.manifest.action)
-    return Carried(
+        actions = _restored_actions(source.array("actions"), seen, own.manifest.action)
+    return Episode(
         observations=observations,
         rewards=rewards,
-        provenance=own.manifest.provenance[_place(said, own, episode.where)],
+        provenance=own.manifest.provenance[_place(said, own, source.where)],
         actions=actions,
         action_observed=None if actions is None else seen,
-        terminated=ended(episode, "terminations", length),
-        truncated=ended(episode, "truncations", length),
+        terminated=ended(source, "terminations", length),
+        truncated=ended(source, "truncations", length),
         agent_step=_number(said, "agent_step"),
         seed=_number(said, "seed"),
-        metadata=_metadata(said, episode.where),
+        metadata=_metadata(said, source.where),
         trajectory_id=_text(said, "trajectory_id") or None,
-        inferred=_inferred(episode, own, length) if seen is not None and not seen.any() else None,
+        inferred=_inferred(source, own, length) if seen is not None and not seen.any() else None,
     )
 
 
@@ -155,43 +155,43 @@ def _restored_actions(actions: np.ndarray, seen: np.ndarray | None, spec: ArrayS
     return restored(np.where(seen.reshape(-1, *[1] * (actions.ndim - 1)), actions, 0), spec)
 
 
-def ended(episode: Episode, place: str, length: int) -> bool:
+def ended(source: StoredEpisode, place: str, length: int) -> bool:
     """Whether the last of T flags is set, and no other one.
 
     Raises:
         CorpusError: another length, no flags, or one is set before the end.
     """
-    flags, where = episode.array(place), f"{episode.where}: {place}"
+    flags, where = source.array(place), f"{source.where}: {place}"
     if flags.shape not in ((length,), (length, 1)):
-        raise CorpusError(f"has shape {flags.shape} for {length} rewards", where, MEND)
+        raise CorpusError(f"has shape {flags.shape} for {length} rewards", where, HINT)
     flags = flags.reshape(-1)
     if not ((flags == 0) | (flags == 1)).all():
-        raise CorpusError("holds more than flags", where, MEND)
+        raise CorpusError("holds more than flags", where, HINT)
     if flags[:-1].any():
         what = f"is set at step {int(np.argmax(flags))} of {length}"
         raise CorpusError(what, where, "cut the episode there")
     return bool(flags[-1]) if length else False
 
 
-def _inferred(episode: Episode, own: Own, length: int) -> tuple[np.ndarray, np.ndarray] | None:
-    if own.overlay is None or not episode.has(f"infos/{INFERRED}"):
+def _inferred(source: StoredEpisode, own: Own, length: int) -> tuple[np.ndarray, np.ndarray] | None:
+    if own.overlay is None or not source.has(f"infos/{INFERRED}"):
         return None
     shape = (length + 1, own.manifest.action.size)
-    found = [episode.array(f"infos/{name}") for name in (INFERRED, DEVIATION)]
+    found = [source.array(f"infos/{name}") for name in (INFERRED, DEVIATION)]
     if any(array.shape != shape or array.dtype != np.float32 for array in found):
-        raise CorpusError(f"are not {shape} float32", f"{episode.where}: infos/{INFERRED}", MEND)
+        raise CorpusError(f"are not {shape} float32", f"{source.where}: infos/{INFERRED}", HINT)
     mean, std = (array[:-1] for array in found)
     if np.isnan(mean).all() and np.isnan(std).all():
         return None
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
-        raise CorpusError("are not all finite", f"{episode.where}: infos/{INFERRED}", MEND)
+        raise CorpusError("are not all finite", f"{source.where}: infos/{INFERRED}", HINT)
     return mean, std
 
 
 def _place(said: Mapping[str, Any], own: Own, where: str) -> int:
     place = _number(said, "provenance")
     if place is None or not 0 <= place < len(own.manifest.provenance):
-        raise CorpusError(f"has provenance {place}, which is not there", where, MEND)
+        raise CorpusError(f"has provenance {place}, which is not there", where, HINT)
     return place
 
 
@@ -209,5 +209,5 @@ def _metadata(said: Mapping[str, Any], where: str) -> dict[str, Any]:
     text = _text(said, "metadata")
     found = strict_json(text, f"{where}: metadata") if text else {}
     if not isinstance(found, dict):
-        raise CorpusError("is not a JSON object", f"{where}: metadata", MEND)
+        raise CorpusError("is not a JSON object", f"{where}: metadata", HINT)
     return found

@@ -21,7 +21,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Role
 
 from lawm_data.envs.spaces import plain_name
-from lawm_data.exchange.formats.minari.metadata import MEND
+from lawm_data.exchange.formats.minari.metadata import HINT
 from lawm_data.exchange.untrusted.arrays import CHANNELS, SMALLEST_IMAGE, checked_spec, plain_dtype
 
 LARGEST = 1 << 31
@@ -74,7 +74,7 @@ def _walk(
 ) -> Iterator[Leaf | Unfit]:
     kind = space.get("type") if isinstance(space, Mapping) else None
     if not isinstance(kind, str) or depth > DEEPEST:
-        raise CorpusError("is not a space", where, MEND)
+        raise CorpusError("is not a space", where, HINT)
     if kind in ("Dict", "Tuple"):
         for key, stored, part in _parts(space, kind, where):
             inner = (*path, key)
@@ -87,7 +87,7 @@ def _walk(
     try:
         yield _leaf(_LEAVES[kind](space), place, called, role, f"{where}: {place}")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise CorpusError(f"is a damaged {kind} ({error})"[:200], where, MEND) from None
+        raise CorpusError(f"is a damaged {kind} ({error})"[:200], where, HINT) from None
 
 
 def _parts(space: Mapping[str, Any], kind: str, where: str) -> Iterator[tuple[str, str, Any]]:
@@ -95,13 +95,13 @@ def _parts(space: Mapping[str, Any], kind: str, where: str) -> Iterator[tuple[st
     if kind == "Dict" and isinstance(parts, Mapping):
         for key, part in parts.items():
             if not key or key.strip(".") == "" or "\0" in key:
-                raise CorpusError(f"has a part called {key!r}", where, MEND)
+                raise CorpusError(f"has a part called {key!r}", where, HINT)
             yield key, key, part
     elif kind == "Tuple" and isinstance(parts, list):
         for i, part in enumerate(parts):
             yield str(i), f"_index_{i}", part
     else:
-        raise CorpusError(f"is a {kind} without parts", where, MEND)
+        raise CorpusError(f"is a {kind} without parts", where, HINT)
 
 
 class _Array(NamedTuple):

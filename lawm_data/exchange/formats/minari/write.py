@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import Manifest, Role
 
-from lawm_data.exchange.formats._protocol import Carried, Outgoing
+from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.minari.metadata import OWN, ROOT
 from lawm_data.exchange.formats.minari.sidecar import (
     DEVIATION,
@@ -92,12 +92,12 @@ def _writing_to(root: Path) -> Iterator[None]:
             os.environ[ROOT] = before
 
 
-def _chunks(outgoing: Outgoing) -> Iterator[list[Carried]]:
-    chunk: list[Carried] = []
+def _chunks(outgoing: Outgoing) -> Iterator[list[Episode]]:
+    chunk: list[Episode] = []
     size = 0
-    for carried in outgoing:
-        chunk.append(carried)
-        size += sum(array.nbytes for array in carried.observations.values())
+    for episode in outgoing:
+        chunk.append(episode)
+        size += sum(array.nbytes for array in episode.observations.values())
         if size >= CHUNK_BYTES or len(chunk) == CHUNK_EPISODES:
             yield chunk
             chunk, size = [], 0
@@ -153,22 +153,22 @@ def _said(outgoing: Outgoing) -> dict[str, Any]:
     return said
 
 
-def _buffer(carried: Carried, number: int, outgoing: Outgoing) -> Any:
+def _buffer(episode: Episode, number: int, outgoing: Outgoing) -> Any:
     """One episode as Minari takes it."""
-    manifest, length = outgoing.view.manifest, len(carried.rewards)
+    manifest, length = outgoing.view.manifest, len(episode.rewards)
     specs = _observed(manifest)
-    arrays = {spec.name: stored(carried.observations[spec.name], spec) for spec in specs}
+    arrays = {spec.name: stored(episode.observations[spec.name], spec) for spec in specs}
     last = np.arange(length) == length - 1
     buffer: Any = import_module("minari.data_collector.episode_buffer")
     return buffer.EpisodeBuffer(
         id=number,
-        seed=carried.seed,
+        seed=episode.seed,
         observations=arrays if len(specs) > 1 else arrays[specs[0].name],
-        actions=_actions(carried, manifest),
-        rewards=carried.rewards,
-        terminations=last & carried.terminated,
-        truncations=last & carried.truncated,
-        infos=_infos(carried, outgoing),
+        actions=_actions(episode, manifest),
+        rewards=episode.rewards,
+        terminations=last & episode.terminated,
+        truncations=last & episode.truncated,
+        infos=_infos(episode, outgoing),
     )
 
 
@@ -183,35 +183,35 @@ def _most_bytes(buffer: Any) -> int:
     return sum(2 * array.nbytes + ARRAY_BYTES for array in arrays)
 
 
-def _actions(carried: Carried, manifest: Manifest) -> np.ndarray:
+def _actions(episode: Episode, manifest: Manifest) -> np.ndarray:
     """(T, *shape); where nothing is observed, ``unknown``."""
-    spec, length = manifest.action, len(carried.rewards)
+    spec, length = manifest.action, len(episode.rewards)
     like = stored(np.zeros((1, *spec.shape), spec.dtype), spec)[0]
     actions = np.full((length, *like.shape), unknown(spec), like.dtype)
-    if carried.actions is not None:
-        seen = _seen(carried)
-        actions[seen] = stored(carried.actions[seen], spec)
+    if episode.actions is not None:
+        seen = _seen(episode)
+        actions[seen] = stored(episode.actions[seen], spec)
     return actions
 
 
-def _seen(carried: Carried) -> np.ndarray:
+def _seen(episode: Episode) -> np.ndarray:
     """(T,) bool."""
-    if carried.action_observed is not None:
-        return carried.action_observed
-    return np.full(len(carried.rewards), carried.actions is not None)
+    if episode.action_observed is not None:
+        return episode.action_observed
+    return np.full(len(episode.rewards), episode.actions is not None)
 
 
-def _infos(carried: Carried, outgoing: Outgoing) -> dict[str, np.ndarray]:
-    manifest, length = outgoing.view.manifest, len(carried.rewards)
-    infos = {OBSERVED: np.append(_seen(carried), False)[:, None]}
+def _infos(episode: Episode, outgoing: Outgoing) -> dict[str, np.ndarray]:
+    manifest, length = outgoing.view.manifest, len(episode.rewards)
+    infos = {OBSERVED: np.append(_seen(episode), False)[:, None]}
     for spec in manifest.observations:
         if spec.role is Role.physics:
-            infos[PHYSICS] = carried.observations[spec.name]
+            infos[PHYSICS] = episode.observations[spec.name]
     if outgoing.view.overlay is not None:
         for name, place in ((INFERRED, 0), (DEVIATION, 1)):
             infos[name] = np.full((length + 1, manifest.action.size), np.nan, np.float32)
-            if carried.inferred is not None:
-                infos[name][:-1] = carried.inferred[place]
+            if episode.inferred is not None:
+                infos[name][:-1] = episode.inferred[place]
     return infos
 
 

@@ -149,7 +149,7 @@ def test_files_in_the_place_of_folders_are_set_aside(copy: Path, name: str) -> N
     (finding,) = [f for f in validate(copy) if f.severity == "error"]
     assert finding.where == str(copy / name)
     assert finding.what == f"is a file, not the folder of {name}"
-    assert "lawm-data repair" in finding.mend
+    assert "lawm-data repair" in finding.hint
     done = repair(copy)
     assert done.backup is not None
     assert (done.backup / name).read_text() == "what is this"

@@ -65,7 +65,7 @@ def test_a_truncated_shard_is_found_and_named(random_corpus: Callable, keep: int
         open_corpus(corpus.path)
     (finding,) = validate(corpus.path)
     assert (finding.severity, finding.where) == ("error", str(shard))
-    assert finding.mend
+    assert finding.hint
 
 
 def test_a_missing_shard_is_found_and_named(random_corpus: Callable) -> None:
@@ -261,7 +261,7 @@ def test_nothing_that_happens_to_a_file_goes_unnoticed(
         flip(victim, choice.draw(st.integers(0, size - 1)), choice.draw(st.integers(0, 7)))
     findings = validate(path)
     for finding in findings:
-        assert "\n" not in f"{finding.where} {finding.what} {finding.mend}"
+        assert "\n" not in f"{finding.where} {finding.what} {finding.hint}"
     if victim.suffix == ".h5":
         assert "error" in {finding.severity for finding in findings}
     # Without checksums a reader may or may not notice, but nothing else than this can happen.
