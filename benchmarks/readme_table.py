@@ -3,7 +3,6 @@
 In ``README.md`` and ``docs/*.md``, what stands between ``<!-- KIND: WORDS -->`` and
 ``<!-- end of table -->`` is made anew. Files are named without folder and ``.json``.
 
-    table: FILE                  a study, as ``lawm table`` prints it
     seeds: FILE NAME …           algorithms of studies, each seed; / stands before another FILE
     pairs: FILE LABELS ONE OTHER one algorithm minus another in pairs of runs; one line each
     errors: FILE WORDS           errors of world models on trajectories without actions; likewise
@@ -29,7 +28,6 @@ from typing import Any
 from differences import difference
 from lawm_schemas import Results
 
-from lawm_models.studies.markdown import markdown
 from lawm_models.studies.table import Entry, make_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,11 +79,6 @@ def filled(text: str, folder: Path = RESULTS) -> str:
     return PLACE.sub(table, text)
 
 
-def study(words: str, folder: Path) -> Iterable[str]:
-    """The table of a study, as ``lawm table`` prints it."""
-    yield markdown(make_table(_results(folder / f"{words}.json"))).rstrip("\n")
-
-
 def seeds(words: str, folder: Path) -> Iterable[str]:
     """Algorithms by corpus: the mean, each seed, and in italics what the paper reports."""
     parts = [part.split() for part in words.split(" / ")]
@@ -121,20 +114,16 @@ def seeds(words: str, folder: Path) -> Iterable[str]:
 
 def pairs(words: str, folder: Path) -> Iterable[str]:
     """Paired differences, one line of the words each."""
-    found = []
+    yield from _head(["", "study", "difference", "ahead", "p"])
     for line in words.splitlines():
         name, labels, one, other = line.split()
         results = _results(folder / f"{name}.json")
         titles = {column.algorithm: column.title for column in make_table(results).columns}
-        title = f"{titles[one]} − {titles[other]}"
-        found.append((title, name, difference(results, one, other, labels)))
-    corpora = list(dict.fromkeys(name for _, _, each in found for name in each.by_corpus))
-    yield from _head(["", "study", "difference", "ahead", "p", *corpora])
-    for title, name, each in found:
-        p = "–" if each.pairs < FEW else "< 0.001" if each.p < 0.001 else f"{each.p:.3f}"
-        by_corpus = [_signed(each.by_corpus[corpus]) for corpus in corpora]
-        ahead = f"{each.ahead} of {each.pairs}"
-        yield _line([title, f"`{name}`", f"**{_signed(each.mean)}**", ahead, p, *by_corpus])
+        found = difference(results, one, other, labels)
+        p = "–" if found.pairs < FEW else "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
+        mean = f"{found.mean:+.1f}".replace("-", "−")
+        ahead = f"{found.ahead} of {found.pairs}"
+        yield _line([f"{titles[one]} − {titles[other]}", f"`{name}`", mean, ahead, p])
 
 
 def errors(words: str, folder: Path) -> Iterable[str]:
@@ -178,7 +167,6 @@ def demo(words: str, folder: Path) -> Iterable[str]:
 
 
 KINDS: dict[str, Callable[[str, Path], Iterable[str]]] = {
-    "table": study,
     "seeds": seeds,
     "pairs": pairs,
     "errors": errors,
@@ -204,10 +192,6 @@ def _seeds_of(entry: Entry, best: float) -> str:
 
 def _mean(entry: Entry) -> float:
     return entry.spread.mean if entry.spread else -math.inf
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
 
 
 def _head(names: Sequence[str]) -> Iterable[str]:

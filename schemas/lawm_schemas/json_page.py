@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -37,6 +37,10 @@ are described in [schemas/json](../schemas/json).
 | 130 | interrupted |
 | 141 | whoever read the output stopped, as `head` does |
 """
+
+
+BRIEF = (outputs.LabelCounts, outputs.Spread)
+"""Their keys are said where they are alone in a row, not within another object."""
 
 
 class Listed(NamedTuple):
@@ -73,49 +77,54 @@ def _section(schema: type[Schema], listed: Mapping[type[Schema], Listed]) -> lis
     if base is not None:
         own = {key for key in own if key not in base.model_fields or key in schema.__annotations__}
         lines += [f"The {listed[base]}{', and:' if own else '.'}", ""]
-    rows = [f"| {key} | {what} |" for key, what in _rows(schema, listed, own)]
-    return [*lines, "| key | what |", "|---|---|", *rows] if rows else lines[:-1]
+    rows: dict[str, list[str]] = {}  # keys that mean the same share a row
+    for key, what in _rows(schema, listed, own):
+        rows.setdefault(what, []).append(key)
+    table = [f"| {', '.join(keys)} | {what} |" for what, keys in rows.items()]
+    return [*lines, "| key | what |", "|---|---|", *table] if table else lines[:-1]
 
 
 def _rows(
     schema: type[Schema], listed: Mapping[type[Schema], Listed], own: set[str], prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Keys and what they mean; ``own`` are those of the fields that are asked for."""
-    given = []
+    meaning = ""
     for name, field in schema.model_fields.items():
         if name not in own:
             continue
         suffix, inner, nullable = _value(field.annotation)
         key = f"{prefix}{field.alias or name}{suffix}"
-        shown, what = f"`{key}{'?' if nullable else ''}`", _text(field.description or "")
-        if not what:
-            given.append(shown)
-        elif inner is None:
-            yield shown, what
-        elif inner in listed:
-            yield shown, f"{what}: {listed[inner]}"
-        elif _has_rows(inner):
-            yield shown, what
-            yield from _rows(inner, listed, set(inner.model_fields), f"{key}.")
-        else:
-            yield shown, f"{what}: {', '.join(_inline(inner))}"
-    if given:
-        yield ", ".join(given), "As given"
+        meaning = _text(field.description) if field.description else meaning
+        what = meaning
+        rows: Iterable[tuple[str, str]] = ()
+        if inner is not None and inner in listed:
+            what = f"{what}: {listed[inner]}"
+        elif inner is not None and _has_rows(inner):
+            rows = _rows(inner, listed, set(inner.model_fields), f"{key}.")
+        elif inner is not None:
+            what = f"{what}: {_inline(inner)}"
+        yield f"`{key}{'?' if nullable else ''}`", what
+        yield from rows
 
 
 def _has_rows(schema: type[Schema]) -> bool:
-    """Whether each key of an object has a row: all are described, and in no file."""
-    described = all(field.description for field in schema.model_fields.values())
-    return described and schema.__module__ == outputs.__name__
+    """Whether the keys of an object have rows of their own, and not just notes or a file."""
+    first, *_ = schema.model_fields.values()
+    sentence = (first.description or "").endswith(".")
+    return sentence and schema.__module__ == outputs.__name__
 
 
-def _inline(schema: type[Schema]) -> Iterator[str]:
+def _inline(schema: type[Schema]) -> str:
     """The keys of a small object in one line, with what needs to be said of them."""
+    words = []
     here = schema.__module__ == outputs.__name__
     for name, field in schema.model_fields.items():
-        _, _, nullable = _value(field.annotation)
-        note = f" ({_text(field.description)})" if here and field.description else ""
-        yield f"`{name}{'?' if nullable else ''}`{note}"
+        suffix, inner, nullable = _value(field.annotation)
+        notes = [_text(field.description)] if here and field.description else []
+        notes += [_inline(inner)] if here and inner not in (None, *BRIEF) else []
+        note = f" ({': '.join(notes)})" if notes else ""
+        words.append(f"`{name}{suffix}{'?' if nullable else ''}`{note}")
+    return ", ".join(words)
 
 
 def _value(annotation: Any) -> tuple[str, type[Schema] | None, bool]:

@@ -1,7 +1,8 @@
 """What each command prints with ``--json``, key by key; ``docs/json.md`` is made from this.
 
-The commands print plain data; the tests hold the output of every one to its schema here. A key
-without a description is an argument or option of the command, as it was given.
+The commands print plain data; the tests hold the output of every one to its schema here. A
+description is that of its key and of those after it that have none. Objects that the page lists in
+one line have notes instead, without a full stop, each of its key alone.
 """
 
 from __future__ import annotations
@@ -147,14 +148,13 @@ class Info(Schema):
     """What ``lawm-data info`` prints."""
 
     path: str
-    """Folder of the corpus."""
+    """Of the corpus, or of what is in view."""
     trajectories: int
-    """Trajectories in view."""
     steps: int
-    """Their steps."""
     fingerprint: str
     """Hash of the content in view; masks do not change it."""
     mask: str | None
+    """As given."""
     labels: str | None
     label_states: LabelCounts
     """Trajectories by the state of their actions."""
@@ -191,9 +191,8 @@ class Info(Schema):
     lineage: tuple[str, ...]
     """Operations that made the corpus, oldest first."""
     shards: int
-    """Number of files."""
+    """Number and size of the files."""
     bytes: int
-    """Their size."""
     stats: Stats | None
     """With ``--stats``."""
 
@@ -202,19 +201,17 @@ class Report(Schema):
     """What ``lawm-data report`` prints."""
 
     path: str
-    """Folder of the corpus."""
-    report: str
-    """The page."""
-    bytes: int
-    """Size of the page."""
+    """Of the corpus in view."""
     fingerprint: str
-    """Hash of the content in view."""
-    mask: str | None
-    labels: str | None
     trajectories: int
-    """Trajectories in view."""
+    mask: str | None
+    """As given."""
+    labels: str | None
+    report: str
+    """The page, and its size."""
+    bytes: int
     browsable: int
-    """Those that can be looked at one by one."""
+    """Trajectories that can be looked at one by one."""
     clips: int
     """Those of them with moving pictures."""
     clips_problem: str | None
@@ -225,19 +222,14 @@ class Render(Schema):
     """What ``lawm-data render`` prints."""
 
     path: str
-    """Folder of the corpus."""
+    """Of the trajectory and its corpus."""
     trajectory: str
-    """Id of the trajectory."""
     episode_return: float = Field(alias="return")
-    """Its return."""
     video: str
-    """The video file."""
+    """The video file, and its pictures: how many, how long, and their width and height."""
     frames: int
-    """Pictures in it."""
     seconds: float
-    """How long it plays."""
     size: tuple[int, int]
-    """Width and height in pixels."""
 
 
 # Making corpora.
@@ -250,13 +242,10 @@ class Collect(Schema):
     """
 
     path: str
-    """Folder of the corpus."""
+    """Of the corpus, earlier calls included."""
     trajectories: int
-    """Trajectories in it, those of earlier calls included."""
     steps: int
-    """Their steps."""
     fingerprint: str
-    """Hash of its content."""
     label_states: LabelCounts
     """Trajectories by the state of their actions."""
     returns: Spread | None
@@ -264,6 +253,7 @@ class Collect(Schema):
     environment: EnvironmentInfo | None
     """Where they come from."""
     agent: str
+    """As given."""
     seed: int
 
 
@@ -271,14 +261,13 @@ class Mask(Schema):
     """What ``lawm-data mask`` prints."""
 
     name: str
-    """Name of the mask."""
-    labeled: int
-    """Trajectories that keep their actions."""
-    trajectories: int
-    """Trajectories in the corpus."""
+    """The mask, and its file."""
     path: str
-    """The mask file, which lists the ids."""
+    labeled: int
+    """Trajectories that keep their actions, and all."""
+    trajectories: int
     fraction: float
+    """As given."""
     seed: int
     by: Literal["trajectories", "steps"]
     stratify: Literal["return", "source"] | None
@@ -290,22 +279,19 @@ class Import(Schema):
     """What ``lawm-data import`` prints."""
 
     path: str
-    """Folder of the new corpus."""
+    """Of the new corpus, as far as a dry run knows them."""
+    trajectories: int | None
+    steps: int | None
+    fingerprint: str | None
     source: str
     """What the lineage calls the source."""
-    trajectories: int | None
-    """Trajectories in it; in a dry run, what the headers promise."""
-    steps: int | None
-    """Their steps."""
-    fingerprint: str | None
-    """Hash of its content."""
     masks: tuple[str, ...]
-    """Masks that came along."""
+    """That came along."""
     overlays: tuple[str, ...]
-    """Overlays that came along."""
     said: tuple[str, ...]
     """Sentences: what was converted or not kept."""
     dry_run: bool
+    """As given."""
 
 
 class Export(Schema):
@@ -314,15 +300,16 @@ class Export(Schema):
     path: str | None
     """The file or folder, not on the Hub."""
     address: str
+    """As given."""
     trajectories: int
-    """Trajectories in view."""
+    """In view."""
     steps: int
-    """Their steps."""
     masks: tuple[str, ...]
     """Masks beside the corpus; ``said`` names those that cannot go along."""
     said: tuple[str, ...]
     """Sentences: what the format cannot hold."""
     mask: str | None
+    """As given."""
     labels: str | None
     dry_run: bool
 
@@ -358,24 +345,21 @@ class Derived(Schema):
     """A corpus that was made out of others."""
 
     path: str
-    """Folder of the new corpus."""
+    """Of the new corpus, as far as a dry run knows them."""
     trajectories: int
-    """Trajectories in it."""
     steps: int
-    """Their steps."""
     fingerprint: str | None
-    """Hash of its content, where a dry run can know it."""
     duplicates: int
     """Trajectories that an earlier one of the corpora has too, taken once."""
     renamed: int
     """Trajectories whose id was taken, and got a suffix."""
     masks: tuple[str, ...]
-    """Masks that came along."""
+    """That came along."""
     overlays: tuple[str, ...]
-    """Overlays that came along."""
     left: tuple[str, ...]
     """Sentences: which arrays, masks and overlays stayed behind, and why."""
     dry_run: bool
+    """As given."""
 
 
 class Filter(Derived):
@@ -403,6 +387,7 @@ class Split(Schema):
     rest: int
     """Trajectories in no part."""
     seed: int
+    """As given."""
     by: Literal["trajectory", "source", "agent", "seed"]
     dry_run: bool
 
@@ -426,6 +411,7 @@ class Tier(Derived):
     """What ``lawm-data tier`` prints."""
 
     tier: Literal["expert", "medium", "medium-replay"]
+    """As given."""
     returns: tuple[float | None, float | None]
     """Smallest and largest return; ``null`` is no bound."""
     wanted: int
@@ -455,6 +441,7 @@ class Build(Schema):
     """What ``lawm-data build`` prints."""
 
     recipe: str
+    """As given."""
     out: str
     dry_run: bool
     done: bool
@@ -531,6 +518,7 @@ class Repair(Schema):
     path: str
     """Folder of the corpus."""
     out: str | None
+    """As given."""
     dry_run: bool
     sound: bool
     """Whether there was nothing to do."""
@@ -552,63 +540,56 @@ class Push(Schema):
     """What ``lawm-data push-to-hub`` prints."""
 
     repo: str
+    """As given."""
     url: str
-    """Where to look at it."""
+    """Where to look at it, and what names it."""
     commit: str | None
-    """Commit that shows it."""
     tag: str
-    """Tag that names this content."""
     fingerprint: str
-    """Hash of the published corpus."""
+    """Of the published corpus."""
     trajectories: int
-    """Trajectories in it."""
     steps: int
-    """Their steps."""
     mask: str | None
+    """As given."""
     withheld: int
     """Trajectories whose recorded actions the mask hides."""
     kept: bool
     """Whether these actions were published all the same."""
     masks: tuple[str, ...]
-    """Masks that were published beside it."""
+    """Published beside it."""
     overlays: tuple[str, ...]
-    """Overlays that were published beside it."""
     left: tuple[str, ...]
     """Sentences: why other masks and overlays stayed behind."""
     licence: str | None
     """SPDX licence on the card."""
     files: int
-    """Files of the repository."""
+    """Number and size of the files, ``lawm.json`` left out of the size."""
     bytes: int
-    """Their size, without that of ``lawm.json``."""
     new: int
     """Files that the repository did not hold."""
     dry_run: bool
+    """As given."""
 
 
 class Pull(Schema):
     """What ``lawm-data pull`` prints."""
 
     repo: str
+    """As given."""
     path: str
-    """Folder of the corpus."""
+    """Of the corpus."""
     revision: str
-    """Commit that it is from."""
     fingerprint: str
-    """Hash of its content."""
     trajectories: int
-    """Trajectories in it."""
     steps: int | None
-    """Their steps."""
     masks: tuple[str, ...]
-    """Masks beside it."""
+    """Beside it."""
     overlays: tuple[str, ...]
-    """Overlays beside it."""
     files: int
-    """Files that were fetched."""
+    """Number and size of what was fetched."""
     bytes: int
-    """Their size."""
     dry_run: bool
+    """As given."""
 
 
 # Training.
@@ -618,6 +599,7 @@ class Evaluate(Evaluation):
     """What ``lawm evaluate`` prints."""
 
     run: str
+    """As given."""
     video: str | None
 
 
@@ -627,6 +609,7 @@ class Train(Schema):
     run: str
     """The run folder."""
     algorithm: str
+    """As given."""
     preset: str | None
     seed: int
     device: str
@@ -654,12 +637,11 @@ class Relabel(Schema):
     """What ``lawm relabel`` prints."""
 
     run: str
+    """As given."""
     corpus: str
-    """Folder of the corpus."""
+    """Folder of the corpus, the overlay and its folder."""
     name: str
-    """Name of the overlay."""
     path: str
-    """Its folder."""
     trajectories: int
     """Trajectories with inferred actions."""
     left_out: int
@@ -667,11 +649,13 @@ class Relabel(Schema):
     uncertainty: Range
     """Of all of these: root mean square of the stated std, half the action's range being 1."""
     method: Literal["inverse", "smoothing"]
+    """As given."""
     nmse_per_dimension: tuple[float, ...] | None
     """Mean squared error over the variance, where the true actions are known."""
     r2: float | None
     """1 − the mean of these."""
     dry_run: bool
+    """As given."""
 
 
 class ReliabilityBin(Schema):
@@ -695,29 +679,22 @@ class LabelError(Schema):
     """How far inferred actions are from the true ones."""
 
     algorithm: str
-    """That inferred them."""
+    """Of the overlay."""
     method: str | None
-    """How."""
     mask: str | None
-    """Mask that its model was trained under."""
     labeled: int | None
     """Trajectories whose actions its model saw."""
     trajectories: int
-    """Trajectories it is judged on."""
+    """That it is judged on, with true actions."""
     steps: int
-    """Their steps with true actions."""
     rmse: float
-    """Root mean square error."""
+    """Root mean square error, R², and negative log-likelihood in nats per step and dimension."""
     r2: float
-    """1 − mean over dimensions of squared error / variance."""
     nll: float
-    """Negative log-likelihood, in nats per step and dimension."""
     rmse_per_dimension: tuple[float, ...]
-    """In the action's own units."""
+    """The same by dimension; RMSE in the action's own units."""
     r2_per_dimension: tuple[float, ...]
-    """R² of each dimension."""
     nll_per_dimension: tuple[float, ...]
-    """NLL of each dimension."""
     coverage: dict[Literal["50", "80", "95"], float]
     """Share of true actions within the stated intervals of ``50``, ``80`` and ``95`` percent."""
     calibration_error: float
@@ -739,6 +716,7 @@ class CompareLabels(Schema):
     corpus: str
     """Folder of the corpus."""
     held_out: str | None
+    """As given."""
     own: bool
     picture: str | None
     overlays: dict[str, LabelError]
@@ -764,13 +742,10 @@ class AuditedCorpus(Schema):
     """What a run could see of a corpus."""
 
     path: str
-    """Its folder."""
     mask: str | None
-    """Mask it was seen through."""
     states: dict[str, StateCount]
-    """Each label state."""
     observed: tuple[str, ...]
-    """Ids of the trajectories with actions that the run could see."""
+    """ids of the trajectories with actions that the run could see"""
 
 
 class GarbageTest(Schema):
@@ -783,11 +758,10 @@ class GarbageTest(Schema):
     batches_equal: bool
     """Whether all batches were the same with garbage."""
     weights: str
-    """Hash of the weights."""
+    """Hash of the weights: as they are, with garbage in the place of hidden actions (must be
+    equal), with other observed actions (must differ)."""
     weights_poisoned: str
-    """With garbage in the place of hidden actions; must be equal."""
     weights_altered: str
-    """With other observed actions; must differ."""
     labeled_windows: int
     """Windows with observed actions in the batches."""
 
@@ -796,6 +770,7 @@ class Audit(Schema):
     """What ``lawm audit`` prints."""
 
     run: str
+    """As given."""
     passed: bool
     """Whether every check passed."""
     checks: tuple[Check, ...]
@@ -831,18 +806,17 @@ class Benchmark(Schema):
     """What ``lawm benchmark`` prints."""
 
     study: str
+    """As given."""
     out: str
     results: str | None
     """Its ``results.json`` ([schema](../schemas/json/results.schema.json))."""
     dry_run: bool
+    """As given."""
     done: int
-    """Runs that are finished."""
+    """Runs in this state; ``failed`` are those whose last attempt ended with an error."""
     begun: int
-    """Runs that were stopped and can go on."""
     open: int
-    """Runs that are not begun."""
     failed: int
-    """Runs whose last attempt ended with an error."""
     cells: tuple[Cell, ...]
     """Each run."""
 
@@ -859,17 +833,13 @@ class Column(Schema):
     """A column of a table."""
 
     algorithm: str
-    """Its name in the study."""
     title: str
-    """What the table calls it."""
     labels: float | str
-    """Label budget."""
     fraction: float
-    """Share of trajectories with actions."""
+    """share of trajectories with actions"""
     average: float | None
-    """Mean over all corpora."""
     iqm: Interval | None
-    """Interquartile mean."""
+    """interquartile mean"""
 
 
 class Reported(Schema):
@@ -883,40 +853,36 @@ class Entry(Schema):
     """A cell of a table."""
 
     scores: tuple[float, ...]
-    """Of the seeds."""
     mean: float | None
-    """Their mean."""
     std: float | None
-    """Their standard deviation (population)."""
+    """population"""
     stderr: float | None
-    """Standard error of the mean, from the sample variance."""
+    """of the mean, from the sample variance"""
     best: bool
-    """Whether it is the best of the same labels on this corpus."""
+    """of the same labels on this corpus"""
     paper: Reported | None
-    """The paper's number."""
 
 
 class Row(Schema):
     """A row of a table."""
 
     corpus: str
-    """Its name."""
     normalized: bool
-    """Whether scores are 100 × return / largest possible return."""
+    """whether scores are 100 × return / largest possible return"""
     entries: tuple[Entry, ...]
-    """One for each column."""
+    """by column"""
 
 
 class Table(Schema):
     """What ``lawm table`` prints."""
 
     results: str
+    """As given."""
     files: tuple[str, ...]
     """Files that were written."""
     name: str
-    """Name of the study."""
+    """Of the study."""
     seeds: tuple[int, ...]
-    """The seeds."""
     columns: tuple[Column, ...]
     """Each column."""
     rows: tuple[Row, ...]
