@@ -89,7 +89,7 @@ def read_publication(remote: Remote, commit: str) -> tuple[Publication, bytes]:
 def deviation(
     remote: Remote, commit: str, publication: Publication, files: dict[str, RemoteFile]
 ) -> str | None:
-    """The first thing in which a commit is not what its ``lawm.json`` says, in words."""
+    """The first thing in which a commit is not what its ``lawm.json`` says, for messages."""
     listed = {file.path: file for file in publication.files}
     strange = sorted(set(files) - set(listed) - set(IGNORED))
     if strange:
