@@ -217,8 +217,10 @@ class Modules(Registry[T]):
 
     def _summary(self, place: str) -> str:
         spec = find_spec(place)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {place!r}")
         # from its source: an algorithm's module would import torch
-        source = getattr(spec and spec.loader, "get_source", lambda _: None)(place)
+        source = getattr(spec.loader, "get_source", lambda _: None)(place)
         text = ast.get_docstring(ast.parse(source or "")) or ""
         return text.partition("\n")[0].replace("``", "").rstrip(".")
 
