@@ -64,7 +64,9 @@ def stop():
     global thing
     thing = None
 """
-    done = started(dropping + WHEN_IMPORTED.format(module="lawm_data.corpus"), "lawm_data", "info", "x")
+    done = started(
+        dropping + WHEN_IMPORTED.format(module="lawm_data.corpus"), "lawm_data", "info", "x"
+    )
     assert (done.returncode, done.stderr) == (130, "lawm-data: interrupted\n")
 
 
