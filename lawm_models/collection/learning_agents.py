@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lawm_schemas import ConfigError
+from lawm_schemas import ArraySpec, ConfigError
 
 from lawm_models.collection.dreamer import Dreamer, DreamerConfig
 from lawm_models.collection.plan2explore import Plan2Explore, Plan2ExploreConfig
@@ -19,7 +19,7 @@ class Kind(NamedTuple):
     config: type[DreamerConfig]
     """Its configuration."""
     make: Callable[..., LearningAgent]
-    """The agent for a configuration of this type, O and A."""
+    """The agent for a configuration of this type, what can be observed, and A."""
 
 
 KINDS = {
@@ -39,14 +39,14 @@ def agent_config(kind: str, values: Mapping[str, Any]) -> DreamerConfig:
 
 
 def make_agent(
-    kind: str, config: Mapping[str, Any], observation_dim: int, action_dim: int
+    kind: str, config: Mapping[str, Any], observations: Sequence[ArraySpec], action_dim: int
 ) -> LearningAgent:
     """An agent with fresh weights; see ``agent_config``.
 
     Raises:
         ConfigError: no such kind, or the configuration does not fit it.
     """
-    return _kind(kind).make(agent_config(kind, config), observation_dim, action_dim)
+    return _kind(kind).make(agent_config(kind, config), observations, action_dim)
 
 
 def _kind(name: str) -> Kind:

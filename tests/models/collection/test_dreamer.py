@@ -12,7 +12,7 @@ from lawm_models.networks.world_model import WorldModelConfig
 
 
 @pytest.fixture
-def dreamer():
+def dreamer(spec):
     torch.manual_seed(0)
     config = DreamerConfig(
         world=WorldModelConfig(
@@ -22,7 +22,7 @@ def dreamer():
             units=6, layers=1, horizon=3, start_states=10, policy="clamped_normal", critics=1
         ),
     )
-    return Dreamer(config, 3, 2)
+    return Dreamer(config, spec.observations, 2)
 
 
 def snapshot(module):
