@@ -17,7 +17,7 @@ from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
 from lawm_data.exchange.formats.lerobot.features import films
 from lawm_data.exchange.formats.lerobot.parquet import pyarrow
-from lawm_data.exchange.formats.lerobot.write import SetWriter
+from lawm_data.exchange.formats.lerobot.writer import SetWriter
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.images import MODES
 from lawm_data.system.video import ffmpeg
@@ -50,7 +50,7 @@ FPS = 30
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a set; see ``FormatModule.read``."""
-    from lawm_data.exchange.formats.lerobot.read import open_set
+    from lawm_data.exchange.formats.lerobot.reader import open_set
 
     return open_set(Path(place), settings)
 

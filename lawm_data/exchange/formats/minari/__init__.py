@@ -16,7 +16,7 @@ from lawm_data.exchange.formats.minari.episodes import (
     open_episodes,
 )
 from lawm_data.exchange.formats.minari.metadata import HINT, Metadata, dataset_folder, read_metadata
-from lawm_data.exchange.formats.minari.read import (
+from lawm_data.exchange.formats.minari.reader import (
     Plan,
     convert,
     environment_of,
@@ -24,7 +24,7 @@ from lawm_data.exchange.formats.minari.read import (
     wants_unrecorded,
 )
 from lawm_data.exchange.formats.minari.sidecar import Own, read_own, restore
-from lawm_data.exchange.formats.minari.write import (
+from lawm_data.exchange.formats.minari.writer import (
     declare_namespaces,
     minari_package,
     write_dataset,

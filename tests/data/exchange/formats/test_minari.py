@@ -19,7 +19,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Role, S
 from minari.data_collector import EpisodeBuffer
 
 from lawm_data import Corpus, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, import_corpus
 
 ID = "lab/arm-v0"
@@ -449,7 +449,7 @@ def test_no_dataset_inside_another(plain_plan: Callable, tmp_path: Path) -> None
 def test_chunks_make_one_dataset(
     plain_plan: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lawm_data.exchange.formats.minari.write.CHUNK_EPISODES", 3)
+    monkeypatch.setattr("lawm_data.exchange.formats.minari.writer.CHUNK_EPISODES", 3)
     one = plain_plan().trajectories[0]
     whole = plain_plan(trajectories=(one,) * 10).write(tmp_path / "corpus")
     export_corpus(whole, f"minari:{ID}")
