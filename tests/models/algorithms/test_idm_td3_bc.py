@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ConfigError, Provenance
+from lawm_schemas import ConfigError
 
-from lawm_data import CorpusWriter, make_mask, open_corpus
 from lawm_data.batches.loader import Loader
 from lawm_models.algorithms import idm_td3_bc
 from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
@@ -29,23 +28,6 @@ def build(spec):
         return idm_td3_bc.Algorithm(config, spec)
 
     return make
-
-
-@pytest.fixture
-def corpus(spec, tmp_path):
-    """Twenty trajectories, of which a mask shows the actions of ten."""
-    draws, path = np.random.default_rng(0), tmp_path / "corpus"
-    bounds = spec.action.low, spec.action.high
-    with CorpusWriter.create(path, observations=spec.observations, action=spec.action) as writer:
-        for _ in range(20):
-            writer.add(
-                {"state": draws.normal(size=(STEPS + 1, 3)).astype(np.float32)},
-                rewards=draws.normal(size=STEPS).astype(np.float32),
-                actions=draws.uniform(*bounds, (STEPS, 2)).astype(np.float32),
-                provenance=Provenance(source="test"),
-            )
-    whole = open_corpus(path)
-    return whole.with_mask(make_mask(whole, 0.5, seed=0, name="half"))
 
 
 def context_of(algorithm, batch, row, place):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lawm_schemas import ConfigError
 
 from lawm_models.collection.dreamer import Dreamer, DreamerConfig
 from lawm_models.networks.actor_critic import ActorCriticConfig, choose_starts
@@ -23,6 +24,11 @@ def dreamer(spec):
         ),
     )
     return Dreamer(config, spec.observations, 2)
+
+
+def test_there_are_no_data_to_take_statistics_from():
+    with pytest.raises(ConfigError, match=r"world\.encoder\.scale: there are no data"):
+        DreamerConfig.parse({"world": {"encoder": {"scale": "standard"}}}, "agent")
 
 
 def snapshot(module):
