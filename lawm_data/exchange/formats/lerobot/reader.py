@@ -25,8 +25,22 @@ from lawm_data.exchange.untrusted.arrays import WIDER
 from lawm_data.system.images import MODES
 
 _ENDS = (names.DONE, names.TERMINATED, names.TRUNCATED)
+_NUMBERS = {dtype: dtype for dtype in DTYPES} | WIDER
+"""Types of numbers, and the ones that a corpus keeps them in."""
 _READ = (names.ACTION, names.REWARD, *_ENDS, *names.COUNTERS)
 """Features that are read, or follow from the others; the rest is left out."""
+
+
+def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
+    """Open a set.
+
+    Raises:
+        ConfigError: a setting makes no sense, or a package is missing.
+        CorpusError: not a set, a damaged one, or one of another version.
+    """
+    info = read_info(root)
+    sidecar = read_sidecar(root)
+    return open_foreign(info, settings) if sidecar is None else open_export(info, sidecar)
 
 
 def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
@@ -39,8 +53,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     size = _settings.whole(settings, "size", 0, 4096, 0)
     width = _settings.whole(settings, "actions", 1, 10_000, 1)
     observed, left = {}, []
-    for key, told in info.features.items():
-        spec = _observation(key, told, [s.name for s, _ in observed.values()], size)
+    for key, feature in info.features.items():
+        spec = _observation(key, feature, [s.name for s, _ in observed.values()], size)
         if spec is not None:
             observed[key] = spec
         elif key not in _READ:
@@ -49,10 +63,13 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         raise CorpusError("has no observations", str(info.root), "give a set that has some")
     columns = {key: column for key, (_, column) in observed.items()}
     action = ArraySpec(name="action", shape=(width,), role=Role.action)
-    told = info.features.get(names.ACTION)
-    if told is not None:
-        action = ArraySpec(name="action", shape=told.shape, dtype=_dtype(told), role=Role.action)
-        columns[names.ACTION] = Column("numbers", told.shape, None, nullable=True)
+    feature = info.features.get(names.ACTION)
+    if feature is not None:
+        if feature.dtype not in _NUMBERS:
+            raise CorpusError(f"has type {feature.dtype}", names.ACTION, "give numbers")
+        dtype = _NUMBERS[feature.dtype]
+        action = ArraySpec(name="action", shape=feature.shape, dtype=dtype, role=Role.action)
+        columns[names.ACTION] = Column("numbers", feature.shape, None, nullable=True)
     for key in (names.REWARD, *_ENDS):
         if key in info.features:
             columns[key] = Column("numbers", (1,), None)
@@ -64,96 +81,67 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
-        trajectories=_carried(info, FrameReader(info, columns), arrays, provenance),
+        trajectories=_foreign_episodes(info, FrameReader(info, columns), arrays, provenance),
         count=len(info.episodes.length) - short,
         files=info.files,
-        said=_said(info, columns, left, short),
+        notes=_notes(info, columns, left, short),
     )
 
 
 def _observation(
-    key: str, told: FeatureInfo, taken: list[str], size: int
+    key: str, feature: FeatureInfo, taken: list[str], size: int
 ) -> tuple[ArraySpec, Column] | None:
     """The array for a feature and how it is read, or None when it observes nothing."""
-    if told.dtype in PICTURES:
-        shape = _picture_shape(key, told)
-        edges = (size, size) if size else None
-        column = Column(told.dtype, shape, "uint8", edges)
-        return ArraySpec(
-            name=_array_name(key, taken), shape=column.kept, dtype="uint8", role=Role.pixels
-        ), column
-    if not key.startswith("observation.") or told.dtype not in (*DTYPES, *WIDER):
+    picture = feature.dtype in PICTURES
+    if not picture and not (key.startswith("observation.") and feature.dtype in _NUMBERS):
         return None
-    spec = ArraySpec(name=_array_name(key, taken), shape=told.shape, dtype=_dtype(told))
-    return spec, Column("numbers", told.shape, None)
-
-
-def _dtype(told: FeatureInfo) -> str:
-    if told.dtype not in (*DTYPES, *WIDER):
-        raise CorpusError(f"has type {told.dtype}", names.ACTION, "give numbers")
-    return WIDER.get(told.dtype, told.dtype)
-
-
-def _array_name(key: str, taken: list[str]) -> str:
-    short = re.sub(r"[^\w.-]", "_", key)[:90]
+    name = re.sub(r"[^\w.-]", "_", key)[:90]
     for start in ("observation.images.", "observation."):
-        short = short.removeprefix(start)
-    short = short.lstrip(".") or "observation"
-    while short in taken:
-        short += "_"
-    return short
-
-
-def _picture_shape(key: str, told: FeatureInfo) -> tuple[int, int, int]:
-    """Height, width and channels, from a shape in either order."""
-    shape, where = told.shape, f"feature {key}"
+        name = name.removeprefix(start)
+    name = name.lstrip(".") or "observation"
+    while name in taken:
+        name += "_"
+    if not picture:
+        spec = ArraySpec(name=name, shape=feature.shape, dtype=_NUMBERS[feature.dtype])
+        return spec, Column("numbers", feature.shape, None)
+    shape, where = feature.shape, f"feature {key}"
     if len(shape) != 3:
         raise CorpusError(f"has pictures of shape {shape}", where, HINT)
-    named = [str(name) for name in told.names] if isinstance(told.names, list) else []
-    first = bool(named) and named[0].startswith("channel")
-    if first or (not named and shape[2] not in MODES):
+    # height, width and channels, or channels first: their names tell, or else their sizes
+    axes = [str(axis) for axis in feature.names] if isinstance(feature.names, list) else []
+    if axes[0].startswith("channel") if axes else shape[2] not in MODES:
         shape = (*shape[1:], shape[0])
     if shape[2] not in MODES:
         raise CorpusError(f"has pictures of {shape[2]} channels", where, "give 1 to 4")
-    return shape[0], shape[1], shape[2]
+    column = Column(feature.dtype, shape, "uint8", (size, size) if size else None)
+    return ArraySpec(name=name, shape=column.kept, dtype="uint8", role=Role.pixels), column
 
 
-def _carried(
+def _foreign_episodes(
     info: Info, reader: FrameReader, arrays: Mapping[str, str], provenance: Provenance
 ) -> Iterator[Episode]:
+    """T frames as T-1 steps: nothing is known of where the last action led."""
     tasks = chain.from_iterable(column.to_pylist() for column in info.episodes.tasks)
     for number, frames in enumerate(reader):
-        told = next(tasks, None) or ()
-        if len(next(iter(frames.arrays.values()))) == 1:
+        named = [task for task in next(tasks, None) or () if task]
+        found = frames.arrays
+        steps = len(next(iter(found.values()))) - 1
+        if not steps:
             continue
-        where = f"{info.root}: episode {number}"
-        yield _converted(frames, arrays, provenance, [task for task in told if task], where)
-
-
-def _converted(
-    frames: Frames,
-    arrays: Mapping[str, str],
-    provenance: Provenance,
-    tasks: list[str],
-    where: str,
-) -> Episode:
-    """T frames as T-1 steps: nothing is known of where the last action led."""
-    found = frames.arrays
-    steps = len(next(iter(found.values()))) - 1
-    observed = frames.there.get(names.ACTION, np.zeros(steps, bool))[:steps]
-    reward = found.get(names.REWARD)
-    terminated, truncated = _ends(found, steps, where)
-    metadata: dict[str, Any] = {"tasks": tasks} if tasks else {}
-    return Episode(
-        observations={name: found[key] for key, name in arrays.items()},
-        rewards=np.zeros(steps, np.float32) if reward is None else reward[:steps, 0],
-        provenance=provenance,
-        actions=found[names.ACTION][:steps] if observed.any() else None,
-        action_observed=observed if observed.any() else None,
-        terminated=terminated,
-        truncated=truncated,
-        metadata=metadata | (NO_REWARDS if reward is None else {}),
-    )
+        observed = frames.there.get(names.ACTION, np.zeros(steps, bool))[:steps]
+        reward = found.get(names.REWARD)
+        terminated, truncated = _ends(found, steps, f"{info.root}: episode {number}")
+        metadata: dict[str, Any] = {"tasks": named} if named else {}
+        yield Episode(
+            observations={name: found[key] for key, name in arrays.items()},
+            rewards=np.zeros(steps, np.float32) if reward is None else reward[:steps, 0],
+            provenance=provenance,
+            actions=found[names.ACTION][:steps] if observed.any() else None,
+            action_observed=observed if observed.any() else None,
+            terminated=terminated,
+            truncated=truncated,
+            metadata=metadata | (NO_REWARDS if reward is None else {}),
+        )
 
 
 def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool, bool]:
@@ -172,42 +160,35 @@ def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool
     return bool(terminated[last]), bool(truncated[last] or (cut and not terminated[last]))
 
 
-def _said(info: Info, columns: Mapping[str, Column], left: list[str], short: int) -> list[str]:
-    said = [
+def _notes(info: Info, columns: Mapping[str, Column], left: list[str], short: int) -> list[str]:
+    notes = [
         f"recorded at {info.fps:g} frames a second",
         "no observation follows the last action of an episode: that action, its reward and its end "
         "were left out, and an episode that ended there is marked as truncated",
     ]
     if short:
-        said.append(f"{short} episodes of a single frame were left out")
+        notes.append(f"{short} episodes of a single frame were left out")
     if names.REWARD not in columns:
-        said.append("no rewards were recorded: they are zero, and metadata says rewards: none")
+        notes.append("no rewards were recorded: they are zero, and metadata says rewards: none")
     if names.ACTION not in columns:
-        said.append("no actions were recorded: they are missing, and their shape is a setting")
+        notes.append("no actions were recorded: they are missing, and their shape is a setting")
     else:
-        said.append("actions that are null or all NaN are taken as not observed")
+        notes.append("actions that are null or all NaN are taken as not observed")
     if names.DONE in columns and not {names.TRUNCATED, names.TERMINATED} & set(columns):
-        said.append("next.done is read as terminated: nothing tells it from truncated")
+        notes.append("next.done is read as terminated: nothing tells it from truncated")
     sized = [(key, column) for key, column in columns.items() if column.edges]
-    said += [f"{key} was resized from {c.shape[0]} x {c.shape[1]}" for key, c in sized]
+    notes += [f"{key} was resized from {c.shape[0]} x {c.shape[1]}" for key, c in sized]
     films = [key for key, column in columns.items() if column.storage == "video"]
-    said += [f"{', '.join(films)}: pictures as the video kept them"] if films else []
-    return said + ([f"left out: {', '.join(left)}"] if left else [])
+    notes += [f"{', '.join(films)}: pictures as the video kept them"] if films else []
+    return notes + ([f"left out: {', '.join(left)}"] if left else [])
 
 
-def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
-    """Open a set.
+def open_export(info: Info, sidecar: Sidecar) -> Incoming:
+    """Open a set that an export wrote, to give the corpus back as it was.
 
     Raises:
-        ConfigError: a setting makes no sense, or a package is missing.
-        CorpusError: not a set, a damaged one, or one of another version.
+        CorpusError: the sidecar is not that of this set.
     """
-    info = read_info(root)
-    sidecar = read_sidecar(root)
-    return open_foreign(info, settings) if sidecar is None else _open_own(info, sidecar)
-
-
-def _open_own(info: Info, sidecar: Sidecar) -> Incoming:
     if len(sidecar.table) != len(info.episodes.length):
         what = f"knows {len(sidecar.table)} trajectories, and there are {len(info.episodes.length)}"
         raise CorpusError(what, str(sidecar.folder), RESTORE)
@@ -224,16 +205,16 @@ def _open_own(info: Info, sidecar: Sidecar) -> Incoming:
         shape = (feature.width,) if feature.storage == "numbers" else feature.arrays[0].shape
         columns[feature.name] = Column(feature.storage, shape, feature.dtype)
     for name, column in columns.items():
-        told = info.features.get(name)
+        found = info.features.get(name)
         kind = column.dtype if column.storage == "numbers" else column.storage
-        if told is None or (told.dtype, told.shape) != (kind, column.shape):
+        if found is None or (found.dtype, found.shape) != (kind, column.shape):
             raise CorpusError(f"does not fit the feature {name!r}", str(sidecar.folder), RESTORE)
-    reader = FrameReader(info, columns)
+    pairs = zip(FrameReader(info, columns), sidecar.endings(), strict=True)
     films = [f.arrays[0].name for f in sidecar.features if f.storage == "video"]
     return Incoming(
         observations=sidecar.observations,
         action=action,
-        trajectories=_own(sidecar, reader),
+        trajectories=(_exported_episode(sidecar, frames, ending) for frames, ending in pairs),
         count=len(sidecar.table),
         files=(*info.files, sidecar.table.path),
         environment=sidecar.environment,
@@ -241,28 +222,22 @@ def _open_own(info: Info, sidecar: Sidecar) -> Incoming:
         masks=sidecar.masks,
         overlay=sidecar.overlay,
         lineage=sidecar.lineage,
-        said=[f"{', '.join(films)}: not as recorded, but as mp4 kept it"] if films else [],
+        notes=[f"{', '.join(films)}: not as recorded, but as mp4 kept it"] if films else [],
     )
 
 
-def _own(sidecar: Sidecar, reader: FrameReader) -> Iterator[Episode]:
-    for frames, ending in zip(reader, sidecar.endings(), strict=True):
-        yield _restored(sidecar, frames, ending)
-
-
-def _restored(sidecar: Sidecar, frames: Frames, ending: Ending) -> Episode:
+def _exported_episode(sidecar: Sidecar, frames: Frames, ending: Ending) -> Episode:
     """The trajectory as it was exported."""
-    told, observed = ending.told, frames.arrays[names.OBSERVED][:, 0]
-    if told["length"] != len(observed):
-        what = f"says {told['length']} steps, and there are {len(observed)} frames"
-        raise CorpusError(what, f"{sidecar.folder}: {told['id']}", RESTORE)
+    row, observed = ending.row, frames.arrays[names.OBSERVED][:, 0]
+    if row["length"] != len(observed):
+        what = f"says {row['length']} steps, and there are {len(observed)} frames"
+        raise CorpusError(what, f"{sidecar.folder}: {row['id']}", RESTORE)
     found: dict[str, np.ndarray] = {}
     for feature in sidecar.features:
         array = frames.arrays[feature.name]
         pictures = feature.storage != "numbers"
-        parts = {feature.arrays[0].name: array} if pictures else names.parted(feature, array)
-        found |= parts
-    inferred = told["labels"] == "inferred" and sidecar.overlay is not None
+        found |= {feature.arrays[0].name: array} if pictures else names.parted(feature, array)
+    inferred = row["labels"] == "inferred" and sidecar.overlay is not None
     shape = (len(observed), *sidecar.action.shape)
     return Episode(
         observations={
@@ -270,14 +245,14 @@ def _restored(sidecar: Sidecar, frames: Frames, ending: Ending) -> Episode:
             for spec in sidecar.observations
         },
         rewards=frames.arrays[names.REWARD][:, 0],
-        provenance=sidecar.provenance[told["provenance"]],
+        provenance=sidecar.provenance[row["provenance"]],
         actions=frames.arrays[names.ACTION].reshape(shape) if observed.any() else None,
         action_observed=observed if observed.any() else None,
-        terminated=told["terminated"],
-        truncated=told["truncated"],
-        agent_step=told["agent_step"],
-        seed=told["seed"],
-        metadata=told["metadata"],
-        trajectory_id=told["id"],
+        terminated=row["terminated"],
+        truncated=row["truncated"],
+        agent_step=row["agent_step"],
+        seed=row["seed"],
+        metadata=row["metadata"],
+        trajectory_id=row["id"],
         inferred=(frames.arrays[names.MEAN], frames.arrays[names.STD]) if inferred else None,
     )

@@ -1,11 +1,11 @@
-"""A view as a LeRobot v3.0 set, written in one pass."""
+"""A view as a LeRobot v3.0 set, written in one pass; an mp4 file holds many episodes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from lawm_data.exchange.formats.lerobot.parquet import (
     EPISODES_PATH,
     VIDEO_MB,
     VIDEO_PATH,
+    FileIndex,
     ParquetFiles,
-    Place,
     frame_schema,
     pictures,
     pyarrow,
@@ -28,10 +28,10 @@ from lawm_data.exchange.formats.lerobot.parquet import (
     write_tasks,
 )
 from lawm_data.exchange.formats.lerobot.sidecar import SidecarWriter
-from lawm_data.exchange.formats.lerobot.videos import FilmWriter
 from lawm_data.inspection.statistics import action_blocks, moments
 from lawm_data.system.atomic import write_file
 from lawm_data.system.images import encode_png
+from lawm_data.system.video import Film
 
 UNNAMED_TASK = "no task was recorded"
 EPISODES_AT_ONCE = 64
@@ -53,9 +53,9 @@ class SetWriter:
         self._root, self._fps, self._action = root, fps, manifest.action
         self._inferred = outgoing.view.overlay is not None
         self.features = names.features_of(manifest.observations, videos)
-        self._told = names.described(self.features, self._action, self._inferred, fps)
+        self._info = names.info_features(self.features, self._action, self._inferred, fps)
         (root / "meta").mkdir(parents=True)
-        self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._told)))
+        self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._info)))
         self._episodes = ParquetFiles(root, EPISODES_PATH, self._episode_schema())
         self._films = {f.name: FilmWriter(root, f.name, fps) for f in self._videos}
         self._sidecar = SidecarWriter(root, outgoing, self.features, videos)
@@ -70,14 +70,14 @@ class SetWriter:
     def add(self, episode: Episode) -> None:
         """Write an episode."""
         length = len(episode.rewards)
-        place = self._frames.settle()
+        index = self._frames.settle()
         arrays = {name: array[:-1] for name, array in episode.observations.items()}
         columns, stats = self._numbers(episode, arrays)
         row: dict[str, Any] = {
             "episode_index": self._count,
             "tasks": [self._task],
             "length": length,
-            **_placed("data", place),
+            **_file_columns("data", index),
             "dataset_from_index": self._index,
             "dataset_to_index": self._index + length,
         }
@@ -89,11 +89,19 @@ class SetWriter:
             if feature.storage == "image":
                 columns[feature.name] = pictures([encode_png(frame) for frame in frames])
             else:
-                row |= self._filmed(feature.name, frames)
+                key, span = feature.name, self._films[feature.name].add(frames)
+                row |= _file_columns(f"videos/{key}", span.file)
+                row[f"videos/{key}/from_timestamp"] = span.start
+                row[f"videos/{key}/to_timestamp"] = span.end
         self._frames.add(columns)
         self._sidecar.add(episode)
         self._index, self._count = self._index + length, self._count + 1
-        self._list(row, stats)
+        for key, values in stats.items():
+            self._total.add(key, values)
+            row |= {f"stats/{key}/{name}": value.tolist() for name, value in values.items()}
+        self._rows.append(row)
+        if len(self._rows) >= EPISODES_AT_ONCE:
+            self._flush()
 
     def close(self) -> None:
         """Write what stands at the end: tables, totals and the description of the set."""
@@ -114,9 +122,9 @@ class SetWriter:
             "splits": {"train": f"0:{self._count}"},
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH if self._films else None,
-            "features": self._told,
+            "features": self._info,
         }
-        for name, content in (("stats", self._total.told()), ("info", info)):
+        for name, content in (("stats", self._total.merged()), ("info", info)):
             text = json.dumps(content, indent=4, allow_nan=False)
             write_file(self._root / "meta" / f"{name}.json", text.encode())
 
@@ -155,9 +163,17 @@ class SetWriter:
             "index": self._index + np.arange(length),
             "task_index": np.zeros(length, np.int64),
         }
-        actions = self._actions(episode, observed)
+        # LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
+        # compute: recorded actions, else inferred ones, else zeros; OBSERVED tells them apart
+        actions = np.zeros((length, self._action.size), self._action.dtype)
+        if episode.actions is not None:
+            actions[observed] = episode.actions.reshape(actions.shape)[observed]
+        elif episode.inferred is not None and actions.dtype.kind == "f":
+            actions[:] = episode.inferred[0]
         if self._inferred:
-            rows |= self._inference(episode, length)
+            zero = np.zeros(actions.shape, np.float32)
+            mean, std = episode.inferred or (zero, zero)
+            rows |= {names.MEAN: mean.astype(np.float32), names.STD: std.astype(np.float32)}
         stats = {name: of_numbers(array.reshape(length, -1)) for name, array in rows.items()}
         stats[names.ACTION] = self._nothing
         if observed.any():
@@ -168,45 +184,9 @@ class SetWriter:
         columns[names.LABELS] = pyarrow().array(np.where(observed, "observed", rest).tolist())
         return columns, stats
 
-    def _actions(self, episode: Episode, observed: np.ndarray) -> np.ndarray:
-        """What stands under ``action``, (T, A): recorded, else inferred, else zero.
-
-        LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
-        compute; ``lawm.action_observed`` tells which of these are actions.
-        """
-        actions = np.zeros((len(observed), self._action.size), self._action.dtype)
-        if episode.actions is not None:
-            given = episode.actions.reshape(actions.shape)
-            actions[observed] = given[observed]
-        elif episode.inferred is not None and actions.dtype.kind == "f":
-            actions[:] = episode.inferred[0]
-        return actions
-
-    def _inference(self, episode: Episode, length: int) -> dict[str, np.ndarray]:
-        zero = np.zeros((length, self._action.size), np.float32)
-        mean, std = episode.inferred or (zero, zero)
-        return {names.MEAN: mean.astype(np.float32), names.STD: std.astype(np.float32)}
-
-    def _filmed(self, key: str, frames: np.ndarray) -> dict[str, Any]:
-        span = self._films[key].add(frames)
-        return {
-            **_placed(f"videos/{key}", span.place),
-            f"videos/{key}/from_timestamp": span.start,
-            f"videos/{key}/to_timestamp": span.end,
-        }
-
-    def _list(self, row: dict[str, Any], stats: Mapping[str, Stats]) -> None:
-        """Put an episode into the table of episodes, soon."""
-        for feature, values in stats.items():
-            self._total.add(feature, values)
-            row |= {f"stats/{feature}/{key}": value.tolist() for key, value in values.items()}
-        self._rows.append(row)
-        if len(self._rows) >= EPISODES_AT_ONCE:
-            self._flush()
-
     def _flush(self) -> None:
-        place = _placed("meta/episodes", self._episodes.settle())
-        self._episodes.add_rows([row | place for row in self._rows])
+        index = _file_columns("meta/episodes", self._episodes.settle())
+        self._episodes.add_rows([row | index for row in self._rows])
         self._rows = []
 
     def _episode_schema(self) -> Any:
@@ -219,16 +199,18 @@ class SetWriter:
         for feature in self._videos:
             start = f"videos/{feature.name}"
             fields += [(f"{start}/{end}_timestamp", pa.float64()) for end in ("from", "to")]
-        for name, told in self._told.items():
-            deep = pa.list_(pa.list_(numbers)) if told["dtype"] in ("image", "video") else numbers
-            if told["dtype"] != "string":
+        for name, feature in self._info.items():
+            deep = (
+                pa.list_(pa.list_(numbers)) if feature["dtype"] in ("image", "video") else numbers
+            )
+            if feature["dtype"] != "string":
                 kinds = {key: deep for key in NAMES} | {"count": pa.list_(whole)}
                 fields += [(f"stats/{name}/{key}", kind) for key, kind in kinds.items()]
         return pa.schema(fields)
 
 
-def _placed(folder: str, place: Place) -> dict[str, int]:
-    return {f"{folder}/chunk_index": place.chunk, f"{folder}/file_index": place.file}
+def _file_columns(folder: str, index: FileIndex) -> dict[str, int]:
+    return {f"{folder}/chunk_index": index.chunk, f"{folder}/file_index": index.file}
 
 
 def _observed_actions(outgoing: Outgoing) -> Iterator[np.ndarray]:
@@ -236,6 +218,62 @@ def _observed_actions(outgoing: Outgoing) -> Iterator[np.ndarray]:
         yield block
         for shard in outgoing.view.shards:
             shard.release_memory()
+
+
+class Span(NamedTuple):
+    """Where the frames of an episode are."""
+
+    file: FileIndex
+    start: float
+    """Seconds from the beginning of the file."""
+    end: float
+
+
+class FilmWriter:
+    """The camera ``key`` of a set in the making."""
+
+    def __init__(self, root: Path, key: str, fps: float) -> None:
+        self._root, self._key, self._fps = root, key, fps
+        self._index: FileIndex | None = None
+        self._path = root
+        self._film: Film | None = None
+        self._frames = 0
+
+    def add(self, pictures: np.ndarray) -> Span:
+        """Append the frames of an episode, (n, h, w, 3) uint8.
+
+        Raises:
+            StorageError: ffmpeg stopped.
+        """
+        # ffmpeg may not have made the file yet
+        size = self._path.stat().st_size if self._film and self._path.exists() else 0
+        if self._film is None or self._index is None or size >= VIDEO_MB << 20:
+            self.close()
+            self._index = FileIndex(0, 0) if self._index is None else self._index.next()
+            self._path = self._index.path(self._root, VIDEO_PATH, video_key=self._key)
+            height, width = pictures.shape[1:3]
+            # a key frame every second frame, as LeRobot has it: readers jump to single frames
+            self._film = Film(self._path, height, width, self._fps, ("-g", "2", "-bf", "0"))
+            self._frames = 0
+        first = self._frames
+        for picture in pictures:
+            self._film.add(picture)
+        self._frames += len(pictures)
+        return Span(self._index, first / self._fps, self._frames / self._fps)
+
+    def close(self) -> None:
+        """End the last file.
+
+        Raises:
+            StorageError: ffmpeg could not.
+        """
+        if self._film is not None:
+            self._film.close()
+
+    def abandon(self) -> None:
+        """Stop writing, if that has not ended."""
+        if self._film is not None:
+            self._film.abandon()
 
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
@@ -270,7 +308,9 @@ def of_pictures(pictures: np.ndarray) -> Stats:
     every = -(-len(pictures) // PICTURES)
     apart = max(1, max(pictures.shape[1:3]) // EDGE)
     seen = pictures[::every, ::apart, ::apart]
-    counts = np.stack([np.bincount(seen[..., c].reshape(-1), minlength=256) for c in _last(seen)])
+    counts = np.stack(
+        [np.bincount(seen[..., c].reshape(-1), minlength=256) for c in range(seen.shape[-1])]
+    )
     level = np.arange(256) / 255
     total, below = counts.sum(1), counts.cumsum(1)
     mean = counts @ level / total
@@ -310,7 +350,7 @@ def of_nothing(blocks: Iterable[np.ndarray], width: int) -> Stats:
 
 
 class Total:
-    """Statistics of all episodes together, from those of each, as LeRobot puts them together.
+    """Statistics of all episodes together, merged as LeRobot merges those of each.
 
     Exact but for the quantiles, which are means over the episodes, weighted by their length.
     """
@@ -320,36 +360,28 @@ class Total:
 
     def add(self, name: str, stats: Stats) -> None:
         """Count an episode of one feature in."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._add(name, stats)
-
-    def _add(self, name: str, stats: Stats) -> None:
         count = stats["count"][0]
-        here = {key: count * np.asarray(stats[key], np.float64) for key in ("mean", *QUANTILES)}
-        here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
-        here |= {key: stats[key] for key in ("count", "min", "max")}
-        before = self._sums.get(name)
-        if before is None:
-            self._sums[name] = here
-            return
-        for key, value in here.items():
-            merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
-            before[key] = merge(before[key], value)
-
-    def told(self) -> dict[str, dict[str, list]]:
-        """``stats.json``."""
-        return {name: self._told(sums) for name, sums in self._sums.items()}
-
-    def _told(self, sums: Mapping[str, np.ndarray]) -> dict[str, list]:
-        count = max(1, int(sums["count"][0]))
-        found = {key: sums[key] / count for key in ("mean", *QUANTILES)}
         with np.errstate(over="ignore", invalid="ignore"):
-            variance = sums["square"] / count - np.square(found["mean"])
-        found["std"] = np.sqrt(np.maximum(0, np.nan_to_num(variance)))
-        found |= {key: sums[key] for key in ("min", "max", "count")}
-        # numbers near the end of their range have squares that are none; JSON has no infinity
-        return {name: np.nan_to_num(found[name]).tolist() for name in NAMES}
+            here = {key: count * np.asarray(stats[key], np.float64) for key in ("mean", *QUANTILES)}
+            here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
+            here |= {key: stats[key] for key in ("count", "min", "max")}
+            before = self._sums.setdefault(name, here)
+            if before is here:
+                return
+            for key, value in here.items():
+                merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
+                before[key] = merge(before[key], value)
 
-
-def _last(array: np.ndarray) -> range:
-    return range(array.shape[-1])
+    def merged(self) -> dict[str, dict[str, list]]:
+        """``stats.json``."""
+        result = {}
+        for feature, sums in self._sums.items():
+            count = max(1, int(sums["count"][0]))
+            found = {key: sums[key] / count for key in ("mean", *QUANTILES)}
+            with np.errstate(over="ignore", invalid="ignore"):
+                variance = sums["square"] / count - np.square(found["mean"])
+            found["std"] = np.sqrt(np.maximum(0, np.nan_to_num(variance)))
+            found |= {key: sums[key] for key in ("min", "max", "count")}
+            # numbers near the end of their range have infinite squares, which JSON cannot hold
+            result[feature] = {name: np.nan_to_num(found[name]).tolist() for name in NAMES}
+        return result

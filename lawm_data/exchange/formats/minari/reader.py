@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import (
-    ArraySpec,
-    ConfigError,
-    CorpusError,
-    EnvironmentInfo,
-    Provenance,
-    Role,
-)
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Provenance, Role
 
 from lawm_data.exchange.formats._protocol import Episode
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
@@ -27,7 +20,7 @@ KNOWN = ("id", "seed", "total_steps")
 """Attributes of an episode that have a place of their own."""
 
 
-class Plan(NamedTuple):
+class Conversion(NamedTuple):
     """How a dataset becomes a corpus."""
 
     observations: tuple[Leaf, ...]
@@ -35,48 +28,44 @@ class Plan(NamedTuple):
     action: ArraySpec
     provenance: Provenance
     unrecorded: bool
-    """Whether NaN actions were said to be actions that were not recorded."""
-    said: list[str]
+    """Whether NaN stands for an action that was not recorded."""
+    notes: list[str]
     """Grows while episodes are read."""
 
-    def say(self, sentence: str) -> None:
-        """Say something once."""
-        if sentence not in self.said:
-            self.said.append(sentence)
+    def note(self, sentence: str) -> None:
+        """Add a note, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
 
-def plan_of(metadata: Metadata, unrecorded: bool) -> Plan:
+def plan_conversion(metadata: Metadata, unrecorded: bool) -> Conversion:
     """Look at the spaces.
 
     Raises:
         CorpusError: they are damaged, or hold what no corpus can.
     """
-    said: list[str] = []
+    notes: list[str] = []
     where = f"{metadata.where}: observation_space"
     found = leaves(metadata.observation, "observations", "observation", Role.state, where)
     observations = []
     for leaf in found:
         if isinstance(leaf, Unfit):
-            said.append(f"{leaf.place} is a {leaf.kind}, not numbers, and was left out")
+            notes.append(f"{leaf.place} is a {leaf.kind}, not numbers, and was left out")
         else:
             observations.append(leaf)
-            _say_images(leaf, said)
+            spec = leaf.spec
+            if spec.role is Role.pixels and spec.shape != leaf.shape:
+                notes.append(f"{leaf.place}{list(leaf.shape)} became images {list(spec.shape)}")
     names = [leaf.spec.name for leaf in observations]
     if not names or len(set(names)) != len(names):
         what = "gives two arrays one name" if names else "holds no array of numbers"
         raise CorpusError(what, where, "rename its parts")
-    actions, action = _action(metadata, said)
-    return Plan(
-        tuple(observations), actions, action, _provenance(metadata.rest, metadata), unrecorded, said
-    )
+    actions, action = _action(metadata, notes)
+    source = _provenance(metadata)
+    return Conversion(tuple(observations), actions, action, source, unrecorded, notes)
 
 
-def _say_images(leaf: Leaf, said: list[str]) -> None:
-    if leaf.spec.role is Role.pixels and leaf.spec.shape != leaf.shape:
-        said.append(f"{leaf.place}{list(leaf.shape)} became images {list(leaf.spec.shape)}")
-
-
-def _action(metadata: Metadata, said: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
+def _action(metadata: Metadata, notes: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
     """The parts of the action, and the one array that they make."""
     where = f"{metadata.where}: action_space"
     found = list(leaves(metadata.action, "actions", "action", Role.action, where))
@@ -93,11 +82,13 @@ def _action(metadata: Metadata, said: list[str]) -> tuple[tuple[Leaf, ...], Arra
         bounds = {k: sum((getattr(leaf.spec, k) for leaf in parts), ()) for k in ends}
     size = sum(leaf.spec.size for leaf in parts)
     names = ", ".join(leaf.place.removeprefix("actions/") for leaf in parts)
-    said.append(f"the action joins {names} as one vector of {size}")
+    notes.append(f"the action joins {names} as one vector of {size}")
     return tuple(parts), checked_spec("action", (size,), dtype, Role.action, where, **bounds)
 
 
-def _provenance(rest: Mapping[str, Any], metadata: Metadata) -> Provenance:
+def _provenance(metadata: Metadata) -> Provenance:
+    rest = metadata.rest
+
     def text(key: str) -> str | None:
         value = rest.get(key)
         return value[:1000] if isinstance(value, str) and value else None
@@ -117,7 +108,7 @@ def _provenance(rest: Mapping[str, Any], metadata: Metadata) -> Provenance:
     )
 
 
-def environment_of(metadata: Metadata, say: Any) -> EnvironmentInfo | None:
+def environment_of(metadata: Metadata, note: Callable[[str], None]) -> EnvironmentInfo | None:
     """The environment, when its name alone makes it again."""
     text = metadata.rest.get("env_spec")
     try:
@@ -127,12 +118,12 @@ def environment_of(metadata: Metadata, say: Any) -> EnvironmentInfo | None:
     if not isinstance(spec, dict) or not isinstance(spec.get("id"), str):
         return None
     if spec.get("kwargs") or spec.get("additional_wrappers"):
-        say(f"the environment {spec['id']} has settings of its own, and was not taken along")
+        note(f"the environment {spec['id']} has settings of its own, and was not taken along")
         return None
     return EnvironmentInfo(suite="gym", task=spec["id"], action_repeat=1)
 
 
-def convert(source: StoredEpisode, plan: Plan) -> Episode:
+def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
     """One episode as a trajectory.
 
     Raises:
@@ -144,42 +135,45 @@ def convert(source: StoredEpisode, plan: Plan) -> Episode:
     length = len(rewards) if rewards.ndim == 1 else 0
     if not length:
         raise CorpusError(f"has rewards of shape {rewards.shape}", source.where, HINT)
-    said = source.attributes()
-    _require_steps(said, length, source.where)
+    attributes = source.attributes()
+    steps, seed = attributes.get("total_steps", length), attributes.get("seed")
+    if not isinstance(steps, int | np.integer) or int(steps) != length:
+        raise CorpusError(f"has {length} rewards and says {steps} steps", source.where, HINT)
+    if seed is not None and (
+        not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0
+    ):
+        raise CorpusError(f"has seed {seed!r}"[:100], source.where, HINT)
     observations = {
-        leaf.spec.name: _observed(source, leaf, length, plan) for leaf in plan.observations
+        leaf.spec.name: _observed(source, leaf, length, conversion)
+        for leaf in conversion.observations
     }
-    actions, seen = _actions(source, plan, length)
-    _say_left_out(source, plan)
+    actions, seen = _actions(source, conversion, length)
+    for name in source.infos():
+        if name != OBSERVED:
+            conversion.note(f"infos/{name} was left out")
     if rewards.dtype == np.float64 and (rewards.astype(np.float32) != rewards).any():
-        plan.say("rewards are rounded to float32")
+        conversion.note("rewards are rounded to float32")
     return Episode(
         observations=observations,
         rewards=rewards,
-        provenance=plan.provenance,
+        provenance=conversion.provenance,
         actions=actions,
         action_observed=seen,
         terminated=ended(source, "terminations", length),
         truncated=ended(source, "truncations", length),
-        seed=_seed(said, source.where),
-        metadata=dict(_metadata(said, plan)),
+        seed=None if seed is None else int(seed),
+        metadata=dict(_metadata(attributes, conversion)),
     )
 
 
-def _require_steps(said: Mapping[str, Any], length: int, where: str) -> None:
-    steps = said.get("total_steps", length)
-    if not isinstance(steps, int | np.integer) or int(steps) != length:
-        raise CorpusError(f"has {length} rewards and says {steps} steps", where, HINT)
-
-
-def _observed(source: StoredEpisode, leaf: Leaf, length: int, plan: Plan) -> np.ndarray:
+def _observed(source: StoredEpisode, leaf: Leaf, length: int, conversion: Conversion) -> np.ndarray:
     if leaf.jpeg:
         array, lossy = source.images(leaf.place, leaf.shape)
         if lossy:
-            plan.say(f"{leaf.place} was stored as JPEG: its pixels are not the camera's")
+            conversion.note(f"{leaf.place} was stored as JPEG: its pixels are not the camera's")
     else:
         array = source.array(leaf.place)
-    array = _fitting(array, leaf, length + 1, source.where, plan)
+    array = _fitting(array, leaf, length + 1, source.where, conversion)
     if leaf.spec.role is Role.pixels:
         if image_axes(leaf.shape) == "chw":
             array = np.moveaxis(array, 1, -1)
@@ -187,7 +181,9 @@ def _observed(source: StoredEpisode, leaf: Leaf, length: int, plan: Plan) -> np.
     return array
 
 
-def _fitting(array: np.ndarray, leaf: Leaf, rows: int, where: str, plan: Plan) -> np.ndarray:
+def _fitting(
+    array: np.ndarray, leaf: Leaf, rows: int, where: str, conversion: Conversion
+) -> np.ndarray:
     """The array, when it has the rows and the shape that its space says."""
     place = f"{where}: {leaf.place}"
     if not array.ndim or len(array) != rows:
@@ -199,23 +195,23 @@ def _fitting(array: np.ndarray, leaf: Leaf, rows: int, where: str, plan: Plan) -
         raise CorpusError(what, place, HINT)
     wanted = np.dtype(leaf.spec.dtype)
     if array.dtype == np.float64 and wanted == np.float32:
-        plan.say(f"{leaf.place} holds float64 where its space says float32: rounded")
+        conversion.note(f"{leaf.place} holds float64 where its space says float32: rounded")
     return array.reshape(rows, *leaf.shape)
 
 
 def _actions(
-    source: StoredEpisode, plan: Plan, length: int
+    source: StoredEpisode, conversion: Conversion, length: int
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Actions, and which of them are observed."""
     parts = [
-        _fitting(source.array(leaf.place), leaf, length, source.where, plan)
-        for leaf in plan.actions
+        _fitting(source.array(leaf.place), leaf, length, source.where, conversion)
+        for leaf in conversion.actions
     ]
     actions = parts[0]
     if len(parts) > 1:
         actions = np.concatenate([part.reshape(length, -1) for part in parts], axis=1)
     seen = observed_flags(source, length)
-    if plan.unrecorded and actions.dtype.kind == "f":
+    if conversion.unrecorded and actions.dtype.kind == "f":
         unrecorded = np.isnan(actions.reshape(length, -1)).any(axis=1)
         seen = np.array(~unrecorded if seen is None else seen & ~unrecorded)
     if seen is None:
@@ -223,24 +219,9 @@ def _actions(
     return (actions, seen) if seen.any() else (None, None)
 
 
-def _say_left_out(source: StoredEpisode, plan: Plan) -> None:
-    for name in source.infos():
-        if name != OBSERVED:
-            plan.say(f"infos/{name} was left out")
-
-
-def _seed(said: Mapping[str, Any], where: str) -> int | None:
-    seed = said.get("seed")
-    if seed is None:
-        return None
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise CorpusError(f"has seed {seed!r}"[:100], where, HINT)
-    return int(seed)
-
-
-def _metadata(said: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, Any]]:
+def _metadata(attributes: Mapping[str, Any], conversion: Conversion) -> Iterator[tuple[str, Any]]:
     """The other attributes, as far as they are plain."""
-    for key, value in said.items():
+    for key, value in attributes.items():
         plain = value.item() if isinstance(value, np.generic) else value
         if isinstance(plain, bytes):
             plain = plain.decode("utf-8", "replace")
@@ -249,18 +230,18 @@ def _metadata(said: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, Any]]:
         try:
             json.dumps(plain, allow_nan=False)
         except (TypeError, ValueError):
-            plan.say(f"the attribute {key!r} of episodes is not plain JSON and was left out")
+            conversion.note(f"the attribute {key!r} of episodes is not plain JSON and was left out")
         else:
             yield key, plain
 
 
-def wants_unrecorded(settings: Mapping[str, Any]) -> bool:
+def nan_is_missing(settings: Mapping[str, Any]) -> bool:
     """Whether NaN actions are missing ones.
 
     Raises:
-        ConfigError: another word than that.
+        ConfigError: the setting has another value.
     """
-    word = settings.get("nan")
-    if word not in (None, "missing"):
-        raise ConfigError(f"is {word!r}", "nan", "write nan=missing, or leave it out")
-    return word == "missing"
+    meaning = settings.get("nan")
+    if meaning not in (None, "missing"):
+        raise ConfigError(f"is {meaning!r}", "nan", "write nan=missing, or leave it out")
+    return meaning == "missing"

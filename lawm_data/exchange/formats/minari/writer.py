@@ -15,14 +15,14 @@ import numpy as np
 from lawm_schemas import Manifest, Role
 
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
-from lawm_data.exchange.formats.minari.metadata import OWN, ROOT
+from lawm_data.exchange.formats.minari.metadata import ROOT, SIDECAR
 from lawm_data.exchange.formats.minari.sidecar import (
     DEVIATION,
     INFERRED,
     OBSERVED,
     PHYSICS,
-    described,
     episode_attributes,
+    sidecar_of,
 )
 from lawm_data.exchange.formats.minari.spaces import space_of, stored, unknown
 from lawm_data.system.atomic import require_space, storage_errors, write_file
@@ -56,11 +56,17 @@ def write_dataset(outgoing: Outgoing, path: Path, place: str) -> None:
                 dataset = _create(minari, place, buffers, outgoing)
             else:
                 dataset.update_dataset_from_buffer(buffers)
-            said = [episode_attributes(one, sources) for one in chunk]
-            dataset.storage.update_episode_metadata(said, range(count, count + len(chunk)))
+            attributes = [episode_attributes(one, sources) for one in chunk]
+            dataset.storage.update_episode_metadata(attributes, range(count, count + len(chunk)))
             count += len(chunk)
         assert dataset is not None
-        dataset.storage.update_metadata(_said(outgoing))
+        metadata: dict[str, Any] = {SIDECAR: sidecar_of(outgoing)}
+        if manifest.environment is not None and manifest.environment.suite == "gym":
+            gymnasium: Any = import_module("gymnasium")
+            spec = gymnasium.registry.get(manifest.environment.task)
+            if spec is not None:
+                metadata["env_spec"] = spec.to_json()
+        dataset.storage.update_metadata(metadata)
         (root / place / "data").rename(path / "data")
         shutil.rmtree(root)
 
@@ -107,13 +113,23 @@ def _chunks(outgoing: Outgoing) -> Iterator[list[Episode]]:
 
 def _create(minari: Any, place: str, buffers: list[Any], outgoing: Outgoing) -> Any:
     manifest = outgoing.view.manifest
+    specs = _observed(manifest)
+    space = space_of(specs[0])
+    if len(specs) > 1:
+        spaces: Any = import_module("gymnasium.spaces")
+        space = spaces.Dict({spec.name: space_of(spec) for spec in specs})
+    counts = outgoing.view.label_counts()
+    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     return minari.create_dataset_from_buffers(
         place,
         buffers,
-        observation_space=_observation_space(manifest),
+        observation_space=space,
         action_space=space_of(manifest.action),
         algorithm_name=", ".join(dict.fromkeys(entry.source for entry in manifest.provenance)),
-        description=_description(outgoing),
+        description=(
+            f"{len(outgoing)} trajectories, actions: {states}. Where infos/{OBSERVED} is false the "
+            "action is not known and stands as NaN (integers: the end of their type)."
+        ),
         data_format="hdf5",
         jpeg_encoding=False,
     )
@@ -123,48 +139,23 @@ def _observed(manifest: Manifest) -> list[Any]:
     return [spec for spec in manifest.observations if spec.role is not Role.physics]
 
 
-def _observation_space(manifest: Manifest) -> Any:
-    """One array stands by itself, several in a ``Dict``."""
-    specs = _observed(manifest)
-    if len(specs) == 1:
-        return space_of(specs[0])
-    spaces: Any = import_module("gymnasium.spaces")
-    return spaces.Dict({spec.name: space_of(spec) for spec in specs})
-
-
-def _description(outgoing: Outgoing) -> str:
-    counts = outgoing.view.label_counts()
-    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    return (
-        f"{len(outgoing)} trajectories, actions: {states}. Where infos/{OBSERVED} is false the "
-        "action is not known and stands as NaN (integers: the end of their type)."
-    )
-
-
-def _said(outgoing: Outgoing) -> dict[str, Any]:
-    """What is added to the metadata of the dataset."""
-    said: dict[str, Any] = {OWN: described(outgoing)}
-    environment = outgoing.view.manifest.environment
-    if environment is not None and environment.suite == "gym":
-        gymnasium: Any = import_module("gymnasium")
-        spec = gymnasium.registry.get(environment.task)
-        if spec is not None:
-            said["env_spec"] = spec.to_json()
-    return said
-
-
 def _buffer(episode: Episode, number: int, outgoing: Outgoing) -> Any:
     """One episode as Minari takes it."""
     manifest, length = outgoing.view.manifest, len(episode.rewards)
     specs = _observed(manifest)
     arrays = {spec.name: stored(episode.observations[spec.name], spec) for spec in specs}
-    last = np.arange(length) == length - 1
+    spec, last = manifest.action, np.arange(length) == length - 1
+    like = stored(np.zeros((1, *spec.shape), spec.dtype), spec)[0]
+    actions = np.full((length, *like.shape), unknown(spec), like.dtype)
+    if episode.actions is not None:
+        seen = _seen(episode)
+        actions[seen] = stored(episode.actions[seen], spec)
     buffer: Any = import_module("minari.data_collector.episode_buffer")
     return buffer.EpisodeBuffer(
         id=number,
         seed=episode.seed,
         observations=arrays if len(specs) > 1 else arrays[specs[0].name],
-        actions=_actions(episode, manifest),
+        actions=actions,
         rewards=episode.rewards,
         terminations=last & episode.terminated,
         truncations=last & episode.truncated,
@@ -181,17 +172,6 @@ def _most_bytes(buffer: Any) -> int:
         *buffer.infos.values(),
     ]
     return sum(2 * array.nbytes + ARRAY_BYTES for array in arrays)
-
-
-def _actions(episode: Episode, manifest: Manifest) -> np.ndarray:
-    """(T, *shape); where nothing is observed, ``unknown``."""
-    spec, length = manifest.action, len(episode.rewards)
-    like = stored(np.zeros((1, *spec.shape), spec.dtype), spec)[0]
-    actions = np.full((length, *like.shape), unknown(spec), like.dtype)
-    if episode.actions is not None:
-        seen = _seen(episode)
-        actions[seen] = stored(episode.actions[seen], spec)
-    return actions
 
 
 def _seen(episode: Episode) -> np.ndarray:

@@ -72,7 +72,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def load(page_file: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the page in a window of its own; what it says or asks for is kept in ``said``."""
+    """Opens the page in a window of its own; what it says or asks for is kept in ``heard``."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as engine:
         flags = [f"--{flag}" for flag in FLAGS]
@@ -81,11 +81,11 @@ def load(page_file: Path) -> Iterator[Callable[..., Any]]:
         def opened(width: int = 1280, height: int = 800, scheme: str = "light") -> Any:
             viewport = {"width": width, "height": height}
             page = browser.new_page(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
-            page.said = []
-            page.on("console", lambda message: page.said.append(message.text))
-            page.on("pageerror", lambda error: page.said.append(str(error)))
-            page.on("dialog", lambda dialog: (page.said.append(dialog.message), dialog.dismiss()))
-            page.on("request", lambda request: page.said.append(request.url))
+            page.heard = []
+            page.on("console", lambda message: page.heard.append(message.text))
+            page.on("pageerror", lambda error: page.heard.append(str(error)))
+            page.on("dialog", lambda dialog: (page.heard.append(dialog.message), dialog.dismiss()))
+            page.on("request", lambda request: page.heard.append(request.url))
             page.goto(page_file.as_uri())
             page.wait_for_selector("html[data-ready=yes]")
             return page
@@ -113,7 +113,7 @@ def page(laptop: Any) -> Iterator[Any]:
 def require_silence(page: Any) -> None:
     """Nothing on the console, no dialog, and no request but for the page and what is in it."""
     inside = (page.url, "data:")
-    assert [said for said in page.said if not said.startswith(inside)] == []
+    assert [text for text in page.heard if not text.startswith(inside)] == []
 
 
 def until(page: Any, holds: str) -> None:

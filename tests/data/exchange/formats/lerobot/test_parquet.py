@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lawm_data.exchange.formats.lerobot.parquet import TABLES, ParquetFile
+from lawm_data.exchange.formats.lerobot.parquet import TABLES, ParquetWriter
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -21,7 +21,7 @@ def row(k: int) -> pa.Table:
 def test_rows_that_wait_take_little_more_than_their_bytes(tmp_path: Path) -> None:
     count = 8 * TABLES + 3
     before = pa.total_allocated_bytes()
-    file = ParquetFile(tmp_path / "a.parquet", SCHEMA)
+    file = ParquetWriter(tmp_path / "a.parquet", SCHEMA)
     for k in range(count):
         file.add(row(k))
     held = pa.total_allocated_bytes() - before

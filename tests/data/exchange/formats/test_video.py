@@ -72,9 +72,9 @@ def test_every_kind_of_video_is_a_trajectory(films: Path) -> None:
         assert not trajectory.rewards.any()
         assert trajectory.info.metadata["rewards"] == "none"
         assert trajectory.info.source == "video:films"
-    said = " ".join(corpus.manifest.lineage[-1].settings["converted"])
+    notes = " ".join(corpus.manifest.lineage[-1].settings["converted"])
     for part in ("has no actions", "has no rewards", "15 a second", "64 x 64", "1 other files"):
-        assert part in said
+        assert part in notes
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(30, 30), (15, 15), (10, 10), (60, 60)])

@@ -1,4 +1,4 @@
-"""What our exports write beside a foreign HDF5 layout, so that an import restores the corpus.
+"""The sidecar of HDF5 formats: what our exports add so that an import restores the corpus.
 
 A group holds ``about``, the manifest and the masks as JSON, and ``table``, one row a trajectory.
 Readers of the foreign format never look there.
@@ -20,7 +20,7 @@ from lawm_schemas import ConfigError, CorpusError, LawmError, Manifest, Mask, Ro
 from lawm_data.corpus.table import ID_BYTES
 from lawm_data.exchange.formats._protocol import Episode, Incoming, Outgoing
 from lawm_data.exchange.untrusted.archive import HINT
-from lawm_data.exchange.untrusted.hdf5 import ForeignFile
+from lawm_data.exchange.untrusted.hdf5 import ForeignFile, ForeignRows
 from lawm_data.exchange.untrusted.strict_json import strict_json
 from lawm_data.system.hdf5 import bound_metadata
 
@@ -39,8 +39,8 @@ _COLUMNS = {
 """Columns of the table, with the meaning of those of ``lawm_data.corpus.table``."""
 
 
-def write_own(group: h5py.Group, outgoing: Outgoing, metadata: Sequence[bytes]) -> None:
-    """Write the group.
+def write_sidecar(group: h5py.Group, outgoing: Outgoing, metadata: Sequence[bytes]) -> None:
+    """Write the sidecar into a group.
 
     Args:
         group: empty.
@@ -64,11 +64,11 @@ def write_own(group: h5py.Group, outgoing: Outgoing, metadata: Sequence[bytes]) 
 
 
 def encoded(metadata: Mapping[str, Any]) -> bytes:
-    """Metadata of a trajectory as ``write_own`` takes it."""
+    """Metadata of a trajectory as ``write_sidecar`` takes it."""
     return json.dumps(dict(metadata)).encode() if metadata else b""
 
 
-class Own:
+class Sidecar:
     """The group, read back; everything in it is checked before it is believed.
 
     Args:
@@ -114,16 +114,26 @@ class Own:
         specs = self.manifest.observations
         return next((spec.name for spec in specs if spec.role is Role.physics), None)
 
-    def incoming(self, **rest: Any) -> Incoming:
-        """What the group says of the corpus, and ``rest``."""
+    def incoming(
+        self,
+        trajectories: Iterator[Episode],
+        masks: tuple[Mask, ...],
+        notes: Sequence[str] = (),
+    ) -> Incoming:
+        """The exported corpus, with the trajectories and masks that are still sound."""
         return Incoming(
             observations=self.manifest.observations,
             action=self.manifest.action,
+            trajectories=trajectories,
             count=self.count,
+            name=self._file.path.name,
+            files=(self._file.path,),
             environment=self.manifest.environment,
             licence=self.manifest.licence,
+            masks=masks,
             lineage=self.manifest.lineage,
-            **rest,
+            notes=notes,
+            close=self._file.close,
         )
 
     def episode(
@@ -134,8 +144,13 @@ class Own:
         actions: np.ndarray | None,
         observed: np.ndarray | None,
     ) -> Episode:
-        """A trajectory with what the table says of it."""
+        """A trajectory with its row of the table."""
         row = {name: int(values[i]) for name, values in self._columns.items()}
+        start, end = (int(self._end[i - 1]) if i else 0), int(self._end[i])
+        text = self._metadata[start:end].tobytes()
+        metadata = strict_json(text, self._metadata.where) if text else {}
+        if not isinstance(metadata, dict):
+            raise CorpusError("is not metadata", self._metadata.where, HINT)
         return Episode(
             observations=observations,
             rewards=rewards,
@@ -146,18 +161,9 @@ class Own:
             truncated=bool(row["truncated"]),
             agent_step=None if row["agent_step"] < 0 else row["agent_step"],
             seed=None if row["seed"] < 0 else row["seed"],
-            metadata=self._metadata_of(i),
+            metadata=metadata,
             trajectory_id=self.id[i],
         )
-
-    def _metadata_of(self, i: int) -> dict[str, Any]:
-        start, end = (int(self._end[i - 1]) if i else 0), int(self._end[i])
-        if start == end:
-            return {}
-        found = strict_json(self._metadata[start:end].tobytes(), self._metadata.where)
-        if not isinstance(found, dict):
-            raise CorpusError("is not metadata", self._metadata.where, HINT)
-        return found
 
     def _column(self, name: str, kind: str) -> np.ndarray:
         place = f"{self._group}/table/{name}"
@@ -184,18 +190,40 @@ class Own:
             raise CorpusError("does not match the file", where, HINT)
 
 
-def require_shape(shape: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
-    """Refuse an array that is not the one that was written.
+def exported_rows(file: ForeignFile, name: str, shape: tuple[int, ...]) -> ForeignRows:
+    """An array of the shape in which it was exported.
 
     Raises:
         CorpusError: names both shapes.
     """
-    if shape != wanted:
-        raise CorpusError(f"has shape {shape} where the table says {wanted}", where, HINT)
+    found = file.rows(name)
+    if found.shape != shape:
+        what = f"has shape {found.shape} where the table says {shape}"
+        raise CorpusError(what, found.where, HINT)
+    return found
+
+
+def at_observed(actions: np.ndarray, observed: np.ndarray, where: str) -> np.ndarray:
+    """Actions of observed steps, (n, *shape), at their steps, (T, *shape); zeros elsewhere.
+
+    Args:
+        actions: one a step that is observed.
+        observed: (T,) bool.
+        where: of ``observed``, for messages.
+
+    Raises:
+        CorpusError: their numbers differ.
+    """
+    if observed.sum() != len(actions):
+        what = f"is true {observed.sum()} times where {len(actions)} are due"
+        raise CorpusError(what, where, HINT)
+    placed = np.zeros((len(observed), *actions.shape[1:]), actions.dtype)
+    placed[observed] = actions
+    return placed
 
 
 def refuse_settings(settings: Mapping[str, Any], place: str) -> None:
-    """Refuse declarations about a file that says everything itself.
+    """Refuse settings that describe a file: it describes itself.
 
     Raises:
         ConfigError: names the first setting.
@@ -208,17 +236,17 @@ def read_file(
     place: str,
     settings: Mapping[str, Any],
     group: str,
-    restored: Callable[[ForeignFile, Own, Mapping[str, Any]], Incoming],
-    recorded: Callable[[ForeignFile, Mapping[str, Any]], Incoming],
+    read_export: Callable[[ForeignFile, Sidecar, Mapping[str, Any]], Incoming],
+    read_foreign: Callable[[ForeignFile, Mapping[str, Any]], Incoming],
 ) -> Incoming:
     """Open a file, and close it again if it cannot be read.
 
     Args:
         place: the file.
         settings: of the format.
-        group: where this package leaves what the format has no place for.
-        restored: reads a file with that group.
-        recorded: reads a file without it, from elsewhere.
+        group: where an export keeps what the format has no place for.
+        read_export: reads a file with that group.
+        read_foreign: reads a file without it, from elsewhere.
 
     Raises:
         CorpusError: the file is damaged, or of another format.
@@ -227,8 +255,8 @@ def read_file(
     file = ForeignFile(Path(place))
     try:
         if file.has(group):
-            return restored(file, Own(file, group), settings)
-        return recorded(file, settings)
+            return read_export(file, Sidecar(file, group), settings)
+        return read_foreign(file, settings)
     except BaseException:
         file.close()
         raise
@@ -284,7 +312,7 @@ class _Sink(io.RawIOBase):
         super().close()
 
 
-class Writing:
+class Hdf5Writer:
     """An HDF5 file that is being written.
 
     Args:
@@ -302,7 +330,7 @@ class Writing:
 
 
 @contextmanager
-def new_hdf5(path: Path, place: str) -> Iterator[Writing]:
+def new_hdf5(path: Path, place: str) -> Iterator[Hdf5Writer]:
     """Make an HDF5 file.
 
     Args:
@@ -318,7 +346,7 @@ def new_hdf5(path: Path, place: str) -> Iterator[Writing]:
         raise StorageError.from_os_error(error, place) from None
     try:
         with h5py.File(sink, "w") as file:
-            yield Writing(bound_metadata(file), sink)
+            yield Hdf5Writer(bound_metadata(file), sink)
     except Exception:
         if sink.error is None:
             raise
