@@ -19,7 +19,7 @@ from lawm_data import (
     summarize,
     write_overlay,
 )
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.overlay import open_labels, overlay_names
 
 DESCRIBED: dict[str, Any] = {"model": "0" * 64, "algorithm": "lawm"}
