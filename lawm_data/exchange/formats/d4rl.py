@@ -36,6 +36,7 @@ from lawm_data.exchange.formats._own_hdf5 import (
     require_shape,
     write_own,
 )
+from lawm_data.exchange.formats._own_hdf5 import locate as locate
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
 from lawm_data.exchange.untrusted.archive import HINT

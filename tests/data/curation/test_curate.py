@@ -24,7 +24,7 @@ from lawm_data import (
     write_overlay,
     write_tier,
 )
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.store import open_store
 from lawm_data.curation.tier import Band
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from lawm_schemas import ConfigError, CorpusError, LabelState, LawmError, Role, StorageError
 
 from lawm_data import Corpus, Trajectory, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, formats, import_corpus
 from lawm_data.exchange.formats._protocol import About
 from lawm_data.system.atomic import TEMPORARY

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, import_corpus
 
 IMAGE = ArraySpec(name="pixels", shape=(8, 8, 3), dtype="uint8", role=Role.pixels)

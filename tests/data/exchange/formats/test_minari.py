@@ -19,7 +19,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Role, S
 from minari.data_collector import EpisodeBuffer
 
 from lawm_data import Corpus, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, import_corpus
 
 ID = "lab/arm-v0"

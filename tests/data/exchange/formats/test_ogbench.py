@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lawm_schemas import CorpusError, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import import_corpus
 
 

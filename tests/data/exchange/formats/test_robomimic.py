@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, import_corpus
 
 ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"robots": ["Panda"]}}

@@ -204,7 +204,7 @@ PUSH = """
 import sys
 import time
 from lawm_data import open_corpus
-from lawm_data.hub import push
+from lawm_data.exchange.hub import push
 push(open_corpus(sys.argv[1]).with_mask("half"), "user/cs")
 """
 

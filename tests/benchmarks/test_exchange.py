@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lawm_data.exchange import formats
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "exchange.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "exchange.py"
 
 
 def test_exchange_measures_every_format(tmp_path: Path) -> None:
