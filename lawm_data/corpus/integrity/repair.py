@@ -239,8 +239,9 @@ def _manifest_of(
         with suppress(CorpusError):
             found.append(DamagedShard(file, layout))
     listed, end = {}, 0
-    # what was merged into others comes behind them and is left out
-    for shard in sorted(found, key=lambda shard: (shard.first, -len(shard))):
+    # what was merged into others comes behind them and is left out, and so are copies of others
+    order = [(shard.first, -len(shard), not shard.file.is_itself) for shard in found]
+    for _, shard in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]):
         if shard.first >= end:
             listed[shard.file.path.name] = shard
             end = shard.first + len(shard)

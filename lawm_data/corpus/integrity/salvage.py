@@ -126,6 +126,11 @@ class ShardFile:
         """Whether the name of the file, the beginning of its checksum, vouches for this content."""
         return len(self.path.stem) >= NAME_DIGITS and sha256.startswith(self.path.stem)
 
+    @property
+    def is_itself(self) -> bool:
+        """Whether the name vouches for the content as it is."""
+        return self.is_named_after(self.sha256)
+
     def info(self, trajectories: int, steps: int) -> ShardInfo:
         """What a manifest says of the file."""
         return ShardInfo(
@@ -351,7 +356,7 @@ def unreadable(info: ShardInfo, what: str) -> ShardReport:
 def actual_info(shard: DamagedShard, info: ShardInfo | None = None) -> ShardInfo | None:
     """What the manifest should say of a file; None when neither it nor the name vouches for it."""
     file = shard.file
-    if file.is_named_after(file.sha256) and shard.steps > 0:
+    if file.is_itself and shard.steps > 0:
         return file.info(len(shard), shard.steps)
     same = info is not None and (file.sha256, file.size) == (info.sha256, info.bytes)
     return info if same else None

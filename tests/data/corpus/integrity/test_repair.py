@@ -177,6 +177,28 @@ def test_a_lost_manifest_is_made_again(pristine: Path, copy: Path, text: str | N
     disk.require_repaired(pristine, copy, set())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [".tmp-7-0123abcd-x.h5", "a name.h5", "a.b.h5", "ü.h5", f"{'0' * 32}.h5", "0.h5", "b.H5"],
+)
+@pytest.mark.parametrize("content", ["nothing", "a shard", "half a shard", "a shard of nothing"])
+def test_a_lost_manifest_is_made_again_whatever_else_lies_there(
+    pristine: Path, copy: Path, name: str, content: str, disk
+) -> None:
+    """Such as the file of a writer that was killed in the middle of it."""
+    whole, stray = disk.shard(copy, 1).read_bytes(), copy / "shards" / name
+    if content == "a shard of nothing":
+        with h5py.File(stray, "w", track_order=False) as file:
+            file["table/digest"] = np.zeros((0, 32), "u1")
+    else:
+        stray.write_bytes({"nothing": b"", "a shard": whole}.get(content, whole[:-9]))
+    (copy / "corpus.json").unlink()
+    repair(copy)
+    assert not stray.exists()
+    assert (copy / "corpus.json").read_bytes() == (pristine / "corpus.json").read_bytes()
+    disk.require_repaired(pristine, copy, set())
+
+
 def test_a_newer_format_is_not_damage(copy: Path) -> None:
     manifest = copy / "corpus.json"
     text = manifest.read_text().replace('"format_version": 1', '"format_version": 2')
