@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from lawm_schemas import ArraySpec, LabelState, Role, TrajectoryInfo
 
-from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.corpus.table import LABEL_STATES, MISSING, NO_REWARDS
 
 
-class Observations:
-    """The observations of a trajectory: an array of the state, with its fields by name.
+class Observations(Mapping[str, np.ndarray]):
+    """The observations of a trajectory: a mapping from names of fields to arrays (T+1, *shape).
 
-    Indexing with a name gives one field, ``(T+1, *shape)``; indexing with anything else, ``len``,
-    ``shape`` and ``numpy.asarray`` treat it as the concatenated state, ``(T+1, O)``.
+    ``observations["position"]`` and ``observations.position`` are one field; a field whose name
+    is that of a method, such as ``keys``, or ``state``, is reached by ``[]`` alone. ``state`` has
+    the state fields in one array, which is also what ``numpy.asarray`` gives.
 
     Args:
         state: the state fields flattened and concatenated, (T+1, O); O is 0 for pixels alone.
@@ -27,38 +28,38 @@ class Observations:
         self.state = state
         self._fields = dict(fields)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        return self._fields[key] if isinstance(key, str) else self.state[key]
-
-    def __len__(self) -> int:
-        return len(self.state)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return iter(self.state)
+    def __getitem__(self, name: str) -> np.ndarray:
+        if not isinstance(name, str):
+            raise TypeError("observations[…] takes the name of a field; rows are in .state")
+        if name not in self._fields:
+            raise KeyError(f"no field {name}; fields: {', '.join(self._fields)}")
+        return self._fields[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._fields
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_") or name not in self._fields:
+            raise AttributeError(f"Observations has no field {name!r}")
+        return self._fields[name]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._fields})
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.state, dtype=dtype, copy=copy)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the state, (T+1, O)."""
-        return self.state.shape
+    def __eq__(self, other: object) -> bool:
+        return self is other  # arrays do not compare to one bool
 
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the state."""
-        return self.state.dtype
-
-    def keys(self) -> KeysView[str]:
-        """Names of the fields."""
-        return self._fields.keys()
-
-    def items(self) -> ItemsView[str, np.ndarray]:
-        """Names and arrays of the fields."""
-        return self._fields.items()
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{k}: {v.dtype}{list(v.shape)}" for k, v in self.items())
@@ -109,6 +110,17 @@ class Trajectory:
             f"Trajectory({self.info.id}: {len(self)} steps, return {self.info.episode_return:.1f}, "
             f"actions {self.labels.value}, {self.observations!r})"
         )
+
+    @property
+    def step_labels(self) -> np.ndarray:
+        """(T,) uint8: label state of each action, as a place in ``LABEL_STATES``.
+
+        What a partially labeled trajectory lacks is missing.
+        """
+        state = LABEL_STATES.index(self.labels)
+        if self.labels is not LabelState.observed:
+            return np.full(len(self), state, np.uint8)
+        return np.where(self.action_observed, state, MISSING).astype(np.uint8)
 
     @property
     def is_labeled(self) -> bool:

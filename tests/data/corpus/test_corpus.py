@@ -165,7 +165,7 @@ def test_the_state_is_the_fields_in_order_as_float32(random_corpus: Callable) ->
     parts = [seen[name] for name in ("position", "clock", "height", "contact")]
     flat = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
     np.testing.assert_array_equal(seen.state, flat.astype(np.float32))
-    assert seen.shape == (len(trajectory) + 1, corpus.manifest.state_dim)
+    assert seen.state.shape == (len(trajectory) + 1, corpus.manifest.state_dim)
     assert "physics" not in seen
     assert trajectory.physics is not None
     assert corpus.shards[0].steps.shape[1] == 4 + 1 + 1
