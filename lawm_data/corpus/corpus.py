@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
@@ -17,6 +17,10 @@ from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import INFERRED, LABEL_STATES, OBSERVED, WITHHELD, Index, Table
 from lawm_data.corpus.trajectory import Observations, Trajectory
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
 
 
 def open_corpus(path: str | Path, *, verify: bool = False) -> Corpus:
@@ -178,6 +182,7 @@ class Corpus:
             truncated=last & info.truncated,
             labels=info.labels,
             info=info,
+            manifest=self.manifest,
             physics=fields[physics[0]] if physics else None,
             action_std=std,
         )
@@ -249,6 +254,14 @@ class Corpus:
             CorpusError: no such overlay, damaged, or for another corpus.
         """
         return Corpus(self._store, self._rows, self._masked, open_labels(self, name, verify=True))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The table with one row for each trajectory; see ``Table.to_pandas``."""
+        return self.table.to_pandas()
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The table with one row for each trajectory; see ``Table.to_arrow``."""
+        return self.table.to_arrow()
 
     def label_counts(self) -> dict[str, int]:
         """Trajectories in each label state, by its name."""

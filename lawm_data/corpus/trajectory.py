@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, LabelState, Role, TrajectoryInfo
+from lawm_schemas import ArraySpec, LabelState, Manifest, Role, TrajectoryInfo
 
-from lawm_data.corpus.table import LABEL_STATES, MISSING, NO_REWARDS
+from lawm_data.corpus.layout import element_names
+from lawm_data.corpus.table import INFERRED, LABEL_STATES, MISSING, NO_REWARDS, OBSERVED
+from lawm_data.system.dataframe import Column, to_arrow, to_pandas
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
 
 
 class Observations(Mapping[str, np.ndarray]):
@@ -87,6 +93,8 @@ class Trajectory:
     """State of the actions under the view it was read from."""
     info: TrajectoryInfo
     """Its row of the table."""
+    manifest: Manifest
+    """Of the corpus that it was read from."""
     physics: np.ndarray | None = None
     """(T+1, P) float64 simulator state, when recorded."""
     action_std: np.ndarray | None = None
@@ -94,6 +102,57 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def columns(self) -> dict[str, Column]:
+        """Of each step, by name: what was observed, the action, and what came of it.
+
+        The state's and the action's elements have a column each, such as ``position[0]``, inferred
+        actions another one for their standard deviation, ``action_std[0]``. A field that is named
+        like another column has ``observation.`` before it. The observation after the last step
+        is not among them, nor are pixels and physics.
+        """
+        steps, spec = len(self), self.manifest.action
+        labels = self.step_labels
+        unknown = (labels != OBSERVED) & (labels != INFERRED)
+        taken: dict[str, Column] = {}
+        actions = np.zeros((steps, spec.size), spec.dtype) if self.actions is None else self.actions
+        for name, values in _elements(spec, actions):
+            taken[name] = Column(values, unknown)
+        if self.action_std is not None:
+            deviation = spec.model_copy(update={"name": f"{spec.name}_std"})
+            for name, values in _elements(deviation, self.action_std):
+                taken[name] = Column(values, unknown)
+        taken |= {
+            "reward": Column(self.rewards, np.full(steps, not self.is_rewarded)),
+            "terminated": Column(self.terminated),
+            "truncated": Column(self.truncated),
+            "label": Column(labels, categories=tuple(state.value for state in LABEL_STATES)),
+        }
+        observed = {
+            f"observation.{name}" if name in taken else name: Column(values)
+            for field in self.manifest.state
+            for name, values in _elements(field, self.observations[field.name][:-1])
+        }
+        return observed | taken
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row for each step; see ``columns``. ``label`` is a category.
+
+        An action that is neither observed nor inferred is missing, and so is a reward that was
+        not recorded.
+
+        Raises:
+            ConfigError: pandas is missing.
+        """
+        return to_pandas(self.columns(), "step")
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The columns of ``to_pandas`` as an Arrow table.
+
+        Raises:
+            ConfigError: pyarrow is missing.
+        """
+        return to_arrow(self.columns())
 
     def arrays(self, specs: Iterable[ArraySpec]) -> dict[str, np.ndarray]:
         """Some of the arrays with T+1 rows by name, physics too."""
@@ -131,3 +190,8 @@ class Trajectory:
     def is_rewarded(self) -> bool:
         """The rewards were recorded; else they are zero and mean nothing."""
         return not NO_REWARDS.items() <= self.info.metadata.items()
+
+
+def _elements(spec: ArraySpec, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and values (T,) of each element of an array (T, *shape)."""
+    yield from zip(element_names(spec), array.reshape(len(array), -1).T, strict=True)
