@@ -105,16 +105,14 @@ class GymEnvironments(Copies):
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
         total, observation, terminated, truncated = 0.0, None, False, False
         # a Discrete space wants a number, a Box its own type
-        given = action.item() if not action.shape else self._typed(i, action)
+        dtype = self._envs[i].action_space.dtype
+        given = action.astype(dtype) if action.shape else action.item()
         for _ in range(repeats):
             observation, reward, terminated, truncated, _ = self._envs[i].step(given)
             total += float(reward)
             if terminated or truncated:
                 break
         return Advance(total, observation, bool(terminated), bool(truncated))
-
-    def _typed(self, i: int, action: np.ndarray) -> np.ndarray:
-        return action.astype(self._envs[i].action_space.dtype)
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """Gymnasium has no word for the state of a simulator."""
