@@ -1,22 +1,27 @@
 """What an algorithm must offer the trainer; every other module of this folder is one algorithm.
 
 A module named after the algorithm holds ``Config`` (a ``Schema``) and ``Algorithm`` (a
-``torch.nn.Module`` that satisfies the protocol below). Nothing else registers it.
+``torch.nn.Module`` that satisfies the protocol below). Nothing else registers it. The first line of
+its docstring is ``TITLE: what it is.``, which help screens and tables show.
+
+A module of another package may also hold ``PRESETS``: by the name of a preset, what a preset of
+ours says of each algorithm (``steps``, ``settings``, and what else is its own).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
-import torch
-from jaxtyping import Float
-from lawm_schemas import Schema
-from torch import Tensor
+if TYPE_CHECKING:  # algorithms are listed without importing torch
+    import torch
+    from jaxtyping import Float
+    from lawm_schemas import Schema
+    from torch import Tensor
 
-from lawm_data.batches.batch import Batch
-from lawm_data.corpus.corpus import Corpus
-from lawm_data.envs.policy import Policy
+    from lawm_data.batches.batch import Batch
+    from lawm_data.corpus.corpus import Corpus
+    from lawm_data.envs.policy import Policy
 
 
 class ModelSpec(NamedTuple):
@@ -60,6 +65,10 @@ class Algorithm(Protocol):
     of no meaning when it is the only one."""
     rewards_from: ClassVar[RewardsFrom]
     """Where its last stage needs rewards; at least one such trajectory must have recorded ones."""
+
+    def __init__(self, config: Any, spec: ModelSpec) -> None:
+        """Fresh weights, drawn from torch's global generator."""
+        ...
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """Learn from the data what no batch can tell, before every start and resume of a training.
@@ -107,23 +116,11 @@ class Algorithm(Protocol):
         ...
 
 
-class AlgorithmClass(Protocol):
-    """The class of an algorithm."""
-
-    stages: tuple[str, ...]
-    """See ``Algorithm.stages``."""
-    last_stage: LastStage
-    """See ``Algorithm.last_stage``."""
-    rewards_from: RewardsFrom
-    """See ``Algorithm.rewards_from``."""
-
-    def __call__(self, config: Any, spec: ModelSpec) -> Algorithm:
-        """Fresh weights, drawn from torch's global generator."""
-        ...
+AlgorithmClass = type[Algorithm]
 
 
 class AlgorithmModule(Protocol):
-    """A module of this folder."""
+    """A module of this folder, or one that another package brings."""
 
     Config: type[Schema]
     """Settings, with a default for each."""

@@ -1,4 +1,4 @@
-"""Behaviour cloning on the labeled steps alone: what every use of unlabeled data must beat."""
+"""BC: behaviour cloning on the labeled steps alone, which every use of unlabeled data must beat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C-LAP (Alles et al. 2024, arXiv 2411.04562): latent actions from labeled windows alone.
+"""C-LAP: latent actions from labeled windows alone (Alles et al. 2024, arXiv 2411.04562).
 
 It is LAWM without what LAWM adds. There is no q(u|s,o'), so a window without actions cannot be
 read: stage ``model`` maximises Eq. 7 + Eq. 11 on labeled windows. And p(u|s) is learned, so that in

@@ -1,4 +1,4 @@
-"""An inverse dynamics model fills the actions in, then TD3+BC learns from all of them.
+"""IDM-TD3+BC: an inverse dynamics model fills in actions, then TD3+BC learns from all of them.
 
 Stage ``idm`` trains the model of the paper's Table 3 on labeled trajectories and keeps the weights
 that do best on some held-out ones. Stage ``agent`` is TD3+BC on every trajectory: true actions

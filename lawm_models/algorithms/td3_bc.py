@@ -1,4 +1,4 @@
-"""TD3+BC on the labeled steps alone (Fujimoto & Gu 2021): offline RL without a model.
+"""TD3+BC: offline RL without a model, on the labeled steps alone (Fujimoto & Gu 2021).
 
 See ``networks.td3_bc`` for the equations. A window of one step makes a batch of transitions
 drawn uniformly, as the authors draw them.

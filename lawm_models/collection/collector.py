@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,13 +23,16 @@ from lawm_data.envs.policy import Policy, RandomPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_data.system.interrupt import deferred_interrupts
 from lawm_models.collection.agent_folder import AgentFolder, AgentRecord
-from lawm_models.collection.dreamer import DreamerConfig
-from lawm_models.collection.learning_agents import LearningAgent, agent_config, make_agent
+from lawm_models.collection.agents import agent_config, make_agent
+from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.replay import Replay
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.training.seeding import installed_versions, thread_limit
+
+if TYPE_CHECKING:
+    from lawm_models.collection.agents import LearningAgent
 
 SNAPSHOT_EVERY = 10
 """Rounds between kept snapshots of the agent's weights."""
@@ -57,7 +61,7 @@ def collect_learning(
     """Collect until the corpus at ``out`` holds ``trajectories``; continues an earlier call.
 
     Args:
-        agent: kind of agent, ``dreamer`` or ``plan2explore``.
+        agent: kind of agent, one of ``AGENTS``.
         task: dm_control task, ``domain-task``.
         out: corpus folder; the agent is kept in ``OUT.agent``.
         trajectories: size of the corpus when done.

@@ -11,17 +11,20 @@ from __future__ import annotations
 import copy
 import multiprocessing
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lawm_data.system.interrupt import blocked_interrupts
-from lawm_models.collection.learning_agents import LearningAgent, make_agent
+from lawm_models.collection.agents import make_agent
 from lawm_models.collection.replay import Replay
 from lawm_models.networks.actor_critic import choose_starts
 from lawm_models.networks.rssm import State
+
+if TYPE_CHECKING:
+    from lawm_models.collection.agents import LearningAgent
 
 Metrics = dict[str, float]
 
@@ -33,7 +36,7 @@ class DreamTask(NamedTuple):
     """All that the dreaming half needs, as plain data and tensors."""
 
     kind: str
-    """Kind of agent, a key of ``KINDS``."""
+    """Kind of agent, one of ``AGENTS``."""
     config: dict[str, Any]
     observation_dim: int
     action_dim: int
@@ -77,7 +80,7 @@ class Rounds:
     """Learning round by round. ``begin`` starts the dreams, ``finish`` trains the model meanwhile.
 
     Args:
-        kind: kind of agent, a key of ``KINDS``.
+        kind: kind of agent, one of ``AGENTS``.
         agent: trained in place.
         replay: what it has seen.
         dims: (O, A).

@@ -25,7 +25,7 @@ from lawm_data.batches.loader import Loader, device_of
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
 from lawm_models.training import seeding
 from lawm_models.training.seeding import installed_versions
@@ -49,7 +49,7 @@ def resolve(config: ExperimentConfig) -> ExperimentConfig:
         ConfigError: unknown algorithm, settings or stages.
     """
     settings = settings_of(config).model_dump(mode="json")
-    module = algorithms.load(config.algorithm.name)
+    module = ALGORITHMS.load(config.algorithm.name)
     stages = module.Algorithm.stages
     for key, named in (("steps", config.steps), ("batches", config.batches)):
         for stage in named:
@@ -76,13 +76,13 @@ def _absolute(path: str) -> str:
 
 def settings_of(config: ExperimentConfig) -> Schema:
     """The algorithm's settings, validated, with every default."""
-    module = algorithms.load(config.algorithm.name)
+    module = ALGORITHMS.load(config.algorithm.name)
     return module.Config.parse(config.algorithm.settings, "algorithm.settings")
 
 
 def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
     """The algorithm with fresh weights, drawn from the experiment's seed."""
-    module = algorithms.load(config.algorithm.name)
+    module = ALGORITHMS.load(config.algorithm.name)
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(seeding.derive(config.seed).weights)
         return module.Algorithm(settings_of(config), model_spec(record)).to(device)
@@ -190,7 +190,7 @@ def _corpus_record(view: Corpus, source: CorpusSource) -> CorpusRecord:
 
 def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
     """Refuse to learn a policy where nothing tells what is worth doing."""
-    algorithm = algorithms.load(config.algorithm.name).Algorithm
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     kind, last = algorithm.rewards_from, algorithm.stages[-1]
     if kind == "none" or not config.steps[last]:
         return

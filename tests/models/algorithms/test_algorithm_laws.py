@@ -8,9 +8,9 @@ import pytest
 import torch
 from lawm_schemas import Schema
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 
-NAMES = algorithms.names()
+NAMES = ALGORITHMS.names()
 
 
 def tiny(config: Schema) -> Schema:
@@ -29,7 +29,7 @@ def tiny(config: Schema) -> Schema:
 def build(spec):
     def make(name, seed=0):
         torch.manual_seed(seed)
-        module = algorithms.load(name)
+        module = ALGORITHMS.load(name)
         return module.Algorithm(tiny(module.Config()), spec)
 
     return make
@@ -96,7 +96,7 @@ def test_rewards_that_were_not_recorded_do_not_matter(build, make_batch, name):
     metrics = [train(run, b) for run, b in zip(runs, (batch, garbage, other), strict=True)]
     assert metrics[0] == metrics[1]
     assert_same(weights(runs[0]), weights(runs[1]))
-    assert (metrics[0] == metrics[2]) == (algorithms.load(name).Algorithm.rewards_from == "none")
+    assert (metrics[0] == metrics[2]) == (ALGORITHMS.load(name).Algorithm.rewards_from == "none")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,7 +120,7 @@ def test_padding_does_not_matter(build, make_batch, name):
 def test_state_survives_in_any_stage(build, make_batch, name):
     """Weights, optimisers and generator are all there is; they come back after ``begin``."""
     batch = make_batch()
-    for count, stage in enumerate(algorithms.load(name).Algorithm.stages):
+    for count, stage in enumerate(ALGORITHMS.load(name).Algorithm.stages):
         one, generator = build(name), torch.Generator().manual_seed(2)
         for earlier in one.stages[: count + 1]:
             one.begin(earlier)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lawm_models.collection.dreamer import Dreamer, DreamerConfig
+from lawm_models.collection.agents.dreamer import Dreamer, DreamerConfig
 from lawm_models.networks.actor_critic import ActorCriticConfig, choose_starts
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModelConfig

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lawm_models.collection.dreamer import Dreamer
-from lawm_models.collection.plan2explore import Plan2Explore, Plan2ExploreConfig
+from lawm_models.collection.agents.dreamer import Dreamer
+from lawm_models.collection.agents.plan2explore import Plan2Explore, Plan2ExploreConfig
 from lawm_models.networks.actor_critic import ActorCriticConfig, choose_starts
 from lawm_models.networks.ensemble import EnsembleConfig
 from lawm_models.networks.rssm import RSSMConfig

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, ExperimentConfig
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import presets
 from lawm_models.training.experiment import resolve
 
@@ -15,10 +15,10 @@ CORPORA = [{"path": "corpora/cs", "mask": "5pct"}]
 
 
 KNOWN = {
-    "demo": algorithms.names(),
+    "demo": ALGORITHMS.names(),
     "longer": ["clap", "lawm", "lawm_plus"],
-    "paper": algorithms.names(),
-    "small": algorithms.names(),
+    "paper": ALGORITHMS.names(),
+    "small": ALGORITHMS.names(),
 }
 """Algorithms that a preset knows."""
 
@@ -35,7 +35,7 @@ def test_preset_is_a_whole_experiment(preset, algorithm):
 
 
 def test_every_file_is_tested():
-    assert presets.names() == list(KNOWN)
+    assert presets.PRESETS.names() == list(KNOWN)
 
 
 @pytest.mark.parametrize("algorithm", KNOWN["longer"])
@@ -76,7 +76,7 @@ def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match="about algorithm 'bc'; it knows clap, lawm, lawm_plus"):
         presets.load("longer", "bc")
     known = "bc, clap, idm_td3_bc, lawm, lawm_plus, td3_bc"
-    with pytest.raises(ConfigError, match=f"'ppo'; it knows {known}"):
+    with pytest.raises(ConfigError, match=f"no algorithm 'ppo'; known ones: {known}"):
         presets.load("small", "ppo")
 
 

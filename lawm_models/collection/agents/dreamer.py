@@ -1,4 +1,4 @@
-"""The Dreamer agent: the same RSSM with the environment's action, learned while it collects."""
+"""Dreamer (Hafner 2020): learns a world model, and to act in its dreams, while it collects."""
 
 from __future__ import annotations
 
@@ -147,3 +147,6 @@ class Dreamer(nn.Module):
             del terms["reward"]
         total = torch.stack(list(terms.values())).sum()
         return total, {k: v.detach() for k, v in terms.items()}, observed.state
+
+
+Config, Agent = DreamerConfig, Dreamer

@@ -1,4 +1,4 @@
-"""Plan2Explore (Sekar 2020): a Dreamer that is paid for what its model does not know yet.
+"""Plan2Explore (Sekar 2020): a Dreamer that seeks what its model does not know, not the reward.
 
 An ensemble predicts the next observation's embedding from state and action; where its members
 disagree, the model has more to learn. Dreams pay the disagreement and never the world's reward,
@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
-from lawm_models.collection.dreamer import Dreamer, DreamerConfig
+from lawm_models.collection.agents.dreamer import Dreamer, DreamerConfig
 from lawm_models.networks.actor_critic import ActorCritic, Dream
 from lawm_models.networks.ensemble import Ensemble, EnsembleConfig, disagreement
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
@@ -91,3 +91,6 @@ class Plan2Explore(nn.Module):
         variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
         log_std = 0.5 * (variance + 1e-8).log().mean(-1)
         return self.config.intrinsic_scale * (log_std - log_std.detach().mean())
+
+
+Config, Agent = Plan2ExploreConfig, Plan2Explore
