@@ -34,7 +34,9 @@ HeldOut = Annotated[
 Own = Annotated[
     bool, typer.Option("--own", help="Judge each overlay on all it labels, not on the common part.")
 ]
-Picture = Annotated[Path | None, typer.Option(help="Draw calibration and errors: FILE.png.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Draw calibration and errors: .png, .pdf, .svg.")
+]
 
 
 def compare(
@@ -57,8 +59,10 @@ def compare(
         raise ConfigError(
             "needs actions that masks hide", "lawm compare-labels", "allow --truth-from-withheld"
         )
-    if picture is not None and picture.suffix != ".png":
-        raise ConfigError(f"{picture.name!r} does not end in .png", "--picture", "name it so")
+    if picture is not None:
+        from lawm_data.system.figures import require_kind
+
+        require_kind(picture, "--picture")
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.inspection.label_error import compare_labels
 

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawm_data.system.figures import GREY, new_figure, png
+from lawm_data.system.colors import GREY, SERIES
+from lawm_data.system.figures import Picture, new_figure
 from lawm_models.studies import score
 from lawm_models.studies.table import TITLES, Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b7791f", "#c53030", "#319795", "#718096")
 MARKERS = "osD^vP*X"
 SCORE = "normalised return"
 REPORTED = "in the paper"
@@ -29,34 +28,34 @@ PAGE_WIDTH = 11.0
 """Inches of a row of bar charts."""
 
 
-def pictures(table: Table) -> Mapping[str, tuple[str, bytes]]:
-    """Caption and PNG by name of file, of all pictures that the results are enough for."""
+def pictures(table: Table) -> Mapping[str, tuple[str, Picture]]:
+    """Caption and figure by name, of all pictures that the results are enough for."""
     drawn = {
-        "bars.png": ("Mean over seeds; the line is one standard deviation.", _bars(table)),
-        "labels.png": (
+        "bars": ("Mean over seeds; the line is one standard deviation.", _bars(table)),
+        "labels": (
             "Interquartile mean against the share of trajectories with actions; the band is its "
             "95% bootstrap interval.",
             _curves(table),
         ),
-        "profiles.png": (
+        "profiles": (
             "Share of all runs that score above a return; the band is the 95% bootstrap interval.",
             _profiles(table),
         ),
     }
-    return {name: (told, image) for name, (told, image) in drawn.items() if image is not None}
+    return {name: (told, figure) for name, (told, figure) in drawn.items() if figure is not None}
 
 
 def looks(table: Table) -> Mapping[str, tuple[str, str]]:
     """Color and marker of each algorithm: those in the box have their own in every study."""
     names = dict.fromkeys(column.algorithm for column in table.columns)
     place = {name: list(TITLES).index(name) for name in names if name in TITLES}
-    nobodys, boxed = range(len(TITLES), len(COLORS)), range(len(TITLES))
+    nobodys, boxed = range(len(TITLES), len(SERIES)), range(len(TITLES))
     free = itertools.cycle(n for n in (*nobodys, *boxed) if n not in place.values())
     place |= {name: next(free) for name in names if name not in TITLES}
-    return {name: (COLORS[n], MARKERS[n]) for name, n in place.items()}
+    return {name: (SERIES[n], MARKERS[n]) for name, n in place.items()}
 
 
-def _bars(table: Table) -> bytes:
+def _bars(table: Table) -> Picture:
     """One panel for each label budget, corpora side by side."""
     budgets, look = table.budgets(), looks(table)
     each = max(WIDTH, 0.2 * max(len(places) for _, places in budgets))
@@ -76,7 +75,7 @@ def _bars(table: Table) -> bytes:
     normalized = all(row.normalized for row in table.rows)
     _label_outside(panels, columns, "", SCORE if normalized else "score")
     _legend(figure, panels)
-    return png(figure)
+    return figure
 
 
 def _bar_set(
@@ -104,7 +103,7 @@ def _bar_set(
         axes.scatter(x, mean, marker="D", s=12, label=REPORTED, **style)
 
 
-def _curves(table: Table) -> bytes | None:
+def _curves(table: Table) -> Picture | None:
     """One panel for all corpora and one for each; none when there are only two budgets."""
     lines = _lines(table)
     if len({column.fraction for column in table.columns}) < 3:
@@ -124,7 +123,7 @@ def _curves(table: Table) -> bytes | None:
     _label_outside(grid, COLUMNS, "trajectories with actions", SCORE)
     grid[0].set_ylim(bottom=0)
     _legend(figure, grid)
-    return png(figure)
+    return figure
 
 
 def _lines(table: Table) -> Mapping[str, list[int]]:
@@ -149,7 +148,7 @@ def _curve(axes: Axes, table: Table, name: str, places: Sequence[int], corpus: s
     axes.plot(x, value, color=color, marker=marker, markersize=4, label=title)
 
 
-def _profiles(table: Table) -> bytes | None:
+def _profiles(table: Table) -> Picture | None:
     """One panel for each label budget; none without a normalised score."""
     budgets = [
         (name, [place for place in places if table.strata(place)])
@@ -177,12 +176,12 @@ def _profiles(table: Table) -> bytes | None:
         _bare(axes)
     _label_outside(grid, COLUMNS, SCORE, "share of runs above it")
     _legend(figure, grid)
-    return png(figure)
+    return figure
 
 
 def _panels(
     count: int, columns: int = COLUMNS, width: float = 3.2, height: float = 2.6
-) -> tuple[Figure, list[Axes]]:
+) -> tuple[Picture, list[Axes]]:
     """So many panels of so many inches with common axes."""
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -203,7 +202,7 @@ def _label_outside(grid: Sequence[Axes], columns: int, x: str, y: str) -> None:
             axes.tick_params(labelbottom=True)
 
 
-def _legend(figure: Figure, grid: Iterable[Axes]) -> None:
+def _legend(figure: Picture, grid: Iterable[Axes]) -> None:
     """One legend for all panels, below them."""
     shown = {
         name: handle
