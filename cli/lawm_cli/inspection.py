@@ -78,13 +78,13 @@ def validate(
                 "near": [a for a, _ in shared.near],
             }
     wrong = any(finding.severity == "error" for finding in findings)
-    told = [
+    listed = [
         {"severity": f.severity, "where": f.where, "what": f.what, "mend": f.hint} for f in findings
     ]
     if json:
-        print_json({**result, "valid": not wrong, "findings": told})
+        print_json({**result, "valid": not wrong, "findings": listed})
     else:
-        report.findings(corpus, told)
+        report.findings(corpus, listed)
         if result["replay"] is not None:
             report.replay(result["replay"])
     if wrong:
@@ -111,8 +111,8 @@ def repair(
     Trajectories that their hashes prove sound are kept, and what is sound is not touched. Damaged
     files are kept in a folder backup-N inside the corpus.
     """
+    from lawm_data.corpus.integrity.repair import plan_repair
     from lawm_data.corpus.integrity.repair import repair as restore
-    from lawm_data.corpus.integrity.repair_plan import plan_repair
 
     done = plan_repair(corpus, like) if dry_run else restore(corpus, out, like)
     result = {

@@ -11,8 +11,9 @@ import numpy as np
 
 from lawm_data.system.colors import GREY, SERIES
 from lawm_data.system.figures import Picture, new_figure
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies import score
-from lawm_models.studies.table import TITLES, Column, Table
+from lawm_models.studies.table import Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,10 +49,11 @@ def pictures(table: Table) -> Mapping[str, tuple[str, Picture]]:
 def looks(table: Table) -> Mapping[str, tuple[str, str]]:
     """Color and marker of each algorithm: those in the box have their own in every study."""
     names = dict.fromkeys(column.algorithm for column in table.columns)
-    place = {name: list(TITLES).index(name) for name in names if name in TITLES}
-    nobodys, boxed = range(len(TITLES), len(SERIES)), range(len(TITLES))
+    ours = ALGORITHMS.ours()
+    place = {name: ours.index(name) for name in names if name in ours}
+    nobodys, boxed = range(len(ours), len(SERIES)), range(len(ours))
     free = itertools.cycle(n for n in (*nobodys, *boxed) if n not in place.values())
-    place |= {name: next(free) for name in names if name not in TITLES}
+    place |= {name: next(free) for name in names if name not in ours}
     return {name: (SERIES[n], MARKERS[n]) for name, n in place.items()}
 
 

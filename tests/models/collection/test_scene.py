@@ -11,15 +11,15 @@ import pytest
 from lawm_schemas import ConfigError
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import make
 from lawm_data.recording.collect import record
 from lawm_data.recording.parts import parts_folder, roll_out
 from lawm_data.system.workers import executor
 from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
-from lawm_models.collection.dreamer import DreamerConfig
 from lawm_models.collection.scene import Scene, cast, open_stage
 from lawm_models.collection.trained_policy import load_snapshot
 from lawm_models.networks.actor_critic import ActorCriticConfig

@@ -184,10 +184,10 @@ def test_a_diverging_simulation_is_one_error(direct: bool) -> None:
         ({"task": "pendulum-swingup", "direct": True}, "cannot be stepped directly; can: cartpole"),
         (
             {"task": "walker-walk", "suite": "dm_contrl"},
-            "unknown suite 'dm_contrl'; try dm_control",
+            "no suite 'dm_contrl'; nearest: dm_control",
         ),
-        ({"task": "walker-walk", "suite": "direct"}, "unknown suite"),
-        ({"task": "walker-walk", "suite": "_suite"}, "unknown suite"),
+        ({"task": "walker-walk", "suite": "direct"}, "no suite"),
+        ({"task": "walker-walk", "suite": "_suite"}, "no suite"),
         ({"task": "walker-walk", "num_envs": 0}, "num_envs: 0 is below 1"),
         ({"task": "walker-walk", "action_repeat": 0}, "action_repeat: 0 is below 1"),
         ({"task": "walker-walk", "pixels": 0}, "pixels: 0 is below 1"),
@@ -244,7 +244,7 @@ warnings.simplefilter("error")
 for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"):
     os.environ.pop(name, None)
 before = dict(os.environ)
-from lawm_data import envs
+from lawm_data.envs import suites as envs
 from lawm_schemas import ConfigError
 import numpy as np
 environments = envs.make("walker-walk")
@@ -268,7 +268,7 @@ def test_states_need_no_display_and_pictures_say_so() -> None:
 
 PIXELS = """
 import numpy as np
-from lawm_data import envs
+from lawm_data.envs import suites as envs
 from dm_control import suite
 direct, other = (envs.make("cartpole-swingup", pixels=32, direct=d) for d in (True, False))
 action = np.ones((1, 1), np.float32)

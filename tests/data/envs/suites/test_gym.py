@@ -16,7 +16,7 @@ from gymnasium import spaces
 from lawm_schemas import ArraySpec, ConfigError, Provenance, Role, StorageError
 
 from lawm_data import CorpusWriter, RecordTrajectories, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
