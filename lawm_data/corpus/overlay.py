@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
 
-from lawm_data.corpus.mask import NAME, NAME_MEND, mask_sha256
+from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
 from lawm_data.corpus.table import ID_BYTES
 from lawm_data.system.atomic import storage_errors, write_folder
 from lawm_data.system.hdf5 import ALIGNMENT, HINT, MappedFile
@@ -180,7 +180,7 @@ def free_folder(corpus_path: Path, name: str, replace: bool = False) -> Path:
         CorpusError: the name is taken.
     """
     if not NAME.fullmatch(name):
-        raise ConfigError("cannot be the name of an overlay", repr(name), NAME_MEND)
+        raise ConfigError("cannot be the name of an overlay", repr(name), NAME_HINT)
     folder = corpus_path / LABELS / name
     if (folder / OVERLAY).exists() and not replace:
         hint = "choose another name, or replace it (--replace)"
