@@ -9,7 +9,7 @@ import typer
 from lawm_schemas import ConfigError
 
 from lawm_cli import errors, report
-from lawm_cli.options import Corpus, Json, Run, example
+from lawm_cli.options import Corpus, Json, Run, Withheld, example
 from lawm_cli.output import print_json
 
 EPILOG = example(
@@ -20,10 +20,6 @@ EPILOG = example(
 Names = Annotated[
     list[str],
     typer.Option("--labels", metavar="OVERLAY", help="Overlay; may be given several times."),
-]
-Withheld = Annotated[
-    bool,
-    typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),
 ]
 HeldOut = Annotated[
     str | None,

@@ -21,7 +21,7 @@ from lawm_schemas import (
 
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import Masked, find_mask, mask_files, read_mask, readable_under
-from lawm_data.corpus.overlay import Labels, open_labels
+from lawm_data.corpus.overlay import Labels, open_labels, without_errors
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import INFERRED, LABEL_STATES, OBSERVED, WITHHELD, Index, Table
@@ -111,8 +111,14 @@ class Corpus:
 
     @property
     def overlay(self) -> Overlay | None:
-        """The label overlay whose actions are filled in."""
-        return None if self._overlay is None else self._overlay.info
+        """The label overlay whose actions are filled in.
+
+        Through a mask without the errors of its actions: they were computed from hidden ones.
+        """
+        if self._overlay is None:
+            return None
+        info = self._overlay.info
+        return info if self._masked is None else without_errors(info)
 
     @property
     def shards(self) -> tuple[Shard, ...]:
