@@ -25,7 +25,7 @@ class Mask(Schema):
     """What the fraction counts."""
     stratify: Literal["return", "source"] | None = None
     """Strata that each get their share, or none."""
-    labeled: tuple[str, ...] = Field(min_length=1)
+    labeled: tuple[str, ...] = Field(min_length=1, repr=False)
     """Ids of the trajectories that keep their actions, in corpus order."""
 
     @field_validator("labeled")

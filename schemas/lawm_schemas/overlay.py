@@ -34,6 +34,7 @@ class Overlay(Schema):
     sha256: str
     """Checksum of ``actions.h5``."""
     nmse_per_dimension: tuple[float, ...] | None = None
-    """Mean squared error over the variance, per action dimension, where the truth is withheld."""
+    """Mean squared error over the variance, per action dimension, where it is known and no secret;
+    ``relabel`` writes none."""
     r2: float | None = None
     """1 - mean of ``nmse_per_dimension``."""
