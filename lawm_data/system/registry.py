@@ -232,7 +232,8 @@ class Modules(Registry[T]):
 class YamlFiles(Registry[Any]):
     """Members that are YAML files. An entry point names a package that holds some of them.
 
-    ``description`` in a file is its summary. A path of a file is as good as a name.
+    That package is imported to find its files. ``description`` in a file is its summary. A path of
+    a file is as good as a name.
     """
 
     otherwise = "; or give a YAML file"
