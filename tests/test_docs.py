@@ -57,6 +57,10 @@ def test_every_algorithm_is_documented() -> None:
     assert sorted(sections) == ALGORITHMS.ours()
     for name in ALGORITHMS.ours():
         assert f"- `{name}`, {ALGORITHMS.summary(name)}\n" in text
+    group: Any = get_command(app.app)
+    train = group.commands["train"]
+    screen = train.get_help(train.context_class(train))
+    assert all(re.search(rf"\b{name}\b", screen) for name in ALGORITHMS.names())
 
 
 def test_readme_names_only_what_exists() -> None:

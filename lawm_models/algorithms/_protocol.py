@@ -11,12 +11,21 @@ ours says of each algorithm (``steps``, ``settings``, and what else is its own).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    runtime_checkable,
+)
 
 if TYPE_CHECKING:  # algorithms are listed without importing torch
     import torch
     from jaxtyping import Float
-    from lawm_schemas import Schema
+    from lawm_schemas import ArraySpec, Schema
     from torch import Tensor
 
     from lawm_data.batches.batch import Batch
@@ -25,16 +34,12 @@ if TYPE_CHECKING:  # algorithms are listed without importing torch
 
 
 class ModelSpec(NamedTuple):
-    """Sizes and bounds, known only from the data."""
+    """The arrays that a model reads and writes, known only from the data."""
 
-    observation_dim: int
-    """O, width of the concatenated state."""
-    action_dim: int
-    """A, width of an action."""
-    low: tuple[float, ...]
-    """Lower action bounds in the environment's units."""
-    high: tuple[float, ...]
-    """Upper action bounds in the environment's units."""
+    observations: tuple[ArraySpec, ...]
+    """What is observed, with names, shapes and roles; state fields in the order of a batch."""
+    action: ArraySpec
+    """The action; it has bounds."""
 
 
 RewardsFrom = Literal["all", "labeled", "none"]
@@ -51,7 +56,7 @@ class LastStage(NamedTuple):
 
 
 class Algorithm(Protocol):
-    """A trainable model with a policy.
+    """A trainable model, perhaps with a policy: then it satisfies ``Acting`` too.
 
     What has to survive a kill must be a parameter, a buffer or optimiser state, and all parameters
     and buffers must exist after ``__init__``: the trainer stores ``state_dict()`` and the state of
@@ -59,10 +64,12 @@ class Algorithm(Protocol):
     """
 
     stages: ClassVar[tuple[str, ...]]
-    """Stages in training order; the policy is evaluated during the last one."""
+    """Stages in training order; a policy is evaluated during the last one."""
     last_stage: ClassVar[LastStage]
     """What it has for itself, so that runs that differ in nothing else share all stages before it;
     of no meaning when it is the only one."""
+    needs_labels: ClassVar[bool]
+    """Whether at least one trajectory must have readable actions."""
     rewards_from: ClassVar[RewardsFrom]
     """Where its last stage needs rewards; at least one such trajectory must have recorded ones."""
 
@@ -90,10 +97,6 @@ class Algorithm(Protocol):
         """Optimisers of the current stage, by name."""
         ...
 
-    def policy(self, deterministic: bool = True) -> Policy:
-        """The learned policy, acting in numpy and environment units."""
-        ...
-
     def infer_actions(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]] | None:
@@ -113,6 +116,15 @@ class Algorithm(Protocol):
 
     def to(self, device: torch.device) -> Self:
         """See ``torch.nn.Module``."""
+        ...
+
+
+@runtime_checkable
+class Acting(Protocol):
+    """An algorithm that learns a policy. One that does not simply lacks the method."""
+
+    def policy(self, deterministic: bool = True) -> Policy:
+        """The learned policy, acting in numpy and environment units."""
         ...
 
 

@@ -164,8 +164,8 @@ class _Collection:
         self.agent, self.scale = build_agent(folder.record)
         self.replay = Replay(config.window)
         record = folder.record
-        dims = (sum(spec.size for spec in record.state), record.action.size)
-        self.rounds = Rounds(record.agent, self.agent, self.replay, dims, processes)
+        arrays = (record.state, record.action.size)
+        self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
         rest = folder.load(self.agent)
         if "starts" in rest:
             self.rounds.starts = rest["starts"]
@@ -235,14 +235,11 @@ def updates_before(config: DreamerConfig, k: int) -> int:
 
 def build_agent(record: AgentRecord) -> tuple[LearningAgent, ActionScale]:
     """The agent of a record with fresh weights from its seed, and the scale of its actions."""
-    action = record.action
-    if action.low is None or action.high is None:
-        raise ConfigError("the action has no bounds", action.name, "choose another environment")
+    scale = ActionScale.of(record.action)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.seed)
-        observation_dim = sum(spec.size for spec in record.state)
-        agent = make_agent(record.agent, record.config, observation_dim, action.size)
-    return agent, ActionScale(action.low, action.high)
+        agent = make_agent(record.agent, record.config, record.state, record.action.size)
+    return agent, scale
 
 
 def agent_policy(agent: LearningAgent, scale: ActionScale, deterministic: bool) -> FilteringPolicy:

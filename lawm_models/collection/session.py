@@ -120,10 +120,10 @@ def _collect_learning(collection: Collection, bars: Reach, processes: int) -> No
 
 def _collect_rollouts(collection: Collection, bars: Reach) -> None:
     """Record a policy that does not learn."""
-    from lawm_data.recording.collect import record
-    from lawm_data.recording.parts import roll_out
+    from lawm_data.recording.collect import add_rollouts
+    from lawm_data.recording.parallel import parallel_rollouts
     from lawm_data.system.workers import executor
-    from lawm_models.collection.scene import Scene, cast, open_stage
+    from lawm_models.collection.scene import Scene, cast, open_context
 
     execute = executor(collection.backend)
     scene = Scene(
@@ -153,9 +153,9 @@ def _collect_rollouts(collection: Collection, bars: Reach) -> None:
         if workers == 1 and collection.backend == "processes":
             rolled = ((rollout, rollout.run(stage)) for rollout in rollouts)
         else:
-            away = partial(open_stage, scene._replace(agent=_anywhere(collection.agent)))
-            rolled = roll_out(collection.out, away, rollouts, provenance, execute, workers)
-        record(
+            away = partial(open_context, scene._replace(agent=_anywhere(collection.agent)))
+            rolled = parallel_rollouts(collection.out, away, rollouts, provenance, execute, workers)
+        add_rollouts(
             writer,
             rolled,
             provenance,

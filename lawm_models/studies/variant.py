@@ -52,7 +52,7 @@ def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
     """Everything that is wrong with the values."""
     from lawm_data.batches.loader import device_of
     from lawm_models.algorithms import ALGORITHMS
-    from lawm_models.training.experiment import resolve
+    from lawm_models.training.experiment import learns_policy, resolve
 
     # no corpus is looked at here
     whole = data | {"corpora": [CorpusSource(path=".").model_dump()]}
@@ -74,6 +74,9 @@ def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
     except LawmError as error:
         yield _within(where, error)
         return
+    if not learns_policy(config):
+        what = f"{config.algorithm.name} learns no policy, and returns are compared here"
+        yield ConfigError(what, where, "leave it out")
     if not config.evaluation_episodes:
         what = "evaluation_episodes: without any there is nothing to compare"
         yield ConfigError(what, where, "give 1 or more")

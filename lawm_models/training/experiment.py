@@ -27,6 +27,7 @@ from lawm_data.corpus.mask import mask_sha256
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.training import seeding
 from lawm_models.training.seeding import installed_versions
 
@@ -83,18 +84,10 @@ def settings_of(config: ExperimentConfig) -> Schema:
 def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
     """The algorithm with fresh weights, drawn from the experiment's seed."""
     module = ALGORITHMS.load(config.algorithm.name)
+    spec = ModelSpec(record.state, record.action)
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(seeding.derive(config.seed).weights)
-        return module.Algorithm(settings_of(config), model_spec(record)).to(device)
-
-
-def model_spec(record: RunRecord) -> ModelSpec:
-    """Sizes and bounds of the arrays a run was trained on."""
-    action = record.action
-    if action.low is None or action.high is None:
-        raise ConfigError("the action has no bounds", action.name, "collect with bounds")
-    width = sum(spec.size for spec in record.state)
-    return ModelSpec(width, action.size, action.low, action.high)
+        return module.Algorithm(settings_of(config), spec).to(device)
 
 
 def open_sources(config: ExperimentConfig) -> Sources:
@@ -119,14 +112,20 @@ def open_sources(config: ExperimentConfig) -> Sources:
         action=first.action,
         environment=first.environment,
     )
-    model_spec(record)
-    if not any(corpus.labeled for corpus in record.corpora):
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
+    ActionScale.of(record.action)
+    if algorithm.needs_labels and not any(corpus.labeled for corpus in record.corpora):
         raise ConfigError(
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
     _require_rewards(config, views)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
     return Sources(weighted, make_loaders(config, weighted), record)
+
+
+def learns_policy(config: ExperimentConfig) -> bool:
+    """Whether the algorithm has a policy to evaluate and to collect with."""
+    return hasattr(ALGORITHMS.load(config.algorithm.name).Algorithm, "policy")
 
 
 def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:

@@ -106,7 +106,8 @@ class GymEnvironments(Copies):
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
         total, observation, terminated, truncated = 0.0, None, False, False
         # a Discrete space wants a number, a Box its own type
-        given = action.item() if not action.shape else self._typed(i, action)
+        dtype = self._envs[i].action_space.dtype
+        given = action.astype(dtype) if action.shape else action.item()
         for _ in range(repeats):
             observation, reward, terminated, truncated, _ = self._envs[i].step(given)
             total += float(reward)
@@ -116,6 +117,14 @@ class GymEnvironments(Copies):
 
     def _typed(self, i: int, action: np.ndarray) -> np.ndarray:
         return action.astype(self._envs[i].action_space.dtype)
+
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """Gymnasium has no word for the state of a simulator."""
+        raise ConfigError("keeps no physics state", self.info.task, "it cannot be replayed")
+
+    def seed_matters(self) -> bool:
+        """See ``Environments.seed_matters``; nothing else says where an episode begins."""
+        return True
 
     def render(
         self, i: int, height: int, width: int, camera: int | str | None = None

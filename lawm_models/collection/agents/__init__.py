@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lawm_data.system.registry import Modules
 
 if TYPE_CHECKING:  # agents are listed without importing torch
+    from lawm_schemas import ArraySpec
+
     from lawm_models.collection.agents.dreamer import Dreamer, DreamerConfig
     from lawm_models.collection.agents.plan2explore import Plan2Explore
 
@@ -20,7 +22,7 @@ class AgentModule(Protocol):
     Config: type[DreamerConfig]
     """Its settings, at least those of ``DreamerConfig``."""
     Agent: Callable[..., LearningAgent]
-    """The agent for such settings, O and A, with fresh weights."""
+    """The agent for such settings, what can be observed, and A, with fresh weights."""
 
 
 AGENTS = Modules[AgentModule]("agent", __name__, "lawm.agents", {"Config": type, "Agent": Callable})
@@ -37,11 +39,11 @@ def agent_config(kind: str, values: Mapping[str, Any]) -> DreamerConfig:
 
 
 def make_agent(
-    kind: str, config: Mapping[str, Any], observation_dim: int, action_dim: int
+    kind: str, config: Mapping[str, Any], observations: Sequence[ArraySpec], action_dim: int
 ) -> LearningAgent:
     """An agent with fresh weights; see ``agent_config``.
 
     Raises:
         ConfigError: no such agent, or the configuration does not fit it.
     """
-    return AGENTS.load(kind).Agent(agent_config(kind, config), observation_dim, action_dim)
+    return AGENTS.load(kind).Agent(agent_config(kind, config), observations, action_dim)

@@ -109,10 +109,10 @@ class Check:
 
                 yield from _said("filter.where", lambda: require_expression(where))
             case MaskStep():
-                from lawm_data.corpus.mask import NAME, NAME_MEND
+                from lawm_data.corpus.mask import NAME, NAME_HINT
 
                 if not NAME.fullmatch(job.name.partition("@")[2]):
-                    yield f"{job.name!r} cannot be the name of a mask", NAME_MEND
+                    yield f"{job.name!r} cannot be the name of a mask", NAME_HINT
 
     def _collect(self, settings: CollectStep) -> Iterator[Mistake]:
         from lawm_data.envs.suites import require_task

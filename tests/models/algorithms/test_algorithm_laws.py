@@ -156,8 +156,8 @@ def test_policy_acts_within_bounds(build, make_batch, spec, name, deterministic)
 
     actions = acts(0)
     assert (actions.shape, actions.dtype) == ((6, 4, 2), np.float32)
-    assert (actions >= np.float32(spec.low)).all()
-    assert (actions <= np.float32(spec.high)).all()
+    assert (actions >= np.float32(spec.action.low)).all()
+    assert (actions <= np.float32(spec.action.high)).all()
     np.testing.assert_array_equal(acts(0), actions)  # start forgets everything
     assert np.array_equal(acts(1), actions) == deterministic
 
@@ -185,8 +185,8 @@ def test_inferred_actions_come_from_observations(build, make_batch, spec, name):
     mean, std = inferred
     assert mean.shape == std.shape == batch.action.shape
     assert (std > 0).all()
-    assert (mean >= torch.tensor(spec.low)).all()
-    assert (mean <= torch.tensor(spec.high)).all()
+    assert (mean >= torch.tensor(spec.action.low)).all()
+    assert (mean <= torch.tensor(spec.action.high)).all()
     assert not mean.requires_grad
     blind = replace(
         batch,

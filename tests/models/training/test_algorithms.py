@@ -109,8 +109,8 @@ def test_inferring_ignores_the_actions(build, make_batch, spec):
     assert mean.shape == std.shape == batch.action.shape
     assert (std >= 0).all()
     assert not mean.requires_grad
-    assert (mean >= torch.tensor(spec.low) - 1e-6).all()
-    assert (mean <= torch.tensor(spec.high) + 1e-6).all()
+    assert (mean >= torch.tensor(spec.action.low) - 1e-6).all()
+    assert (mean <= torch.tensor(spec.action.high) + 1e-6).all()
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -124,5 +124,5 @@ def test_policy_acts_within_the_bounds(build, spec, deterministic):
     assert np.array_equal(*acts)
     for action in acts[0]:
         assert (action.shape, action.dtype) == ((4, 2), np.float32)
-        assert (action >= np.float32(spec.low) - 1e-6).all()
-        assert (action <= np.float32(spec.high) + 1e-6).all()
+        assert (action >= np.float32(spec.action.low) - 1e-6).all()
+        assert (action <= np.float32(spec.action.high) + 1e-6).all()
