@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import yaml
 from lawm_schemas import Manifest
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.table import OBSERVED
@@ -79,7 +79,7 @@ def make_card(
         )
     ]
     parts = [
-        f"---\n{yaml.safe_dump(_header(view, repo, licence), sort_keys=False)}---\n",
+        f"---\n{dump_yaml(_header(view, repo, licence))}---\n",
         f"# {repo.partition('/')[2]}\n",
         f"{facts['trajectories']:,} trajectories{task}, {facts['steps']:,} steps. A trajectory of T"
         " steps has T+1 observations: action and reward of row t belong to the step from"

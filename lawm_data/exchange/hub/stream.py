@@ -21,6 +21,7 @@ from lawm_schemas import (
     PublishedShard,
     RemoteError,
 )
+from lawm_schemas.plain_json import parse_json
 
 from lawm_data.batches.windows import uniforms
 from lawm_data.corpus.corpus import Corpus
@@ -285,11 +286,9 @@ class Stream:
         self._remote.download(self.revision, file.path, file.bytes, file.sha256, parts.append)
         where = f"{self._remote.repo}: {file.path}"
         try:
-            return schema.parse(json.loads(b"".join(parts)), where)
+            return schema.parse(parse_json(b"".join(parts), where), where)
         except ConfigError as error:
             raise RemoteError(error.what, error.where, NOT_OURS) from None
-        except (ValueError, RecursionError):
-            raise RemoteError("is not JSON", where, NOT_OURS) from None
 
     def _labels(self, published: dict[str, PublishedShard]) -> list[ShardLabels]:
         labels = []

@@ -55,7 +55,7 @@ def test_what_cannot_come_along_is_named(corpus: Corpus, tmp_path: Path) -> None
     (corpus.path / "masks/half.json").write_text("{")
     derived = filter_corpus(corpus, "length > 6", tmp_path / "long")
     assert derived.masks == ()
-    assert "not readable as JSON" in derived.left[0]
+    assert "is not JSON" in derived.left[0]
 
 
 def test_masks_of_some_corpora_only_stay_behind(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -139,7 +138,4 @@ def _space(rest: Mapping[str, Any], key: str, where: str) -> Any:
         # Minari would make the environment that the metadata names: code of somebody else's choice.
         hint = "write its spaces into the metadata with Minari"
         raise CorpusError("does not say its spaces", f"{where}: {key}", hint)
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError):
-        raise CorpusError("is not JSON", f"{where}: {key}", HINT) from None
+    return strict_json(text, f"{where}: {key}", finite=False) if isinstance(text, str) else text

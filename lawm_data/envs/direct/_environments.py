@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import Role
 
-from lawm_data.envs.direct.body import Body, mujoco
+from lawm_data.envs.direct._body import Body, mujoco
 from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._protocol import Environments, Step
 
