@@ -4,8 +4,7 @@ import pytest
 import torch
 from lawm_schemas import ArraySpec, ConfigError, Schema
 
-from lawm_models.networks import encoders
-from lawm_models.networks.encoders import vectors
+from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
 
 ARRAYS = (ArraySpec(name="state", shape=(3,)),)
@@ -17,9 +16,9 @@ class Model(Schema):
     encoder: EncoderChoice = vectors.Config()
 
 
-@pytest.mark.parametrize("name", encoders.names())
+@pytest.mark.parametrize("name", ENCODERS.names())
 def test_every_encoder_comes_to_a_vector_and_back(name):
-    parts = encoders.load(name)
+    parts = ENCODERS.load(name)
     config, sizes = parts.Config(), Sizes(embed=5, units=4, layers=1)
     assert config.name == name
     encoder = parts.Encoder(config, ARRAYS, sizes)
@@ -34,12 +33,12 @@ def test_every_encoder_comes_to_a_vector_and_back(name):
         assert (decoder.log_prob(target, target) >= decoder.log_prob(mean, target)).all()
 
 
-@pytest.mark.parametrize("name", encoders.names())
+@pytest.mark.parametrize("name", ENCODERS.names())
 def test_every_encoder_survives_a_configuration_file(name):
-    model = Model(encoder=encoders.load(name).Config())
+    model = Model(encoder=ENCODERS.load(name).Config())
     again = Model.parse(model.model_dump(mode="json"), "test")
     assert again == model
-    assert type(again.encoder) is encoders.load(name).Config
+    assert type(again.encoder) is ENCODERS.load(name).Config
 
 
 def test_settings_stand_beside_the_name():
