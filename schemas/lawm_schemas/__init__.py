@@ -2,6 +2,7 @@
 
 from lawm_schemas.arrays import ArraySpec as ArraySpec
 from lawm_schemas.arrays import Role as Role
+from lawm_schemas.base import ALTERED as ALTERED
 from lawm_schemas.base import Fault as Fault
 from lawm_schemas.base import Schema as Schema
 from lawm_schemas.base import load_json as load_json
