@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from lawm_schemas import ConfigError
 
 from lawm_cli import benchmark, comparing, errors, report
-from lawm_cli.options import HELP, DryRun, Json, Replace, Run, Seed, Settings, Version, example
+from lawm_cli.options import (
+    HELP,
+    DryRun,
+    Json,
+    Replace,
+    Run,
+    Seed,
+    Settings,
+    Version,
+    choosing,
+    example,
+)
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
+
+if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
 
 Method = Literal["inverse", "smoothing"]
 """See ``lawm_models.training.relabel.relabel``."""
@@ -37,13 +51,21 @@ def _program(version: Version = False) -> None:
     pass
 
 
+def _choices() -> Mapping[str, Registry[Any]]:
+    from lawm_models.algorithms import ALGORITHMS
+    from lawm_models.training.presets import PRESETS
+
+    return {"Algorithms": ALGORITHMS, "Presets": PRESETS}
+
+
 @app.command(
+    cls=choosing(_choices),
     epilog=example(
         "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
         "lawm train --corpus corpora/cs@5pct --corpus corpora/other*0.5 --out runs/b",
         "lawm train runs/a/config.yaml --set seed=1 --out runs/a-1",
         "lawm train --from runs/a --set algorithm.settings.support=1 --out runs/c",
-    )
+    ),
 )
 def train(
     out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
@@ -60,12 +82,10 @@ def train(
     ] = None,
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
     algorithm: Annotated[
-        str | None,
-        typer.Option(help="lawm (the default), lawm_plus, clap, td3_bc, idm_td3_bc, bc."),
+        str | None, typer.Option(help="One of those below; lawm by default.")
     ] = None,
     preset: Annotated[
-        str | None,
-        typer.Option(help="Preset: small (the default), longer, paper, demo."),
+        str | None, typer.Option(help="One of those below, or a YAML file; small by default.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of all randomness; 0 by default.")
@@ -179,7 +199,7 @@ def relabel(
 
 app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
 app.command(epilog=comparing.AUDIT)(comparing.audit)
-app.command(epilog=benchmark.EPILOG)(benchmark.benchmark)
+app.command(cls=choosing(benchmark.choices), epilog=benchmark.EPILOG)(benchmark.benchmark)
 app.command(epilog=benchmark.TABLE)(benchmark.table)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,8 @@ from lawm_models.studies.record import Known
 from lawm_models.studies.running import Turn, turns
 
 if TYPE_CHECKING:
-    from lawm_models.studies.table import Entry, Table
+    from lawm_data.system.registry import Registry
+    from lawm_models.studies.table import Table
 
 EPILOG = example(
     "lawm benchmark claim --dry-run",
@@ -33,10 +34,18 @@ EPILOG = example(
 )
 
 
+def choices() -> Mapping[str, Registry[Any]]:
+    """What the help of ``benchmark`` lists."""
+    from lawm_data.system.workers import BACKENDS
+    from lawm_models.studies.packaged import STUDIES
+
+    return {"Studies": STUDIES, "Backends": BACKENDS}
+
+
 def benchmark(
     study: Annotated[
         str,
-        typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study in the box."),
+        typer.Argument(metavar="STUDY", help="A YAML file, or one of those below."),
     ],
     out: Annotated[
         Path | None,
@@ -60,9 +69,7 @@ def benchmark(
         int | None,
         typer.Option(min=1, help="Runs at once, one thread each; by default one per core."),
     ] = None,
-    backend: Annotated[
-        str, typer.Option(help="Where they run: processes here, or ray on a cluster.")
-    ] = "processes",
+    backend: Annotated[str, typer.Option(help="Where they run, see below.")] = "processes",
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N, for all runs.")] = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -73,9 +80,6 @@ def benchmark(
     those that failed once more, and does nothing twice; runs that differ in their last stage alone
     share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
     the others go on.
-
-    Studies in the box: ablations, claim, dream-noise, explorers, labels, longer, paper, plus,
-    two-cores, unseen.
     """
     from lawm_data.system.output import refuse_inside
 
@@ -97,7 +101,7 @@ def benchmark(
         "out": out,
         "results": None if dry_run else out / record.RESULTS,
         "dry_run": dry_run,
-        **_told(found.results_of(chosen)),
+        **_document(found.results_of(chosen)),
     }
     print_json(result) if json else _report(result)
     if result["failed"] and not dry_run:
@@ -231,13 +235,13 @@ def _keep_traceback(folder: Path, trace: str | None) -> None:
     write_file(path, trace.encode())
 
 
-def _told(cells: Sequence[CellResult]) -> dict[str, Any]:
+def _document(cells: Sequence[CellResult]) -> dict[str, Any]:
     """What ``--json`` prints of the cells."""
     keys = ("corpus", "algorithm", "labels", "seed", "state", "run", "command", "seconds", "error")
-    told = []
+    entries = []
     for cell in cells:
         seen = cell.evaluation
-        told.append(
+        entries.append(
             {
                 **{key: getattr(cell, key) for key in keys},
                 "labeled": cell.labeled,
@@ -245,7 +249,7 @@ def _told(cells: Sequence[CellResult]) -> dict[str, Any]:
                 "normalized": seen.normalized if seen else None,
             }
         )
-    return {**record.by_state(cells), "cells": told}
+    return {**record.by_state(cells), "cells": entries}
 
 
 def _report(result: dict[str, Any]) -> None:
@@ -299,7 +303,7 @@ def table(
     made = make_table(Results.read_json(results))
     files = _write(made, out) if out is not None else []
     if json:
-        print_json({"results": results, "files": files, **_table_known(made)})
+        print_json({"results": results, "files": files, **_table_document(made)})
         return
     print(markdown(made), end="")
     for path in files:
@@ -329,7 +333,7 @@ def _write(made: Table, out: Path) -> list[Path]:
     return [out / name for name in files]
 
 
-def _table_known(made: Table) -> dict[str, Any]:
+def _table_document(made: Table) -> dict[str, Any]:
     """What ``--json`` prints of the table."""
     columns = [
         {
@@ -343,20 +347,16 @@ def _table_known(made: Table) -> dict[str, Any]:
         {
             "corpus": row.corpus,
             "normalized": row.normalized,
-            "entries": [_entry(entry) for entry in row.entries],
+            "entries": [
+                {
+                    "scores": entry.scores,
+                    **{key: getattr(entry.spread, key, None) for key in ("mean", "std", "stderr")},
+                    "best": entry.best,
+                    "paper": entry.reported._asdict() if entry.reported else None,
+                }
+                for entry in row.entries
+            ],
         }
         for row in made.rows
     ]
     return {"name": made.name, "seeds": made.seeds, "columns": columns, "rows": rows}
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    seen = entry.spread
-    return {
-        "scores": entry.scores,
-        "mean": seen.mean if seen else None,
-        "std": seen.std if seen else None,
-        "stderr": seen.stderr if seen else None,
-        "best": entry.best,
-        "paper": entry.reported._asdict() if entry.reported else None,
-    }

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep
 
-from lawm_cli.options import DryRun, Json, example
+from lawm_cli.options import DryRun, Json, choosing, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 from lawm_models.studies.recipes import read_jobs, step
 from lawm_models.studies.recipes.job import Job
+
+if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
 
 
 class Found(NamedTuple):
@@ -41,7 +44,7 @@ class Way(NamedTuple):
 def build(
     recipe: Annotated[
         str,
-        typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a recipe in the box."),
+        typer.Argument(metavar="RECIPE", help="A YAML file, or one of those below."),
     ],
     out: Annotated[
         Path | None,
@@ -54,9 +57,7 @@ def build(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Workers at once; by default one per core.")
     ] = None,
-    backend: Annotated[
-        str, typer.Option(help="Where workers run: processes here, or ray on a cluster.")
-    ] = "processes",
+    backend: Annotated[str, typer.Option(help="Where workers run, see below.")] = "processes",
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -65,8 +66,6 @@ def build(
     Steps that are done are skipped, and collections go on where they were stopped: the same command
     again goes on with a study. A recipe is checked as a whole first; --dry-run checks it and does
     nothing.
-
-    Recipes in the box: claim, explorers, paper, two-cores, unseen.
     """
     from lawm_data.system.output import refuse_inside
 
@@ -75,14 +74,22 @@ def build(
     found = _survey(study, read_jobs(recipe))
     if not dry_run:
         found = make(study, found, Way(replace, workers, backend))
-    result = {"recipe": recipe, "out": study, "dry_run": dry_run, **_told(study, found)}
+    steps = [_document(study, entry) for entry in found]
+    result = {
+        "recipe": recipe,
+        "out": study,
+        "dry_run": dry_run,
+        "done": all(entry.state == "done" for entry in found),
+        "missing": sum(entry["missing"] or 0 for entry in steps),
+        "steps": steps,
+    }
     if json:
         print_json(result)
         return
     columns = ("operation", "state", "trajectories", "missing", "seconds", "fingerprint")
     rows = [
         [entry["name"], *(entry[key] for key in columns[:-1]), (entry["fingerprint"] or "")[:16]]
-        for entry in result["steps"]
+        for entry in steps
     ]
     show.grid(["step", *columns], rows, title=str(study))
 
@@ -107,8 +114,8 @@ def make(out: Path, found: Sequence[Found], way: Way) -> list[Found]:
             if now.state == "done":
                 continue
             _require_unchanged(out, [now], way.replace)
-            told = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"
-            show.line(f"{told}{_left(out, all_jobs)}")
+            place = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"
+            show.line(f"{place}{_time_left(out, all_jobs)}")
             if job.operation == "collect":
                 _collect(out, job, all_jobs, way)
             else:
@@ -143,8 +150,9 @@ def _require_unchanged(out: Path, found: Sequence[Found], replace: bool) -> None
 
 def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
     """Collect for this job, and for those that differ only in the seed at the same time."""
+    from lawm_models.collection.agents import AGENTS
     from lawm_models.collection.seeds import collect_seeds
-    from lawm_models.collection.session import LEARNING, collect
+    from lawm_models.collection.session import collect
 
     outputs = _outputs(out, all_jobs)
     begun = [job]
@@ -159,7 +167,7 @@ def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
     try:
         wanted = [step.collection(out, one) for one in begun]
         first = wanted[0]
-        if len(begun) > 1 or first.agent not in LEARNING:
+        if len(begun) > 1 or first.agent not in AGENTS:
             # one agent learns in one place
             first = first._replace(workers=way.workers, backend=way.backend)
         if len(begun) > 1:
@@ -206,8 +214,8 @@ def _begin(out: Path, job: Job, inputs: dict[str, str | None]) -> StepRecord:
     return record
 
 
-def _left(out: Path, all_jobs: Sequence[Job]) -> str:
-    """How long the rest will take, as far as collections of the same kind tell."""
+def _time_left(out: Path, all_jobs: Sequence[Job]) -> str:
+    """How long the rest will take, estimated from collections of the same kind."""
     from lawm_models.collection.session import collected
 
     rates: dict[tuple[str, ...], float] = {}
@@ -215,7 +223,8 @@ def _left(out: Path, all_jobs: Sequence[Job]) -> str:
     for job in all_jobs:
         if not isinstance(job.settings, CollectStep):
             continue
-        kind = job.settings.env, _kind(job.settings.agent)
+        # all snapshots act at one speed
+        kind = job.settings.env, "rollouts" if "." in job.settings.agent else job.settings.agent
         record, there = step.read_record(out, job), collected(out / job.name)
         if record is not None and record.seconds and there:
             rates[kind] = record.seconds / there
@@ -229,42 +238,37 @@ def _left(out: Path, all_jobs: Sequence[Job]) -> str:
     return f", about {show.clock(seconds)}{more} left"
 
 
-def _kind(agent: str) -> str:
-    """What kind of collecting it is, for its speed."""
-    return "rollouts" if "." in agent else agent
-
-
-def _told(out: Path, found: Sequence[Found]) -> dict[str, Any]:
+def _document(out: Path, found: Found) -> dict[str, Any]:
+    """A step as ``--json`` prints it."""
     from lawm_models.collection.session import collected
 
-    steps = []
-    for job, state, reason in found:
-        record = step.read_record(out, job)
-        there = collected(out / job.name.partition("@")[0])
-        steps.append(
-            {
-                "name": job.name,
-                "operation": job.operation,
-                "state": state,
-                "reason": reason or None,
-                "trajectories": there,
-                "missing": record.missing if record else None,
-                "seconds": record.seconds if record else None,
-                "fingerprint": step.output_of(out, job),
-            }
-        )
+    job, state, reason = found
+    record = step.read_record(out, job)
     return {
-        "done": all(entry.state == "done" for entry in found),
-        "missing": sum(entry["missing"] or 0 for entry in steps),
-        "steps": steps,
+        "name": job.name,
+        "operation": job.operation,
+        "state": state,
+        "reason": reason or None,
+        "trajectories": collected(out / job.name.partition("@")[0]),
+        "missing": record.missing if record else None,
+        "seconds": record.seconds if record else None,
+        "fingerprint": step.output_of(out, job),
     }
+
+
+def _choices() -> Mapping[str, Registry[Any]]:
+    from lawm_data.system.workers import BACKENDS
+    from lawm_models.studies.packaged import RECIPES
+
+    return {"Recipes": RECIPES, "Backends": BACKENDS}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to a program."""
     app.command(
+        cls=choosing(_choices),
         epilog=example(
             "lawm-data build two-cores --out corpora/two-cores --dry-run",
             "lawm-data build study.yaml --out corpora/study",
-        )
+        ),
     )(build)

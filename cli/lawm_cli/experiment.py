@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 
-from lawm_data.exchange.hub.cache import fetch, is_address, parse_address, pin
+from lawm_data.exchange.hub.cache import fetch, is_hub_address, parse_hub_address, pin
 from lawm_data.system.terminal import Bars
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def corpus_source(word: str) -> CorpusSource:
     rest, star, weight = word.rpartition("*")
     rest = rest if star else weight
     path, at, mask = rest.rpartition("@")
-    if is_address(rest) and "@" not in path:
+    if is_hub_address(rest) and "@" not in path:
         path, at, mask = "", "", rest
     data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
     return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"--corpus {word}")
@@ -99,8 +99,8 @@ def fetched(config: ExperimentConfig, bars: Bars) -> ExperimentConfig:
     """
     corpora = []
     for source in config.corpora:
-        if is_address(source.path):
-            address = pin(parse_address(source.path))
+        if is_hub_address(source.path):
+            address = pin(parse_hub_address(source.path))
             fetch(address, progress=bars.of("fetch"))
             source = source.model_copy(update={"path": str(address)})
         corpora.append(source)

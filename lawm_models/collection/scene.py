@@ -13,11 +13,10 @@ from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Provenance, Ro
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import Policy, RandomPolicy
 from lawm_data.recording.collect import Rollout, Stage, plan
+from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.snapshots import Band, deal
 from lawm_models.training.seeding import installed_versions
 
-ACTION_REPEAT = 2
-"""Control steps per recorded step, when neither the user nor the agent says otherwise."""
 SNAPSHOT_ENVS = 16
 """Environments that one snapshot acts in together, when nobody says otherwise."""
 
@@ -34,7 +33,7 @@ class Scene(NamedTuple):
     seed: int
     """The one seed."""
     action_repeat: int | None = None
-    """Control steps per recorded step; None takes the agent's, or 2."""
+    """Control steps per recorded step; None takes the agent's, or the suite's."""
     pixels: int | None = None
     """Edge of the camera image, or none."""
     num_envs: int | None = None
@@ -84,7 +83,7 @@ def _random(scene: Scene) -> Cast:
 def _trained(scene: Scene) -> Cast:
     path = Path(scene.agent)
     if not path.exists():
-        hint = "give dreamer, plan2explore, random or the folder of a run"
+        hint = f"give random, {', '.join(AGENTS.names())} or the folder of a run"
         raise ConfigError("no such agent", f"--agent {path}", hint)
     from lawm_models.collection.trained_policy import load_policy
 
@@ -140,13 +139,9 @@ def _snapshots(scene: Scene, band: Band) -> Cast:
     return Cast(Stage(environments, policy), provenance, rollouts, apart=True)
 
 
-def usual_repeat(task: str) -> int:
-    """Control steps per recorded step when nobody says: Gymnasium's steps are taken as they are."""
-    return 1 if envs.split_task(task)[0] == "gym" else ACTION_REPEAT
-
-
 def _environments(scene: Scene, known: EnvironmentInfo | None) -> envs.Environments:
-    repeat = scene.action_repeat or (known.action_repeat if known else usual_repeat(scene.task))
+    usual = known.action_repeat if known else envs.usual_repeat(scene.task)
+    repeat = scene.action_repeat or usual
     return envs.make(
         scene.task,
         num_envs=scene.num_envs or 1,

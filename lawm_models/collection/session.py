@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance
 
+from lawm_models.collection.agents import AGENTS
+
 if TYPE_CHECKING:
     from lawm_data.corpus.writer import CorpusWriter
     from lawm_data.envs.suites import Environments
-
-LEARNING = ("dreamer", "plan2explore")
-"""Agents that learn while they collect; the keys of ``learning_agents.KINDS``."""
 
 
 class Collection(NamedTuple):
@@ -32,7 +31,7 @@ class Collection(NamedTuple):
     seed: int
     """The one seed."""
     action_repeat: int | None
-    """Control steps per recorded step; None takes the agent's, or 2."""
+    """Control steps per recorded step; None takes the agent's, or the suite's."""
     pixels: int | None
     """Edge of the camera image, or none."""
     num_envs: int | None
@@ -72,7 +71,7 @@ def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
     Raises:
         ConfigError: an option that this agent does not have, or the corpus is another one's.
     """
-    if collection.agent in LEARNING:
+    if collection.agent in AGENTS:
         _collect_learning(collection, bars, processes)
     else:
         _collect_rollouts(collection, bars)
@@ -87,8 +86,8 @@ def unfit_for_learning(
 
 
 def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
+    from lawm_data.envs.suites import usual_repeat
     from lawm_models.collection.collector import collect_learning
-    from lawm_models.collection.scene import usual_repeat
 
     agent = collection.agent
     own = unfit_for_learning(collection.pixels, collection.num_envs, collection.noise)

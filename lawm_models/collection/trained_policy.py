@@ -44,7 +44,7 @@ def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
     """The newest policy in a run folder, or in the ``OUT.agent`` of a collection.
 
     Raises:
-        ConfigError: the folder is neither, or has learned nothing yet.
+        ConfigError: the folder is neither, or has learned no policy, or nothing yet.
     """
     path = Path(path)
     if (path / RECORD).exists():
@@ -52,7 +52,7 @@ def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
     run = RunFolder.open(path)
     algorithm, weights = run.trained()
     return TrainedPolicy(
-        algorithm.policy(deterministic),
+        run.acting(algorithm).policy(deterministic),
         run.config.algorithm.name,
         weights,
         run.record.state,

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lawm_models.networks.rssm import State
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel, standard_noise
 
@@ -42,7 +43,7 @@ class FilteringPolicy:
         """See ``Policy.act``."""
         rssm = self._world.rssm
         tensor = torch.tensor(observation).to(self._deter)  # a copy: it may be read-only
-        known = rssm.project(self._world.embed(tensor))
+        known = rssm.project(self._world.encoder(Observation(tensor)))
         state = State(self._deter, rssm.posterior(self._deter, known).mean)
         action = self._choose(state, self._generator)
         self._deter = rssm.transition(state, action)
@@ -65,9 +66,7 @@ class Reactive(Protocol):
     action_dim: int
     """A."""
 
-    def act(
-        self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
-    ) -> Float[Tensor, "N A"]:
+    def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """Actions in environment units; zero noise is the deterministic choice."""
         ...
 
@@ -99,4 +98,4 @@ class ReactivePolicy:
         if self._deterministic:
             noise = torch.zeros(size)
         state = torch.from_numpy(observation).to(self._like)
-        return self._module.act(state, noise.to(self._like)).cpu().numpy()
+        return self._module.act(Observation(state), noise.to(self._like)).cpu().numpy()

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from lawm_cli.experiment import corpus_source, from_file, from_options
 from lawm_schemas import ConfigError, CorpusSource
+from lawm_schemas.plain_yaml import dump_yaml
 
 NAMES = st.text("abcxyz/._-", min_size=1).filter(lambda name: not Path(name).exists())
 
@@ -77,7 +77,7 @@ def test_file_round_trip_with_a_change(tmp_path: Path) -> None:
 
 def test_file_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump({**options().model_dump(mode="json"), "sed": 1}))
+    path.write_text(dump_yaml({**options().model_dump(mode="json"), "sed": 1}))
     with pytest.raises(ConfigError, match="sed"):
         from_file(path, [], {})
 

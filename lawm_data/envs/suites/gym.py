@@ -1,4 +1,4 @@
-"""Any registered Gymnasium environment, by its id."""
+"""Any environment that is registered in Gymnasium, by its id, such as ``CartPole-v1``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def require_task(task: str) -> None:
 
 def make(
     task: str,
+    *,
     num_envs: int,
     action_repeat: int,
     pixels: int | None,
@@ -115,14 +116,6 @@ class GymEnvironments(Copies):
 
     def _typed(self, i: int, action: np.ndarray) -> np.ndarray:
         return action.astype(self._envs[i].action_space.dtype)
-
-    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
-        """Gymnasium has no word for the state of a simulator."""
-        raise ConfigError("keeps no physics state", self.info.task, "it cannot be replayed")
-
-    def seed_matters(self) -> bool:
-        """See ``Environments.seed_matters``; nothing else says where an episode begins."""
-        return True
 
     def render(
         self, i: int, height: int, width: int, camera: int | str | None = None

@@ -18,8 +18,8 @@ from lawm_data.recording.collect import record
 from lawm_data.recording.parts import parts_folder, roll_out
 from lawm_data.system.workers import executor
 from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
-from lawm_models.collection.dreamer import DreamerConfig
 from lawm_models.collection.scene import Scene, cast, open_stage
 from lawm_models.collection.trained_policy import load_snapshot
 from lawm_models.networks.actor_critic import ActorCriticConfig

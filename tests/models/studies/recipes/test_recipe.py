@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from lawm_schemas import ConfigError
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.curation.tier import band_of
-from lawm_models.studies import packaged as box
+from lawm_models.studies.packaged import RECIPES
 from lawm_models.studies.recipes import jobs, read_jobs
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6}
@@ -123,7 +123,7 @@ def test_seeds_that_stand_twice_are_refused() -> None:
 
 def test_mistakes_are_told_before_anything_is_made(run, tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    path.write_text(yaml.safe_dump({"steps": [A, tier(tier="expret"), collect(env="nothing")]}))
+    path.write_text(dump_yaml({"steps": [A, tier(tier="expret"), collect(env="nothing")]}))
     for more in ((), ("--dry-run",)):
         result = run("lawm-data", "build", path, "--out", tmp_path / "out", *more)
         assert (result.code, result.out, result.err.count("\n")) == (2, "", 2)
@@ -142,7 +142,7 @@ def test_a_recipe_in_the_box_is_not_hidden_by_a_folder(
     assert len(read_jobs("paper")) == 39
 
 
-@pytest.mark.parametrize("name", box.names("recipes"))
+@pytest.mark.parametrize("name", RECIPES.names())
 def test_shipped_recipes_make_what_they_promise(name: str) -> None:
     made = {job.name: job for job in read_jobs(name)}
     environments = {"walker-walk", "cheetah-run"}
@@ -168,6 +168,6 @@ def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
     result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
     known = "claim, explorers, paper, two-cores, unseen"
-    assert f"nothing: no such recipe; give a YAML file, or one of {known}\n" in result.err
+    assert f"no recipe 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     help_text = " ".join(run("lawm-data", "build", "--help").out.split())
     assert f"Recipes in the box: {known}." in help_text

@@ -1,0 +1,149 @@
+"""N bodies in lockstep, started by the suite and stepped without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from lawm_schemas import Role
+
+from lawm_data.envs.direct._body import Body, mujoco
+from lawm_data.envs.suites import _errors, _suite
+from lawm_data.envs.suites._protocol import Environments, Step
+
+
+class DirectEnvironments(Environments):
+    """N copies of a task that share one model and one suite environment.
+
+    Args:
+        task: name ``domain-task``.
+        suite: the suite's environment: it starts episodes and draws pictures.
+        body: the task.
+        num_envs: N.
+        action_repeat: control steps per step.
+        pixels: edge of a square camera image, or none.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        suite: Any,
+        body: type[Body],
+        num_envs: int,
+        action_repeat: int,
+        pixels: int | None,
+        physics: bool = True,
+    ) -> None:
+        self.observations = _suite.observation_specs(suite, pixels, physics)
+        self.action = _suite.action_spec(suite)
+        self.info = _suite.environment_info(suite, task, action_repeat)
+        self.num_envs = num_envs
+        self._control_steps = _suite.control_steps(suite)
+        self.steps_per_episode = math.ceil(self._control_steps / action_repeat)
+        self._suite = suite
+        self._pixels, self._physics = pixels, physics
+        self._pictures = np.zeros((num_envs, pixels or 0, pixels or 0, 3), np.uint8)
+        self._build(body)
+        self._done = 0
+        self._running: list[tuple[int, Body]] = []
+        self._ended = np.zeros(num_envs, bool)
+        if pixels is not None:
+            self.render(0, pixels, pixels)  # fail now, not at the first step
+
+    def _build(self, body: type[Body]) -> None:
+        """Lay out the arrays that all bodies share, and the bodies."""
+        model, n = self._suite.physics.model.ptr, self.num_envs
+        self._physics_dim = model.nq + model.nv
+        state = [spec for spec in self.observations if spec.role is Role.state]
+        ends = np.cumsum([spec.size for spec in state]).tolist()
+        self._fields = [
+            (spec.name, slice(end - spec.size, end)) for spec, end in zip(state, ends, strict=True)
+        ]
+        width, self._state_start = body.layout(model)
+        assert width == self._state_start + ends[-1], "a row must end in the suite's observation"
+        self._rows = np.zeros((n, width))
+        self._actions = np.zeros((n, model.nu))
+        substeps = _suite.substeps(self._suite)
+        lanes = zip(self._actions, self._rows, strict=True)
+        self._bodies = [body(model, substeps, action, row) for action, row in lanes]
+
+    def reset(self, seeds: Sequence[int | None]) -> dict[str, np.ndarray]:
+        """See ``Environments.reset``."""
+        padded = self._pad(seeds)
+        self._rows[:] = 0
+        self._pictures.fill(0)
+        self._done = 0
+        self._ended = np.zeros(self.num_envs, bool)
+        self._running = []
+        for i, seed in enumerate(padded):
+            if seed is not None:
+                _suite.reset(self._suite, self.info.task, seed)
+                self._bodies[i].start(self._suite.physics.data.ptr)
+                self._running.append((i, self._bodies[i]))
+        return self._observe()
+
+    def step(self, actions: np.ndarray) -> Step:
+        """See ``Environments.step``.
+
+        A divergence is reported at the end of the episode, when nothing of it has been kept yet.
+        """
+        self._check(actions)
+        np.copyto(self._actions, actions)
+        repeats = min(self.info.action_repeat, self._control_steps - self._done)
+        rewards = [0.0] * self.num_envs
+        for i, body in self._running:
+            rewards[i] = body.advance(repeats)
+            body.observe()
+        observations = self._observe()
+        self._done += repeats
+        if self._running and self._done >= self._control_steps:
+            self._end()
+        reward = np.array(rewards, np.float32)
+        return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
+
+    def _end(self) -> None:
+        for i, body in self._running:
+            if body.diverged():
+                raise _errors.diverged(self.info.task)
+            self._ended[i] = True
+        self._running = []
+
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """See ``Environments.restore``."""
+        _suite.require_state(physics, self._physics_dim, self.info.task)
+        self._bodies[i].restore(physics)
+        row = self._rows[i]
+        state = row[self._state_start :].astype(np.float32)
+        return {**{name: state[columns] for name, columns in self._fields}, "physics": physics}
+
+    def seed_matters(self) -> bool:
+        """See ``Environments.seed_matters``."""
+        return _suite.seed_matters(self._suite, self.info.task)
+
+    def render(
+        self, i: int, height: int, width: int, camera: int | str | None = None
+    ) -> np.ndarray:
+        """See ``Environments.render``."""
+        body, data = self._bodies[i], self._suite.physics.data.ptr
+        mujoco.mj_copyData(data, body.model, body.data)
+        # A body may leave positions in space behind; they follow from the joints' alone.
+        mujoco.mj_kinematics(body.model, data)
+        mujoco.mj_comPos(body.model, data)
+        mujoco.mj_camlight(body.model, data)
+        return _suite.render(self._suite, self.info.task, height, width, camera)
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        """The rows as observations; state fields are views of one float32 array."""
+        state = self._rows[:, self._state_start :].astype(np.float32)
+        observations: dict[str, np.ndarray] = {
+            name: state[:, columns] for name, columns in self._fields
+        }
+        if self._physics:
+            observations["physics"] = self._rows[:, : self._physics_dim].copy()
+        if self._pixels is not None:
+            for i, _ in self._running:
+                self._pictures[i] = self.render(i, self._pixels, self._pixels)
+            observations["pixels"] = self._pictures.copy()
+        return observations

@@ -1,0 +1,201 @@
+"""The posterior rollouts of an RSSM as single operations with their own backward pass.
+
+They compute what ``scan.plain`` defines; ``scan.layers`` says why they are faster than the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lawm_models.networks.distributions import Normal, split_normal
+from lawm_models.networks.dynamics import Observed, State
+from lawm_models.networks.latent_action import ActionDecoder, ActionDensity, InversePosterior
+from lawm_models.networks.layers import NormedLinear
+from lawm_models.networks.rssm import RSSM
+from lawm_models.networks.scan.cells import GRU, Choose, Copy, Draw
+from lawm_models.networks.scan.layers import Layer, Linear, Stack, Swish
+from lawm_models.networks.scan.operation import Scan
+
+
+def observe(
+    rssm: RSSM,
+    embed: Float[Tensor, "B T1 E"],
+    action: Float[Tensor, "B T1-1 A"],
+    noise: Float[Tensor, "B T1 S"],
+) -> Observed:
+    """Posterior rollout over a window with known actions."""
+    rollout = _Rollout(rssm, action, latent_dim=0)
+    rollout.action.values.copy_(action.transpose(0, 1))
+    rollout.filter(embed, noise)
+    rollout.advance()
+    feature, state_params = rollout.run()
+    return _observed(rssm, feature, state_params)
+
+
+def infer(
+    rssm: RSSM,
+    inverses: Sequence[InversePosterior],
+    decoder: ActionDecoder,
+    known: tuple[Float[Tensor, "B T1 E"], Float[Tensor, "B T1-1 K"]],
+    action: Float[Tensor, "B T1-1 A"],
+    labeled: Float[Tensor, " B"],
+    noise: tuple[
+        Float[Tensor, "B T1 S"], Float[Tensor, "B T1-1 U"], Float[Tensor, "B T1-1 A"] | None
+    ],
+    decoded_gradient: bool,
+) -> tuple[Observed, Float[Tensor, "B T1 F"], Normal, ActionDensity]:
+    """Posterior rollout over a window whose rows are labeled or not; see ``LatentActionModel``.
+
+    Args:
+        rssm: q(z|h,o) and the transition.
+        inverses: q(u|s,o'); of N members, row b takes member b mod N.
+        decoder: p(a|s,u).
+        known: embeddings, and what the inverse posterior knows beside the state.
+        action: a_data.
+        labeled: m.
+        noise: for z, for u, and for a (None decodes the mean).
+        decoded_gradient: let gradients flow through decoded actions.
+
+    Returns:
+        States, their features, q(u|s,o') and p(a|s,u) (both (B, T, ·)).
+    """
+    embed, next_known = known
+    state_noise, inverse_noise, action_noise = noise
+    rollout = _Rollout(rssm, action, latent_dim=inverse_noise.shape[-1])
+    rollout.filter(embed, state_noise)
+    members = inverses[: len(embed)]
+    for row, member in enumerate(members):
+        every = slice(row, None, len(members))
+        rollout.infer(member, next_known[every], inverse_noise[every], row, len(members))
+    rollout.decode(decoder, action_noise, action, labeled, decoded_gradient)
+    rollout.advance()
+    feature, state_params, *inverse_params, decoded = rollout.run()
+    inferred = split_normal(_interleaved(inverse_params), inverses[0].min_std)
+    return (
+        _observed(rssm, feature, state_params),
+        feature,
+        inferred,
+        decoder.densities.read(decoded),
+    )
+
+
+class _Rollout:
+    """Variables and layers of one posterior rollout, in the order of its steps."""
+
+    def __init__(self, rssm: RSSM, like: Float[Tensor, "B T A"], latent_dim: int) -> None:
+        self.rssm = rssm
+        batch, self.steps, action_dim = like.shape
+        config = rssm.config
+        # Side by side as the products read them: [x, h, z, u] and [z, a], with h_0 = 0.
+        h = config.hidden
+        z = h + config.deter
+        u = z + config.stoch
+        end = u + latent_dim
+        self.joint = Stack(like.new_zeros(self.steps + 1, batch, end))
+        self.hidden = self.joint.columns(0, h)
+        self.cell_input = self.joint.columns(0, z)
+        self.deter = self.joint.columns(h, z)
+        self.stoch = self.joint.columns(z, u)
+        self.feature = self.joint.columns(h, u)
+        self.latent_action = self.joint.columns(u, end)
+        self.decoder_input = self.joint.columns(h, end)
+        self.input = Stack(like.new_zeros(self.steps, batch, config.stoch + action_dim))
+        self.stoch_input = self.input.columns(0, config.stoch)
+        self.action = self.input.columns(config.stoch, config.stoch + action_dim)
+        self.every: list[Layer] = []
+        self.between: list[Layer] = []
+        self.outputs = [self.feature]
+
+    def filter(self, embed: Float[Tensor, "B T1 E"], noise: Float[Tensor, "B T1 S"]) -> None:
+        """z_t ~ q(z_t | h_t, o_t)."""
+        rssm, steps = self.rssm, self.steps + 1
+        known = rssm.project(embed.transpose(0, 1))
+        first = rssm.posterior_in
+        layer = Swish(self.deter, first.step, first.norm, steps, known, shared=True)
+        params = self._network(self.every, layer, [rssm.posterior_out])
+        self.every.append(Draw(params, _time_first(noise), self.stoch, rssm.config.min_std))
+
+    def infer(
+        self,
+        inverse: InversePosterior,
+        next_known: Float[Tensor, "R T K"],
+        noise: Float[Tensor, "R T U"],
+        start: int,
+        step: int,
+    ) -> None:
+        """u_t ~ q(u_t | s_t, o_{t+1}), Eq. 6, in every so many rows."""
+        known = inverse.project(next_known.transpose(0, 1))
+        first, feature = inverse.first, self.feature.rows(start, step)
+        layer = Swish(feature, first.step, first.norm, self.steps, known, shared=True)
+        params = self._network(self.between, layer, inverse.rest)
+        out = self.latent_action.rows(start, step)
+        draw = Draw(params, _time_first(noise), out, inverse.min_std)
+        self.between.append(draw)
+
+    def decode(
+        self,
+        decoder: ActionDecoder,
+        noise: Float[Tensor, "B T A"] | None,
+        action: Float[Tensor, "B T A"],
+        labeled: Float[Tensor, " B"],
+        decoded_gradient: bool,
+    ) -> None:
+        """a_t from data or from p(a_t | s_t, u_t), Eq. 9."""
+        first, *hidden = decoder.net.hidden
+        assert isinstance(first, NormedLinear)
+        layer = Swish(self.decoder_input, first.linear, first.norm, self.steps, shared=True)
+        params = self._network(self.between, layer, [*hidden, decoder.net.out])
+        noise = None if noise is None else _time_first(noise)
+        data, m = action.transpose(0, 1), labeled.unsqueeze(-1)  # (B, 1)
+        self.between.append(
+            Choose(decoder.densities, params, noise, data, m, self.action, decoded_gradient)
+        )
+
+    def advance(self) -> None:
+        """h_{t+1} = f(h_t, z_t, a_t)."""
+        first, cell = self.rssm.input, self.rssm.cell
+        self.between += [
+            Copy(self.stoch, self.stoch_input),
+            Swish(self.input, first.linear, first.norm, self.steps, out=self.hidden),
+            GRU(self.cell_input, self.deter, cell, self.steps),
+        ]
+
+    def run(self) -> tuple[Tensor, ...]:
+        """Features, and the outputs of the networks in the order they were added."""
+        return Scan(self.every, self.between, (self.joint, self.input), self.outputs).run()
+
+    def _network(self, layers: list[Layer], first: Swish, rest: Iterable[nn.Module]) -> Stack:
+        *hidden, last = rest
+        assert isinstance(last, nn.Linear)
+        layers.append(first)
+        source, steps = first.out, first.steps
+        for module in hidden:
+            assert isinstance(module, NormedLinear)
+            layer = Swish(source, module.linear, module.norm, steps)
+            layers.append(layer)
+            source = layer.out
+        linear = Linear(source, last, steps)
+        layers.append(linear)
+        self.outputs.append(linear.out)
+        return linear.out
+
+
+def _time_first(x: Float[Tensor, "B T N"]) -> Float[Tensor, "T B N"]:
+    return x.transpose(0, 1).contiguous()
+
+
+def _interleaved(parts: Sequence[Float[Tensor, "_ T M"]]) -> Float[Tensor, "B T M"]:
+    """Rows b mod N of N parts, in the order of b."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = torch.cat([torch.arange(i, sum(map(len, parts)), len(parts)) for i in range(len(parts))])
+    return torch.cat(tuple(parts))[rows.argsort().to(parts[0].device)]
+
+
+def _observed(rssm: RSSM, feature: Tensor, state_params: Tensor) -> Observed:
+    deter, stoch = feature.split((rssm.config.deter, rssm.config.stoch), -1)
+    return Observed(State(deter, stoch), split_normal(state_params, rssm.config.min_std))
