@@ -131,7 +131,7 @@ def test_mistakes_are_told_before_anything_is_made(run, tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists()
     path.write_text("steps:\n  - make: a\n    make: b\n    collect: {env: cartpole-swingup}\n")
     result = run("lawm-data", "build", path, "--out", tmp_path / "out")
-        assert f'{path}, line 3: found duplicate key "make"' in result.err
+    assert f'{path}, line 3: found duplicate key "make"' in result.err
 
 
 def test_a_recipe_in_the_box_is_not_hidden_by_a_folder(
