@@ -28,8 +28,24 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what has this name.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; dotted keys, YAML."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a setting, see lawm settings; the value is YAML."
+    ),
 ]
+
+
+def algorithms(incomplete: str) -> list[str]:
+    """What a shell offers for the name of an algorithm."""
+    from lawm_models.algorithms import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def presets(incomplete: str) -> list[str]:
+    """What a shell offers for the name of a preset."""
+    from lawm_models.training.presets import names
+
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def example(*lines: str) -> str:

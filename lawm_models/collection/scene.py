@@ -16,8 +16,6 @@ from lawm_data.recording.collect import Rollout, Stage, plan
 from lawm_models.collection.snapshots import Band, deal
 from lawm_models.training.seeding import installed_versions
 
-ACTION_REPEAT = 2
-"""Control steps per recorded step, when neither the user nor the agent says otherwise."""
 SNAPSHOT_ENVS = 16
 """Environments that one snapshot acts in together, when nobody says otherwise."""
 
@@ -92,7 +90,7 @@ def _trained(scene: Scene) -> Cast:
     environments = _environments(scene, trained.environment)
     _require_fit(scene, environments, trained.state, trained.action)
     provenance = _provenance(scene, trained.name, f"{trained.name}:{trained.weights}")
-    return _one_policy(scene, environments, _OneThread(trained.policy), provenance)
+    return _one_policy(scene, environments, _OneThread(trained.actor), provenance)
 
 
 def _one_policy(
@@ -140,13 +138,10 @@ def _snapshots(scene: Scene, band: Band) -> Cast:
     return Cast(Stage(environments, policy), provenance, rollouts, apart=True)
 
 
-def usual_repeat(task: str) -> int:
-    """Control steps per recorded step when nobody says: Gymnasium's steps are taken as they are."""
-    return 1 if envs.split_task(task)[0] == "gym" else ACTION_REPEAT
-
-
 def _environments(scene: Scene, known: EnvironmentInfo | None) -> envs.Environments:
-    repeat = scene.action_repeat or (known.action_repeat if known else usual_repeat(scene.task))
+    repeat = scene.action_repeat or (
+        known.action_repeat if known else envs.usual_repeat(scene.task)
+    )
     return envs.make(
         scene.task,
         num_envs=scene.num_envs or 1,

@@ -87,8 +87,8 @@ def unfit_for_learning(
 
 
 def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
+    from lawm_data.envs.suites import usual_repeat
     from lawm_models.collection.collector import collect_learning
-    from lawm_models.collection.scene import usual_repeat
 
     agent = collection.agent
     own = unfit_for_learning(collection.pixels, collection.num_envs, collection.noise)

@@ -11,6 +11,9 @@ from lawm_schemas import ConfigError
 from lawm_data.envs.suites._protocol import Environments as Environments
 from lawm_data.envs.suites._protocol import Step as Step
 
+ACTION_REPEAT = 2
+"""Control steps for each recorded step of dm_control, when nobody says otherwise."""
+
 
 def suites() -> tuple[str, ...]:
     """Names of the suites: the public modules of this folder."""
@@ -70,3 +73,8 @@ def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:
     """Suite and task of ``SUITE:TASK``; without a suite in front, the one that is given."""
     prefix, colon, rest = task.partition(":")
     return (prefix, rest) if colon and prefix in suites() else (suite, task)
+
+
+def usual_repeat(task: str) -> int:
+    """Control steps per recorded step when nobody says: Gymnasium's steps are taken as they are."""
+    return 1 if split_task(task)[0] == "gym" else ACTION_REPEAT

@@ -181,10 +181,11 @@ class Check:
         settings = job.settings
         if not isinstance(settings, CollectStep):
             return self._kinds.get(job.inputs[0])
-        from lawm_models.collection.scene import ACTION_REPEAT
+        from lawm_data.envs.suites import usual_repeat
 
         agent = self._kinds.get(job.inputs[0]) if job.inputs else None
-        repeat = settings.action_repeat or (agent.action_repeat if agent else ACTION_REPEAT)
+        usual = agent.action_repeat if agent else usual_repeat(settings.env)
+        repeat = settings.action_repeat or usual
         if job.inputs and agent is None and settings.action_repeat is None:
             return None
         return Kind(settings.env, repeat, settings.pixels, settings.physics)

@@ -1,11 +1,8 @@
 """What an earlier version wrote is opened, resumed and gives the same numbers.
 
-``tests/fixtures/57c0a20`` was written by that commit: a corpus of Pendulum-v1 with a mask and inferred
-labels, ``whole``, a finished run on it, and ``half``, the same run killed at step 16 of its 24 model
-steps. Numbers are compared as closely as other processors round.
+They are compared as closely as other processors round.
 """
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,26 +13,10 @@ from lawm_data import open_corpus, read_overlay, validate
 from lawm_data.corpus.overlay import LABELS
 from lawm_models.training.evaluate import evaluate
 from lawm_models.training.relabel import relabel
-from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
+from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
 pytest.importorskip("gymnasium")
-
-WRITTEN = Path(__file__).resolve().parents[2] / "fixtures" / "57c0a20"
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
-    """A copy of the folder, in which runs name the copy of their corpus."""
-    folder = Path(shutil.copytree(WRITTEN, tmp_path / "written"))
-    corpus = str(folder / "corpus")
-    for run in ("whole", "half"):
-        for name, before in ((CONFIG, "path: corpus\n"), (RECORD, '"path": "corpus"')):
-            path = folder / run / name
-            text = path.read_text()
-            assert text.count(before) == 1
-            path.write_text(text.replace(before, before.replace("corpus", corpus)))
-    return folder
 
 
 def weights(run: RunFolder) -> dict[str, np.ndarray]:

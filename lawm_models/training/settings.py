@@ -1,0 +1,109 @@
+"""Every setting of a training: its dotted key, type, value in a preset, and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import annotated_types as limits
+from lawm_schemas import CorpusSource, ExperimentConfig, Schema, StageBatches
+from pydantic.fields import FieldInfo
+
+from lawm_models import algorithms
+from lawm_models.training import presets
+from lawm_models.training.run_folder import INFORMATION
+
+TYPES = {int: "integer", float: "number", str: "text", bool: "true or false"}
+LIMITS = {limits.Ge: "≥", limits.Gt: ">", limits.Le: "≤", limits.Lt: "<"}
+
+
+class Setting(NamedTuple):
+    """Something that ``configure(settings=…)`` and ``--set KEY=VALUE`` change."""
+
+    key: str
+    """Dotted key."""
+    type: str
+    """What it may be, in words."""
+    value: Any
+    """What the preset says, or else the default."""
+    meaning: str
+    """In a sentence or two."""
+
+
+def list_settings(algorithm: str = "lawm", preset: str = "small") -> list[Setting]:
+    """Every setting of an algorithm, with its value in a preset.
+
+    Raises:
+        ConfigError: no such algorithm or preset, or the preset says nothing about the algorithm.
+    """
+    module = algorithms.load(algorithm)
+    data = presets.load(preset, algorithm)
+    own = module.Config.parse(data.pop("algorithm")["settings"], f"preset {preset}")
+    common = [
+        setting
+        for name, field in ExperimentConfig.model_fields.items()
+        if name not in ("algorithm", *INFORMATION)
+        for setting in _of_field(name, field, data, module.Algorithm.stages)
+    ]
+    return [*common, *_of_schema(module.Config, own.model_dump(mode="json"), "algorithm.settings.")]
+
+
+def _of_schema(schema: type[Schema], data: Mapping[str, Any], prefix: str) -> Iterator[Setting]:
+    for name, field in schema.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Schema):
+            yield from _of_schema(inner, data[name], f"{prefix}{name}.")
+        else:
+            yield _setting(f"{prefix}{name}", field, data)
+
+
+def _of_field(
+    name: str, field: FieldInfo, data: Mapping[str, Any], stages: tuple[str, ...]
+) -> Iterator[Setting]:
+    """One key, or the keys of what is in it: of each stage, of the first corpus."""
+    inside = {part for part in _parts(field.annotation) if isinstance(part, type)}
+    if CorpusSource in inside:
+        yield from _of_schema(CorpusSource, {"path": None}, f"{name}.0.")
+    elif StageBatches in inside:
+        for stage in stages:
+            yield from _of_schema(
+                StageBatches, data.get(name, {}).get(stage, {}), f"{name}.{stage}."
+            )
+    elif get_origin(field.annotation) is dict:
+        for stage in stages:
+            value = data.get(name, {}).get(stage)
+            yield Setting(f"{name}.{stage}", "integer ≥ 0", value, _plain(field.description))
+    else:
+        yield _setting(name, field, data)
+
+
+def _setting(key: str, field: FieldInfo, data: Mapping[str, Any]) -> Setting:
+    value = data.get(key.rpartition(".")[2], None if field.is_required() else field.default)
+    return Setting(key, _type(field), value, _plain(field.description))
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
+
+
+def _type(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {getattr(bound, kind.__name__.lower()):g}"
+        for bound in field.metadata
+        for kind, sign in LIMITS.items()
+        if isinstance(bound, kind)
+    ]
+    annotation, optional = field.annotation, ""
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+        optional = " or null"
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, get_args(annotation))) + optional
+    return " ".join([TYPES[annotation], " and ".join(bounds)]).strip() + optional
+
+
+def _plain(text: str | None) -> str:
+    return " ".join((text or "").replace("``", "").split())
