@@ -6,40 +6,58 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PACKAGE := $(VENV)/.package
+TOOLS := $(VENV)/.tools
 
+# PyTorch's own index, of builds without CUDA.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 # One thread per process: the networks are small, and two builds must give the same numbers.
 export OMP_NUM_THREADS ?= 1
 # Only video needs a renderer, and chooses one itself.
 export MUJOCO_GL ?= disable
 
-install: $(STAMP)
+install: $(TOOLS)
 
-$(STAMP): pyproject.toml constraints.txt
+$(PACKAGE): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found; make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
 		&& $(PYTHON) -m pip --python $(BIN)/python install pip; }
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
+	@# Without an NVIDIA GPU take PyTorch's CPU build where there is one, else say what comes.
+	@if test "$$(uname)" = Linux && ! nvidia-smi >/dev/null 2>&1 && ! test -e /proc/driver/nvidia; then \
+		if $(BIN)/python -c 'import urllib.request as r; r.urlopen("$(TORCH_CPU)/torch/", timeout=5)' 2>/dev/null; \
+		then $(PIP) --extra-index-url $(TORCH_CPU) torch; \
+		elif ! $(PIP) --no-index --no-deps --dry-run torch 2>/dev/null; \
+		then echo "no NVIDIA GPU here, and $(TORCH_CPU) does not answer: pip takes PyTorch from PyPI, with CUDA," \
+			"2.7 GB to download; to avoid that press Ctrl-C, and run 'make TORCH_CPU=URL' with another index of" \
+			"CPU builds, or 'PIP_FIND_LINKS=FOLDER make' with a folder where one lies" >&2; \
+		fi; \
+	fi
+	$(PIP) --editable ".[all]"
 	touch $@
 
-demo: $(STAMP)
+$(TOOLS): $(PACKAGE)
+	$(PIP) --group dev
+	touch $@
+
+demo: $(PACKAGE)
 	$(BIN)/lawm demo --out runs/demo
 
-test: $(STAMP)
+test: $(TOOLS)
 	$(BIN)/python -m pytest --numprocesses=auto
 
-check: $(STAMP)
+check: $(TOOLS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-format: $(STAMP)
+format: $(TOOLS)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(STAMP)
+bench: $(TOOLS)
 	for name in sampling stepping training kill; do \
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit; \
 	done

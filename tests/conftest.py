@@ -1,5 +1,6 @@
 """Settings of all tests: shapes are checked, and examples are the same every time.
 
+A small corpus and run are made by commands, which run in this process.
 ``egl`` is for tests that draw: they are skipped only where MuJoCo alone cannot draw either.
 
 Shape annotations of ``lawm_models`` are checked while tests run, and only then: jaxtyping
@@ -7,11 +8,14 @@ instruments every function as its module is imported; a call with a wrong shape 
 ``jaxtyping.TypeCheckError``. Types that are not arrays are pyright's business.
 """
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
 import pytest
 from beartype import beartype
@@ -62,6 +66,67 @@ def egl() -> dict[str, str]:
         # where it draws, the tests run and may fail
         pytest.skip(why)  # reason: the machine has no graphics driver; DRAW runs no line of ours
     return variables
+
+
+TINY = ("steps.agent=3", "batch_size=4", "window=5", "evaluation_episodes=1")
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out, parse_constant=pytest.fail)
+
+
+def main_of(program: str) -> Callable[[list[str]], int]:
+    """A program; imported when it is used, since shapes are checked from the first import on."""
+    from lawm_cli import app, data_app
+
+    return app.main if program == "lawm" else data_app.main
+
+
+def words_of(line: str) -> list[str]:
+    return [word for setting in TINY for word in ("--set", setting)] if line == "TINY" else [line]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run a command line, given as words; ``TINY`` stands for the settings of a tiny training."""
+
+    def call(program: str, *words: object) -> Result:
+        capsys.readouterr()
+        code = main_of(program)([part for word in words for part in words_of(str(word))])
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``corpus``: six trajectories of 25 steps with mask ``third``; ``run``: a tiny training."""
+    folder = tmp_path_factory.mktemp("made")
+    collect = "collect --env cartpole-swingup --trajectories 6 --num-envs 3 --action-repeat 40"
+    assert main_of("lawm-data")([*collect.split(), "--out", str(folder / "corpus")]) == 0
+    mask = f"mask {folder}/corpus --fraction 0.34 --name third"
+    assert main_of("lawm-data")(mask.split()) == 0
+    train = f"train --corpus {folder}/corpus@third --algorithm bc --preset demo --out {folder}/run"
+    assert main_of("lawm")([*train.split(), *words_of("TINY")]) == 0
+    return folder
+
+
+@pytest.fixture
+def corpus(made: Path, tmp_path: Path) -> Path:
+    """A copy of the corpus."""
+    return Path(shutil.copytree(made / "corpus", tmp_path / "corpus"))
+
+
+@pytest.fixture
+def trained(made: Path, tmp_path: Path) -> Path:
+    """A copy of the run; its corpus is in ``made``."""
+    return Path(shutil.copytree(made / "run", tmp_path / "run"))
 
 
 def _mentions_array(hint: Any) -> bool:

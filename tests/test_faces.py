@@ -1,17 +1,33 @@
 """What each package shows of itself."""
 
 import ast
+import inspect
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import lawm_data
+import lawm_models
 
 ROOT = Path(__file__).resolve().parents[1]
 FACES = ("lawm_data", "lawm_models")
 
 
-def test_every_public_name_is_there() -> None:
-    for name in dir(lawm_data):
-        assert getattr(lawm_data, name) is not None
+@pytest.mark.parametrize("face", [lawm_data, lawm_models], ids=FACES)
+def test_every_public_name_is_there(face: Any) -> None:
+    for name in dir(face):
+        assert getattr(face, name) is not None
+
+
+def test_models_show_what_they_are_for() -> None:
+    assert dir(lawm_models) == sorted(lawm_models.__all__)
+    assert lawm_models.__version__ == version("lawm")
+    for name in set(lawm_models.__all__) - {"__version__"}:
+        assert inspect.getdoc(getattr(lawm_models, name))
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = lawm_models.trian
 
 
 def test_no_module_imports_a_face() -> None:

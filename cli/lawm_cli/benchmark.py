@@ -17,7 +17,7 @@ from lawm_models.studies import cell as cells_of
 from lawm_models.studies import record
 
 if TYPE_CHECKING:
-    from lawm_models.studies.table import Entry, Table
+    from lawm_models.studies.table import Table
 
 EPILOG = example(
     "lawm benchmark claim --dry-run",
@@ -90,20 +90,20 @@ def benchmark(
         "out": out,
         "results": None if dry_run else out / record.RESULTS,
         "dry_run": dry_run,
-        **_told(found.cells),
+        **_document(found.cells),
     }
     print_json(result) if json else _report(result)
     if result["failed"] and not dry_run:
         raise typer.Exit(errors.FOUND)
 
 
-def _told(cells: Sequence[CellResult]) -> dict[str, Any]:
+def _document(cells: Sequence[CellResult]) -> dict[str, Any]:
     """What ``--json`` prints of the cells."""
     keys = ("corpus", "algorithm", "labels", "seed", "state", "run", "command", "seconds", "error")
-    told = []
+    entries = []
     for cell in cells:
         seen = cell.evaluation
-        told.append(
+        entries.append(
             {
                 **{key: getattr(cell, key) for key in keys},
                 "labeled": cell.labeled,
@@ -111,7 +111,7 @@ def _told(cells: Sequence[CellResult]) -> dict[str, Any]:
                 "normalized": seen.normalized if seen else None,
             }
         )
-    return {**record.by_state(cells), "cells": told}
+    return {**record.by_state(cells), "cells": entries}
 
 
 def _report(result: dict[str, Any]) -> None:
@@ -165,7 +165,7 @@ def table(
     made = make_table(Results.read_json(results))
     files = _write(made, out) if out is not None else []
     if json:
-        print_json({"results": results, "files": files, **_table_known(made)})
+        print_json({"results": results, "files": files, **_table_document(made)})
         return
     print(markdown(made), end="")
     for path in files:
@@ -195,7 +195,7 @@ def _write(made: Table, out: Path) -> list[Path]:
     return [out / name for name in files]
 
 
-def _table_known(made: Table) -> dict[str, Any]:
+def _table_document(made: Table) -> dict[str, Any]:
     """What ``--json`` prints of the table."""
     columns = [
         {
@@ -209,20 +209,16 @@ def _table_known(made: Table) -> dict[str, Any]:
         {
             "corpus": row.corpus,
             "normalized": row.normalized,
-            "entries": [_entry(entry) for entry in row.entries],
+            "entries": [
+                {
+                    "scores": entry.scores,
+                    **{key: getattr(entry.spread, key, None) for key in ("mean", "std", "stderr")},
+                    "best": entry.best,
+                    "paper": entry.reported._asdict() if entry.reported else None,
+                }
+                for entry in row.entries
+            ],
         }
         for row in made.rows
     ]
     return {"name": made.name, "seeds": made.seeds, "columns": columns, "rows": rows}
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    seen = entry.spread
-    return {
-        "scores": entry.scores,
-        "mean": seen.mean if seen else None,
-        "std": seen.std if seen else None,
-        "stderr": seen.stderr if seen else None,
-        "best": entry.best,
-        "paper": entry.reported._asdict() if entry.reported else None,
-    }

@@ -75,14 +75,22 @@ def build(
     found = _survey(study, read_jobs(recipe))
     if not dry_run:
         found = make(study, found, Way(replace, workers, backend))
-    result = {"recipe": recipe, "out": study, "dry_run": dry_run, **_told(study, found)}
+    steps = [_document(study, entry) for entry in found]
+    result = {
+        "recipe": recipe,
+        "out": study,
+        "dry_run": dry_run,
+        "done": all(entry.state == "done" for entry in found),
+        "missing": sum(entry["missing"] or 0 for entry in steps),
+        "steps": steps,
+    }
     if json:
         print_json(result)
         return
     columns = ("operation", "state", "trajectories", "missing", "seconds", "fingerprint")
     rows = [
         [entry["name"], *(entry[key] for key in columns[:-1]), (entry["fingerprint"] or "")[:16]]
-        for entry in result["steps"]
+        for entry in steps
     ]
     show.grid(["step", *columns], rows, title=str(study))
 
@@ -107,8 +115,8 @@ def make(out: Path, found: Sequence[Found], way: Way) -> list[Found]:
             if now.state == "done":
                 continue
             _require_unchanged(out, [now], way.replace)
-            told = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"
-            show.line(f"{told}{_left(out, all_jobs)}")
+            place = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"
+            show.line(f"{place}{_time_left(out, all_jobs)}")
             if job.operation == "collect":
                 _collect(out, job, all_jobs, way)
             else:
@@ -206,8 +214,8 @@ def _begin(out: Path, job: Job, inputs: dict[str, str | None]) -> StepRecord:
     return record
 
 
-def _left(out: Path, all_jobs: Sequence[Job]) -> str:
-    """How long the rest will take, as far as collections of the same kind tell."""
+def _time_left(out: Path, all_jobs: Sequence[Job]) -> str:
+    """How long the rest will take, estimated from collections of the same kind."""
     from lawm_models.collection.session import collected
 
     rates: dict[tuple[str, ...], float] = {}
@@ -215,7 +223,8 @@ def _left(out: Path, all_jobs: Sequence[Job]) -> str:
     for job in all_jobs:
         if not isinstance(job.settings, CollectStep):
             continue
-        kind = job.settings.env, _kind(job.settings.agent)
+        # all snapshots act at one speed
+        kind = job.settings.env, "rollouts" if "." in job.settings.agent else job.settings.agent
         record, there = step.read_record(out, job), collected(out / job.name)
         if record is not None and record.seconds and there:
             rates[kind] = record.seconds / there
@@ -229,34 +238,21 @@ def _left(out: Path, all_jobs: Sequence[Job]) -> str:
     return f", about {show.clock(seconds)}{more} left"
 
 
-def _kind(agent: str) -> str:
-    """What kind of collecting it is, for its speed."""
-    return "rollouts" if "." in agent else agent
-
-
-def _told(out: Path, found: Sequence[Found]) -> dict[str, Any]:
+def _document(out: Path, found: Found) -> dict[str, Any]:
+    """A step as ``--json`` prints it."""
     from lawm_models.collection.session import collected
 
-    steps = []
-    for job, state, reason in found:
-        record = step.read_record(out, job)
-        there = collected(out / job.name.partition("@")[0])
-        steps.append(
-            {
-                "name": job.name,
-                "operation": job.operation,
-                "state": state,
-                "reason": reason or None,
-                "trajectories": there,
-                "missing": record.missing if record else None,
-                "seconds": record.seconds if record else None,
-                "fingerprint": step.output_of(out, job),
-            }
-        )
+    job, state, reason = found
+    record = step.read_record(out, job)
     return {
-        "done": all(entry.state == "done" for entry in found),
-        "missing": sum(entry["missing"] or 0 for entry in steps),
-        "steps": steps,
+        "name": job.name,
+        "operation": job.operation,
+        "state": state,
+        "reason": reason or None,
+        "trajectories": collected(out / job.name.partition("@")[0]),
+        "missing": record.missing if record else None,
+        "seconds": record.seconds if record else None,
+        "fingerprint": step.output_of(out, job),
     }
 
 

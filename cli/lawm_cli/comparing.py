@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from lawm_schemas import ConfigError
@@ -12,7 +11,6 @@ from lawm_schemas import ConfigError
 from lawm_cli import errors, report
 from lawm_cli.options import Corpus, Json, Run, example
 from lawm_cli.output import print_json
-from lawm_data.system import terminal as show
 
 EPILOG = example(
     "lawm compare-labels corpora/cs --labels lawm --truth-from-withheld",
@@ -68,36 +66,7 @@ def compare(
 
         draw_label_errors(picture, result["overlays"])
     result["picture"] = picture
-    print_json(result) if json else _tell(result)
-
-
-def _tell(result: Mapping[str, Any]) -> None:
-    """The tables."""
-    overlays = result["overlays"]
-    columns = ["method", "labeled", "trajectories", "r2", "rmse", "nll", "calibration_error"]
-    rows = [[name, *map(o.get, columns), o["coverage"]["95"]] for name, o in overlays.items()]
-    told = ["method", "labeled", "judged on", "R²", "RMSE", "NLL", "miscalibrated by", "in 95%"]
-    show.grid(["labels", *told], rows, title=str(result["corpus"]))
-    first = next(iter(overlays.values()))
-    print("\nRMSE by action dimension, in its own units")
-    rows = [[name, *o["rmse_per_dimension"]] for name, o in overlays.items()]
-    show.grid(["labels", *map(str, range(len(first["rmse_per_dimension"])))], rows)
-    for key, title in (("by_return", "R² by return"), ("by_source", "R² by source")):
-        groups = list(first[key])
-        print(f"\n{title}")
-        # on other trajectories (--own) there may be other groups
-        rows = [
-            [name, *(o[key].get(group, {}).get("r2") for group in groups)]
-            for name, o in overlays.items()
-        ]
-        show.grid(["labels", *groups], rows)
-    print("\nobserved error where so much was expected")
-    for name, o in overlays.items():
-        table = o["reliability"]
-        rows = [[kind, *(row[kind] for row in table)] for kind in ("expected", "observed")]
-        show.grid([name, *[""] * len(table)], rows)
-    read = f"what mask {result['held_out']} shows" if result["held_out"] else "what masks hide"
-    print(f"\nThe truth was {read}; it was read to judge these labels and written nowhere.")
+    print_json(result) if json else report.label_errors(result)
 
 
 AUDIT = example("lawm audit runs/a", "lawm audit runs/a --steps 20 --json")

@@ -1,4 +1,4 @@
-"""``lawm-data filter``, ``merge``, ``split``, ``delete``: new corpora out of others."""
+"""``lawm-data filter``, ``merge``, ``split``, ``delete``, ``tier``: new corpora out of others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from lawm_cli.options import Corpora, Corpus, DryRun, Json, Out, Seed, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
+from lawm_models.studies.recipes.step import warn
 
 if TYPE_CHECKING:
     from lawm_data.curation.derive import Derived
@@ -47,7 +48,7 @@ def filter(
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     derived = filter_corpus(view, where, out, dry_run=dry_run)
-    _show({**told(derived, dry_run), "of": len(view)}, json)
+    _show({**document(derived, dry_run), "of": len(view)}, json)
 
 
 def delete(
@@ -74,7 +75,7 @@ def delete(
 
     view = open_corpus(corpus)
     derived = delete_trajectories(view, out, where=where, ids=trajectory or (), dry_run=dry_run)
-    _show({**told(derived, dry_run), "of": len(view)}, json)
+    _show({**document(derived, dry_run), "of": len(view)}, json)
 
 
 def merge(
@@ -100,7 +101,7 @@ def merge(
 
     views = [open_corpus(path) for path in corpora]
     derived = merge_corpora(views, out, common=common, size=size, dry_run=dry_run)
-    _show({**told(derived, dry_run), "of": sum(map(len, views))}, json)
+    _show({**document(derived, dry_run), "of": sum(map(len, views))}, json)
 
 
 def split(
@@ -129,7 +130,7 @@ def split(
     view = open_corpus(corpus)
     derived = split_corpus(view, parse_shares(parts), out, seed=seed, by=by, dry_run=dry_run)
     result = {
-        "parts": {name: told(part, dry_run) for name, part in derived.items()},
+        "parts": {name: document(part, dry_run) for name, part in derived.items()},
         "of": len(view),
         "rest": len(view) - sum(part.trajectories for part in derived.values()),
         "seed": seed,
@@ -144,8 +145,62 @@ def split(
     show.grid([title(dry_run), *columns], rows)
 
 
-def told(derived: Derived, dry_run: bool) -> dict[str, Any]:
-    """A derived corpus as the commands print it."""
+def tier(
+    corpora: Corpora,
+    tier: Annotated[
+        Literal["expert", "medium", "medium-replay"], typer.Option(help="What is chosen.")
+    ],
+    trajectories: Annotated[int, typer.Option(min=1, help="Size of the corpus to write.")],
+    out: Out,
+    returns: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Returns, instead of the environment's preset."),
+    ] = None,
+    seed: Seed = 0,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write a corpus of one quality tier.
+
+    Every collection gives an equal share. Expert is chosen by return alone, medium from the stretch
+    of training in which the agent was medium, medium-replay from everything up to its end. What a
+    collection does not have is missing, and said.
+    """
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.tier import parse_band, write_tier
+
+    band = None if returns is None else parse_band(returns)
+    views = [open_corpus(path) for path in corpora]
+    tiered = write_tier(views, tier, trajectories, out, returns=band, seed=seed, dry_run=dry_run)
+    warn(tiered)
+    result = {
+        **document(tiered.derived, dry_run),
+        "tier": tiered.tier,
+        "returns": list(tiered.returns),
+        "wanted": tiered.wanted,
+        "missing": tiered.missing,
+        "corpora": [share._asdict() for share in tiered.shares],
+    }
+    if json:
+        print_json(result)
+        return
+    show.facts(
+        {
+            "trajectories": result["trajectories"],
+            "missing": result["missing"],
+            "returns": str(tiered.returns),
+            "fingerprint": result["fingerprint"],
+        },
+        title=title(dry_run) or str(out),
+    )
+    print()
+    columns = ("wanted", "eligible", "taken", "missing", "agent_steps")
+    rows = [[share["path"], *map(share.get, columns)] for share in result["corpora"]]
+    show.grid(["", *columns], rows)
+
+
+def document(derived: Derived, dry_run: bool) -> dict[str, Any]:
+    """A derived corpus as ``--json`` prints it."""
     return {**derived._asdict(), "dry_run": dry_run}
 
 
@@ -162,7 +217,7 @@ def _show(result: Mapping[str, Any], json: bool) -> None:
 
 
 def title(dry_run: bool) -> str:
-    """What stands above a result that is none yet."""
+    """The heading of a result: empty, or that nothing was written."""
     return "nothing is written (--dry-run)" if dry_run else ""
 
 
@@ -184,3 +239,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=example(f'lawm-data delete {corpus} --where "length < 250" --out corpora/whole')
     )(delete)
+    app.command(
+        epilog=example(
+            "lawm-data tier corpora/ww-0 corpora/ww-1 --tier medium \\",
+            "    --trajectories 800 --out corpora/ww-medium",
+        )
+    )(tier)

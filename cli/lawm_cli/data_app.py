@@ -9,15 +9,7 @@ from typing import Annotated, Literal
 import typer
 from lawm_schemas import CorpusError, StorageError
 
-from lawm_cli import (
-    build,
-    curation,
-    errors,
-    exchanging,
-    inspection,
-    report,
-    tiers,
-)
+from lawm_cli import build, curation, errors, exchanging, inspection, report
 from lawm_cli.options import HELP, Corpus, Json, Labels, Mask, Replace, Seed, Version, example
 from lawm_cli.output import print_json
 
@@ -253,7 +245,6 @@ app.command("report", epilog=inspection.REPORT)(inspection.report_page)
 app.command(epilog=inspection.EPILOG)(inspection.render)
 exchanging.register(app)
 curation.register(app)
-tiers.register(app)
 build.register(app)
 app.command(epilog=inspection.VALIDATE)(inspection.validate)
 app.command(epilog=inspection.REPAIR)(inspection.repair)

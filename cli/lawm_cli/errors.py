@@ -15,7 +15,7 @@ from lawm_cli.entry import INTERRUPTED
 FOUND = 1
 """``validate`` found errors, ``audit`` could not prove what it should, a run of a study failed."""
 REFUSED = 2
-"""Something that the user can mend: an option, a file, a full disk."""
+"""Something that the user can repair: an option, a file, a full disk."""
 DEFECT = 70
 """A defect of this program (``EX_SOFTWARE``)."""
 PIPE_CLOSED = 141
@@ -41,7 +41,7 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     if any(word == "" or EMPTY.fullmatch(word) for word in words):
-        return _say(program, "an argument is empty; give it a value or leave it out", REFUSED)
+        return _report(program, "an argument is empty; give it a value or leave it out", REFUSED)
     try:
         # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
         command = typer.main.get_command(app)
@@ -57,21 +57,29 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
         return int(end.code or 0)
     except (KeyboardInterrupt, typer.Abort):
         again = "; the same command goes on where it was" if {*words[:1]} & {*RESUMABLE} else ""
-        return _say(program, f"interrupted{again}", INTERRUPTED)
+        return _report(program, f"interrupted{again}", INTERRUPTED)
     except LawmError as error:
-        return [_say(program, line, REFUSED) for line in error.lines][-1]
+        return [_report(program, line, REFUSED) for line in error.lines][-1]
     except OSError as error:
-        _drop_output()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # what stdout could not take is forgotten: Python would try once more at its exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return PIPE_CLOSED
         where = str(error.filename or " ".join([program, *words[:1]]))
-        return _say(program, str(StorageError.from_os_error(error, where)), REFUSED)
+        return _report(program, str(StorageError.from_os_error(error, where)), REFUSED)
     except Exception as error:
-        return _usage_error(program, words, error) or _defect(program, error)
+        code = _usage_error(program, error)
+        if code is None and os.environ.get(TRACEBACK):
+            raise
+        text = f"{type(error).__name__}: {error}; set {TRACEBACK}=1 to see where, and report it"
+        return _report(program, f"defect: {text}", DEFECT) if code is None else code
 
 
-def _usage_error(program: str, words: list[str], error: Exception) -> int | None:
-    """Print what the parser says about the words of a command line; None for other errors."""
+def _usage_error(program: str, error: Exception) -> int | None:
+    """Print what the parser of the command line raised; None for other errors."""
     # Typer has had its own copy of click's classes since 0.2x; both have this method.
     message = getattr(error, "format_message", None)
     if message is None:
@@ -83,24 +91,9 @@ def _usage_error(program: str, words: list[str], error: Exception) -> int | None
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else program
     text = text.replace("Value error, ", "").rstrip(".")
-    return _say(program, f"{text}; see {command} --help", REFUSED)
+    return _report(program, f"{text}; see {command} --help", REFUSED)
 
 
-def _defect(program: str, error: Exception) -> int:
-    if os.environ.get(TRACEBACK):
-        raise error
-    text = f"defect: {type(error).__name__}: {error}; set {TRACEBACK}=1 to see where, and report it"
-    return _say(program, text, DEFECT)
-
-
-def _drop_output() -> None:
-    """Forget what stdout could not take, or Python would try, and fail, once more at its exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(program: str, text: str, code: int) -> int:
+def _report(program: str, text: str, code: int) -> int:
     print(f"{program}: {' '.join(text.split())}", file=sys.stderr)
     return code

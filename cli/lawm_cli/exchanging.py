@@ -16,7 +16,9 @@ from lawm_data.system import terminal as show
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lawm_data.exchange.formats._protocol import About, Progress
+    from lawm_data.exchange.exporting import Exported
+    from lawm_data.exchange.formats._protocol import About
+    from lawm_data.exchange.importing import Imported
 
 Address = Annotated[
     str,
@@ -50,8 +52,8 @@ def import_(
 
     given = _with_short(dict(map(load_setting, settings or [])), fps=fps, size=size)
     with show.Bars() as bars:
-        made = import_corpus(address, out, given, _counting(bars, "import"), dry_run=dry_run)
-    _show({**made._asdict(), "dry_run": dry_run}, json)
+        made = import_corpus(address, out, given, bars.of("import"), dry_run=dry_run)
+    _show(made, json, dry_run=dry_run)
 
 
 def export(
@@ -80,9 +82,8 @@ def export(
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)
     with show.Bars() as bars:
-        written = export_corpus(view, address, given, _counting(bars, "export"), dry_run=dry_run)
-    result = {**written._asdict(), "mask": mask, "labels": labels, "dry_run": dry_run}
-    _show(result, json)
+        written = export_corpus(view, address, given, bars.of("export"), dry_run=dry_run)
+    _show(written, json, mask=mask, labels=labels, dry_run=dry_run)
 
 
 def formats(
@@ -98,7 +99,7 @@ def formats(
     if json:
         print_json({"formats": {name: about._asdict() for name, about in abouts.items()}})
         return
-    columns, rows, shared = _told_apart([_row(name, about) for name, about in abouts.items()])
+    columns, rows, shared = _differences([_row(name, about) for name, about in abouts.items()])
     same = f"The same for all: {'; '.join(shared)}."
     if markdown:
         for cells in (columns, ["---"] * len(columns), *rows):
@@ -151,10 +152,10 @@ def _row(name: str, about: About) -> Sequence[Any]:
     ]
 
 
-def _told_apart(
+def _differences(
     rows: Sequence[Sequence[Any]],
 ) -> tuple[list[str], list[list[Any]], list[str]]:
-    """The columns in which formats differ, their rows, and what is the same for all, in words."""
+    """The columns in which formats differ, their rows, and what is the same for all, as text."""
     alike = [len(set(cells)) == 1 for cells in zip(*rows, strict=True)]
     shared = [
         f"{name} {show.text(cell)}"
@@ -164,12 +165,6 @@ def _told_apart(
     keep = [place for place, same in enumerate(alike) if not same]
     columns, *kept = [[cells[place] for place in keep] for cells in (COLUMNS, *rows)]
     return columns, kept, shared
-
-
-def _counting(bars: show.Bars, stage: str) -> Progress:
-    """Progress of which the end may be unknown."""
-    tell = bars.of(stage)
-    return lambda done, total: tell(done, total or 0)
 
 
 def _with_short(settings: Mapping[str, Any], **short: float | None) -> dict[str, Any]:
@@ -183,16 +178,17 @@ def _with_short(settings: Mapping[str, Any], **short: float | None) -> dict[str,
     return given
 
 
-def _show(result: Mapping[str, Any], json: bool) -> None:
+def _show(outcome: Imported | Exported, json: bool, **options: Any) -> None:
+    result = {**outcome._asdict(), **options}
+    result["said"] = result.pop("notes")  # the key that programs know
     if json:
         print_json(result)
         return
     rows = {key: value for key, value in result.items() if value}
-    dry_run = rows.pop("dry_run", False)
-    said = rows.pop("said", ())
+    dry_run, notes = rows.pop("dry_run", False), rows.pop("said", ())
     show.facts(rows, title="nothing is written (--dry-run)" if dry_run else None)
-    for sentence in said:
-        print(f"note: {sentence}")
+    for note in notes:
+        print(f"note: {note}")
 
 
 def register(app: typer.Typer) -> None:

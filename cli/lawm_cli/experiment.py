@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 
-from lawm_data.exchange.hub.cache import fetch, is_address, parse_address, pin
+from lawm_data.exchange.hub.cache import fetch, is_hub_address, parse_hub_address, pin
 from lawm_data.system.terminal import Bars
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def fetched(config: ExperimentConfig, bars: Bars) -> ExperimentConfig:
     """
     corpora = []
     for source in config.corpora:
-        if is_address(source.path):
-            address = pin(parse_address(source.path))
+        if is_hub_address(source.path):
+            address = pin(parse_hub_address(source.path))
             fetch(address, progress=bars.of("fetch"))
             source = source.model_copy(update={"path": str(address)})
         corpora.append(source)

@@ -78,13 +78,13 @@ def validate(
                 "near": [a for a, _ in shared.near],
             }
     wrong = any(finding.severity == "error" for finding in findings)
-    told = [
+    listed = [
         {"severity": f.severity, "where": f.where, "what": f.what, "mend": f.hint} for f in findings
     ]
     if json:
-        print_json({**result, "valid": not wrong, "findings": told})
+        print_json({**result, "valid": not wrong, "findings": listed})
     else:
-        report.findings(corpus, told)
+        report.findings(corpus, listed)
         if result["replay"] is not None:
             report.replay(result["replay"])
     if wrong:

@@ -11,9 +11,9 @@ from lawm_schemas.base import plain
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Print one object on stdout, keys in their order; numbers that JSON lacks become null."""
-    told = json.dumps(plain(data), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(plain(data), indent=2, allow_nan=False, ensure_ascii=False)
     try:
-        told.encode()
+        text.encode()
     except UnicodeEncodeError:  # a path that is not UTF-8
-        told = json.dumps(plain(data), indent=2, allow_nan=False)
-    print(told)
+        text = json.dumps(plain(data), indent=2, allow_nan=False)
+    print(text)

@@ -58,42 +58,32 @@ def draw(
     """
     figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _returns(left, title, curve, corpus)
-    _actions(right, actions, r2)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    write_file(path, png(figure))
-
-
-def _returns(axes: Axes, title: str, curve: Curve, corpus: np.ndarray) -> None:
     low, high = curve.mean - curve.std, curve.mean + curve.std
-    axes.fill_between(curve.step, low, high, color=BLUE, alpha=0.15, linewidth=0)
-    axes.plot(curve.step, curve.mean, color=BLUE, marker="o", markersize=4, label="policy")
-    axes.axhline(corpus.mean(), color=GREY, linestyle="--", linewidth=1, label="corpus, mean")
-    axes.axhline(corpus.max(), color=GREY, linestyle=":", linewidth=1, label="corpus, best")
-    axes.set_xlabel("gradient steps of the agent")
-    axes.set_ylabel("return")
-    axes.set_title(title, loc="left", fontsize="medium")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    left.fill_between(curve.step, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    left.plot(curve.step, curve.mean, color=BLUE, marker="o", markersize=4, label="policy")
+    left.axhline(corpus.mean(), color=GREY, linestyle="--", linewidth=1, label="corpus, mean")
+    left.axhline(corpus.max(), color=GREY, linestyle=":", linewidth=1, label="corpus, best")
+    left.set_xlabel("gradient steps of the agent")
+    left.set_ylabel("return")
+    left.set_title(title, loc="left", fontsize="medium")
+    left.set_ylim(bottom=0)
+    left.legend(frameon=False, fontsize="small", loc="lower right")
 
-
-def _actions(axes: Axes, actions: Actions, r2: float | None) -> None:
     dims = actions.true.shape[1]
     pick = np.random.default_rng(0).permutation(len(actions.true))[: max(1, POINTS // dims)]
     true, inferred = actions.true[pick], actions.inferred[pick]
-    low, high = float(true.min()), float(true.max())
-    axes.plot((low, high), (low, high), color=GREY, linewidth=1)
+    ends = float(true.min()), float(true.max())
+    right.plot(ends, ends, color=GREY, linewidth=1)
     for dim in range(dims):
         color = (BLUE, ORANGE)[dim % 2]
-        axes.scatter(true[:, dim], inferred[:, dim], s=5, alpha=0.25, color=color, linewidths=0)
-    axes.set_xlabel("true action (withheld)")
-    axes.set_ylabel("inferred action")
-    axes.set_title(
-        "Actions of unlabeled trajectories" + (f", R² = {r2:.3f}" if r2 is not None else ""),
-        loc="left",
-        fontsize="medium",
-    )
+        right.scatter(true[:, dim], inferred[:, dim], s=5, alpha=0.25, color=color, linewidths=0)
+    right.set_xlabel("true action (withheld)")
+    right.set_ylabel("inferred action")
+    explained = f", R² = {r2:.3f}" if r2 is not None else ""
+    right.set_title(f"Actions of unlabeled trajectories{explained}", loc="left", fontsize="medium")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    write_file(path, png(figure))
 
 
 def draw_label_errors(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
@@ -105,26 +95,22 @@ def draw_label_errors(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> 
     """
     figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2)
-    _reliability(left, overlays)
-    _unexplained(right, overlays)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize="small")
-    write_file(path, png(figure))
-
-
-def _reliability(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
     most = 0.0
     for name, overlay in overlays.items():
         expected, observed = (
             [row[key] for row in overlay["reliability"]] for key in ("expected", "observed")
         )
-        axes.plot(expected, observed, marker="o", markersize=4, label=name)
+        left.plot(expected, observed, marker="o", markersize=4, label=name)
         most = max(most, *expected, *observed)
-    axes.plot((0, most), (0, most), color=GREY, linewidth=1, label="calibrated")
-    axes.set_xlabel("expected error (half the action range is 1)")
-    axes.set_ylabel("observed error")
-    axes.set_title("Do the labels know how wrong they are?", loc="left", fontsize="medium")
+    left.plot((0, most), (0, most), color=GREY, linewidth=1, label="calibrated")
+    left.set_xlabel("expected error (half the action range is 1)")
+    left.set_ylabel("observed error")
+    left.set_title("Do the labels know how wrong they are?", loc="left", fontsize="medium")
+    _unexplained(right, overlays)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize="small")
+    write_file(path, png(figure))
 
 
 def _unexplained(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:

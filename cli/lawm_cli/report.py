@@ -1,4 +1,4 @@
-"""What each command tells people, in tables."""
+"""The results of the commands as tables for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from lawm_data.system import terminal as show
 
 def corpus(summary: Mapping[str, Any]) -> None:
     """What ``lawm-data info`` knows, for people."""
-    environment = summary["environment"]
+    environment, steps = summary["environment"], summary["label_steps"]
+    observed, total = steps["observed"], sum(steps.values())
+    through = f"mask {summary['mask']}" if summary["mask"] else "no mask"
+    through += f", labels {summary['labels']}" if summary["labels"] else ""
     states = {name: count for name, count in summary["label_states"].items() if count}
     show.facts(
         {
@@ -21,8 +24,10 @@ def corpus(summary: Mapping[str, Any]) -> None:
             "environment": environment
             and f"{environment['task']}, action repeat {environment['action_repeat']}",
             "actions": ", ".join(f"{show.text(count)} {name}" for name, count in states.items()),
-            "steps with actions": _share(summary["label_steps"], "observed"),
-            "seen through": _lenses(summary["mask"], summary["labels"]),
+            "steps with actions": (
+                f"{show.text(observed)} ({observed / total:.1%})" if total else "0"
+            ),
+            "seen through": through,
             "sources": ", ".join(
                 f"{show.text(n)} {name}" for name, n in summary["sources"].items()
             ),
@@ -188,6 +193,35 @@ def labels(result: Mapping[str, Any]) -> None:
     show.facts(rows, title=str(result["run"]))
 
 
+def label_errors(result: Mapping[str, Any]) -> None:
+    """What ``lawm compare-labels`` found."""
+    overlays = result["overlays"]
+    columns = ["method", "labeled", "trajectories", "r2", "rmse", "nll", "calibration_error"]
+    rows = [[name, *map(o.get, columns), o["coverage"]["95"]] for name, o in overlays.items()]
+    titles = ["method", "labeled", "judged on", "R²", "RMSE", "NLL", "miscalibrated by", "in 95%"]
+    show.grid(["labels", *titles], rows, title=str(result["corpus"]))
+    first = next(iter(overlays.values()))
+    print("\nRMSE by action dimension, in its own units")
+    rows = [[name, *o["rmse_per_dimension"]] for name, o in overlays.items()]
+    show.grid(["labels", *map(str, range(len(first["rmse_per_dimension"])))], rows)
+    for key, title in (("by_return", "R² by return"), ("by_source", "R² by source")):
+        groups = list(first[key])
+        print(f"\n{title}")
+        # on other trajectories (--own) there may be other groups
+        rows = [
+            [name, *(o[key].get(group, {}).get("r2") for group in groups)]
+            for name, o in overlays.items()
+        ]
+        show.grid(["labels", *groups], rows)
+    print("\nobserved error where so much was expected")
+    for name, o in overlays.items():
+        table = o["reliability"]
+        rows = [[kind, *(row[kind] for row in table)] for kind in ("expected", "observed")]
+        show.grid([name, *[""] * len(table)], rows)
+    read = f"what mask {result['held_out']} shows" if result["held_out"] else "what masks hide"
+    print(f"\nThe truth was {read}; it was read to judge these labels and written nowhere.")
+
+
 def run(result: Mapping[str, Any], unevaluated: str | None) -> None:
     """What ``lawm train`` left behind, and why it was not evaluated, if it was not."""
     data = [
@@ -234,18 +268,6 @@ def _near(name: str) -> str:
     """The name of a check, which ends with the path of its corpus."""
     kind, of, path = name.rpartition(" of ")
     return f"{kind}{of}{show.near(path)}"
-
-
-def _lenses(mask: str | None, labels: str | None) -> str:
-    """The mask and the overlay of a view, in words."""
-    names = [f"mask {mask}" if mask else "no mask", *([f"labels {labels}"] if labels else [])]
-    return ", ".join(names)
-
-
-def _share(steps: Mapping[str, int], state: str) -> str:
-    """Steps in one label state, and their share."""
-    total = sum(steps.values())
-    return f"{show.text(steps[state])} ({steps[state] / total:.1%})" if total else "0"
 
 
 def _return(result: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from lawm_schemas import ConfigError
@@ -57,31 +56,3 @@ def module_of(where: Address, verb: str, settings: Mapping[str, Any]) -> FormatM
             known = ", ".join(module.ABOUT.settings) or "it has none"
             raise ConfigError(f"no setting {key!r}", where.format, f"settings: {known}")
     return module
-
-
-class Imported(NamedTuple):
-    """A corpus that was imported, or with ``dry_run`` what is known of it beforehand."""
-
-    path: Path
-    source: str
-    trajectories: int | None
-    """None in a dry run when the format does not tell."""
-    steps: int | None
-    fingerprint: str | None
-    masks: tuple[str, ...]
-    overlays: tuple[str, ...]
-    said: tuple[str, ...]
-    """What was converted or not kept."""
-
-
-class Exported(NamedTuple):
-    """What was written in a foreign format, or with ``dry_run`` what would be."""
-
-    path: Path | None
-    """None on the Hub."""
-    address: str
-    trajectories: int
-    steps: int
-    masks: tuple[str, ...]
-    said: tuple[str, ...]
-    """What the format could not hold and was left out, and what else stayed behind."""

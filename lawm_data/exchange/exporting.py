@@ -1,20 +1,35 @@
-"""From a corpus to a foreign format."""
+"""From a corpus to a foreign format, or to the Hub."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from lawm_schemas import CorpusError, LineageStep, Mask
+from lawm_schemas import ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.curation.carry import Part, carried_masks
 from lawm_data.curation.derive import require_free, through
-from lawm_data.exchange.address import Address, Exported, module_of, parse_address
-from lawm_data.exchange.formats._protocol import Outgoing, Progress, silent
-from lawm_data.exchange.hub.cache import is_address
-from lawm_data.exchange.published import push_corpus
+from lawm_data.exchange.address import module_of, parse_address
+from lawm_data.exchange.formats._protocol import Outgoing
+from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
+from lawm_data.exchange.hub.push import push
 from lawm_data.system.output import new_output
+from lawm_data.system.progress import Progress, silent
+
+
+class Exported(NamedTuple):
+    """What was written in a foreign format, or with ``dry_run`` what would be."""
+
+    path: Path | None
+    """None on the Hub."""
+    address: str
+    trajectories: int
+    steps: int
+    masks: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What the format could not hold and was left out, and what else stayed behind."""
 
 
 def export_corpus(
@@ -35,15 +50,15 @@ def export_corpus(
         address: ``NAME:PLACE``, where nothing is yet; or ``hf://user/name``.
         settings: of the format, see ``lawm-data formats``.
         progress: told how many trajectories are done; for the Hub, how many files.
-        dry_run: only say where it would go.
+        dry_run: only report where it would go.
 
     Raises:
         ConfigError: the address or a setting makes no sense, or a package is missing.
         CorpusError: the format cannot hold this corpus at all.
         StorageError: something is already there, or the file system refused.
     """
-    if is_address(address):
-        return push_corpus(view, address, settings or {}, progress, dry_run)
+    if is_hub_address(address):
+        return _push(view, address, settings or {}, progress, dry_run)
     where, settings = parse_address(address), settings or {}
     module = module_of(where, "writes", settings)
     path = module.locate(where.place)
@@ -51,28 +66,45 @@ def export_corpus(
     if not len(view):
         raise CorpusError("shows no trajectory", str(view.path), "choose another view")
     masks, left = carried_masks([Part(view, tuple(view.table.id.tolist()))])
-    told = Exported(
+    exported = Exported(
         path=path,
         address=str(where),
         trajectories=len(view),
         steps=int(view.table.length.sum()),
         masks=tuple(mask.name for mask in masks),
-        said=() if view.mask else tuple(left),
+        notes=() if view.mask else tuple(left),
     )
     if dry_run:
-        return told
-    outgoing = Outgoing(view, tuple(masks), _export_lineage(view, where, masks), progress)
-    with new_output(path) as temporary:
-        said = module.write(outgoing, temporary, where.place, settings)
-    return told._replace(said=(*told.said, *said))
-
-
-def _export_lineage(view: Corpus, where: Address, masks: Sequence[Mask]) -> tuple[LineageStep, ...]:
-    told: dict[str, Any] = {"format": where.format, "trajectories": len(view), **through(view)}
+        return exported
+    record: dict[str, Any] = {"format": where.format, "trajectories": len(view), **through(view)}
     if masks:
-        told["masks"] = [mask.name for mask in masks]
+        record["masks"] = list(exported.masks)
     if view.overlay is not None:
-        told["labels"] = view.overlay.name
+        record["labels"] = view.overlay.name
     parents = (view.root_fingerprint,)
-    step = LineageStep(operation="export", parents=parents, settings=told)
-    return (*view.manifest.lineage, step)
+    step = LineageStep(operation="export", parents=parents, settings=record)
+    outgoing = Outgoing(view, tuple(masks), (*view.manifest.lineage, step), progress)
+    with new_output(path) as temporary:
+        notes = module.write(outgoing, temporary, where.place, settings)
+    return exported._replace(notes=(*exported.notes, *notes))
+
+
+def _push(
+    view: Corpus, address: str, settings: Mapping[str, Any], progress: Progress, dry_run: bool
+) -> Exported:
+    """Export to the Hub: what a mask hides is not published."""
+    where = parse_hub_address(address)
+    for key in settings:
+        raise ConfigError(f"no setting {key!r}", address, "the Hub has none")
+    if where.revision is not None:
+        whole = where._replace(revision=None)
+        raise ConfigError("a revision cannot be written to", address, f"write {whole}")
+    pushed = push(view, where.repo, progress=progress, dry_run=dry_run)
+    return Exported(
+        path=None,
+        address=str(where),
+        trajectories=pushed.trajectories,
+        steps=pushed.steps,
+        masks=pushed.masks,
+        notes=pushed.left,
+    )

@@ -1,15 +1,15 @@
-"""From a foreign format to a corpus."""
+"""From a foreign format, or the Hub, to a corpus."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import MANIFEST, CorpusError, LineageStep
+from lawm_schemas import MANIFEST, ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.commit import COMMIT_BYTES
 from lawm_data.corpus.corpus import Corpus
@@ -18,12 +18,13 @@ from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.curation.derive import require_free
-from lawm_data.exchange.address import Address, Imported, module_of, parse_address
-from lawm_data.exchange.formats._protocol import Incoming, Progress, silent
-from lawm_data.exchange.hub.cache import is_address
-from lawm_data.exchange.published import pull_corpus
+from lawm_data.exchange.address import Address, module_of, parse_address
+from lawm_data.exchange.formats._protocol import Incoming
+from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
+from lawm_data.exchange.hub.pull import pull
 from lawm_data.system.atomic import sha256_file, storage_errors, write_file
 from lawm_data.system.output import new_output
+from lawm_data.system.progress import Progress, silent
 
 CHECKSUMMED = 1 << 30
 """Bytes of source files up to which the lineage remembers checksums."""
@@ -32,6 +33,21 @@ LISTED = 1000
 
 Inferred = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by id."""
+
+
+class Imported(NamedTuple):
+    """A corpus that was imported, or with ``dry_run`` what is known of it beforehand."""
+
+    path: Path
+    source: str
+    trajectories: int | None
+    """None in a dry run when the format does not know."""
+    steps: int | None
+    fingerprint: str | None
+    masks: tuple[str, ...]
+    overlays: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What was converted or not kept."""
 
 
 def import_corpus(
@@ -52,20 +68,41 @@ def import_corpus(
         out: a folder that does not exist yet.
         settings: of the format, see ``lawm-data formats``.
         progress: told how many trajectories are done; of the Hub, how many bytes.
-        dry_run: only open the source and say what its headers tell.
+        dry_run: only open the source and report what its headers say.
 
     Raises:
         ConfigError: the address or a setting makes no sense, or a package is missing.
         CorpusError: the data is not what it says it is, or does not fit a corpus.
         StorageError: something is already there, or the file system refused.
     """
-    if is_address(address):
-        return pull_corpus(address, out, settings or {}, progress, dry_run)
+    if is_hub_address(address):
+        return _pull(address, Path(out), settings or {}, progress, dry_run)
     where, out, settings = parse_address(address), Path(out), settings or {}
     require_free(out)
     module = module_of(where, "reads", settings)
     with closing(module.read(where.place, settings)) as incoming:
         return _imported(where, out, settings, incoming, progress, dry_run)
+
+
+def _pull(
+    address: str, out: Path, settings: Mapping[str, Any], progress: Progress, dry_run: bool
+) -> Imported:
+    """Import from the Hub: the corpus as it was published."""
+    where = parse_hub_address(address)
+    for key in settings:
+        raise ConfigError(f"no setting {key!r}", address, "the Hub has none")
+    pulled = pull(where.repo, out, revision=where.revision, progress=progress, dry_run=dry_run)
+    plan = f"{pulled.files} files, {pulled.bytes / 1e6:.3g} MB, are to be downloaded"
+    return Imported(
+        path=out,
+        source=str(where._replace(revision=pulled.revision)),
+        trajectories=pulled.trajectories,
+        steps=pulled.steps,
+        fingerprint=pulled.fingerprint,
+        masks=pulled.masks,
+        overlays=pulled.overlays,
+        notes=(plan,) if dry_run else (),
+    )
 
 
 def _imported(
@@ -77,12 +114,19 @@ def _imported(
     dry_run: bool,
 ) -> Imported:
     """Write what was opened; the arguments are those of ``import_corpus``."""
-    masks = tuple(mask.name for mask in incoming.masks)
-    overlays = (incoming.overlay.name,) if incoming.overlay else ()
     source = f"{where.format}:{incoming.name or Path(where.place).name}"
+    found = Imported(
+        path=out,
+        source=source,
+        trajectories=incoming.count,
+        steps=None,
+        fingerprint=None,
+        masks=tuple(mask.name for mask in incoming.masks),
+        overlays=(incoming.overlay.name,) if incoming.overlay else (),
+        notes=tuple(incoming.notes),
+    )
     if dry_run:
-        said = tuple(incoming.said)
-        return Imported(out, source, incoming.count, None, None, masks, overlays, said)
+        return found
     with new_output(out) as temporary:
         writer = CorpusWriter.create(
             temporary,
@@ -97,16 +141,21 @@ def _imported(
         step = _import_step(source, where, incoming, settings)
         manifest = writer.manifest.model_copy(update={"lineage": (*incoming.lineage, step)})
         write_file(temporary / MANIFEST, manifest.to_json().encode())
-        _restore_beside(Corpus(open_store(temporary)), incoming, inferred)
-    return Imported(
-        path=out,
-        source=source,
+        corpus = Corpus(open_store(temporary))
+        bound = {"corpus": corpus.root_fingerprint}  # what came along belongs to this corpus now
+        for mask in incoming.masks:
+            mask = mask.model_copy(update=bound)
+            corpus.with_mask(mask)  # refuses one that names what is not there
+            save_mask(corpus, mask)
+        if incoming.overlay is not None:
+            overlay = incoming.overlay.model_copy(update=bound)
+            width = manifest.action.size
+            save_overlay(temporary / LABELS / overlay.name, overlay, inferred, width)
+    return found._replace(
         trajectories=manifest.trajectories,
         steps=manifest.steps,
         fingerprint=manifest.fingerprint,
-        masks=masks,
-        overlays=overlays,
-        said=tuple(incoming.said),
+        notes=tuple(incoming.notes),
     )
 
 
@@ -115,7 +164,7 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
     inferred: Inferred = {}
     done = 0
     for done, episode in enumerate(incoming.trajectories, 1):
-        with _naming(f"trajectory {done - 1}"):
+        try:
             name = writer.add(
                 episode.observations,
                 episode.rewards,
@@ -129,6 +178,9 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
                 metadata=episode.metadata,
                 trajectory_id=episode.trajectory_id,
             )
+        except CorpusError as error:
+            place = f"trajectory {done - 1}: {error.where}"
+            raise CorpusError(error.what, place, error.hint) from None
         if episode.inferred is not None:
             inferred[name] = episode.inferred
         if writer.pending_bytes >= COMMIT_BYTES:
@@ -140,43 +192,21 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
     return inferred
 
 
-def _restore_beside(corpus: Corpus, incoming: Incoming, inferred: Inferred) -> None:
-    """Masks and inferred actions, bound to the corpus that they now belong to."""
-    rebound = {"corpus": corpus.root_fingerprint}
-    for mask in incoming.masks:
-        bound = mask.model_copy(update=rebound)
-        corpus.with_mask(bound)  # refuses one that names what is not there
-        save_mask(corpus, bound)
-    if incoming.overlay is not None:
-        overlay = incoming.overlay.model_copy(update=rebound)
-        width = corpus.manifest.action.size
-        save_overlay(corpus.path / LABELS / overlay.name, overlay, inferred, width)
-
-
 def _import_step(
     source: str, where: Address, incoming: Incoming, settings: Mapping[str, Any]
 ) -> LineageStep:
-    told: dict[str, Any] = {"format": where.format, "source": source}
-    if incoming.said:
-        told["converted"] = list(incoming.said)
+    record: dict[str, Any] = {"format": where.format, "source": source}
+    if incoming.notes:
+        record["converted"] = list(incoming.notes)
     if settings:
-        told["settings"] = dict(settings)
+        record["settings"] = dict(settings)
     with storage_errors(source):
         size = sum(path.stat().st_size for path in incoming.files)
-    told["files"], told["bytes"] = len(incoming.files), size
+    record["files"], record["bytes"] = len(incoming.files), size
     if incoming.files and len(incoming.files) <= LISTED and size <= CHECKSUMMED:
         # below the folder that they share: nothing of what is above it is anybody's business
         above = Path(os.path.commonpath([path.parent for path in incoming.files]))
-        told["sha256"] = {
+        record["sha256"] = {
             path.relative_to(above).as_posix(): sha256_file(path) for path in incoming.files
         }
-    return LineageStep(operation="import", settings=told)
-
-
-@contextmanager
-def _naming(place: str) -> Iterator[None]:
-    """Add to an error which trajectory it is about."""
-    try:
-        yield
-    except CorpusError as error:
-        raise CorpusError(error.what, f"{place}: {error.where}", error.hint) from None
+    return LineageStep(operation="import", settings=record)

@@ -27,7 +27,7 @@ SMALLEST = 1e-6
 """Stands in for a standard deviation of zero, on the scale of half the action's range."""
 
 
-class Judged(NamedTuple):
+class Comparison(NamedTuple):
     """Labels beside the truth on the scale where half the action's range is 1; M steps."""
 
     truth: np.ndarray
@@ -37,11 +37,11 @@ class Judged(NamedTuple):
     std: np.ndarray
     """(M, A) stated, > 0."""
     trajectory: np.ndarray
-    """(M,) number of the trajectory, counted over those that are judged."""
+    """(M,) number of the trajectory, counted over those that are compared."""
 
-    def take(self, chosen: np.ndarray) -> Judged:
+    def take(self, chosen: np.ndarray) -> Comparison:
         """Some of the steps."""
-        return Judged(*(part[chosen] for part in self))
+        return Comparison(*(part[chosen] for part in self))
 
 
 def compare_labels(
@@ -70,19 +70,30 @@ def compare_labels(
     names = list(dict.fromkeys(names))
     truth = corpus if held_out is None else corpus.with_mask(held_out)
     overlays = [open_labels(corpus, name, verify=True) for name in names]
-    chosen = [_judgeable(truth, labels) for labels in overlays]
+    table, chosen, about = truth.table, [], []
+    known = (table.labels == OBSERVED) & (table.num_observed > 0)
+    for labels in overlays:
+        mask = _mask(corpus, labels.info)
+        taught = np.isin(table.id, () if mask is None else mask.labeled)
+        chosen.append(known & labels.covers(table.ids) & ~taught)
+        about.append(
+            {
+                **labels.info.model_dump(include={"algorithm", "method", "mask"}),
+                "labeled": None if mask is None else len(mask.labeled),
+            }
+        )
     if not own:
         chosen = [np.logical_and.reduce(chosen)] * len(chosen)
     found = {}
-    for name, labels, which in zip(names, overlays, chosen, strict=True):
+    for name, labels, which, entry in zip(names, overlays, chosen, about, strict=True):
         if not which.any():
             where = f"overlay {name}" if own else f"overlays {', '.join(names)}"
             raise ConfigError("label no trajectory whose action is known", where, "choose others")
-        found[name] = _described(corpus, labels) | evaluator(truth, labels, np.flatnonzero(which))
+        found[name] = entry | label_errors(truth, labels, np.flatnonzero(which))
     return {"corpus": corpus.path, "held_out": held_out, "own": own, "overlays": found}
 
 
-def evaluator(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, Any]:
+def label_errors(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, Any]:
     """Figures of an overlay over some trajectories.
 
     Args:
@@ -94,36 +105,28 @@ def evaluator(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, Any]
         As under ``overlays`` in docs/json.md: RMSE and NLL (nats per dimension) on the scale where
         half the action's range is 1, ``rmse_per_dimension`` in the action's own units.
     """
-    judged, half = _judged(truth, labels, rows), half_range(truth.manifest.action)
+    compared, half = _comparison(truth, labels, rows), half_range(truth.manifest.action)
     returns, source = truth.table.episode_return[rows], truth.table.source[rows]
     # ties by place, so that equal returns still fill three groups
     tercile = np.argsort(np.argsort(returns, kind="stable"), kind="stable") * 3 // len(rows)
     by_return = {name: tercile == i for i, name in enumerate(TERCILES)}
     by_source = {str(name): source == name for name in np.unique(source)}
-    error = judged.mean - judged.truth
+    error = compared.mean - compared.truth
     return {
         "trajectories": len(rows),
         "steps": len(error),
-        **_figures(judged),
+        **_figures(compared),
         "rmse_per_dimension": (_rms(error, 0) * half).tolist(),
-        "r2_per_dimension": (1 - _unexplained(judged)).tolist(),
-        "nll_per_dimension": _nll(judged).mean(0).tolist(),
+        "r2_per_dimension": (1 - _unexplained(compared)).tolist(),
+        "nll_per_dimension": _nll(compared).mean(0).tolist(),
         "coverage": {
-            name: float((np.abs(error) <= width * judged.std).mean())
+            name: float((np.abs(error) <= width * compared.std).mean())
             for name, width in INTERVALS.items()
         },
-        **_reliability(judged),
-        "by_return": _by_group(judged, by_return),
-        "by_source": _by_group(judged, by_source),
+        **_reliability(compared),
+        "by_return": _by_group(compared, by_return),
+        "by_source": _by_group(compared, by_source),
     }
-
-
-def _judgeable(truth: Corpus, labels: Labels) -> np.ndarray:
-    """(N,) which trajectories of the view are labeled, have true actions, and taught no model."""
-    table = truth.table
-    known = (table.labels == OBSERVED) & (table.num_observed > 0) & labels.covers(table.ids)
-    mask = _mask(truth, labels.info)
-    return known if mask is None else known & ~np.isin(table.id, mask.labeled)
 
 
 def _mask(corpus: Corpus, overlay: Overlay) -> Mask | None:
@@ -135,16 +138,7 @@ def _mask(corpus: Corpus, overlay: Overlay) -> Mask | None:
     return mask if mask_sha256(mask) == overlay.mask_sha256 else None
 
 
-def _described(corpus: Corpus, labels: Labels) -> dict[str, Any]:
-    overlay = labels.info
-    mask = _mask(corpus, overlay)
-    return {
-        **overlay.model_dump(include={"algorithm", "method", "mask"}),
-        "labeled": None if mask is None else len(mask.labeled),
-    }
-
-
-def _judged(truth: Corpus, labels: Labels, rows: np.ndarray) -> Judged:
+def _comparison(truth: Corpus, labels: Labels, rows: np.ndarray) -> Comparison:
     half, parts = half_range(truth.manifest.action), []
     for number, row in enumerate(rows):
         trajectory = truth[int(row)]
@@ -153,50 +147,50 @@ def _judged(truth: Corpus, labels: Labels, rows: np.ndarray) -> Judged:
         mean, std = labels.read(trajectory.info.id)
         actions = trajectory.actions.reshape(mean.shape)
         true, mean, std = (np.asarray(x[seen], np.float64) / half for x in (actions, mean, std))
-        parts.append(Judged(true, mean, std, np.full(seen.sum(), number)))
-    judged = Judged(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    return judged._replace(std=np.maximum(judged.std, SMALLEST))
+        parts.append(Comparison(true, mean, std, np.full(seen.sum(), number)))
+    compared = Comparison(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return compared._replace(std=np.maximum(compared.std, SMALLEST))
 
 
-def _figures(judged: Judged) -> dict[str, float]:
+def _figures(compared: Comparison) -> dict[str, float]:
     """Errors over all dimensions, on the scale of half the action's range."""
     return {
-        "rmse": float(_rms(judged.mean - judged.truth)),
-        "r2": float(1 - _unexplained(judged).mean()),
-        "nll": float(_nll(judged).mean()),
+        "rmse": float(_rms(compared.mean - compared.truth)),
+        "r2": float(1 - _unexplained(compared).mean()),
+        "nll": float(_nll(compared).mean()),
     }
 
 
-def _by_group(judged: Judged, groups: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _by_group(compared: Comparison, groups: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Figures of groups of trajectories; ``groups`` says of each trajectory whether it is in."""
     return {
         name: {
             "trajectories": int(inside.sum()),
-            **_figures(judged.take(inside[judged.trajectory])),
+            **_figures(compared.take(inside[compared.trajectory])),
         }
         for name, inside in groups.items()
         if inside.any()
     }
 
 
-def _unexplained(judged: Judged) -> np.ndarray:
+def _unexplained(compared: Comparison) -> np.ndarray:
     """(A,) mean squared error over the variance of the truth."""
-    error = np.square(judged.mean - judged.truth).mean(0)
-    return error / np.maximum(judged.truth.var(0), SMALLEST**2)
+    error = np.square(compared.mean - compared.truth).mean(0)
+    return error / np.maximum(compared.truth.var(0), SMALLEST**2)
 
 
-def _nll(judged: Judged) -> np.ndarray:
+def _nll(compared: Comparison) -> np.ndarray:
     """(M, A) negative log-density of the truth under the stated Gaussian, in nats."""
-    z = (judged.truth - judged.mean) / judged.std
-    return 0.5 * np.square(z) + np.log(judged.std) + 0.5 * log(tau)
+    z = (compared.truth - compared.mean) / compared.std
+    return 0.5 * np.square(z) + np.log(compared.std) + 0.5 * log(tau)
 
 
-def _reliability(judged: Judged) -> dict[str, Any]:
+def _reliability(compared: Comparison) -> dict[str, Any]:
     """Stated against observed error, in bins of the stated one (Levi et al. 2019).
 
     ``calibration_error`` is the mean distance between both, weighted by the bins' shares.
     """
-    std, error = judged.std.ravel(), (judged.mean - judged.truth).ravel()
+    std, error = compared.std.ravel(), (compared.mean - compared.truth).ravel()
     bins = np.array_split(np.argsort(std, kind="stable"), min(BINS, len(std)))
     table = [
         {

@@ -8,7 +8,6 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError, EnvironmentInfo, Role
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.envs.suites import Environments, make
 
 SIZE = (320, 240)
@@ -51,7 +50,11 @@ def frames(
         envs = remake(corpus)
         envs.reset([shown.info.seed or 0])
         return _drawn(envs, shown.physics[rows], size, camera)
-    return iter(_images(corpus, shown)[rows])
+    for spec in corpus.manifest.observations:
+        if spec.role is Role.pixels and spec.shape[2] == 3:
+            return iter(shown.observations[spec.name][rows])
+    what = "neither physics states nor camera images were recorded"
+    raise CorpusError(what, str(corpus.path), "collect it again, without --no-physics")
 
 
 def frame_rate(corpus: Corpus, every: int = 1) -> float:
@@ -100,11 +103,3 @@ def _drawn(
     for state in states:
         envs.restore(0, state)
         yield envs.render(0, height, width, camera)
-
-
-def _images(corpus: Corpus, shown: Trajectory) -> np.ndarray:
-    for spec in corpus.manifest.observations:
-        if spec.role is Role.pixels and spec.shape[2] == 3:
-            return shown.observations[spec.name]
-    what = "neither physics states nor camera images were recorded"
-    raise CorpusError(what, str(corpus.path), "collect it again, without --no-physics")

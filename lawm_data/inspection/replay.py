@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from lawm_data.corpus.integrity.validate import NAMED, Finding
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.envs.suites import Environments
 from lawm_data.inspection.render import remake
+from lawm_data.system.progress import Progress, silent
 
 TOLERANCE = 1e-5
 """Largest difference that is none, relative to the larger of 1 and the recorded number.
@@ -59,7 +60,7 @@ def reproduce(
     path: str | Path,
     sample: int | None = None,
     direct: bool | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Reproduced:
     """Replay the recorded actions of a corpus from its recorded initial states.
 
@@ -72,7 +73,7 @@ def reproduce(
         path: folder of the corpus; masks do not matter here.
         sample: replay only so many trajectories, evenly spread over the corpus.
         direct: see ``lawm_data.envs.suites.make``.
-        progress: told how many trajectories are done, and of how many.
+        progress: called with how many trajectories are done, and of how many.
 
     Raises:
         LawmError: the corpus cannot be opened.
@@ -81,9 +82,13 @@ def reproduce(
     chosen = np.arange(len(corpus))
     if sample is not None and sample < len(corpus):
         chosen = np.linspace(0, len(corpus) - 1, sample).round().astype(int)
-    obstacle = _obstacle(corpus)
-    if obstacle or not len(chosen):
-        result.skipped.update({obstacle: len(chosen)} if obstacle else {})
+    if not len(chosen):
+        return result
+    if corpus.manifest.environment is None:
+        result.skipped["the corpus names no environment"] = len(chosen)
+        return result
+    if not any(spec.role is Role.physics for spec in corpus.manifest.observations):
+        result.skipped["no physics states were recorded"] = len(chosen)
         return result
     try:
         envs = remake(corpus, direct)
@@ -93,14 +98,13 @@ def reproduce(
         return result
     seeded = envs.seed_matters()
     for done, i in enumerate(chosen.tolist()):
-        if progress is not None:
-            progress(done, len(chosen))
-        reason = _reason(corpus, i, seeded, envs)
+        progress(done, len(chosen))
+        reason = _reason_to_skip(corpus, i, seeded, envs)
         if reason:
             result.skipped[reason] += 1
             continue
         result.replayed += 1
-        _replay_one(corpus, i, envs, result)
+        _replay(corpus, i, envs, result)
     if result.skipped[UNSEEDED]:
         what = f"{result.skipped[UNSEEDED]} trajectories cannot be replayed: {UNSEEDED}"
         hint = f"{envs.info.task} keeps its goal outside of the state; record seeds"
@@ -109,16 +113,7 @@ def reproduce(
     return result
 
 
-def _obstacle(corpus: Corpus) -> str:
-    """Why not a single trajectory can be replayed, or nothing."""
-    if corpus.manifest.environment is None:
-        return "the corpus names no environment"
-    if not any(spec.role is Role.physics for spec in corpus.manifest.observations):
-        return "no physics states were recorded"
-    return ""
-
-
-def _reason(corpus: Corpus, i: int, seeded: bool, envs: Environments) -> str:
+def _reason_to_skip(corpus: Corpus, i: int, seeded: bool, envs: Environments) -> str:
     """Why a trajectory cannot be replayed, or nothing."""
     table = corpus.table
     if table.num_observed[i] < table.length[i]:
@@ -130,7 +125,7 @@ def _reason(corpus: Corpus, i: int, seeded: bool, envs: Environments) -> str:
     return ""
 
 
-def _replay_one(corpus: Corpus, i: int, envs: Environments, result: Reproduced) -> None:
+def _replay(corpus: Corpus, i: int, envs: Environments, result: Reproduced) -> None:
     trajectory, count, exact = corpus[i], 0, True
     where = f"{corpus.path}: trajectory {trajectory.info.id}"
     try:

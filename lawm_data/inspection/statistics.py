@@ -91,20 +91,34 @@ class Moments(NamedTuple):
         """(D,) population standard deviation."""
         return np.sqrt(self.squares / self.rows)
 
+    def merged(self, other: Moments) -> Moments:
+        """Of the rows of both, by Chan's update."""
+        rows, apart = self.rows + other.rows, other.mean - self.mean
+        return Moments(
+            rows,
+            self.mean + apart * (other.rows / rows),
+            self.squares + other.squares + np.square(apart) * (self.rows * other.rows / rows),
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+        )
+
 
 def moments(blocks: Iterable[np.ndarray]) -> Moments | None:
     """Moments of all rows of the blocks, each (n, D); None when there is no row.
 
-    Blocks are merged by Chan's update, which stays exact where sums of squares cancel. What is
-    too large for float64 is infinite, or NaN.
+    Blocks are merged by ``Moments.merged``, which stays exact where sums of squares cancel. What
+    is too large for float64 is infinite, or NaN.
     """
     total = None
     for block in blocks:
         if len(block):
             # the square of what is left of 1e300 after the mean is more than any float
             with np.errstate(over="ignore", invalid="ignore"):
-                part = _moments(np.asarray(block, np.float64))
-                total = part if total is None else _merge(total, part)
+                block = np.asarray(block, np.float64)
+                mean = block.mean(0)
+                squares = np.square(block - mean).sum(0)
+                part = Moments(len(block), mean, squares, block.min(0), block.max(0))
+                total = part if total is None else total.merged(part)
     return total
 
 
@@ -118,7 +132,7 @@ def measure(corpus: Corpus) -> dict[str, Any]:
     for spec in corpus.manifest.observations:
         found = moments(observation_blocks(corpus, spec))
         names = element_names(spec)
-        observations.append({"name": spec.name, "elements": names, **_told(found)})
+        observations.append({"name": spec.name, "elements": names, **_as_lists(found)})
         constant += _near_constant(spec, found)
     spec = corpus.manifest.action
     found = moments(action_blocks(corpus))
@@ -128,7 +142,7 @@ def measure(corpus: Corpus) -> dict[str, Any]:
         actions = {
             "steps": found.rows,
             "elements": element_names(spec),
-            **_told(found),
+            **_as_lists(found),
             **_at_bounds(corpus, found.rows),
         }
     return {
@@ -170,24 +184,7 @@ def element_names(spec: ArraySpec) -> list[str]:
     return [f"{spec.name}[{','.join(map(str, place))}]" for place in np.ndindex(*shape)]
 
 
-def _moments(block: np.ndarray) -> Moments:
-    mean = block.mean(0)
-    squares = np.square(block - mean).sum(0)
-    return Moments(len(block), mean, squares, block.min(0), block.max(0))
-
-
-def _merge(a: Moments, b: Moments) -> Moments:
-    rows, apart = a.rows + b.rows, b.mean - a.mean
-    return Moments(
-        rows,
-        a.mean + apart * (b.rows / rows),
-        a.squares + b.squares + np.square(apart) * (a.rows * b.rows / rows),
-        np.minimum(a.low, b.low),
-        np.maximum(a.high, b.high),
-    )
-
-
-def _told(found: Moments | None) -> dict[str, list[float] | None]:
+def _as_lists(found: Moments | None) -> dict[str, list[float] | None]:
     if found is None:
         return dict.fromkeys(("mean", "std", "min", "max"))
     arrays = {"mean": found.mean, "std": found.std, "min": found.low, "max": found.high}

@@ -1,4 +1,4 @@
-"""What ``lawm-data info`` tells about a corpus, as plain data."""
+"""What ``lawm-data info`` prints about a corpus, as plain data."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def label_steps(table: Table) -> dict[str, int]:
 
 
 def _summarize_source(table: Table) -> dict[str, Any]:
-    """What is said of each source: the rows of the table that came from it."""
+    """Figures of one source, from the rows of the table that came from it."""
     counts = np.bincount(table.labels, minlength=len(LABEL_STATES)).tolist()
     return {
         "trajectories": len(table),

@@ -178,15 +178,15 @@ class Bars:
         """So many more parts are done."""
         self.reach(self._done + steps, metrics)
 
-    def of(self, stage: str) -> Callable[[int, int], None]:
-        """Something to tell how many parts of a stage are done, and of how many."""
+    def of(self, stage: str) -> Callable[[int, int | None], None]:
+        """A ``lawm_data.system.progress.Progress`` of one stage; an unknown total counts as 0."""
 
-        def tell(done: int, total: int) -> None:
-            if (stage, total) != (self._name, self._total):
-                self.start(stage, total)
+        def report(done: int, total: int | None) -> None:
+            if (stage, total or 0) != (self._name, self._total):
+                self.start(stage, total or 0)
             self.reach(done)
 
-        return tell
+        return report
 
     def stop(self) -> None:
         """Nothing more will come."""
@@ -230,17 +230,17 @@ class Line:
         self._next = time.monotonic() + (0.0 if self._on_terminal else SPARSE)
         self._shown = False
 
-    def show(self, told: Callable[[], str]) -> None:
-        """Show what it says now, if it is time to."""
+    def show(self, text: Callable[[], str]) -> None:
+        """Show what ``text`` returns, if it is time to."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + (1.0 if self._on_terminal else SPARSE)
         if not self._on_terminal:
-            line(told())
+            line(text())
             return
         width = Console(stderr=True).width
-        print(f"\r\x1b[2K{told()[: width - 1]}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[2K{text()[: width - 1]}", end="", file=sys.stderr, flush=True)
         self._shown = True
 
     def stop(self) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig, LawmError, Study
-from lawm_schemas.plain_yaml import number
 
 OWN = ("corpora", "seed", "preset")
 """Top-level keys of a configuration that the study itself decides."""
@@ -35,7 +34,7 @@ def variant(
     errors = []
     for key, value in {**study.settings, **entry.settings}.items():
         try:
-            data = presets.replace(data, {_changeable(key): number(value)})
+            data = presets.replace(data, {_changeable(key): value})
         except LawmError as error:
             errors.append(_within(f"{where}.settings", error))
     if device is not None:

@@ -19,7 +19,7 @@ from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import LABEL_STATES
-from lawm_data.exchange.hub.cache import is_address, located
+from lawm_data.exchange.hub.cache import is_hub_address, located
 from lawm_models.training import checkpoint, seeding
 from lawm_models.training.experiment import build, make_loaders
 from lawm_models.training.run_folder import RECORD, RunFolder
@@ -154,7 +154,7 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
         raise ConfigError(f"{steps} is below 1", "steps", "give 1 or more")
     config, checks = run.config, []
     for source in config.corpora:
-        if not (is_address(source.path) or Path(source.path).exists()):
+        if not (is_hub_address(source.path) or Path(source.path).exists()):
             raise ConfigError("is gone", source.path, "put the corpus back; its path is in the run")
     if len(run.record.corpora) != len(config.corpora):
         what = f"names {len(run.record.corpora)} corpora, the configuration {len(config.corpora)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from lawm_schemas import CorpusSource, ExperimentConfig
 
-from lawm_data.exchange.hub.cache import is_address
+from lawm_data.exchange.hub.cache import is_hub_address
 from lawm_models.training import presets
 
 Source = str | Path | CorpusSource
@@ -62,7 +62,7 @@ def corpus_source(source: Source) -> CorpusSource:
     rest, star, weight = word.rpartition("*")
     rest = rest if star else weight
     path, at, mask = rest.rpartition("@")
-    if is_address(rest) and "@" not in path:
+    if is_hub_address(rest) and "@" not in path:
         path, at, mask = "", "", rest
     data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
     return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"corpus {word}")

@@ -6,14 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from lawm_schemas import (
-    ConfigError,
-    EnvironmentInfo,
-    Evaluation,
-    ExperimentConfig,
-    Role,
-    RunRecord,
-)
+from lawm_schemas import ConfigError, EnvironmentInfo, Evaluation, ExperimentConfig, Role, RunRecord
 
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import Policy

@@ -24,7 +24,7 @@ from lawm_schemas import (
 from lawm_data.batches.loader import Loader, device_of
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
-from lawm_data.exchange.hub.cache import is_address, is_here, located, parse_address, pin
+from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
 from lawm_models import algorithms
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
 from lawm_models.training import seeding
@@ -71,7 +71,7 @@ def resolve(config: ExperimentConfig) -> ExperimentConfig:
 
 def _absolute(path: str) -> str:
     """A path that does not depend on the current folder; on the Hub, on what is newest there."""
-    return str(pin(parse_address(path))) if is_address(path) else str(Path(path).absolute())
+    return str(pin(parse_hub_address(path))) if is_hub_address(path) else str(Path(path).absolute())
 
 
 def settings_of(config: ExperimentConfig) -> Schema:

@@ -14,7 +14,6 @@ from lawm_data.system.terminal import Bars, near
 from lawm_models.acting.policy import Policy
 from lawm_models.training import audit, evaluate, relabel, trainer
 from lawm_models.training.metrics import Metrics, Progress, Silent
-from lawm_models.training.plot import plot_metrics
 from lawm_models.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -219,7 +218,9 @@ class Run:
 
     def plot(self) -> Figure:
         """Return, losses and all other metrics against gradient steps; ``savefig`` writes it."""
-        return plot_metrics(self.metrics, str(self.path))
+        from lawm_models.training.plot import plot_metrics
+
+        return plot_metrics(self.metrics, near(self.path))
 
     def facts(self) -> dict[str, str]:
         """The run in a few words, by what they say."""
@@ -242,9 +243,9 @@ class Run:
         facts = self.facts()
         end = f", return {facts['return']}" if "return" in facts else ""
         return (
-            f"Run({self.path}: {facts['algorithm']} on {facts['corpora']}, seed {facts['seed']}, "
+            f"Run({near(self.path)}: {facts['algorithm']} on {facts['corpora']}, seed {facts['seed']}, "
             f"{facts['steps']} steps, {facts['state']}{end})"
         )
 
     def _repr_html_(self) -> str:
-        return html_facts(self.facts(), str(self.path))
+        return html_facts(self.facts(), near(self.path))

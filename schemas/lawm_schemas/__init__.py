@@ -4,7 +4,6 @@ from lawm_schemas.arrays import ArraySpec as ArraySpec
 from lawm_schemas.arrays import Role as Role
 from lawm_schemas.base import Fault as Fault
 from lawm_schemas.base import Schema as Schema
-from lawm_schemas.base import load_json as load_json
 from lawm_schemas.errors import ConfigError as ConfigError
 from lawm_schemas.errors import CorpusError as CorpusError
 from lawm_schemas.errors import HiddenActionError as HiddenActionError
@@ -23,6 +22,7 @@ from lawm_schemas.manifest import Manifest as Manifest
 from lawm_schemas.manifest import ShardInfo as ShardInfo
 from lawm_schemas.mask import Mask as Mask
 from lawm_schemas.overlay import Overlay as Overlay
+from lawm_schemas.plain_json import load_json as load_json
 from lawm_schemas.plain_yaml import load_yaml as load_yaml
 from lawm_schemas.plain_yaml import read_yaml as read_yaml
 from lawm_schemas.provenance import EnvironmentInfo as EnvironmentInfo

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lawm_schemas.errors import ConfigError
-from lawm_schemas.plain_yaml import read_yaml
+from lawm_schemas.plain_json import load_json
+from lawm_schemas.plain_yaml import dump_yaml, read_yaml
 
 
 class Fault(NamedTuple):
@@ -69,6 +68,8 @@ class Schema(BaseModel):
         if error["type"] == "extra_forbidden":
             known = ", ".join(cls.model_fields)
             hint = f"known keys: {known}" if len(key) == 1 else "check its spelling"
+        if error["type"] == "string_type" and isinstance(error["input"], int | float):
+            hint = "put it in quotes"  # a name such as 1e5, which YAML takes for a number
         what = error["msg"].removeprefix("Value error, ")
         if error["type"] == "model_type":
             what = f"should be keys with values, not {str(error['input'])[:20]!r}"
@@ -90,35 +91,7 @@ class Schema(BaseModel):
 
     def to_yaml(self) -> str:
         """Plain YAML in the order of the fields."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-def load_json(path: Path) -> Any:
-    """Strict JSON: no duplicate keys, no NaN or Infinity, a clear error for anything else."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if len(set(names)) != len(names):
-            raise ValueError("a key stands twice")
-        return dict(pairs)
-
-    def refuse(token: str) -> float:
-        raise ValueError(f"{token} is not JSON")
-
-    try:
-        # a device, or a pipe that nobody writes to, has no end
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise ConfigError("is no regular file", str(path), "restore the file from a copy")
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except FileNotFoundError:
-        raise ConfigError("no such file", str(path), "check the path") from None
-    except IsADirectoryError:
-        raise ConfigError("is a folder, not a JSON file", str(path), "move it away") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"not readable as JSON ({error})", str(path), "restore the file from a copy"
-        ) from None
+        return dump_yaml(self.model_dump(mode="json"))
 
 
 def plain(value: Any) -> Any:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from lawm_schemas import Results
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data import open_corpus
 from lawm_models import algorithms
@@ -48,7 +48,7 @@ def study(corpus: Path, tmp_path: Path) -> Callable[..., Path]:
             **changes,
         }
         path = tmp_path / "study.yaml"
-        path.write_text(yaml.safe_dump(data))
+        path.write_text(dump_yaml(data))
         return path
 
     return write

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from lawm_cli.demo import unpack_corpus
 from lawm_schemas import CorpusError
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data import open_corpus, write_overlay
 from lawm_data.corpus.store import read_manifest
@@ -45,7 +45,7 @@ NAMES = ["parts/random-0", "parts/random-1", "parts/good-0", "parts/good-1", "al
 
 
 def write(path: Path, study: dict) -> Path:
-    path.write_text(yaml.safe_dump(study))
+    path.write_text(dump_yaml(study))
     return path
 
 

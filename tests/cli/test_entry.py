@@ -31,7 +31,7 @@ def started(before: str, program: str, *words: str) -> subprocess.CompletedProce
     [
         ("lawm_data", "lawm_cli.data_app"),
         ("lawm_data", "pydantic_core"),
-        ("lawm_data", "lawm_cli.tiers"),
+        ("lawm_data", "lawm_cli.curation"),
         ("lawm", "lawm_cli.app"),
     ],
 )

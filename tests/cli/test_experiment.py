@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from lawm_cli.experiment import changes, from_file, from_options
 from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
+from lawm_schemas.plain_yaml import dump_yaml
 
 
 def options(*settings: str, corpora=("c",), mask=None, seed=0, device=None) -> ExperimentConfig:
@@ -52,7 +52,7 @@ def test_file_round_trip_with_a_change(tmp_path: Path) -> None:
 
 def test_file_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump({**options().model_dump(mode="json"), "sed": 1}))
+    path.write_text(dump_yaml({**options().model_dump(mode="json"), "sed": 1}))
     with pytest.raises(ConfigError, match="sed"):
         from_file(path, {})
 

@@ -13,8 +13,8 @@ import pytest
 from lawm_schemas import ArraySpec, Provenance, Role
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
-from lawm_data.corpus.integrity import validate
 from lawm_data.corpus.integrity.repair import repair
+from lawm_data.corpus.integrity.validate import validate
 
 STATE = (ArraySpec(name="position", shape=(2,)), ArraySpec(name="height", shape=()))
 ACTION = ArraySpec(name="action", shape=(3,), role=Role.action, low=(-1.0,) * 3, high=(1.0,) * 3)

@@ -74,9 +74,9 @@ def test_files_round_trip(tmp_path: Path) -> None:
         ('{"a": {"b": 1, "b": 1}}', "a key stands twice"),
         ('{"a": NaN}', "NaN is not JSON"),
         ("[-Infinity]", "-Infinity is not JSON"),
-        ("{", "not readable as JSON"),
-        ("", "not readable as JSON"),
-        ("[" * 100_000, "not readable as JSON"),
+        ("{", "is not JSON"),
+        ("", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_json_is_strict(tmp_path: Path, text: str, reason: str) -> None:
@@ -89,16 +89,30 @@ def test_json_is_strict(tmp_path: Path, text: str, reason: str) -> None:
 def test_json_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(ConfigError, match="not readable as JSON"):
+    with pytest.raises(ConfigError, match="is not JSON"):
         load_json(path)
 
 
-@pytest.mark.parametrize("text", ["a: [", "!!python/object/apply:os.getcwd []", "a: 1\n\tb: 2"])
-def test_yaml_is_plain(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: [", "not YAML"),
+        ("!!python/object/apply:os.getcwd []", "the tag .* is not taken"),
+        ("a: 1\n\tb: 2", "not YAML"),
+    ],
+)
+def test_yaml_is_plain(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"file\.yaml.*: not YAML"):
+    with pytest.raises(ConfigError, match=rf"file\.yaml.*: {reason}"):
         Outer.read_yaml(path)
+
+
+def test_names_that_yaml_takes_for_numbers_should_be_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "mask.yaml"
+    path.write_text(MASK.to_yaml().replace("5pct", "1e5"))
+    with pytest.raises(ConfigError, match=r"name: .*valid string; put it in quotes"):
+        Mask.read_yaml(path)
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

@@ -7,18 +7,17 @@ dropping the first row of actions and rewards gives the alignment of a corpus.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.table import NO_REWARDS
-from lawm_data.exchange.formats._protocol import Episode, Incoming
+from lawm_data.exchange.formats._protocol import REWARDS_NOTE, Episode, Incoming
 from lawm_data.exchange.formats._settings import declared_bounds, declared_environment
 from lawm_data.exchange.untrusted.arrays import (
     checked_spec,
@@ -44,18 +43,24 @@ class Source(NamedTuple):
     open: Callable[[], TrajectoryFile]
 
 
-@dataclass(frozen=True)
-class Words:
-    """The names that a format gives to its arrays."""
+class Convention(Protocol):
+    """What a format calls its arrays, and what they mean."""
 
     format: str
     action: str
+    """Name of the array of actions."""
     flags: tuple[str, ...]
-    """Arrays that say how a trajectory ends."""
-    ends: Callable[[Mapping[str, np.ndarray], Mapping[str, str]], tuple[bool, bool]]
-    """Terminated and truncated, from those arrays and their names in messages."""
-    spec: Callable[[str, tuple[int, ...], np.dtype, str], ArraySpec | None]
-    """Spec of an array of observations, or None for one that is left out."""
+    """Names of the arrays that tell how a trajectory ends."""
+
+    def ends(self, arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[bool, bool]:
+        """Terminated and truncated, from the flags; ``where`` names them in messages."""
+        ...
+
+    def spec(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype, where: str
+    ) -> ArraySpec | None:
+        """Spec of an array of observations, or None for one that is left out."""
+        ...
 
 
 class _Layout(NamedTuple):
@@ -66,10 +71,12 @@ class _Layout(NamedTuple):
     """Arrays that are not read."""
     names: frozenset[str]
     """All arrays of a file but the actions, which may be missing."""
+    converted: tuple[str, ...]
+    """Images that are stored in another type than uint8."""
 
 
 def incoming(
-    sources: Sequence[Source], words: Words, place: Path, settings: Mapping[str, Any]
+    sources: Sequence[Source], convention: Convention, place: Path, settings: Mapping[str, Any]
 ) -> Incoming:
     """Open a folder of trajectories.
 
@@ -77,50 +84,53 @@ def incoming(
         CorpusError: the first file is not what the format says, or none has actions.
         ConfigError: a setting makes no sense.
     """
-    layout = _layout(sources, words, settings)
-    said = [
-        f"{words.action} leads to the observation beside it in this format; each was moved to the "
-        "observation it was taken at, and the first row's, a dummy, was dropped"
+    layout = _layout(sources, convention, settings)
+    notes = [
+        f"{convention.action} leads to the observation beside it in this format; each was moved to "
+        "the observation it was taken at, and the first row's, a dummy, was dropped"
     ]
     if not layout.rewarded:
-        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
+        notes.append(REWARDS_NOTE)
     if layout.left:
-        said.append(f"not kept: {', '.join(layout.left)}")
-    said += [
-        f"{spec.name} is stored as floats that are whole numbers; it was kept as uint8"
-        for spec in layout.observations
-        if spec.role is Role.pixels and _stored(sources[0], spec.name) != np.uint8
+        notes.append(f"not kept: {', '.join(layout.left)}")
+    notes += [
+        f"{name} is stored as floats that are whole numbers; it was kept as uint8"
+        for name in layout.converted
     ]
+    provenance = Provenance(source=f"{convention.format}:{place.name}", origin="import")
     return Incoming(
         observations=layout.observations,
         action=layout.action,
-        trajectories=_trajectories(sources, words, layout, place.name),
+        trajectories=(_trajectory(file, convention, layout, provenance) for file in sources),
         count=len(sources),
         name=place.name,
         files=tuple(dict.fromkeys(source.path for source in sources)),
         environment=declared_environment(settings),
-        said=said,
+        notes=notes,
     )
 
 
-def _stored(source: Source, name: str) -> np.dtype:
-    with closing(source.open()) as file:
-        return file.header(name)[1]
-
-
-def _layout(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]) -> _Layout:
+def _layout(
+    sources: Sequence[Source], convention: Convention, settings: Mapping[str, Any]
+) -> _Layout:
     with closing(sources[0].open()) as file:
         names = file.names()
-        fields = [n for n in names if n not in (words.action, "reward", *words.flags)]
-        specs = {n: words.spec(n, *_step(file, n), file.where(n)) for n in fields}
-    found = tuple(spec for spec in specs.values() if spec is not None)
-    found = _chosen(found, settings)
+        fields = [n for n in names if n not in (convention.action, "reward", *convention.flags)]
+        stored = {name: _step(file, name) for name in fields}
+        specs = [convention.spec(name, *stored[name], file.where(name)) for name in fields]
+    found = _chosen(tuple(spec for spec in specs if spec is not None), settings)
     if not any(spec.role is not Role.physics for spec in found):
         raise CorpusError("holds no observations", file.where(""), "check the format")
     kept = {spec.name for spec in found}
-    left = tuple(name for name in fields if name not in kept)
-    action, known = _action(sources, words, settings), frozenset(names) - {words.action}
-    return _Layout(found, action, "reward" in names, left, known)
+    pixels = [spec.name for spec in found if spec.role is Role.pixels]
+    return _Layout(
+        observations=found,
+        action=_action_spec(sources, convention.action, settings),
+        rewarded="reward" in names,
+        left=tuple(name for name in fields if name not in kept),
+        names=frozenset(names) - {convention.action},
+        converted=tuple(name for name in pixels if stored[name][1] != np.uint8),
+    )
 
 
 def _chosen(found: tuple[ArraySpec, ...], settings: Mapping[str, Any]) -> tuple[ArraySpec, ...]:
@@ -146,48 +156,53 @@ def _step(file: TrajectoryFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
     return shape[1:], dtype
 
 
-def _action(sources: Sequence[Source], words: Words, settings: Mapping[str, Any]) -> ArraySpec:
+def _action_spec(sources: Sequence[Source], name: str, settings: Mapping[str, Any]) -> ArraySpec:
     """The action as the first file with actions has it."""
     for source in sources:
         with closing(source.open()) as file:
-            if words.action not in file.names():
+            if name not in file.names():
                 continue
-            shape, dtype = _step(file, words.action)
-            size, where = int(np.prod(shape)), file.where(words.action)
+            shape, dtype = _step(file, name)
+            size = int(np.prod(shape))
             bounds = declared_bounds(settings, size)
             if bounds is None and dtype.kind == "f":
                 bounds = {"low": (UNIT[0],) * size, "high": (UNIT[1],) * size}
+            where = file.where(name)
             return checked_spec("action", shape, dtype, Role.action, where, **(bounds or {}))
     hint = "a corpus needs the shape of its actions: add one trajectory that has them"
-    raise CorpusError(f"no file has the array {words.action}", str(sources[0].path.parent), hint)
-
-
-def _trajectories(
-    sources: Sequence[Source], words: Words, layout: _Layout, name: str
-) -> Iterator[Episode]:
-    provenance = Provenance(source=f"{words.format}:{name}", origin="import")
-    for source in sources:
-        with closing(source.open()) as file:
-            episode = _trajectory(file, source, words, layout, provenance)
-        yield episode
+    raise CorpusError(f"no file has the array {name}", str(sources[0].path.parent), hint)
 
 
 def _trajectory(
-    file: TrajectoryFile, source: Source, words: Words, layout: _Layout, provenance: Provenance
+    source: Source, convention: Convention, layout: _Layout, provenance: Provenance
 ) -> Episode:
-    names = set(file.names())
-    _require_same(names - {words.action}, layout, file.where(""))
-    rows = _rows(file, layout)
-    observations = {spec.name: _observed(file, spec, rows) for spec in layout.observations}
-    rewards = np.zeros(rows, np.float32)
-    if layout.rewarded:
-        rewards = column(_read(file, "reward", rows), file.where("reward"))
-    ends = {key: _read(file, key, rows) for key in words.flags if key in names}
-    terminated, truncated = words.ends(ends, {key: file.where(key) for key in words.flags})
-    actions = None
-    if words.action in names:
-        where = file.where(words.action)
-        actions = _entered(_read(file, words.action, rows), layout.action, where)
+    with closing(source.open()) as file:
+        names = set(file.names())
+        _require_same(names - {convention.action}, layout, file.where(""))
+        first = layout.observations[0].name
+        rows, *_ = file.header(first)[0] or (0,)
+        if rows < 2:
+            hint = "leave the file out: a trajectory has one step or more"
+            raise CorpusError(f"has {rows} rows", file.where(first), hint)
+        observations = {}
+        for spec in layout.observations:
+            array, where = _read(file, spec.name, rows), file.where(spec.name)
+            if array.shape[1:] != spec.shape:
+                what = f"has rows of shape {array.shape[1:]} instead of {spec.shape}"
+                raise CorpusError(what, where, "all files of a folder hold the same arrays")
+            if spec.role is Role.pixels and array.dtype != np.uint8:
+                array = whole_images(array, where)
+            observations[spec.name] = array
+        rewards = np.zeros(rows, np.float32)
+        if layout.rewarded:
+            rewards = column(_read(file, "reward", rows), file.where("reward"))
+        ends = {key: _read(file, key, rows) for key in convention.flags if key in names}
+        terminated, truncated = convention.ends(
+            ends, {key: file.where(key) for key in convention.flags}
+        )
+        actions, where = None, file.where(convention.action)
+        if convention.action in names:
+            actions = _entered(_read(file, convention.action, rows), layout.action, where)
     return Episode(
         observations=observations,
         rewards=rewards[1:],
@@ -210,27 +225,8 @@ def _require_same(names: set[str], layout: _Layout, where: str) -> None:
         raise CorpusError(what, where, "all files of a folder hold the same arrays")
 
 
-def _rows(file: TrajectoryFile, layout: _Layout) -> int:
-    first = layout.observations[0].name
-    shape, _ = file.header(first)
-    if not shape or shape[0] < 2:
-        hint = "leave the file out: a trajectory has one step or more"
-        raise CorpusError(f"has {shape[0] if shape else 0} rows", file.where(first), hint)
-    return shape[0]
-
-
 def _read(file: TrajectoryFile, name: str, rows: int) -> np.ndarray:
     return require_finite(file.read_rows(name, rows), file.where(name))
-
-
-def _observed(file: TrajectoryFile, spec: ArraySpec, rows: int) -> np.ndarray:
-    array, where = _read(file, spec.name, rows), file.where(spec.name)
-    if array.shape[1:] != spec.shape:
-        what = f"has rows of shape {array.shape[1:]} instead of {spec.shape}"
-        raise CorpusError(what, where, "all files of a folder hold the same arrays")
-    if spec.role is Role.pixels and array.dtype != np.uint8:
-        return whole_images(array, where)
-    return array
 
 
 def _entered(actions: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:

@@ -45,7 +45,7 @@ def blocks(rows: Rows) -> Iterator[np.ndarray]:
 
 
 def marked(rows: Rows) -> np.ndarray:
-    """The places of the rows that a flag marks, sorted."""
+    """The numbers of the rows that a flag marks, sorted."""
     found, start = [np.empty(0, np.int64)], 0
     for block in blocks(rows):
         found.append(start + np.flatnonzero(flags(block, rows.where)))

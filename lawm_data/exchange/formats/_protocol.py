@@ -26,9 +26,12 @@ from lawm_schemas import (
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.system.progress import Progress
 
 READ_AT_ONCE = 64 << 20
 """Bytes of a corpus that are read before its pages are let go."""
+REWARDS_NOTE = "no rewards are stored: they are zero, and metadata says rewards: none"
+BOUNDS_NOTE = "no bounds of actions are stored; -1 and 1 were taken, all lie between them"
 
 
 class About(NamedTuple):
@@ -101,6 +104,12 @@ class Episode:
     labels: LabelState | None = None
     """On the way out, the state of its actions in the view; on the way in it is not looked at."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether every action is observed."""
+        observed = self.action_observed
+        return self.actions is not None and (observed is None or bool(observed.all()))
+
 
 @dataclass(frozen=True, eq=False)
 class Incoming:
@@ -122,22 +131,14 @@ class Incoming:
     masks: tuple[Mask, ...] = ()
     """Masks that came along; their ``corpus`` fingerprint is set by the door."""
     overlay: Overlay | None = None
-    """What is said of the inferred actions that came along; likewise."""
+    """The description of inferred actions that came along; likewise."""
     lineage: tuple[LineageStep, ...] = ()
     """Operations that led to the foreign data, when it knows them."""
-    said: Sequence[str] = ()
+    notes: Sequence[str] = ()
     """What was converted or not kept, one sentence each; printed and put in the lineage. May grow
     while ``trajectories`` are read."""
     close: Callable[[], None] = lambda: None
     """Called when nothing more is read, after an error too."""
-
-
-Progress = Callable[[int, int | None], None]
-"""Called with how many trajectories are done, and of how many."""
-
-
-def silent(done: int, total: int | None) -> None:
-    """Progress that nobody looks at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +162,7 @@ class Outgoing:
         sources = self.view.table.provenance.tolist()
         read = 0
         for i, trajectory in enumerate(self.view):
-            episode = self._carried(trajectory, sources[i])
+            episode = self._episode(trajectory, sources[i])
             read += sum(array.nbytes for array in episode.observations.values())
             yield episode
             self.progress(i + 1, len(self))
@@ -170,7 +171,7 @@ class Outgoing:
                     shard.release_memory()
                 read = 0
 
-    def _carried(self, trajectory: Trajectory, source: int) -> Episode:
+    def _episode(self, trajectory: Trajectory, source: int) -> Episode:
         manifest, info = self.view.manifest, trajectory.info
         shown = bool(trajectory.action_observed.any())
         mean, std = trajectory.actions, trajectory.action_std
@@ -226,7 +227,7 @@ class FormatModule(Protocol):
         """Write what a view shows.
 
         A trajectory that the format cannot hold as it is (its actions are missing, say) is left
-        out, or something of it is, and that is said; it is never filled in.
+        out, or a part of it is, and the result says so; it is never filled in.
 
         Args:
             outgoing: the view.

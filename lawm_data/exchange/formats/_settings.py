@@ -1,12 +1,15 @@
-"""What a user can declare about foreign data that its files do not say."""
+"""Settings of formats: among them what a user declares because the files do not say it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, TypeGuard
 
-from lawm_schemas import ConfigError, EnvironmentInfo
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
+
+from lawm_data.exchange.untrusted.arrays import action_bounds, checked_spec
 
 DECLARED = {
     "env": "task that the data comes from, such as walker-walk, for evaluating in it",
@@ -45,6 +48,33 @@ def declared_bounds(settings: Mapping[str, Any], size: int) -> dict[str, tuple[f
     return {"low": (float(low),) * size, "high": (float(high),) * size}
 
 
+def declared_action(
+    settings: Mapping[str, Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    where: str,
+    recorded: Iterable[np.ndarray],
+) -> ArraySpec:
+    """The spec of an action whose bounds are declared, or follow from the recorded actions.
+
+    Args:
+        settings: of the format.
+        shape: of one action.
+        dtype: its plain type.
+        where: for messages.
+        recorded: all actions; looked at when no bounds are declared. See ``action_bounds``.
+
+    Raises:
+        ConfigError: the declared bounds make no sense.
+        CorpusError: the shape cannot be that of an array of a corpus.
+    """
+    size = int(np.prod(shape))
+    bounds = declared_bounds(settings, size)
+    if bounds is None:
+        bounds = action_bounds(recorded, size)
+    return checked_spec("action", shape, dtype, Role.action, where, **bounds)
+
+
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -74,7 +104,7 @@ def rate(settings: Mapping[str, Any], name: str, usual: float) -> float:
 
 
 def choice(settings: Mapping[str, Any], name: str, options: tuple[str, ...]) -> str:
-    """One of some words, the first of them when nothing is said.
+    """One of several words; the first when the setting is not given.
 
     Raises:
         ConfigError: it is another one.

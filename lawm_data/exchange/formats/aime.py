@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState
 
 from lawm_data.exchange.formats._episode_files import (
+    Convention,
     Source,
     TrajectoryFile,
-    Words,
     ended_at_last,
     incoming,
 )
@@ -76,71 +77,62 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
             raise ConfigError("is not there", str(path), "give a folder or a zip file")
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
     with ExitStack() as archives:
-        sources = _by_number(_sources(inside, archives))
+        sources: dict[int, Source] = {}
+        for number, source in _numbered(inside, archives):
+            if number in sources:
+                what = f"two trajectories have number {number}"
+                raise CorpusError(what, str(source.path), "give one of them")
+            sources[number] = source
         if not sources:
             hint = "give the folder or zip file with 0.hdf5 or 0.npz in it"
             raise CorpusError("holds no numbered npz or hdf5 file", str(path), hint)
-        words = Words("aime", "pre_action", ("is_first", "is_last", "is_terminal"), _ends, _spec)
-        found = incoming(sources, words, path, settings)
+        ordered = [sources[number] for number in sorted(sources)]
+        found = incoming(ordered, _Convention(), path, settings)
         return replace(found, close=archives.pop_all().close)
 
 
-def _by_number(found: Iterator[tuple[int, Source]]) -> list[Source]:
-    sources: dict[int, Source] = {}
-    for number, source in found:
-        if number in sources:
-            what = f"two trajectories have number {number}"
-            raise CorpusError(what, str(source.path), "give one of them")
-        sources[number] = source
-    return [sources[number] for number in sorted(sources)]
-
-
-def _sources(paths: list[Path], archives: ExitStack) -> Iterator[tuple[int, Source]]:
+def _numbered(paths: list[Path], archives: ExitStack) -> Iterator[tuple[int, Source]]:
+    """The trajectories among files and inside zip files, with their numbers."""
     for path in paths:
         named = _NUMBERED.fullmatch(path.name)
         if path.suffix == ".zip" and path.is_file():
-            archive = Archive(path)
-            archives.callback(archive.close)
-            yield from _members(archive)
+            archive = archives.enter_context(closing(Archive(path)))
+            for name in sorted(archive.members, key=natural):
+                if inner := _NUMBERED.fullmatch(name):
+                    yield int(inner[1]), Source(name, path, partial(_open_member, archive, name))
         elif named and path.is_file():
             opened = NpzFile if named[2] == "npz" else ForeignFile
-            yield int(named[1]), Source(path.name, path, _opener(opened, path))
+            yield int(named[1]), Source(path.name, path, partial(opened, path))
 
 
-def _opener(kind: type[NpzFile] | type[ForeignFile], path: Path) -> Any:
-    return lambda: kind(path)
+def _open_member(archive: Archive, name: str) -> TrajectoryFile:
+    kind = NpzFile if name.endswith(".npz") else ForeignFile
+    return kind(archive.path / name, archive.content(name, MEMBER_LIMIT))
 
 
-def _members(archive: Archive) -> Iterator[tuple[int, Source]]:
-    for name in sorted(archive.members, key=natural):
-        named = _NUMBERED.fullmatch(name)
-        if named:
-            yield int(named[1]), Source(name, archive.path, _inside(archive, name))
+class _Convention(Convention):
+    """See ``_episode_files.Convention``."""
 
+    format = "aime"
+    action = "pre_action"
+    flags = ("is_first", "is_last", "is_terminal")
 
-def _inside(archive: Archive, name: str) -> Any:
-    def opened() -> TrajectoryFile:
-        kind = NpzFile if name.endswith(".npz") else ForeignFile
-        return kind(archive.path / name, archive.content(name, MEMBER_LIMIT))
+    def spec(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype, where: str
+    ) -> ArraySpec | None:
+        if _OTHER_REWARD.fullmatch(name):
+            return None
+        image = len(shape) == 3 and shape[-1] in CHANNELS and min(shape[:2]) >= SMALLEST_IMAGE
+        return observation_spec(name, shape, np.dtype(np.uint8) if image else dtype, where)
 
-    return opened
-
-
-def _spec(name: str, shape: tuple[int, ...], dtype: np.dtype, where: str) -> ArraySpec | None:
-    if _OTHER_REWARD.fullmatch(name):
-        return None
-    image = len(shape) == 3 and shape[-1] in CHANNELS and min(shape[:2]) >= SMALLEST_IMAGE
-    return observation_spec(name, shape, np.dtype(np.uint8) if image else dtype, where)
-
-
-def _ends(arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[bool, bool]:
-    if "is_first" in arrays:
-        first = flags(arrays["is_first"], where["is_first"])
-        if not first[0] or first[1:].any():
-            hint = "a file holds one trajectory, from its reset to its end"
-            raise CorpusError("is not true in row 0 alone", where["is_first"], hint)
-    last, terminal = (
-        key in arrays and ended_at_last(arrays[key], where[key])
-        for key in ("is_last", "is_terminal")
-    )
-    return terminal, last and not terminal
+    def ends(self, arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[bool, bool]:
+        if "is_first" in arrays:
+            first = flags(arrays["is_first"], where["is_first"])
+            if not first[0] or first[1:].any():
+                hint = "a file holds one trajectory, from its reset to its end"
+                raise CorpusError("is not true in row 0 alone", where["is_first"], hint)
+        last, terminal = (
+            key in arrays and ended_at_last(arrays[key], where[key])
+            for key in ("is_last", "is_terminal")
+        )
+        return terminal, last and not terminal

@@ -27,327 +27,21 @@ from lawm_data.exchange.formats._flat import (
     same_length,
     segments,
 )
-from lawm_data.exchange.formats._own_hdf5 import (
-    Own,
+from lawm_data.exchange.formats._hdf5_sidecar import (
+    Sidecar,
+    at_observed,
     encoded,
+    exported_rows,
     new_hdf5,
     read_file,
     refuse_settings,
-    require_shape,
-    write_own,
+    write_sidecar,
 )
-from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
-from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
-from lawm_data.exchange.untrusted.archive import HINT
-from lawm_data.exchange.untrusted.arrays import (
-    action_bounds,
-    checked_spec,
-    column,
-    first_difference,
-    flags,
-    observation_spec,
-)
-from lawm_data.exchange.untrusted.hdf5 import ForeignFile, ForeignRows
-
-_Parts = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
-"""Observations, rewards, actions and which of them are observed."""
-
-
-def restored(file: ForeignFile, own: Own, settings: Mapping[str, Any]) -> Incoming:
-    """A corpus that was exported."""
-    refuse_settings(settings, str(file.path))
-    return own.incoming(
-        trajectories=_restore(file, own),
-        name=file.path.name,
-        files=(file.path,),
-        masks=own.masks,
-        close=file.close,
-    )
-
-
-def _restore(file: ForeignFile, own: Own) -> Iterator[Episode]:
-    whole, rest = _Complete(file, own), _Incomplete(file, own)
-    for i, complete in enumerate(own.complete.tolist()):
-        yield own.episode(i, *(whole if complete else rest).next(i))
-
-
-def _opened(file: ForeignFile, name: str, rows: int, shape: tuple[int, ...] = ()) -> ForeignRows:
-    """An array of a known shape, (rows, *shape)."""
-    found = file.rows(name)
-    require_shape(found.shape, (rows, *shape), found.where)
-    return found
-
-
-class _Complete:
-    """The trajectories with all their actions, in their order."""
-
-    def __init__(self, file: ForeignFile, own: Own) -> None:
-        self._own, self._at = own, 0
-        steps, count = int(own.length[own.complete].sum()), int(own.complete.sum())
-        self._columns = columns_of(own.manifest)
-        shape, action = self._columns.shape, own.manifest.action.shape or (1,)
-        self._rows = {
-            "observations": _opened(file, "observations", steps, shape),
-            "next_observations": _opened(file, "next_observations", steps, shape),
-            "actions": _opened(file, "actions", steps, action),
-            "rewards": _opened(file, "rewards", steps),
-        }
-        infos = self._columns.infos
-        self._infos = {s.name: _opened(file, f"infos/{s.name}", steps, s.shape) for s in infos}
-        self._final = {s.name: _opened(file, f"{FINAL}/{s.name}", count, s.shape) for s in infos}
-
-    def next(self, i: int) -> _Parts:
-        """The arrays of the next trajectory, the i-th of all."""
-        steps, start = int(self._own.length[i]), self._at
-        self._at = end = start + steps
-        last = self._rows["next_observations"][end - 1 : end]
-        packed = np.concatenate([self._rows["observations"][start:end], last])
-        observations = self._apart(packed)
-        for spec in self._columns.infos:
-            parts = self._infos[spec.name][start:end], self._final[spec.name].next(1)
-            observations[spec.name] = np.concatenate(parts)
-        actions = self._rows["actions"][start:end].reshape(steps, *self._own.manifest.action.shape)
-        return observations, self._rows["rewards"][start:end], actions, None
-
-    def _apart(self, packed: np.ndarray) -> dict[str, np.ndarray]:
-        first = self._columns.observed[0]
-        if is_image(first):
-            return {first.name: packed}
-        ends = np.cumsum([spec.size for spec in self._columns.observed])
-        parts = np.split(packed, ends[:-1], axis=1)
-        fields = zip(self._columns.observed, parts, strict=True)
-        return {spec.name: part.reshape(-1, *spec.shape) for spec, part in fields}
-
-
-class _Incomplete:
-    """The trajectories that lack actions, in their order."""
-
-    def __init__(self, file: ForeignFile, own: Own) -> None:
-        self._own = own
-        lacks = ~own.complete
-        steps, known = int(own.length[lacks].sum()), int(own.num_observed[lacks].sum())
-        action = own.manifest.action.shape or (1,)
-        self._actions = _opened(file, f"{UNLABELED}/actions", known, action)
-        self._rewards = _opened(file, f"{UNLABELED}/rewards", steps)
-        self._observed = _opened(file, f"{UNLABELED}/action_observed", steps)
-        rows, specs = steps + int(lacks.sum()), own.manifest.observations
-        self._rows = {
-            spec.name: _opened(file, f"{UNLABELED}/observations/{spec.name}", rows, spec.shape)
-            for spec in specs
-        }
-
-    def next(self, i: int) -> _Parts:
-        """The arrays of the next trajectory, the i-th of all."""
-        own, steps, known = self._own, int(self._own.length[i]), int(self._own.num_observed[i])
-        observations = {name: rows.next(steps + 1) for name, rows in self._rows.items()}
-        rewards = self._rewards.next(steps)
-        observed = flags(self._observed.next(steps), self._observed.where)
-        if observed.sum() != known:
-            what = f"is true {observed.sum()} times where {known} are due"
-            raise CorpusError(what, self._observed.where, HINT)
-        if not known:
-            return observations, rewards, None, None
-        found = self._actions.next(known).reshape(known, *own.manifest.action.shape)
-        actions = np.zeros((steps, *found.shape[1:]), found.dtype)
-        actions[observed] = found
-        return observations, rewards, actions, observed
-
-
-HORIZON = {"horizon": "steps after which a trajectory was cut, for files without timeouts"}
-"""The setting of D4RL alone."""
-_NEEDED = ("observations", "actions", "rewards", "terminals")
-
-
-class _Cuts(NamedTuple):
-    rows: np.ndarray
-    """(n, 2): first row and end of each trajectory."""
-    terminated: np.ndarray
-    """(n,) bool: the last row leads to a terminal state."""
-    open: bool
-    """The last one has no mark at its end."""
-
-
-def recorded(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
-    """Trajectories that D4RL or a converter to it wrote."""
-    for name in _NEEDED:
-        if not file.has(name):
-            raise file.refuse(name, "is missing")
-    names = ["observations", "actions", "rewards"]
-    later = file.has("next_observations")
-    names += ["next_observations"] if later else []
-    arrays: dict[str, Rows] = {name: file.rows(name) for name in names}
-    marks: dict[str, Rows] = {
-        name: file.rows(name) for name in ("terminals", "timeouts") if file.has(name)
-    }
-    rows = same_length({**arrays, **marks})
-    cuts = _cuts(marks, rows, settings, file)
-    where = arrays["observations"].where
-    spec = observation_spec("observation", *_step(arrays["observations"]), where)
-    action = _action_spec(file, settings)
-    said = _notes(file, cuts, later, action)
-    return Incoming(
-        observations=(spec,),
-        action=action,
-        trajectories=_trajectories(file, arrays, cuts),
-        count=int((cuts.rows[:, 1] - cuts.rows[:, 0] > (not later)).sum()),
-        name=file.path.name,
-        files=(file.path,),
-        environment=declared_environment(settings),
-        said=said,
-        close=file.close,
-    )
-
-
-def _step(rows: Rows) -> tuple[tuple[int, ...], np.dtype]:
-    return rows.shape[1:], rows.dtype
-
-
-def _action_spec(file: ForeignFile, settings: Mapping[str, Any]) -> ArraySpec:
-    rows = file.rows("actions", again=True)
-    size = int(np.prod(rows.shape[1:]))
-    bounds = declared_bounds(settings, size)
-    if bounds is None:
-        bounds = action_bounds(blocks(rows), size)
-    return checked_spec("action", *_step(rows), Role.action, rows.where, **bounds)
-
-
-def _cuts(
-    marks: dict[str, Rows], rows: int, settings: Mapping[str, Any], file: ForeignFile
-) -> _Cuts:
-    terminals = marked(marks["terminals"])
-    horizon = settings.get("horizon")
-    if "timeouts" in marks:
-        if horizon is not None:
-            raise ConfigError("is known from timeouts", "horizon", "leave it out")
-        ends = np.union1d(terminals, marked(marks["timeouts"]))
-    elif isinstance(horizon, int) and horizon > 0 and not isinstance(horizon, bool):
-        ends = _after(horizon, terminals, rows)
-    else:
-        hint = "take a version that has it (-v2), or give the length (--set horizon=1000)"
-        raise CorpusError("is missing", file.where("timeouts"), hint)
-    found = segments(ends, rows)
-    return _Cuts(found, np.isin(found[:, 1] - 1, terminals), len(found) > len(ends))
-
-
-def _after(horizon: int, terminals: np.ndarray, rows: int) -> np.ndarray:
-    """Last rows of trajectories that end after ``horizon`` steps or in a terminal state."""
-    pieces = [np.arange(s + horizon - 1, e, horizon) for s, e in segments(terminals, rows).tolist()]
-    return np.union1d(terminals, np.concatenate(pieces or [terminals]))
-
-
-def _notes(file: ForeignFile, cuts: _Cuts, later: bool, action: ArraySpec) -> list[str]:
-    said = []
-    if not later:
-        said.append(
-            "there is no next_observations: the last step of each trajectory leads to an "
-            "observation that is not there, and was left out; its reward and its end are in the "
-            f"metadata ({int(cuts.terminated.sum())} ended in a terminal state)"
-        )
-        alone = int((cuts.rows[:, 1] - cuts.rows[:, 0] == 1).sum())
-        if alone:
-            said.append(f"{alone} trajectories of a single row were left out")
-    if cuts.open:
-        said.append("the last rows have no mark at their end; they are a truncated trajectory")
-    known = (*_NEEDED, "timeouts", "next_observations")
-    left = [name for name in file.names() if name not in known] + file.names(kind="group")
-    if left:
-        said.append(f"not kept: {', '.join(left)}")
-    if action.low is not None:
-        said.append("no bounds of actions are stored; -1 and 1 were taken, all lie between them")
-    return said
-
-
-def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> Iterator[Episode]:
-    source = Provenance(source=f"d4rl:{file.path.name}", origin="import")
-    ends = cuts.terminated.tolist()
-    for (first, end), terminated in zip(cuts.rows.tolist(), ends, strict=True):
-        rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
-        rows["rewards"] = column(rows["rewards"], arrays["rewards"].where)
-        if "next_observations" in rows:
-            yield _whole(rows, arrays, first, terminated, source)
-        elif end - first > 1:
-            yield _shortened(rows, first, terminated, source)
-
-
-def _whole(
-    rows: dict[str, np.ndarray],
-    arrays: dict[str, Rows],
-    first: int,
-    terminated: bool,
-    source: Provenance,
-) -> Episode:
-    """A trajectory whose final observation is there; the observations between stand twice."""
-    now, later = rows["observations"], rows["next_observations"]
-    if now.shape != later.shape or now.dtype != later.dtype:
-        what = f"has rows of {later.dtype} {later.shape[1:]}, not of {now.dtype} {now.shape[1:]}"
-        raise CorpusError(what, arrays["next_observations"].where, "make them agree")
-    row = first_difference(later[:-1], now[1:])
-    if row is not None:
-        what = f"row {first + row} is not row {first + row + 1} of observations"
-        hint = "mark the end of the trajectory there (timeouts)"
-        raise CorpusError(what, arrays["next_observations"].where, hint)
-    return Episode(
-        observations={"observation": np.concatenate([now, later[-1:]])},
-        rewards=rows["rewards"],
-        provenance=source,
-        actions=rows["actions"],
-        terminated=terminated,
-        truncated=not terminated,
-        metadata={"first_row": first},
-    )
-
-
-def _shortened(
-    rows: dict[str, np.ndarray], first: int, terminated: bool, source: Provenance
-) -> Episode:
-    """A trajectory without the step whose observation is not there."""
-    left_out = {"reward": float(rows["rewards"][-1]), "terminated": terminated}
-    return Episode(
-        observations={"observation": rows["observations"]},
-        rewards=rows["rewards"][:-1],
-        provenance=source,
-        actions=rows["actions"][:-1],
-        truncated=True,
-        metadata={"first_row": first, "left_out": left_out},
-    )
-
-
-GROUP = "metadata/lawm"
-"""Group of what our own files say of themselves; D4RL's readers step over ``metadata``."""
-UNLABELED = f"{GROUP}/unlabeled"
-"""Group of the trajectories that lack actions."""
-FINAL = f"{GROUP}/final"
-"""Group of the last observations of arrays that stand under ``infos``."""
-
-
-class Columns(NamedTuple):
-    """The division of a step's arrays."""
-
-    observed: tuple[ArraySpec, ...]
-    """Side by side in ``observations``: the state fields of the first one's type, or, where there
-    is no state, an image alone."""
-    infos: tuple[ArraySpec, ...]
-    """The others, under ``infos/NAME``."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of a row of ``observations``."""
-        first = self.observed[0]
-        return first.shape if is_image(first) else (sum(spec.size for spec in self.observed),)
-
-
-def is_image(spec: ArraySpec) -> bool:
-    """Whether it keeps its shape in ``observations``."""
-    return spec.role is Role.pixels
-
-
-def columns_of(manifest: Manifest) -> Columns:
-    """Divide the arrays of a manifest."""
-    images = tuple(spec for spec in manifest.observations if is_image(spec))
-    state = tuple(spec for spec in manifest.state if spec.dtype == manifest.state[0].dtype)
-    observed = state or images[:1]
-    return Columns(observed, tuple(s for s in manifest.observations if s not in observed))
-
+from lawm_data.exchange.formats._hdf5_sidecar import locate as locate
+from lawm_data.exchange.formats._protocol import BOUNDS_NOTE, About, Episode, Incoming, Outgoing
+from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
+from lawm_data.exchange.untrusted.arrays import column, first_difference, flags, observation_spec
+from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 
 ABOUT = About(
     title="D4RL, one flat HDF5 file",
@@ -364,31 +58,57 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
-    settings={**DECLARED, **HORIZON},
+    settings={
+        **DECLARED,
+        "horizon": "steps after which a trajectory was cut, for files without timeouts",
+    },
 )
+GROUP = "metadata/lawm"
+"""Group of what our own files say of themselves; D4RL's readers step over ``metadata``."""
+UNLABELED = f"{GROUP}/unlabeled"
+"""Group of the trajectories that lack actions."""
+FINAL = f"{GROUP}/final"
+"""Group of the last observations of arrays that stand under ``infos``."""
+_NEEDED = ("observations", "actions", "rewards", "terminals")
+_Arrays = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
+"""Observations, rewards, actions and which of them are observed."""
 
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a flat file; see ``FormatModule.read``."""
-    return read_file(place, settings, GROUP, restored, recorded)
+    return read_file(place, settings, GROUP, read_export, read_foreign)
 
 
 def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
     """Write a view; see ``FormatModule.write``."""
-    columns, metadata = columns_of(outgoing.view.manifest), []
-    with new_hdf5(path, place) as writing:
-        file = writing.file
+    view, metadata = outgoing.view, []
+    columns = columns_of(view.manifest)
+    with new_hdf5(path, place) as writer:
+        file = writer.file
         flat = _Flat(file, outgoing, columns)
         for episode in outgoing:
             metadata.append(encoded(episode.metadata))
-            observed = episode.action_observed
-            if episode.actions is not None and (observed is None or observed.all()):
+            if episode.complete:
                 flat.add(episode)
             else:
                 flat.add_unlabeled(episode)
-            writing.require_space()
-        write_own(file.require_group(GROUP), outgoing, metadata)
-    return _said(outgoing, columns)
+            writer.require_space()
+        write_sidecar(file.require_group(GROUP), outgoing, metadata)
+    notes = []
+    unlabeled = int((view.table.num_observed < view.table.length).sum())
+    if unlabeled:
+        notes.append(
+            f"{unlabeled} trajectories without all their actions stand under {UNLABELED}: "
+            "a reader of D4RL would take every number for an action"
+        )
+    if unlabeled == len(view):
+        notes.append("no trajectory has all its actions: a reader of D4RL will find no step")
+    if columns.infos:
+        names = ", ".join(spec.name for spec in columns.infos)
+        notes.append(f"not in observations, but under infos/: {names}")
+    if view.overlay is not None:
+        notes.append(f"inferred actions of {view.overlay.name} are left out")
+    return notes
 
 
 class _Flat:
@@ -429,7 +149,10 @@ class _Flat:
         """Append a trajectory that has all its actions."""
         arrays, last = episode.observations, np.arange(len(episode.rewards))
         last = last == len(last) - 1
-        observations = self._side_by_side(arrays)
+        parts = [arrays[spec.name] for spec in self._columns.observed]
+        observations = parts[0]
+        if not is_image(self._columns.observed[0]):
+            observations = np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
         self._append("observations", observations[:-1])
         self._append("next_observations", observations[1:])
         self._append("actions", episode.actions)
@@ -467,26 +190,242 @@ class _Flat:
         dataset = self._datasets[name]
         dataset[start:end] = array.reshape(len(array), *dataset.shape[1:])
 
-    def _side_by_side(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        parts = [arrays[spec.name] for spec in self._columns.observed]
-        if is_image(self._columns.observed[0]):
-            return parts[0]
-        return np.concatenate([part.reshape(len(part), -1) for part in parts], 1)
+
+class Columns(NamedTuple):
+    """The division of a step's arrays."""
+
+    observed: tuple[ArraySpec, ...]
+    """Side by side in ``observations``: the state fields of the first one's type, or, where there
+    is no state, an image alone."""
+    infos: tuple[ArraySpec, ...]
+    """The others, under ``infos/NAME``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a row of ``observations``."""
+        first = self.observed[0]
+        return first.shape if is_image(first) else (sum(spec.size for spec in self.observed),)
 
 
-def _said(outgoing: Outgoing, columns: Columns) -> list[str]:
-    table, said = outgoing.view.table, []
-    rest = int((table.num_observed < table.length).sum())
-    if rest:
-        said.append(
-            f"{rest} trajectories without all their actions stand under {UNLABELED}: "
-            "a reader of D4RL would take every number for an action"
+def is_image(spec: ArraySpec) -> bool:
+    """Whether it keeps its shape in ``observations``."""
+    return spec.role is Role.pixels
+
+
+def columns_of(manifest: Manifest) -> Columns:
+    """Divide the arrays of a manifest."""
+    images = tuple(spec for spec in manifest.observations if is_image(spec))
+    state = tuple(spec for spec in manifest.state if spec.dtype == manifest.state[0].dtype)
+    observed = state or images[:1]
+    return Columns(observed, tuple(s for s in manifest.observations if s not in observed))
+
+
+def read_export(file: ForeignFile, sidecar: Sidecar, settings: Mapping[str, Any]) -> Incoming:
+    """A corpus that was exported."""
+    refuse_settings(settings, str(file.path))
+    return sidecar.incoming(_restore(file, sidecar), sidecar.masks)
+
+
+def _restore(file: ForeignFile, sidecar: Sidecar) -> Iterator[Episode]:
+    whole, rest = _Complete(file, sidecar), _Incomplete(file, sidecar)
+    for i, complete in enumerate(sidecar.complete.tolist()):
+        yield sidecar.episode(i, *(whole if complete else rest).next(i))
+
+
+class _Complete:
+    """The trajectories with all their actions, in their order."""
+
+    def __init__(self, file: ForeignFile, sidecar: Sidecar) -> None:
+        self._sidecar, self._at = sidecar, 0
+        steps, count = int(sidecar.length[sidecar.complete].sum()), int(sidecar.complete.sum())
+        self._columns = columns_of(sidecar.manifest)
+        shape, action = self._columns.shape, sidecar.manifest.action.shape or (1,)
+        self._rows = {
+            "observations": exported_rows(file, "observations", (steps, *shape)),
+            "next_observations": exported_rows(file, "next_observations", (steps, *shape)),
+            "actions": exported_rows(file, "actions", (steps, *action)),
+            "rewards": exported_rows(file, "rewards", (steps,)),
+        }
+        infos = self._columns.infos
+        self._infos = {
+            s.name: exported_rows(file, f"infos/{s.name}", (steps, *s.shape)) for s in infos
+        }
+        self._final = {
+            s.name: exported_rows(file, f"{FINAL}/{s.name}", (count, *s.shape)) for s in infos
+        }
+
+    def next(self, i: int) -> _Arrays:
+        """The arrays of the next trajectory, the i-th of all."""
+        steps, start = int(self._sidecar.length[i]), self._at
+        self._at = end = start + steps
+        last = self._rows["next_observations"][end - 1 : end]
+        packed = np.concatenate([self._rows["observations"][start:end], last])
+        observed = self._columns.observed
+        if is_image(observed[0]):
+            observations = {observed[0].name: packed}
+        else:
+            ends = np.cumsum([spec.size for spec in observed])[:-1]
+            fields = zip(observed, np.split(packed, ends, axis=1), strict=True)
+            observations = {spec.name: part.reshape(-1, *spec.shape) for spec, part in fields}
+        for spec in self._columns.infos:
+            parts = self._infos[spec.name][start:end], self._final[spec.name].next(1)
+            observations[spec.name] = np.concatenate(parts)
+        shape = self._sidecar.manifest.action.shape
+        actions = self._rows["actions"][start:end].reshape(steps, *shape)
+        return observations, self._rows["rewards"][start:end], actions, None
+
+
+class _Incomplete:
+    """The trajectories that lack actions, in their order."""
+
+    def __init__(self, file: ForeignFile, sidecar: Sidecar) -> None:
+        self._sidecar = sidecar
+        lacks = ~sidecar.complete
+        steps, known = int(sidecar.length[lacks].sum()), int(sidecar.num_observed[lacks].sum())
+        action = sidecar.manifest.action.shape or (1,)
+        self._actions = exported_rows(file, f"{UNLABELED}/actions", (known, *action))
+        self._rewards = exported_rows(file, f"{UNLABELED}/rewards", (steps,))
+        self._observed = exported_rows(file, f"{UNLABELED}/action_observed", (steps,))
+        rows, above = steps + int(lacks.sum()), f"{UNLABELED}/observations"
+        self._rows = {
+            spec.name: exported_rows(file, f"{above}/{spec.name}", (rows, *spec.shape))
+            for spec in sidecar.manifest.observations
+        }
+
+    def next(self, i: int) -> _Arrays:
+        """The arrays of the next trajectory, the i-th of all."""
+        steps, known = int(self._sidecar.length[i]), int(self._sidecar.num_observed[i])
+        observations = {name: rows.next(steps + 1) for name, rows in self._rows.items()}
+        rewards = self._rewards.next(steps)
+        observed = flags(self._observed.next(steps), self._observed.where)
+        found = self._actions.next(known).reshape(known, *self._sidecar.manifest.action.shape)
+        actions = at_observed(found, observed, self._observed.where)
+        if not known:
+            return observations, rewards, None, None
+        return observations, rewards, actions, observed
+
+
+def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
+    """Trajectories that D4RL or a converter to it wrote."""
+    for name in _NEEDED:
+        if not file.has(name):
+            raise file.refuse(name, "is missing")
+    names = ["observations", "actions", "rewards"]
+    later = file.has("next_observations")
+    names += ["next_observations"] if later else []
+    arrays: dict[str, Rows] = {name: file.rows(name) for name in names}
+    marks: dict[str, Rows] = {
+        name: file.rows(name) for name in ("terminals", "timeouts") if file.has(name)
+    }
+    rows = same_length({**arrays, **marks})
+    cuts = _cuts(marks, rows, settings, file)
+    shown, actions = arrays["observations"], file.rows("actions", again=True)
+    spec = observation_spec("observation", shown.shape[1:], shown.dtype, shown.where)
+    action = declared_action(
+        settings, actions.shape[1:], actions.dtype, actions.where, blocks(actions)
+    )
+    return Incoming(
+        observations=(spec,),
+        action=action,
+        trajectories=_trajectories(file, arrays, cuts),
+        count=int((cuts.rows[:, 1] - cuts.rows[:, 0] > (not later)).sum()),
+        name=file.path.name,
+        files=(file.path,),
+        environment=declared_environment(settings),
+        notes=_notes(file, cuts, later, action),
+        close=file.close,
+    )
+
+
+class _Cuts(NamedTuple):
+    rows: np.ndarray
+    """(n, 2): first row and end of each trajectory."""
+    terminated: np.ndarray
+    """(n,) bool: the last row leads to a terminal state."""
+    open: bool
+    """The last one has no mark at its end."""
+
+
+def _cuts(
+    marks: dict[str, Rows], rows: int, settings: Mapping[str, Any], file: ForeignFile
+) -> _Cuts:
+    terminals = marked(marks["terminals"])
+    horizon = settings.get("horizon")
+    if "timeouts" in marks:
+        if horizon is not None:
+            raise ConfigError("is known from timeouts", "horizon", "leave it out")
+        ends = np.union1d(terminals, marked(marks["timeouts"]))
+    elif isinstance(horizon, int) and horizon > 0 and not isinstance(horizon, bool):
+        # after so many steps, or in a terminal state before
+        spans = segments(terminals, rows).tolist()
+        full = [np.arange(start + horizon - 1, end, horizon) for start, end in spans]
+        ends = np.union1d(terminals, np.concatenate(full or [terminals]))
+    else:
+        hint = "take a version that has it (-v2), or give the length (--set horizon=1000)"
+        raise CorpusError("is missing", file.where("timeouts"), hint)
+    found = segments(ends, rows)
+    return _Cuts(found, np.isin(found[:, 1] - 1, terminals), len(found) > len(ends))
+
+
+def _notes(file: ForeignFile, cuts: _Cuts, later: bool, action: ArraySpec) -> list[str]:
+    notes = []
+    if not later:
+        notes.append(
+            "there is no next_observations: the last step of each trajectory leads to an "
+            "observation that is not there, and was left out; its reward and its end are in the "
+            f"metadata ({int(cuts.terminated.sum())} ended in a terminal state)"
         )
-    if rest == len(table):
-        said.append("no trajectory has all its actions: a reader of D4RL will find no step")
-    if columns.infos:
-        names = ", ".join(spec.name for spec in columns.infos)
-        said.append(f"not in observations, but under infos/: {names}")
-    if outgoing.view.overlay is not None:
-        said.append(f"inferred actions of {outgoing.view.overlay.name} are left out")
-    return said
+        alone = int((cuts.rows[:, 1] - cuts.rows[:, 0] == 1).sum())
+        if alone:
+            notes.append(f"{alone} trajectories of a single row were left out")
+    if cuts.open:
+        notes.append("the last rows have no mark at their end; they are a truncated trajectory")
+    known = (*_NEEDED, "timeouts", "next_observations")
+    left = [name for name in file.names() if name not in known] + file.names(kind="group")
+    if left:
+        notes.append(f"not kept: {', '.join(left)}")
+    if action.low is not None:
+        notes.append(BOUNDS_NOTE)
+    return notes
+
+
+def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> Iterator[Episode]:
+    source = Provenance(source=f"d4rl:{file.path.name}", origin="import")
+    ends = cuts.terminated.tolist()
+    for (first, end), terminated in zip(cuts.rows.tolist(), ends, strict=True):
+        rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
+        rewards = column(rows["rewards"], arrays["rewards"].where)
+        if "next_observations" in rows:
+            where = arrays["next_observations"].where
+            yield Episode(
+                observations={"observation": _with_final(rows, first, where)},
+                rewards=rewards,
+                provenance=source,
+                actions=rows["actions"],
+                terminated=terminated,
+                truncated=not terminated,
+                metadata={"first_row": first},
+            )
+        elif end - first > 1:  # without the last step, which leads to no observation
+            left_out = {"reward": float(rewards[-1]), "terminated": terminated}
+            yield Episode(
+                observations={"observation": rows["observations"]},
+                rewards=rewards[:-1],
+                provenance=source,
+                actions=rows["actions"][:-1],
+                truncated=True,
+                metadata={"first_row": first, "left_out": left_out},
+            )
+
+
+def _with_final(rows: dict[str, np.ndarray], first: int, where: str) -> np.ndarray:
+    """The observations and the final one; those between stand in the file twice, and agree."""
+    now, later = rows["observations"], rows["next_observations"]
+    if now.shape != later.shape or now.dtype != later.dtype:
+        what = f"has rows of {later.dtype} {later.shape[1:]}, not of {now.dtype} {now.shape[1:]}"
+        raise CorpusError(what, where, "make them agree")
+    row = first_difference(later[:-1], now[1:])
+    if row is not None:
+        what = f"row {first + row} is not row {first + row + 1} of observations"
+        raise CorpusError(what, where, "mark the end of the trajectory there (timeouts)")
+    return np.concatenate([now, later[-1:]])

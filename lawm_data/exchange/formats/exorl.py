@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
 
-from lawm_data.exchange.formats._episode_files import Source, Words, incoming
+from lawm_data.exchange.formats._episode_files import Convention, Source, incoming
 from lawm_data.exchange.formats._protocol import About, Incoming
 from lawm_data.exchange.formats._settings import DECLARED
 from lawm_data.exchange.untrusted.arrays import checked_spec, column, natural, observation_spec
@@ -54,15 +55,11 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         hint = "give the folder that holds them, which ends in buffer/"
         raise CorpusError("holds no npz file", str(folder), hint)
     paths = sorted(found, key=lambda path: natural(path.name))
-    words = Words("exorl", "action", ("discount",), _ends, _spec)
-    return incoming([_source(path) for path in paths], words, folder, settings)
+    sources = [Source(path.name, path, partial(_open_file, path)) for path in paths]
+    return incoming(sources, _Convention(), folder, settings)
 
 
-def _source(path: Path) -> Source:
-    return Source(path.name, path, lambda: _opened(path))
-
-
-def _opened(path: Path) -> NpzFile:
+def _open_file(path: Path) -> NpzFile:
     """A file whose length is the one in its name."""
     file = NpzFile(path)
     named = _LENGTH.fullmatch(path.name)
@@ -75,21 +72,30 @@ def _opened(path: Path) -> NpzFile:
     return file
 
 
-def _spec(name: str, shape: tuple[int, ...], dtype: np.dtype, where: str) -> ArraySpec | None:
-    if name == "observation":
-        return observation_spec(name, shape, dtype, where)
-    if name == "physics":
-        return checked_spec(name, shape, dtype, Role.physics, where)
-    return None
+class _Convention(Convention):
+    """See ``_episode_files.Convention``."""
 
+    format = "exorl"
+    action = "action"
+    flags = ("discount",)
 
-def _ends(arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[bool, bool]:
-    """Discount 0 is a terminal state; every other end is a limit."""
-    if "discount" not in arrays:
-        raise CorpusError("is missing", where["discount"], "without it ends cannot be told apart")
-    discount = column(arrays["discount"], where["discount"])
-    if (discount[1:-1] == 0).any():
-        row = 1 + int(np.argmax(discount[1:-1] == 0))
-        raise CorpusError(f"is 0 in row {row}", where["discount"], "cut the trajectory there")
-    terminated = bool(discount[-1] == 0)
-    return terminated, not terminated
+    def spec(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype, where: str
+    ) -> ArraySpec | None:
+        if name == "observation":
+            return observation_spec(name, shape, dtype, where)
+        if name == "physics":
+            return checked_spec(name, shape, dtype, Role.physics, where)
+        return None
+
+    def ends(self, arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[bool, bool]:
+        """Discount 0 is a terminal state; every other end is a limit."""
+        place = where["discount"]
+        if "discount" not in arrays:
+            raise CorpusError("is missing", place, "without it ends cannot be told apart")
+        discount = column(arrays["discount"], place)
+        if (discount[1:-1] == 0).any():
+            row = 1 + int(np.argmax(discount[1:-1] == 0))
+            raise CorpusError(f"is 0 in row {row}", place, "cut the trajectory there")
+        terminated = bool(discount[-1] == 0)
+        return terminated, not terminated

@@ -11,25 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, CorpusError, LabelState, Provenance, Role
+from lawm_schemas import CorpusError, LabelState, Provenance, Role
 
 from lawm_data.corpus.table import NO_REWARDS
-from lawm_data.exchange.formats._flat import (
-    Rows,
-    blocks,
-    marked,
-    next_finite,
-    same_length,
-    segments,
-)
-from lawm_data.exchange.formats._protocol import About, Episode, Incoming
-from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
-from lawm_data.exchange.untrusted.arrays import (
-    action_bounds,
-    checked_spec,
-    column,
-    observation_spec,
-)
+from lawm_data.exchange.formats._flat import blocks, marked, next_finite, same_length, segments
+from lawm_data.exchange.formats._protocol import REWARDS_NOTE, About, Episode, Incoming
+from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
+from lawm_data.exchange.untrusted.arrays import checked_spec, column, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
 
 ABOUT = About(
@@ -69,62 +57,49 @@ def _incoming(file: NpzFile, settings: Mapping[str, Any]) -> Incoming:
     for name in _NEEDED:
         if name not in names:
             raise CorpusError("is missing", file.where(name), "check that the file is of OGBench")
-    physics = [name for name in _PHYSICS if name in names]
     kept = [*_NEEDED[:2], *(["rewards"] if "rewards" in names else [])]
-    kept += physics if len(physics) == len(_PHYSICS) else []
+    if set(_PHYSICS) <= set(names):
+        kept += _PHYSICS
     rows = same_length({name: file.rows(name) for name in [*kept, "terminals"]})
     cuts = segments(marked(file.rows("terminals")), rows)
-    left = [name for name in names if name not in (*kept, "terminals")]
+    shape, dtype = file.header("observations")
+    observations = [observation_spec("observation", shape[1:], dtype, file.where("observations"))]
+    if _PHYSICS[0] in kept:
+        size = sum(int(np.prod(file.header(name)[0][1:])) for name in _PHYSICS)
+        kind, where = np.dtype(np.float64), file.where(_PHYSICS[0])
+        observations.append(checked_spec("physics", (size,), kind, Role.physics, where))
+    shape, dtype = file.header("actions")
+    recorded = blocks(file.rows("actions"))
     return Incoming(
-        observations=_specs(file, kept),
-        action=_action(file, settings),
+        observations=tuple(observations),
+        action=declared_action(settings, shape[1:], dtype, file.where("actions"), recorded),
         trajectories=_trajectories(file, kept, cuts),
         count=int((cuts[:, 1] - cuts[:, 0] > 1).sum()),
         name=file.path.name,
         files=(file.path,),
         environment=declared_environment(settings),
-        said=_said(cuts, kept, left),
+        notes=_notes(names, kept, cuts),
         close=file.close,
     )
 
 
-def _specs(file: NpzFile, kept: list[str]) -> tuple[ArraySpec, ...]:
-    shape, dtype = file.header("observations")
-    where = file.where("observations")
-    specs = [observation_spec("observation", shape[1:], dtype, where)]
-    if _PHYSICS[0] in kept:
-        size = sum(int(np.prod(file.header(name)[0][1:])) for name in _PHYSICS)
-        kind, where = np.dtype(np.float64), file.where(_PHYSICS[0])
-        specs.append(checked_spec("physics", (size,), kind, Role.physics, where))
-    return tuple(specs)
-
-
-def _action(file: NpzFile, settings: Mapping[str, Any]) -> ArraySpec:
-    shape, dtype = file.header("actions")
-    size = int(np.prod(shape[1:]))
-    bounds = declared_bounds(settings, size)
-    if bounds is None:
-        bounds = action_bounds(blocks(file.rows("actions")), size)
-    where = file.where("actions")
-    return checked_spec("action", shape[1:], dtype, Role.action, where, **bounds)
-
-
-def _said(cuts: np.ndarray, kept: list[str], left: list[str]) -> list[str]:
-    said = [
+def _notes(names: list[str], kept: list[str], cuts: np.ndarray) -> list[str]:
+    notes = [
         "the last row of each trajectory is its final observation; its action leads nowhere and "
         "was dropped",
         "terminals marks ends of recordings: all trajectories count as truncated",
     ]
     if "rewards" not in kept:
-        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
+        notes.append(REWARDS_NOTE)
     if _PHYSICS[0] in kept:
-        said.append("qpos and qvel became the physics state")
+        notes.append("qpos and qvel became the physics state")
+    left = [name for name in names if name not in (*kept, "terminals")]
     if left:
-        said.append(f"not kept: {', '.join(left)}")
+        notes.append(f"not kept: {', '.join(left)}")
     alone = int((cuts[:, 1] - cuts[:, 0] == 1).sum())
     if alone:
-        said.append(f"{alone} trajectories of a single row have no step and were left out")
-    return said
+        notes.append(f"{alone} trajectories of a single row have no step and were left out")
+    return notes
 
 
 def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[Episode]:
@@ -132,26 +107,21 @@ def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[
     source = Provenance(source=f"ogbench:{file.path.name}", origin="import")
     for first, end in cuts.tolist():
         rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
-        if end - first > 1:
-            yield _trajectory(rows, arrays, source)
-
-
-def _trajectory(
-    rows: Mapping[str, np.ndarray], arrays: Mapping[str, Rows], source: Provenance
-) -> Episode:
-    steps = len(rows["observations"]) - 1
-    observations = {"observation": rows["observations"]}
-    if _PHYSICS[0] in rows:
-        parts = [rows[name].reshape(steps + 1, -1).astype(np.float64) for name in _PHYSICS]
-        observations["physics"] = np.concatenate(parts, 1)
-    rewards = np.zeros(steps, np.float32)
-    if "rewards" in rows:
-        rewards = column(rows["rewards"], arrays["rewards"].where)[:-1]
-    return Episode(
-        observations=observations,
-        rewards=rewards,
-        provenance=source,
-        actions=rows["actions"][:-1],
-        truncated=True,
-        metadata={} if "rewards" in rows else NO_REWARDS,
-    )
+        steps = end - first - 1
+        if not steps:
+            continue
+        observations = {"observation": rows["observations"]}
+        if _PHYSICS[0] in rows:
+            parts = [rows[name].reshape(steps + 1, -1).astype(np.float64) for name in _PHYSICS]
+            observations["physics"] = np.concatenate(parts, 1)
+        rewards = np.zeros(steps, np.float32)
+        if "rewards" in rows:
+            rewards = column(rows["rewards"], arrays["rewards"].where)[:-1]
+        yield Episode(
+            observations=observations,
+            rewards=rewards,
+            provenance=source,
+            actions=rows["actions"][:-1],
+            truncated=True,
+            metadata={} if "rewards" in rows else NO_REWARDS,
+        )

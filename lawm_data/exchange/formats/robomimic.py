@@ -22,138 +22,225 @@ from lawm_schemas import ArraySpec, CorpusError, LabelState, Manifest, Mask, Pro
 from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import is_chunked
 from lawm_data.corpus.table import NO_REWARDS
-from lawm_data.exchange.formats._own_hdf5 import (
-    Own,
+from lawm_data.exchange.formats._hdf5_sidecar import (
+    Sidecar,
+    at_observed,
     encoded,
+    exported_rows,
     new_hdf5,
     read_file,
     refuse_settings,
-    require_shape,
-    write_own,
+    write_sidecar,
 )
-from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
-from lawm_data.exchange.formats._settings import DECLARED, declared_bounds, declared_environment
+from lawm_data.exchange.formats._hdf5_sidecar import locate as locate
+from lawm_data.exchange.formats._protocol import (
+    BOUNDS_NOTE,
+    REWARDS_NOTE,
+    About,
+    Episode,
+    Incoming,
+    Outgoing,
+)
+from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
 from lawm_data.exchange.untrusted.arrays import (
-    action_bounds,
-    checked_spec,
     column,
     first_difference,
     flags,
     observation_spec,
     require_finite,
 )
-from lawm_data.exchange.untrusted.hdf5 import ForeignFile, ForeignRows
+from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.exchange.untrusted.strict_json import strict_json
 
+ABOUT = About(
+    title="robomimic, one HDF5 file",
+    place="FILE.hdf5",
+    extra=None,
+    reads=True,
+    writes=True,
+    label_states=(LabelState.observed, LabelState.missing, LabelState.withheld),
+    partial=True,
+    arrays="all",
+    alignment="a_t leaves o_t",
+    final_observation=True,
+    ends="both",
+    pixels="lossless",
+    metadata=True,
+    streaming=True,
+    settings=DECLARED,
+)
+GROUP = "lawm"
+"""Group of what our own files say of themselves."""
+ENV_ARGS = "env_args"
+"""Attribute with the environment as JSON, and the setting of the provenance that keeps it."""
+GYM = 2
+"""robomimic's number for environments that are made by name."""
+_DEMO = re.compile(r"demo_(\d{1,9})")
+_KNOWN = ("actions", "rewards", "dones")
 
-def restored(file: ForeignFile, own: Own, settings: Mapping[str, Any]) -> Incoming:
+
+def read(place: str, settings: Mapping[str, Any]) -> Incoming:
+    """Open a file of demonstrations; see ``FormatModule.read``."""
+    return read_file(place, settings, GROUP, read_export, read_foreign)
+
+
+def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
+    """Write a view; see ``FormatModule.write``."""
+    view, metadata = outgoing.view, []
+    name_of, total, notes = {}, 0, []
+    with new_hdf5(path, place) as writer:
+        file = writer.file
+        data, unlabeled = file.create_group("data"), file.create_group("unlabeled")
+        for i, episode in enumerate(outgoing):
+            metadata.append(encoded(episode.metadata))
+            steps, name = len(episode.rewards), f"demo_{i}"
+            demo = (data if episode.complete else unlabeled).create_group(name)
+            demo.attrs["num_samples"] = steps
+            demo.attrs["labels"] = "" if episode.labels is None else episode.labels.value
+            _write_demonstration(demo, episode, view.manifest)
+            total += steps if episode.complete else 0
+            name_of[episode.trajectory_id] = name
+            writer.require_space()
+        data.attrs["total"] = total
+        data.attrs[ENV_ARGS] = _env_args(view.manifest)
+        for mask in outgoing.masks:
+            names = [name_of[labeled] for labeled in mask.labeled]
+            file[f"mask/{mask.name}"] = np.array(names, "S")
+        write_sidecar(file.create_group(GROUP), outgoing, metadata)
+        if len(unlabeled):
+            notes.append(
+                f"{len(unlabeled)} trajectories without all their actions stand under unlabeled/, "
+                "not data/: robomimic would take what is missing for zeros"
+            )
+        if not len(data):
+            notes.append("no trajectory has all its actions: robomimic will find no demonstration")
+    if view.overlay is not None:
+        notes.append(f"inferred actions of {view.overlay.name} are left out")
+    return notes
+
+
+def _write_demonstration(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
+    steps = len(episode.rewards)
+    demo["rewards"] = episode.rewards
+    demo["dones"] = np.arange(1, steps + 1) // steps * int(episode.terminated)
+    if episode.actions is not None and episode.complete:
+        demo["actions"] = _wide(episode.actions)
+    elif episode.actions is not None:
+        demo["actions"] = _wide(episode.actions[episode.action_observed])
+        demo["action_observed"] = episode.action_observed
+    for spec in manifest.observations:
+        array = episode.observations[spec.name]
+        if spec.role is Role.physics:
+            demo["states"], demo["final_state"] = array[:-1], array[-1]
+        elif episode.complete:
+            _store(demo, f"obs/{spec.name}", _wide(array)[:-1], spec)
+            _store(demo, f"next_obs/{spec.name}", _wide(array)[1:], spec)
+        else:
+            _store(demo, f"obs/{spec.name}", _wide(array), spec)
+
+
+def _store(demo: h5py.Group, name: str, array: np.ndarray, spec: ArraySpec) -> None:
+    storage = compression(spec) if is_chunked(spec) else {}
+    demo.create_dataset(name, data=array, **storage)
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    """Single numbers as rows of one, which is what robomimic expects."""
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _env_args(manifest: Manifest) -> str:
+    """The environment as the file said that this came from, or in robomimic's words."""
+    known = {json.dumps(entry.settings.get(ENV_ARGS)) for entry in manifest.provenance}
+    if len(known) == 1 and (text := known.pop()) != "null":
+        return text
+    environment = manifest.environment
+    name = "unknown" if environment is None else environment.task
+    kwargs = {} if environment is None else environment.model_dump(mode="json")
+    return json.dumps({"env_name": name, "type": GYM, "env_kwargs": kwargs})
+
+
+def demonstrations(file: ForeignFile, group: str) -> list[str]:
+    """Names of the demonstrations of a group, by their number.
+
+    Raises:
+        CorpusError: a group of another name stands there; robomimic could not read it either.
+    """
+    names = file.names(group, "group")
+    odd = [name for name in names if not _DEMO.fullmatch(name)]
+    if odd:
+        raise file.refuse(f"{group}/{odd[0]}", "is not named like demo_0")
+    return sorted(names, key=lambda name: int(name[5:]))
+
+
+def read_export(file: ForeignFile, sidecar: Sidecar, settings: Mapping[str, Any]) -> Incoming:
     """A corpus that was exported."""
     refuse_settings(settings, str(file.path))
-    complete = own.complete.tolist()
+    complete = sidecar.complete.tolist()
     places = [f"{'data' if whole else 'unlabeled'}/demo_{i}" for i, whole in enumerate(complete)]
     there = {f"{g}/{name}" for g in ("data", "unlabeled") for name in demonstrations(file, g)}
     odd = sorted(there ^ set(places))
     if odd:
         hint = f"remove the group {GROUP}, and the file is read like any other"
         raise CorpusError("was added or removed after the export", file.where(odd[0]), hint)
-    return own.incoming(
-        trajectories=_restore(file, own, places),
-        name=file.path.name,
-        files=(file.path,),
-        masks=_kept_masks(file, own),
-        said=_foreign_keys(file, own),
-        close=file.close,
-    )
+    masks = tuple(mask for mask in sidecar.masks if _is_unchanged(file, sidecar, mask))
+    notes = [
+        f"mask {mask.name} was changed after the export and is left out"
+        for mask in sidecar.masks
+        if mask not in masks
+    ]
+    others = sorted(set(file.names("mask")) - {mask.name for mask in sidecar.masks})
+    if others:
+        notes.append(f"filter keys that the export did not write are left out: {', '.join(others)}")
+    return sidecar.incoming(_restore(file, sidecar, places), masks, sorted(notes))
 
 
-def _kept_masks(file: ForeignFile, own: Own) -> tuple[Mask, ...]:
-    """The masks whose filter keys still say the same."""
-    return tuple(mask for mask in own.masks if not _changed(file, own, mask))
-
-
-def _changed(file: ForeignFile, own: Own, mask: Mask) -> bool:
+def _is_unchanged(file: ForeignFile, sidecar: Sidecar, mask: Mask) -> bool:
+    """Whether the filter key of a mask still names the trajectories that it shows."""
     key = f"mask/{mask.name}"
     if not file.has(key):
-        return True
-    place = {name: f"demo_{i}" for i, name in enumerate(own.id)}
-    return file.labels(key, own.count) != [place.get(name) for name in mask.labeled]
+        return False
+    name_of = {name: f"demo_{i}" for i, name in enumerate(sidecar.id)}
+    return file.labels(key, sidecar.count) == [name_of.get(name) for name in mask.labeled]
 
 
-def _foreign_keys(file: ForeignFile, own: Own) -> list[str]:
-    ours = {mask.name for mask in _kept_masks(file, own)}
-    known = {mask.name for mask in own.masks}
-    said = [f"mask {name} was changed after the export and is left out" for name in known - ours]
-    others = [name for name in file.names("mask") if name not in known]
-    if others:
-        said.append(f"filter keys that the export did not write are left out: {', '.join(others)}")
-    return sorted(said)
-
-
-def _restore(file: ForeignFile, own: Own, places: list[str]) -> Iterator[Episode]:
+def _restore(file: ForeignFile, sidecar: Sidecar, places: list[str]) -> Iterator[Episode]:
     for i, place in enumerate(places):
-        steps, whole = int(own.length[i]), bool(own.complete[i])
+        steps, whole = int(sidecar.length[i]), bool(sidecar.complete[i])
         observations = {
-            spec.name: _own_observed(file, place, spec, steps, whole)
-            for spec in own.manifest.observations
+            spec.name: _exported_observations(file, place, spec, steps, whole)
+            for spec in sidecar.manifest.observations
         }
-        rewards = _own_rows(file, f"{place}/rewards", (steps,))[:]
-        actions, observed = _actions(file, place, own, i)
-        yield own.episode(i, observations, rewards, actions, observed)
+        rewards = exported_rows(file, f"{place}/rewards", (steps,))[:]
+        actions = observed = None
+        count, shape = int(sidecar.num_observed[i]), sidecar.manifest.action.shape
+        if count:
+            found = exported_rows(file, f"{place}/actions", (count, *(shape or (1,))))
+            actions = found[:].reshape(-1, *shape)
+        if actions is not None and count < steps:
+            name = f"{place}/action_observed"
+            observed = flags(file.read_rows(name, steps), file.where(name))
+            actions = at_observed(actions, observed, file.where(name))
+        yield sidecar.episode(i, observations, rewards, actions, observed)
 
 
-def _own_observed(
+def _exported_observations(
     file: ForeignFile, place: str, spec: ArraySpec, steps: int, whole: bool
 ) -> np.ndarray:
     """An array of observations, (T+1, *shape), from its two parts."""
     shape, name = spec.shape or (1,), f"obs/{spec.name}"  # single numbers are rows of one
     if spec.role is Role.physics:
-        states = _own_rows(file, f"{place}/states", (steps, *spec.shape))[:]
-        parts = states, _own_rows(file, f"{place}/final_state", spec.shape)[()][None]
+        states = exported_rows(file, f"{place}/states", (steps, *spec.shape))[:]
+        parts = states, exported_rows(file, f"{place}/final_state", spec.shape)[()][None]
     elif whole:
-        last = _own_rows(file, f"{place}/next_{name}", (steps, *shape))
-        parts = _own_rows(file, f"{place}/{name}", (steps, *shape))[:], last[steps - 1 :]
+        last = exported_rows(file, f"{place}/next_{name}", (steps, *shape))
+        parts = exported_rows(file, f"{place}/{name}", (steps, *shape))[:], last[steps - 1 :]
     else:
-        parts = (_own_rows(file, f"{place}/{name}", (steps + 1, *shape))[:],)
+        parts = (exported_rows(file, f"{place}/{name}", (steps + 1, *shape))[:],)
     return np.concatenate(parts).reshape(-1, *spec.shape)
 
 
-def _own_rows(file: ForeignFile, name: str, shape: tuple[int, ...]) -> ForeignRows:
-    """An array of a known shape."""
-    found = file.rows(name)
-    require_shape(found.shape, shape, found.where)
-    return found
-
-
-def _actions(
-    file: ForeignFile, place: str, own: Own, i: int
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    steps, count, shape = int(own.length[i]), int(own.num_observed[i]), own.manifest.action.shape
-    if not count:
-        return None, None
-    found = _own_rows(file, f"{place}/actions", (count, *(shape or (1,))))[:].reshape(-1, *shape)
-    if count == steps:
-        return found, None
-    name = f"{place}/action_observed"
-    observed = flags(file.read_rows(name, steps), file.where(name))
-    if observed.sum() != count:
-        raise file.refuse(name, f"is true {observed.sum()} times where {count} are due")
-    actions = np.zeros((steps, *shape), found.dtype)
-    actions[observed] = found
-    return actions, observed
-
-
-_KNOWN = ("actions", "rewards", "dones")
-
-
-class _Layout(NamedTuple):
-    observations: tuple[ArraySpec, ...]
-    action: ArraySpec
-    rewarded: bool
-    ended: bool
-    """Whether the observation after the last step is there (``next_obs``)."""
-
-
-def recorded(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
+def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     """Demonstrations that robomimic or one of its converters wrote."""
     demos = demonstrations(file, "data")
     if not demos:
@@ -166,14 +253,22 @@ def recorded(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     return Incoming(
         observations=layout.observations,
         action=layout.action,
-        trajectories=_demonstrate(file, demos, layout, keys, source),
+        trajectories=(_demonstration(file, demo, layout, keys[demo], source) for demo in demos),
         count=len(demos),
         name=file.path.name,
         files=(file.path,),
         environment=declared_environment(settings),
-        said=_notes(file, f"data/{demos[0]}", layout),
+        notes=_notes(file, f"data/{demos[0]}", layout),
         close=file.close,
     )
+
+
+class _Layout(NamedTuple):
+    observations: tuple[ArraySpec, ...]
+    action: ArraySpec
+    rewarded: bool
+    ended: bool
+    """Whether the observation after the last step is there (``next_obs``)."""
 
 
 def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) -> _Layout:
@@ -186,21 +281,15 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
     for name in names:
         shape, dtype = file.header(f"{first}/obs/{name}")
         specs.append(observation_spec(name, shape[1:], dtype, file.where(f"{first}/obs/{name}")))
-    rewarded, ended = file.has(f"{first}/rewards"), file.has(f"{first}/next_obs")
-    return _Layout(tuple(specs), _action_spec(file, demos, settings), rewarded, ended)
-
-
-def _action_spec(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) -> ArraySpec:
-    names = [f"data/{demo}/actions" for demo in demos if file.has(f"data/{demo}/actions")]
-    if not names:
+    labeled = [f"data/{demo}/actions" for demo in demos if file.has(f"data/{demo}/actions")]
+    if not labeled:
         hint = "a corpus needs the shape of its actions: add one demonstration that has them"
         raise CorpusError("holds no actions", file.where("data"), hint)
-    (_, *shape), dtype = (file.header(names[0])[0] or (0,)), file.header(names[0])[1]
-    size = int(np.prod(shape))
-    bounds = declared_bounds(settings, size)
-    if bounds is None:
-        bounds = action_bounds((file.rows(name, again=True)[()] for name in names), size)
-    return checked_spec("action", tuple(shape), dtype, Role.action, file.where(names[0]), **bounds)
+    shape, dtype = file.header(labeled[0])
+    recorded = (file.rows(name, again=True)[()] for name in labeled)
+    action = declared_action(settings, shape[1:], dtype, file.where(labeled[0]), recorded)
+    rewarded, ended = file.has(f"{first}/rewards"), file.has(f"{first}/next_obs")
+    return _Layout(tuple(specs), action, rewarded, ended)
 
 
 def _filter_keys(file: ForeignFile, demos: list[str]) -> dict[str, list[str]]:
@@ -218,37 +307,25 @@ def _notes(file: ForeignFile, first: str, layout: _Layout) -> list[str]:
     left = [name for name in file.names(first) if name not in _KNOWN]
     left += [name for name in file.names(first, "group") if name not in ("obs", "next_obs")]
     left += ["model_file"] if "model_file" in file.attributes(first) else []
-    said = [
+    notes = [
         "dones does not tell a terminal state from a limit: a demonstration whose last done is 1 "
         "counts as terminated, the others as truncated"
     ]
     if not layout.ended:
-        said.append("there is no next_obs: the last step of each demonstration was left out")
+        notes.append("there is no next_obs: the last step of each demonstration was left out")
     if not layout.rewarded:
-        said.append("no rewards are stored: they are zero, and metadata says rewards: none")
+        notes.append(REWARDS_NOTE)
     if left:
-        said.append(f"not kept: {', '.join(left)}")
+        notes.append(f"not kept: {', '.join(left)}")
     if layout.action.low is not None:
-        said.append("no bounds of actions are stored; -1 and 1 were taken, all lie between them")
-    return said
-
-
-def _demonstrate(
-    file: ForeignFile,
-    demos: list[str],
-    layout: _Layout,
-    keys: Mapping[str, list[str]],
-    source: Provenance,
-) -> Iterator[Episode]:
-    for demo in demos:
-        yield _demonstration(file, demo, layout, keys[demo], source)
+        notes.append(BOUNDS_NOTE)
+    return notes
 
 
 def _demonstration(
     file: ForeignFile, demo: str, layout: _Layout, keys: list[str], source: Provenance
 ) -> Episode:
     place = f"data/{demo}"
-    _require_no_more(file, place, layout)
     rows = _rows(file, place, layout)
     steps = rows if layout.ended else rows - 1
     observations = {
@@ -280,8 +357,11 @@ def _demonstration(
     )
 
 
-def _require_no_more(file: ForeignFile, place: str, layout: _Layout) -> None:
-    """Refuse what the first demonstration has not: it would be lost without a word."""
+def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
+    """Rows of a demonstration, as its first array and ``num_samples`` agree.
+
+    A demonstration with what the first one lacks is refused: it would be lost without a word.
+    """
     known = {spec.name for spec in layout.observations}
     more = [f"obs/{name}" for name in file.names(f"{place}/obs") if name not in known]
     more += ["rewards"] if file.has(f"{place}/rewards") and not layout.rewarded else []
@@ -290,14 +370,9 @@ def _require_no_more(file: ForeignFile, place: str, layout: _Layout) -> None:
         hint = "all demonstrations hold the same arrays"
         where = file.where(f"{place}/{more[0]}")
         raise CorpusError("is not in the first demonstration", where, hint)
-
-
-def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
-    """Rows of a demonstration, as its first array and ``num_samples`` agree."""
     name = f"{place}/obs/{layout.observations[0].name}"
-    rows = (file.header(name)[0] or (0,))[0]
-    least = 1 if layout.ended else 2
-    if rows < least:
+    rows, *_ = file.header(name)[0] or (0,)
+    if rows < (1 if layout.ended else 2):
         hint = "leave it out: a trajectory has one step or more"
         raise CorpusError(f"has {rows} rows", file.where(name), hint)
     counted = file.attributes(place).get("num_samples", rows)
@@ -331,146 +406,3 @@ def _like(array: np.ndarray, spec: ArraySpec, file: ForeignFile, place: str) -> 
 
 def _finite(file: ForeignFile, name: str, rows: int) -> np.ndarray:
     return require_finite(file.read_rows(name, rows), file.where(name))
-
-
-GROUP = "lawm"
-"""Group of what our own files say of themselves."""
-ENV_ARGS = "env_args"
-"""Attribute with the environment as JSON, and the setting of the provenance that keeps it."""
-_DEMO = re.compile(r"demo_(\d{1,9})")
-
-
-def demonstrations(file: ForeignFile, group: str) -> list[str]:
-    """Names of the demonstrations of a group, by their number.
-
-    Raises:
-        CorpusError: a group of another name stands there; robomimic could not read it either.
-    """
-    names = file.names(group, "group")
-    odd = [name for name in names if not _DEMO.fullmatch(name)]
-    if odd:
-        raise file.refuse(f"{group}/{odd[0]}", "is not named like demo_0")
-    return sorted(names, key=lambda name: int(name[5:]))
-
-
-ABOUT = About(
-    title="robomimic, one HDF5 file",
-    place="FILE.hdf5",
-    extra=None,
-    reads=True,
-    writes=True,
-    label_states=(LabelState.observed, LabelState.missing, LabelState.withheld),
-    partial=True,
-    arrays="all",
-    alignment="a_t leaves o_t",
-    final_observation=True,
-    ends="both",
-    pixels="lossless",
-    metadata=True,
-    streaming=True,
-    settings=DECLARED,
-)
-GYM = 2
-"""robomimic's number for environments that are made by name."""
-
-
-def read(place: str, settings: Mapping[str, Any]) -> Incoming:
-    """Open a file of demonstrations; see ``FormatModule.read``."""
-    return read_file(place, settings, GROUP, restored, recorded)
-
-
-def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
-    """Write a view; see ``FormatModule.write``."""
-    manifest, metadata = outgoing.view.manifest, []
-    place_of, total = {}, 0
-    with new_hdf5(path, place) as writing:
-        file = writing.file
-        data, unlabeled = file.create_group("data"), file.create_group("unlabeled")
-        for i, episode in enumerate(outgoing):
-            metadata.append(encoded(episode.metadata))
-            steps, name = len(episode.rewards), f"demo_{i}"
-            whole = _is_complete(episode)
-            demo = (data if whole else unlabeled).create_group(name)
-            demo.attrs["num_samples"] = steps
-            demo.attrs["labels"] = "" if episode.labels is None else episode.labels.value
-            _write_steps(demo, episode, manifest)
-            (_write_complete if whole else _write_incomplete)(demo, episode, manifest)
-            total += steps if whole else 0
-            place_of[episode.trajectory_id] = name
-            writing.require_space()
-        data.attrs["total"] = total
-        data.attrs["env_args"] = _env_args(manifest)
-        for mask in outgoing.masks:
-            names = [place_of[labeled] for labeled in mask.labeled]
-            file[f"mask/{mask.name}"] = np.array(names, "S")
-        write_own(file.create_group(GROUP), outgoing, metadata)
-        return _said(outgoing, len(data), len(unlabeled))
-
-
-def _is_complete(episode: Episode) -> bool:
-    observed = episode.action_observed
-    return episode.actions is not None and (observed is None or bool(observed.all()))
-
-
-def _write_steps(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
-    steps = len(episode.rewards)
-    demo["rewards"] = episode.rewards
-    demo["dones"] = np.arange(1, steps + 1) // steps * int(episode.terminated)
-    for spec in manifest.observations:
-        if spec.role is Role.physics:
-            demo["states"] = episode.observations[spec.name][:-1]
-            demo["final_state"] = episode.observations[spec.name][-1]
-
-
-def _write_complete(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
-    demo["actions"] = _wide(episode.actions)
-    for spec in manifest.observations:
-        if spec.role is not Role.physics:
-            array = _wide(episode.observations[spec.name])
-            _store(demo, f"obs/{spec.name}", array[:-1], spec)
-            _store(demo, f"next_obs/{spec.name}", array[1:], spec)
-
-
-def _write_incomplete(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
-    if episode.actions is not None:
-        demo["actions"] = _wide(episode.actions[episode.action_observed])
-        demo["action_observed"] = episode.action_observed
-    for spec in manifest.observations:
-        if spec.role is not Role.physics:
-            _store(demo, f"obs/{spec.name}", _wide(episode.observations[spec.name]), spec)
-
-
-def _store(demo: h5py.Group, name: str, array: np.ndarray, spec: ArraySpec) -> None:
-    storage = compression(spec) if is_chunked(spec) else {}
-    demo.create_dataset(name, data=array, **storage)
-
-
-def _wide(array: np.ndarray | None) -> np.ndarray:
-    """Single numbers as rows of one, which is what robomimic expects."""
-    assert array is not None
-    return array[:, None] if array.ndim == 1 else array
-
-
-def _env_args(manifest: Manifest) -> str:
-    """The environment as the file said that this came from, or in robomimic's words."""
-    known = {json.dumps(entry.settings.get(ENV_ARGS)) for entry in manifest.provenance}
-    if len(known) == 1 and (text := known.pop()) != "null":
-        return text
-    environment = manifest.environment
-    name = "unknown" if environment is None else environment.task
-    kwargs = {} if environment is None else environment.model_dump(mode="json")
-    return json.dumps({"env_name": name, "type": GYM, "env_kwargs": kwargs})
-
-
-def _said(outgoing: Outgoing, complete: int, rest: int) -> list[str]:
-    said = []
-    if rest:
-        said.append(
-            f"{rest} trajectories without all their actions stand under unlabeled/, not data/: "
-            "robomimic would take what is missing for zeros"
-        )
-    if not complete:
-        said.append("no trajectory has all its actions: robomimic will find no demonstration")
-    if outgoing.view.overlay is not None:
-        said.append(f"inferred actions of {outgoing.view.overlay.name} are left out")
-    return said

@@ -61,52 +61,49 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         CorpusError: there is no such folder, or no video in it.
     """
     fps = _settings.rate(settings, "fps", 15)
-    pixels, action = _arrays(settings)
+    size = _settings.whole(settings, "size", 1, 1024, 64)
+    width = _settings.whole(settings, "actions", 1, 10_000, 1)
+    if "like" in settings:
+        pixels, action = _like(settings)
+    else:
+        shape = (size, size, CHANNELS)
+        camera = {"name": settings.get("camera", "pixels"), "shape": shape, "dtype": "uint8"}
+        pixels = ArraySpec.parse({**camera, "role": Role.pixels}, "camera")
+        action = ArraySpec(name="action", shape=(width,), role=Role.action)
     root = Path(place)
     if not root.is_dir():
         raise CorpusError("is no folder", place, "give the folder that the videos are in")
-    takes, skipped = _takes(root)
+    takes, skipped = _takes_below(root)
     if not takes:
         known = ", ".join((*DEMUXERS, *PICTURES))
         raise CorpusError("holds no videos", place, f"files that are read: {known}")
     ffmpeg()
     pillow()
     height, width = pixels.shape[:2]
-    said = [
+    notes = [
         "a video has no actions: they are missing, and their shape is a setting",
         "a video has no rewards: they are zero, and metadata says rewards: none",
         f"frames were resampled to {fps:g} a second and resized to {height} x {width}, the whole "
         "picture squeezed into that",
     ]
     if any(isinstance(take, list) for take in takes.values()):
-        said.append("pictures in a folder have no times: each is one frame")
+        notes.append("pictures in a folder have no times: each is one frame")
     if skipped:
-        said.append(f"{skipped} other files were left out")
+        notes.append(f"{skipped} other files were left out")
     name = root.resolve().name
     return Incoming(
         observations=(pixels,),
         action=action,
-        trajectories=_trajectories(takes, fps, pixels, Provenance(source=f"video:{name}")),
+        trajectories=_trajectories(takes, fps, pixels, f"video:{name}"),
         count=len(takes),
         name=name,
         files=tuple(chain.from_iterable(t if isinstance(t, list) else [t] for t in takes.values())),
-        said=said,
+        notes=notes,
     )
 
 
 Takes = dict[str, Path | list[Path]]
 """Videos, and the pictures of folders, by their name in the folder that is read."""
-
-
-def _arrays(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
-    """Pixels and actions of the corpus."""
-    size = _settings.whole(settings, "size", 1, 1024, 64)
-    width = _settings.whole(settings, "actions", 1, 10_000, 1)
-    if "like" in settings:
-        return _like(settings)
-    told = {"name": settings.get("camera", "pixels"), "shape": (size, size, CHANNELS)}
-    pixels = ArraySpec.parse({**told, "dtype": "uint8", "role": Role.pixels}, "camera")
-    return pixels, ArraySpec(name="action", shape=(width,), role=Role.action)
 
 
 def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
@@ -129,7 +126,7 @@ def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
     return found[0], manifest.action
 
 
-def _takes(root: Path) -> tuple[Takes, int]:
+def _takes_below(root: Path) -> tuple[Takes, int]:
     """What there is, in natural order of the names, and how many files are something else."""
     found: Takes = {}
     skipped = 0
@@ -137,55 +134,44 @@ def _takes(root: Path) -> tuple[Takes, int]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         here, pictures = Path(folder), []
         for name in files:
-            path = here / name
+            path, kind = here / name, Path(name).suffix.lower()
             if name.startswith("."):
                 continue
-            if path.suffix.lower() in DEMUXERS:
-                found[str(path.relative_to(root))] = _within(root, path)
-            elif path.suffix.lower() in PICTURES:
-                pictures.append(_within(root, path))
-            else:
+            if kind not in (*DEMUXERS, *PICTURES):
                 skipped += 1
+                continue
+            if not path.resolve().is_relative_to(root.resolve()):
+                raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
+            if kind in DEMUXERS:
+                found[str(path.relative_to(root))] = path
+            else:
+                pictures.append(path)
         if pictures:
-            own = str(here.relative_to(root)) if here != root else root.resolve().name
-            found[own] = sorted(pictures, key=lambda path: natural(path.name))
+            take = str(here.relative_to(root)) if here != root else root.resolve().name
+            found[take] = sorted(pictures, key=lambda path: natural(path.name))
     return dict(sorted(found.items(), key=lambda item: natural(item[0]))), skipped
 
 
-def _within(root: Path, path: Path) -> Path:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
-    return path
-
-
-def _trajectories(
-    takes: Takes, fps: float, pixels: ArraySpec, provenance: Provenance
-) -> Iterator[Episode]:
-    provenance = provenance.model_copy(update={"origin": "import"})
+def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> Iterator[Episode]:
+    provenance = Provenance(source=source, origin="import")
+    height, width = pixels.shape[:2]
+    most = MEMORY_LIMIT // pixels.size
     for name, take in takes.items():
         if isinstance(take, list):
-            pictures = (decode(path, CHANNELS, str(path)) for path in take)
+            path, pictures = take[0].parent, (decode(path, CHANNELS, str(path)) for path in take)
         else:
-            pictures = frames(take, fps)
-        shown = _collected(pictures, pixels, take[0].parent if isinstance(take, list) else take)
+            path, pictures = take, frames(take, fps)
+        resized: list[np.ndarray] = []
+        for picture in pictures:
+            if len(resized) == most:
+                raise CorpusError(f"has more than {most} frames", str(path), "cut it into parts")
+            resized.append(resize(picture, height, width))
+        if len(resized) < 2:
+            what = f"has {len(resized)} frames, and a step needs two"
+            raise CorpusError(what, str(path), "remove it, or read it with a higher fps")
         yield Episode(
-            observations={pixels.name: shown},
-            rewards=np.zeros(len(shown) - 1, np.float32),
+            observations={pixels.name: np.stack(resized)},
+            rewards=np.zeros(len(resized) - 1, np.float32),
             provenance=provenance,
             metadata={"file": name, **NO_REWARDS},
         )
-
-
-def _collected(pictures: Iterator[np.ndarray], pixels: ArraySpec, path: Path) -> np.ndarray:
-    """All frames, (T+1, h, w, 3), resized one by one."""
-    height, width = pixels.shape[:2]
-    most = MEMORY_LIMIT // pixels.size
-    found = []
-    for picture in pictures:
-        if len(found) == most:
-            raise CorpusError(f"has more than {most} frames", str(path), "cut it into parts")
-        found.append(resize(picture, height, width))
-    if len(found) < 2:
-        what = f"has {len(found)} frames, and a step needs two"
-        raise CorpusError(what, str(path), "remove it, or read it with a higher fps")
-    return np.stack(found)

@@ -7,7 +7,6 @@ then it means the same corpus for good, here and on another machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +14,14 @@ from lawm_schemas import ConfigError, StorageError
 
 from lawm_data.exchange.hub.pull import pull, require_commit
 from lawm_data.exchange.hub.remote import COMMIT, REPO, Remote
+from lawm_data.system.progress import Progress, silent
 
 SCHEME = "hf://"
 CACHE = "LAWM_CACHE"
 """Environment variable: folder of what is fetched; ``~/.cache/lawm`` by default."""
 
 
-class Address(NamedTuple):
+class HubAddress(NamedTuple):
     """``hf://user/name@revision``."""
 
     repo: str
@@ -36,24 +36,24 @@ class Address(NamedTuple):
         return self.revision is not None and COMMIT.fullmatch(self.revision) is not None
 
 
-def is_address(path: str) -> bool:
+def is_hub_address(path: str) -> bool:
     """Whether a path is an address on the Hub."""
     return path.startswith(SCHEME)
 
 
-def parse_address(text: str) -> Address:
-    """Take an address apart.
+def parse_hub_address(text: str) -> HubAddress:
+    """Parse an address.
 
     Raises:
         ConfigError: it is none.
     """
     repo, at, revision = text.removeprefix(SCHEME).partition("@")
-    if not (is_address(text) and REPO.fullmatch(repo)) or (at and not revision):
+    if not (is_hub_address(text) and REPO.fullmatch(repo)) or (at and not revision):
         raise ConfigError("is not an address on the Hub", text, f"write {SCHEME}user/name@revision")
-    return Address(repo, revision or None)
+    return HubAddress(repo, revision or None)
 
 
-def pin(address: Address, token: str | None = None) -> Address:
+def pin(address: HubAddress, token: str | None = None) -> HubAddress:
     """The same with the commit that it means now; asks the Hub only when it must.
 
     Raises:
@@ -61,20 +61,16 @@ def pin(address: Address, token: str | None = None) -> Address:
     """
     if address.is_pinned:
         return address
-    return Address(address.repo, require_commit(Remote(address.repo, token), address.revision))
+    return HubAddress(address.repo, require_commit(Remote(address.repo, token), address.revision))
 
 
-def cached(address: Address) -> Path:
+def cached(address: HubAddress) -> Path:
     """Where the corpus of a pinned address is kept, whether it is there or not."""
     root = os.environ.get(CACHE) or Path.home() / ".cache" / "lawm"
     return Path(root).absolute() / "hub" / address.repo / str(address.revision)
 
 
-def fetch(
-    address: Address,
-    token: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
+def fetch(address: HubAddress, token: str | None = None, progress: Progress = silent) -> Path:
     """The folder of the corpus of a pinned address; pulled if it is not there.
 
     Raises:
@@ -98,9 +94,9 @@ def located(path: str) -> Path:
         RemoteError: it cannot be pulled.
         StorageError: the disk refused.
     """
-    return fetch(pin(parse_address(path))) if is_address(path) else Path(path)
+    return fetch(pin(parse_hub_address(path))) if is_hub_address(path) else Path(path)
 
 
 def is_here(path: str) -> bool:
     """Whether there is something on this disk under a path or pinned address."""
-    return (cached(parse_address(path)) if is_address(path) else Path(path)).exists()
+    return (cached(parse_hub_address(path)) if is_hub_address(path) else Path(path)).exists()

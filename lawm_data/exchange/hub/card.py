@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import yaml
 from lawm_schemas import Manifest
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.table import OBSERVED
@@ -23,9 +23,12 @@ TAGS = (
     "world-models",
     "latent-actions",
 )
-SIZES = ((3, "n<1K"), (4, "1K<n<10K"), (5, "10K<n<100K"), (6, "100K<n<1M"), (7, "1M<n<10M"))
-"""Powers of ten below which a size category holds; the Hub has fixed names for them."""
-LARGER = ((8, "10M<n<100M"), (9, "100M<n<1B"), (10, "1B<n<10B"))
+SIZES = (
+    *((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")),
+    *((10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B")),
+)
+"""Rows below which a size category holds; the Hub has fixed names for them."""
+LARGEST = "10B<n<100B"
 LICENCES = frozenset(
     (
         *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0"),
@@ -66,14 +69,24 @@ def make_card(
         kept: the corpus holds actions that the view hides.
         masks: names of the masks beside it.
     """
-    facts = summarize(view)
+    facts, environment = summarize(view), view.manifest.environment
+    task = f" of `{environment.task}` ({environment.suite})" if environment else ""
+    names = [f"observation.{spec.name}" for spec in view.manifest.observations] + ["action"]
+    arrays = [
+        (f"`{name}`", spec.dtype, str(list(spec.shape)), spec.role.value)
+        for name, spec in zip(
+            names, (*view.manifest.observations, view.manifest.action), strict=True
+        )
+    ]
     parts = [
-        f"---\n{yaml.safe_dump(_header(view, repo, licence), sort_keys=False)}---\n",
+        f"---\n{dump_yaml(_header(view, repo, licence))}---\n",
         f"# {repo.partition('/')[2]}\n",
-        _opening(view, facts),
+        f"{facts['trajectories']:,} trajectories{task}, {facts['steps']:,} steps. A trajectory of T"
+        " steps has T+1 observations: action and reward of row t belong to the step from"
+        " observation t to t+1, and the last observation stands in the table of trajectories.\n",
         _labels(view, facts, kept, list(masks)),
         _returns(view, facts),
-        _arrays(view.manifest),
+        f"## Arrays\n\n{_grid(('column', 'type', 'shape', 'role'), arrays)}",
         _loading(repo, tag, view.mask.name if kept and view.mask else None),
         _origin(native.manifest),
     ]
@@ -86,32 +99,16 @@ def _header(view: Corpus, repo: str, licence: str | None) -> dict[str, Any]:
         header["license"] = licence.lower()
     elif licence is not None:
         header |= {"license": "other", "license_name": licence}
-    environment = view.manifest.environment
+    environment, rows = view.manifest.environment, int(view.table.length.sum())
     return header | {
         "tags": [*TAGS, *([environment.suite, environment.task] if environment else [])],
         "task_categories": ["robotics", "reinforcement-learning"],
-        "size_categories": [_size(int(view.table.length.sum()))],
+        "size_categories": [next((name for most, name in SIZES if rows < most), LARGEST)],
         "configs": [
             {"config_name": "steps", "default": True, "data_files": "steps/*.parquet"},
             {"config_name": "trajectories", "data_files": "trajectories/*.parquet"},
         ],
     }
-
-
-def _size(rows: int) -> str:
-    known = (name for power, name in (*SIZES, *LARGER) if rows < 10**power)
-    return next(known, "10B<n<100B")
-
-
-def _opening(view: Corpus, facts: dict[str, Any]) -> str:
-    count, steps = facts["trajectories"], facts["steps"]
-    environment = view.manifest.environment
-    where = f" of `{environment.task}` ({environment.suite})" if environment else ""
-    return (
-        f"{count:,} trajectories{where}, {steps:,} steps. A trajectory of T steps has T+1"
-        " observations: action and reward of row t belong to the step from observation t to"
-        " t+1, and the last observation stands in the table of trajectories.\n"
-    )
 
 
 def _labels(view: Corpus, facts: dict[str, Any], kept: bool, masks: list[str]) -> str:
@@ -157,9 +154,9 @@ def _returns(view: Corpus, facts: dict[str, Any]) -> str:
     if len(facts["by_source"]) > 1:
         rows += [(n, s["trajectories"], s["returns"]) for n, s in facts["by_source"].items()]
     cells = [
-        (name, f"{count:,}", *(f"{told[key]:.1f}" for key in STATISTICS))
-        for name, count, told in rows
-        if told
+        (name, f"{count:,}", *(f"{found[key]:.1f}" for key in STATISTICS))
+        for name, count, found in rows
+        if found
     ]
     grid = _grid(("source", "trajectories", *STATISTICS), cells)
     low, high = int(view.table.length.min()), int(view.table.length.max())
@@ -170,19 +167,6 @@ def _returns(view: Corpus, facts: dict[str, Any]) -> str:
         f"No rewards were recorded for {none:,} trajectories; theirs are 0.\n\n" if none else ""
     )
     return f"## Returns\n\n{picture}{unknown}Each trajectory has {lengths} steps.\n"
-
-
-def _arrays(manifest: Manifest) -> str:
-    specs = (*manifest.observations, manifest.action)
-    rows = [
-        (f"`{_column(s.name, s.role.value)}`", s.dtype, str(list(s.shape)), s.role.value)
-        for s in specs
-    ]
-    return f"## Arrays\n\n{_grid(('column', 'type', 'shape', 'role'), rows)}"
-
-
-def _column(name: str, role: str) -> str:
-    return "action" if role == "action" else f"observation.{name}"
 
 
 def _loading(repo: str, tag: str, mask: str | None) -> str:
@@ -209,10 +193,11 @@ The tag `{tag}` names this content for good.
 
 
 def _origin(manifest: Manifest) -> str:
-    rows = [
-        (p.source, p.agent or "-", p.origin, p.tier or "-", p.licence or "-", _versions(p.versions))
-        for p in manifest.provenance
-    ]
+    rows = []
+    for p in manifest.provenance:
+        versions = ", ".join(f"{name} {number}" for name, number in sorted(p.versions.items()))
+        cells = (p.source, p.agent, p.origin, p.tier, p.licence, versions)
+        rows.append(tuple(cell or "-" for cell in cells))
     lines = [
         "## Provenance\n",
         _grid(("source", "agent", "origin", "tier", "licence", "versions"), dict.fromkeys(rows)),
@@ -225,10 +210,6 @@ def _origin(manifest: Manifest) -> str:
         lines.append("")
     lines.append(f"Fingerprint of the corpus: `{manifest.fingerprint}`\n")
     return "\n".join(lines)
-
-
-def _versions(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in sorted(versions.items())) or "-"
 
 
 def _grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

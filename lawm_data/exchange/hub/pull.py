@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,6 +18,7 @@ from lawm_data.exchange.hub.remote import NOT_OURS, Remote
 from lawm_data.exchange.hub.repository import NATIVE, PUBLICATION, read_publication
 from lawm_data.system.atomic import require_space, storage_errors
 from lawm_data.system.output import new_output
+from lawm_data.system.progress import Progress, silent
 
 _NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}"
 NATIVE_FILE = re.compile(
@@ -28,12 +28,10 @@ NATIVE_FILE = re.compile(
     rf"|{LABELS}/{_NAME}/({re.escape(OVERLAY)}|{re.escape(ARRAYS)}))"
 )
 """What may stand under ``corpus/``; nothing else is written to the disk."""
-Progress = Callable[[int, int], None]
-"""Called with how many bytes are done, and of how many."""
 
 
 class Pulled(NamedTuple):
-    """A corpus that was fetched, or with ``dry_run`` what is said of it beforehand."""
+    """A corpus that was fetched, or with ``dry_run`` what is known of it beforehand."""
 
     repo: str
     path: Path
@@ -56,7 +54,7 @@ def pull(
     *,
     revision: str | None = None,
     token: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     dry_run: bool = False,
 ) -> Pulled:
     """Fetch a corpus with its masks and overlays.
@@ -69,8 +67,8 @@ def pull(
         out: a folder that does not exist yet.
         revision: branch, tag or commit; None takes the newest.
         token: an access token; None takes the one that the user has set up.
-        progress: told about the bytes.
-        dry_run: fetch ``lawm.json`` alone, and say what it and the server promise.
+        progress: called with how many bytes are done, and of how many.
+        dry_run: fetch ``lawm.json`` alone, and report what it and the server promise.
 
     Raises:
         ConfigError: an argument makes no sense, or a package is missing.
@@ -83,7 +81,7 @@ def pull(
     commit = require_commit(remote, revision)
     publication, _ = read_publication(remote, commit)
     files = native_files(remote, commit, publication)
-    told = Pulled(
+    pulled = Pulled(
         repo=repo,
         path=out,
         revision=commit,
@@ -97,13 +95,13 @@ def pull(
         dry_run=dry_run,
     )
     if dry_run:
-        return told
+        return pulled
     with new_output(out) as temporary:
-        require_space(temporary.parent, told.bytes, "free some space, or stream it")
+        require_space(temporary.parent, pulled.bytes, "free some space, or stream it")
         _fetch(remote, commit, files, temporary, progress)
         require_sound(temporary, publication, repo)
         manifest = read_manifest(temporary)
-        return told._replace(trajectories=manifest.trajectories, steps=manifest.steps)
+        return pulled._replace(trajectories=manifest.trajectories, steps=manifest.steps)
 
 
 def require_commit(remote: Remote, revision: str | None) -> str:
@@ -172,8 +170,8 @@ def require_sound(path: Path, publication: Publication, repo: str) -> None:
     """
     hint = "do not use this repository"
 
-    def there(text: str) -> str:
-        """What is said of the temporary folder, said of the repository."""
+    def published(text: str) -> str:
+        """A message about the temporary folder as one about the repository."""
         return text.replace(str(path), f"{repo}: {NATIVE}")
 
     try:
@@ -182,17 +180,13 @@ def require_sound(path: Path, publication: Publication, repo: str) -> None:
     except RemoteError:
         raise
     except LawmError as error:
-        raise RemoteError(there(error.what), there(error.where), hint) from None
+        raise RemoteError(published(error.what), published(error.where), hint) from None
     if wrong:
-        raise RemoteError(there(wrong[0].what), there(wrong[0].where), hint)
+        raise RemoteError(published(wrong[0].what), published(wrong[0].where), hint)
 
 
 def _fetch(
-    remote: Remote,
-    commit: str,
-    files: list[PublishedFile],
-    folder: Path,
-    progress: Progress | None,
+    remote: Remote, commit: str, files: list[PublishedFile], folder: Path, progress: Progress
 ) -> None:
     total, done = sum(file.bytes for file in files), 0
 
@@ -201,8 +195,7 @@ def _fetch(
         with storage_errors(folder):
             target.write(part)
         done += len(part)
-        if progress is not None:
-            progress(done, total)
+        progress(done, total)
 
     for file in sorted(files, key=lambda file: file.bytes):
         path = folder / file.path.removeprefix(f"{NATIVE}/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +21,8 @@ from lawm_data.exchange.hub.repository import (
     state_of,
 )
 from lawm_data.exchange.hub.rows import require_packages
-from lawm_data.exchange.hub.upload import Companions, Upload, companions, prepare
-
-Progress = Callable[[int, int], None]
-"""Called with how many files are done, and of how many."""
+from lawm_data.exchange.hub.upload import Upload, companions, prepare
+from lawm_data.system.progress import Progress, silent
 
 
 class Pushed(NamedTuple):
@@ -65,7 +62,7 @@ def push(
     keep_withheld: bool = False,
     licence: str | None = None,
     token: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     dry_run: bool = False,
     revision_of: str | None = None,
 ) -> Pushed:
@@ -81,8 +78,8 @@ def push(
         keep_withheld: publish the hidden actions too, under ``corpus/``, with the mask beside.
         licence: SPDX id; by default that of the corpus.
         token: an access token; None takes the one that the user has set up.
-        progress: told about every file.
-        dry_run: only say what would be published; nothing is written there.
+        progress: called with how many files are done, and of how many.
+        dry_run: only report what would be published; nothing is written there.
         revision_of: beginning of the fingerprint of another corpus in the repository that this
             one may replace.
 
@@ -102,9 +99,17 @@ def push(
     with tempfile.TemporaryDirectory(prefix="lawm-push-", ignore_cleanup_errors=True) as folder:
         native = _native(view, Path(folder), keep_withheld)
         found = companions(native)
+        left = found.left
         if native.path != view.path:
-            found = found._replace(left=(*found.left, *_behind(view)))
-        _require_mask_beside(view, found, keep_withheld)
+            how = "in part" if view.mask is None else "through a mask"
+            masks, overlays, _ = companions(view)
+            names = [f"mask {mask.name}" for mask in masks]
+            names += [f"overlay {name}" for name in overlays]
+            why = f"belongs to the whole corpus, which is published {how}"
+            left += tuple(f"{name}: {why}" for name in names)
+        if keep_withheld and view.mask not in found.masks:
+            hint = "save it beside the corpus first (save_mask)"
+            raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", hint)
         if state is not None:
             require_replaceable(state, native, repo, revision_of)
         elif not dry_run:
@@ -119,36 +124,25 @@ def push(
         commit = None if state is None or new else state.commit
         if state is not None and not dry_run:
             commit = _publish(remote, state, upload, text)
-    told = _told(remote, view, native, found, upload)
-    licence = licence or told.licence
-    return told._replace(
-        commit=commit, kept=keep_withheld, licence=licence, new=new, dry_run=dry_run
-    )
-
-
-def _told(
-    remote: Remote, view: Corpus, native: Corpus, found: Companions, upload: Upload
-) -> Pushed:
-    """What is said of a shipment; the rest is filled in."""
     return Pushed(
-        repo=remote.repo,
+        repo=repo,
         url=remote.url,
-        commit=None,
+        commit=commit,
         tag=upload.tag,
         fingerprint=native.fingerprint,
         trajectories=len(native),
         steps=int(native.table.length.sum()),
         mask=None if view.mask is None else view.mask.name,
         withheld=view.label_counts()["withheld"],
-        kept=False,
+        kept=keep_withheld,
         masks=tuple(mask.name for mask in found.masks),
         overlays=found.overlays,
-        left=found.left,
-        licence=native.manifest.licence,
+        left=left,
+        licence=licence or native.manifest.licence,
         files=len(upload.files) + 1,
         bytes=sum(file.bytes for file in upload.files),
-        new=upload.new,
-        dry_run=False,
+        new=new,
+        dry_run=dry_run,
     )
 
 
@@ -175,20 +169,6 @@ def _native(view: Corpus, folder: Path, keep_withheld: bool) -> Corpus:
     return open_corpus(withhold(view, folder / "corpus"))
 
 
-def _behind(view: Corpus) -> list[str]:
-    """What stands beside a corpus that is published with something left out."""
-    masks, overlays, _ = companions(view)
-    names = [f"mask {mask.name}" for mask in masks] + [f"overlay {name}" for name in overlays]
-    how = "in part" if view.mask is None else "through a mask"
-    return [f"{name}: belongs to the whole corpus, which is published {how}" for name in names]
-
-
-def _require_mask_beside(view: Corpus, found: Companions, keep_withheld: bool) -> None:
-    if keep_withheld and view.mask not in found.masks:
-        hint = "save it beside the corpus first (save_mask)"
-        raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", hint)
-
-
 def _required(remote: Remote) -> Head:
     head = remote.head()
     if head is None:
@@ -208,7 +188,12 @@ def _publish(remote: Remote, state: RepositoryState, upload: Upload, text: bytes
             # A first try may have come through though its answer did not, or another push of
             # the same was quicker.
             commit = _same_content(remote, text)
-        _verify(remote, commit, text)
+        publication, there = read_publication(remote, commit)
+        wrong = f"{PUBLICATION} was changed" if there != text else None
+        wrong = wrong or deviation(remote, commit, publication, remote.files(commit))
+        if wrong:
+            what = f"the upload is not what was sent ({wrong})"
+            raise RemoteError(what, f"{remote.repo} at {commit[:12]}", "run it again")
     remote.tag(upload.tag, commit)
     return commit
 
@@ -224,17 +209,3 @@ def _same_content(remote: Remote, text: bytes) -> str:
         remote.repo,
         "look at the change, then run it again",
     )
-
-
-def _verify(remote: Remote, commit: str, text: bytes) -> None:
-    """Compare what the Hub has with what was sent.
-
-    Raises:
-        RemoteError: names the first file that differs.
-    """
-    publication, there = read_publication(remote, commit)
-    wrong = f"{PUBLICATION} was changed" if there != text else None
-    wrong = wrong or deviation(remote, commit, publication, remote.files(commit))
-    if wrong:
-        what = f"the upload is not what was sent ({wrong})"
-        raise RemoteError(what, f"{remote.repo} at {commit[:12]}", "run it again")

@@ -56,8 +56,8 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def told(place: str, endpoint: str) -> Iterator[None]:
-    """Whatever the client raises inside becomes one line.
+def hub_errors(place: str, endpoint: str) -> Iterator[None]:
+    """Turn whatever the client raises inside into an error of one line.
 
     Args:
         place: the repository, or a file in it.
@@ -76,7 +76,12 @@ def told(place: str, endpoint: str) -> Iterator[None]:
         what, hint = "the Hub is switched off by HF_HUB_OFFLINE", "unset it"
         raise RemoteError(what, place, hint) from None
     except (HTTPError, *_MISUNDERSTOOD, OSError) as error:
-        raise _refusal(_cause(error), place, endpoint) from None
+        # the client wraps refusals and broken connections; what is behind an HTTPError is of a
+        # library that no code here knows
+        cause: BaseException = error
+        while cause.__cause__ and status_of(cause) is None and not isinstance(cause, HTTPError):
+            cause = cause.__cause__
+        raise _refusal(cause, place, endpoint) from None
 
 
 def status_of(error: BaseException) -> int | None:
@@ -110,19 +115,9 @@ def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
         asked = _retry_after(error)
         when = "later" if asked is None else f"in {asked:.0f} seconds"
         return RemoteError("the Hub asks for fewer requests", place, f"{when}, {AGAIN}")
-    said = " ".join(str(getattr(error, "server_message", None) or "").split())[:200]
-    what = f"the Hub answers {status}" + (f" ({said})" if said else "")
+    message = " ".join(str(getattr(error, "server_message", None) or "").split())[:200]
+    what = f"the Hub answers {status}" + (f" ({message})" if message else "")
     return RemoteError(what, place, AGAIN)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The refusal or the broken connection that the client has wrapped."""
-    from httpx2 import HTTPError
-
-    # what is behind an HTTPError is of a library that no code here knows
-    while error.__cause__ and status_of(error) is None and not isinstance(error, HTTPError):
-        error = error.__cause__
-    return error
 
 
 def _retry_after(error: BaseException) -> float | None:
@@ -133,7 +128,7 @@ def _retry_after(error: BaseException) -> float | None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Progress is told elsewhere, and what goes wrong is told once."""
+    """Silence the client: progress and errors are shown elsewhere."""
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -206,7 +201,7 @@ class Remote:
         """
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-        with self._told():
+        with self._errors():
             try:
                 info = patiently(
                     lambda: self._api.dataset_info(self.repo, revision=revision, timeout=30)
@@ -220,7 +215,7 @@ class Remote:
 
     def files(self, commit: str, folder: str | None = None) -> dict[str, RemoteFile]:
         """Every file of a commit, or of a folder in it, by its path."""
-        with self._told():
+        with self._errors():
             return patiently(lambda: self._listed(commit, folder))
 
     def _listed(self, commit: str, folder: str | None) -> dict[str, RemoteFile]:
@@ -281,7 +276,7 @@ class Remote:
 
     def create(self, private: bool) -> None:
         """Make the repository, empty, unless it is there."""
-        with self._told():
+        with self._errors():
             patiently(
                 lambda: self._api.create_repo(
                     self.repo, private=private, repo_type=KIND, exist_ok=True
@@ -294,7 +289,7 @@ class Remote:
         Afterwards ``addition.path_or_fileobj`` is empty, unless the Hub wants the content with
         the commit, because it is small.
         """
-        with self._told(addition.path_in_repo):
+        with self._errors(addition.path_in_repo):
             patiently(lambda: self._api.preupload_lfs_files(self.repo, [addition], repo_type=KIND))
 
     def commit(
@@ -313,7 +308,7 @@ class Remote:
         from huggingface_hub import CommitOperationDelete
 
         removed = [CommitOperationDelete(path, is_folder=False) for path in deletions]
-        with self._told():
+        with self._errors():
             done = patiently(
                 lambda: self._api.create_commit(
                     self.repo,
@@ -327,7 +322,7 @@ class Remote:
 
     def tag(self, name: str, commit: str) -> None:
         """Name a commit; a tag of this name that is there already stays where it is."""
-        with self._told():
+        with self._errors():
             patiently(
                 lambda: self._api.create_tag(
                     self.repo, tag=name, revision=commit, repo_type=KIND, exist_ok=True
@@ -340,7 +335,7 @@ class Remote:
 
         seen, broken = 0, 0
         while True:
-            with self._told(path):
+            with self._errors(path):
                 try:
                     for part in self._rest(commit, path, seen):
                         seen += len(part)
@@ -355,11 +350,7 @@ class Remote:
     def _rest(self, commit: str, path: str, start: int) -> Iterator[bytes]:
         """The bytes of a file from one on."""
         from huggingface_hub import constants, hf_hub_url
-        from huggingface_hub.utils import (
-            build_hf_headers,
-            hf_raise_for_status,
-            http_stream_backoff,
-        )
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
         # Compressed on the way, a range would count other bytes than ours.
         headers = build_hf_headers(token=self._token) | {"Accept-Encoding": "identity"}
@@ -384,8 +375,8 @@ class Remote:
     def _place(self, path: str) -> str:
         return f"{self.repo}: {path}" if path else self.repo
 
-    def _told(self, path: str = "") -> contextlib.AbstractContextManager[None]:
-        return told(self._place(path), self._endpoint)
+    def _errors(self, path: str = "") -> contextlib.AbstractContextManager[None]:
+        return hub_errors(self._place(path), self._endpoint)
 
 
 def addition(path: str, content: Path | bytes) -> CommitOperationAdd:

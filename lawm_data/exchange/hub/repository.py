@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import NamedTuple
 
 from lawm_schemas import ConfigError, Publication, RemoteError
+from lawm_schemas.plain_json import parse_json
 from lawm_schemas.publication import PUBLICATION_VERSION
 
 from lawm_data.corpus.corpus import Corpus
@@ -74,9 +74,9 @@ def read_publication(remote: Remote, commit: str) -> tuple[Publication, bytes]:
     where = f"{remote.repo}: {PUBLICATION}"
     text = remote.read(commit, PUBLICATION, PUBLICATION_LIMIT)
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        raise RemoteError("is not JSON", where, NOT_OURS) from None
+        data = parse_json(text, where)
+    except ConfigError as error:
+        raise RemoteError(error.what, where, NOT_OURS) from None
     version = data.get("format_version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > PUBLICATION_VERSION:
         raise RemoteError(f"has format version {version}", where, "upgrade lawm")
@@ -89,7 +89,7 @@ def read_publication(remote: Remote, commit: str) -> tuple[Publication, bytes]:
 def deviation(
     remote: Remote, commit: str, publication: Publication, files: dict[str, RemoteFile]
 ) -> str | None:
-    """The first thing in which a commit is not what its ``lawm.json`` says, in words."""
+    """The first thing in which a commit is not what its ``lawm.json`` says, for messages."""
     listed = {file.path: file for file in publication.files}
     strange = sorted(set(files) - set(listed) - set(IGNORED))
     if strange:

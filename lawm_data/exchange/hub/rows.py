@@ -17,7 +17,6 @@ import numpy as np
 from lawm_schemas import ArraySpec, Manifest, Role
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.optional import optional
 
@@ -32,9 +31,9 @@ SAME = (
     *("source", "agent_step", "seed"),
 )
 """Columns of the table of trajectories that are fields of ``TrajectoryInfo``."""
-Columns = Mapping[str, Any]
+Arrow = Mapping[str, Any]
 """Arrow types, or arrays, by name."""
-Read = Callable[[Corpus, range], Columns]
+Read = Callable[[Corpus, range], Arrow]
 
 
 def require_packages(manifest: Manifest) -> None:
@@ -82,24 +81,26 @@ def _runs(sizes: np.ndarray, most: int, start: int = 0) -> Iterator[range]:
     yield range(first, start + len(sizes))
 
 
-def _write(view: Corpus, which: range, path: Path, columns: Columns, read: Read) -> None:
+def _write(view: Corpus, which: range, path: Path, columns: Arrow, read: Read) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema(list(columns.items()), metadata=_features(view.manifest, columns))
-    sizes = view.table.length[which.start : which.stop] * _width(view.manifest)
+    specs = view.manifest.observations
+    pictures = {spec.name for spec in specs if _is_image(spec)}
+    # this metadata tells ``datasets`` which columns hold pictures
+    kinds = {c: {"_type": "Image"} for c in columns if c.partition(".")[2] in pictures}
+    metadata = {"huggingface": json.dumps({"info": {"features": kinds}})} if kinds else None
+    schema = pa.schema(list(columns.items()), metadata=metadata)
+    width = sum(spec.size * np.dtype(spec.dtype).itemsize for spec in specs) + 1
+    sizes = view.table.length[which.start : which.stop] * width
     with (
         storage_errors(path),
         parquet.ParquetWriter(path, schema, compression="zstd") as writer,
     ):
         for some in _runs(sizes, GROUP_BYTES, which.start):
             arrays = read(view, some)
-            told = [pa.array(arrays[name], kind) for name, kind in columns.items()]
-            writer.write_table(pa.Table.from_arrays(told, schema=schema))
-
-
-def _width(manifest: Manifest) -> int:
-    return sum(spec.size * np.dtype(spec.dtype).itemsize for spec in manifest.observations) + 1
+            typed = [pa.array(arrays[name], kind) for name, kind in columns.items()]
+            writer.write_table(pa.Table.from_arrays(typed, schema=schema))
 
 
 def _step_columns(manifest: Manifest) -> dict[str, Any]:
@@ -121,13 +122,24 @@ def _step_columns(manifest: Manifest) -> dict[str, Any]:
 def _steps(view: Corpus, which: range) -> dict[str, Any]:
     some, manifest = [view[i] for i in which], view.manifest
     observed = np.concatenate([one.action_observed for one in some])
-    actions = np.concatenate([_actions(one, manifest.action) for one in some])
+    action, states = manifest.action, []
+    actions = np.zeros((len(observed), *action.shape), action.dtype)
+    end = 0
+    for one in some:
+        begin, end = end, end + len(one)
+        if one.actions is not None and one.action_observed.any():
+            actions[begin:end] = one.actions
+        state = one.labels.value
+        if state == "observed":  # what a partially labeled trajectory lacks is missing
+            states += ["observed" if seen else "missing" for seen in one.action_observed]
+        else:
+            states += [state] * len(one)
     columns: dict[str, Any] = {
         "trajectory_id": [one.info.id for one in some for _ in range(len(one))],
         "step": np.concatenate([np.arange(len(one)) for one in some]),
-        "action": _arrow(actions, manifest.action, observed),
+        "action": _arrow(actions, action, observed),
         "action_observed": observed,
-        "action_state": [_state(one, seen) for one in some for seen in one.action_observed],
+        "action_state": states,
         "reward": np.concatenate([one.rewards for one in some]),
         "terminated": np.concatenate([one.terminated for one in some]),
         "truncated": np.concatenate([one.truncated for one in some]),
@@ -137,20 +149,6 @@ def _steps(view: Corpus, which: range) -> dict[str, Any]:
         rows = np.concatenate([found[spec.name][:-1] for found in arrays])
         columns[f"observation.{spec.name}"] = _arrow(rows, spec)
     return columns
-
-
-def _state(one: Trajectory, seen: bool) -> str:
-    """The state of one action; what a partially labeled trajectory lacks is missing."""
-    if one.labels.value == "observed":
-        return "observed" if seen else "missing"
-    return one.labels.value
-
-
-def _actions(one: Trajectory, spec: ArraySpec) -> np.ndarray:
-    """(T, *shape); what is not observed is masked by the caller and means nothing."""
-    if one.actions is None or not one.action_observed.any():
-        return np.zeros((len(one), *spec.shape), spec.dtype)
-    return one.actions
 
 
 def _trajectory_columns(manifest: Manifest) -> dict[str, Any]:
@@ -228,11 +226,3 @@ def _png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")
     return file.getvalue()
-
-
-def _features(manifest: Manifest, columns: Columns) -> dict[str, str] | None:
-    """What tells ``datasets`` which columns hold images."""
-    names = {spec.name for spec in manifest.observations if _is_image(spec)}
-    found = [column for column in columns if column.partition(".")[2] in names]
-    info = {"features": {column: {"_type": "Image"} for column in found}}
-    return {"huggingface": json.dumps({"info": info})} if found else None

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import MANIFEST, ConfigError, CorpusError, Manifest, Mask, RemoteError
+from lawm_schemas import (
+    MANIFEST,
+    ConfigError,
+    CorpusError,
+    Manifest,
+    Mask,
+    PublishedShard,
+    RemoteError,
+)
+from lawm_schemas.plain_json import parse_json
 
 from lawm_data.batches.windows import uniforms
 from lawm_data.corpus.corpus import Corpus
@@ -20,7 +29,7 @@ from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.mask import MASKS, Masked, mask_sha256
 from lawm_data.corpus.shard import OpenShard, open_shard
 from lawm_data.corpus.store import SHARDS, join_shards
-from lawm_data.exchange.hub.cache import parse_address
+from lawm_data.exchange.hub.cache import parse_hub_address
 from lawm_data.exchange.hub.pull import native_files, require_commit, require_listed
 from lawm_data.exchange.hub.remote import NOT_OURS, Remote
 from lawm_data.exchange.hub.repository import NATIVE, read_publication
@@ -143,7 +152,7 @@ class Stream:
     ) -> None:
         if index(shards) < 2:
             raise ConfigError(f"{shards} is below 2", "shards", "give 2 or more")
-        where = parse_address(address)
+        where = parse_hub_address(address)
         self._remote = Remote(where.repo, token)
         self.revision = require_commit(self._remote, where.revision)
         """The commit that is read."""
@@ -154,7 +163,13 @@ class Stream:
         self.manifest: Manifest = self._document(MANIFEST, Manifest)
         """Manifest of the whole corpus."""
         require_listed(self.manifest, publication, where.repo)
-        self._mask = None if mask is None else self._find_mask(mask)
+        self._mask: Mask | None = None
+        if mask is not None:
+            if f"{NATIVE}/{MASKS}/{mask}.json" not in self._files:
+                raise ConfigError("no such mask", f"{where.repo}: {mask}", "see its card")
+            self._mask = found = self._document(f"{MASKS}/{mask}.json", Mask)
+            if found.corpus != self.manifest.fingerprint:
+                raise RemoteError("belongs to another corpus", f"mask {mask}", NOT_OURS)
         self._drawn = {"batch_size": index(batch_size), "window": index(window), **options}
         self._seed = index(seed)
         self._rounds = Rounds(
@@ -271,24 +286,14 @@ class Stream:
         self._remote.download(self.revision, file.path, file.bytes, file.sha256, parts.append)
         where = f"{self._remote.repo}: {file.path}"
         try:
-            return schema.parse(json.loads(b"".join(parts)), where)
+            return schema.parse(parse_json(b"".join(parts), where), where)
         except ConfigError as error:
             raise RemoteError(error.what, error.where, NOT_OURS) from None
-        except (ValueError, RecursionError):
-            raise RemoteError("is not JSON", where, NOT_OURS) from None
 
-    def _find_mask(self, name: str) -> Mask:
-        if f"{NATIVE}/{MASKS}/{name}.json" not in self._files:
-            raise ConfigError("no such mask", f"{self._remote.repo}: {name}", "see its card")
-        mask: Mask = self._document(f"{MASKS}/{name}.json", Mask)
-        if mask.corpus != self.manifest.fingerprint:
-            raise RemoteError("belongs to another corpus", f"mask {name}", NOT_OURS)
-        return mask
-
-    def _labels(self, told: dict[str, Any]) -> list[ShardLabels]:
+    def _labels(self, published: dict[str, PublishedShard]) -> list[ShardLabels]:
         labels = []
         for shard in self.manifest.shards:
-            about = told.get(shard.file)
+            about = published.get(shard.file)
             if about is None:
                 raise RemoteError(f"does not list {shard.file}", self._remote.repo, NOT_OURS)
             mask = self._mask
@@ -299,8 +304,8 @@ class Stream:
     def _hash(self, purpose: str) -> str:
         """A hash of all that decides what is drawn."""
         mask = None if self._mask is None else mask_sha256(self._mask)
-        said = {key: str(value) for key, value in self._drawn.items() if key != "device"}
-        data = [purpose, self.manifest.fingerprint, mask, said, self._seed]
+        settings = {key: str(value) for key, value in self._drawn.items() if key != "device"}
+        data = [purpose, self.manifest.fingerprint, mask, settings, self._seed]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +11,6 @@ from lawm_schemas import (
     MANIFEST,
     CorpusError,
     LawmError,
-    Manifest,
     Mask,
     Publication,
     PublishedFile,
@@ -28,12 +26,12 @@ from lawm_data.exchange.hub.remote import Remote, addition
 from lawm_data.exchange.hub.repository import NATIVE, PUBLICATION
 from lawm_data.exchange.hub.rows import pieces, write_steps, write_trajectories
 from lawm_data.system.atomic import sha256_file, storage_errors
+from lawm_data.system.progress import Progress
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
 
 TAG_CHARACTERS = 12
-Progress = Callable[[int, int], None]
 
 
 class Companions(NamedTuple):
@@ -126,8 +124,8 @@ class Upload:
 
     def publication(self) -> bytes:
         """``lawm.json``."""
-        told = {**self.about, "files": tuple(self.files)}
-        return Publication.model_validate(told).to_json().encode()
+        content = {**self.about, "files": tuple(self.files)}
+        return Publication.model_validate(content).to_json().encode()
 
     def additions(self, text: bytes) -> list[CommitOperationAdd]:
         """What the commit adds, ``lawm.json`` among it."""
@@ -142,9 +140,9 @@ def prepare(
     repo: str,
     kept: bool,
     licence: str | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
-    """Put everything that is published into a shipment, one file after the other.
+    """Add everything that is published to an upload, one file after the other.
 
     Args:
         upload: takes it.
@@ -154,7 +152,7 @@ def prepare(
         repo: ``user/name``.
         kept: the corpus holds what the view hides.
         licence: replaces that of the corpus.
-        progress: told about every large file.
+        progress: called with how many large files are done, and of how many.
     """
     manifest = native.manifest
     if licence is not None:
@@ -172,7 +170,8 @@ def prepare(
     for shard in manifest.shards:
         file = native.path / SHARDS / shard.file
         upload.add(f"{NATIVE}/{SHARDS}/{shard.file}", file, shard.sha256)
-        done = _tell(progress, done, total)
+        done += 1
+        progress(done, total)
     for name, parts, write in (
         ("steps", steps, write_steps),
         ("trajectories", rows, write_trajectories),
@@ -181,8 +180,15 @@ def prepare(
             file = upload.folder / f"train-{number:05}-of-{len(parts):05}.parquet"
             write(view, part, file)
             upload.add(f"{name}/{file.name}", file)
-            done = _tell(progress, done, total)
-    _add_small(upload, native, manifest, found)
+            done += 1
+            progress(done, total)
+    upload.add(f"{NATIVE}/{MANIFEST}", manifest.to_json().encode())
+    for mask in found.masks:
+        upload.add(f"{NATIVE}/{MASKS}/{mask.name}.json", mask.to_json().encode())
+    for name in found.overlays:
+        for part in (OVERLAY, ARRAYS):
+            path = native.path / LABELS / name / part
+            upload.add(f"{NATIVE}/{LABELS}/{name}/{part}", path)
     card = make_card(
         view,
         native,
@@ -196,19 +202,8 @@ def prepare(
     upload.add("README.md", card.encode())
 
 
-def _add_small(upload: Upload, native: Corpus, manifest: Manifest, found: Companions) -> None:
-    """The manifest, and what stands beside it."""
-    upload.add(f"{NATIVE}/{MANIFEST}", manifest.to_json().encode())
-    for mask in found.masks:
-        upload.add(f"{NATIVE}/{MASKS}/{mask.name}.json", mask.to_json().encode())
-    for name in found.overlays:
-        for file in (OVERLAY, ARRAYS):
-            path = native.path / LABELS / name / file
-            upload.add(f"{NATIVE}/{LABELS}/{name}/{file}", path)
-
-
 def _shards(native: Corpus, masks: tuple[Mask, ...]) -> tuple[PublishedShard, ...]:
-    """Where labels are."""
+    """How many labeled trajectories each shard holds, also under each mask."""
     index, table = native.index, native.table
     complete = (index.action_row >= 0) & ~index.partial
     count = len(native.manifest.shards)
@@ -235,9 +230,3 @@ def _size(path: Path) -> int:
         except FileNotFoundError:
             hint = "wait for its writer, then run it again"
             raise CorpusError("is gone", str(path), hint) from None
-
-
-def _tell(progress: Progress | None, done: int, total: int) -> int:
-    if progress is not None:
-        progress(done + 1, total)
-    return done + 1

@@ -55,7 +55,13 @@ class Archive:
         try:
             with storage_errors(path):
                 size = self._file.seek(0, os.SEEK_END)
-            self._zip = self._opened(size)
+                directory = _directory_size(self._file, size)
+            if directory is None:
+                raise self.refuse("", "is not a complete zip file")
+            if directory > min(size, DIRECTORY_LIMIT):
+                raise self.refuse("", f"has a table of contents of {directory} bytes")
+            with self._distrust(""):
+                self._zip = zipfile.ZipFile(self._file)
             self.members = self._checked(size)
         except BaseException:
             self._file.close()
@@ -106,16 +112,6 @@ class Archive:
     def refuse(self, name: str, what: str) -> CorpusError:
         """The error that names a member."""
         return CorpusError(what, f"{self.path}: {name}" if name else str(self.path), HINT)
-
-    def _opened(self, size: int) -> zipfile.ZipFile:
-        with storage_errors(self.path):
-            directory = _directory_size(self._file, size)
-        if directory is None:
-            raise self.refuse("", "is not a complete zip file")
-        if directory > min(size, DIRECTORY_LIMIT):
-            raise self.refuse("", f"has a table of contents of {directory} bytes")
-        with self._distrust(""):
-            return zipfile.ZipFile(self._file)
 
     def _checked(self, size: int) -> dict[str, zipfile.ZipInfo]:
         members: dict[str, zipfile.ZipInfo] = {}

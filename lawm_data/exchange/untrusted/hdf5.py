@@ -191,7 +191,8 @@ class ForeignFile:
                 if attribute.shape == () and attribute.get_storage_size() <= TEXT_LIMIT:
                     key = attribute.name.decode()
                     found[key] = h5py.AttributeManager(_Holder(place))[key]
-            return {key: value for key, value in found.items() if _is_plain(value)}
+            plain = str | bytes | int | float | np.generic
+            return {key: value for key, value in found.items() if isinstance(value, plain)}
 
     def refuse(self, name: str, what: str) -> CorpusError:
         """The error that names a place in the file."""
@@ -300,7 +301,3 @@ class _Holder(NamedTuple):
     """What h5py's attribute reader wants to know of their owner."""
 
     id: Any
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | bytes | int | float | np.generic)

@@ -74,13 +74,13 @@ def pack(view: Corpus, places: np.ndarray, group_of: Mapping[int, str]) -> dict[
     manifest = view.manifest
     drawn = panels(manifest)
     width = sum(len(panel.names) for panel in drawn)
-    kept, told = [], []
+    kept, about = [], []
     for i in places.tolist():
         trajectory = view[i]
         stride = -(-(len(trajectory) + 1) // MOST_ROWS)
         kept.append(_signals(trajectory, manifest.action.size)[::stride, :width])
         facts = _facts(trajectory, int(view.index.position[i]))
-        told.append({**facts, "group": group_of[i], "stride": stride, "runs": _runs(trajectory)})
+        about.append({**facts, "group": group_of[i], "stride": stride, "runs": _runs(trajectory)})
     rows = np.concatenate(kept)
     known = np.isfinite(rows)
     low = np.where(known, rows, np.inf).min(0)
@@ -89,7 +89,7 @@ def pack(view: Corpus, places: np.ndarray, group_of: Mapping[int, str]) -> dict[
     low, high = np.where(low > high, 0, low), np.where(low > high, 1, high)
     trajectories = [
         {**facts, "data": _encode(signals, low, high)}
-        for facts, signals in zip(told, kept, strict=True)
+        for facts, signals in zip(about, kept, strict=True)
     ]
     return {
         "panels": _ranges(drawn, low, high),
@@ -148,9 +148,9 @@ def _encode(signals: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
 
 def _ranges(drawn: Sequence[Panel], low: np.ndarray, high: np.ndarray) -> list[dict[str, Any]]:
     """The panels with the range of their signals."""
-    told, column = [], 0
+    ranges, column = [], 0
     for panel in drawn:
         part = slice(column, column := column + len(panel.names))
         ends = {"low": float(low[part].min()), "high": float(high[part].max())}
-        told.append({**panel._asdict(), **ends})
-    return told
+        ranges.append({**panel._asdict(), **ends})
+    return ranges

@@ -6,15 +6,14 @@ charts follow the light or dark scheme. Names from the corpus are data, never na
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.table import LABEL_STATES
-from lawm_data.inspection.report.groups import groups
-from lawm_data.inspection.report.histogram import Histogram, nice_edges
+from lawm_data.inspection.report.lineage import groups
 
 Spec = dict[str, Any]
 STATES = [state.value for state in LABEL_STATES]
@@ -25,6 +24,47 @@ STATE_COLOR = {
 }
 MOST_POINTS = 4000
 """Points of the scatter plot; of a larger corpus every n-th trajectory is drawn."""
+BINS = 40
+"""Bins of a histogram, at most."""
+
+
+class Histogram(NamedTuple):
+    """How often the values of one dimension fall into equal bins."""
+
+    edges: np.ndarray
+    """(K+1,) float64."""
+    counts: np.ndarray
+    """(K,) int64."""
+
+
+def histograms(
+    blocks: Callable[[], Iterable[np.ndarray]], low: np.ndarray, high: np.ndarray
+) -> list[Histogram]:
+    """A histogram of each of D dimensions.
+
+    Args:
+        blocks: gives all rows, (n, D) at a time.
+        low: (D,) smallest values.
+        high: (D,) largest values; a constant gets one full bin in the middle.
+    """
+    width = np.where(high > low, high - low, 1.0)
+    start = np.where(high > low, low, low - 0.5)
+    counts = np.zeros((len(low), BINS), np.int64)
+    for block in blocks():
+        place = ((block - start) / width * BINS).astype(np.int64).clip(0, BINS - 1)
+        for dimension, column in enumerate(place.T):
+            counts[dimension] += np.bincount(column, minlength=BINS)
+    steps = np.linspace(0, 1, BINS + 1)
+    return [Histogram(start[d] + steps * width[d], counts[d]) for d in range(len(low))]
+
+
+def nice_edges(low: float, high: float, most: int = BINS) -> np.ndarray:
+    """Edges of at most ``most`` bins at round numbers that cover ``low`` to ``high``."""
+    span = max(high - low, abs(high) * 1e-6, 1e-9)
+    power = 10.0 ** np.floor(np.log10(span / most))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10, 20) if span / (power * m) <= most - 1)
+    first, last = np.floor(low / step), np.floor(high / step) + 1
+    return np.arange(first, last + 1) * step
 
 
 def returns(view: Corpus) -> dict[str, Spec]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +34,7 @@ class Clips(NamedTuple):
     films: dict[int, dict[str, Any]]
     """By place in the view: ``video``, a data URL, and ``rows``, the row that each frame shows."""
     problem: str | None
-    """Why there are none, in words."""
+    """Why there are none."""
 
 
 def make_clips(
@@ -57,7 +56,7 @@ def make_clips(
     chosen = places[choose(view.filter(np.isin(np.arange(len(view)), places)), most)]
     films: dict[int, dict[str, Any]] = {}
     try:
-        frames = frames or partial(_recorded, view)
+        frames = frames or (lambda shown, rows: recorded_frames(view, shown.info.id, SIZE, rows))
         bars.start("clips", len(chosen))
         bars.reach(0)
         for place in chosen.tolist():
@@ -66,10 +65,6 @@ def make_clips(
     except (ConfigError, CorpusError) as error:
         return Clips({}, f"{error.what}; {error.hint}")
     return Clips(films, None)
-
-
-def _recorded(view: Corpus, trajectory: Trajectory, rows: np.ndarray) -> Iterator[np.ndarray]:
-    return recorded_frames(view, trajectory.info.id, SIZE, rows)
 
 
 def _film(view: Corpus, place: int, frames: Frames) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a corpus comes from and what hangs on it, as a graph in stages."""
+"""Where trajectories come from: groups by source and tier, and the graph of the corpus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ import numpy as np
 from lawm_schemas import Provenance
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.inspection.report.groups import group_name
+
+
+def group_name(entry: Provenance) -> str:
+    """Name of the group that trajectories of this provenance belong to."""
+    return entry.source if entry.tier is None else f"{entry.source}, {entry.tier}"
+
+
+def groups(view: Corpus) -> dict[str, np.ndarray]:
+    """The groups that a view has trajectories of, largest first, with their places (n,)."""
+    names = [group_name(entry) for entry in view.manifest.provenance]
+    member = np.array(names or [""])[view.table.provenance]
+    found, count = np.unique(member, return_counts=True)
+    order = np.argsort(-count, kind="stable")
+    return {str(found[i]): np.flatnonzero(member == found[i]) for i in order}
 
 
 class Node(NamedTuple):
@@ -31,10 +44,12 @@ def stages(view: Corpus, summary: Mapping[str, Any]) -> list[list[Node]]:
     for number, step in enumerate(view.manifest.lineage):
         parents = tuple(node.name for node in rows[-1])
         from_ = [f"from {', '.join(p[:12] for p in step.parents)}"] if step.parents else []
-        told = [f"{key} {_plain(value)}" for key, value in step.settings.items()]
-        rows.append(
-            [Node(f"step{number}", "operation", step.operation, (*from_, *told[:6]), parents)]
-        )
+        facts = []
+        for key, value in step.settings.items():
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            facts.append(f"{key} {text if len(text) <= 60 else f'{text[:57]}…'}")
+        node = Node(f"step{number}", "operation", step.operation, (*from_, *facts[:6]), parents)
+        rows.append([node])
     whole = sum(shard.trajectories for shard in view.manifest.shards)
     facts = (f"{whole:,} trajectories", view.root_fingerprint[:16])
     above = tuple(node.name for node in rows[-1])
@@ -96,8 +111,3 @@ def _overlay_facts(overlay: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _stale(thing: Mapping[str, Any]) -> list[str]:
     return [] if thing["current"] else ["for an earlier state of the corpus"]
-
-
-def _plain(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

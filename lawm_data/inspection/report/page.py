@@ -21,8 +21,6 @@ from lawm_schemas.base import plain
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.inspection.report import browser, charts, lineage, prose
 from lawm_data.inspection.report.clips import Frames, make_clips
-from lawm_data.inspection.report.groups import groups
-from lawm_data.inspection.report.histogram import Histogram, histograms
 from lawm_data.inspection.statistics import action_blocks, observation_blocks
 from lawm_data.inspection.summary import label_steps, summarize
 from lawm_data.system.atomic import write_file
@@ -67,7 +65,11 @@ def write_report(
         raise StorageError("is a folder", str(out), "name the file to write, e.g. report.html")
     if not out.parent.is_dir():
         raise StorageError("there is no such folder", str(out.parent), "make it first")
-    library = _chart_library()
+    try:
+        library = _javascript(import_module("vl_convert"))
+    except ModuleNotFoundError as error:
+        what = f"needs the package {error.name}"
+        raise ConfigError(what, "report", 'pip install "lawm[report]"') from None
     summary = summarize(view, stats=True)
     shown = browser.choose(view, trajectories)
     films, problem = make_clips(view, shown, clips, bars, frames)
@@ -91,22 +93,9 @@ def write_report(
     }
 
 
-def _chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one program.
-
-    Raises:
-        ConfigError: the package that carries them is missing.
-    """
-    try:
-        return _bundle(import_module("vl_convert"))
-    except ModuleNotFoundError as error:
-        what = f"needs the package {error.name}"
-        raise ConfigError(what, "report", 'pip install "lawm[report]"') from None
-
-
 @cache
-def _bundle(package: ModuleType) -> str:
-    # takes seconds, and is the same for every page
+def _javascript(package: ModuleType) -> str:
+    """Vega, Vega-Lite and Vega-Embed in one program; takes seconds, and never changes."""
     return package.javascript_bundle()
 
 
@@ -122,7 +111,7 @@ def _content(
     for number, (kind, name, found) in enumerate(_distributions(view, summary)):
         color = "--observed" if kind == "actions" else "--quiet"
         specs[f"{kind}-{number}"] = {"title": name, "spec": charts.dimension(name, found, color)}
-    group_of = {int(i): name for name, rows in groups(view).items() for i in rows}
+    group_of = {int(i): name for name, rows in lineage.groups(view).items() for i in rows}
     data = browser.pack(view, shown, group_of)
     specs["signals"] = {"spec": charts.signals(data["panels"], data["longest"])}
     return data, specs
@@ -145,19 +134,21 @@ def _coverage(view: Corpus, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _distributions(view: Corpus, summary: Mapping[str, Any]) -> list[tuple[str, str, Histogram]]:
+def _distributions(
+    view: Corpus, summary: Mapping[str, Any]
+) -> list[tuple[str, str, charts.Histogram]]:
     """Kind, name and histogram of each dimension of the observed actions and of the state."""
     manifest, stats = view.manifest, summary["stats"]
-    told = {entry["name"]: entry for entry in stats["observations"]}
+    entries = {entry["name"]: entry for entry in stats["observations"]}
     parts = [
-        ("observations", told[spec.name], partial(observation_blocks, view, spec))
+        ("observations", entries[spec.name], partial(observation_blocks, view, spec))
         for spec in manifest.state
     ]
     if stats["actions"]:
         parts.insert(0, ("actions", stats["actions"], partial(action_blocks, view)))
     found = []
     for kind, entry, blocks in parts:
-        bars = histograms(blocks, np.array(entry["min"]), np.array(entry["max"]))
+        bars = charts.histograms(blocks, np.array(entry["min"]), np.array(entry["max"]))
         found += [(kind, n, bar) for n, bar in zip(entry["elements"], bars, strict=True)]
     return found[:MOST_DIMENSIONS]
 
@@ -169,7 +160,8 @@ def _assemble(text: Mapping[str, str], library: str, data: Mapping[str, Any]) ->
     # the library declares names of its own, which the page's programs must not meet
     programs = [f"(()=>{{{library}\n}})();"]
     programs += [(own / name).read_text("utf-8") for name in ("page.js", "lineage.js")]
-    hashes = " ".join(f"'sha256-{_sha256(program)}'" for program in programs)
+    digests = [hashlib.sha256(program.encode("utf-8")).digest() for program in programs]
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     page = template.substitute(
         text,
         policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
@@ -185,7 +177,3 @@ def embeddable(data: Any) -> str:
     """JSON that can stand inside a ``script`` element: nothing in it can end that."""
     text = json.dumps(plain(data), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -1,4 +1,4 @@
-"""The words and tables of the report, as HTML. All that comes from the corpus is escaped here."""
+"""The text and tables of the report, as HTML. All that comes from the corpus is escaped here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,11 @@ def fill(
         "actions_note": escape(_actions_note(summary)),
         "observations_note": escape(_observations_note(summary)),
         "browser_note": escape(f"No moving pictures: {problem}." if problem else ""),
-        "groups": "".join(f"<option>{escape(name)}</option>" for name in _group_names(specs)),
+        "groups": "".join(
+            f"<option>{escape(entry['title'])}</option>"
+            for name, entry in specs.items()
+            if name.startswith("returns-")
+        ),
         "graph": _graph(stages),
         "version": escape(version("lawm")),
         "fingerprint": escape(summary["fingerprint"]),
@@ -93,8 +97,8 @@ def _table4(summary: Mapping[str, Any]) -> str:
     head = "".join(f'<th scope="col">{c}</th>' for c in ("source", "trajectories", *COLUMNS))
     body = ""
     for name, entry in [*rows, ("all", summary)]:
-        told = entry["returns"]
-        numbers = "".join(f"<td>{told[c]:,.1f}</td>" if told else "<td>-</td>" for c in COLUMNS)
+        spread = entry["returns"]
+        numbers = "".join(f"<td>{spread[c]:,.1f}</td>" if spread else "<td>-</td>" for c in COLUMNS)
         count = f"<td>{entry['trajectories']:,}</td>"
         body += f'<tr><th scope="row">{escape(name)}</th>{count}{numbers}</tr>'
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -108,10 +112,6 @@ def _grid(specs: Mapping[str, Mapping[str, Any]], kind: str) -> str:
         for name, entry in specs.items()
         if name.startswith(f"{kind}-")
     )
-
-
-def _group_names(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [entry["title"] for name, entry in specs.items() if name.startswith("returns-")]
 
 
 def _legend() -> str:

@@ -23,7 +23,7 @@ from lawm_schemas import (
 )
 
 from lawm_data import CorpusWriter, open_corpus, summarize
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 
 PLAIN = (ArraySpec(name="position", shape=(3,)),)
 RICH = (

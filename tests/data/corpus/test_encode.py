@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from lawm_data import CorpusWriter
-from lawm_data.hdf5 import MappedFile
+from lawm_data.system.hdf5 import MappedFile
 from lawm_schemas import ArraySpec, Provenance, Role
 
 def held():

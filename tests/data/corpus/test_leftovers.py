@@ -7,8 +7,8 @@ from pathlib import Path
 from lawm_schemas import ArraySpec, Role
 
 from lawm_data import CorpusWriter, open_corpus
-from lawm_data.corpus.integrity import validate
 from lawm_data.corpus.integrity.repair import repair as restore
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.system.atomic import REPLACED, TEMPORARY, write_folder
 
 

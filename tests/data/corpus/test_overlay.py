@@ -19,7 +19,7 @@ from lawm_data import (
     summarize,
     write_overlay,
 )
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.overlay import open_labels, overlay_names
 
 DESCRIBED: dict[str, Any] = {"model": "0" * 64, "algorithm": "lawm"}
@@ -187,7 +187,7 @@ def damage_arrays(folder: Path) -> None:
         (lambda folder: (folder / "actions.h5").unlink(), "actions.h5: is missing"),
         (lambda folder: (folder / "actions.h5").write_bytes(b""), "is empty"),
         (lambda folder: (folder / "actions.h5").write_bytes(b"x" * 999), "was altered"),
-        (lambda folder: (folder / "overlay.json").write_text("{"), "not readable as JSON"),
+        (lambda folder: (folder / "overlay.json").write_text("{"), "is not JSON"),
         (lambda folder: (folder / "overlay.json").write_text("{}"), "Field required"),
     ],
 )

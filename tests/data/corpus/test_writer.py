@@ -17,7 +17,7 @@ import pytest
 from lawm_schemas import ArraySpec, CorpusError, LawmError, Provenance, Role, StorageError
 
 from lawm_data import CorpusWriter, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 
 OBSERVATIONS = (ArraySpec(name="position", shape=(3,)),)
 ACTION = ArraySpec(name="action", shape=(2,), role=Role.action)

@@ -32,7 +32,7 @@ from lawm_data import (
     save_mask,
     write_overlay,
 )
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import import_corpus
 
 ACTION = ArraySpec(name="action", shape=(3,), role=Role.action, low=(-1.0,) * 3, high=(1.0,) * 3)

@@ -24,7 +24,7 @@ from lawm_data import (
     write_overlay,
     write_tier,
 )
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.store import open_store
 from lawm_data.curation.tier import Band
 
@@ -112,7 +112,7 @@ def test_what_cannot_come_along_is_said(corpus: Corpus, tmp_path: Path) -> None:
     (corpus.path / "masks/half.json").write_text("{")
     derived = filter_corpus(corpus, "length > 6", tmp_path / "long")
     assert derived.masks == ()
-    assert "not readable as JSON" in derived.left[0]
+    assert "is not JSON" in derived.left[0]
 
 
 def test_through_a_mask_no_hidden_action_is_written(corpus: Corpus, tmp_path: Path) -> None:

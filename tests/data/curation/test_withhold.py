@@ -11,7 +11,7 @@ import pytest
 from lawm_schemas import ArraySpec, CorpusError, Role, StorageError
 
 from lawm_data import make_mask, open_corpus, write_overlay
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.curation.derive import withhold
 
 FIELDS = (

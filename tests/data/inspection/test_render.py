@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 import numpy as np
 from lawm_schemas import ConfigError, Provenance
-from lawm_data import CorpusWriter, envs, open_corpus
-from lawm_data.render import frame_rate, frames
+from lawm_data import CorpusWriter, open_corpus
+from lawm_data.envs import suites as envs
+from lawm_data.inspection.render import frame_rate, frames
 for task in ("walker-walk", "reacher-easy"):  # the second one has its goal in the model
     env = envs.make(task, pixels=32)
     rng, first = np.random.default_rng(0), env.reset([7])

@@ -9,7 +9,7 @@ import pytest
 from lawm_schemas import EnvironmentInfo, LawmError, Provenance
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.inspection.replay import UNSEEDED, reproduce

@@ -17,7 +17,7 @@ WRITE = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from lawm_data.film import Film
+from lawm_data.system.video import Film
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 film = Film(Path("a.mp4"), 32, 48, 10)

@@ -13,7 +13,7 @@ import pytest
 from lawm_schemas import ArraySpec, CorpusError, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 
 OBSERVATIONS = (
     ArraySpec(name="position", shape=(2,)),

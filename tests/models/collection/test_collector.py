@@ -7,7 +7,7 @@ import pytest
 from lawm_schemas import ConfigError, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import make
 from lawm_models.collection.agent_folder import AgentFolder

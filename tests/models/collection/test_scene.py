@@ -11,7 +11,7 @@ import pytest
 from lawm_schemas import ConfigError
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import make
 from lawm_data.recording.collect import record

@@ -17,7 +17,7 @@ from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
 from lawm_data.exchange.formats.lerobot.features import films
 from lawm_data.exchange.formats.lerobot.parquet import pyarrow
-from lawm_data.exchange.formats.lerobot.write import SetWriter
+from lawm_data.exchange.formats.lerobot.writer import SetWriter
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.images import MODES
 from lawm_data.system.video import ffmpeg
@@ -50,7 +50,7 @@ FPS = 30
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a set; see ``FormatModule.read``."""
-    from lawm_data.exchange.formats.lerobot.read import open_set
+    from lawm_data.exchange.formats.lerobot.reader import open_set
 
     return open_set(Path(place), settings)
 
@@ -66,7 +66,7 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
     videos = _settings.choice(settings, "pixels", ("png", "mp4")) == "mp4"
     if videos:
         ffmpeg()
-    fps, said = _fps(outgoing, settings)
+    fps, notes = _fps(outgoing, settings)
     if videos and round(fps, 2) != fps:
         hint = "take --set pixels=png, or give --set fps=…"
         raise ConfigError(f"an mp4 cannot have {fps:g} frames a second", "fps", hint)
@@ -78,33 +78,29 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
             writer.close()
         finally:
             writer.abandon()
-    return [*said, *_left_out(outgoing, videos)]
+    view = outgoing.view
+    if (view.table.num_observed < view.table.length).any():
+        filler = "zero" if view.overlay is None else "inferred, or zero"
+        notes.append(
+            f"LeRobot needs an action in every frame: unobserved ones are {filler}; "
+            "lawm.action_observed and lawm.action_state tell them from recorded ones"
+        )
+    if videos:
+        pictures = [spec for spec in view.manifest.observations if spec.role == "pixels"]
+        lossy = ", ".join(spec.name for spec in pictures if films(spec))
+        notes += [f"mp4 is lossy: {lossy} will not come back to the bit"] if lossy else []
+        kept = ", ".join(s.name for s in pictures if s.shape[2] in MODES and not films(s))
+        notes += [f"mp4 needs 3 channels and even edges: {kept} is kept as PNG"] if kept else []
+    return notes
 
 
 def _fps(outgoing: Outgoing, settings: Mapping[str, Any]) -> tuple[float, list[str]]:
-    """Frames per second, and what is to be said of it."""
+    """Frames per second, and a note when they are a guess."""
     environment = outgoing.view.manifest.environment
     if "fps" not in settings and environment and environment.control_timestep:
         found = 1 / (environment.control_timestep * environment.action_repeat)
         # LeRobot's own sets have whole numbers here
         return (round(found) if abs(found - round(found)) < 1e-6 * found else found), []
     fps = _settings.rate(settings, "fps", FPS)
-    said = "the environment does not tell how long a step lasts"
-    return fps, [] if "fps" in settings else [f"{said}: timestamps count {FPS} frames a second"]
-
-
-def _left_out(outgoing: Outgoing, videos: bool) -> list[str]:
-    """What a plain reader of the set has to know."""
-    said = []
-    view = outgoing.view
-    if (view.table.num_observed < view.table.length).any():
-        told = "lawm.action_observed and lawm.action_state tell them from recorded ones"
-        filler = "zero" if view.overlay is None else "inferred, or zero"
-        said.append(f"LeRobot needs an action in every frame: unobserved ones are {filler}; {told}")
-    pictures = [spec for spec in view.manifest.observations if spec.role == "pixels"]
-    if videos:
-        lossy = ", ".join(spec.name for spec in pictures if films(spec))
-        said += [f"mp4 is lossy: {lossy} will not come back to the bit"] if lossy else []
-        kept = ", ".join(s.name for s in pictures if s.shape[2] in MODES and not films(s))
-        said += [f"mp4 needs 3 channels and even edges: {kept} is kept as PNG"] if kept else []
-    return said
+    unknown = "the environment does not tell how long a step lasts"
+    return fps, [] if "fps" in settings else [f"{unknown}: timestamps count {FPS} frames a second"]

@@ -86,26 +86,51 @@ def films(spec: ArraySpec) -> bool:
     return channels == 3 and height % 2 == 0 and width % 2 == 0
 
 
-def described(
+def info_features(
     features: Sequence[Feature], action: ArraySpec, inferred: bool, fps: float
 ) -> dict[str, dict[str, Any]]:
     """``features`` of ``info.json``."""
-    told = {feature.name: _described(feature, fps) for feature in features}
+    info: dict[str, dict[str, Any]] = {}
+    for feature in features:
+        spec = feature.arrays[0]
+        if feature.storage == "numbers":
+            # a name for every number; of pixels that no picture file can hold there are too many
+            plain = spec.role is not Role.pixels
+            names = [name for s in feature.arrays for name in element_names(s)] if plain else None
+            info[feature.name] = _numbers(feature.dtype, feature.width, names)
+            continue
+        height, width, channels = spec.shape
+        info[feature.name] = {
+            "dtype": feature.storage,
+            "shape": list(spec.shape),
+            "names": ["height", "width", "channels"],
+        }
+        if feature.storage == "video":
+            info[feature.name]["info"] = {
+                "video.height": height,
+                "video.width": width,
+                "video.channels": channels,
+                "video.codec": "h264",
+                "video.pix_fmt": "yuv420p",
+                "video.is_depth_map": False,
+                "video.fps": fps,
+                "has_audio": False,
+            }
     names = element_names(action)
-    told[ACTION] = _numbers(action.dtype, action.size, names)
-    told[REWARD] = _numbers("float32")
+    info[ACTION] = _numbers(action.dtype, action.size, names)
+    info[REWARD] = _numbers("float32")
     for flag in (DONE, TERMINATED, TRUNCATED, OBSERVED):
-        told[flag] = _numbers("bool")
-    told[LABELS] = _numbers("string")
+        info[flag] = _numbers("bool")
+    info[LABELS] = _numbers("string")
     if inferred:
-        told |= {name: _numbers("float32", action.size, names) for name in (MEAN, STD)}
-    return told | {name: _numbers(kind) for name, kind in COUNTERS.items()}
+        info |= {name: _numbers("float32", action.size, names) for name in (MEAN, STD)}
+    return info | {name: _numbers(kind) for name, kind in COUNTERS.items()}
 
 
-def arrow_types(told: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def arrow_types(info: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The features as ``datasets`` writes them into the metadata of a Parquet schema."""
     types = {}
-    for name, feature in told.items():
+    for name, feature in info.items():
         if feature["dtype"] == "video":
             continue
         value: dict[str, Any] = {"dtype": feature["dtype"], "_type": "Value"}
@@ -130,33 +155,6 @@ def parted(feature: Feature, rows: np.ndarray) -> dict[str, np.ndarray]:
         arrays[spec.name] = rows[:, start : start + spec.size].reshape(len(rows), *spec.shape)
         start += spec.size
     return arrays
-
-
-def _described(feature: Feature, fps: float) -> dict[str, Any]:
-    spec = feature.arrays[0]
-    if feature.storage == "numbers":
-        # a name for every number; of pixels that no picture file can hold there are too many
-        plain = spec.role is not Role.pixels
-        names = [name for s in feature.arrays for name in element_names(s)] if plain else None
-        return _numbers(feature.dtype, feature.width, names)
-    told: dict[str, Any] = {
-        "dtype": feature.storage,
-        "shape": list(spec.shape),
-        "names": ["height", "width", "channels"],
-    }
-    if feature.storage == "video":
-        height, width, channels = spec.shape
-        told["info"] = {
-            "video.height": height,
-            "video.width": width,
-            "video.channels": channels,
-            "video.codec": "h264",
-            "video.pix_fmt": "yuv420p",
-            "video.is_depth_map": False,
-            "video.fps": fps,
-            "has_audio": False,
-        }
-    return told
 
 
 def _numbers(dtype: str, width: int = 1, names: list[str] | None = None) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError
 
 from lawm_data.exchange.formats.lerobot.info import Info
-from lawm_data.exchange.formats.lerobot.parquet import HINT, Table, from_column
-from lawm_data.exchange.formats.lerobot.videos import FilmReader
+from lawm_data.exchange.formats.lerobot.parquet import HINT, ParquetReader, from_column
 from lawm_data.system.images import decode, resize
+from lawm_data.system.video import frames as decoded_frames
 
 EPISODE_LIMIT = 1 << 30
 """Bytes of one episode, decoded; a trajectory is held in memory as a whole."""
@@ -102,20 +103,16 @@ class FrameReader:
                     there[name][begin : begin + len(part)] = given
                 elif not given.all():
                     raise CorpusError("is missing in some frames", where, HINT)
-        for name in self._films:
-            arrays[name] = self._filmed(name, episode, length)
+        for name, film in self._films.items():
+            column = self._columns[name]
+            places, start = self._info.episodes.films[name]
+            path = self._info.video_file(name, places[episode])
+            if not path.is_file():
+                raise CorpusError("there is no such file", str(path), HINT)
+            arrays[name] = np.empty((length, *column.kept), np.uint8)
+            for i, frame in enumerate(film.read(path, float(start[episode]), length)):
+                arrays[name][i] = _fitted(frame, column, str(path))
         return Frames(arrays, there)
-
-    def _filmed(self, name: str, episode: int, length: int) -> np.ndarray:
-        column = self._columns[name]
-        places, start = self._info.episodes.films[name]
-        path = self._info.video_file(name, places[episode])
-        if not path.is_file():
-            raise CorpusError("there is no such file", str(path), HINT)
-        pictures = np.empty((length, *column.kept), np.uint8)
-        for i, frame in enumerate(self._films[name].read(path, float(start[episode]), length)):
-            pictures[i] = _fitted(frame, column, str(path))
-        return pictures
 
 
 class _Rows:
@@ -123,7 +120,7 @@ class _Rows:
 
     def __init__(self, info: Info, columns: list[str], row_bytes: int) -> None:
         self._info, self._names, self._row_bytes = info, columns, row_bytes
-        self._table: Table | None = None
+        self._table: ParquetReader | None = None
         self._batches: Iterator[Any] = iter(())
         self._batch: Any = None
         self._place: tuple[int, int] | None = None
@@ -137,7 +134,11 @@ class _Rows:
         """The rows of the next episode, as batches and where in it they begin."""
         chunk, file = self._info.episodes.place[episode].tolist()
         if (chunk, file) != self._place:
-            self._turn((chunk, file))
+            self.finish()
+            self.close()
+            self._table = ParquetReader(self._info.data_file((chunk, file)), self._names)
+            self._batches, self._batch = self._table.batches(self._row_bytes), None
+            self._place = chunk, file
         done = 0
         while done < length:
             if self._batch is None or not len(self._batch):
@@ -163,12 +164,6 @@ class _Rows:
         if self._table is not None:
             self._table.close()
 
-    def _turn(self, place: tuple[int, int]) -> None:
-        self.finish()
-        self.close()
-        self._table = Table(self._info.data_file(place), self._names)
-        self._batches, self._batch, self._place = self._table.batches(self._row_bytes), None, place
-
     def _check(self, part: Any, episode: int, done: int) -> None:
         for name, expected in (
             ("episode_index", np.full(len(part), episode)),
@@ -182,30 +177,75 @@ class _Rows:
                 raise CorpusError(f"{what} (episode {episode})", self.path, HINT)
 
 
-def _decoded(column: Any, told: Column, where: str) -> tuple[np.ndarray, np.ndarray]:
+def _decoded(values: Any, column: Column, where: str) -> tuple[np.ndarray, np.ndarray]:
     """(n, *kept) and (n,) which of them are there."""
-    if told.storage == "image":
-        found = [_picture(value, told, where) for value in column.to_pylist()]
-        return np.stack(found), np.ones(len(found), bool)
-    rows, there = from_column(column, int(np.prod(told.shape)), where)
-    if told.dtype is not None and rows.dtype != np.dtype(told.dtype):
-        raise CorpusError(f"has type {rows.dtype}, not {told.dtype}", where, HINT)
-    if told.nullable and rows.dtype.kind == "f":
+    if column.storage == "image":
+        pictures = []
+        for value in values.to_pylist():
+            data = value.get("bytes") if isinstance(value, dict) else None
+            if not isinstance(data, bytes):
+                what = "has pictures that are not in the file"
+                raise CorpusError(what, where, "embed them, as LeRobot does when it saves")
+            pictures.append(_fitted(decode(data, column.shape[2], where), column, where))
+        return np.stack(pictures), np.ones(len(pictures), bool)
+    rows, there = from_column(values, int(np.prod(column.shape)), where)
+    if column.dtype is not None and rows.dtype != np.dtype(column.dtype):
+        raise CorpusError(f"has type {rows.dtype}, not {column.dtype}", where, HINT)
+    if column.nullable and rows.dtype.kind == "f":
         nothing = np.asarray(np.isnan(rows).all(1))
         there, rows = there & ~nothing, np.where(nothing[:, None], 0, rows)
-    return rows.reshape(len(rows), *told.shape), there
+    return rows.reshape(len(rows), *column.shape), there
 
 
-def _picture(value: Any, told: Column, where: str) -> np.ndarray:
-    data = value.get("bytes") if isinstance(value, dict) else None
-    if not isinstance(data, bytes):
-        what = "has pictures that are not in the file"
-        raise CorpusError(what, where, "embed them, as LeRobot does when it saves")
-    return _fitted(decode(data, told.shape[2], where), told, where)
-
-
-def _fitted(picture: np.ndarray, told: Column, where: str) -> np.ndarray:
-    if picture.shape != told.shape:
-        what = f"has a picture of {picture.shape}, and info.json says {told.shape}"
+def _fitted(picture: np.ndarray, column: Column, where: str) -> np.ndarray:
+    if picture.shape != column.shape:
+        what = f"has a picture of {picture.shape}, and info.json says {column.shape}"
         raise CorpusError(what, where, HINT)
-    return picture if told.edges is None else resize(picture, *told.edges)
+    return picture if column.edges is None else resize(picture, *column.edges)
+
+
+class FilmReader:
+    """One camera of a set, read forwards: each file is decoded once, frame by frame.
+
+    Frames are found by their time, so a film of another rate than the set's is not misread.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._path: Path | None = None
+        self._frames: Iterator[np.ndarray] = iter(())
+        self._next = 0
+
+    def read(self, path: Path, start: float, count: int) -> Iterator[np.ndarray]:
+        """The frames of an episode.
+
+        Args:
+            path: file they are in.
+            start: seconds from the beginning of the file.
+            count: how many.
+
+        Raises:
+            CorpusError: the file is damaged, or ends before.
+        """
+        first = round(start * self._fps)
+        if path != self._path or first < self._next:
+            self.close()
+            self._path, self._frames, self._next = path, decoded_frames(path, self._fps), 0
+        while self._next < first:
+            self._advance(first + count)
+        for _ in range(count):
+            yield self._advance(first + count)
+
+    def close(self) -> None:
+        """Stop decoding."""
+        close = getattr(self._frames, "close", None)
+        if close is not None:
+            close()
+
+    def _advance(self, needed: int) -> np.ndarray:
+        frame = next(self._frames, None)
+        if frame is None:
+            what = f"ends after {self._next} frames, and {needed} are needed"
+            raise CorpusError(what, str(self._path), "fetch it again")
+        self._next += 1
+        return frame

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, load_json
 
-from lawm_data.exchange.formats.lerobot.parquet import HINT, Table, from_column
+from lawm_data.exchange.formats.lerobot.parquet import HINT, ParquetReader, from_column
 
 JSON_LIMIT = 1 << 28
 """Bytes of a file of JSON; a larger one is not read."""
@@ -43,7 +43,7 @@ class Episodes(NamedTuple):
     films: Mapping[str, tuple[np.ndarray, np.ndarray]]
     """By camera, chunk and file (E, 2), and the second (E,) at which the episode starts there."""
     tasks: tuple[Any, ...]
-    """Arrow arrays of lists of texts, end to end; empty when they are not told."""
+    """Arrow arrays of lists of texts, end to end; empty when they are not known."""
 
 
 class Info(NamedTuple):
@@ -87,24 +87,24 @@ def read_info(root: Path) -> Info:
     if not path.is_file():
         what, hint = "is no LeRobot set: it has no meta/info.json", "check the path"
         raise CorpusError(what, str(root), hint)
-    told = read_json(root, "meta/info.json")
-    version = told.get("codebase_version") if isinstance(told, dict) else None
+    content = read_json(root, "meta/info.json")
+    version = content.get("codebase_version") if isinstance(content, dict) else None
     if not isinstance(version, str) or not version.startswith("v3."):
         hint = _OLD if str(version).startswith(("v1", "v2")) else "give a set of v3"
         raise CorpusError(f"has version {version!r}, not v3.0", str(path), hint)
-    fps = told["fps"] if type(told.get("fps")) in (int, float) else 0
+    fps = content["fps"] if type(content.get("fps")) in (int, float) else 0
     if not isfinite(fps) or not 0 < fps <= 1e6:
         raise CorpusError("has no sound fps", str(path), HINT)
-    features = _features(told.get("features"), str(path))
+    features = _features(content.get("features"), str(path))
     cameras = [key for key, feature in features.items() if feature.dtype == "video"]
-    data_path, video_path = told.get("data_path"), told.get("video_path")
+    data_path, video_path = content.get("data_path"), content.get("video_path")
     if not isinstance(data_path, str) or not (isinstance(video_path, str) or not cameras):
         raise CorpusError("does not say where the files are", str(path), HINT)
     episodes = _episodes(root, cameras)
     for key, count in (("total_episodes", len(episodes.length)), ("total_frames", None)):
         count = int(episodes.length.sum()) if count is None else count
-        if told.get(key) != count:
-            what = f"says {key} {told.get(key)!r}, and meta/episodes has {count}"
+        if content.get(key) != count:
+            what = f"says {key} {content.get(key)!r}, and meta/episodes has {count}"
             raise CorpusError(what, str(path), HINT)
     return Info(root, fps, features, data_path, video_path, episodes)
 
@@ -152,20 +152,20 @@ def inside(
     return path
 
 
-def _features(told: Any, where: str) -> dict[str, FeatureInfo]:
-    if not isinstance(told, dict) or not 0 < len(told) <= FEATURE_LIMIT:
+def _features(described: Any, where: str) -> dict[str, FeatureInfo]:
+    if not isinstance(described, dict) or not 0 < len(described) <= FEATURE_LIMIT:
         raise CorpusError("describes no features, or too many", where, HINT)
     features = {}
-    for name, one in told.items():
+    for name, feature in described.items():
         here = f"{where}: feature {name[:100]!r}"
-        shape = one.get("shape") if isinstance(one, dict) else None
-        if not isinstance(shape, list) or not isinstance(one.get("dtype"), str):
+        shape = feature.get("shape") if isinstance(feature, dict) else None
+        if not isinstance(shape, list) or not isinstance(feature.get("dtype"), str):
             raise CorpusError("has no dtype or no shape", here, HINT)
         if not all(type(n) is int and 0 < n <= WIDTH_LIMIT for n in shape) or len(shape) > 8:
             raise CorpusError(f"has shape {str(shape)[:100]}", here, HINT)
         if prod(shape) > WIDTH_LIMIT:
             raise CorpusError(f"has {prod(shape)} numbers a frame", here, "do not trust it")
-        features[name] = FeatureInfo(one["dtype"], tuple(shape), one.get("names"))
+        features[name] = FeatureInfo(feature["dtype"], tuple(shape), feature.get("names"))
     return features
 
 
@@ -181,17 +181,17 @@ def _episodes(root: Path, cameras: list[str]) -> Episodes:
     tasks: list[Any] = []
     for path in paths:
         inside(root, str(path.relative_to(root)))
-        table = Table(path, ())
-        told = "tasks" in table.names
+        table = ParquetReader(path, ())
+        has_tasks = "tasks" in table.names
         if len(table) > EPISODE_LIMIT:
             raise CorpusError(f"has more than {EPISODE_LIMIT} episodes", str(path), "split the set")
-        table = Table(path, [*found, *(["tasks"] if told else [])])
+        table = ParquetReader(path, [*found, *(["tasks"] if has_tasks else [])])
         for batch in table.batches(8 * len(found)):
             for name, parts in found.items():
                 parts.append(_column(batch, name, path, whole=name not in starts))
-            tasks += [batch.column("tasks")] if told else []
+            tasks += [batch.column("tasks")] if has_tasks else []
     columns = {name: np.concatenate(parts) for name, parts in found.items()}
-    _check(columns, folder)
+    _require_sound(columns, folder)
     films = {}
     for camera in cameras:
         start = columns[f"videos/{camera}/from_timestamp"]
@@ -203,7 +203,7 @@ def _episodes(root: Path, cameras: list[str]) -> Episodes:
     return Episodes(columns["length"], places, films, tuple(tasks) if known else ())
 
 
-def _check(columns: Mapping[str, np.ndarray], folder: Path) -> None:
+def _require_sound(columns: Mapping[str, np.ndarray], folder: Path) -> None:
     index, length = columns["episode_index"], columns["length"]
     odd = np.flatnonzero(index != np.arange(len(index)))
     if len(odd):

@@ -49,7 +49,12 @@ def from_column(column: Any, width: int, where: str) -> tuple[np.ndarray, np.nda
         values = values.storage
     rows, expected = len(values), len(values)
     while types.is_list(values.type) or types.is_large_list(values.type) or _is_fixed(values.type):
-        _require_even(values, where)
+        if values.null_count:
+            raise CorpusError("has missing numbers", where, HINT)
+        if not _is_fixed(values.type) and len(values):
+            lengths = values.value_lengths().to_numpy(zero_copy_only=False)
+            if (lengths != lengths[0]).any():
+                raise CorpusError("has rows of different lengths", where, HINT)
         values = values.flatten()
     expected *= width
     if len(values) != expected or values.null_count:
@@ -67,7 +72,7 @@ def from_column(column: Any, width: int, where: str) -> tuple[np.ndarray, np.nda
     return filled, there
 
 
-class Table:
+class ParquetReader:
     """A Parquet file, read by rows.
 
     Args:
@@ -124,16 +129,6 @@ def _is_fixed(kind: Any) -> bool:
     return pyarrow(".types").is_fixed_size_list(kind)
 
 
-def _require_even(values: Any, where: str) -> None:
-    """Refuse lists of different lengths, and missing ones."""
-    if values.null_count:
-        raise CorpusError("has missing numbers", where, HINT)
-    if not _is_fixed(values.type) and len(values):
-        lengths = values.value_lengths().to_numpy(zero_copy_only=False)
-        if (lengths != lengths[0]).any():
-            raise CorpusError("has rows of different lengths", where, HINT)
-
-
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -148,16 +143,16 @@ TABLES = 256
 """Tables that wait at most; a table of one row takes a hundred times the memory of its bytes."""
 
 
-class Place(NamedTuple):
+class FileIndex(NamedTuple):
     """Which file of many."""
 
     chunk: int
     file: int
 
-    def after(self) -> Place:
+    def next(self) -> FileIndex:
         """The next one."""
         full = self.file + 1 == CHUNK_FILES
-        return Place(self.chunk + full, 0 if full else self.file + 1)
+        return FileIndex(self.chunk + full, 0 if full else self.file + 1)
 
     def path(self, root: Path, pattern: str, **names: str) -> Path:
         """Where it is, its folder made."""
@@ -167,7 +162,7 @@ class Place(NamedTuple):
         return path
 
 
-class ParquetFile:
+class ParquetWriter:
     """A Parquet file; rows wait until they make a row group."""
 
     def __init__(self, path: Path, schema: Any) -> None:
@@ -185,7 +180,7 @@ class ParquetFile:
         return self._sink.tell() + self._bytes
 
     def add(self, table: Any) -> None:
-        """Write the rows of a table, soon."""
+        """Add the rows of a table."""
         self._waiting.append(table)
         self._bytes += table.nbytes
         if self._bytes >= GROUP_BYTES:
@@ -210,16 +205,16 @@ class ParquetFiles:
 
     def __init__(self, root: Path, pattern: str, schema: Any) -> None:
         self._root, self._pattern, self.schema = root, pattern, schema
-        self.place = Place(0, 0)
-        self._file = ParquetFile(self.place.path(root, pattern), schema)
+        self.index = FileIndex(0, 0)
+        self._file = ParquetWriter(self.index.path(root, pattern), schema)
 
-    def settle(self) -> Place:
+    def settle(self) -> FileIndex:
         """Where the rows that are added next will be."""
         if self._file.size >= DATA_MB << 20:
             self._file.close()
-            self.place = self.place.after()
-            self._file = ParquetFile(self.place.path(self._root, self._pattern), self.schema)
-        return self.place
+            self.index = self.index.next()
+            self._file = ParquetWriter(self.index.path(self._root, self._pattern), self.schema)
+        return self.index
 
     def add(self, columns: Mapping[str, Any]) -> None:
         """Add rows, given as Arrow arrays by column."""
@@ -236,14 +231,13 @@ class ParquetFiles:
 
 
 def frame_schema(types: Mapping[str, Mapping[str, Any]]) -> Any:
-    """The Arrow schema of frames, which tells ``datasets`` which columns are pictures.
+    """The Arrow schema of frames; its metadata names the pictures, for ``datasets``.
 
     Args:
         types: see ``arrow_types``.
     """
     schema = pyarrow().schema([(name, _arrow_type(kind)) for name, kind in types.items()])
-    told = {"info": {"features": types}}
-    return schema.with_metadata({"huggingface": json.dumps(told)})
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": types}})})
 
 
 def picture_type() -> Any:
@@ -268,7 +262,7 @@ def write_tasks(root: Path, tasks: Sequence[str]) -> None:
         {"name": None, "field_name": index, "pandas_type": "unicode"},
     ]
     kinds = ("int64", "object")
-    told = {
+    pandas = {
         "index_columns": [index],
         "column_indexes": [],
         "columns": [
@@ -278,7 +272,7 @@ def write_tasks(root: Path, tasks: Sequence[str]) -> None:
         "pandas_version": "2.0.0",
     }
     table = pa.table({"task_index": list(range(len(tasks))), index: list(tasks)})
-    table = table.replace_schema_metadata({"pandas": json.dumps(told)})
+    table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
     pyarrow(".parquet").write_table(table, root / TASKS_PATH)
 
 

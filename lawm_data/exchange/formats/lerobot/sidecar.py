@@ -25,8 +25,8 @@ from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.features import Feature
 from lawm_data.exchange.formats.lerobot.info import inside, read_json
 from lawm_data.exchange.formats.lerobot.parquet import (
-    ParquetFile,
-    Table,
+    ParquetReader,
+    ParquetWriter,
     frame_schema,
     from_column,
     pictures,
@@ -41,7 +41,7 @@ FOLDER, ABOUT, TRAJECTORIES, MASKS = "meta/lawm", "corpus.json", "trajectories.p
 FINAL = "final/"
 """What the names of columns with the last observation begin with."""
 HINT = "restore it, or remove meta/lawm to import the set as any other"
-_TOLD = {
+_COLUMNS = {
     "id": "string",
     "length": "int64",
     "terminated": "bool",
@@ -63,12 +63,33 @@ class SidecarWriter:
         self._features, self._sources = features, list(outgoing.view.manifest.provenance)
         folder = root / FOLDER
         folder.mkdir(parents=True)
-        write_file(folder / ABOUT, _about(outgoing, videos).encode())
+        manifest, overlay = outgoing.view.manifest, outgoing.view.overlay
+        about = {
+            "version": 1,
+            "observations": [spec.model_dump(mode="json") for spec in manifest.observations],
+            "action": manifest.action.model_dump(mode="json"),
+            "videos": videos,
+            "environment": manifest.environment and manifest.environment.model_dump(mode="json"),
+            "licence": manifest.licence,
+            "provenance": [entry.model_dump(mode="json") for entry in manifest.provenance],
+            "lineage": [step.model_dump(mode="json") for step in outgoing.lineage],
+            "masks": [mask.name for mask in outgoing.masks],
+            "overlay": overlay and overlay.model_dump(mode="json"),
+        }
+        write_file(folder / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
         for mask in outgoing.masks:
             (folder / MASKS).mkdir(exist_ok=True)
             write_file(folder / MASKS / f"{mask.name}.json", mask.to_json().encode())
-        self._schema = frame_schema(_types(features))
-        self._file = ParquetFile(folder / TRAJECTORIES, self._schema)
+        types = {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}
+        for feature in features:
+            value: dict[str, Any] = {"dtype": feature.dtype, "_type": "Value"}
+            if feature.storage != "numbers":
+                value = {"_type": "Image"}
+            elif feature.width > 1:
+                value = {"feature": value, "length": feature.width, "_type": "List"}
+            types[FINAL + feature.name] = value
+        self._schema = frame_schema(types)
+        self._file = ParquetWriter(folder / TRAJECTORIES, self._schema)
 
     def add(self, episode: Episode) -> None:
         """Write the row of a trajectory."""
@@ -86,7 +107,12 @@ class SidecarWriter:
         }
         columns = {name: pa.array([row[name]], self._schema.field(name).type) for name in row}
         for feature in self._features:
-            columns[FINAL + feature.name] = _final(feature, episode)
+            last = {spec.name: episode.observations[spec.name][-1:] for spec in feature.arrays}
+            if feature.storage == "numbers":
+                final = to_column(names.joined(feature, last).astype(feature.dtype))
+            else:
+                final = pictures([encode_png(last[feature.arrays[0].name][0])])
+            columns[FINAL + feature.name] = final
         arrays = [columns[name] for name in self._schema.names]
         self._file.add(pa.Table.from_arrays(arrays, schema=self._schema))
 
@@ -98,7 +124,7 @@ class SidecarWriter:
 class Ending(NamedTuple):
     """What the sidecar knows of a trajectory."""
 
-    told: dict[str, Any]
+    row: dict[str, Any]
     """Its row, without the last observation."""
     observations: dict[str, np.ndarray]
     """The last observation by name, (1, *shape)."""
@@ -118,24 +144,24 @@ class Sidecar(NamedTuple):
     lineage: tuple[LineageStep, ...]
     masks: tuple[Mask, ...]
     overlay: Overlay | None
-    table: Table
+    table: ParquetReader
 
     def endings(self) -> Iterator[Ending]:
         """The rows, one for each trajectory."""
         row_bytes = sum(f.width * np.dtype(f.dtype).itemsize for f in self.features) + 1000
         for batch in self.table.batches(row_bytes):
-            for name, kind in _TOLD.items():
+            for name, kind in _COLUMNS.items():
                 if str(batch.schema.field(name).type) != kind:
                     raise CorpusError(f"{name} is not {kind}", str(self.table.path), HINT)
-            told = batch.select(list(_TOLD)).to_pylist()
-            finals = [self._finals(feature, batch) for feature in self.features]
-            for i, row in enumerate(told):
-                last: dict[str, np.ndarray] = {}
-                for part in finals:
-                    last |= {name: array[i : i + 1] for name, array in part.items()}
-                yield Ending(self._checked(row), last)
+            finals: dict[str, np.ndarray] = {}
+            for feature in self.features:
+                finals |= self._last_observations(feature, batch)
+            for i, row in enumerate(batch.select(list(_COLUMNS)).to_pylist()):
+                self._check(row)
+                yield Ending(row, {name: array[i : i + 1] for name, array in finals.items()})
 
-    def _finals(self, feature: Feature, batch: Any) -> dict[str, np.ndarray]:
+    def _last_observations(self, feature: Feature, batch: Any) -> dict[str, np.ndarray]:
+        """The arrays of a feature in the last frame, (n, *shape) for n trajectories."""
         where = f"{self.table.path}: {FINAL}{feature.name}"
         column = batch.column(FINAL + feature.name)
         if feature.storage == "numbers":
@@ -143,13 +169,18 @@ class Sidecar(NamedTuple):
             if not there.all() or rows.dtype != np.dtype(feature.dtype):
                 raise CorpusError(f"is not all {feature.dtype}", where, HINT)
             return names.parted(feature, rows)
-        spec = feature.arrays[0]
-        found = [decode(_bytes(p, where), spec.shape[2], where) for p in column.to_pylist()]
+        spec, found = feature.arrays[0], []
+        for picture in column.to_pylist():
+            data = picture.get("bytes") if isinstance(picture, dict) else None
+            if not isinstance(data, bytes):
+                raise CorpusError("has no picture", where, HINT)
+            found.append(decode(data, spec.shape[2], where))
         if any(picture.shape != spec.shape for picture in found):
             raise CorpusError(f"has pictures that are not {spec.shape}", where, HINT)
         return {spec.name: np.stack(found)}
 
-    def _checked(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _check(self, row: dict[str, Any]) -> None:
+        """Refuse a row that is not what was written; parse its metadata."""
         where = f"{self.table.path}: {row['id']}"
         needed = ("id", "length", "terminated", "truncated", "provenance", "metadata")
         if any(row[name] is None for name in needed):
@@ -159,7 +190,6 @@ class Sidecar(NamedTuple):
         row["metadata"] = strict_json(row["metadata"], f"{where}: metadata")
         if not isinstance(row["metadata"], dict):
             raise CorpusError("has metadata that are not a JSON object", where, HINT)
-        return row
 
 
 def read_sidecar(root: Path) -> Sidecar | None:
@@ -171,84 +201,35 @@ def read_sidecar(root: Path) -> Sidecar | None:
     folder = root / FOLDER
     if not folder.exists():
         return None
+    where, about = str(folder / ABOUT), read_json(root, f"{FOLDER}/{ABOUT}")
+    version = about.get("version") if isinstance(about, dict) else None
+    if version != 1:
+        raise CorpusError(f"has version {version!r}, not 1", where, HINT)
     try:
-        told = _object(root)
-        observations = tuple(ArraySpec.parse(s, str(folder / ABOUT)) for s in told["observations"])
-        features = names.features_of(observations, bool(told["videos"]))
-        where = str(folder / ABOUT)
-        environment, overlay = told["environment"], told["overlay"]
+        observations = tuple(ArraySpec.parse(spec, where) for spec in about["observations"])
+        features = names.features_of(observations, bool(about["videos"]))
+        environment, overlay = about["environment"], about["overlay"]
         return Sidecar(
             folder=folder,
             observations=observations,
-            action=ArraySpec.parse(told["action"], where),
+            action=ArraySpec.parse(about["action"], where),
             features=features,
-            provenance=tuple(Provenance.parse(entry, where) for entry in told["provenance"]),
+            provenance=tuple(Provenance.parse(entry, where) for entry in about["provenance"]),
             environment=None if environment is None else EnvironmentInfo.parse(environment, where),
-            licence=told["licence"],
-            lineage=tuple(LineageStep.parse(step, where) for step in told["lineage"]),
-            masks=tuple(_mask(root, name) for name in told["masks"]),
+            licence=about["licence"],
+            lineage=tuple(LineageStep.parse(step, where) for step in about["lineage"]),
+            masks=tuple(_mask(root, name) for name in about["masks"]),
             overlay=None if overlay is None else Overlay.parse(overlay, where),
-            table=Table(
+            table=ParquetReader(
                 inside(root, f"{FOLDER}/{TRAJECTORIES}"),
-                [*_TOLD, *(FINAL + f.name for f in features)],
+                [*_COLUMNS, *(FINAL + f.name for f in features)],
             ),
         )
     except ConfigError as error:
         raise CorpusError(error.what, error.where, HINT) from None
     except (KeyError, TypeError, IndexError) as error:
         what = f"is not what was written ({type(error).__name__}: {error})"
-        raise CorpusError(what, str(folder / ABOUT), HINT) from None
-
-
-def _about(outgoing: Outgoing, videos: bool) -> str:
-    manifest, overlay = outgoing.view.manifest, outgoing.view.overlay
-    told = {
-        "version": 1,
-        "observations": [spec.model_dump(mode="json") for spec in manifest.observations],
-        "action": manifest.action.model_dump(mode="json"),
-        "videos": videos,
-        "environment": manifest.environment and manifest.environment.model_dump(mode="json"),
-        "licence": manifest.licence,
-        "provenance": [entry.model_dump(mode="json") for entry in manifest.provenance],
-        "lineage": [step.model_dump(mode="json") for step in outgoing.lineage],
-        "masks": [mask.name for mask in outgoing.masks],
-        "overlay": overlay and overlay.model_dump(mode="json"),
-    }
-    return json.dumps(told, indent=2) + "\n"
-
-
-def _types(features: Sequence[Feature]) -> dict[str, dict[str, Any]]:
-    types = {name: {"dtype": kind, "_type": "Value"} for name, kind in _TOLD.items()}
-    for feature in features:
-        value: dict[str, Any] = {"dtype": feature.dtype, "_type": "Value"}
-        if feature.storage != "numbers":
-            value = {"_type": "Image"}
-        elif feature.width > 1:
-            value = {"feature": value, "length": feature.width, "_type": "List"}
-        types[FINAL + feature.name] = value
-    return types
-
-
-def _final(feature: Feature, episode: Episode) -> Any:
-    if feature.storage != "numbers":
-        return pictures([encode_png(episode.observations[feature.arrays[0].name][-1])])
-    last = {spec.name: episode.observations[spec.name][-1:] for spec in feature.arrays}
-    return to_column(names.joined(feature, last).astype(feature.dtype))
-
-
-def _bytes(picture: Any, where: str) -> bytes:
-    data = picture.get("bytes") if isinstance(picture, dict) else None
-    if not isinstance(data, bytes):
-        raise CorpusError("has no picture", where, HINT)
-    return data
-
-
-def _object(root: Path) -> dict[str, Any]:
-    told = read_json(root, f"{FOLDER}/{ABOUT}")
-    if not isinstance(told, dict) or told.get("version") != 1:
-        version = told.get("version") if isinstance(told, dict) else None
-        raise CorpusError(f"has version {version!r}, not 1", str(root / FOLDER / ABOUT), HINT)
-    return told
+        raise CorpusError(what, where, HINT) from None
 
 
 def _mask(root: Path, name: Any) -> Mask:

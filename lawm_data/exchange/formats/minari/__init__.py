@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lawm_schemas import CorpusError, LabelState, StorageError
 
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
-from lawm_data.exchange.formats.minari.episodes import (
-    ArrowEpisodes,
-    Hdf5Episodes,
-    files_of,
-    open_episodes,
-)
+from lawm_data.exchange.formats.minari.episodes import files_of, open_episodes
 from lawm_data.exchange.formats.minari.metadata import HINT, Metadata, dataset_folder, read_metadata
-from lawm_data.exchange.formats.minari.read import (
-    Plan,
+from lawm_data.exchange.formats.minari.reader import (
     convert,
     environment_of,
-    plan_of,
-    wants_unrecorded,
+    nan_is_missing,
+    plan_conversion,
 )
-from lawm_data.exchange.formats.minari.sidecar import Own, read_own, restore
-from lawm_data.exchange.formats.minari.write import (
+from lawm_data.exchange.formats.minari.sidecar import read_sidecar, restore
+from lawm_data.exchange.formats.minari.writer import (
     declare_namespaces,
     minari_package,
     write_dataset,
@@ -51,52 +45,41 @@ ABOUT = About(
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a dataset below ``MINARI_DATASETS_PATH``; our own exports come back as they were."""
-    unrecorded = wants_unrecorded(settings)
+    unrecorded = nan_is_missing(settings)
     metadata = read_metadata(place)
-    own, episodes = read_own(metadata), open_episodes(metadata)
-    if own is not None:
+    sidecar, episodes = read_sidecar(metadata), open_episodes(metadata)
+    if sidecar is not None:
         return Incoming(
-            observations=own.manifest.observations,
-            action=own.manifest.action,
-            trajectories=_restored(episodes, own, metadata),
+            observations=sidecar.manifest.observations,
+            action=sidecar.manifest.action,
+            trajectories=_counted(metadata, lambda i: restore(episodes.open(i), sidecar)),
             count=metadata.episodes,
             name=place,
             files=files_of(metadata),
-            environment=own.manifest.environment,
-            licence=own.manifest.licence,
-            masks=own.masks,
-            overlay=own.overlay,
-            lineage=own.manifest.lineage,
+            environment=sidecar.manifest.environment,
+            licence=sidecar.manifest.licence,
+            masks=sidecar.masks,
+            overlay=sidecar.overlay,
+            lineage=sidecar.manifest.lineage,
         )
-    plan = plan_of(metadata, unrecorded)
+    conversion = plan_conversion(metadata, unrecorded)
     return Incoming(
-        observations=tuple(leaf.spec for leaf in plan.observations),
-        action=plan.action,
-        trajectories=_converted(episodes, plan, metadata),
+        observations=tuple(leaf.spec for leaf in conversion.observations),
+        action=conversion.action,
+        trajectories=_counted(metadata, lambda i: convert(episodes.open(i), conversion)),
         count=metadata.episodes,
         name=place,
         files=files_of(metadata),
-        environment=environment_of(metadata, plan.say),
-        said=plan.said,
+        environment=environment_of(metadata, conversion.note),
+        notes=conversion.notes,
     )
 
 
-def _restored(
-    episodes: Hdf5Episodes | ArrowEpisodes, own: Own, metadata: Metadata
-) -> Iterator[Episode]:
-    return _counted((restore(episodes.open(i), own) for i in range(metadata.episodes)), metadata)
-
-
-def _converted(
-    episodes: Hdf5Episodes | ArrowEpisodes, plan: Plan, metadata: Metadata
-) -> Iterator[Episode]:
-    return _counted((convert(episodes.open(i), plan) for i in range(metadata.episodes)), metadata)
-
-
-def _counted(trajectories: Iterator[Episode], metadata: Metadata) -> Iterator[Episode]:
-    """The trajectories, whose steps must be as many as the metadata says."""
+def _counted(metadata: Metadata, read: Callable[[int], Episode]) -> Iterator[Episode]:
+    """The trajectories by their number; their steps must be as many as the metadata says."""
     steps = 0
-    for episode in trajectories:
+    for i in range(metadata.episodes):
+        episode = read(i)
         steps += len(episode.rewards)
         yield episode
     if steps != metadata.steps:

@@ -49,7 +49,7 @@ class StoredEpisode(Protocol):
         ...
 
     def attributes(self) -> dict[str, Any]:
-        """What is said of the episode: numbers and texts."""
+        """Numbers and texts that describe the episode."""
         ...
 
 
@@ -176,13 +176,13 @@ class ArrowEpisodes:
         where = str(self.metadata.folder / str(i))
         with _minari_errors(where):
             (found,) = self._storage.get_episodes([i])
-            (said,) = self._storage.get_episode_metadata([i])
-        return _ArrowEpisode(found, said, where, self.metadata.jpeg)
+            (attributes,) = self._storage.get_episode_metadata([i])
+        return _ArrowEpisode(found, attributes, where, self.metadata.jpeg)
 
 
 class _ArrowEpisode:
-    def __init__(self, found: Mapping[str, Any], said: Any, where: str, jpeg: bool) -> None:
-        self._found, self._said, self.where, self._jpeg = found, said, where, jpeg
+    def __init__(self, found: Mapping[str, Any], attributes: Any, where: str, jpeg: bool) -> None:
+        self._found, self._attributes, self.where, self._jpeg = found, attributes, where, jpeg
 
     def _at(self, place: str) -> Any:
         node: Any = self._found
@@ -209,7 +209,7 @@ class _ArrowEpisode:
         return sorted(self._found.get("infos") or {})
 
     def attributes(self) -> dict[str, Any]:
-        return dict(self._said) if isinstance(self._said, Mapping) else {}
+        return dict(self._attributes) if isinstance(self._attributes, Mapping) else {}
 
 
 def open_episodes(metadata: Metadata) -> Hdf5Episodes | ArrowEpisodes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -23,8 +22,8 @@ HDF5 = "main_data.hdf5"
 STORAGES = ("hdf5", "arrow", "parquet")
 METADATA_LIMIT = 1 << 28
 """Bytes; larger metadata is not read."""
-OWN = "lawm"
-"""Key under which an export keeps what Minari has no words for."""
+SIDECAR = "lawm"
+"""Key under which an export keeps what Minari has no place for."""
 VERSIONS = ("0.4.", "0.5.")
 """Versions of Minari whose datasets are read."""
 _ID = re.compile(r"(?:[-\w]{2,}(?:/[-\w]{2,})*/)?[-\w]+-v\d{1,9}", re.ASCII)
@@ -79,33 +78,23 @@ def read_metadata(place: str) -> Metadata:
         if not folder.is_dir():
             hint = f"download it with minari, or set {ROOT}"
             raise ConfigError("no such dataset here", str(folder.parent), hint)
-        _require_plain_files(folder)
-    rest = _load(folder / METADATA)
-    return _checked(rest, place, folder)
-
-
-def _require_plain_files(folder: Path) -> None:
-    """Refuse links, devices and the like: a dataset is folders and files."""
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = Path(parent) / name
-            mode = path.lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise CorpusError("is a link or a device", str(path), HINT)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """JSON as Minari writes it, which knows NaN and Infinity."""
+        for parent, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                found = Path(parent) / name
+                mode = found.lstat().st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise CorpusError("is a link or a device", str(found), HINT)
+    path = folder / METADATA
     with storage_errors(path):
         if not path.is_file():
             raise CorpusError("is missing", str(path), HINT)
         if path.stat().st_size > METADATA_LIMIT:
             raise CorpusError(f"is larger than {METADATA_LIMIT} bytes", str(path), HINT)
         data = path.read_bytes()
-    found = strict_json(data, str(path), finite=False)
-    if not isinstance(found, dict):
+    rest = strict_json(data, str(path), finite=False)  # Minari writes NaN and Infinity
+    if not isinstance(rest, dict):
         raise CorpusError("is not a JSON object", str(path), HINT)
-    return found
+    return _checked(rest, place, folder)
 
 
 def _checked(rest: dict[str, Any], place: str, folder: Path) -> Metadata:
@@ -149,7 +138,4 @@ def _space(rest: Mapping[str, Any], key: str, where: str) -> Any:
         # Minari would make the environment that the metadata names: code of somebody else's choice.
         hint = "write its spaces into the metadata with Minari"
         raise CorpusError("does not say its spaces", f"{where}: {key}", hint)
-    try:
-        return json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError):
-        raise CorpusError("is not JSON", f"{where}: {key}", HINT) from None
+    return strict_json(text, f"{where}: {key}", finite=False) if isinstance(text, str) else text

@@ -1,4 +1,4 @@
-"""What an export to Minari keeps beside Minari's own words, so that an import restores the corpus.
+"""The sidecar of an export to Minari: what Minari has no place for, so that an import restores it.
 
 In the metadata of the dataset, under ``lawm``: the manifest, the masks, the overlay. In that of
 every episode: ``trajectory_id``, ``actions`` (the state that they are in), ``actions_observed``
@@ -17,7 +17,7 @@ from lawm_schemas import ArraySpec, CorpusError, LawmError, Manifest, Mask, Over
 
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
-from lawm_data.exchange.formats.minari.metadata import HINT, OWN, Metadata
+from lawm_data.exchange.formats.minari.metadata import HINT, SIDECAR, Metadata
 from lawm_data.exchange.formats.minari.spaces import restored
 from lawm_data.exchange.untrusted.strict_json import strict_json
 
@@ -27,7 +27,7 @@ OBSERVED, PHYSICS = "action_observed", "physics"
 INFERRED, DEVIATION = "action_inferred", "action_inferred_std"
 
 
-class Own(NamedTuple):
+class Sidecar(NamedTuple):
     """What the metadata of our own exports says of the corpus."""
 
     manifest: Manifest
@@ -40,7 +40,7 @@ class Own(NamedTuple):
         return tuple(s for s in self.manifest.observations if s.role is not Role.physics)
 
 
-def described(outgoing: Outgoing) -> dict[str, Any]:
+def sidecar_of(outgoing: Outgoing) -> dict[str, Any]:
     """What goes into the metadata of the dataset."""
     view = outgoing.view
     update = {"shards": (), "fingerprint": "0" * 64, "lineage": outgoing.lineage}
@@ -52,23 +52,23 @@ def described(outgoing: Outgoing) -> dict[str, Any]:
     }
 
 
-def read_own(metadata: Metadata) -> Own | None:
-    """What ``described`` has written; None for datasets of others.
+def read_sidecar(metadata: Metadata) -> Sidecar | None:
+    """What ``sidecar_of`` has written; None for datasets of others.
 
     Raises:
         CorpusError: damaged, or written by a newer version.
     """
-    own = metadata.rest.get(OWN)
-    if own is None:
+    stored = metadata.rest.get(SIDECAR)
+    if stored is None:
         return None
-    where = f"{metadata.where}: {OWN}"
-    if not isinstance(own, dict) or own.get("version") != VERSION:
+    where = f"{metadata.where}: {SIDECAR}"
+    if not isinstance(stored, dict) or stored.get("version") != VERSION:
         raise CorpusError("is not of a version that is known here", where, "update lawm")
     try:
-        overlay = own.get("overlay")
-        return Own(
-            Manifest.parse(own.get("manifest"), where),
-            tuple(Mask.parse(mask, where) for mask in own.get("masks", ())),
+        overlay = stored.get("overlay")
+        return Sidecar(
+            Manifest.parse(stored.get("manifest"), where),
+            tuple(Mask.parse(mask, where) for mask in stored.get("masks", ())),
             None if overlay is None else Overlay.parse(overlay, where),
         )
     except (LawmError, TypeError) as error:
@@ -77,24 +77,23 @@ def read_own(metadata: Metadata) -> Own | None:
 
 
 def episode_attributes(episode: Episode, sources: Mapping[str, int]) -> dict[str, Any]:
-    """What is said of one episode.
+    """The attributes of one episode.
 
     Args:
         episode: the trajectory.
         sources: place of each provenance in the manifest, by its JSON.
     """
-    observed = episode.action_observed
-    said: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "trajectory_id": episode.trajectory_id or "",
         "actions": episode.labels.value if episode.labels else "",
-        "actions_observed": episode.actions is not None and (observed is None or observed.all()),
+        "actions_observed": episode.complete,
         "provenance": sources[episode.provenance.to_json()],
     }
     if episode.agent_step is not None:
-        said["agent_step"] = episode.agent_step
+        attributes["agent_step"] = episode.agent_step
     if episode.metadata:
-        said["metadata"] = json.dumps(dict(episode.metadata))
-    return said
+        attributes["metadata"] = json.dumps(dict(episode.metadata))
+    return attributes
 
 
 def observed_flags(source: StoredEpisode, length: int) -> np.ndarray | None:
@@ -112,47 +111,51 @@ def observed_flags(source: StoredEpisode, length: int) -> np.ndarray | None:
     return flags.reshape(-1)[:-1]
 
 
-def restore(source: StoredEpisode, own: Own) -> Episode:
+def restore(source: StoredEpisode, sidecar: Sidecar) -> Episode:
     """One trajectory of our own export.
 
     Raises:
         CorpusError: it is not what the metadata of the dataset says.
     """
-    said, observations = source.attributes(), {}
-    single = len(own.observed) == 1
-    for spec in own.observed:
+    attributes, observations = source.attributes(), {}
+    single = len(sidecar.observed) == 1
+    for spec in sidecar.observed:
         place = "observations" if single else f"observations/{spec.name}"
         observations[spec.name] = restored(source.array(place), spec)
-    for spec in own.manifest.observations:
+    for spec in sidecar.manifest.observations:
         if spec.role is Role.physics:
             observations[spec.name] = source.array(f"infos/{PHYSICS}")
     rewards = source.array("rewards")
     length = len(rewards) if rewards.ndim else 0
     seen = observed_flags(source, length)
-    actions = None
+    actions, action = None, sidecar.manifest.action
     if seen is None or seen.any():
-        actions = _restored_actions(source.array("actions"), seen, own.manifest.action)
+        actions = source.array("actions")
+        if action.dtype == "bool" and seen is not None and len(actions) == len(seen):
+            # rows that are not observed hold no bool
+            actions = np.where(seen.reshape(-1, *[1] * (actions.ndim - 1)), actions, 0)
+        actions = restored(actions, action)
+    entry = _number(attributes, "provenance")
+    if entry is None or not 0 <= entry < len(sidecar.manifest.provenance):
+        raise CorpusError(f"has provenance {entry}, which is not there", source.where, HINT)
+    text = _text(attributes, "metadata")
+    metadata = strict_json(text, f"{source.where}: metadata") if text else {}
+    if not isinstance(metadata, dict):
+        raise CorpusError("is not a JSON object", f"{source.where}: metadata", HINT)
     return Episode(
         observations=observations,
         rewards=rewards,
-        provenance=own.manifest.provenance[_place(said, own, source.where)],
+        provenance=sidecar.manifest.provenance[entry],
         actions=actions,
         action_observed=None if actions is None else seen,
         terminated=ended(source, "terminations", length),
         truncated=ended(source, "truncations", length),
-        agent_step=_number(said, "agent_step"),
-        seed=_number(said, "seed"),
-        metadata=_metadata(said, source.where),
-        trajectory_id=_text(said, "trajectory_id") or None,
-        inferred=_inferred(source, own, length) if seen is not None and not seen.any() else None,
+        agent_step=_number(attributes, "agent_step"),
+        seed=_number(attributes, "seed"),
+        metadata=metadata,
+        trajectory_id=_text(attributes, "trajectory_id") or None,
+        inferred=_inferred(source, sidecar, length) if actions is None else None,
     )
-
-
-def _restored_actions(actions: np.ndarray, seen: np.ndarray | None, spec: ArraySpec) -> np.ndarray:
-    if spec.dtype != "bool" or seen is None or len(actions) != len(seen):
-        return restored(actions, spec)
-    # rows that are not observed hold no bool
-    return restored(np.where(seen.reshape(-1, *[1] * (actions.ndim - 1)), actions, 0), spec)
 
 
 def ended(source: StoredEpisode, place: str, length: int) -> bool:
@@ -173,10 +176,12 @@ def ended(source: StoredEpisode, place: str, length: int) -> bool:
     return bool(flags[-1]) if length else False
 
 
-def _inferred(source: StoredEpisode, own: Own, length: int) -> tuple[np.ndarray, np.ndarray] | None:
-    if own.overlay is None or not source.has(f"infos/{INFERRED}"):
+def _inferred(
+    source: StoredEpisode, sidecar: Sidecar, length: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    if sidecar.overlay is None or not source.has(f"infos/{INFERRED}"):
         return None
-    shape = (length + 1, own.manifest.action.size)
+    shape = (length + 1, sidecar.manifest.action.size)
     found = [source.array(f"infos/{name}") for name in (INFERRED, DEVIATION)]
     if any(array.shape != shape or array.dtype != np.float32 for array in found):
         raise CorpusError(f"are not {shape} float32", f"{source.where}: infos/{INFERRED}", HINT)
@@ -188,26 +193,11 @@ def _inferred(source: StoredEpisode, own: Own, length: int) -> tuple[np.ndarray,
     return mean, std
 
 
-def _place(said: Mapping[str, Any], own: Own, where: str) -> int:
-    place = _number(said, "provenance")
-    if place is None or not 0 <= place < len(own.manifest.provenance):
-        raise CorpusError(f"has provenance {place}, which is not there", where, HINT)
-    return place
-
-
-def _number(said: Mapping[str, Any], key: str) -> int | None:
-    value = said.get(key)
+def _number(attributes: Mapping[str, Any], key: str) -> int | None:
+    value = attributes.get(key)
     return None if value is None else int(value) if isinstance(value, int | np.integer) else -1
 
 
-def _text(said: Mapping[str, Any], key: str) -> str:
-    value = said.get(key, "")
+def _text(attributes: Mapping[str, Any], key: str) -> str:
+    value = attributes.get(key, "")
     return value if isinstance(value, str) else ""
-
-
-def _metadata(said: Mapping[str, Any], where: str) -> dict[str, Any]:
-    text = _text(said, "metadata")
-    found = strict_json(text, f"{where}: metadata") if text else {}
-    if not isinstance(found, dict):
-        raise CorpusError("is not a JSON object", f"{where}: metadata", HINT)
-    return found

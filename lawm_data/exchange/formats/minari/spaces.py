@@ -80,12 +80,12 @@ def _walk(
             inner = (*path, key)
             yield from _walk(part, f"{place}/{stored}", inner, name, role, where, depth + 1)
         return
-    if kind not in _LEAVES:
+    if kind not in ("Box", "Discrete", "MultiDiscrete", "MultiBinary"):
         yield Unfit(place, kind)
         return
     called = plain_name(".".join(path)) if path else name
     try:
-        yield _leaf(_LEAVES[kind](space), place, called, role, f"{where}: {place}")
+        yield _leaf(_array(kind, space), place, called, role, f"{where}: {place}")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorpusError(f"is a damaged {kind} ({error})"[:200], where, HINT) from None
 
@@ -107,45 +107,41 @@ def _parts(space: Mapping[str, Any], kind: str, where: str) -> Iterator[tuple[st
 class _Array(NamedTuple):
     dtype: np.dtype
     shape: tuple[int, ...]
-    low: np.ndarray | None
-    high: np.ndarray | None
+    low: np.ndarray
+    high: np.ndarray
+
+    def bounds(self) -> dict[str, Any]:
+        """Bounds, where all of them are numbers that a float holds exactly."""
+        low, high = (bound.astype(np.float64).ravel() for bound in (self.low, self.high))
+        limit = 2.0**53 if self.dtype.kind in "iu" else np.finfo(self.dtype).max
+        finite = (np.isfinite(low) & np.isfinite(high)).all()
+        if not finite or max(abs(low).max(), abs(high).max()) > limit:
+            return {}
+        return {"low": tuple(low.tolist()), "high": tuple(high.tolist())}
 
 
-def _box(space: Mapping[str, Any]) -> _Array:
-    if not _TYPE.fullmatch(str(space["dtype"])):
-        raise ValueError(f"type {space['dtype']!r}"[:100])
-    shape = _shape(space["shape"])
-    low, high = (np.asarray(space[key], np.float64).reshape(shape) for key in ("low", "high"))
-    return _Array(np.dtype(space["dtype"]), shape, low, high)
-
-
-def _discrete(space: Mapping[str, Any]) -> _Array:
-    n, start = space["n"], space.get("start", 0)
-    if type(n) is not int or type(start) is not int or n < 1:
-        raise ValueError(f"n {n!r}, start {start!r}"[:100])
-    return _Array(np.dtype(np.int64), (), np.array(start), np.array(start + n - 1))
-
-
-def _multi_discrete(space: Mapping[str, Any]) -> _Array:
+def _array(kind: str, space: Mapping[str, Any]) -> _Array:
+    """The array of a space without parts; a damaged one raises what numpy and Python raise."""
+    if kind == "Box":
+        if not _TYPE.fullmatch(str(space["dtype"])):
+            raise ValueError(f"type {space['dtype']!r}"[:100])
+        shape = _shape(space["shape"])
+        low, high = (np.asarray(space[key], np.float64).reshape(shape) for key in ("low", "high"))
+        return _Array(np.dtype(space["dtype"]), shape, low, high)
+    if kind == "MultiBinary":
+        n = space["n"]
+        shape = _shape([n] if isinstance(n, int) else n)
+        return _Array(np.dtype(np.int8), shape, np.zeros(shape), np.ones(shape))
+    if kind == "Discrete":
+        n, start = space["n"], space.get("start", 0)
+        if type(n) is not int or type(start) is not int or n < 1:
+            raise ValueError(f"n {n!r}, start {start!r}"[:100])
+        return _Array(np.dtype(np.int64), (), np.array(start), np.array(start + n - 1))
     nvec = np.asarray(space["nvec"])
     start = np.asarray(space.get("start", np.zeros_like(nvec)))
     if nvec.dtype.kind not in "iu" or start.dtype.kind not in "iu" or nvec.min() < 1:
         raise ValueError("nvec")
     return _Array(np.dtype(np.int64), _shape(nvec.shape), start, start + nvec - 1)
-
-
-def _multi_binary(space: Mapping[str, Any]) -> _Array:
-    n = space["n"]
-    shape = _shape([n] if isinstance(n, int) else n)
-    return _Array(np.dtype(np.int8), shape, np.zeros(shape), np.ones(shape))
-
-
-_LEAVES = {
-    "Box": _box,
-    "Discrete": _discrete,
-    "MultiDiscrete": _multi_discrete,
-    "MultiBinary": _multi_binary,
-}
 
 
 def _shape(given: Any) -> tuple[int, ...]:
@@ -158,12 +154,12 @@ def _shape(given: Any) -> tuple[int, ...]:
 def _leaf(array: _Array, place: str, name: str, role: Role, where: str) -> Leaf:
     dtype, shape = plain_dtype(array.dtype, where), array.shape
     jpeg = dtype == np.uint8 and len(shape) in (2, 3) and min(shape[:2]) >= JPEG_EDGE
-    if jpeg and array.low is not None and array.high is not None:
-        jpeg = bool((array.low == 0).all() and (array.high == 255).all())
+    jpeg = jpeg and bool((array.low == 0).all() and (array.high == 255).all())
     if role is Role.state and dtype == np.uint8 and image_axes(shape) is not None:
         spec = checked_spec(name, as_image(shape), dtype, Role.pixels, where)
-        return Leaf(place, spec, shape, jpeg)
-    return Leaf(place, checked_spec(name, shape, dtype, role, where, **_bounds(array)), shape, jpeg)
+    else:
+        spec = checked_spec(name, shape, dtype, role, where, **array.bounds())
+    return Leaf(place, spec, shape, jpeg)
 
 
 def image_axes(shape: tuple[int, ...]) -> str | None:
@@ -183,32 +179,29 @@ def as_image(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape, 1) if axes == "hw" else shape
 
 
-def _bounds(array: _Array) -> dict[str, Any]:
-    """Bounds, where all of them are numbers that a float holds exactly."""
-    if array.low is None or array.high is None:
-        return {}
-    low, high = (bound.astype(np.float64).ravel() for bound in (array.low, array.high))
-    whole = array.dtype.kind in "iu"
-    limit = 2.0**53 if whole else np.finfo(array.dtype).max
-    if not (np.isfinite(low) & np.isfinite(high)).all() or max(abs(low).max(), abs(high).max()) > (
-        limit
-    ):
-        return {}
-    return {"low": tuple(low.tolist()), "high": tuple(high.tolist())}
-
-
 def space_of(spec: ArraySpec) -> Any:
     """The space of one step of an array."""
     spaces: Any = import_module("gymnasium.spaces")
-    ends, dtype = _ends(spec), _stored_dtype(spec)
+    dtype, bounds = np.dtype(spec.dtype), spec.bounds()
+    low: Any
+    high: Any
+    if dtype.kind == "b":
+        low, high = 0, 1
+    elif bounds is not None:
+        low, high = (bound.astype(dtype) for bound in bounds)
+    elif dtype.kind == "f":
+        low, high = -np.inf, np.inf
+    else:
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     if _is_discrete(spec):
-        return spaces.Discrete(int(ends[1] - ends[0] + 1), start=int(ends[0]))
+        return spaces.Discrete(int(high - low + 1), start=int(low))
     if spec.role is Role.action and spec.dtype == "bool":
         return spaces.MultiBinary(spec.shape)
     if spec.role is Role.action and spec.dtype == "int64" and spec.low and len(spec.shape) == 1:
-        return spaces.MultiDiscrete(ends[1] - ends[0] + 1, start=ends[0])
-    low, high = (np.broadcast_to(end, spec.shape or (1,)).astype(dtype) for end in ends)
-    return spaces.Box(low, high, dtype=dtype.type)
+        return spaces.MultiDiscrete(high - low + 1, start=low)
+    stored = _stored_dtype(spec)
+    low, high = (np.broadcast_to(end, spec.shape or (1,)).astype(stored) for end in (low, high))
+    return spaces.Box(low, high, dtype=stored.type)
 
 
 def _is_discrete(spec: ArraySpec) -> bool:
@@ -221,19 +214,6 @@ def _stored_dtype(spec: ArraySpec) -> np.dtype:
     if spec.dtype == "bool":
         return np.dtype(np.int8 if spec.shape else np.int64)
     return np.dtype(spec.dtype)
-
-
-def _ends(spec: ArraySpec) -> tuple[Any, Any]:
-    """Bounds, or the ends of the type."""
-    dtype, bounds = np.dtype(spec.dtype), spec.bounds()
-    if dtype.kind == "b":
-        return 0, 1
-    if bounds is not None:
-        low, high = (bound.astype(dtype) for bound in bounds)
-        return low, high
-    if dtype.kind == "f":
-        return -np.inf, np.inf
-    return np.iinfo(dtype).min, np.iinfo(dtype).max
 
 
 def stored(array: np.ndarray, spec: ArraySpec) -> np.ndarray:

@@ -13,8 +13,8 @@ from lawm_schemas import CorpusError
 from lawm_data import open_corpus
 from lawm_data.corpus.commit import merge
 from lawm_data.corpus.encode import write_shard
-from lawm_data.corpus.integrity import validate
 from lawm_data.corpus.integrity.repair import repair
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.shard import open_shard
 

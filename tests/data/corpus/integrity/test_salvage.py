@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from lawm_schemas import CorpusError
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.repair_plan import plan_repair
+from lawm_data.corpus.integrity.validate import validate
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, CorpusError, LawmError, Provenance, Role
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 
 OBSERVATIONS = (
     ArraySpec(name="position", shape=(2,)),

@@ -244,7 +244,7 @@ warnings.simplefilter("error")
 for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"):
     os.environ.pop(name, None)
 before = dict(os.environ)
-from lawm_data import envs
+from lawm_data.envs import suites as envs
 from lawm_schemas import ConfigError
 import numpy as np
 environments = envs.make("walker-walk")
@@ -268,7 +268,7 @@ def test_states_need_no_display_and_pictures_say_so() -> None:
 
 PIXELS = """
 import numpy as np
-from lawm_data import envs
+from lawm_data.envs import suites as envs
 from dm_control import suite
 direct, other = (envs.make("cartpole-swingup", pixels=32, direct=d) for d in (True, False))
 action = np.ones((1, 1), np.float32)

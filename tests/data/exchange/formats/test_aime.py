@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ConfigError, CorpusError, LabelState, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import import_corpus
 
 
@@ -106,7 +106,7 @@ def test_what_led_to_a_row_is_taken_at_the_row_before(
         zipped(place / "part1.zip", numbers[::2], files, method)
         zipped(place / "part0.zip", numbers[1::2], files, method)
     made = import_corpus(f"aime:{place}", folder / "corpus")
-    assert any("pre_action leads to the observation beside it" in said for said in made.said)
+    assert any("pre_action leads to the observation beside it" in note for note in made.notes)
     assert not list(validate(folder / "corpus"))
     require_recorded(open_corpus(folder / "corpus"), files, "f8" if way == "npz" else "f4")
 
@@ -128,7 +128,7 @@ def test_fields_are_chosen_and_ordered(tmp_path: Path) -> None:
     made = import_corpus(address, tmp_path / "corpus", declared)
     manifest = open_corpus(tmp_path / "corpus").manifest
     assert [spec.name for spec in manifest.observations] == fields.split(",")
-    assert "not kept: image, success, viper_reward" in made.said
+    assert "not kept: image, success, viper_reward" in made.notes
     assert manifest.environment is not None
     assert manifest.environment.action_repeat == 2
     import_corpus(address, tmp_path / "all")
@@ -153,7 +153,7 @@ def test_files_without_rewards_say_so(tmp_path: Path) -> None:
     for i in range(2):
         write_npz(tmp_path / f"{i}.npz", {k: v for k, v in recorded(5, i).items() if k != "reward"})
     made = import_corpus(f"aime:{tmp_path}", tmp_path / "corpus")
-    assert "no rewards are stored: they are zero, and metadata says rewards: none" in made.said
+    assert "no rewards are stored: they are zero, and metadata says rewards: none" in made.notes
     corpus = open_corpus(tmp_path / "corpus")
     assert not any(trajectory.rewards.any() for trajectory in corpus)
     assert not corpus.table.rewarded.any()

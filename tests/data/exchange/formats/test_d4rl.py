@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, import_corpus
 
 IMAGE = ArraySpec(name="pixels", shape=(8, 8, 3), dtype="uint8", role=Role.pixels)
@@ -70,8 +70,8 @@ def test_rows_are_cut_where_they_are_marked(
     made = import_corpus(write(folder / "a.hdf5", kept, **storage), folder / "corpus")
     corpus = open_corpus(folder / "corpus")
     assert not list(validate(folder / "corpus"))
-    assert any("there is no next_observations" in said for said in made.said) != later
-    assert any("no mark at their end" in said for said in made.said) != marked
+    assert any("there is no next_observations" in note for note in made.notes) != later
+    assert any("no mark at their end" in note for note in made.notes) != marked
     start, found = 0, iter(corpus)
     for i, length in enumerate(lengths):
         part, first, start = slice(start, start + length), start, start + length
@@ -151,8 +151,8 @@ def test_d4rl_reads_what_is_labeled_and_nothing_else(tmp_path: Path, plain_plan:
     )
     corpus = plan.write(tmp_path / "corpus")
     written = export_corpus(corpus, f"d4rl:{tmp_path / 'a.hdf5'}")
-    assert any("3 trajectories without all their actions" in said for said in written.said)
-    assert any("under infos/: pixels, physics" in said for said in written.said)
+    assert any("3 trajectories without all their actions" in note for note in written.notes)
+    assert any("under infos/: pixels, physics" in note for note in written.notes)
     read = as_d4rl_reads(tmp_path / "a.hdf5")
     labeled = [i for i, kind in enumerate(kinds) if kind == "observed"]
     for i, rows in zip(labeled, read, strict=True):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ConfigError, CorpusError, LabelState, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import import_corpus
 
 
@@ -62,7 +62,7 @@ def test_an_action_leaves_the_observation_before_the_one_it_stood_beside(
         left = {"action"} if i in unlabeled else set()
         write(folder / "buffer", i, {k: v for k, v in arrays.items() if k not in left})
     made = import_corpus(f"exorl:{folder / 'buffer'}", folder / "corpus")
-    assert any("moved to the observation it was taken at" in said for said in made.said)
+    assert any("moved to the observation it was taken at" in note for note in made.notes)
     corpus = open_corpus(folder / "corpus")
     assert not list(validate(folder / "corpus"))
     assert [t.info.length for t in corpus] == lengths  # 10 comes after 9
@@ -94,7 +94,7 @@ def test_specs_bounds_and_declarations(tmp_path: Path) -> None:
     assert (manifest.action.low, manifest.action.high) == ((-1.0,) * 3, (1.0,) * 3)
     assert manifest.environment is not None
     assert (manifest.environment.task, manifest.environment.action_repeat) == ("walker-walk", 1)
-    assert "not kept: skill" in made.said
+    assert "not kept: skill" in made.notes
     assert manifest.provenance[0].source == "exorl:buffer"
     import_corpus(address, tmp_path / "b", {"low": -2, "high": 2.5})
     assert open_corpus(tmp_path / "b").manifest.action.high == (2.5,) * 3

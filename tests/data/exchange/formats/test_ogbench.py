@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lawm_schemas import CorpusError, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import import_corpus
 
 
@@ -51,8 +51,8 @@ def test_the_last_row_is_the_final_observation(
     made = import_corpus(f"ogbench:{folder / 'a.npz'}", folder / "corpus")
     corpus = open_corpus(folder / "corpus")
     assert not list(validate(folder / "corpus"))
-    said = "no rewards are stored: they are zero, and metadata says rewards: none"
-    assert (said in made.said) != rewarded
+    notes = "no rewards are stored: they are zero, and metadata says rewards: none"
+    assert (notes in made.notes) != rewarded
     start, found = 0, iter(corpus)
     for count in rows:
         part, start = slice(start, start + count), start + count
@@ -72,7 +72,7 @@ def test_the_last_row_is_the_final_observation(
         assert not trajectory.info.terminated
     assert next(found, None) is None
     alone = rows.count(1)
-    assert any(f"{alone} trajectories of a single row" in s for s in made.said) == bool(alone)
+    assert any(f"{alone} trajectories of a single row" in s for s in made.notes) == bool(alone)
 
 
 def test_images_bounds_and_what_is_left(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_images_bounds_and_what_is_left(tmp_path: Path) -> None:
     manifest = open_corpus(tmp_path / "corpus").manifest
     assert [spec.role for spec in manifest.observations] == [Role.pixels]
     assert manifest.action.low == (-1.0, -1.0)
-    assert "not kept: qpos" in made.said
+    assert "not kept: qpos" in made.notes
     arrays["actions"] = arrays["actions"] * 2
     np.savez(tmp_path / "b.npz", **arrays)
     import_corpus(f"ogbench:{tmp_path / 'b.npz'}", tmp_path / "free")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity import validate
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, import_corpus
 
 ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"robots": ["Panda"]}}
@@ -88,7 +88,7 @@ def test_demonstrations_become_trajectories(
     corpus = open_corpus(folder / "corpus")
     assert not list(validate(folder / "corpus"))
     assert not corpus.masks()
-    assert any("the last step of each" in said for said in made.said) != next_obs
+    assert any("the last step of each" in note for note in made.notes) != next_obs
     for i, (trajectory, demo) in enumerate(zip(corpus, demos, strict=True)):
         steps = lengths[i] if next_obs else lengths[i] - 1
         for name in ("eef_pos", "agentview_image"):
@@ -119,7 +119,7 @@ def test_what_else_is_known_is_kept_or_named(tmp_path: Path) -> None:
     assert corpus.manifest.provenance[0].settings == {"env_args": ENV_ARGS}
     assert corpus.manifest.action.high == (1.0,) * 7
     assert corpus[0].info.metadata == {"demo": "demo_0", "first_done": 1}
-    assert "not kept: abs_actions, states, model_file" in made.said
+    assert "not kept: abs_actions, states, model_file" in made.notes
     # and robomimic's own words about the environment go back as they came
     export_corpus(corpus, f"robomimic:{tmp_path / 'b.hdf5'}")
     with h5py.File(tmp_path / "b.hdf5") as file:
@@ -158,7 +158,7 @@ def test_robomimic_reads_what_is_labeled_and_nothing_else(
     )
     corpus = plan.write(tmp_path / "corpus")
     written = export_corpus(corpus, f"robomimic:{tmp_path / 'a.hdf5'}")
-    assert any("3 trajectories without all their actions" in said for said in written.said)
+    assert any("3 trajectories without all their actions" in note for note in written.notes)
     read = as_robomimic_reads(tmp_path / "a.hdf5")
     labeled = [i for i, kind in enumerate(kinds) if kind == "observed"]
     assert list(read) == [f"demo_{i}" for i in labeled]
@@ -197,12 +197,12 @@ def test_filter_keys_of_others_do_not_become_masks(tmp_path: Path, plain_plan: C
         file["mask/valid"] = file["mask/mask-0"][()][::-1]
     made = import_corpus(f"robomimic:{path}", tmp_path / "back")
     assert list(open_corpus(tmp_path / "back").masks()) == ["mask-0"]
-    assert any("did not write are left out: valid" in said for said in made.said)
+    assert any("did not write are left out: valid" in note for note in made.notes)
     with h5py.File(path, "r+") as file:
         file["mask/mask-0"][:] = np.array([b"demo_3"] * len(file["mask/mask-0"]))
     made = import_corpus(f"robomimic:{path}", tmp_path / "changed")
     assert not open_corpus(tmp_path / "changed").masks()
-    assert any("mask-0 was changed after the export" in said for said in made.said)
+    assert any("mask-0 was changed after the export" in note for note in made.notes)
 
 
 def test_demonstrations_that_were_added_are_refused(tmp_path: Path, plain_plan: Callable) -> None:

@@ -53,10 +53,10 @@ class Endpoints(Handler):
             return
         objects = []
         for item in asked["objects"]:
-            told = {"oid": item["oid"], "size": item["size"]}
+            entry = {"oid": item["oid"], "size": item["size"]}
             if item["oid"] not in self.hub.lfs:
-                told["actions"] = {"upload": {"href": f"{self.hub.url}/lfs/{item['oid']}"}}
-            objects.append(told)
+                entry["actions"] = {"upload": {"href": f"{self.hub.url}/lfs/{item['oid']}"}}
+            objects.append(entry)
         self.answer(200, {"transfer": "basic", "objects": objects})
 
     def store(self, oid: str) -> None:
@@ -106,10 +106,10 @@ class Endpoints(Handler):
         self.answer(200, {**about, "tags": [], "downloads": 0, "likes": 0, "gated": False})
 
     def entry(self, path: str, blob: Blob) -> dict:
-        told = {"type": "file", "path": path, "size": len(blob.data), "oid": blob.oid}
+        entry = {"type": "file", "path": path, "size": len(blob.data), "oid": blob.oid}
         if blob.large:
-            told["lfs"] = {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 130}
-        return told | self.hub.listed.get(path, {})
+            entry["lfs"] = {"oid": blob.sha256, "size": len(blob.data), "pointerSize": 130}
+        return entry | self.hub.listed.get(path, {})
 
     def found(self, name: str, revision: str) -> dict[str, Blob] | None:
         repo = self.readable(name)
@@ -130,8 +130,8 @@ class Endpoints(Handler):
                 rest = path.removeprefix(prefix).split("/")
                 for depth in range(1, len(rest) if deep else min(2, len(rest))):
                     parent = prefix + "/".join(rest[:depth])
-                    told = {"type": "directory", "path": parent, "oid": "0" * 40, "size": 0}
-                    entries.setdefault(parent, told)
+                    entry = {"type": "directory", "path": parent, "oid": "0" * 40, "size": 0}
+                    entries.setdefault(parent, entry)
                 if deep or len(rest) == 1:
                     entries[path] = self.entry(path, blob)
         if folder and not entries:
@@ -152,11 +152,11 @@ class Endpoints(Handler):
         files = self.found(name, revision)
         if files is None:
             return
-        told = [self.entry(path, files[path]) for path in paths if path in files]
+        entry = [self.entry(path, files[path]) for path in paths if path in files]
         for path in paths:
             if any(other.startswith(f"{path}/") for other in files):
-                told.append({"type": "directory", "path": path, "oid": "0" * 40, "size": 0})
-        self.answer(200, told)
+                entry.append({"type": "directory", "path": path, "oid": "0" * 40, "size": 0})
+        self.answer(200, entry)
 
     def resolve(self, name: str, revision: str, path: str) -> None:
         files = self.found(name, revision)

@@ -18,7 +18,6 @@ from lawm_schemas import RemoteError, StorageError
 
 from lawm_data import Corpus
 from lawm_data.exchange.hub import pull, push
-from lawm_data.exchange.hub.cache import Address, cached, fetch, parse_address, pin
 
 Files = dict[str, bytes]
 
@@ -47,13 +46,13 @@ def publish(hub: Hub, files: Files) -> None:
 
 def listed(files: Files, **changes: object) -> Files:
     """The files with a ``lawm.json`` that lists them as they are."""
-    told = json.loads(files["lawm.json"]) | changes
-    told["files"] = [
+    content = json.loads(files["lawm.json"]) | changes
+    content["files"] = [
         {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for path, data in files.items()
         if path not in ("lawm.json", ".gitattributes")
     ]
-    return {**files, "lawm.json": json.dumps(told).encode()}
+    return {**files, "lawm.json": json.dumps(content).encode()}
 
 
 def shard_of(files: Files) -> str:
@@ -83,11 +82,11 @@ def claimed(path: str, size: int) -> Callable[[Files], Files]:
     """The files, one of which is said to be of another size, and the server agrees."""
 
     def change(files: Files) -> Files:
-        told = json.loads(files["lawm.json"])
-        for file in told["files"]:
+        content = json.loads(files["lawm.json"])
+        for file in content["files"]:
             if file["path"] == path:
                 file["bytes"] = size
-        return {**files, "lawm.json": json.dumps(told).encode()}
+        return {**files, "lawm.json": json.dumps(content).encode()}
 
     return change
 
@@ -96,9 +95,9 @@ def moved(path: str) -> Callable[[Files], Files]:
     """The files, one of which claims another place."""
 
     def change(files: Files) -> Files:
-        told = json.loads(files["lawm.json"])
-        told["files"].append({"path": path, "bytes": 1, "sha256": "0" * 64})
-        return {**files, "lawm.json": json.dumps(told).encode(), path: b"x"}
+        content = json.loads(files["lawm.json"])
+        content["files"].append({"path": path, "bytes": 1, "sha256": "0" * 64})
+        return {**files, "lawm.json": json.dumps(content).encode(), path: b"x"}
 
     return change
 
@@ -238,24 +237,3 @@ def test_revisions(hub: Hub, files: Files, tmp_path: Path) -> None:
         pull("user/cs", tmp_path / "out", revision="v9")
     with pytest.raises(RemoteError, match="no such dataset repository"):
         pull("user/none", tmp_path / "out")
-
-
-def test_an_address_is_fetched_once(hub: Hub, files: Files) -> None:
-    address = pin(parse_address("hf://user/cs"))
-    assert address.revision == hub.repos["user/cs"].head
-    path = fetch(address)
-    hub.log.clear()
-    assert fetch(pin(parse_address(str(address)))) == path == cached(address)
-    assert not hub.log
-
-
-@pytest.mark.parametrize("text", ["hf://a", "hf://a/b@", "hf://a/b/c", "a/b", "hf://a/../b"])
-def test_addresses_that_are_none(text: str) -> None:
-    with pytest.raises(Exception, match="is not an address on the Hub"):
-        parse_address(text)
-
-
-def test_addresses_that_are_some() -> None:
-    assert parse_address("hf://a/b") == Address("a/b", None)
-    assert parse_address("hf://a/b@v1") == Address("a/b", "v1")
-    assert str(parse_address("hf://a/b@v1")) == "hf://a/b@v1"

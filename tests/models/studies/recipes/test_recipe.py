@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from lawm_schemas import ConfigError
+from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.curation.tier import band_of
 from lawm_models.studies import packaged as box
@@ -123,7 +123,7 @@ def test_seeds_that_stand_twice_are_refused() -> None:
 
 def test_mistakes_are_told_before_anything_is_made(run, tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    path.write_text(yaml.safe_dump({"steps": [A, tier(tier="expret"), collect(env="nothing")]}))
+    path.write_text(dump_yaml({"steps": [A, tier(tier="expret"), collect(env="nothing")]}))
     for more in ((), ("--dry-run",)):
         result = run("lawm-data", "build", path, "--out", tmp_path / "out", *more)
         assert (result.code, result.out, result.err.count("\n")) == (2, "", 2)

@@ -1,0 +1,387 @@
+"""A view as a LeRobot v3.0 set, written in one pass; an mp4 file holds many episodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lawm_data.exchange.formats._protocol import Episode, Outgoing
+from lawm_data.exchange.formats.lerobot import features as names
+from lawm_data.exchange.formats.lerobot.features import Feature
+from lawm_data.exchange.formats.lerobot.parquet import (
+    CHUNK_FILES,
+    DATA_MB,
+    DATA_PATH,
+    EPISODES_PATH,
+    VIDEO_MB,
+    VIDEO_PATH,
+    FileIndex,
+    ParquetFiles,
+    frame_schema,
+    pictures,
+    pyarrow,
+    to_column,
+    write_tasks,
+)
+from lawm_data.exchange.formats.lerobot.sidecar import SidecarWriter
+from lawm_data.inspection.statistics import action_blocks, moments
+from lawm_data.system.atomic import write_file
+from lawm_data.system.images import encode_png
+from lawm_data.system.video import Film
+
+UNNAMED_TASK = "no task was recorded"
+EPISODES_AT_ONCE = 64
+"""Rows of the table of episodes that are kept in memory."""
+
+
+class SetWriter:
+    """A LeRobot set in the making.
+
+    Args:
+        outgoing: the view.
+        root: folder of the set; made here.
+        fps: frames per second that ``timestamp`` counts in.
+        videos: pictures go into mp4 files where these can hold them.
+    """
+
+    def __init__(self, outgoing: Outgoing, root: Path, fps: float, videos: bool) -> None:
+        manifest = outgoing.view.manifest
+        self._root, self._fps, self._action = root, fps, manifest.action
+        self._inferred = outgoing.view.overlay is not None
+        self.features = names.features_of(manifest.observations, videos)
+        self._info = names.info_features(self.features, self._action, self._inferred, fps)
+        (root / "meta").mkdir(parents=True)
+        self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._info)))
+        self._episodes = ParquetFiles(root, EPISODES_PATH, self._episode_schema())
+        self._films = {f.name: FilmWriter(root, f.name, fps) for f in self._videos}
+        self._sidecar = SidecarWriter(root, outgoing, self.features, videos)
+        environment = manifest.environment
+        self._task = environment.task if environment else UNNAMED_TASK
+        self._robot = environment.suite if environment else None
+        self._nothing = of_nothing(_observed_actions(outgoing), self._action.size)
+        self._total = Total()
+        self._rows: list[dict[str, Any]] = []
+        self._index = self._count = 0
+
+    def add(self, episode: Episode) -> None:
+        """Write an episode."""
+        length = len(episode.rewards)
+        index = self._frames.settle()
+        arrays = {name: array[:-1] for name, array in episode.observations.items()}
+        columns, stats = self._numbers(episode, arrays)
+        row: dict[str, Any] = {
+            "episode_index": self._count,
+            "tasks": [self._task],
+            "length": length,
+            **_file_columns("data", index),
+            "dataset_from_index": self._index,
+            "dataset_to_index": self._index + length,
+        }
+        for feature in self.features:
+            if feature.storage == "numbers":
+                continue
+            frames = arrays[feature.arrays[0].name]
+            stats[feature.name] = of_pictures(frames)
+            if feature.storage == "image":
+                columns[feature.name] = pictures([encode_png(frame) for frame in frames])
+            else:
+                key, span = feature.name, self._films[feature.name].add(frames)
+                row |= _file_columns(f"videos/{key}", span.file)
+                row[f"videos/{key}/from_timestamp"] = span.start
+                row[f"videos/{key}/to_timestamp"] = span.end
+        self._frames.add(columns)
+        self._sidecar.add(episode)
+        self._index, self._count = self._index + length, self._count + 1
+        for key, values in stats.items():
+            self._total.add(key, values)
+            row |= {f"stats/{key}/{name}": value.tolist() for name, value in values.items()}
+        self._rows.append(row)
+        if len(self._rows) >= EPISODES_AT_ONCE:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what stands at the end: tables, totals and the description of the set."""
+        self._flush()
+        for writer in (self._frames, self._episodes, *self._films.values(), self._sidecar):
+            writer.close()
+        write_tasks(self._root, [self._task])
+        info = {
+            "codebase_version": names.VERSION,
+            "robot_type": self._robot,
+            "total_episodes": self._count,
+            "total_frames": self._index,
+            "total_tasks": 1,
+            "chunks_size": CHUNK_FILES,
+            "data_files_size_in_mb": DATA_MB,
+            "video_files_size_in_mb": VIDEO_MB,
+            "fps": self._fps,
+            "splits": {"train": f"0:{self._count}"},
+            "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH if self._films else None,
+            "features": self._info,
+        }
+        for name, content in (("stats", self._total.merged()), ("info", info)):
+            text = json.dumps(content, indent=4, allow_nan=False)
+            write_file(self._root / "meta" / f"{name}.json", text.encode())
+
+    def abandon(self) -> None:
+        """Stop the programs that write films."""
+        for film in self._films.values():
+            film.abandon()
+
+    @property
+    def _videos(self) -> list[Feature]:
+        return [feature for feature in self.features if feature.storage == "video"]
+
+    def _numbers(
+        self, episode: Episode, arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, Any], dict[str, Stats]]:
+        """All columns of an episode but pictures, and their statistics."""
+        length = len(episode.rewards)
+        observed = np.zeros(length, bool)
+        if episode.actions is not None:
+            observed[:] = True if episode.action_observed is None else episode.action_observed
+        last = np.arange(length) == length - 1
+        rows = {
+            feature.name: names.joined(feature, arrays).astype(feature.dtype)
+            for feature in self.features
+            if feature.storage == "numbers"
+        }
+        rows |= {
+            names.REWARD: episode.rewards,
+            names.DONE: last & (episode.terminated or episode.truncated),
+            names.TERMINATED: last & episode.terminated,
+            names.TRUNCATED: last & episode.truncated,
+            names.OBSERVED: observed,
+            "timestamp": (np.arange(length) / self._fps).astype(np.float32),
+            "frame_index": np.arange(length),
+            "episode_index": np.full(length, self._count),
+            "index": self._index + np.arange(length),
+            "task_index": np.zeros(length, np.int64),
+        }
+        # LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
+        # compute: recorded actions, else inferred ones, else zeros; OBSERVED tells them apart
+        actions = np.zeros((length, self._action.size), self._action.dtype)
+        if episode.actions is not None:
+            actions[observed] = episode.actions.reshape(actions.shape)[observed]
+        elif episode.inferred is not None and actions.dtype.kind == "f":
+            actions[:] = episode.inferred[0]
+        if self._inferred:
+            zero = np.zeros(actions.shape, np.float32)
+            mean, std = episode.inferred or (zero, zero)
+            rows |= {names.MEAN: mean.astype(np.float32), names.STD: std.astype(np.float32)}
+        stats = {name: of_numbers(array.reshape(length, -1)) for name, array in rows.items()}
+        stats[names.ACTION] = self._nothing
+        if observed.any():
+            stats[names.ACTION] = of_numbers(actions[observed])
+        columns = {name: to_column(array) for name, array in rows.items()}
+        columns[names.ACTION] = to_column(actions)
+        rest = episode.labels.value if episode.labels and not observed.any() else "missing"
+        columns[names.LABELS] = pyarrow().array(np.where(observed, "observed", rest).tolist())
+        return columns, stats
+
+    def _flush(self) -> None:
+        index = _file_columns("meta/episodes", self._episodes.settle())
+        self._episodes.add_rows([row | index for row in self._rows])
+        self._rows = []
+
+    def _episode_schema(self) -> Any:
+        pa = pyarrow()
+        whole, numbers = pa.int64(), pa.list_(pa.float64())
+        counted = ["episode_index", "length", "dataset_from_index", "dataset_to_index"]
+        fields = [(name, whole) for name in counted] + [("tasks", pa.list_(pa.string()))]
+        folders = ["data", "meta/episodes", *(f"videos/{f.name}" for f in self._videos)]
+        fields += [(f"{f}/{kind}_index", whole) for f in folders for kind in ("chunk", "file")]
+        for feature in self._videos:
+            start = f"videos/{feature.name}"
+            fields += [(f"{start}/{end}_timestamp", pa.float64()) for end in ("from", "to")]
+        for name, feature in self._info.items():
+            deep = (
+                pa.list_(pa.list_(numbers)) if feature["dtype"] in ("image", "video") else numbers
+            )
+            if feature["dtype"] != "string":
+                kinds = {key: deep for key in NAMES} | {"count": pa.list_(whole)}
+                fields += [(f"stats/{name}/{key}", kind) for key, kind in kinds.items()]
+        return pa.schema(fields)
+
+
+def _file_columns(folder: str, index: FileIndex) -> dict[str, int]:
+    return {f"{folder}/chunk_index": index.chunk, f"{folder}/file_index": index.file}
+
+
+def _observed_actions(outgoing: Outgoing) -> Iterator[np.ndarray]:
+    for block in action_blocks(outgoing.view):
+        yield block
+        for shard in outgoing.view.shards:
+            shard.release_memory()
+
+
+class Span(NamedTuple):
+    """Where the frames of an episode are."""
+
+    file: FileIndex
+    start: float
+    """Seconds from the beginning of the file."""
+    end: float
+
+
+class FilmWriter:
+    """The camera ``key`` of a set in the making."""
+
+    def __init__(self, root: Path, key: str, fps: float) -> None:
+        self._root, self._key, self._fps = root, key, fps
+        self._index: FileIndex | None = None
+        self._path = root
+        self._film: Film | None = None
+        self._frames = 0
+
+    def add(self, pictures: np.ndarray) -> Span:
+        """Append the frames of an episode, (n, h, w, 3) uint8.
+
+        Raises:
+            StorageError: ffmpeg stopped.
+        """
+        # ffmpeg may not have made the file yet
+        size = self._path.stat().st_size if self._film and self._path.exists() else 0
+        if self._film is None or self._index is None or size >= VIDEO_MB << 20:
+            self.close()
+            self._index = FileIndex(0, 0) if self._index is None else self._index.next()
+            self._path = self._index.path(self._root, VIDEO_PATH, video_key=self._key)
+            height, width = pictures.shape[1:3]
+            # a key frame every second frame, as LeRobot has it: readers jump to single frames
+            self._film = Film(self._path, height, width, self._fps, ("-g", "2", "-bf", "0"))
+            self._frames = 0
+        first = self._frames
+        for picture in pictures:
+            self._film.add(picture)
+        self._frames += len(pictures)
+        return Span(self._index, first / self._fps, self._frames / self._fps)
+
+    def close(self) -> None:
+        """End the last file.
+
+        Raises:
+            StorageError: ffmpeg could not.
+        """
+        if self._film is not None:
+            self._film.close()
+
+    def abandon(self) -> None:
+        """Stop writing, if that has not ended."""
+        if self._film is not None:
+            self._film.abandon()
+
+
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+NAMES = ("min", "max", "mean", "std", "count", *QUANTILES)
+PICTURES = 100
+"""Pictures of an episode that are looked at, evenly spaced."""
+EDGE = 150
+"""Rows and columns of a picture that are looked at, evenly spaced, at most twice as many."""
+
+Stats = Mapping[str, np.ndarray]
+"""Statistics by name; each has the shape of the feature, ``count`` is (1,)."""
+
+
+def of_numbers(rows: np.ndarray) -> Stats:
+    """Statistics of n rows of numbers (n, D), n at least 1."""
+    values = rows.astype(np.float64)
+    at = np.quantile(values, [*QUANTILES.values()], axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = np.nan_to_num(values.mean(0)), np.nan_to_num(values.std(0))
+    return {
+        "min": values.min(0),
+        "max": values.max(0),
+        "mean": mean,
+        "std": std,
+        "count": np.array([len(values)]),
+        **dict(zip(QUANTILES, at, strict=True)),
+    }
+
+
+def of_pictures(pictures: np.ndarray) -> Stats:
+    """Statistics of pictures (n, h, w, c) uint8 by channel, (c, 1, 1), as shares of 255."""
+    every = -(-len(pictures) // PICTURES)
+    apart = max(1, max(pictures.shape[1:3]) // EDGE)
+    seen = pictures[::every, ::apart, ::apart]
+    counts = np.stack(
+        [np.bincount(seen[..., c].reshape(-1), minlength=256) for c in range(seen.shape[-1])]
+    )
+    level = np.arange(256) / 255
+    total, below = counts.sum(1), counts.cumsum(1)
+    mean = counts @ level / total
+    found = {
+        "min": level[(counts > 0).argmax(1)],
+        "max": level[255 - (counts[:, ::-1] > 0).argmax(1)],
+        "mean": mean,
+        "std": np.sqrt(np.maximum(0, counts @ level**2 / total - mean**2)),
+    }
+    for name, share in QUANTILES.items():
+        found[name] = level[(below >= share * total[:, None]).argmax(1)]
+    shaped = {name: value.reshape(-1, 1, 1) for name, value in found.items()}
+    return {**shaped, "count": np.array([len(seen)])}
+
+
+def of_nothing(blocks: Iterable[np.ndarray], width: int) -> Stats:
+    """What an episode without observed actions is given: it changes nothing in a total.
+
+    Its count is 0, so that it has no weight in means, and its extremes are those of all observed
+    actions.
+
+    Args:
+        blocks: all observed actions of the corpus, (n, A) each.
+        width: A.
+    """
+    found = moments(blocks)
+    zero = np.zeros(width)
+    mean = zero if found is None else found.mean
+    return {
+        "min": zero if found is None else found.low,
+        "max": zero if found is None else found.high,
+        "mean": mean,
+        "std": zero if found is None else found.std,
+        "count": np.array([0]),
+        **dict.fromkeys(QUANTILES, mean),
+    }
+
+
+class Total:
+    """Statistics of all episodes together, merged as LeRobot merges those of each.
+
+    Exact but for the quantiles, which are means over the episodes, weighted by their length.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, dict[str, np.ndarray]] = {}
+
+    def add(self, name: str, stats: Stats) -> None:
+        """Count an episode of one feature in."""
+        count = stats["count"][0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            here = {key: count * np.asarray(stats[key], np.float64) for key in ("mean", *QUANTILES)}
+            here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
+            here |= {key: stats[key] for key in ("count", "min", "max")}
+            before = self._sums.setdefault(name, here)
+            if before is here:
+                return
+            for key, value in here.items():
+                merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
+                before[key] = merge(before[key], value)
+
+    def merged(self) -> dict[str, dict[str, list]]:
+        """``stats.json``."""
+        result = {}
+        for feature, sums in self._sums.items():
+            count = max(1, int(sums["count"][0]))
+            found = {key: sums[key] / count for key in ("mean", *QUANTILES)}
+            with np.errstate(over="ignore", invalid="ignore"):
+                variance = sums["square"] / count - np.square(found["mean"])
+            found["std"] = np.sqrt(np.maximum(0, np.nan_to_num(variance)))
+            found |= {key: sums[key] for key in ("min", "max", "count")}
+            # numbers near the end of their range have infinite squares, which JSON cannot hold
+            result[feature] = {name: np.nan_to_num(found[name]).tolist() for name in NAMES}
+        return result

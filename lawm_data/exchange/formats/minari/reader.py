@@ -1,0 +1,247 @@
+"""Minari datasets of others: their spaces and episodes as arrays and trajectories of a corpus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Provenance, Role
+
+from lawm_data.exchange.formats._protocol import Episode
+from lawm_data.exchange.formats.minari.episodes import StoredEpisode
+from lawm_data.exchange.formats.minari.metadata import HINT, Metadata
+from lawm_data.exchange.formats.minari.sidecar import OBSERVED, ended, observed_flags
+from lawm_data.exchange.formats.minari.spaces import Leaf, Unfit, as_image, image_axes, leaves
+from lawm_data.exchange.untrusted.arrays import checked_spec
+
+KNOWN = ("id", "seed", "total_steps")
+"""Attributes of an episode that have a place of their own."""
+
+
+class Conversion(NamedTuple):
+    """How a dataset becomes a corpus."""
+
+    observations: tuple[Leaf, ...]
+    actions: tuple[Leaf, ...]
+    action: ArraySpec
+    provenance: Provenance
+    unrecorded: bool
+    """Whether NaN stands for an action that was not recorded."""
+    notes: list[str]
+    """Grows while episodes are read."""
+
+    def note(self, sentence: str) -> None:
+        """Add a note, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+
+def plan_conversion(metadata: Metadata, unrecorded: bool) -> Conversion:
+    """Look at the spaces.
+
+    Raises:
+        CorpusError: they are damaged, or hold what no corpus can.
+    """
+    notes: list[str] = []
+    where = f"{metadata.where}: observation_space"
+    found = leaves(metadata.observation, "observations", "observation", Role.state, where)
+    observations = []
+    for leaf in found:
+        if isinstance(leaf, Unfit):
+            notes.append(f"{leaf.place} is a {leaf.kind}, not numbers, and was left out")
+        else:
+            observations.append(leaf)
+            spec = leaf.spec
+            if spec.role is Role.pixels and spec.shape != leaf.shape:
+                notes.append(f"{leaf.place}{list(leaf.shape)} became images {list(spec.shape)}")
+    names = [leaf.spec.name for leaf in observations]
+    if not names or len(set(names)) != len(names):
+        what = "gives two arrays one name" if names else "holds no array of numbers"
+        raise CorpusError(what, where, "rename its parts")
+    actions, action = _action(metadata, notes)
+    source = _provenance(metadata)
+    return Conversion(tuple(observations), actions, action, source, unrecorded, notes)
+
+
+def _action(metadata: Metadata, notes: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
+    """The parts of the action, and the one array that they make."""
+    where = f"{metadata.where}: action_space"
+    found = list(leaves(metadata.action, "actions", "action", Role.action, where))
+    parts = [leaf for leaf in found if isinstance(leaf, Leaf)]
+    if not parts or len(parts) != len(found):
+        kind = next((leaf.kind for leaf in found if isinstance(leaf, Unfit)), "empty space")
+        raise CorpusError(f"is a {kind}", where, "only numbers can be actions")
+    if len(parts) == 1:
+        return tuple(parts), parts[0].spec.model_copy(update={"name": "action"})
+    dtype = np.result_type(*(np.dtype(leaf.spec.dtype) for leaf in parts))
+    bounds: dict[str, Any] = {}
+    if all(leaf.spec.bounds() is not None for leaf in parts):
+        ends = ("low", "high")
+        bounds = {k: sum((getattr(leaf.spec, k) for leaf in parts), ()) for k in ends}
+    size = sum(leaf.spec.size for leaf in parts)
+    names = ", ".join(leaf.place.removeprefix("actions/") for leaf in parts)
+    notes.append(f"the action joins {names} as one vector of {size}")
+    return tuple(parts), checked_spec("action", (size,), dtype, Role.action, where, **bounds)
+
+
+def _provenance(metadata: Metadata) -> Provenance:
+    rest = metadata.rest
+
+    def text(key: str) -> str | None:
+        value = rest.get(key)
+        return value[:1000] if isinstance(value, str) and value else None
+
+    keys = ("description", "code_permalink")
+    settings: dict[str, Any] = {key: text(key) for key in keys if text(key)}
+    for key in ("author", "requirements", "combined_datasets"):
+        value = rest.get(key)
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            settings[key] = sorted(value) if key == "author" else value
+    return Provenance(
+        source=f"minari:{metadata.id}",
+        agent=text("algorithm_name"),
+        origin="import",
+        versions={"minari": str(rest["minari_version"])},
+        settings=settings,
+    )
+
+
+def environment_of(metadata: Metadata, note: Callable[[str], None]) -> EnvironmentInfo | None:
+    """The environment, when its name alone makes it again."""
+    text = metadata.rest.get("env_spec")
+    try:
+        spec = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        spec = None
+    if not isinstance(spec, dict) or not isinstance(spec.get("id"), str):
+        return None
+    if spec.get("kwargs") or spec.get("additional_wrappers"):
+        note(f"the environment {spec['id']} has settings of its own, and was not taken along")
+        return None
+    return EnvironmentInfo(suite="gym", task=spec["id"], action_repeat=1)
+
+
+def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
+    """One episode as a trajectory.
+
+    Raises:
+        CorpusError: lengths, types or numbers are not what they should be.
+    """
+    rewards = source.array("rewards")
+    if rewards.ndim == 2 and rewards.shape[1] == 1:
+        rewards = rewards[:, 0]
+    length = len(rewards) if rewards.ndim == 1 else 0
+    if not length:
+        raise CorpusError(f"has rewards of shape {rewards.shape}", source.where, HINT)
+    attributes = source.attributes()
+    steps, seed = attributes.get("total_steps", length), attributes.get("seed")
+    if not isinstance(steps, int | np.integer) or int(steps) != length:
+        raise CorpusError(f"has {length} rewards and says {steps} steps", source.where, HINT)
+    if seed is not None and (
+        not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0
+    ):
+        raise CorpusError(f"has seed {seed!r}"[:100], source.where, HINT)
+    observations = {
+        leaf.spec.name: _observed(source, leaf, length, conversion)
+        for leaf in conversion.observations
+    }
+    actions, seen = _actions(source, conversion, length)
+    for name in source.infos():
+        if name != OBSERVED:
+            conversion.note(f"infos/{name} was left out")
+    if rewards.dtype == np.float64 and (rewards.astype(np.float32) != rewards).any():
+        conversion.note("rewards are rounded to float32")
+    return Episode(
+        observations=observations,
+        rewards=rewards,
+        provenance=conversion.provenance,
+        actions=actions,
+        action_observed=seen,
+        terminated=ended(source, "terminations", length),
+        truncated=ended(source, "truncations", length),
+        seed=None if seed is None else int(seed),
+        metadata=dict(_metadata(attributes, conversion)),
+    )
+
+
+def _observed(source: StoredEpisode, leaf: Leaf, length: int, conversion: Conversion) -> np.ndarray:
+    if leaf.jpeg:
+        array, lossy = source.images(leaf.place, leaf.shape)
+        if lossy:
+            conversion.note(f"{leaf.place} was stored as JPEG: its pixels are not the camera's")
+    else:
+        array = source.array(leaf.place)
+    array = _fitting(array, leaf, length + 1, source.where, conversion)
+    if leaf.spec.role is Role.pixels:
+        if image_axes(leaf.shape) == "chw":
+            array = np.moveaxis(array, 1, -1)
+        array = array.reshape(len(array), *as_image(leaf.shape))
+    return array
+
+
+def _fitting(
+    array: np.ndarray, leaf: Leaf, rows: int, where: str, conversion: Conversion
+) -> np.ndarray:
+    """The array, when it has the rows and the shape that its space says."""
+    place = f"{where}: {leaf.place}"
+    if not array.ndim or len(array) != rows:
+        found = len(array) if array.ndim else "no"
+        hint = "an episode of T steps has T actions and T+1 observations, the final one too"
+        raise CorpusError(f"has {found} rows where {rows} are due", place, hint)
+    if array.shape[1:] != leaf.shape and array.size != rows * int(np.prod(leaf.shape)):
+        what = f"has shape {array.shape[1:]} where the space says {leaf.shape}"
+        raise CorpusError(what, place, HINT)
+    wanted = np.dtype(leaf.spec.dtype)
+    if array.dtype == np.float64 and wanted == np.float32:
+        conversion.note(f"{leaf.place} holds float64 where its space says float32: rounded")
+    return array.reshape(rows, *leaf.shape)
+
+
+def _actions(
+    source: StoredEpisode, conversion: Conversion, length: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Actions, and which of them are observed."""
+    parts = [
+        _fitting(source.array(leaf.place), leaf, length, source.where, conversion)
+        for leaf in conversion.actions
+    ]
+    actions = parts[0]
+    if len(parts) > 1:
+        actions = np.concatenate([part.reshape(length, -1) for part in parts], axis=1)
+    seen = observed_flags(source, length)
+    if conversion.unrecorded and actions.dtype.kind == "f":
+        unrecorded = np.isnan(actions.reshape(length, -1)).any(axis=1)
+        seen = np.array(~unrecorded if seen is None else seen & ~unrecorded)
+    if seen is None:
+        return actions, None
+    return (actions, seen) if seen.any() else (None, None)
+
+
+def _metadata(attributes: Mapping[str, Any], conversion: Conversion) -> Iterator[tuple[str, Any]]:
+    """The other attributes, as far as they are plain."""
+    for key, value in attributes.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if isinstance(plain, bytes):
+            plain = plain.decode("utf-8", "replace")
+        if key in KNOWN:
+            continue
+        try:
+            json.dumps(plain, allow_nan=False)
+        except (TypeError, ValueError):
+            conversion.note(f"the attribute {key!r} of episodes is not plain JSON and was left out")
+        else:
+            yield key, plain
+
+
+def nan_is_missing(settings: Mapping[str, Any]) -> bool:
+    """Whether NaN actions are missing ones.
+
+    Raises:
+        ConfigError: the setting has another value.
+    """
+    meaning = settings.get("nan")
+    if meaning not in (None, "missing"):
+        raise ConfigError(f"is {meaning!r}", "nan", "write nan=missing, or leave it out")
+    return meaning == "missing"

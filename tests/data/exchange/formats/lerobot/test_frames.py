@@ -1,0 +1,82 @@
+"""Frames, pictures and films that are not what the set says."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lawm_schemas import CorpusError
+from lerobot_sets import EPISODES, FRAMES, edit_column, edit_features, refused
+
+from lawm_data.exchange.formats.lerobot.frames import FilmReader
+from lawm_data.system.video import write_video
+
+
+def test_huge_episodes_are_refused_before_they_are_read(foreign: Path) -> None:
+    edit_features(
+        foreign,
+        observation__images__camera={"dtype": "image", "shape": [8000, 8000, 3], "names": None},
+    )
+    refused(foreign, "has an episode of 12 frames, .* MB; import it with smaller pictures")
+
+
+def test_numbers_that_are_texts_are_refused(foreign: Path) -> None:
+    rows = len(pq.read_table(foreign / FRAMES))
+    edit_column(foreign / FRAMES, "observation.state", pa.array([["a", "b", "c"]] * rows))
+    refused(foreign, "holds string, not numbers")
+
+
+def test_lengths_that_disagree_are_refused(exported: Path) -> None:
+    lengths = pq.read_table(exported / EPISODES)["length"].to_pylist()
+    changed = [lengths[0] + 1, lengths[1] - 1, *lengths[2:]]
+    edit_column(exported / EPISODES, "length", pa.array(changed))
+    refused(exported, "has episode_index 1 where 0 belongs")
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A few bytes that claim to be a large picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (png_bomb(60_000, 60_000), "is no sound picture|has 60000 x 60000 pixels"),
+        (png_bomb(24, 16), "is no sound picture"),
+        (b"", "is no sound picture"),
+        (b"GIF89a", "is no sound picture"),
+        (None, "pictures that are not in the file"),
+    ],
+)
+def test_pictures_that_mean_harm_are_refused(foreign: Path, data: bytes | None, match: str) -> None:
+    key = "observation.images.camera"
+    table = pq.read_table(foreign / FRAMES)
+    values = table[key].to_pylist()
+    values[3] = {"bytes": data, "path": "/etc/passwd"}
+    edit_column(foreign / FRAMES, key, pa.array(values, table.schema.field(key).type))
+    refused(foreign, match)
+
+
+def test_a_film_of_another_rate_is_read_by_its_time(tmp_path: Path) -> None:
+    frames = [np.full((16, 16, 3), 5 * i, np.uint8) for i in range(40)]
+    write_video(tmp_path / "film.mp4", frames, 20)
+    reader = FilmReader(10)
+    for start in (0.5, 1.0):
+        shown = [frame.mean() / 5 for frame in reader.read(tmp_path / "film.mp4", start, 4)]
+        np.testing.assert_allclose(shown, 20 * start + 2 * np.arange(4), atol=1.5)
+    with pytest.raises(CorpusError, match="ends after 20 frames, and 24 are needed"):
+        list(reader.read(tmp_path / "film.mp4", 2.0, 4))

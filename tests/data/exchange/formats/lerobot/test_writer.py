@@ -1,0 +1,196 @@
+"""The documented layout of LeRobot v3.0."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lawm_schemas import ArraySpec, ConfigError, Provenance, Role
+from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, refused
+
+from lawm_data import Corpus, CorpusWriter, open_corpus
+from lawm_data.exchange import export_corpus, import_corpus
+from lawm_data.exchange.formats.lerobot import parquet
+
+STATISTICS = ("min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99")
+
+
+def test_the_layout_is_the_documented_one(exported: Path, corpus: Corpus) -> None:
+    info = json.loads((exported / "meta/info.json").read_text())
+    steps = int(corpus.table.length.sum())
+    assert (info["codebase_version"], info["total_episodes"]) == ("v3.0", 4)
+    assert (info["total_frames"], info["total_tasks"]) == (steps, 1)
+    assert info["splits"] == {"train": "0:4"}
+    assert (info["chunks_size"], info["data_files_size_in_mb"]) == (1000, 100)
+    features = info["features"]
+    assert features["observation.state"]["names"] == ["position[0]", "position[1]", "height"]
+    assert features["observation.clock"] == {
+        "dtype": "float64",
+        "shape": [4],
+        "names": ["clock[0,0]", "clock[0,1]", "clock[1,0]", "clock[1,1]"],
+    }
+    assert features["observation.images.camera"]["dtype"] == "image"
+    table = pq.read_table(exported / FRAMES)
+    assert table.schema.names == list(features)
+    assert table.schema.field("observation.state").type == pa.list_(pa.float32(), 3)
+    assert table.schema.field("timestamp").type == pa.float32()
+    assert table["index"].to_pylist() == list(range(steps))
+    assert not any(table[name].null_count for name in table.schema.names)
+    for name in ("frame_index", "episode_index", "index", "task_index"):
+        assert table.schema.field(name).type == pa.int64()
+    # LeRobot feeds whatever is named so to its policies
+    fed = [name for name in features if name.startswith("action")]
+    assert fed == ["action"]
+    tasks = pq.read_table(exported / "meta/tasks.parquet")
+    pandas = json.loads(tasks.schema.metadata[b"pandas"])
+    assert tasks.column(pandas["index_columns"][0]).to_pylist() == ["walker-walk"]
+
+
+def test_the_table_of_episodes_is_the_documented_one(exported: Path, corpus: Corpus) -> None:
+    rows = pq.read_table(exported / EPISODES).to_pylist()
+    info = json.loads((exported / "meta/info.json").read_text())
+    numeric = [k for k, f in info["features"].items() if f["dtype"] != "string"]
+    start = 0
+    for number, row in enumerate(rows):
+        length = int(corpus.table.length[number])
+        assert (row["episode_index"], row["length"], row["tasks"]) == (
+            number,
+            length,
+            ["walker-walk"],
+        )
+        assert (row["dataset_from_index"], row["dataset_to_index"]) == (start, start + length)
+        for name in ("data/chunk_index", "data/file_index", "meta/episodes/chunk_index"):
+            assert row[name] == 0
+        assert {f"stats/{k}/{s}" for k in numeric for s in STATISTICS} <= set(row)
+        start += length
+
+
+def test_statistics_are_those_of_observed_actions(exported: Path, corpus: Corpus) -> None:
+    stats = json.loads((exported / "meta/stats.json").read_text())
+    shown = [t.actions[t.action_observed] for t in corpus if t.actions is not None]
+    observed = np.concatenate(shown).astype(float)
+    action = stats["action"]
+    assert action["count"] == [len(observed)]
+    for name in ("min", "max", "mean", "std"):
+        np.testing.assert_allclose(action[name], getattr(observed, name)(0))
+    camera = np.concatenate([t.observations["camera"][:-1] for t in corpus]) / 255
+    np.testing.assert_allclose(
+        np.ravel(stats["observation.images.camera"]["mean"]), camera.mean((0, 1, 2))
+    )
+
+
+def test_an_episode_without_actions_changes_no_total(exported: Path) -> None:
+    """LeRobot's tools put the statistics of episodes together again, weighted by their count."""
+    rows = pq.read_table(exported / EPISODES).to_pylist()
+    stats = json.loads((exported / "meta/stats.json").read_text())["action"]
+    parts = {s: np.array([row[f"stats/action/{s}"] for row in rows]) for s in STATISTICS}
+    assert parts["count"][:, 0].tolist() == [7, 0, 8, 1]
+    np.testing.assert_allclose(parts["min"].min(0), stats["min"])
+    np.testing.assert_allclose(parts["max"].max(0), stats["max"])
+    weights = parts["count"][:, 0]
+    for name in ("mean", "q01", "q50", "q99"):
+        np.testing.assert_allclose(np.average(parts[name], 0, weights), stats[name])
+
+
+def test_statistics_stay_numbers(tmp_path: Path, plain_plan: Callable) -> None:
+    """Squares of these overflow; JSON has no infinity."""
+    huge = ArraySpec(name="huge", shape=(2,), dtype="float64", role=Role.physics)
+    given = {"observations": [*STATE, huge], "action": plain_plan().action}
+    with CorpusWriter.create(tmp_path / "huge", **given) as writer:
+        arrays = {
+            "huge": np.array([[1e300, -1e300], [-1e300, 1e300], [1.0, 0.0]]),
+            "position": np.zeros((3, 2)),
+            "height": np.zeros(3),
+        }
+        writer.add(arrays, [0.0, 1.0], np.zeros((2, 2)), provenance=Provenance(source="test"))
+    export_corpus(open_corpus(tmp_path / "huge"), f"lerobot:{tmp_path / 'set'}")
+    stats = json.loads((tmp_path / "set/meta/stats.json").read_text())["physics.huge"]
+    assert np.isfinite(stats["std"]).all()
+    assert stats["max"] == [1e300, 1e300]
+    assert open_corpus(tmp_path / "huge").fingerprint == brought(tmp_path / "set").fingerprint
+
+
+def test_unobserved_actions_are_zero_and_marked(exported: Path, corpus: Corpus) -> None:
+    table = pq.read_table(exported / FRAMES)
+    observed = np.concatenate([t.action_observed for t in corpus])
+    actions = np.array(table["action"].to_pylist())
+    assert np.array_equal(table["lawm.action_observed"].to_numpy(), observed)
+    assert not actions[~observed].any()
+    states = np.array(table["lawm.action_state"].to_pylist())
+    assert np.array_equal(states == "observed", observed)
+    assert set(states[~observed]) == {"missing"}
+
+
+def test_a_mask_is_known_from_what_was_never_recorded(tmp_path: Path, corpus: Corpus) -> None:
+    export_corpus(corpus.with_mask("mask-0"), f"lerobot:{tmp_path / 'set'}")
+    table = pq.read_table(tmp_path / "set" / FRAMES)
+    states = table["lawm.action_state"].to_pylist()
+    assert set(states) == {"observed", "withheld", "missing"}
+    assert not (tmp_path / "set/meta/lawm/masks").exists()
+
+
+def test_full_files_are_followed_by_new_ones(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "DATA_MB", 0)
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 1)
+    monkeypatch.setattr(parquet, "CHUNK_FILES", 2)
+    export_corpus(corpus, f"lerobot:{tmp_path / 'set'}")
+    files = sorted(p.name for p in (tmp_path / "set/data").rglob("*.parquet"))
+    assert len(files) >= 4
+    assert (tmp_path / "set/data/chunk-001").is_dir()
+    assert brought(tmp_path / "set").fingerprint == corpus.fingerprint
+
+
+def test_mp4_is_close_and_everything_else_is_exact(tmp_path: Path, plain_plan: Callable) -> None:
+    plan = plain_plan(observations=(*STATE, PIXELS), trajectories=plain_plan().trajectories[:2])
+    corpus = plan.write(tmp_path / "corpus")
+    written = export_corpus(corpus, f"lerobot:{tmp_path / 'set'}", {"pixels": "mp4"})
+    assert any("lossy" in line for line in written.notes)
+    info = json.loads((tmp_path / "set/meta/info.json").read_text())
+    assert info["features"]["observation.images.camera"]["dtype"] == "video"
+    rows = pq.read_table(tmp_path / "set" / EPISODES).to_pylist()
+    start = "videos/observation.images.camera/from_timestamp"
+    assert [row[start] for row in rows] == [0, pytest.approx(7 / info["fps"])]
+    back = brought(tmp_path / "set")
+    for one, other in zip(corpus, back, strict=True):
+        assert np.array_equal(one.observations.state, other.observations.state)
+        assert np.array_equal(one.actions, other.actions)
+        camera, seen = one.observations["camera"], other.observations["camera"]
+        assert np.array_equal(camera[-1], seen[-1])
+        # noise is the worst that an encoder can be given; a wrong frame would be 85 off
+        assert np.abs(camera.astype(int) - seen).mean() < 60
+    video = next((tmp_path / "set").rglob("*.mp4"))
+    shutil.rmtree(tmp_path / "back")
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    refused(tmp_path / "set", "is no sound video")
+
+
+def test_settings_are_checked(exported: Path, tmp_path: Path, corpus: Corpus) -> None:
+    for settings in ({"pixels": "webm"}, {"fps": 0}, {"fps": "fast"}):
+        with pytest.raises(ConfigError, match=next(iter(settings))):
+            export_corpus(corpus, f"lerobot:{tmp_path / 'other'}", settings)
+    shutil.rmtree(exported / "meta/lawm")
+    for settings in ({"size": -1}, {"actions": 0}, {"size": 1.5}):
+        with pytest.raises(ConfigError, match=next(iter(settings))):
+            import_corpus(f"lerobot:{exported}", tmp_path / "back", settings)
+
+
+def test_an_mp4_needs_a_rate_that_it_can_keep(tmp_path: Path, corpus: Corpus) -> None:
+    with pytest.raises(ConfigError, match=r"an mp4 cannot have 33\.3333 frames a second"):
+        export_corpus(corpus, f"lerobot:{tmp_path / 's'}", {"pixels": "mp4", "fps": 100 / 3})
+
+
+def test_a_missing_package_is_named(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"needs the package pyarrow; pip install 'lawm\[lerobot"):
+        export_corpus(corpus, f"lerobot:{tmp_path / 'set'}")

@@ -1,0 +1,85 @@
+"""Datasets that others wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from lawm_schemas import CorpusError
+from minari.data_collector import EpisodeBuffer
+from minari_sets import ID, create, episode, imported
+
+
+@pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
+def test_datasets_of_others_are_read_from_every_storage(storage: str, tmp_path: Path) -> None:
+    if storage != "hdf5":
+        pytest.importorskip("pyarrow")
+    made = [episode(5), episode(1), episode(9)]
+    create(*made, data_format=storage, algorithm_name="expert", author="Ada")
+    corpus = imported(tmp_path)
+    assert [len(t) for t in corpus] == [5, 1, 9]
+    for one, theirs in zip(corpus, made, strict=True):
+        assert np.array_equal(one.observations["observation"], theirs.observations)
+        assert np.array_equal(one.actions, theirs.actions)
+        assert np.array_equal(one.rewards, theirs.rewards)
+        assert one.info.terminated
+        assert not one.info.truncated
+    (source,) = corpus.manifest.provenance
+    assert (source.source, source.agent, source.origin) == (f"minari:{ID}", "expert", "import")
+    assert corpus.manifest.action.bounds()[0].tolist() == [-1, -1]
+    (step,) = corpus.manifest.lineage
+    assert step.settings["source"] == f"minari:{ID}"
+    assert len(step.settings["sha256"]) == step.settings["files"]
+
+
+def test_metadata_seeds_and_environment_come_along(tmp_path: Path) -> None:
+    with_seed = EpisodeBuffer(
+        **{**episode().__dict__, "seed": 12, "options": {"goal": 3, "deep": {"a": 1.5}}}
+    )
+    plain = episode(4, infos={"qpos": np.zeros((5, 2))})
+    dataset = create(with_seed, plain)
+    dataset.storage.update_metadata({"env_spec": gymnasium.spec("CartPole-v1").to_json()})
+    corpus = imported(tmp_path)
+    assert [t.info.seed for t in corpus] == [12, None]
+    assert corpus[0].info.metadata == {"options/goal": 3, "options/deep/a": 1.5}
+    assert corpus.manifest.environment.task == "CartPole-v1"
+    assert corpus.manifest.lineage[-1].settings["converted"] == ["infos/qpos was left out"]
+
+
+def test_nan_actions_are_missing_only_where_that_is_declared(tmp_path: Path) -> None:
+    actions = episode().actions.copy()
+    actions[1, 0] = np.nan
+    create(episode(actions=actions), episode(4, actions=np.full((4, 2), np.nan, np.float32)))
+    with pytest.raises(CorpusError, match=r"nan at .* is not a finite number"):
+        imported(tmp_path)
+    assert not (tmp_path / "back").exists()
+    corpus = imported(tmp_path, nan="missing")
+    assert [t.action_observed.tolist() for t in corpus] == [[1, 0, 1, 1, 1], [0] * 4]
+    assert corpus.label_counts()["missing"] == 1
+
+
+SPOILED: dict[str, tuple[dict[str, Any], str]] = {
+    "no final observation": ({"observations": np.zeros((5, 3), np.float32)}, "5 rows where 6"),
+    "too many actions": ({"actions": np.zeros((8, 2), np.float32)}, "8 rows where 5"),
+    "too few ends": ({"truncations": np.zeros(4, bool)}, "has shape"),
+    "another width": ({"observations": np.zeros((6, 4), np.float32)}, "the space says"),
+    "out of range": ({"actions": np.full((5, 2), 3, np.float32)}, "is outside"),
+    "text": ({"observations": ["a"] * 6}, "numbers"),
+    "whole numbers wanted": ({"rewards": np.full(5, np.nan)}, "not a finite number"),
+    "ended before": ({"terminations": np.ones(5, bool)}, "is set at step 0"),
+    "ends that are no flags": ({"terminations": np.arange(5)}, "more than flags"),
+    "negative seed": ({"seed": -3}, "seed"),
+    "infinite": ({"observations": np.full((6, 3), np.inf, np.float32)}, "finite"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_what_minari_lets_through_is_refused(name: str, tmp_path: Path) -> None:
+    changed, words = SPOILED[name]
+    create(episode(3), episode(**changed))
+    with pytest.raises(CorpusError, match=words):
+        imported(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["minari"]

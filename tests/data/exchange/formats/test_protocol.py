@@ -1,0 +1,409 @@
+"""What every format promises in its row of ``lawm-data formats``, and what all of them owe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from lawm_schemas import ConfigError, CorpusError, LabelState, LawmError, Role, StorageError
+
+from lawm_data import Corpus, Trajectory, open_corpus
+from lawm_data.corpus.integrity.validate import validate
+from lawm_data.exchange import export_corpus, formats, import_corpus
+from lawm_data.exchange.formats._protocol import About
+from lawm_data.system.atomic import TEMPORARY
+
+from .conftest import Plan, plans
+
+ABOUTS = {name: formats.load(name).ABOUT for name in formats.names()}
+WRITABLE = [name for name, about in ABOUTS.items() if about.reads and about.writes]
+FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """An empty current folder, in which the place of every ``ABOUT`` is a valid one."""
+    before, memory = Path.cwd(), "/dev/shm"
+    where = memory if os.access(memory, os.W_OK) else None  # syncing a disk takes long
+    with tempfile.TemporaryDirectory(dir=where) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MINARI_DATASETS_PATH", folder)
+        try:
+            yield Path(folder)
+        finally:
+            os.chdir(before)
+
+
+def address(name: str) -> str:
+    return f"{name}:{ABOUTS[name].place}"
+
+
+def target(name: str) -> Path:
+    return formats.load(name).locate(ABOUTS[name].place)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def kept(view: Corpus, about: About) -> Corpus:
+    """The trajectories whose actions the format can hold as they are."""
+    table = view.table
+    none, all_ = table.num_observed == 0, table.num_observed == table.length
+    holds = all_ | (none & (LabelState.missing in about.label_states))
+    return view.filter(holds | (~none & ~all_ & about.partial))
+
+
+def require_same(one: Trajectory, other: Trajectory, about: About, view: Corpus) -> None:
+    """Compare what ``about`` says is kept."""
+    steps = len(one) if about.final_observation else len(one) - 1
+    rows = slice(0, steps + 1)
+    assert len(other) == steps
+    np.testing.assert_array_equal(one.rewards[:steps], other.rewards)
+    assert np.array_equal(one.action_observed[:steps], other.action_observed)
+    seen = one.action_observed[:steps]
+    if seen.any():
+        assert one.actions is not None
+        assert other.actions is not None
+        left, right = one.actions[:steps][seen], other.actions[seen]
+        assert about.arrays == "state" or left.dtype == right.dtype
+        assert np.array_equal(left, right.reshape(left.shape))
+    else:
+        assert other.actions is None
+    roles = {spec.name: spec.role for spec in view.manifest.observations}
+    if about.arrays == "all":
+        for name, array in one.observations.items():
+            if roles[name] is Role.pixels and about.pixels != "lossless":
+                continue
+            assert array.dtype == other.observations[name].dtype
+            assert array[rows].tobytes() == other.observations[name].tobytes()
+        if one.physics is not None:
+            assert other.physics is not None
+            assert np.array_equal(one.physics[rows], other.physics)
+    else:
+        np.testing.assert_array_equal(one.observations.state[rows], other.observations.state)
+    if about.ends == "both":
+        assert one.info.truncated == other.info.truncated
+    if about.ends in ("both", "terminated"):
+        assert one.info.terminated == other.info.terminated
+    if about.metadata:
+        for key in ("id", "source", "seed", "agent_step", "metadata"):
+            assert getattr(one.info, key) == getattr(other.info, key), key
+
+
+def require_pixels(one: Trajectory, other: Trajectory, about: About, view: Corpus) -> None:
+    names = [spec.name for spec in view.manifest.observations if spec.role is Role.pixels]
+    for name in names:
+        if about.pixels == "none":
+            assert name not in other.observations
+        elif about.pixels == "lossy":
+            assert other.observations[name].shape[1:] == one.observations[name].shape[1:]
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+@FEW
+@given(plan=plans())
+def test_a_round_trip_keeps_what_is_promised(name: str, plan: Plan) -> None:
+    about = ABOUTS[name]
+    with workplace() as folder:
+        whole = plan.write(folder / "corpus")
+        view = plan.view(whole)
+        expected = kept(view, about)
+        if not len(expected) or (about.arrays == "state" and not whole.manifest.state):
+            with pytest.raises(CorpusError):
+                export_corpus(view, address(name))
+            assert not target(name).exists()
+            return
+        written = export_corpus(view, address(name))
+        assert len(expected) == len(view) or written.notes
+        made = import_corpus(address(name), folder / "back")
+        back = open_corpus(folder / "back", verify=True)
+        assert not list(validate(folder / "back"))
+        assert made.trajectories == len(back) == len(expected)
+        for one, other in zip(expected, back, strict=True):
+            require_same(one, other, about, view)
+            require_pixels(one, other, about, view)
+        if about.metadata:
+            used = [expected.manifest.provenance[i] for i in expected.table.provenance]
+            assert [back.manifest.provenance[i] for i in back.table.provenance] == used
+        require_beside(view, expected, back, about)
+        if about.exact and view.mask is None:
+            require_exact(view, back)
+
+
+def require_beside(view: Corpus, expected: Corpus, back: Corpus, about: About) -> None:
+    """Masks and inferred actions, where they are promised."""
+    if LabelState.withheld in about.label_states and view.mask is None:
+        assert {k: mask.labeled for k, mask in back.masks().items()} == {
+            k: mask.labeled for k, mask in view.masks().items()
+        }
+        for mask in view.masks():
+            looked_at = open_corpus(view.path).with_mask(mask).label_counts()
+            assert back.with_mask(mask).label_counts() == looked_at
+    if LabelState.inferred in about.label_states and view.overlay is not None:
+        assert back.with_labels("idm").overlay.r2 == view.overlay.r2
+        for one, other in zip(expected, back.with_labels("idm"), strict=True):
+            if one.labels is LabelState.inferred:
+                assert other.labels is LabelState.inferred
+                assert np.array_equal(one.actions, other.actions)
+                assert np.array_equal(one.action_std, other.action_std)
+
+
+def require_exact(view: Corpus, back: Corpus) -> None:
+    assert back.fingerprint == view.fingerprint
+    for key in ("observations", "action", "environment", "licence"):
+        assert getattr(back.manifest, key) == getattr(view.manifest, key)
+    steps = [step.operation for step in back.manifest.lineage]
+    assert steps == [*(s.operation for s in view.manifest.lineage), "export", "import"]
+    assert str(view.path) not in back.manifest.to_json()
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_hidden_actions_are_nowhere_in_the_files(name: str, plain_plan: Callable) -> None:
+    with workplace() as folder:
+        whole = plain_plan(seen="masked").write(folder / "corpus")
+        view = whole.with_mask("mask-0")
+        hidden = whole.filter([t.info.id for t in view if t.labels is LabelState.withheld])
+        assert len(hidden)
+        export_corpus(view, address(name))
+        place = target(name)
+        data = place.read_bytes() if place.is_file() else b"".join(content(place).values())
+        for trajectory in hidden:
+            assert trajectory.actions is not None
+            for row in trajectory.actions:
+                assert row.tobytes() not in data
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_error_leaves_nothing(name: str, after: int, plain_plan: Callable) -> None:
+    def stop(done: int, total: int | None) -> None:
+        if done == after:
+            raise Stop
+
+    with workplace() as folder:
+        whole = plain_plan().write(folder / "corpus")
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(Stop):
+            export_corpus(whole, address(name), progress=stop)
+        assert sorted(folder.rglob("*")) == before
+        export_corpus(whole, address(name))
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(Stop):
+            import_corpus(address(name), folder / "back", progress=stop)
+        assert sorted(folder.rglob("*")) == before
+
+
+KILLED = """
+import os, signal, sys
+from lawm_data import open_corpus
+from lawm_data.exchange import export_corpus, import_corpus
+
+def kill(done, total):
+    if done == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[1] == "export":
+    export_corpus(open_corpus("corpus"), sys.argv[2], progress=kill)
+else:
+    import_corpus(sys.argv[2], "back", progress=kill)
+"""
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_after_a_kill_the_same_again_leaves_nothing_but_its_output(
+    name: str, plain_plan: Callable
+) -> None:
+    def unfinished() -> list[Path]:
+        return [path for path in folder.rglob("*") if path.name.startswith(TEMPORARY)]
+
+    with workplace() as folder:
+        whole = plain_plan().write(folder / "corpus")
+        words = [sys.executable, "-c", KILLED]
+        done = subprocess.run([*words, "export", address(name)])
+        assert done.returncode == -signal.SIGKILL
+        assert not target(name).exists()
+        assert unfinished()
+        export_corpus(whole, address(name))
+        assert not unfinished()
+        done = subprocess.run([*words, "import", address(name)])
+        assert done.returncode == -signal.SIGKILL
+        assert not (folder / "back").exists()
+        assert unfinished()
+        import_corpus(address(name), folder / "back")
+        assert not unfinished()
+        if ABOUTS[name].exact:
+            assert open_corpus(folder / "back").fingerprint == whole.fingerprint
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_what_is_there_is_not_overwritten(name: str, plain_plan: Callable) -> None:
+    with workplace() as folder:
+        whole = plain_plan().write(folder / "corpus")
+        export_corpus(whole, address(name))
+        before = content(folder)
+        with pytest.raises(StorageError, match="already there"):
+            export_corpus(whole, address(name))
+        with pytest.raises(StorageError, match="already there"):
+            import_corpus(address(name), folder / "corpus")
+        assert content(folder) == before
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_a_dry_run_writes_nothing(name: str, plain_plan: Callable) -> None:
+    with workplace() as folder:
+        whole = plain_plan().write(folder / "corpus")
+        before = content(folder)
+        told = export_corpus(whole, address(name), dry_run=True)
+        assert (told.trajectories, told.path) == (4, target(name))
+        assert content(folder) == before
+        export_corpus(whole, address(name))
+        before = content(folder)
+        made = import_corpus(address(name), folder / "back", dry_run=True)
+        assert made.trajectories in (4, None)
+        assert content(folder) == before
+
+
+def spoiled(data: bytes) -> dict[str, bytes]:
+    """Ways in which a file comes back from a bad disk, or from somebody who means harm."""
+    half = len(data) // 2
+    return {
+        "empty": b"",
+        "cut": data[:half],
+        "no end": data[:-1],
+        "no head": data[half:],
+        "zeros": bytes(len(data)),
+        "text": b"not what it was\n" * 8,
+        "hole": data[: half // 2] + bytes(half) + data[half + half // 2 :],
+        "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x93.",
+    }
+
+
+def imported(name: str, folder: Path) -> Corpus | None:
+    """The corpus, or None when it was refused, in one line and with nothing written."""
+    out = folder / "back"
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        import_corpus(address(name), out)
+    except LawmError as refusal:
+        line = str(refusal)
+    else:
+        return open_corpus(out, verify=True)
+    assert "\n" not in line
+    assert not out.exists()
+    return None
+
+
+def require_refusal_or_harmless(name: str, folder: Path, fingerprint: str) -> None:
+    """Refused, or the very same corpus."""
+    back = imported(name, folder)
+    assert back is None or back.fingerprint == fingerprint
+
+
+def require_only_refusals(name: str, folder: Path) -> None:
+    """Refused, or a sound corpus: a number that became another one cannot be told from it."""
+    if imported(name, folder) is not None:
+        assert not list(validate(folder / "back"))
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize("way", list(spoiled(b"")))
+def test_spoiled_files_are_refused(name: str, way: str, plain_plan: Callable) -> None:
+    with workplace() as folder:
+        export_corpus(plain_plan().write(folder / "corpus"), address(name))
+        import_corpus(address(name), folder / "first")
+        fingerprint = open_corpus(folder / "first").fingerprint
+        place = target(name)
+        files = [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]
+        for file in files:
+            data = file.read_bytes()
+            file.write_bytes(spoiled(data)[way])
+            if way == "hole":
+                require_only_refusals(name, folder)
+            else:
+                require_refusal_or_harmless(name, folder, fingerprint)
+            file.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_flipped_bytes_never_crash(name: str, plain_plan: Callable) -> None:
+    with workplace() as folder:
+        export_corpus(plain_plan().write(folder / "corpus"), address(name))
+        place = target(name)
+        files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            file = files[rng.integers(len(files))]
+            data = file.read_bytes()
+            content = np.frombuffer(data, np.uint8).copy()
+            where = rng.integers(0, min(len(content), rng.choice([512, 8192, 1 << 30])), 4)
+            content[where[: rng.integers(1, 5)]] = rng.integers(0, 256)
+            file.write_bytes(content.tobytes())
+            require_only_refusals(name, folder)
+            file.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_links_and_missing_files_are_refused(name: str, plain_plan: Callable) -> None:
+    with workplace() as folder:
+        export_corpus(plain_plan().write(folder / "corpus"), address(name))
+        import_corpus(address(name), folder / "first")
+        fingerprint = open_corpus(folder / "first").fingerprint
+        place = target(name)
+        for file in [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]:
+            data = file.read_bytes()
+            file.unlink()
+            require_refusal_or_harmless(name, folder, fingerprint)
+            file.symlink_to("/dev/zero")
+            require_refusal_or_harmless(name, folder, fingerprint)
+            file.unlink()
+            file.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ABOUTS)
+def test_what_is_not_there_is_refused(name: str) -> None:
+    if not ABOUTS[name].reads:
+        return
+    with workplace() as folder:
+        with pytest.raises(LawmError):
+            import_corpus(address(name), folder / "back")
+        (folder / "a folder").mkdir()
+        (folder / "a file").write_text("nothing")
+        for place in ("a folder", "a file", "../../..", "x/../../y", "/dev/null", "/proc/self/mem"):
+            with pytest.raises(LawmError):
+                import_corpus(f"{name}:{place}", folder / "back")
+        assert not (folder / "back").exists()
+
+
+@pytest.mark.parametrize("name", ABOUTS)
+def test_unknown_settings_are_refused(name: str, tmp_path: Path) -> None:
+    verb = import_corpus if ABOUTS[name].reads else None
+    if verb is not None:
+        with pytest.raises(ConfigError, match="no setting 'no_such'"):
+            verb(address(name), tmp_path / "back", {"no_such": 1})
+
+
+@pytest.mark.parametrize("name", ABOUTS)
+def test_rows_of_the_table_are_well_formed(name: str) -> None:
+    about = ABOUTS[name]
+    assert about.reads or about.writes
+    assert about.arrays in ("all", "state")
+    assert about.alignment in ("a_t leaves o_t", "a_t enters o_t")
+    assert about.ends in ("both", "terminated", "none")
+    assert about.pixels in ("lossless", "lossy", "none")
+    assert LabelState.observed in about.label_states or name == "video"

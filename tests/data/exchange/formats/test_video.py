@@ -1,0 +1,197 @@
+"""Videos and folders of pictures as trajectories without actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
+from PIL import Image
+
+from lawm_data import Corpus, Loader, merge_corpora, open_corpus
+from lawm_data.exchange import import_corpus
+from lawm_data.system.video import write_video
+
+
+def ramp(count: int, height: int = 32, width: int = 48) -> list[np.ndarray]:
+    """Frames that say by their grey which one they are."""
+    return [np.full((height, width, 3), 10 + 5 * i, np.uint8) for i in range(count)]
+
+
+def number(frames: np.ndarray) -> np.ndarray:
+    """Which frame of ``ramp`` each one is."""
+    return np.round((frames.mean((1, 2, 3)) - 10) / 5).astype(int)
+
+
+def save_pictures(folder: Path, frames: list[np.ndarray], suffix: str = ".png") -> None:
+    folder.mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"frame {i}{suffix}")
+
+
+def brought(folder: Path, **settings: Any) -> Corpus:
+    out = folder.parent / "corpus"
+    import_corpus(f"video:{folder}", out, settings)
+    return open_corpus(out, verify=True)
+
+
+def refused(folder: Path, match: str, **settings: Any) -> None:
+    with pytest.raises(LawmError, match=match) as refusal:
+        brought(folder, **settings)
+    assert "\n" not in str(refusal.value)
+    assert not (folder.parent / "corpus").exists()
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A folder with two takes of 30 frames, at 30 frames a second."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("take 2.mp4", "take 10.mp4"):
+        write_video(folder / name, ramp(30), 30)
+    return folder
+
+
+def test_every_kind_of_video_is_a_trajectory(films: Path) -> None:
+    write_video(films / "take 3.gif", ramp(30), 10)
+    save_pictures(films / "more/take 1", ramp(12))
+    save_pictures(films / "more/take 2", ramp(3), ".bmp")
+    (films / ".hidden.mp4").write_bytes(b"nothing")
+    (films / "more/take 1/.thumb.png").write_bytes(b"nothing")
+    (films / "notes.txt").write_text("nothing")
+    corpus = brought(films)
+    names = [trajectory.info.metadata["file"] for trajectory in corpus]
+    assert names == ["more/take 1", "more/take 2", "take 2.mp4", "take 3.gif", "take 10.mp4"]
+    assert corpus.label_counts()["missing"] == 5
+    for trajectory in corpus:
+        assert trajectory.actions is None
+        assert trajectory.observations["pixels"].shape[1:] == (64, 64, 3)
+        assert not trajectory.rewards.any()
+        assert trajectory.info.metadata["rewards"] == "none"
+        assert trajectory.info.source == "video:films"
+    notes = " ".join(corpus.manifest.lineage[-1].settings["converted"])
+    for part in ("has no actions", "has no rewards", "15 a second", "64 x 64", "1 other files"):
+        assert part in notes
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(30, 30), (15, 15), (10, 10), (60, 60)])
+def test_time_is_resampled(films: Path, fps: float, frames: int) -> None:
+    (trajectory, _) = brought(films, fps=fps)
+    shown = number(trajectory.observations["pixels"])
+    assert abs(len(shown) - frames) <= 1
+    expected = np.arange(len(shown)) * 30 / fps
+    assert np.abs(shown - expected).max() <= 30 / fps / 2 + 1
+
+
+def test_a_gif_keeps_its_time(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    write_video(tmp_path / "films/a.gif", ramp(20), 10)
+    shown = number(brought(tmp_path / "films", fps=20)[0].observations["pixels"])
+    assert abs(len(shown) - 40) <= 2
+    assert (np.diff(shown) >= 0).all()
+    assert set(shown) >= set(range(19))
+
+
+def test_pictures_are_averaged_when_they_shrink(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (64, 32, 3)).astype(np.uint8) for _ in range(3)]
+    save_pictures(tmp_path / "films", frames)
+    (trajectory,) = brought(tmp_path / "films", size=16)
+    boxes = np.stack(frames).reshape(3, 16, 4, 16, 2, 3).mean((2, 4))
+    assert np.abs(trajectory.observations["pixels"] - boxes).max() <= 1
+    assert trajectory.info.metadata["file"] == "films"
+
+
+@pytest.mark.parametrize("name", ["take 2.mp4", "new.mp4", "new.mkv", "new.avi", "new.gif"])
+@pytest.mark.parametrize("data", [b"", b"not a video " * 99, b"#EXTM3U\nfile:///etc/passwd\n"])
+def test_a_damaged_video_is_named_and_nothing_is_written(
+    films: Path, name: str, data: bytes
+) -> None:
+    (films / name).write_bytes(data)
+    refused(films, f"{name}: is no sound video")
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+def test_a_video_that_was_cut_is_refused(films: Path, share: float) -> None:
+    whole = (films / "take 10.mp4").read_bytes()
+    (films / "take 10.mp4").write_bytes(whole[: int(share * len(whole))])
+    refused(films, "take 10.mp4: is no sound video")
+
+
+def test_damaged_pictures_are_named(tmp_path: Path) -> None:
+    save_pictures(tmp_path / "films/a", ramp(3))
+    (tmp_path / "films/a/frame 1.png").write_bytes(b"no picture")
+    refused(tmp_path / "films", "frame 1.png: is no sound picture")
+
+
+def test_what_is_no_trajectory_is_refused(films: Path) -> None:
+    write_video(films / "short.mp4", ramp(1), 30)
+    refused(films, "short.mp4: has 1 frames, and a step needs two")
+    for path in films.iterdir():
+        path.unlink()
+    refused(films, "holds no videos; files that are read: .mp4")
+    refused(films / "nowhere", "is no folder")
+
+
+def test_links_to_the_outside_are_refused(films: Path) -> None:
+    (films / "take 10.mp4").rename(films.parent / "outside.mp4")
+    (films / "take 10.mp4").symlink_to(films.parent / "outside.mp4")
+    refused(films, "is a link that leads outside")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fps": 0},
+        {"fps": "fast"},
+        {"size": 0},
+        {"size": 2.5},
+        {"actions": 0},
+        {"camera": "a b"},
+        {"camera": 3},
+    ],
+)
+def test_settings_are_checked(films: Path, settings: dict[str, Any]) -> None:
+    refused(films, next(iter(settings)), **settings)
+
+
+def test_videos_mix_with_labeled_pixels(
+    films: Path, tmp_path: Path, random_corpus: Callable[..., Corpus]
+) -> None:
+    camera = ArraySpec(name="camera", shape=(32, 32, 3), dtype="uint8", role=Role.pixels)
+    labeled = random_corpus("labeled", (20, 30), observations=(camera,))
+    films_only = brought(films, like=str(labeled.path))
+    loader = Loader([(labeled, 1.0), (films_only, 1.0)], 4, 5, labeled_ratio=0.5)
+    assert loader.next().labeled.tolist() == [True, True, False, False]
+    merge_corpora([labeled, films_only], tmp_path / "merged")
+    both = open_corpus(tmp_path / "merged")
+    assert both.label_counts() == {"observed": 2, "withheld": 0, "missing": 2, "inferred": 0}
+    with pytest.raises(ConfigError, match="is given along with size"):
+        import_corpus(f"video:{films}", tmp_path / "other", {"like": str(labeled.path), "size": 32})
+    state = random_corpus("state", (20,))
+    with pytest.raises(ConfigError, match="has 0 colour cameras; give one that has them"):
+        import_corpus(f"video:{films}", tmp_path / "other", {"like": str(state.path)})
+
+
+def test_a_camera_of_several_is_chosen_by_name(
+    tmp_path: Path, random_corpus: Callable[..., Corpus]
+) -> None:
+    cameras = tuple(
+        ArraySpec(name=name, shape=shape, dtype="uint8", role=Role.pixels)
+        for name, shape in (("front", (8, 12, 3)), ("hand", (4, 4, 3)), ("depth", (4, 4, 1)))
+    )
+    robot = random_corpus("robot", (3,), observations=cameras)
+    films = tmp_path / "films"
+    save_pictures(films, ramp(3))
+    like = {"like": str(robot.path)}
+    for name, count in ((None, 2), ("depth", 0), ("back", 0)):
+        wanted = like if name is None else {**like, "camera": name}
+        refused(films, rf"has {count} colour cameras.*choose.*front \[8, 12, 3\], hand", **wanted)
+    corpus = brought(films, **like, camera="front")
+    assert corpus.manifest.observations == cameras[:1]
+    assert corpus.manifest.action == robot.manifest.action
+    import_corpus(f"video:{films}", tmp_path / "own", {"camera": "side"})
+    assert open_corpus(tmp_path / "own").manifest.observations[0].name == "side"

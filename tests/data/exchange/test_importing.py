@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lawm_schemas import CorpusError
+
+from lawm_data import Corpus, open_corpus
+from lawm_data.exchange import export_corpus, import_corpus
+
+
+@pytest.fixture
+def exported(random_corpus: Callable[..., Corpus], tmp_path: Path) -> Path:
+    path = tmp_path / "a.hdf5"
+    export_corpus(random_corpus(unlabeled=(2,)), f"d4rl:{path}")
+    return path
+
+
+def test_the_lineage_keeps_the_source_its_checksum_and_the_notes(
+    exported: Path, tmp_path: Path
+) -> None:
+    imported = import_corpus(f"d4rl:{exported}", tmp_path / "back")
+    step = open_corpus(tmp_path / "back").manifest.lineage[-1]
+    assert step.operation == "import"
+    digest = hashlib.sha256(exported.read_bytes()).hexdigest()
+    assert step.settings["sha256"] == {"a.hdf5": digest}
+    assert step.settings["source"] == imported.source == "d4rl:a.hdf5"
+    assert step.settings.get("converted", []) == list(imported.notes)
+
+
+def test_a_dry_run_knows_what_the_import_makes(exported: Path, tmp_path: Path) -> None:
+    planned = import_corpus(f"d4rl:{exported}", tmp_path / "back", dry_run=True)
+    assert not (tmp_path / "back").exists()
+    made = import_corpus(f"d4rl:{exported}", tmp_path / "back")
+    assert planned == made._replace(steps=None, fingerprint=None)
+    assert made.fingerprint == open_corpus(tmp_path / "back").fingerprint
+
+
+def test_an_error_names_the_trajectory(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file["observations"] = file["next_observations"] = np.zeros((6, 2), np.float32)
+        file["actions"] = np.zeros((6, 1), np.float32)
+        file["rewards"] = np.array([0, 0, 0, 0, 1e300, 0])
+        file["terminals"] = np.zeros(6, bool)
+        file["timeouts"] = np.arange(6) % 3 == 2
+    with pytest.raises(CorpusError, match="trajectory 1: "):
+        import_corpus(f"d4rl:{tmp_path / 'a.hdf5'}", tmp_path / "back")
+    assert not (tmp_path / "back").exists()

@@ -1,0 +1,52 @@
+"""Trajectories that can be looked at one by one."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_corpora import corpus_with, even_ones
+
+from lawm_data.inspection.report import browser
+
+
+def unpack(data: dict, i: int) -> np.ndarray:
+    codes = np.frombuffer(base64.b64decode(data["trajectories"][i]["data"]), "<u2")
+    low, high = np.array(data["low"]), np.array(data["high"])
+    codes = codes.reshape(-1, len(low))
+    return np.where(codes == browser.ABSENT, np.nan, low + codes / 65534 * (high - low))
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 8, 20])
+def test_chosen_trajectories_span_the_returns(tmp_path: Path, most: int) -> None:
+    corpus = corpus_with(tmp_path / "c")
+    places, returns = browser.choose(corpus, most), corpus.table.episode_return
+    assert len(set(places.tolist())) == len(places) == min(most, 8)
+    assert returns[places].max() == returns.max()
+    if most > 1:
+        assert returns[places].min() == returns.min()
+        assert (np.diff(places) > 0).all()
+
+
+@pytest.mark.parametrize("length", [12, 700])
+def test_packed_signals_are_those_of_the_view(tmp_path: Path, length: int) -> None:
+    view = even_ones(corpus_with(tmp_path / "c", length=length))
+    data = browser.pack(view, np.arange(8), dict.fromkeys(range(8), "test"))
+    span = np.array(data["high"]) - data["low"]
+    for i, trajectory in enumerate(view):
+        signals, stride = unpack(data, i), data["trajectories"][i]["stride"]
+        assert len(signals) <= browser.MOST_ROWS
+        last = None if stride > 1 else -1
+        np.testing.assert_allclose(
+            signals[:last, 0], trajectory.rewards[::stride], atol=span[0] / 6e4
+        )
+        state = trajectory.observations.state[::stride]
+        assert (np.abs(signals[:, 3:] - state) <= span[3:] / 6e4).all()
+        if trajectory.actions is None:
+            assert np.isnan(signals[:, 1:3]).all()
+            assert data["trajectories"][i]["runs"] == [("withheld", 0, length)]
+        else:
+            actions = trajectory.actions[::stride]
+            assert (np.abs(signals[: len(actions), 1:3] - actions) <= span[1:3] / 6e4).all()
