@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from lawm_data import open_corpus
+from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning
-from lawm_models.collection.dreamer import DreamerConfig
 
 ENVIRONMENT = {**os.environ, "MUJOCO_GL": "disable"}
 PACKAGES = ("lawm", "torch", "mujoco", "dm_control", "numpy")

@@ -23,7 +23,8 @@ import numpy as np
 from lawm_schemas import ArraySpec, Provenance, Role
 
 from lawm_data import CorpusWriter, open_corpus
-from lawm_data.exchange import export_corpus, formats, import_corpus
+from lawm_data.exchange import export_corpus, import_corpus
+from lawm_data.exchange.formats import FORMATS
 from lawm_models.training.seeding import installed_versions
 
 LENGTH = 500
@@ -112,7 +113,7 @@ def copying(folder: Path) -> float:
 
 def measure(name: str, folder: Path, corpus_bytes: int, copied: float) -> list[dict[str, Any]]:
     """Export and import of one format."""
-    module = formats.load(name)
+    module = FORMATS.load(name)
     address, target = f"{name}:{module.ABOUT.place}", module.locate(module.ABOUT.place)
     rows = []
     for verb in ("export", "import"):
@@ -143,7 +144,7 @@ def main() -> None:
         verb, address, folder = options.convert
         print(json.dumps(convert(verb, address, Path(folder))))
         return
-    writable = [name for name in formats.names() if formats.load(name).ABOUT.writes]
+    writable = [name for name in FORMATS.names() if FORMATS.load(name).ABOUT.writes]
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         folder, out = Path(place).absolute(), options.out and options.out.absolute()
         os.chdir(folder)

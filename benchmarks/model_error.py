@@ -31,8 +31,9 @@ from lawm_data import Corpus, open_corpus
 from lawm_data.batches.batch import Batch
 from lawm_data.envs.rollout import rollout
 from lawm_models.algorithms.lawm import Algorithm
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.policies import FilteringPolicy, noisy
-from lawm_models.networks.rssm import State
 from lawm_models.training import seeding
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.run_folder import RunFolder
@@ -76,7 +77,9 @@ def measure(path: Path, trajectories: int) -> dict[str, Any]:
     evaluator = Evaluator(run.record, EPISODES)
     policy, prior = trained.policy(), prior_sample(trained)
     own = play(evaluator, policy, run)
-    variance = trained.model.world.preprocess(held_out.observation).flatten(0, 1).var(0)
+    variance = (
+        trained.model.world.encoder.target(Observation(held_out.observation)).flatten(0, 1).var(0)
+    )
     return {
         "run": str(path),
         "algorithm": run.config.algorithm.name,
@@ -195,8 +198,9 @@ def one_step(trained: Algorithm, episodes: Episodes, variance: Tensor) -> Errors
     """Filter with true actions and predict every next observation and reward."""
     world = trained.model.world
     action = trained.scale.to_model(episodes.action)
-    target = world.preprocess(episodes.observation)
-    known = world.rssm.project(world.embed(episodes.observation))
+    seen = Observation(episodes.observation)
+    target = world.encoder.target(seen)
+    known = world.rssm.project(world.encoder(seen))
     deter = world.rssm.initial(len(action), action).deter
     squared, bias = [], []
     for t in range(action.shape[1]):

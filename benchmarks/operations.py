@@ -22,7 +22,7 @@ from lawm_schemas import ExperimentConfig
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import presets
 from lawm_models.training.experiment import build, open_sources, resolve
 from lawm_models.training.seeding import installed_versions
@@ -88,7 +88,7 @@ def main() -> None:
         "command": shlex.join(["python", *sys.argv]),
         "versions": installed_versions(),
         "preset": given.preset,
-        "results": {name: counted(name, given.preset, given.corpus) for name in algorithms.names()},
+        "results": {name: counted(name, given.preset, given.corpus) for name in ALGORITHMS.names()},
     }
     text = json.dumps(result, indent=1) + "\n"
     print(text, end="")

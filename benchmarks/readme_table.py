@@ -1,8 +1,13 @@
 """Fill the tables of the documents from the files in ``benchmarks/results``.
 
-In ``README.md`` and ``docs/*.md``, what stands between ``<!-- table: FILE -->`` and
-``<!-- end of table -->`` is made from FILE, the results of a study. The README's table of the demo
-stands between result markers.
+In ``README.md`` and ``docs/*.md``, what stands between ``<!-- KIND: WORDS -->`` and
+``<!-- end of table -->`` is made anew. Files are named without folder and ``.json``.
+
+    seeds: FILE NAME …           algorithms of studies, each seed; / stands before another FILE
+    pairs: FILE LABELS ONE OTHER one algorithm minus another in pairs of runs; one line each
+    errors: FILE WORDS           errors of world models on trajectories without actions; likewise
+    inferred: FILE               errors of inferred actions
+    demo: FILE                   what ``make demo`` does
 
 python benchmarks/readme_table.py            # writes the documents
 python benchmarks/readme_table.py --check    # exit 1 when one would change
@@ -12,23 +17,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from differences import difference
 from lawm_schemas import Results
 
-from lawm_models.studies.markdown import markdown
-from lawm_models.studies.table import make_table
+from lawm_models.studies.table import Entry, make_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-STUDY = re.compile(
-    r"(?P<begin><!-- table: (?P<file>\S+) -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL
+PLACE = re.compile(
+    r"(?P<begin><!-- (?P<kind>[a-z]+):(?P<words>[^>]*?)-->\n).*?(?P<end><!-- end of table -->)",
+    re.DOTALL,
 )
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-NAMES = {"lawm": "LAWM", "bc": "behaviour cloning"}
+FEW = 6
+"""Pairs from which on a sign-flip test can come below 0.05."""
+NAMES = {
+    "lawm": "LAWM",
+    "lawm_plus": "LAWM+",
+    "clap": "C-LAP",
+    "bc": "behaviour cloning",
+    "idm_td3_bc": "inverse dynamics of IDM-TD3+BC",
+}
 
 
 def main() -> None:
@@ -36,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
-    changed = {path: text for path in documents() if (text := filled(path)) != read(path)}
+    changed = {path: text for path in documents() if (text := filled(read(path))) != read(path)}
     if check:
         sys.exit(", ".join(str(path.relative_to(ROOT)) for path in changed) or 0)
     for path, text in changed.items():
@@ -53,61 +69,138 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def filled(path: Path) -> str:
-    """A document with its tables made anew."""
-    text = with_studies(read(path), ROOT)
-    return with_tables(text) if BEGIN in text else text
-
-
-def with_studies(text: str, root: Path) -> str:
-    """A text with the tables of its studies made anew; their files are relative to ``root``."""
+def filled(text: str, folder: Path = RESULTS) -> str:
+    """A text with its tables made anew from the files of a folder."""
 
     def table(found: re.Match[str]) -> str:
-        results = Results.read_json(root / found["file"])
-        return f"{found['begin']}{markdown(make_table(results))}{found['end']}"
+        lines = KINDS[found["kind"]](found["words"].strip(), folder)
+        return f"{found['begin']}{chr(10).join(lines)}\n{found['end']}"
 
-    return STUDY.sub(table, text)
-
-
-def with_tables(text: str) -> str:
-    """The README with the table of the demo made anew."""
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    return f"{head}{BEGIN}\n{tables()}\n{END}{tail}"
+    return PLACE.sub(table, text)
 
 
-def tables() -> str:
-    """What the README shows of ``benchmarks/labels.py``."""
-    return labels("demo", "cartpole-swingup, the corpus in the package")
-
-
-def labels(name: str, title: str) -> str:
-    """Returns against labels, from ``benchmarks/labels.py``."""
-    text = (RESULTS / f"{name}.json").read_text(encoding="utf-8")
-    result: dict[str, Any] = json.loads(text)
-    corpus, cells = result["corpus"], result["cells"]
-    lines = [
-        f"**{title}**: {corpus['trajectories']} trajectories, mean return "
-        f"{corpus['return_mean']:.0f}, best {corpus['return_max']:.0f}; "
-        f"preset `{result['preset']}`.",
-        "",
-        "| method | labeled trajectories | return, mean ± std over seeds | each seed |",
-        "|---|---|---|---|",
-        *(row(name, cell, corpus["trajectories"]) for name, cell in cells.items()),
-        "",
-        f"`{result['command']}`",
+def seeds(words: str, folder: Path) -> Iterable[str]:
+    """Algorithms by corpus: the mean, each seed, and in italics what the paper reports."""
+    parts = [part.split() for part in words.split(" / ")]
+    tables = [make_table(_results(folder / f"{name}.json")) for name, *_ in parts]
+    chosen = [
+        (table, place)
+        for table, (_, *names) in zip(tables, parts, strict=True)
+        for place, column in enumerate(table.columns)
+        if column.algorithm in names or not names
     ]
-    return "\n".join(lines)
+    corpora = [row.corpus for row in tables[0].rows]
+    best = [
+        max(
+            _mean(table.rows[row].entries[place])
+            for table, place in chosen
+            if not table.columns[place].oracle
+        )
+        for row in range(len(corpora))
+    ]
+    many = len(corpora) > 1
+    yield from _head(["", *corpora, *(["average"] if many else [])])
+    for table, place in chosen:
+        column, average = table.columns[place], table.averages[place]
+        cells = [
+            _seeds_of(row.entries[place], math.nan if column.oracle else best[number])
+            for number, row in enumerate(table.rows)
+        ]
+        mean = [f"{average:.1f}"] if many and average is not None else []
+        yield _line([column.heading, *cells, *mean])
+    yield ""
+    yield ", ".join(f"`{table.command}`" for table in tables)
 
 
-def row(name: str, cell: dict[str, Any], total: int) -> str:
-    """One line of a table."""
-    algorithm, percent = name.rsplit("-", 1)
-    each = ", ".join(f"{value:.0f}" for value in cell["returns"])
-    return (
-        f"| {NAMES[algorithm]} | {cell['labeled'][0]} of {total} ({percent}%) "
-        f"| {cell['return_mean']:.0f} ± {cell['return_std_over_seeds']:.0f} | {each} |"
-    )
+def pairs(words: str, folder: Path) -> Iterable[str]:
+    """Paired differences, one line of the words each."""
+    yield from _head(["", "study", "difference", "ahead", "p"])
+    for line in words.splitlines():
+        name, labels, one, other = line.split()
+        results = _results(folder / f"{name}.json")
+        titles = {column.algorithm: column.title for column in make_table(results).columns}
+        found = difference(results, one, other, labels)
+        p = "–" if found.pairs < FEW else "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
+        mean = f"{found.mean:+.1f}".replace("-", "−")
+        ahead = f"{found.ahead} of {found.pairs}"
+        yield _line([f"{titles[one]} − {titles[other]}", f"`{name}`", mean, ahead, p])
+
+
+def errors(words: str, folder: Path) -> Iterable[str]:
+    """Errors of predicting one step from step 64 on, of seed 0."""
+    algorithms = ("clap", "lawm", "lawm_plus")
+    yield from _head(["corpus", "labels", "training", *(NAMES[name] for name in algorithms)])
+    for line in words.splitlines():
+        name, training = line.split(maxsplit=1)
+        rows: dict[tuple[str, int], dict[str, float]] = {}
+        for run in json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["runs"]:
+            corpus, cell = run["run"].split("/")[-2:]
+            if "seed0" in cell:  # variants of a policy have the same world model
+                row = rows.setdefault((corpus, run["labeled"]), {})
+                row.setdefault(run["algorithm"], run["on_data"]["64-499"]["error"])
+        for (corpus, labeled), row in rows.items():
+            shown = [f"{row[one]:.3f}" if one in row else "–" for one in algorithms]
+            yield _line([corpus, f"{labeled:,}", training, *shown])
+
+
+def inferred(words: str, folder: Path) -> Iterable[str]:
+    """Errors of inferred actions, from ``benchmarks/relabeling.py``."""
+    results = json.loads((folder / f"{words}.json").read_text(encoding="utf-8"))
+    yield from _head(["by", "labels", "R²", "RMSE", "NLL", "in 95%"])
+    for corpus in results["corpora"].values():
+        for row in corpus.values():
+            how = ", smoothing" if row["method"] == "smoothing" else ""
+            figures = [row[key] for key in ("r2", "rmse", "nll")]
+            shown = [f"{value:.2f}" for value in (*figures, row["coverage"]["95"])]
+            yield _line([f"{NAMES[row['algorithm']]}{how}", str(row["labeled"]), *shown])
+
+
+def demo(words: str, folder: Path) -> Iterable[str]:
+    """Returns against labels, from ``benchmarks/labels.py``."""
+    result: dict[str, Any] = json.loads((folder / f"{words}.json").read_text(encoding="utf-8"))
+    yield from _head(["", "trajectories with actions", "return, mean (each seed)"])
+    for name, cell in result["cells"].items():
+        each = ", ".join(f"{value:.0f}" for value in cell["returns"])
+        seen = f"{cell['labeled'][0]} of {result['corpus']['trajectories']}"
+        mean = f"{cell['return_mean']:.0f} ({each})"
+        yield _line([NAMES[name.rsplit("-", 1)[0]], seen, mean])
+
+
+KINDS: dict[str, Callable[[str, Path], Iterable[str]]] = {
+    "seeds": seeds,
+    "pairs": pairs,
+    "errors": errors,
+    "inferred": inferred,
+    "demo": demo,
+}
+
+
+@cache
+def _results(path: Path) -> Results:
+    return Results.read_json(path)
+
+
+def _seeds_of(entry: Entry, best: float) -> str:
+    """The mean, bold when it is the best, and each seed; in italics the paper's mean."""
+    if entry.spread is None:
+        return "–"
+    each = ", ".join(f"{score:.0f}" for score in entry.scores)
+    mean = f"{entry.spread.mean:.1f}"
+    paper = f" *{entry.reported.mean:.1f}*" if entry.reported else ""
+    return f"{f'**{mean}**' if mean == f'{best:.1f}' else mean} ({each}){paper}"
+
+
+def _mean(entry: Entry) -> float:
+    return entry.spread.mean if entry.spread else -math.inf
+
+
+def _head(names: Sequence[str]) -> Iterable[str]:
+    yield _line(names)
+    yield _line(["---", *("--:" for _ in names[1:])])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ import torch
 from torch import nn
 from training_ways import (
     ACTION,
+    ARRAYS,
     OBSERVATION,
     Step,
     labels_only_step,
@@ -44,9 +45,10 @@ from training_ways import (
 )
 
 from lawm_data.batches.batch import Batch
-from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.algorithms.lawm import Algorithm, Config
+from lawm_models.networks.encoders import vectors
 from lawm_models.networks.latent_action_model import LatentActionModel
+from lawm_models.networks.rssm import RSSM
 
 LABELED = 0.25
 PRODUCTS = 16
@@ -96,13 +98,17 @@ def model_flops(model: LatentActionModel, batch: Batch) -> int:
     """
     size, steps = batch.reward.shape
     world, rssm = model.world, model.world.rssm
+    encoder, decoder = world.encoder, world.observation_head
+    assert isinstance(encoder, vectors.Encoder)
+    assert isinstance(decoder, vectors.Decoder)
+    assert isinstance(rssm, RSSM)
     states, transitions, known = size * (steps + 1), size * steps, int(batch.labeled.sum()) * steps
-    per_state = macs(world.encoder, rssm.posterior_in, rssm.posterior_out, rssm.prior_net)
-    per_state += macs(world.observation_head)
+    per_state = macs(encoder, rssm.posterior_in, rssm.posterior_out, rssm.prior_net)
+    per_state += macs(decoder)
     per_transition = macs(model.inverse, model.decoder, rssm.input, rssm.cell, world.reward_head)
     per_known = macs(model.posterior, model.decoder)
     total = 6 * (per_state * states + per_transition * transitions + per_known * known)
-    return total - 2 * macs(world.encoder.hidden[0]) * states
+    return total - 2 * macs(encoder.hidden[0]) * states
 
 
 def matmul() -> Step:
@@ -118,21 +124,22 @@ def matmul() -> Step:
 
 def ways_of(name: str, config: Config, batch: Batch) -> dict[str, Step]:
     """Every step at one size; policies at the small size alone, for they cost a lot."""
-    spec = ModelSpec(OBSERVATION, ACTION, (-1.0,) * ACTION, (1.0,) * ACTION)
     generator = torch.Generator().manual_seed(0)
-    lawm = Algorithm(config, spec)
+    lawm = Algorithm(config, ARRAYS)
     ways = {
         "matmul": matmul(),
         "lawm": lambda: lawm.update("model", batch, generator),
-        "labels_only": labels_only_step(Algorithm(config, spec), batch),
+        "labels_only": labels_only_step(Algorithm(config, ARRAYS), batch),
         "plain_lawm": plain_step(config, batch, latent=True),
         "plain_labels_only": plain_step(config, batch, latent=False),
     }
     if name == "small":
         starts = config.agent.start_states
-        ways["policy"] = policy_step(Algorithm(config, spec), batch, starts, frozen=True)
-        ways["policy_unfrozen"] = policy_step(Algorithm(config, spec), batch, starts, frozen=False)
-        ways["policy_all_states"] = policy_step(Algorithm(config, spec), batch, 0, frozen=True)
+        ways["policy"] = policy_step(Algorithm(config, ARRAYS), batch, starts, frozen=True)
+        ways["policy_unfrozen"] = policy_step(
+            Algorithm(config, ARRAYS), batch, starts, frozen=False
+        )
+        ways["policy_all_states"] = policy_step(Algorithm(config, ARRAYS), batch, 0, frozen=True)
     return ways
 
 
@@ -167,8 +174,7 @@ def report(name: str, rounds: int, repeats: int) -> dict[str, Any]:
     torch.manual_seed(0)
     batch = make_batch(size, steps)
     times = measure(ways_of(name, config, batch), rounds, repeats)
-    spec = ModelSpec(OBSERVATION, ACTION, (-1.0,) * ACTION, (1.0,) * ACTION)
-    flops = model_flops(Algorithm(config, spec).model, batch)
+    flops = model_flops(Algorithm(config, ARRAYS).model, batch)
     rates = [PRODUCTS * 2 * 1024**3 / seconds for seconds in times["matmul"]]
     shares = [flops / t / rate for t, rate in zip(times["lawm"], rates, strict=True)]
     ratios = {

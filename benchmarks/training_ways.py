@@ -6,18 +6,30 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from lawm_schemas import ArraySpec, Role
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
+from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.algorithms.lawm import Algorithm, Config
 from lawm_models.networks.actor_critic import choose_starts
 from lawm_models.networks.distributions import Normal, kl, log_prob, split_normal
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.layers import MLP, NormedLinear, symlog
 from lawm_models.networks.optimizer import adam, clip_and_step
-from lawm_models.networks.scan import rollouts as posterior_scan
 from lawm_models.networks.world_model import state_weight, weighted_mean
 
 OBSERVATION, ACTION = 24, 6  # walker-walk
+ARRAYS = ModelSpec(
+    (ArraySpec(name="state", shape=(OBSERVATION,)),),
+    ArraySpec(
+        name="action",
+        shape=(ACTION,),
+        role=Role.action,
+        low=(-1.0,) * ACTION,
+        high=(1.0,) * ACTION,
+    ),
+)
 Step = Callable[[], Any]
 
 
@@ -31,10 +43,10 @@ def labels_only_step(algorithm: Algorithm, batch: Batch) -> Step:
 
     def run() -> None:
         noise = model.draw_noise(batch, None)
-        embed = world.embed(batch.observation)
-        observed = posterior_scan.observe(world.rssm, embed, batch.action, noise.state)
+        seen = Observation.of(batch)
+        observed = world.observe(seen, batch.action, noise.state)
         features = observed.state.feature
-        losses = world.state_losses(observed, features, batch.observation, batch.reward)
+        losses = world.state_losses(observed, features, seen, batch.reward)
         feature = features[:, :-1]
         posterior = model.posterior(feature, batch.action)
         action = model.decoder(feature, posterior.sample(noise.posterior))

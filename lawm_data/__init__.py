@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lawm_data.batches.batch import Batch as Batch
     from lawm_data.batches.loader import Loader as Loader
+    from lawm_data.batches.torch_dataset import TorchWindows as TorchWindows
     from lawm_data.corpus.corpus import Corpus as Corpus
     from lawm_data.corpus.corpus import open_corpus as open_corpus
     from lawm_data.corpus.integrity.validate import Finding as Finding
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from lawm_data.inspection.summary import summarize as summarize
     from lawm_data.recording.recorder import RecordTrajectories as RecordTrajectories
 
+    __version__: str
+
 # Names are looked up when they are used, so that reading a corpus does not import torch.
 _HOMES = {
     "Batch": "batches.batch",
@@ -52,6 +55,7 @@ _HOMES = {
     "Stream": "exchange.hub.stream",
     "Table": "corpus.table",
     "Tiered": "curation.tier",
+    "TorchWindows": "batches.torch_dataset",
     "Trajectory": "corpus.trajectory",
     "delete_trajectories": "curation.derive",
     "export_corpus": "exchange.exporting",
@@ -72,9 +76,12 @@ _HOMES = {
     "write_overlay": "corpus.overlay",
     "write_tier": "curation.tier",
 }
+__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("lawm")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -83,4 +90,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted(__all__)

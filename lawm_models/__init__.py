@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lawm_models.acting.policy import Policy
     from lawm_models.collection.trained_policy import load_policy
     from lawm_models.studies.benchmark import benchmark
-    from lawm_models.training import presets
     from lawm_models.training.configure import configure
+    from lawm_models.training.presets import PRESETS as presets
     from lawm_models.training.run import Run, load_run, train
 
     __version__: str
@@ -47,17 +47,17 @@ _HOMES = {
     "presets": "lawm_models.training.presets",
     "train": "lawm_models.training.run",
 }
+_NAMED_THERE = {"presets": "PRESETS"}
+"""What is called otherwise where it is at home."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("lawm")
+        return importlib.import_module("importlib.metadata").version("lawm")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = importlib.import_module(_HOMES[name])
-    value = getattr(home, name, home)  # presets is a module itself
+    value = getattr(home, _NAMED_THERE.get(name, name))
     globals()[name] = value
     return value
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -127,6 +127,42 @@ def corpus(made: Path, tmp_path: Path) -> Path:
 def trained(made: Path, tmp_path: Path) -> Path:
     """A copy of the run; its corpus is in ``made``."""
     return Path(shutil.copytree(made / "run", tmp_path / "run"))
+
+
+@pytest.fixture
+def install(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Path]]:
+    """Puts a package on the path as pip would: ``install("name 1.0", files, points)``.
+
+    ``files`` are texts by path; ``points`` are modules by name, by group of entry points.
+    """
+
+    def call(
+        distribution: str, files: Mapping[str, str], points: Mapping[str, Mapping[str, str]]
+    ) -> Path:
+        site = tmp_path_factory.mktemp("site")
+        name, version = distribution.split()
+        info = f"{name.replace('-', '_')}-{version}.dist-info"
+        groups = (
+            f"[{group}]\n" + "".join(f"{key} = {module}\n" for key, module in modules.items())
+            for group, modules in points.items()
+        )
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        whole = {f"{info}/METADATA": metadata, f"{info}/entry_points.txt": "\n".join(groups)}
+        for path, text in {**files, **whole}.items():
+            (site / path).parent.mkdir(parents=True, exist_ok=True)
+            (site / path).write_text(text)
+        monkeypatch.syspath_prepend(site)
+        monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
+        packages.update(path.partition("/")[0] for path in files)
+        return site
+
+    packages: set[str] = set()
+    yield call
+    for name in list(sys.modules):  # another test's package may have the same name
+        if name.partition(".")[0] in packages:
+            del sys.modules[name]
 
 
 def _mentions_array(hint: Any) -> bool:

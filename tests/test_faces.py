@@ -1,6 +1,7 @@
 """What each package shows of itself."""
 
 import ast
+import importlib
 import inspect
 from importlib.metadata import version
 from pathlib import Path
@@ -17,17 +18,27 @@ FACES = ("lawm_data", "lawm_models")
 
 @pytest.mark.parametrize("face", [lawm_data, lawm_models], ids=FACES)
 def test_every_public_name_is_there(face: Any) -> None:
+    assert dir(face) == sorted(face.__all__)
     for name in dir(face):
-        assert getattr(face, name) is not None
+        assert inspect.getdoc(getattr(face, name))
+    assert face.__version__ == version("lawm")
+    with pytest.raises(AttributeError, match=rf"'{face.__name__}' has no attribute 'open'"):
+        face.open  # noqa: B018
 
 
-def test_models_show_what_they_are_for() -> None:
-    assert dir(lawm_models) == sorted(lawm_models.__all__)
-    assert lawm_models.__version__ == version("lawm")
-    for name in set(lawm_models.__all__) - {"__version__"}:
-        assert inspect.getdoc(getattr(lawm_models, name))
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        _ = lawm_models.trian
+@pytest.mark.parametrize("face", [lawm_data, lawm_models], ids=FACES)
+def test_editors_know_every_public_name(face: Any) -> None:
+    """What is looked up at run time is what type checkers are told."""
+    tree = ast.parse(Path(face.__file__).read_text(encoding="utf-8"))
+    told = {
+        name.asname or name.name: (node.module, name.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module not in ("__future__", "typing")
+        for name in node.names
+    }
+    assert {*told, "__version__"} == set(face.__all__)
+    for name, (module, there) in told.items():
+        assert getattr(importlib.import_module(str(module)), there) is getattr(face, name)
 
 
 def test_no_module_imports_a_face() -> None:

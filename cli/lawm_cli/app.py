@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import benchmark, comparing, errors, options, report, runs
-from lawm_cli.options import HELP, DryRun, Json, Replace, Run, Seed, Settings, Version, example
+from lawm_cli import benchmark, comparing, errors, report, runs
+from lawm_cli.options import (
+    HELP,
+    DryRun,
+    Json,
+    Replace,
+    Run,
+    Seed,
+    Settings,
+    Version,
+    choosing,
+    example,
+    offer_algorithms,
+    offer_presets,
+)
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
+
+if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
 
 Method = Literal["inverse", "smoothing"]
 """See ``lawm_models.training.relabel.relabel``."""
@@ -36,13 +52,21 @@ def _program(version: Version = False) -> None:
     pass
 
 
+def _choices() -> Mapping[str, Registry[Any]]:
+    from lawm_models.algorithms import ALGORITHMS
+    from lawm_models.training.presets import PRESETS
+
+    return {"Algorithms": ALGORITHMS, "Presets": PRESETS}
+
+
 @app.command(
+    cls=choosing(_choices),
     epilog=example(
         "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
         "lawm train --corpus corpora/cs@5pct --corpus corpora/other*0.5 --out runs/b",
         "lawm train runs/a/config.yaml --set seed=1 --out runs/a-1",
         "lawm train --from runs/a --set algorithm.settings.support=1 --out runs/c",
-    )
+    ),
 )
 def train(
     out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
@@ -60,16 +84,13 @@ def train(
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
     algorithm: Annotated[
         str | None,
-        typer.Option(
-            help="lawm (the default), lawm_plus, clap, td3_bc, idm_td3_bc, bc.",
-            autocompletion=options.algorithms,
-        ),
+        typer.Option(help="One of those below; lawm by default.", autocompletion=offer_algorithms),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Preset: small (the default), longer, paper, demo.",
-            autocompletion=options.presets,
+            help="One of those below, or a YAML file; small by default.",
+            autocompletion=offer_presets,
         ),
     ] = None,
     seed: Annotated[
@@ -217,7 +238,7 @@ app.command(epilog=runs.SETTINGS)(runs.settings)
 app.command("export-policy", epilog=runs.EXPORT)(runs.export_policy)
 app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
 app.command(epilog=comparing.AUDIT)(comparing.audit)
-app.command(epilog=benchmark.EPILOG)(benchmark.benchmark)
+app.command(cls=choosing(benchmark.choices), epilog=benchmark.EPILOG)(benchmark.benchmark)
 app.command(epilog=benchmark.TABLE)(benchmark.table)
 
 

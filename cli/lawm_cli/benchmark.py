@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from lawm_models.studies import cell as cells_of
 from lawm_models.studies import record
 
 if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
     from lawm_models.studies.table import Table
 
 EPILOG = example(
@@ -28,10 +29,18 @@ EPILOG = example(
 )
 
 
+def choices() -> Mapping[str, Registry[Any]]:
+    """What the help of ``benchmark`` lists."""
+    from lawm_data.system.workers import BACKENDS
+    from lawm_models.studies.packaged import STUDIES
+
+    return {"Studies": STUDIES, "Backends": BACKENDS}
+
+
 def benchmark(
     study: Annotated[
         str,
-        typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study in the box."),
+        typer.Argument(metavar="STUDY", help="A YAML file, or one of those below."),
     ],
     out: Annotated[
         Path | None,
@@ -55,9 +64,7 @@ def benchmark(
         int | None,
         typer.Option(min=1, help="Runs at once, one thread each; by default one per core."),
     ] = None,
-    backend: Annotated[
-        str, typer.Option(help="Where they run: processes here, or ray on a cluster.")
-    ] = "processes",
+    backend: Annotated[str, typer.Option(help="Where they run, see below.")] = "processes",
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N, for all runs.")] = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -68,9 +75,6 @@ def benchmark(
     those that failed once more, and does nothing twice; runs that differ in their last stage alone
     share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
     the others go on.
-
-    Studies in the box: ablations, claim, dream-noise, explorers, labels, longer, paper, plus,
-    two-cores, unseen.
     """
     from lawm_models.studies.benchmark import benchmark as run_study
 

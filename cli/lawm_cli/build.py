@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep
 
-from lawm_cli.options import DryRun, Json, example
+from lawm_cli.options import DryRun, Json, choosing, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 from lawm_models.studies.recipes import read_jobs, step
 from lawm_models.studies.recipes.job import Job
+
+if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
 
 
 class Found(NamedTuple):
@@ -41,7 +44,7 @@ class Way(NamedTuple):
 def build(
     recipe: Annotated[
         str,
-        typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a recipe in the box."),
+        typer.Argument(metavar="RECIPE", help="A YAML file, or one of those below."),
     ],
     out: Annotated[
         Path | None,
@@ -54,9 +57,7 @@ def build(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Workers at once; by default one per core.")
     ] = None,
-    backend: Annotated[
-        str, typer.Option(help="Where workers run: processes here, or ray on a cluster.")
-    ] = "processes",
+    backend: Annotated[str, typer.Option(help="Where workers run, see below.")] = "processes",
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -65,8 +66,6 @@ def build(
     Steps that are done are skipped, and collections go on where they were stopped: the same command
     again goes on with a study. A recipe is checked as a whole first; --dry-run checks it and does
     nothing.
-
-    Recipes in the box: claim, explorers, paper, two-cores, unseen.
     """
     from lawm_data.system.output import refuse_inside
 
@@ -151,8 +150,9 @@ def _require_unchanged(out: Path, found: Sequence[Found], replace: bool) -> None
 
 def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
     """Collect for this job, and for those that differ only in the seed at the same time."""
+    from lawm_models.collection.agents import AGENTS
     from lawm_models.collection.seeds import collect_seeds
-    from lawm_models.collection.session import LEARNING, collect
+    from lawm_models.collection.session import collect
 
     outputs = _outputs(out, all_jobs)
     begun = [job]
@@ -167,7 +167,7 @@ def _collect(out: Path, job: Job, all_jobs: Sequence[Job], way: Way) -> None:
     try:
         wanted = [step.collection(out, one) for one in begun]
         first = wanted[0]
-        if len(begun) > 1 or first.agent not in LEARNING:
+        if len(begun) > 1 or first.agent not in AGENTS:
             # one agent learns in one place
             first = first._replace(workers=way.workers, backend=way.backend)
         if len(begun) > 1:
@@ -256,11 +256,19 @@ def _document(out: Path, found: Found) -> dict[str, Any]:
     }
 
 
+def _choices() -> Mapping[str, Registry[Any]]:
+    from lawm_data.system.workers import BACKENDS
+    from lawm_models.studies.packaged import RECIPES
+
+    return {"Recipes": RECIPES, "Backends": BACKENDS}
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to a program."""
     app.command(
+        cls=choosing(_choices),
         epilog=example(
             "lawm-data build two-cores --out corpora/two-cores --dry-run",
             "lawm-data build study.yaml --out corpora/study",
-        )
+        ),
     )(build)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from lawm_schemas import CorpusError, StorageError
 
 from lawm_cli import build, curation, errors, exchanging, inspection, report
-from lawm_cli.options import HELP, Corpus, Json, Labels, Mask, Replace, Seed, Version, example
+from lawm_cli.options import (
+    HELP,
+    Corpus,
+    Json,
+    Labels,
+    Mask,
+    Replace,
+    Seed,
+    Version,
+    choosing,
+    example,
+)
 from lawm_cli.output import print_json
+
+if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
 
 app = typer.Typer(
     help="Collect, import, inspect, mask, curate, repair and publish corpora of trajectories.",
@@ -31,7 +45,16 @@ def _program(version: Version = False) -> None:
     pass
 
 
+def _choices() -> Mapping[str, Registry[Any]]:
+    from lawm_data.envs.suites import SUITES
+    from lawm_data.system.workers import BACKENDS
+    from lawm_models.collection.agents import AGENTS
+
+    return {"Suites": SUITES, "Agents": AGENTS, "Backends": BACKENDS}
+
+
 @app.command(
+    cls=choosing(_choices),
     epilog=example(
         "lawm-data collect --env cartpole-swingup --agent dreamer \\",
         "    --trajectories 200 --seed 0 --out corpora/cs",
@@ -40,18 +63,21 @@ def _program(version: Version = False) -> None:
         "lawm-data collect --env walker-walk --agent dreamer --seeds 0,1 --out ww",
         "lawm-data collect --env walker-walk --agent ww-0.agent@snapshots \\",
         "    --trajectories 2000 --out ww-snapshots",
-    )
+    ),
 )
 def collect(
     env: Annotated[
-        str, typer.Option(help="Environment: DOMAIN-TASK of the dm_control suite, or gym:ID.")
+        str,
+        typer.Option(
+            metavar="[SUITE:]TASK", help="Environment; of dm_control if no suite is named."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the corpus to write.")],
     agent: Annotated[
         str,
         typer.Option(
-            help="What acts: dreamer, plan2explore, random, the folder of a run or of a"
-            " collecting agent, or AGENT@snapshots."
+            help="What acts: random, one of those below, the folder of a run or of a collecting"
+            " agent, or AGENT@snapshots."
         ),
     ] = "random",
     trajectories: Annotated[
@@ -63,7 +89,7 @@ def collect(
         int | None,
         typer.Option(
             min=1,
-            help="Control steps per recorded step; by default that of the run, or 2 (gym: 1).",
+            help="Control steps per recorded step; by default that of the run, or the suite's.",
         ),
     ] = None,
     pixels: Annotated[
@@ -101,16 +127,13 @@ def collect(
             help="Workers at once; by default one per core for snapshots and --seeds, else 1.",
         ),
     ] = None,
-    backend: Annotated[
-        str, typer.Option(help="Where workers run: processes here, or ray on a cluster.")
-    ] = "processes",
+    backend: Annotated[str, typer.Option(help="Where workers run, see below.")] = "processes",
     json: Json = False,
 ) -> None:
     """Record trajectories of an environment.
 
-    The dreamer learns while it collects; every trajectory of its training is kept. Plan2explore
-    does too, but seeks what it cannot predict yet and never looks at the reward. Started again
-    after it was killed, the same command goes on where it was.
+    Of an agent that learns while it collects, every trajectory of its training is kept. Started
+    again after it was killed, the same command goes on where it was.
 
     AGENT@snapshots lets the policies that a learning agent kept along its training act, each for
     an equal share of the trajectories; AGENT@snapshots:LOW:HIGH those of rounds LOW to HIGH.

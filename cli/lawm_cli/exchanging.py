@@ -93,13 +93,18 @@ def formats(
     json: Json = False,
 ) -> None:
     """Show the formats, and what each can hold."""
-    from lawm_data.exchange import formats as registry
+    from lawm_data.exchange.formats import FORMATS
 
-    abouts = {name: registry.load(name).ABOUT for name in registry.names()}
+    members, faults = FORMATS.load_all()
+    abouts = {name: member.ABOUT for name, member in members.items()}
+    for fault in faults:
+        show.line(f"warning: {fault}")
     if json:
         print_json({"formats": {name: about._asdict() for name, about in abouts.items()}})
         return
-    columns, rows, shared = _differences([_row(name, about) for name, about in abouts.items()])
+    columns, rows, shared = _differences(
+        [_row(name, about, FORMATS.find(name).package) for name, about in abouts.items()]
+    )
     same = f"The same for all: {'; '.join(shared)}."
     if markdown:
         for cells in (columns, ["---"] * len(columns), *rows):
@@ -135,7 +140,7 @@ COLUMNS = (
 )
 
 
-def _row(name: str, about: About) -> Sequence[Any]:
+def _row(name: str, about: About, package: str | None) -> Sequence[Any]:
     states = [state.value for state in about.label_states]
     return [
         f"{name}:{about.place}",
@@ -148,7 +153,7 @@ def _row(name: str, about: About) -> Sequence[Any]:
         about.pixels,
         about.metadata,
         about.streaming,
-        about.extra and f"lawm[{about.extra}]",
+        package or (about.extra and f"lawm[{about.extra}]"),
     ]
 
 

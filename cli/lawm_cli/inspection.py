@@ -111,8 +111,8 @@ def repair(
     Trajectories that their hashes prove sound are kept, and what is sound is not touched. Damaged
     files are kept in a folder backup-N inside the corpus.
     """
+    from lawm_data.corpus.integrity.repair import plan_repair
     from lawm_data.corpus.integrity.repair import repair as restore
-    from lawm_data.corpus.integrity.repair_plan import plan_repair
 
     done = plan_repair(corpus, like) if dry_run else restore(corpus, out, like)
     result = {

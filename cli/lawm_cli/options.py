@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
 
 HELP = {"help_option_names": ["-h", "--help"]}
 """Context settings of both programs."""
@@ -34,23 +39,43 @@ Settings = Annotated[
 ]
 
 
-def algorithms(incomplete: str) -> list[str]:
+def offer_algorithms(incomplete: str) -> list[str]:
     """What a shell offers for the name of an algorithm."""
-    from lawm_models.algorithms import names
+    from lawm_models.algorithms import ALGORITHMS
 
-    return [name for name in names() if name.startswith(incomplete)]
+    return [name for name in ALGORITHMS.names() if name.startswith(incomplete)]
 
 
-def presets(incomplete: str) -> list[str]:
+def offer_presets(incomplete: str) -> list[str]:
     """What a shell offers for the name of a preset."""
-    from lawm_models.training.presets import names
+    from lawm_models.training.presets import PRESETS
 
-    return [name for name in names() if name.startswith(incomplete)]
+    return [name for name in PRESETS.names() if name.startswith(incomplete)]
 
 
 def example(*lines: str) -> str:
     """The end of a help screen: command lines to copy, kept as they are."""
     return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+
+
+def choosing(choices: Callable[[], Mapping[str, Registry[Any]]]) -> type[TyperCommand]:
+    """A command whose help screen ends with what there is to choose from.
+
+    Args:
+        choices: registries by their headings; called when the help is shown.
+    """
+
+    class Command(TyperCommand):
+        def format_epilog(self, ctx: Any, formatter: Any) -> None:
+            for heading, registry in choices().items():
+                known = {name: registry.summary(name) for name in registry.names()}
+                with formatter.section(heading):
+                    formatter.write_dl(list(known.items()))
+                for fault in registry.faults():
+                    formatter.write_text(f"warning: {fault}")
+            super().format_epilog(ctx, formatter)
+
+    return Command
 
 
 def _print_version(asked: bool) -> None:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lawm_cli import options
-from lawm_cli.options import Json, example
+from lawm_cli.options import Json, example, offer_algorithms, offer_presets
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
 if TYPE_CHECKING:
     from lawm_models.training.run_table import RunRow
-    from lawm_models.training.settings import Setting
 
 RUNS = example("lawm runs runs", "lawm runs runs/claim --json")
 
@@ -85,11 +83,11 @@ SETTINGS = example(
 
 def settings(
     algorithm: Annotated[
-        str, typer.Argument(help="Algorithm.", autocompletion=options.algorithms)
+        str, typer.Argument(help="Algorithm.", autocompletion=offer_algorithms)
     ] = "lawm",
     preset: Annotated[
         str,
-        typer.Option(help="Preset whose values are shown.", autocompletion=options.presets),
+        typer.Option(help="Preset whose values are shown.", autocompletion=offer_presets),
     ] = "small",
     json: Json = False,
 ) -> None:
@@ -101,15 +99,15 @@ def settings(
         listed = [setting._asdict() for setting in found]
         print_json({"algorithm": algorithm, "preset": preset, "settings": listed})
         return
-    show.listing((f"{_assigned(setting)}  ({setting.type})", setting.meaning) for setting in found)
+    show.listing(
+        (f"{setting.key}={_written(setting.value)}  ({setting.type})", setting.meaning)
+        for setting in found
+    )
 
 
-def _assigned(setting: Setting) -> str:
-    """Key and value as ``--set`` takes them; the key alone where only a user can say the value."""
-    if setting.value is None and "null" not in setting.type:
-        return setting.key
-    value = setting.value
-    return f"{setting.key}={value if isinstance(value, str) else encoding.dumps(value)}"
+def _written(value: Any) -> str:
+    """A value as ``--set`` takes it."""
+    return value if isinstance(value, str) else encoding.dumps(value)
 
 
 EXPORT = example(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -39,6 +40,10 @@ class Batch:
     """First step of the window in its trajectory."""
     pixels: dict[str, UInt8[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name; ``Batch(**batch.as_dict())`` is the batch again."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def rows(self, index: Int[Tensor, " R"]) -> Batch:
         """Some windows of the batch."""

@@ -113,9 +113,14 @@ class Loader:
         )
         return batch if self._on_cpu else _move(batch, self._device)
 
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides what is drawn."""
+        return self._planner.sampler.identity
+
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is, as plain data."""
-        return {"step": self.step, "identity": self._planner.sampler.identity}
+        return {"step": self.step, "identity": self.identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where another loader of the same data and settings was.
@@ -123,7 +128,7 @@ class Loader:
         Raises:
             ConfigError: the state is of other data or settings.
         """
-        if state.get("identity") != self._planner.sampler.identity:
+        if state.get("identity") != self.identity:
             raise ConfigError(
                 "it was saved with other corpora, masks or settings",
                 "loader state",

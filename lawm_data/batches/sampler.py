@@ -265,17 +265,15 @@ class Planner:
         if self._partial.any():
             flags = [shard.action_observed for shard in mixture.shards]
             self._flags = WindowReader(flags, settings.window)
-        self._block: list[Windows] = []
-        self._next = -1
+        self._block, self._windows = -1, dict[int, Windows]()
 
     def plan(self, step: int) -> Plan:
         """The plan of batch ``step``."""
         block, place = divmod(step, self.sampler.block)
+        if block != self._block or place not in self._windows:
+            self._block, self._windows = block, dict(enumerate(self._draw(block)))
         # Windows are handed out once: their arrays become the caller's tensors, to change.
-        if step != self._next or place == 0:
-            self._block = self._draw(block)
-        self._next = step + 1
-        windows = self._block[place]
+        windows = self._windows.pop(place)
         valid = self._valid(windows)
         mask = self._action_mask(windows, valid)
         labeled = windows.complete

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
@@ -17,6 +17,10 @@ from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import INFERRED, LABEL_STATES, OBSERVED, WITHHELD, Index, Table
 from lawm_data.corpus.trajectory import Observations, Trajectory
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
 
 
 def open_corpus(path: str | Path, *, verify: bool = False) -> Corpus:
@@ -41,7 +45,7 @@ def _reopen(
         raise CorpusError("has changed since it was pickled", str(path), "open it again")
     corpus = corpus if mask is None else corpus.with_mask(mask)
     corpus = corpus if labels is None else corpus.with_labels(labels)
-    return corpus if ids is None else corpus.filter(ids)
+    return corpus if ids is None else corpus[ids]
 
 
 class Corpus:
@@ -133,11 +137,31 @@ class Corpus:
     def __iter__(self) -> Iterator[Trajectory]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, i: int) -> Trajectory:
-        count = len(self)
-        if not -count <= i < count:
-            raise IndexError(f"trajectory {i} of {count}")
-        i = int(i) % count
+    @overload
+    def __getitem__(self, key: int | np.integer | str) -> Trajectory: ...
+
+    @overload
+    def __getitem__(
+        self, key: slice | list[int] | list[str] | list[bool] | np.ndarray
+    ) -> Corpus: ...
+
+    def __getitem__(self, key: Any) -> Trajectory | Corpus:
+        """One trajectory by its place or id; the view of several by a slice, places, ids or bools.
+
+        Several come in the order that they are asked for.
+
+        Raises:
+            IndexError: there is no such place.
+            CorpusError: no such id, a trajectory twice, or another number of bools.
+        """
+        if isinstance(key, slice):
+            return self._take(np.arange(len(self))[key])
+        asked = np.asarray(key)
+        if not asked.ndim:
+            return self._trajectory(int(self._places(asked[None])[0]))
+        return self._take(self._places(asked))
+
+    def _trajectory(self, i: int) -> Trajectory:
         info, index = self.table.info(i), self.index
         shard, row = self.shards[index.shard[i]], int(index.row[i])
         rows = slice(row, row + info.length + 1)
@@ -158,6 +182,7 @@ class Corpus:
             truncated=last & info.truncated,
             labels=info.labels,
             info=info,
+            manifest=self.manifest,
             physics=fields[physics[0]] if physics else None,
             action_std=std,
         )
@@ -176,27 +201,20 @@ class Corpus:
         return f"Corpus({str(self.path)!r}: {len(self)} trajectories, {counts or 'none'}{mask})"
 
     def filter(self, keep: Callable[[TrajectoryInfo], bool] | np.ndarray | Sequence[str]) -> Corpus:
-        """The view of some trajectories, in their order.
+        """The view of some trajectories, in the order of this one.
 
         Args:
-            keep: a question asked of every trajectory's row of the table, an array of N bools,
-                or ids.
+            keep: a question asked of every trajectory's row of the table, N bools, places or ids.
 
         Raises:
-            CorpusError: an id is not in this view, or the array has another length.
+            CorpusError: an id is not in this view, or there is another number of bools.
         """
         if callable(keep):
-            kept = np.array([bool(keep(self.table.info(i))) for i in range(len(self))], bool)
-        else:
-            kept = np.asarray(keep)
-        if kept.dtype != np.bool_:
-            kept = self._named(kept)
-        if kept.shape != (len(self),):
-            hint = f"give one bool for each of {len(self)} trajectories"
-            raise CorpusError(f"has shape {kept.shape}", "filter", hint)
-        rows = np.flatnonzero(kept)
-        rows = rows if self._rows is None else self._rows[rows]
-        return Corpus(self._store, rows, self._masked, self._overlay)
+            keep = np.array([bool(keep(self.table.info(i))) for i in range(len(self))], bool)
+        asked = np.asarray(keep)
+        if asked.dtype != np.bool_:
+            asked = np.unique(asked)
+        return self._take(np.sort(self._places(asked)))
 
     def masks(self) -> dict[str, Mask]:
         """The masks beside the corpus, by name.
@@ -237,17 +255,52 @@ class Corpus:
         """
         return Corpus(self._store, self._rows, self._masked, open_labels(self, name, verify=True))
 
+    def to_pandas(self) -> pandas.DataFrame:
+        """The table with one row for each trajectory; see ``Table.to_pandas``."""
+        return self.table.to_pandas()
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The table with one row for each trajectory; see ``Table.to_arrow``."""
+        return self.table.to_arrow()
+
     def label_counts(self) -> dict[str, int]:
         """Trajectories in each label state, by its name."""
         counts = np.bincount(self.table.labels, minlength=len(LABEL_STATES))
         return {s.value: int(n) for s, n in zip(LABEL_STATES, counts, strict=True)}
 
-    def _named(self, names: np.ndarray) -> np.ndarray:
-        wanted = np.unique(names.astype("U"))
-        unknown = np.setdiff1d(wanted, self.table.id)
-        if len(unknown):
-            raise CorpusError("is not in this view", f"trajectory {unknown[0]}", "check the ids")
-        return np.isin(self.table.id, wanted)
+    def _take(self, places: np.ndarray) -> Corpus:
+        """The view of the trajectories at some places of this one, in that order."""
+        rows = places if self._rows is None else self._rows[places]
+        return Corpus(self._store, rows, self._masked, self._overlay)
+
+    def _places(self, asked: np.ndarray) -> np.ndarray:
+        """(n,) places of trajectories in this view, asked for by places, ids or N bools."""
+        count = len(self)
+        if asked.dtype.kind == "O":  # a pandas column, as a rule
+            asked = np.array(asked.tolist())
+        if asked.dtype == np.bool_:
+            if asked.shape != (count,):
+                hint = f"give one bool for each of {count} trajectories"
+                raise CorpusError(f"has shape {asked.shape}", "filter", hint)
+            return np.flatnonzero(asked)
+        if not asked.size:
+            return np.empty(0, np.int64)
+        if asked.ndim != 1 or asked.dtype.kind not in "iuUT":
+            raise TypeError("corpus[…] takes a place, an id, a slice, places, ids or bools")
+        if asked.dtype.kind in "iu":
+            beyond = (asked < -count) | (asked >= count)
+            if beyond.any():
+                raise IndexError(f"trajectory {asked[beyond][0]} of {count}")
+            places = asked.astype(np.int64) % count
+        else:
+            place_of = {name: place for place, name in enumerate(self.table.id.tolist())}
+            places = np.array([place_of.get(name, -1) for name in asked.tolist()])
+            if (places < 0).any():
+                where = f"trajectory {asked[places < 0][0]}"
+                raise CorpusError("is not in this view", where, "check the ids")
+        if len(places) > 1 and len(np.unique(places)) < len(places):
+            raise CorpusError("a trajectory stands twice", "corpus[…]", "ask for each one once")
+        return places
 
     def _fields(self, shard: Shard, rows: slice, steps: np.ndarray) -> dict[str, np.ndarray]:
         columns = {spec.name: part for spec, part in self._store.layout.packed}

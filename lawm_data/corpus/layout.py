@@ -45,3 +45,11 @@ def stored_dtype(spec: ArraySpec) -> np.dtype:
 def is_chunked(spec: ArraySpec) -> bool:
     """Whether the array is compressed: pixels are, nothing else is."""
     return spec.role is Role.pixels
+
+
+def element_names(spec: ArraySpec) -> list[str]:
+    """A name for each element of an array, e.g. ``position[2]``; of pixels, for each channel."""
+    if spec.size == 1:
+        return [spec.name]
+    shape = spec.shape[-1:] if spec.role is Role.pixels else spec.shape
+    return [f"{spec.name}[{','.join(map(str, place))}]" for place in np.ndindex(*shape)]

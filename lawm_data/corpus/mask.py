@@ -37,7 +37,7 @@ def ranks(names: Iterable[bytes], seed: int) -> np.ndarray:
 MASKS = "masks"
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
 """Names of masks and overlays; they become names of files."""
-NAME_MEND = "use up to 100 letters, digits, '_', '.' and '-', a letter or digit first"
+NAME_HINT = "use up to 100 letters, digits, '_', '.' and '-', a letter or digit first"
 RETURN_STRATA = 10
 """Quantile bins of the return when stratifying by it."""
 ASIDE = "move it away, or let lawm-data repair set it aside"
@@ -78,7 +78,7 @@ def make_mask(
         hint = "give a share of the trajectories, such as 0.05"
         raise MaskError(f"fraction {fraction} is not in (0, 1]", name, hint)
     if not NAME.fullmatch(name):
-        raise MaskError("cannot be the name of a mask", repr(name), NAME_MEND)
+        raise MaskError("cannot be the name of a mask", repr(name), NAME_HINT)
     table = corpus.table
     complete = (table.labels == OBSERVED) & (table.num_observed == table.length)
     eligible = np.flatnonzero(complete)

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
 
-from lawm_data.corpus.mask import NAME, NAME_MEND, mask_sha256
+from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
 from lawm_data.corpus.table import ID_BYTES
 from lawm_data.system.atomic import storage_errors, write_folder
 from lawm_data.system.hdf5 import ALIGNMENT, HINT, MappedFile
@@ -180,7 +180,7 @@ def free_folder(corpus_path: Path, name: str, replace: bool = False) -> Path:
         CorpusError: the name is taken.
     """
     if not NAME.fullmatch(name):
-        raise ConfigError("cannot be the name of an overlay", repr(name), NAME_MEND)
+        raise ConfigError("cannot be the name of an overlay", repr(name), NAME_HINT)
     folder = corpus_path / LABELS / name
     if (folder / OVERLAY).exists() and not replace:
         hint = "choose another name, or replace it (--replace)"
@@ -188,8 +188,12 @@ def free_folder(corpus_path: Path, name: str, replace: bool = False) -> Path:
     return folder
 
 
-def read_overlay(path: Path) -> Overlay:
+def read_overlay(path: Path, name: str | None = None) -> Overlay:
     """Read the ``overlay.json`` of ``labels/NAME``.
+
+    Args:
+        path: the folder.
+        name: what it should be called, if that is not the name of the folder.
 
     Raises:
         CorpusError: there is none, or it is damaged.
@@ -202,7 +206,7 @@ def read_overlay(path: Path) -> Overlay:
             overlay = Overlay.parse(load_json(file), str(file))
     except ConfigError as error:
         raise CorpusError(error.what, error.where, HINT) from None
-    if overlay.name != path.name:
+    if overlay.name != (name or path.name):
         raise CorpusError(f"is named {overlay.name!r} inside", str(file), HINT)
     return overlay
 
@@ -236,12 +240,28 @@ def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
     if info.corpus != corpus.root_fingerprint:
         what = f"belongs to corpus {info.corpus[:12]}, not to {corpus.root_fingerprint[:12]}"
         raise CorpusError(what, f"overlay {name}", "relabel this corpus (--replace)")
-    with storage_errors(folder / ARRAYS):
+    return read_labels(folder, info, corpus.manifest.action.size, verify)
+
+
+def read_labels(folder: Path, info: Overlay, width: int, verify: bool = False) -> Labels:
+    """Map the arrays of an overlay, whichever corpus it is for.
+
+    Args:
+        folder: ``labels/NAME``.
+        info: its ``overlay.json``.
+        width: elements of an action.
+        verify: compare the checksum too.
+
+    Raises:
+        CorpusError: they are damaged or missing.
+    """
+    file = folder / ARRAYS
+    with storage_errors(file):
         try:
-            file = MappedFile(folder / ARRAYS, sha256=info.sha256 if verify else None)
+            mapped = MappedFile(file, sha256=info.sha256 if verify else None)
         except FileNotFoundError:
-            raise CorpusError("is missing", str(folder / ARRAYS), HINT) from None
-    return Labels(info, file, corpus.manifest.action.size)
+            raise CorpusError("is missing", str(file), HINT) from None
+    return Labels(info, mapped, width)
 
 
 def half_range(action: ArraySpec) -> np.ndarray:

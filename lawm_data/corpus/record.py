@@ -12,6 +12,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Manifest
 
 from lawm_data.corpus.layout import Layout, layout_of, stored_dtype
+from lawm_data.system.hdf5 import ChunkedField
 
 BOUNDS_TOLERANCE = 1e-6
 """Relative slack of the action bounds: what rounding to float32 can do, and no more."""
@@ -29,8 +30,8 @@ class Record:
     """sha256 of everything, actions included."""
     steps: np.ndarray
     """(T+1, W) float32."""
-    fields: dict[str, np.ndarray]
-    """(T+1, *shape), by name."""
+    fields: Mapping[str, np.ndarray | ChunkedField]
+    """(T+1, *shape), by name; pixels that are in a shard already are read when they are needed."""
     actions: np.ndarray | None
     """(T, A); zero where not observed."""
     action_observed: np.ndarray

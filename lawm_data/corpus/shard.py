@@ -64,14 +64,19 @@ def open_shard(
     """
     file = MappedFile(path, info.bytes, info.sha256 if verify else None)
     try:
-        opened = _read(file, info, layout)
+        return read_shard(file, info, layout, sources)
     except BaseException:
         file.close()
         raise
+
+
+def read_shard(file: MappedFile, info: ShardInfo, layout: Layout, sources: int) -> OpenShard:
+    """The arrays of a shard that is mapped already; see ``open_shard``."""
+    opened = _read(file, info, layout)
     # Compressed fields are read through the library, so their file stays open.
     if not any(isinstance(field, ChunkedField) for field in opened.shard.fields.values()):
         file.close()
-    _check_table(opened, info, sources, path)
+    _check_table(opened, info, sources, file.path)
     return opened
 
 

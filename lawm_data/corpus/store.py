@@ -78,7 +78,7 @@ def read_manifest(path: Path) -> Manifest:
     with storage_errors(file):
         if not file.is_file():
             hint = HINT if (path / SHARDS).is_dir() else "check the path"
-            raise CorpusError(_absence(path), str(path), hint)
+            raise CorpusError(absence_of(path), str(path), hint)
         if file.stat().st_size > MANIFEST_LIMIT:
             raise CorpusError(f"is larger than {MANIFEST_LIMIT} bytes", str(file), HINT)
         try:
@@ -99,7 +99,8 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def _absence(path: Path) -> str:
+def absence_of(path: Path) -> str:
+    """Why there is no corpus at a place."""
     if path.is_dir():
         return "is not a corpus (it has no corpus.json)"
     return "is a file, not the folder of a corpus" if path.exists() else "does not exist"

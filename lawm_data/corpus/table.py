@@ -7,10 +7,16 @@ import json
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError, LabelState, TrajectoryInfo
+
+from lawm_data.system.dataframe import Column, to_arrow, to_pandas
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
 
 ID_BYTES = 24
 """Longest trajectory id on disk."""
@@ -81,10 +87,9 @@ class Metadata:
         Raises:
             CorpusError: they are damaged.
         """
-        start, end = int(self.start[i]), int(self.end[i])
-        if start == end:
+        text = self.text(i)
+        if not text:
             return {}
-        text = self.blobs[int(self.shard[i])][start:end].tobytes()
         try:
             parsed = json.loads(text)
         except (ValueError, RecursionError):
@@ -92,6 +97,10 @@ class Metadata:
         if not isinstance(parsed, dict):
             raise CorpusError("metadata is not a JSON object", f"trajectory {i}", "write it again")
         return parsed
+
+    def text(self, i: int) -> bytes:
+        """The JSON of a trajectory, by its place; empty where there is none."""
+        return self.blobs[self.shard[i]][self.start[i] : self.end[i]].tobytes()
 
     def saying(self, key: str, value: object) -> np.ndarray:
         """(N,) bool: which trajectories have this value under a key; damaged ones have none."""
@@ -172,6 +181,43 @@ class Table:
             seed=None if seed < 0 else seed,
             metadata=self.metadata[i],
         )
+
+    def columns(self) -> dict[str, Column]:
+        """What is known of each trajectory, under the names of ``TrajectoryInfo``."""
+        names, source = np.unique(self.source, return_inverse=True)
+        notes = [self.metadata.text(i).decode("utf-8", "replace") for i in range(len(self))]
+        return {
+            "id": Column(self.id),
+            "length": Column(self.length),
+            "labels": Column(self.labels, categories=tuple(s.value for s in LABEL_STATES)),
+            "num_observed": Column(self.num_observed),
+            "episode_return": Column(self.episode_return, ~self.rewarded),
+            "terminated": Column(self.terminated),
+            "truncated": Column(self.truncated),
+            "source": Column(source, categories=tuple(names.tolist())),
+            "agent_step": Column(self.agent_step, self.agent_step < 0),
+            "seed": Column(self.seed, self.seed < 0),
+            "metadata": Column(np.array(notes, object), np.array([not n for n in notes], bool)),
+        }
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row for each trajectory, whose index is its place.
+
+        ``labels`` and ``source`` are categories. Where no rewards were recorded the return is
+        missing; ``metadata`` is JSON.
+
+        Raises:
+            ConfigError: pandas is missing.
+        """
+        return to_pandas(self.columns(), "place")
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The columns of ``to_pandas`` as an Arrow table.
+
+        Raises:
+            ConfigError: pyarrow is missing.
+        """
+        return to_arrow(self.columns())
 
     def take(self, rows: np.ndarray) -> Table:
         """The table of some of the trajectories, in the order asked for."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, LabelState, Role, TrajectoryInfo
+from lawm_schemas import ArraySpec, LabelState, Manifest, Role, TrajectoryInfo
 
-from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.corpus.layout import element_names
+from lawm_data.corpus.table import INFERRED, LABEL_STATES, MISSING, NO_REWARDS, OBSERVED
+from lawm_data.system.dataframe import Column, to_arrow, to_pandas
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
 
 
-class Observations:
-    """The observations of a trajectory: an array of the state, with its fields by name.
+class Observations(Mapping[str, np.ndarray]):
+    """The observations of a trajectory: a mapping from names of fields to arrays (T+1, *shape).
 
-    Indexing with a name gives one field, ``(T+1, *shape)``; indexing with anything else, ``len``,
-    ``shape`` and ``numpy.asarray`` treat it as the concatenated state, ``(T+1, O)``.
+    ``observations["position"]`` and ``observations.position`` are one field; a field whose name
+    is that of a method, such as ``keys``, or ``state``, is reached by ``[]`` alone. ``state`` has
+    the state fields in one array, which is also what ``numpy.asarray`` gives.
 
     Args:
         state: the state fields flattened and concatenated, (T+1, O); O is 0 for pixels alone.
@@ -27,38 +34,38 @@ class Observations:
         self.state = state
         self._fields = dict(fields)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        return self._fields[key] if isinstance(key, str) else self.state[key]
-
-    def __len__(self) -> int:
-        return len(self.state)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return iter(self.state)
+    def __getitem__(self, name: str) -> np.ndarray:
+        if not isinstance(name, str):
+            raise TypeError("observations[…] takes the name of a field; rows are in .state")
+        if name not in self._fields:
+            raise KeyError(f"no field {name}; fields: {', '.join(self._fields)}")
+        return self._fields[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._fields
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_") or name not in self._fields:
+            raise AttributeError(f"Observations has no field {name!r}")
+        return self._fields[name]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._fields})
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.state, dtype=dtype, copy=copy)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the state, (T+1, O)."""
-        return self.state.shape
+    def __eq__(self, other: object) -> bool:
+        return self is other  # arrays do not compare to one bool
 
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the state."""
-        return self.state.dtype
-
-    def keys(self) -> KeysView[str]:
-        """Names of the fields."""
-        return self._fields.keys()
-
-    def items(self) -> ItemsView[str, np.ndarray]:
-        """Names and arrays of the fields."""
-        return self._fields.items()
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{k}: {v.dtype}{list(v.shape)}" for k, v in self.items())
@@ -86,6 +93,8 @@ class Trajectory:
     """State of the actions under the view it was read from."""
     info: TrajectoryInfo
     """Its row of the table."""
+    manifest: Manifest
+    """Of the corpus that it was read from."""
     physics: np.ndarray | None = None
     """(T+1, P) float64 simulator state, when recorded."""
     action_std: np.ndarray | None = None
@@ -93,6 +102,57 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def columns(self) -> dict[str, Column]:
+        """Of each step, by name: what was observed, the action, and what came of it.
+
+        The state's and the action's elements have a column each, such as ``position[0]``, inferred
+        actions another one for their standard deviation, ``action_std[0]``. A field that is named
+        like another column has ``observation.`` before it. The observation after the last step
+        is not among them, nor are pixels and physics.
+        """
+        steps, spec = len(self), self.manifest.action
+        labels = self.step_labels
+        unknown = (labels != OBSERVED) & (labels != INFERRED)
+        taken: dict[str, Column] = {}
+        actions = np.zeros((steps, spec.size), spec.dtype) if self.actions is None else self.actions
+        for name, values in _elements(spec, actions):
+            taken[name] = Column(values, unknown)
+        if self.action_std is not None:
+            deviation = spec.model_copy(update={"name": f"{spec.name}_std"})
+            for name, values in _elements(deviation, self.action_std):
+                taken[name] = Column(values, unknown)
+        taken |= {
+            "reward": Column(self.rewards, np.full(steps, not self.is_rewarded)),
+            "terminated": Column(self.terminated),
+            "truncated": Column(self.truncated),
+            "label": Column(labels, categories=tuple(state.value for state in LABEL_STATES)),
+        }
+        observed = {
+            f"observation.{name}" if name in taken else name: Column(values)
+            for field in self.manifest.state
+            for name, values in _elements(field, self.observations[field.name][:-1])
+        }
+        return observed | taken
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row for each step; see ``columns``. ``label`` is a category.
+
+        An action that is neither observed nor inferred is missing, and so is a reward that was
+        not recorded.
+
+        Raises:
+            ConfigError: pandas is missing.
+        """
+        return to_pandas(self.columns(), "step")
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The columns of ``to_pandas`` as an Arrow table.
+
+        Raises:
+            ConfigError: pyarrow is missing.
+        """
+        return to_arrow(self.columns())
 
     def arrays(self, specs: Iterable[ArraySpec]) -> dict[str, np.ndarray]:
         """Some of the arrays with T+1 rows by name, physics too."""
@@ -111,6 +171,17 @@ class Trajectory:
         )
 
     @property
+    def step_labels(self) -> np.ndarray:
+        """(T,) uint8: label state of each action, as a place in ``LABEL_STATES``.
+
+        What a partially labeled trajectory lacks is missing.
+        """
+        state = LABEL_STATES.index(self.labels)
+        if self.labels is not LabelState.observed:
+            return np.full(len(self), state, np.uint8)
+        return np.where(self.action_observed, state, MISSING).astype(np.uint8)
+
+    @property
     def is_labeled(self) -> bool:
         """Eq. 10's m: every action is observed."""
         return self.labels is LabelState.observed and bool(self.action_observed.all())
@@ -119,3 +190,8 @@ class Trajectory:
     def is_rewarded(self) -> bool:
         """The rewards were recorded; else they are zero and mean nothing."""
         return not NO_REWARDS.items() <= self.info.metadata.items()
+
+
+def _elements(spec: ArraySpec, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and values (T,) of each element of an array (T, *shape)."""
+    yield from zip(element_names(spec), array.reshape(len(array), -1).T, strict=True)

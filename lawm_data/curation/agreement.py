@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, Manifest, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.store import open_store
@@ -40,11 +40,21 @@ def require_same_arrays(views: Sequence[Corpus], hint: str = "give corpora of on
     Raises:
         CorpusError: names the first difference.
     """
-    first = views[0]
-    for other in views[1:]:
-        difference = _array_difference(first.manifest, other.manifest)
+    first = views[0].manifest
+    names = ", ".join(spec.name for spec in first.observations)
+    for view in views[1:]:
+        other, difference = view.manifest, None
+        others = ", ".join(spec.name for spec in other.observations)
+        if others != names:
+            difference = f"observes {others}, not {names}"
+        else:
+            ours, its = ((*m.observations, m.action) for m in (first, other))
+            for mine, found in zip(ours, its, strict=True):
+                odd = _difference(found, mine, ArraySpec.model_fields)
+                difference = difference or (f"{mine.name} has {odd}" if odd else None)
         if difference:
-            raise CorpusError(difference, str(other.path), f"{hint} (compared with {first.path})")
+            hint = f"{hint} (compared with {views[0].path})"
+            raise CorpusError(difference, str(view.path), hint)
     require_same_environment(views)
 
 
@@ -84,7 +94,11 @@ def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
     for name in dict.fromkeys(name for found in specs for name in found):
         odd = _why_not_shared(name, specs, views)
         if odd is None:
-            kept.append(_together([found[name] for found in specs]))
+            shared = [found[name] for found in specs]
+            if any((spec.low, spec.high) != (shared[0].low, shared[0].high) for spec in shared):
+                # bounds that differ bind none of them
+                shared[0] = shared[0].model_copy(update={"low": None, "high": None})
+            kept.append(shared[0])
         else:
             left.append(f"array {name}: {odd}")
     if not any(spec.role in (Role.state, Role.pixels) for spec in kept):
@@ -97,7 +111,12 @@ def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
 def fitted(trajectory: Trajectory, specs: Sequence[ArraySpec]) -> dict[str, np.ndarray]:
     """Arrays of a trajectory, (T+1, *shape) by name; pictures of another size are resized."""
     arrays = trajectory.arrays(specs)
-    return {spec.name: _resized(arrays[spec.name], spec) for spec in specs}
+    for spec in specs:
+        array = arrays[spec.name]
+        if array.shape[1:] != spec.shape:
+            resized = [resize(picture, *spec.shape[:2]) for picture in array]
+            arrays[spec.name] = np.stack(resized)
+    return {spec.name: arrays[spec.name] for spec in specs}
 
 
 def records_actions(view: Corpus) -> bool:
@@ -105,22 +124,8 @@ def records_actions(view: Corpus) -> bool:
     return bool((open_store(view.path).table.labels == OBSERVED).any())
 
 
-def _array_difference(one: Manifest, other: Manifest) -> str | None:
-    """The first thing in which the arrays of two manifests differ, in words."""
-    names = ([spec.name for spec in manifest.observations] for manifest in (one, other))
-    ours, theirs = map(", ".join, names)
-    if ours != theirs:
-        return f"observes {theirs}, not {ours}"
-    arrays = zip((*one.observations, one.action), (*other.observations, other.action), strict=True)
-    for mine, its in arrays:
-        odd = _difference(its, mine, ArraySpec.model_fields)
-        if odd:
-            return f"{mine.name} has {odd}"
-    return None
-
-
 def _difference(its: object, ours: object, keys: Iterable[str]) -> str | None:
-    """The first of some attributes in which two things differ, in words."""
+    """The first of some attributes in which two things differ."""
     for key in keys:
         if getattr(its, key) != getattr(ours, key):
             return f"{key} {getattr(its, key)}, not {getattr(ours, key)}"
@@ -140,7 +145,7 @@ def _sized(specs: Iterable[ArraySpec], size: int | None) -> dict[str, ArraySpec]
 def _why_not_shared(
     name: str, specs: Sequence[Mapping[str, ArraySpec]], views: Sequence[Corpus]
 ) -> str | None:
-    """What keeps an array from being the same everywhere, in words."""
+    """What keeps an array from being the same everywhere."""
     for found, view in zip(specs, views, strict=True):
         if name not in found:
             return f"is not in {view.path}"
@@ -149,13 +154,6 @@ def _why_not_shared(
         if odd:
             return f"in {view.path} it has {odd}"
     return None
-
-
-def _together(specs: Sequence[ArraySpec]) -> ArraySpec:
-    """An array that holds the numbers of all: bounds that differ bind none of them."""
-    if any((spec.low, spec.high) != (specs[0].low, specs[0].high) for spec in specs):
-        return specs[0].model_copy(update={"low": None, "high": None})
-    return specs[0]
 
 
 def _action(views: Sequence[Corpus]) -> tuple[ArraySpec, list[str]]:
@@ -169,9 +167,3 @@ def _action(views: Sequence[Corpus]) -> tuple[ArraySpec, list[str]]:
             raise CorpusError(f"the action has {odd}", str(view.path), hint)
     others = [view for view in views if view.manifest.action != action]
     return action, [f"action of {view.path}: none was recorded there" for view in others]
-
-
-def _resized(array: np.ndarray, spec: ArraySpec) -> np.ndarray:
-    if array.shape[1:] == spec.shape:
-        return array
-    return np.stack([resize(picture, *spec.shape[:2]) for picture in array])

@@ -34,7 +34,7 @@ from lawm_data.curation.agreement import (
     require_same_environment,
     shared_arrays,
 )
-from lawm_data.curation.carry import Part, carried_masks, carried_overlays
+from lawm_data.curation.companions import Selection, kept_masks, kept_overlays
 from lawm_data.curation.expression import matching
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.output import new_output, refuse_inside
@@ -68,7 +68,7 @@ def derive(
     *,
     arrays: Arrays | None = None,
     tier: str | None = None,
-    beside: bool = True,
+    companions: bool = True,
     dry_run: bool = False,
 ) -> Derived:
     """Write the trajectories of views into a corpus of its own, one view after the other.
@@ -81,11 +81,11 @@ def derive(
         views: where the trajectories come from.
         out: a folder that does not exist yet.
         operation: what the lineage calls it.
-        settings: what the operation was told.
+        settings: those of the operation, for the lineage.
         arrays: what is kept of them; by default they hold the same arrays, and all are kept.
         tier: quality tier that the provenance of every trajectory gets.
-        beside: take masks and overlays along.
-        dry_run: only say what would be written.
+        companions: take the masks and overlays beside the corpora along.
+        dry_run: only report what would be written.
 
     Raises:
         CorpusError: nothing is left to write, the arrays differ, or a source was altered.
@@ -96,29 +96,34 @@ def derive(
     if arrays is None:
         require_same_arrays(views)
         arrays = Arrays(views[0].manifest.observations, views[0].manifest.action)
-    parts, duplicates = _parts(views, arrays)
-    if not any(part.ids for part in parts):
+    selections, duplicates = _selections(views, arrays)
+    if not any(selection.ids for selection in selections):
         source = ", ".join(dict.fromkeys(str(view.path) for view in views))
         raise CorpusError("no trajectory of it is left", source, "ask for something else")
-    masks, masks_left = carried_masks(parts) if beside else ([], [])
-    overlays, overlays_left = carried_overlays(parts, arrays.action) if beside else ([], [])
-    told = Derived(
+    masks, masks_left = kept_masks(selections) if companions else ([], [])
+    overlays, overlays_left = kept_overlays(selections, arrays.action) if companions else ([], [])
+    fingerprint = None
+    if not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
+        ids = np.array([name.encode() for s in selections for name in s.ids], "S")
+        digests = np.concatenate([digests_of(s.view) for s in selections])
+        fingerprint = fingerprint_of(selections[0].view.manifest, ids, digests)
+    derived = Derived(
         path=out,
-        trajectories=sum(len(part.ids) for part in parts),
-        steps=sum(int(part.view.table.length.sum()) for part in parts),
-        fingerprint=_fingerprint(parts, arrays),
+        trajectories=sum(len(ids) for _, ids in selections),
+        steps=sum(int(view.table.length.sum()) for view, _ in selections),
+        fingerprint=fingerprint,
         duplicates=duplicates,
-        renamed=sum(int((part.view.table.id != np.array(part.ids)).sum()) for part in parts),
+        renamed=sum(int((view.table.id != np.array(ids)).sum()) for view, ids in selections),
         masks=tuple(mask.name for mask in masks),
         overlays=tuple(overlay.name for overlay, _ in overlays),
         left=(*arrays.left, *masks_left, *overlays_left),
     )
     if dry_run:
-        return told
+        return derived
     for path in dict.fromkeys(view.path for view in views):
         open_store(path, verify=True)
     with new_output(out) as temporary:
-        fingerprint = _write(temporary, parts, arrays, operation, settings, tier)
+        fingerprint = _write(temporary, selections, arrays, operation, settings, tier)
         written = Corpus(open_store(temporary))
         for mask in masks:
             save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
@@ -127,7 +132,7 @@ def derive(
             width = written.manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, labels, width)
         (temporary / ".lock").unlink()
-    return told._replace(fingerprint=fingerprint)
+    return derived._replace(fingerprint=fingerprint)
 
 
 def through(corpus: Corpus) -> dict[str, object]:
@@ -169,9 +174,9 @@ def digests_of(view: Corpus) -> np.ndarray:
     return store.digest[view.index.position]
 
 
-def _parts(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Part], int]:
+def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection], int]:
     """The views without what an earlier one has too, and how many trajectories that were."""
-    parts, taken, seen, duplicates = [], set(), set(), 0
+    selections, taken, seen, duplicates = [], set(), set(), 0
     names, times = np.unique(np.concatenate([view.table.ids for view in views]), return_counts=True)
     for view in views:
         digests = _kept_digests(view, arrays, names[times > 1])
@@ -183,8 +188,8 @@ def _parts(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Part], int]:
         for name in kept.table.id.tolist():
             ids.append(free_id(name, taken))
             taken.add(ids[-1])
-        parts.append(Part(kept, tuple(ids)))
-    return parts, duplicates
+        selections.append(Selection(kept, tuple(ids)))
+    return selections, duplicates
 
 
 def _kept_digests(view: Corpus, arrays: Arrays, twice: np.ndarray) -> list[bytes]:
@@ -210,24 +215,16 @@ def _is_whole(view: Corpus, arrays: Arrays) -> bool:
     return (view.manifest.observations, view.manifest.action) == arrays[:2]
 
 
-def _fingerprint(parts: Sequence[Part], arrays: Arrays) -> str | None:
-    if any(part.view.mask or not _is_whole(part.view, arrays) for part in parts):
-        return None
-    ids = np.array([name.encode() for part in parts for name in part.ids], "S")
-    digests = np.concatenate([digests_of(part.view) for part in parts])
-    return fingerprint_of(parts[0].view.manifest, ids, digests)
-
-
 def _write(
     out: Path,
-    parts: Sequence[Part],
+    selections: Sequence[Selection],
     arrays: Arrays,
     operation: str,
     settings: Mapping[str, Any],
     tier: str | None,
 ) -> str:
     """Copy everything that is kept into a new corpus; returns its fingerprint."""
-    manifests = [part.view.manifest for part in parts]
+    manifests = [selection.view.manifest for selection in selections]
     lineage = [step for manifest in manifests for step in manifest.lineage]
     parents = dict.fromkeys(manifest.fingerprint for manifest in manifests)
     step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
@@ -241,24 +238,20 @@ def _write(
         lineage=[*(s for i, s in enumerate(lineage) if s not in lineage[:i]), step],
         licence=licences.pop() if len(licences) == 1 else None,
     ) as writer:
-        for part in parts:
-            _copy(part, writer, tier)
+        for view, ids in selections:
+            sources = _sources(view.manifest, writer.manifest.licence, tier)
+            rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
+            for trajectory, name, entry in rows:
+                writer.add(
+                    **_content(trajectory, writer.manifest.observations),
+                    provenance=sources[entry],
+                    agent_step=trajectory.info.agent_step,
+                    seed=trajectory.info.seed,
+                    trajectory_id=name,
+                )
+                if writer.pending_bytes >= COMMIT_BYTES:
+                    writer.commit()
     return writer.manifest.fingerprint
-
-
-def _copy(part: Part, writer: CorpusWriter, tier: str | None) -> None:
-    sources = _sources(part.view.manifest, writer.manifest.licence, tier)
-    rows = zip(part.view, part.ids, part.view.table.provenance.tolist(), strict=True)
-    for trajectory, name, entry in rows:
-        writer.add(
-            **_content(trajectory, writer.manifest.observations),
-            provenance=sources[entry],
-            agent_step=trajectory.info.agent_step,
-            seed=trajectory.info.seed,
-            trajectory_id=name,
-        )
-        if writer.pending_bytes >= COMMIT_BYTES:
-            writer.commit()
 
 
 def _sources(manifest: Manifest, licence: str | None, tier: str | None) -> list[Provenance]:
@@ -293,7 +286,7 @@ def filter_corpus(corpus: Corpus, where: str, out: str | Path, *, dry_run: bool 
         corpus: the view. Through a mask the new corpus has no hidden action.
         where: see ``expression``.
         out: a folder that does not exist yet.
-        dry_run: only say what would be written.
+        dry_run: only report what would be written.
 
     Raises:
         ConfigError: the expression makes no sense.
@@ -320,7 +313,7 @@ def delete_trajectories(
         out: a folder that does not exist yet.
         where: an expression that is true of those to leave out.
         ids: trajectories to leave out, too.
-        dry_run: only say what would be written.
+        dry_run: only report what would be written.
 
     Raises:
         ConfigError: neither an expression nor ids, or the expression makes no sense.
@@ -363,7 +356,7 @@ def merge_corpora(
         common: they may hold different arrays; those that all have are kept. Corpora in which no
             action was recorded go with every action, and theirs stay missing.
         size: with ``common``, edge of the squares that all pictures are brought to.
-        dry_run: only say what would be written.
+        dry_run: only report what would be written.
 
     Raises:
         ConfigError: ``size`` makes no sense, or the package that resizes is missing.
@@ -400,4 +393,4 @@ def withhold(corpus: Corpus, out: str | Path) -> Path:
     """
     settings: dict[str, object] = {"trajectories": len(corpus), **through(corpus)}
     settings["labeled"] = int((corpus.table.labels == OBSERVED).sum())
-    return derive([corpus], out, "withhold", settings, beside=False).path
+    return derive([corpus], out, "withhold", settings, companions=False).path

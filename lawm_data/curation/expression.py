@@ -1,4 +1,4 @@
-"""Questions about trajectories, such as ``return >= 750 and source == 'dreamer'``.
+"""Queries about trajectories, such as ``return >= 750 and source == 'dreamer'``.
 
 The language is a small part of Python's: names of the table's columns, numbers, texts, ``None``,
 comparisons (chains too), ``in``, ``and``, ``or`` and ``not``. It is read by ``ast`` and answered
@@ -64,12 +64,12 @@ def require_expression(expression: str) -> None:
 
 def _answer(expression: str, column: Callable[[str], _Values]) -> np.ndarray:
     try:
-        return _Question(expression, column).answer()
+        return _Query(expression, column).answer()
     except RecursionError:
         raise ConfigError("is nested too deeply", "expression", "make it simpler") from None
 
 
-class _Question:
+class _Query:
     def __init__(self, expression: str, column: Callable[[str], _Values]) -> None:
         self._column = column
         if len(expression) > LONGEST:
@@ -104,24 +104,24 @@ class _Question:
             case ast.UnaryOp(op=ast.Not()):
                 return ~self._truth(node.operand)
             case ast.Compare():
-                return self._chain(node)
+                operands = (node.left, *node.comparators)
+                pairs = zip(operands, node.ops, node.comparators, strict=False)
+                return np.logical_and.reduce(_alike(self._compare(*pair) for pair in pairs))
         values = self._values(node)
         if values.kind != "flag":
             self._refuse(f"is a {values.kind}, not a comparison", node)
         return values.array & values.known
 
-    def _chain(self, node: ast.Compare) -> np.ndarray:
-        found, left = np.bool_(True), node.left
-        for op, right in zip(node.ops, node.comparators, strict=True):
-            found = found & self._compare(left, op, right)
-            left = right
-        return np.asarray(found)
-
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> np.ndarray:
         values = self._values(left)
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.Tuple | ast.List | ast.Set):
-                self._refuse_single(right)
+                # parentheses alone make no list of one value
+                hint = "write for example in ('dreamer', 'random')"
+                if isinstance(right, ast.Constant):
+                    hint = f"a list of one has a comma, ({right.value!r},); or write "
+                    hint += f"== {right.value!r}"
+                self._refuse("needs a list in parentheses after 'in'", right, hint)
             same = [self._same(values, self._values(item), left, item) for item in right.elts]
             found = np.logical_or.reduce(_alike([np.asarray(False), *same]))
             return found if isinstance(op, ast.In) else ~found
@@ -141,16 +141,14 @@ class _Question:
             return np.asarray(~one.known & ~other.known)
         if one.kind != other.kind:
             self._refuse(f"a {one.kind} never equals a {other.kind}", right)
+        states = [state.value for state in LabelState]
         for name, value in ((left, right), (right, left)):
-            if isinstance(name, ast.Name) and name.id == "labels":
-                self._require_state(value)
+            is_label = isinstance(name, ast.Name) and name.id == "labels"
+            if is_label and isinstance(value, ast.Constant) and value.value not in states:
+                what = f"{value.value!r} is not a label state ({', '.join(states)})"
+                self._refuse(what, value)
         both = one.known & other.known
         return np.asarray((both & (one.array == other.array)) | (~one.known & ~other.known))
-
-    def _require_state(self, node: ast.expr) -> None:
-        states = [state.value for state in LabelState]
-        if isinstance(node, ast.Constant) and node.value not in states:
-            self._refuse(f"{node.value!r} is not a label state ({', '.join(states)})", node)
 
     def _values(self, node: ast.expr) -> _Values:
         match node:
@@ -175,14 +173,6 @@ class _Question:
         if not abs(number) < LARGEST:
             self._refuse("is too large a number", node)
         return _Values("number", np.asarray(number), np.asarray(True))
-
-    def _refuse_single(self, node: ast.expr) -> NoReturn:
-        """What stands after ``in`` is one value: parentheses alone make no list of it."""
-        what = "needs a list in parentheses after 'in'"
-        if isinstance(node, ast.Constant):
-            hint = f"a list of one has a comma, ({node.value!r},); or write == {node.value!r}"
-            self._refuse(what, node, hint)
-        self._refuse(what, node, "write for example in ('dreamer', 'random')")
 
     def _refuse(self, what: str, at: ast.expr | int, hint: str = "") -> NoReturn:
         if isinstance(at, ast.expr):
@@ -228,9 +218,9 @@ def _of_source(kind: str, empty: Any, read: Callable[[Provenance], Any]) -> _Col
     """What a trajectory's provenance says."""
 
     def values(corpus: Corpus) -> _Values:
-        said = [read(entry) for entry in corpus.manifest.provenance]
-        array = np.array([empty if value is None else value for value in said] or [empty])
-        known = np.array([value is not None for value in said] or [False])
+        found = [read(entry) for entry in corpus.manifest.provenance]
+        array = np.array([empty if value is None else value for value in found] or [empty])
+        known = np.array([value is not None for value in found] or [False])
         rows = corpus.table.provenance
         return _Values(kind, array[rows], known[rows])
 

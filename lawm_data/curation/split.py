@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.mask import NAME, NAME_MEND, ranks
+from lawm_data.corpus.mask import NAME, NAME_HINT, ranks
 from lawm_data.corpus.record import content_hash
 from lawm_data.corpus.store import open_store
 from lawm_data.curation.derive import Derived, derive, require_free, through
@@ -19,7 +19,7 @@ from lawm_data.system.output import new_output
 
 By = Literal["trajectory", "source", "agent", "seed"]
 """What stays together: ``source`` and ``agent`` as in the provenance, ``seed`` of the run."""
-UNITS = ("trajectory", "source", "agent", "seed")
+UNITS: tuple[By, ...] = get_args(By)
 SLACK = 1e-9
 """By how much rounding may push the sum of the shares above 1."""
 
@@ -42,7 +42,16 @@ def divide(corpus: Corpus, shares: Mapping[str, float], seed: int, by: By) -> di
         ConfigError: names or shares that make no sense.
         CorpusError: a part would be empty.
     """
-    _check(shares)
+    for name, share in shares.items():
+        if not NAME.fullmatch(name):
+            raise ConfigError("cannot be the name of a part", repr(name), NAME_HINT)
+        if not 0 < share <= 1:
+            what = f"share {share} is not in (0, 1]"
+            raise ConfigError(what, f"part {name!r}", "give a share such as 0.9")
+    total = sum(shares.values())
+    if not shares or total > 1 + SLACK:
+        what = f"the shares add up to {total:g}" if shares else "no part is named"
+        raise ConfigError(what, "split", "name parts whose shares add up to 1 at most")
     group = groups(corpus, by)
     names, member = np.unique(group, return_inverse=True)
     size = np.bincount(member, minlength=len(names))
@@ -70,8 +79,8 @@ def groups(corpus: Corpus, by: By) -> np.ndarray:
     content = _contents(corpus)
     if by == "trajectory":
         return content
-    said = [str(getattr(entry, by)) for entry in corpus.manifest.provenance]
-    group = np.array(said or [""])[corpus.table.provenance]
+    values = [str(getattr(entry, by)) for entry in corpus.manifest.provenance]
+    group = np.array(values or [""])[corpus.table.provenance]
     joined = dict(zip(group.tolist(), group.tolist(), strict=True))
 
     def root(name: str) -> str:
@@ -104,7 +113,7 @@ def split_corpus(
         out: a folder; what the parts are called is not in it yet.
         seed: see ``divide``.
         by: see ``divide``.
-        dry_run: only say what would be written.
+        dry_run: only report what would be written.
 
     Raises:
         ConfigError: names or shares that make no sense.
@@ -134,22 +143,22 @@ def split_corpus(
     return written
 
 
-def parse_shares(words: list[str]) -> dict[str, float]:
+def parse_shares(texts: list[str]) -> dict[str, float]:
     """``["train=0.9", "validation=0.1"]`` as shares by name.
 
     Raises:
-        ConfigError: a word that is not ``NAME=SHARE``, or a name twice.
+        ConfigError: one that is not ``NAME=SHARE``, or a name twice.
     """
     shares: dict[str, float] = {}
-    for word in words:
-        name, equals, number = word.partition("=")
+    for text in texts:
+        name, equals, number = text.partition("=")
         try:
             share = float(number)
         except ValueError:
             equals, share = "", 0.0
         if not equals or name in shares:
             what = "is there twice" if name in shares else "is not NAME=SHARE"
-            raise ConfigError(what, f"part {word!r}", "write train=0.9 validation=0.1")
+            raise ConfigError(what, f"part {text!r}", "write train=0.9 validation=0.1")
         shares[name] = share
     return shares
 
@@ -166,19 +175,6 @@ def _nothing_left(corpus: Corpus, part: str, there: int, parts: int, by: str) ->
     elif there == 1:
         what = "cannot be divided: all its trajectories are equal"
     return CorpusError(what, str(corpus.path), hint)
-
-
-def _check(shares: Mapping[str, float]) -> None:
-    for name, share in shares.items():
-        if not NAME.fullmatch(name):
-            raise ConfigError("cannot be the name of a part", repr(name), NAME_MEND)
-        if not 0 < share <= 1:
-            what = f"share {share} is not in (0, 1]"
-            raise ConfigError(what, f"part {name!r}", "give a share such as 0.9")
-    total = sum(shares.values())
-    if not shares or total > 1 + SLACK:
-        what = f"the shares add up to {total:g}" if shares else "no part is named"
-        raise ConfigError(what, "split", "name parts whose shares add up to 1 at most")
 
 
 def _contents(corpus: Corpus) -> np.ndarray:

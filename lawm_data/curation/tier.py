@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError
+from numpy.lib.stride_tricks import sliding_window_view
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
@@ -149,7 +150,7 @@ def write_tier(
         out: a folder that does not exist yet.
         returns: the band; None takes the preset of the environment.
         seed: key of the choice.
-        dry_run: only say what would be written.
+        dry_run: only report what would be written.
 
     Raises:
         ConfigError: an unknown tier, or an environment without a preset.
@@ -160,11 +161,12 @@ def write_tier(
     require_free(Path(out))
     environment = corpora[0].manifest.environment
     band = returns or band_of(environment and environment.task, tier)
-    shares, views, digests = [], [], np.empty((0, 32), np.uint8)
+    shares, views, seen = [], [], set()
     for k, corpus in enumerate(corpora):
         wanted = trajectories // len(corpora) + (k < trajectories % len(corpora))
-        new = ~_among(digests_of(corpus), digests)
-        digests = np.concatenate([digests, digests_of(corpus)])
+        digests = list(map(bytes, digests_of(corpus)))
+        new = np.array([digest not in seen for digest in digests], bool)
+        seen.update(digests)
         share, view = _choose(corpus, new, tier, band, wanted, seed)
         shares.append(share)
         views.append(view)
@@ -193,7 +195,10 @@ def stretch(table: Table, band: Band) -> np.ndarray:
     known = table.agent_step >= 0
     placed = np.flatnonzero(known) if known.any() else np.arange(len(table))
     order = placed[np.argsort(table.agent_step[placed], kind="stable")]
-    typical = _running_median(table.episode_return[order])
+    typical = table.episode_return[order]
+    if len(order):  # the running median, over fewer trajectories at the ends
+        padded = np.pad(typical, WINDOW // 2, constant_values=np.nan)
+        typical = np.nanmedian(sliding_window_view(padded, WINDOW), axis=1)
     begin = 0 if band.low is None else _first(typical >= band.low)
     end = len(order)
     if band.high is not None:
@@ -245,24 +250,9 @@ def _choose(
     return share, corpus.filter(kept)
 
 
-def _running_median(values: np.ndarray) -> np.ndarray:
-    """Median of the ``WINDOW`` values around each one, of fewer at the ends."""
-    if not len(values):
-        return values
-    padded = np.pad(values, WINDOW // 2, constant_values=np.nan)
-    return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, WINDOW), axis=1)
-
-
 def _first(holds: np.ndarray) -> int:
     """Where it first holds; behind the end when it never does."""
     return int(np.argmax(holds)) if holds.any() else len(holds)
-
-
-def _among(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which rows are also rows of the others, (N,) bool."""
-    kind = np.dtype((np.void, rows.shape[1]))
-    one, other = (np.ascontiguousarray(part).view(kind)[:, 0] for part in (rows, others))
-    return np.isin(one, other)
 
 
 def rounds_of(corpus: Corpus, tier: Tier) -> tuple[int, int]:

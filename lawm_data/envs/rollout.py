@@ -12,7 +12,7 @@ from lawm_data.envs.policy import Policy
 from lawm_data.envs.suites import Environments
 
 
-class Recorded(TypedDict):
+class RecordedTrajectory(TypedDict):
     """One recorded trajectory: the arrays and flags that ``CorpusWriter.add`` takes."""
 
     observations: dict[str, np.ndarray]
@@ -33,7 +33,7 @@ def rollout(
     seeds: Sequence[int | None],
     noise_seed: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> list[Recorded]:
+) -> list[RecordedTrajectory]:
     """Run one episode on each environment that has a seed.
 
     The policy always acts for all N environments, so that the noise of one of them does not depend
@@ -44,7 +44,7 @@ def rollout(
         policy: chooses actions; it is started anew.
         seeds: reset seeds, at most one per environment; ``None`` leaves an environment idle.
         noise_seed: seed of the policy's noise; none derives it from ``seeds``.
-        progress: told the number of steps done so far, after every step.
+        progress: called with the number of steps done so far, after every step.
 
     Returns:
         The trajectories, in the order of the seeds that are not ``None``.
@@ -57,7 +57,7 @@ def rollout(
         noise_seed = int(np.random.SeedSequence(known).generate_state(1)[0])
     policy.start(envs.num_envs, noise_seed)
     observations = envs.reset(seeds)
-    tape = _Tape(envs, observations)
+    buffers = _Buffers(envs, observations)
     chosen = [i for i, seed in enumerate(seeds) if seed is not None]
     running = np.isin(np.arange(envs.num_envs), chosen)
     lengths = np.zeros(envs.num_envs, int)
@@ -68,15 +68,15 @@ def rollout(
         chosen_actions = policy.act(envs.state(observations))
         actions = nearest(chosen_actions, envs.action, f"{envs.info.task}, step {t}")
         observations, reward, terminated, truncated = envs.step(actions)
-        tape.write(t, actions, reward, observations)
+        buffers.write(t, actions, reward, observations)
         lengths += running
         running = running & ~(terminated | truncated)
         if progress is not None:
             progress(t + 1)
-    return [tape.cut(i, lengths[i], bool(terminated[i]), bool(truncated[i])) for i in chosen]
+    return [buffers.cut(i, lengths[i], bool(terminated[i]), bool(truncated[i])) for i in chosen]
 
 
-class _Tape:
+class _Buffers:
     """Arrays for a whole episode of N environments, environment first, so that cuts are views."""
 
     def __init__(self, envs: Environments, first: dict[str, np.ndarray]) -> None:
@@ -98,8 +98,8 @@ class _Tape:
         for name, array in observations.items():
             self._observations[name][:, t + 1] = array
 
-    def cut(self, i: int, length: int, terminated: bool, truncated: bool) -> Recorded:
-        return Recorded(
+    def cut(self, i: int, length: int, terminated: bool, truncated: bool) -> RecordedTrajectory:
+        return RecordedTrajectory(
             observations={k: array[i, : length + 1] for k, array in self._observations.items()},
             rewards=self._rewards[i, :length],
             actions=self._actions[i, :length],

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lawm_schemas import ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.curation.carry import Part, carried_masks
+from lawm_data.curation.companions import Selection, kept_masks
 from lawm_data.curation.derive import require_free, through
 from lawm_data.exchange.address import module_of, parse_address
 from lawm_data.exchange.formats._protocol import Outgoing
@@ -65,7 +65,7 @@ def export_corpus(
     require_free(path)
     if not len(view):
         raise CorpusError("shows no trajectory", str(view.path), "choose another view")
-    masks, left = carried_masks([Part(view, tuple(view.table.id.tolist()))])
+    masks, left = kept_masks([Selection(view, tuple(view.table.id.tolist()))])
     exported = Exported(
         path=path,
         address=str(where),

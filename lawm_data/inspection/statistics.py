@@ -10,7 +10,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, Role
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.layout import element_names, layout_of
 
 BLOCK_BYTES = 1 << 24
 """Largest block, counted in float64."""
@@ -174,14 +174,6 @@ def duplicates(corpus: Corpus) -> list[list[str]]:
                 content.update(np.asarray(shard.fields[spec.name][rows]).tobytes())
         groups.setdefault(content.digest(), []).append(str(table.id[i]))
     return [ids for ids in groups.values() if len(ids) > 1]
-
-
-def element_names(spec: ArraySpec) -> list[str]:
-    """A name for each element of an array, e.g. ``position[2]``; of pixels, for each channel."""
-    if spec.size == 1:
-        return [spec.name]
-    shape = spec.shape[-1:] if spec.role is Role.pixels else spec.shape
-    return [f"{spec.name}[{','.join(map(str, place))}]" for place in np.ndindex(*shape)]
 
 
 def _as_lists(found: Moments | None) -> dict[str, list[float] | None]:

@@ -12,19 +12,19 @@ from lawm_schemas import Provenance
 
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs.policy import Policy
-from lawm_data.envs.rollout import Recorded, rollout
+from lawm_data.envs.rollout import RecordedTrajectory, rollout
 from lawm_data.envs.suites import Environments
 from lawm_data.system.interrupt import deferred_interrupts
 
-OnTrajectory = Callable[[int, Recorded], None]
-"""Told after every commit, per trajectory: how many there are now, and the trajectory."""
+OnTrajectory = Callable[[int, RecordedTrajectory], None]
+"""Called after every commit, per trajectory: how many there are now, and the trajectory."""
 
 RESET, NOISE = 0, 1
 """Purposes of ``derive``."""
 
 
-class Stage(NamedTuple):
-    """Environments, and who acts there."""
+class RolloutContext(NamedTuple):
+    """What rollouts run in: environments, and the policies that act there."""
 
     envs: Environments
     """N environments."""
@@ -34,7 +34,7 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Rollout:
-    """Trajectories of up to N environments in lockstep; on one stage always the same ones."""
+    """Trajectories of up to N environments in lockstep; in one context always the same ones."""
 
     place: int
     """Place of the first trajectory in the collection."""
@@ -43,7 +43,7 @@ class Rollout:
     noise_seed: int
     """Seed of the policy's noise."""
     policy: str = ""
-    """Which of the stage's policies acts."""
+    """Which of the policies acts."""
     agent_step: int | None = None
     """Its age."""
 
@@ -52,9 +52,9 @@ class Rollout:
         """The seeds of its trajectories, in order."""
         return tuple(seed for seed in self.seeds if seed is not None)
 
-    def run(self, stage: Stage) -> list[Recorded]:
+    def run(self, context: RolloutContext) -> list[RecordedTrajectory]:
         """Its trajectories."""
-        return rollout(stage.envs, stage.policy(self.policy), self.seeds, self.noise_seed)
+        return rollout(context.envs, context.policy(self.policy), self.seeds, self.noise_seed)
 
     def after(self, done: int) -> Rollout | None:
         """What is left of it once the collection has ``done`` trajectories."""
@@ -90,9 +90,9 @@ def plan(trajectories: int, num_envs: int, seed: int, done: int = 0) -> Iterator
             yield rest
 
 
-def record(
+def add_rollouts(
     writer: CorpusWriter,
-    rolled: Iterable[tuple[Rollout, Sequence[Recorded]]],
+    rolled: Iterable[tuple[Rollout, Sequence[RecordedTrajectory]]],
     provenance: Provenance,
     on_trajectory: OnTrajectory | None = None,
 ) -> None:
@@ -102,7 +102,7 @@ def record(
         writer: an open writer; it stays open.
         rolled: rollouts and their trajectories.
         provenance: what to remember of the source.
-        on_trajectory: told after every commit.
+        on_trajectory: called after every commit.
 
     Raises:
         CorpusError: a trajectory does not fit the corpus's specs.
@@ -133,7 +133,7 @@ def collect(
     provenance: Provenance,
     on_trajectory: OnTrajectory | None = None,
 ) -> None:
-    """Collect until the corpus holds ``trajectories``; see ``plan`` and ``record``.
+    """Collect until the corpus holds ``trajectories``; see ``plan`` and ``add_rollouts``.
 
     Args:
         envs: N environments; their specs are the corpus's.
@@ -142,12 +142,13 @@ def collect(
         trajectories: size of the corpus when done; nothing happens when it has as many.
         seed: the one seed.
         provenance: what to remember of the source.
-        on_trajectory: told after every commit.
+        on_trajectory: called after every commit.
     """
-    stage = Stage(envs, lambda _: policy)
+    context = RolloutContext(envs, lambda _: policy)
     done = writer.manifest.trajectories + writer.pending
     rollouts = plan(trajectories, envs.num_envs, seed, done)
-    record(writer, ((part, part.run(stage)) for part in rollouts), provenance, on_trajectory)
+    rolled = ((each, each.run(context)) for each in rollouts)
+    add_rollouts(writer, rolled, provenance, on_trajectory)
 
 
 def derive(seed: int | Sequence[int], purpose: int, number: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ class RecordTrajectories(gymnasium.Wrapper):
         self._record_actions = record_actions
         self._provenance = provenance or Provenance(source="recorded", origin="rollout")
         self._writer = self._open(path, licence)
-        self._tape: _Tape | None = None
+        self._trajectory: _Unfinished | None = None
 
     def _open(self, path: Path, licence: str | None) -> CorpusWriter:
         observations = tuple(part.spec for part in self._parts)
@@ -91,8 +90,13 @@ class RecordTrajectories(gymnasium.Wrapper):
         """Begin a trajectory; what was going on is kept as one that simply stops."""
         self._finish(False, False)
         observation, info = self.env.reset(seed=seed, options=options)
-        self._tape = _Tape(seed, _plain(options))
-        self._tape.observations.append(self._arrays(observation))
+        try:
+            text = json.dumps(options, allow_nan=False)
+            metadata = {"options": json.loads(text)} if options else {}
+        except (TypeError, ValueError):  # JSON cannot hold these options
+            metadata = {}
+        self._trajectory = _Unfinished(seed, metadata)
+        self._trajectory.observations.append(self._arrays(observation))
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -102,14 +106,14 @@ class RecordTrajectories(gymnasium.Wrapper):
             ConfigError: no trajectory is going on, or the action is not one of the space; the
                 environment was not stepped.
         """
-        tape = self._tape
-        if tape is None:
+        trajectory = self._trajectory
+        if trajectory is None:
             raise ConfigError("the trajectory is over", "step", "call reset first")
         known = self._known(action)
         observation, reward, terminated, truncated, info = self.env.step(action)
-        tape.observations.append(self._arrays(observation))
-        tape.actions.append(known)
-        tape.rewards.append(float(reward))
+        trajectory.observations.append(self._arrays(observation))
+        trajectory.actions.append(known)
+        trajectory.rewards.append(float(reward))
         if terminated or truncated:
             self._finish(bool(terminated), bool(truncated))
         return observation, reward, bool(terminated), bool(truncated), info
@@ -142,27 +146,27 @@ class RecordTrajectories(gymnasium.Wrapper):
         return array
 
     def _finish(self, terminated: bool, truncated: bool) -> None:
-        tape, self._tape = self._tape, None
-        if tape is None or not tape.rewards:
+        trajectory, self._trajectory = self._trajectory, None
+        if trajectory is None or not trajectory.rewards:
             return
-        names = tape.observations[0]
-        actions, observed = tape.known(self._action.shape, self._action.dtype)
+        names = trajectory.observations[0]
+        actions, observed = trajectory.known(self._action.shape, self._action.dtype)
         self._writer.add(
-            {name: np.stack([row[name] for row in tape.observations]) for name in names},
-            np.array(tape.rewards),
+            {name: np.stack([row[name] for row in trajectory.observations]) for name in names},
+            np.array(trajectory.rewards),
             actions if observed.any() else None,
             action_observed=observed,
             terminated=terminated,
             truncated=truncated,
             provenance=self._provenance,
-            seed=tape.seed,
-            metadata=tape.metadata,
+            seed=trajectory.seed,
+            metadata=trajectory.metadata,
         )
         if self._writer.pending >= self._every:
             self._writer.commit()
 
 
-class _Tape:
+class _Unfinished:
     """The trajectory that is going on."""
 
     def __init__(self, seed: int | None, metadata: dict[str, Any]) -> None:
@@ -189,11 +193,3 @@ def _environment(env: gymnasium.Env) -> EnvironmentInfo | None:
         return None
     fps = env.metadata.get("render_fps")
     return EnvironmentInfo(suite="gym", task=spec.id, control_timestep=1 / fps if fps else None)
-
-
-def _plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of a reset that JSON can hold."""
-    try:
-        return {"options": json.loads(json.dumps(options, allow_nan=False))} if options else {}
-    except (TypeError, ValueError):
-        return {}

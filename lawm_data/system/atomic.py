@@ -134,6 +134,16 @@ def hold(path: Path, where: str, what: str) -> int:
     Raises:
         StorageError: another process holds it.
     """
+    while True:
+        descriptor = _hold(path, where, what)
+        # the last one to hold it may have removed it meanwhile
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _hold(path: Path, where: str, what: str) -> int:
     with storage_errors(where):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -189,8 +199,9 @@ class WriterLock:
     """
 
     def __init__(self, folder: Path, what: str = "corpus") -> None:
-        self._descriptor = -1
-        self._descriptor = hold(folder / LOCK, str(folder), what)
+        self._descriptor, self._path = -1, folder / LOCK
+        self._made = not self._path.exists()
+        self._descriptor = hold(self._path, str(folder), what)
 
     def __del__(self) -> None:
         self.release()
@@ -199,6 +210,13 @@ class WriterLock:
     def released(self) -> bool:
         """Whether the right was given back."""
         return self._descriptor < 0
+
+    def withdraw(self) -> None:
+        """Let others write, and leave no file of the lock where there was none."""
+        if self._made and not self.released:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        self.release()
 
     def release(self) -> None:
         """Let others write; releasing twice is fine."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -33,6 +35,7 @@ CHUNK_CACHE = 1 << 20
 """Bytes of decompressed chunks that are kept per array: HDF5 would keep 8 MiB, of every shard."""
 METADATA_CACHE = 1 << 20
 """Bytes of headers and indices that HDF5 keeps of a file with a group for each trajectory."""
+ALTERED = "was altered: its checksum differs"
 HINT = "restore it from a copy, or try lawm-data repair"
 LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises on damaged files, depending on where the damage is."""
@@ -60,23 +63,62 @@ class _Region:
 
 
 class ChunkedField:
-    """A compressed dataset, (R, *shape), read by slices of rows."""
+    """A compressed dataset, (R, *shape), or some of its rows; it is read by slices of rows.
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
-        self._dataset = dataset
-        self._name = f"{dataset.file.filename}: {str(dataset.name).lstrip('/')}"
-        self.shape: tuple[int, ...] = dataset.shape
+    Args:
+        dataset: the dataset.
+        where: the file and the dataset, for messages.
+        rows: which rows of it; all when None.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, where: str, rows: range | None = None) -> None:
+        self._dataset, self._where = dataset, where
+        self._rows = range(dataset.shape[0]) if rows is None else rows
+        self.shape: tuple[int, ...] = (len(self._rows), *dataset.shape[1:])
         self.dtype: np.dtype = dataset.dtype
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return len(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it has when it is decompressed."""
+        return size_of(self.shape) * self.dtype.itemsize
+
+    def between(self, start: int, stop: int) -> ChunkedField:
+        """Some of the rows; nothing is read."""
+        return ChunkedField(self._dataset, self._where, self._rows[start:stop])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
+        taken = self._rows[rows]
         try:
-            return self._dataset[rows]
+            return self._dataset[taken.start : taken.stop : taken.step]
         except LIBRARY_ERRORS as error:
             what = f"cannot be decompressed ({reason_of(error)})"
-            raise CorpusError(what, self._name, HINT) from None
+            raise CorpusError(what, self._where, HINT) from None
+
+
+class _Descriptor(io.FileIO):
+    """A file for the HDF5 library, closed when the library has no more need of it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_file(path: Path) -> io.FileIO:
+    """Open a file that a damaged or foreign folder may have replaced by something else.
+
+    It is not buffered: HDF5 may move along the same descriptor.
+
+    Raises:
+        CorpusError: a folder, or a device or pipe, which has no end.
+        FileNotFoundError: no such file.
+    """
+    if path.is_dir():
+        raise CorpusError("is a folder, not a file", str(path), HINT)
+    if path.exists() and not path.is_file():
+        raise CorpusError("is no regular file", str(path), HINT)
+    return path.open("rb", buffering=0)
 
 
 class MappedFile:
@@ -88,17 +130,22 @@ class MappedFile:
         path: the file.
         size: bytes it must have, or None when that is unknown.
         sha256: checksum that it must have, or None to trust it.
+        content: the file, or a copy of it, where it is open already; it may be closed afterwards.
 
     Raises:
         CorpusError: wrong size or checksum, not HDF5, or a folder.
         FileNotFoundError: no such file.
     """
 
-    def __init__(self, path: Path, size: int | None = None, sha256: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: int | None = None,
+        sha256: str | None = None,
+        content: BinaryIO | None = None,
+    ) -> None:
         self.path = path
-        if path.is_dir():
-            raise CorpusError("is a folder, not a file", str(path), HINT)
-        with path.open("rb") as file:
+        with contextlib.nullcontext(content) if content else open_file(path) as file:
             self.size = os.fstat(file.fileno()).st_size
             if size is not None and self.size != size:
                 raise CorpusError(
@@ -107,10 +154,11 @@ class MappedFile:
             if self.size == 0:
                 raise CorpusError("is empty", str(path), HINT)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if sha256 is not None and hashlib.sha256(self._map).hexdigest() != sha256:
-            raise CorpusError("was altered: its checksum differs", str(path), HINT)
+            source = path if content is None else _Descriptor(os.dup(file.fileno()))
+        if sha256 is not None and self.sha256() != sha256:
+            raise CorpusError(ALTERED, str(path), HINT)
         try:
-            self._file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
+            self._file = h5py.File(source, "r", rdcc_nbytes=CHUNK_CACHE)
             plain = self._file.userblock_size == 0
             self._root = h5g.open(self._file.id, b"/")
         except FileNotFoundError:
@@ -119,6 +167,10 @@ class MappedFile:
             raise CorpusError("is not a readable HDF5 file", str(path), HINT) from None
         if not plain:
             raise self._refuse("", "has a user block")
+
+    def sha256(self) -> str:
+        """Checksum of every byte, in hexadecimal."""
+        return hashlib.sha256(self._map).hexdigest()
 
     def close(self) -> None:
         """Close the HDF5 file; what is mapped stays readable."""
@@ -180,7 +232,7 @@ class MappedFile:
             raise self._refuse(name, f"has chunks of shape {chunk}")
         if stored > self.size or size_of(found) * itemsize > (stored + 1) * DEFLATE_RATIO:
             raise self._refuse(name, f"declares {size_of(found) * itemsize} bytes in {stored}")
-        return ChunkedField(h5py.Dataset(dataset))
+        return ChunkedField(h5py.Dataset(dataset), f"{self.path}: {name}")
 
     def _dataset(
         self, name: str, dtype: np.dtype, shape: tuple[int, ...]

@@ -39,7 +39,7 @@ def claimed(out: Path) -> Iterator[None]:
     """
     lock = _lock_path(out)
     with storage_errors(out):
-        descriptor = _hold(lock, out)
+        descriptor = hold(lock, str(out), "output")
     try:
         with storage_errors(out):
             for entry in _begun(out):
@@ -144,16 +144,6 @@ def remove(entry: Path) -> None:
         shutil.rmtree(entry)
     else:
         entry.unlink(missing_ok=True)
-
-
-def _hold(lock: Path, out: Path) -> int:
-    """Hold the lock that has its name: the last one to hold it may have removed it meanwhile."""
-    while True:
-        descriptor = hold(lock, str(out), "output")
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-        os.close(descriptor)
 
 
 def _lock_path(out: Path) -> Path:

@@ -11,7 +11,7 @@ from lawm_schemas import ArraySpec, ConfigError
 from lawm_data.envs.convert import state_of
 from lawm_data.envs.spaces import plain_name
 
-Observation = Mapping[str, Any] | Sequence[Any] | np.ndarray | float
+ObservationLike = Mapping[str, Any] | Sequence[Any] | np.ndarray | float
 """Fields by name, nested or not, or one array; of one robot, or of N of them."""
 
 
@@ -25,7 +25,7 @@ class Observed(NamedTuple):
 
 
 def read_observation(
-    observation: Observation, specs: Sequence[ArraySpec], before: int | None = None
+    observation: ObservationLike, specs: Sequence[ArraySpec], before: int | None = None
 ) -> Observed:
     """The state in an observation; see ``Policy.act``.
 

@@ -11,7 +11,7 @@ from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
 from lawm_data.envs import policy as envs
 from lawm_data.envs.convert import nearest
 from lawm_models.acting.export import export_policy
-from lawm_models.acting.observation import Observation, read_observation
+from lawm_models.acting.observation import ObservationLike, read_observation
 
 Action = np.ndarray | int | float | bool
 """What the environment takes: an array, or a number where its action is one."""
@@ -89,7 +89,7 @@ class Policy:
             raise ConfigError("forgets all robots or none", self.name, "call reset() for all")
         forget(mask)
 
-    def act(self, observation: Observation) -> Action:
+    def act(self, observation: ObservationLike) -> Action:
         """The action at an observation.
 
         Args:

@@ -1,29 +1,23 @@
-"""Algorithms by name. The folder is the registry: one module, one algorithm."""
+"""Algorithms by name: one module of this folder, or of another package, is one algorithm."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from typing import TYPE_CHECKING, cast
+from lawm_data.system.registry import Modules
+from lawm_models.algorithms._protocol import Algorithm as Algorithm
+from lawm_models.algorithms._protocol import AlgorithmModule as AlgorithmModule
+from lawm_models.algorithms._protocol import LastStage as LastStage
+from lawm_models.algorithms._protocol import ModelSpec as ModelSpec
+from lawm_models.algorithms._protocol import RewardsFrom as RewardsFrom
 
-from lawm_schemas import ConfigError
-
-if TYPE_CHECKING:
-    from lawm_models.algorithms._protocol import AlgorithmModule
-
-
-def names() -> list[str]:
-    """Every algorithm's name, sorted; imports none of them."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+ALGORITHMS = Modules[AlgorithmModule](
+    "algorithm", __name__, "lawm.algorithms", {"Config": type, "Algorithm": type}
+)
+"""Every algorithm; listing them imports none, and no torch."""
 
 
-def load(name: str) -> AlgorithmModule:
-    """The module of one algorithm, with its ``Config`` and ``Algorithm``.
-
-    Raises:
-        ConfigError: there is no such algorithm.
-    """
-    if name not in names():
-        known = ", ".join(names())
-        raise ConfigError(f"no algorithm {name!r}", "algorithm.name", f"known ones: {known}")
-    return cast("AlgorithmModule", importlib.import_module(f"{__name__}.{name}"))
+def title(name: str) -> str:
+    """What an algorithm is called in tables, such as ``TD3+BC``; others go by their names."""
+    if name not in ALGORITHMS:
+        return name
+    word, colon, _ = ALGORITHMS.summary(name).partition(":")
+    return word if colon and " " not in word else name

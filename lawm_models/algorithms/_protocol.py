@@ -1,35 +1,45 @@
 """What an algorithm must offer the trainer; every other module of this folder is one algorithm.
 
 A module named after the algorithm holds ``Config`` (a ``Schema``) and ``Algorithm`` (a
-``torch.nn.Module`` that satisfies the protocol below). Nothing else registers it.
+``torch.nn.Module`` that satisfies the protocol below). Nothing else registers it. The first line of
+its docstring is ``TITLE: what it is.``, which help screens and tables show.
+
+A module of another package may also hold ``PRESETS``: by the name of a preset, what a preset of
+ours says of each algorithm (``steps``, ``settings``, and what else is its own).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    runtime_checkable,
+)
 
-import torch
-from jaxtyping import Float
-from lawm_schemas import Schema
-from torch import Tensor
+if TYPE_CHECKING:  # algorithms are listed without importing torch
+    import torch
+    from jaxtyping import Float
+    from lawm_schemas import ArraySpec, Schema
+    from torch import Tensor
 
-from lawm_data.batches.batch import Batch
-from lawm_data.corpus.corpus import Corpus
-from lawm_data.envs.policy import Policy
+    from lawm_data.batches.batch import Batch
+    from lawm_data.corpus.corpus import Corpus
+    from lawm_data.envs.policy import Policy
 
 
 class ModelSpec(NamedTuple):
-    """Sizes and bounds, known only from the data."""
+    """The arrays that a model reads and writes, known only from the data."""
 
-    observation_dim: int
-    """O, width of the concatenated state."""
-    action_dim: int
-    """A, width of an action."""
-    low: tuple[float, ...]
-    """Lower action bounds in the environment's units."""
-    high: tuple[float, ...]
-    """Upper action bounds in the environment's units."""
+    observations: tuple[ArraySpec, ...]
+    """What is observed, with names, shapes and roles; state fields in the order of a batch."""
+    action: ArraySpec
+    """The action; it has bounds."""
 
 
 RewardsFrom = Literal["all", "labeled", "none"]
@@ -46,7 +56,7 @@ class LastStage(NamedTuple):
 
 
 class Algorithm(Protocol):
-    """A trainable model with a policy.
+    """A trainable model, perhaps with a policy: then it satisfies ``Acting`` too.
 
     What has to survive a kill must be a parameter, a buffer or optimiser state, and all parameters
     and buffers must exist after ``__init__``: the trainer stores ``state_dict()`` and the state of
@@ -54,12 +64,18 @@ class Algorithm(Protocol):
     """
 
     stages: ClassVar[tuple[str, ...]]
-    """Stages in training order; the policy is evaluated during the last one."""
+    """Stages in training order; a policy is evaluated during the last one."""
     last_stage: ClassVar[LastStage]
     """What it has for itself, so that runs that differ in nothing else share all stages before it;
     of no meaning when it is the only one."""
+    needs_labels: ClassVar[bool]
+    """Whether at least one trajectory must have readable actions."""
     rewards_from: ClassVar[RewardsFrom]
     """Where its last stage needs rewards; at least one such trajectory must have recorded ones."""
+
+    def __init__(self, config: Any, spec: ModelSpec) -> None:
+        """Fresh weights, drawn from torch's global generator."""
+        ...
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """Learn from the data what no batch can tell, before every start and resume of a training.
@@ -79,10 +95,6 @@ class Algorithm(Protocol):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers of the current stage, by name."""
-        ...
-
-    def policy(self, deterministic: bool = True) -> Policy:
-        """The learned policy, acting in numpy and environment units."""
         ...
 
     def infer_actions(
@@ -107,23 +119,20 @@ class Algorithm(Protocol):
         ...
 
 
-class AlgorithmClass(Protocol):
-    """The class of an algorithm."""
+@runtime_checkable
+class Acting(Protocol):
+    """An algorithm that learns a policy. One that does not simply lacks the method."""
 
-    stages: tuple[str, ...]
-    """See ``Algorithm.stages``."""
-    last_stage: LastStage
-    """See ``Algorithm.last_stage``."""
-    rewards_from: RewardsFrom
-    """See ``Algorithm.rewards_from``."""
-
-    def __call__(self, config: Any, spec: ModelSpec) -> Algorithm:
-        """Fresh weights, drawn from torch's global generator."""
+    def policy(self, deterministic: bool = True) -> Policy:
+        """The learned policy, acting in numpy and environment units."""
         ...
 
 
+AlgorithmClass = type[Algorithm]
+
+
 class AlgorithmModule(Protocol):
-    """A module of this folder."""
+    """A module of this folder, or one that another package brings."""
 
     Config: type[Schema]
     """Settings, with a default for each."""

@@ -1,4 +1,4 @@
-"""Behaviour cloning on the labeled steps alone: what every use of unlabeled data must beat."""
+"""BC: behaviour cloning on the labeled steps alone, which every use of unlabeled data must beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.distributions import HALF_LOG_TAU, Normal
-from lawm_models.networks.layers import MLP, symlog
+from lawm_models.networks.encoders import ENCODERS, vectors
+from lawm_models.networks.encoders._protocol import EncoderChoice, Observation
+from lawm_models.networks.layers import MLP
 from lawm_models.networks.optimizer import adam, clip_and_step
 from lawm_models.networks.policies import ReactivePolicy
 from lawm_models.networks.scaling import ActionScale
@@ -28,6 +30,8 @@ MIN_STD = 1e-3
 class Config(Schema):
     """Behaviour cloning; sizes are those of the paper's agents (Table 2)."""
 
+    encoder: EncoderChoice = Field(default_factory=vectors.Config)
+    """How observations enter."""
     units: int = Field(default=256, ge=1)
     """Hidden units."""
     layers: int = Field(default=3, ge=1)
@@ -52,35 +56,37 @@ class Algorithm(nn.Module):
 
     Args:
         config: sizes and step size.
-        spec: widths and bounds of the data.
+        spec: arrays of the data.
     """
 
     stages: ClassVar[tuple[str, ...]] = ("agent",)
     last_stage: ClassVar[LastStage] = LastStage()
+    needs_labels: ClassVar[bool] = True
     rewards_from: ClassVar[RewardsFrom] = "none"
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()
         self.config = config
-        self.action_dim = spec.action_dim
-        self.scale = ActionScale(spec.low, spec.high)
-        self.mean = MLP(spec.observation_dim, spec.action_dim, config.units, config.layers)
-        self.std = nn.Linear(spec.observation_dim, spec.action_dim)
+        self.action_dim = spec.action.size
+        self.scale = ActionScale.of(spec.action)
+        parts = ENCODERS.load(config.encoder.name)
+        self.encoder = parts.Encoder(config.encoder, spec.observations)
+        self.mean = MLP(self.encoder.dim, self.action_dim, config.units, config.layers)
+        self.std = nn.Linear(self.encoder.dim, self.action_dim)
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "mean": adam(self.mean.parameters(), config.learning_rate),
             "std": adam(self.std.parameters(), config.learning_rate),
         }
 
-    def forward(self, observation: Float[Tensor, "*b O"]) -> Normal:
+    def forward(self, observation: Observation) -> Normal:
         """The density of the action taken at an observation, on the scale of [-1, 1]."""
-        # symlog stands in for statistics of the data, which a stream of batches does not have
-        x = symlog(observation)
+        x = self.encoder(observation)
         return Normal(torch.tanh(self.mean(x)), F.softplus(self.std(x)) + MIN_STD)
 
     def losses(self, batch: Batch) -> Losses:
         """Means over observed, valid steps and dimensions; 0 when the batch has none."""
         observed = batch.action_mask & batch.valid
-        density = self(batch.observation[:, :-1])
+        density = self(_before_actions(batch))
         error = _masked(density.mean - self.scale.to_model(batch.action), observed)
         residual = error.detach() / density.std
         nll = _masked(0.5 * residual.square() + density.std.log() + HALF_LOG_TAU, observed)
@@ -88,7 +94,8 @@ class Algorithm(nn.Module):
         return Losses(error.square().sum() / count, nll.sum() / count)
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
-        """See the protocol; batches say it all."""
+        """See the protocol."""
+        self.encoder.fit(corpora, labeled=True)
 
     def begin(self, stage: str) -> None:
         """See the protocol; nothing to prepare."""
@@ -112,14 +119,17 @@ class Algorithm(nn.Module):
     @torch.no_grad()
     def infer_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
         """What the clone would do at ``o_t``; unlike an inverse model it does not see o_{t+1}."""
-        density = self(batch.observation[:, :-1])
+        density = self(_before_actions(batch))
         return self.scale.to_environment(density.mean), density.std * self.scale.half_range
 
-    def act(
-        self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
-    ) -> Float[Tensor, "N A"]:
+    def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """Actions within the bounds for standard normal noise; zero noise gives the mean."""
         return self.scale.to_environment(self(observation).sample(noise))
+
+
+def _before_actions(batch: Batch) -> Observation:
+    """o_0 … o_{T-1}."""
+    return Observation.of(batch).map(lambda x: x[:, :-1])
 
 
 def _masked(value: Float[Tensor, "B T A"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T A"]:

@@ -1,4 +1,4 @@
-"""C-LAP (Alles et al. 2024, arXiv 2411.04562): latent actions from labeled windows alone.
+"""C-LAP: latent actions from labeled windows alone (Alles et al. 2024, arXiv 2411.04562).
 
 It is LAWM without what LAWM adds. There is no q(u|s,o'), so a window without actions cannot be
 read: stage ``model`` maximises Eq. 7 + Eq. 11 on labeled windows. And p(u|s) is learned, so that in
@@ -7,17 +7,20 @@ stage ``agent`` the policy's support u = μ_p(s) + ε̃ · σ_p(s) · û moves w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import ConfigError
+from lawm_schemas import ArraySpec, ConfigError
 from pydantic import Field
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
+from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms import lawm
 from lawm_models.algorithms._protocol import RewardsFrom
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action import LearnedPriorConfig
 from lawm_models.networks.latent_action_model import (
     Inferred,
@@ -25,7 +28,6 @@ from lawm_models.networks.latent_action_model import (
     LatentActionModelConfig,
     Noise,
 )
-from lawm_models.networks.scan import rollouts as posterior_scan
 
 
 class ModelConfig(LatentActionModelConfig):
@@ -55,30 +57,31 @@ class Config(lawm.Config):
 class Model(LatentActionModel):
     """The world model without the inverse posterior."""
 
-    def __init__(self, config: ModelConfig, observation_dim: int, action_dim: int) -> None:
-        super().__init__(config, observation_dim, action_dim)
+    def __init__(
+        self, config: ModelConfig, observations: Sequence[ArraySpec], action_dim: int
+    ) -> None:
+        super().__init__(config, observations, action_dim)
         del self.inverse
 
     def infer(
         self,
-        observation: Float[Tensor, "B T1 O"],
-        action: Float[Tensor, "B T1-1 A"],
+        observation: Observation,
+        action: Float[Tensor, "B T A"],
         labeled: Float[Tensor, " B"],
         noise: Noise,
-        valid: Bool[Tensor, "B T1-1"] | None = None,
+        valid: Bool[Tensor, "B T"] | None = None,
         first: int = 0,
     ) -> Inferred:
         """Roll the posterior over labeled windows, Eq. 3.
 
         Without the action nothing is known of u but p(u|s), which stands for the inverse posterior.
         """
-        embed = self.world.embed(observation)
-        observed = posterior_scan.observe(self.world.rssm, embed, action, noise.state)
+        observed = self.world.observe(observation, action, noise.state)
         feature = observed.state.feature
         with torch.no_grad():
             unknown = self.prior(feature[:, :-1])
             decoded = self.decoder.density(feature[:, :-1], unknown.mean)
-        return Inferred(observed, feature, unknown, decoded, embed[:, 1:, :0])
+        return Inferred(observed, feature, unknown, decoded, feature[:, 1:, :0])
 
 
 class Algorithm(lawm.Algorithm):
@@ -86,6 +89,10 @@ class Algorithm(lawm.Algorithm):
 
     rewards_from: ClassVar[RewardsFrom] = "labeled"
     model_class: ClassVar[type[LatentActionModel]] = Model
+
+    def prepare(self, corpora: Sequence[Corpus]) -> None:
+        """See the protocol."""
+        self.model.world.encoder.fit(corpora, labeled=True)
 
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One gradient step of a stage, on the labeled windows of the batch.

@@ -1,4 +1,4 @@
-"""An inverse dynamics model fills the actions in, then TD3+BC learns from all of them.
+"""IDM-TD3+BC: an inverse dynamics model fills in actions, then TD3+BC learns from all of them.
 
 Stage ``idm`` trains the model of the paper's Table 3 on labeled trajectories and keeps the weights
 that do best on some held-out ones. Stage ``agent`` is TD3+BC on every trajectory: true actions
@@ -24,10 +24,13 @@ from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
+from lawm_models.networks.encoders import ENCODERS, vectors
+from lawm_models.networks.encoders._protocol import EncoderChoice, Observation
 from lawm_models.networks.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
+from lawm_models.networks.layers import load_renamed
 from lawm_models.networks.optimizer import adam, minimize
 from lawm_models.networks.policies import ReactivePolicy
-from lawm_models.networks.scaling import ActionScale, Normalizer, all_states
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
 from lawm_models.networks.transitions import Transitions, choose_step, one_step, weighted
 from lawm_models.networks.world_model import standard_noise
@@ -36,6 +39,8 @@ from lawm_models.networks.world_model import standard_noise
 class Config(Schema):
     """Settings of both stages."""
 
+    encoder: EncoderChoice = Field(default_factory=lambda: vectors.Config(scale="standard"))
+    """How observations enter."""
     inverse: InverseDynamicsConfig = Field(default_factory=InverseDynamicsConfig)
     """The inverse dynamics model."""
     agent: TD3BCConfig = Field(default_factory=TD3BCConfig)
@@ -46,7 +51,7 @@ class Examples(NamedTuple):
     """Steps whose action is known, of one held-out trajectory."""
 
     context: Float[Tensor, "M C"]
-    """Normalised observations."""
+    """Encoded observations."""
     action: Float[Tensor, "M A"]
     """In [-1, 1]."""
 
@@ -56,19 +61,22 @@ class Algorithm(nn.Module):
 
     stages: ClassVar[tuple[str, ...]] = ("idm", "agent")
     last_stage: ClassVar[LastStage] = LastStage(("agent",), ("agent",))
+    needs_labels: ClassVar[bool] = True
     rewards_from: ClassVar[RewardsFrom] = "all"
     best_loss: Tensor
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()
         self.config = config
-        self.action_dim = spec.action_dim
-        self.scale = ActionScale(spec.low, spec.high)
-        self.normalizer = Normalizer(spec.observation_dim)
-        self.inverse = InverseDynamics(config.inverse, spec.observation_dim, spec.action_dim)
+        self.action_dim = spec.action.size
+        self.scale = ActionScale.of(spec.action)
+        parts = ENCODERS.load(config.encoder.name)
+        self.encoder = parts.Encoder(config.encoder, spec.observations)
+        self.inverse = InverseDynamics(config.inverse, self.encoder.dim, self.action_dim)
         self.best = copy.deepcopy(self.inverse).requires_grad_(False)
         self.register_buffer("best_loss", torch.tensor(torch.inf))
-        self.agent = TD3BC(config.agent, spec.observation_dim, spec.action_dim)
+        self.agent = TD3BC(config.agent, self.encoder.dim, self.action_dim)
+        load_renamed(self, "normalizer", "encoder.normalizer")
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "inverse": adam(self.inverse.parameters(), config.inverse.learning_rate, eps=1e-8),
             **self.agent.optimizers,
@@ -91,8 +99,8 @@ class Algorithm(nn.Module):
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """Normalise over all observations, and hold some labeled trajectories out."""
-        self.normalizer.fit(all_states(corpora))
-        device = self.normalizer.mean.device
+        self.encoder.fit(corpora)
+        device = self.best_loss.device
         places = held_out(corpora, self.config.inverse.held_out)
         self._held_out = torch.tensor(sorted(places), dtype=torch.int64, device=device)
         self._examples = [
@@ -103,18 +111,18 @@ class Algorithm(nn.Module):
         ]
 
     def _example(self, view: Corpus, place: int) -> Examples:
-        trajectory, like = view[place], self.normalizer.mean
+        trajectory, like = view[place], self.best_loss
         known = torch.from_numpy(trajectory.action_observed)
         action = np.asarray(trajectory.actions).reshape(len(known), -1)
         state = torch.from_numpy(trajectory.observations.state).to(like)
-        context = self._contexts(state.unsqueeze(0)).squeeze(0)
+        context = self._contexts(self.encoder(Observation(state.unsqueeze(0)))).squeeze(0)
         return Examples(
             context[known.to(like.device)],
             self.scale.to_model(torch.from_numpy(action)[known].to(like)),
         )
 
-    def _contexts(self, observation: Float[Tensor, "B T1 O"]) -> Float[Tensor, "B T1-1 C"]:
-        return contexts(self.normalizer(observation), self.config.inverse.observations)
+    def _contexts(self, embed: Float[Tensor, "B T1 E"]) -> Float[Tensor, "B T1-1 C"]:
+        return contexts(embed, self.config.inverse.observations)
 
     def begin(self, stage: str) -> None:
         """The last weights of the inverse model have not been looked at when it is finished."""
@@ -128,9 +136,10 @@ class Algorithm(nn.Module):
             what = f"{batch.valid.shape[1]} is too short to look at {fewest + 1} observations"
             raise ConfigError(what, "window", f"give {fewest} or more")
         place, weight = choose_step(batch, generator)
-        t = one_step(batch, self.scale, place, weight).normalized(self.normalizer)
+        embed = self.encoder(Observation.of(batch))
+        t = one_step(batch, embed, self.scale, place, weight)
         rows = torch.arange(len(place), device=place.device)
-        context = self._contexts(batch.observation)[rows, place]
+        context = self._contexts(embed)[rows, place]
         if stage == "idm":
             weight = t.weight * t.observed * ~torch.isin(batch.trajectory, self._held_out)
             return self._update_inverse(t._replace(weight=weight), context, generator)
@@ -167,18 +176,16 @@ class Algorithm(nn.Module):
 
     def policy(self, deterministic: bool = True) -> ReactivePolicy:
         """See the protocol."""
-        return ReactivePolicy(self, self.normalizer.mean, deterministic)
+        return ReactivePolicy(self, self.best_loss, deterministic)
 
-    def act(
-        self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
-    ) -> Float[Tensor, "N A"]:
+    def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """Actions within the bounds; zero noise is the policy itself."""
-        return self.scale.to_environment(self.agent.act(self.normalizer(observation), noise))
+        return self.scale.to_environment(self.agent.act(self.encoder(observation), noise))
 
     @torch.no_grad()
     def infer_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
         """The inverse model's mode and standard deviation; windows begin with their trajectory."""
-        density = self.best(self._contexts(batch.observation))
+        density = self.best(self._contexts(self.encoder(Observation.of(batch))))
         std = self.best.uncertainty(density) * self.scale.half_range
         return self.scale.to_environment(density.mode()), std
 

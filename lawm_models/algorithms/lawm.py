@@ -22,6 +22,8 @@ from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action import ActionSnr
 from lawm_models.networks.latent_action_model import (
     Inferred,
@@ -30,7 +32,6 @@ from lawm_models.networks.latent_action_model import (
 )
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.policies import FilteringPolicy, noisy
-from lawm_models.networks.rssm import State
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
 from lawm_models.networks.world_model import standard_noise
@@ -82,19 +83,16 @@ class Algorithm(nn.Module):
         ),
         modules=("agent", "snr"),
     )
+    needs_labels: ClassVar[bool] = True
     rewards_from: ClassVar[RewardsFrom] = "all"
     model_class: ClassVar[type[LatentActionModel]] = LatentActionModel
     model_steps: Tensor
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()
-        if spec.observation_dim == 0:
-            raise ConfigError(
-                "this corpus has pixels only", "observations", "record a state beside them"
-            )
         self.config = config
-        self.scale = ActionScale(spec.low, spec.high)
-        self.model = self.model_class(config.model, spec.observation_dim, spec.action_dim)
+        self.scale = ActionScale.of(spec.action)
+        self.model = self.model_class(config.model, spec.observations, spec.action.size)
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
         self.snr: ActionSnr | None = None
@@ -117,7 +115,8 @@ class Algorithm(nn.Module):
         return self._optimizers
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
-        """See the protocol; batches say it all."""
+        """See the protocol."""
+        self.model.world.encoder.fit(corpora)
 
     def begin(self, stage: str) -> None:
         """A stage starts or resumes; dreams read a view of the model that takes no gradients."""
@@ -218,7 +217,8 @@ class Algorithm(nn.Module):
         batch = self._normalized(batch)
         labeled = batch.labeled.to(batch.reward.dtype)
         noise = self.model.draw_noise(batch, generator)
-        return self.model.infer(batch.observation, batch.action, labeled, noise, batch.valid, first)
+        seen = Observation.of(batch)
+        return self.model.infer(seen, batch.action, labeled, noise, batch.valid, first)
 
     def _normalized(self, batch: Batch) -> Batch:
         """The batch with actions in [-1, 1]; hidden ones are zero, whatever stood there."""
@@ -271,5 +271,6 @@ class Algorithm(nn.Module):
     ) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
         """Actions weighed by what the model foresees; see ``smoothing.smooth``."""
         generator = torch.Generator(batch.reward.device).manual_seed(0)
-        found = smooth(self.model, batch.observation, batch.valid, generator, samples, steps)
+        seen = Observation.of(batch)
+        found = smooth(self.model, seen, batch.valid, generator, samples, steps)
         return self.scale.to_environment(found.mean), found.std * self.scale.half_range

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Schema
 
 from lawm_data.system.atomic import storage_errors, write_file
-from lawm_models.collection.learning_agents import agent_config
+from lawm_models.collection.agents import agent_config
 from lawm_models.training.checkpoint import (
     load_module,
     load_optimizers,
@@ -17,6 +16,9 @@ from lawm_models.training.checkpoint import (
     remove_leftovers,
     save_checkpoint,
 )
+
+if TYPE_CHECKING:
+    from lawm_models.collection.agents import LearningAgent
 
 RECORD = "agent.json"
 LATEST = "latest"
@@ -27,7 +29,7 @@ class AgentRecord(Schema):
     """``agent.json``: what the agent is and where it acts."""
 
     agent: str
-    """Kind of agent, ``dreamer`` or ``plan2explore``."""
+    """Kind of agent, one of ``AGENTS``."""
     config: dict[str, Any]
     """Its configuration, complete."""
     environment: EnvironmentInfo
@@ -38,22 +40,6 @@ class AgentRecord(Schema):
     """Its action."""
     seed: int
     """Seed of the collection."""
-
-
-class Trainable(Protocol):
-    """An agent: a module with optimisers."""
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Optimisers by name."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """See ``torch.nn.Module``."""
-        ...
-
-    def load_state_dict(self, state_dict: Any) -> Any:
-        """See ``torch.nn.Module``."""
-        ...
 
 
 class AgentFolder:
@@ -121,7 +107,7 @@ class AgentFolder:
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         return sorted((name for name in names if name.isdigit()), key=int)
 
-    def load(self, agent: Trainable, snapshot: str | None = None) -> dict[str, Any]:
+    def load(self, agent: LearningAgent, snapshot: str | None = None) -> dict[str, Any]:
         """Load the latest state, when there is one, or the weights of a snapshot.
 
         Returns:
@@ -137,7 +123,7 @@ class AgentFolder:
         return load_state(self.path / LATEST)
 
     def save(
-        self, agent: Trainable, rounds: int, rest: dict[str, Any], snapshot: bool = False
+        self, agent: LearningAgent, rounds: int, rest: dict[str, Any], snapshot: bool = False
     ) -> None:
         """Save the agent after a round; with ``snapshot`` also keep its weights.
 

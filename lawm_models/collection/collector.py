@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,13 +23,16 @@ from lawm_data.envs.policy import Policy, RandomPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_data.system.interrupt import deferred_interrupts
 from lawm_models.collection.agent_folder import AgentFolder, AgentRecord
-from lawm_models.collection.dreamer import DreamerConfig
-from lawm_models.collection.learning_agents import LearningAgent, agent_config, make_agent
+from lawm_models.collection.agents import agent_config, make_agent
+from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.replay import Replay
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.training.seeding import installed_versions, thread_limit
+
+if TYPE_CHECKING:
+    from lawm_models.collection.agents import LearningAgent
 
 SNAPSHOT_EVERY = 10
 """Rounds between kept snapshots of the agent's weights."""
@@ -57,7 +61,7 @@ def collect_learning(
     """Collect until the corpus at ``out`` holds ``trajectories``; continues an earlier call.
 
     Args:
-        agent: kind of agent, ``dreamer`` or ``plan2explore``.
+        agent: kind of agent, one of ``AGENTS``.
         task: dm_control task, ``domain-task``.
         out: corpus folder; the agent is kept in ``OUT.agent``.
         trajectories: size of the corpus when done.
@@ -160,8 +164,8 @@ class _Collection:
         self.agent, self.scale = build_agent(folder.record)
         self.replay = Replay(config.window)
         record = folder.record
-        dims = (sum(spec.size for spec in record.state), record.action.size)
-        self.rounds = Rounds(record.agent, self.agent, self.replay, dims, processes)
+        arrays = (record.state, record.action.size)
+        self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
         rest = folder.load(self.agent)
         if "starts" in rest:
             self.rounds.starts = rest["starts"]
@@ -231,14 +235,11 @@ def updates_before(config: DreamerConfig, k: int) -> int:
 
 def build_agent(record: AgentRecord) -> tuple[LearningAgent, ActionScale]:
     """The agent of a record with fresh weights from its seed, and the scale of its actions."""
-    action = record.action
-    if action.low is None or action.high is None:
-        raise ConfigError("the action has no bounds", action.name, "choose another environment")
+    scale = ActionScale.of(record.action)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.seed)
-        observation_dim = sum(spec.size for spec in record.state)
-        agent = make_agent(record.agent, record.config, observation_dim, action.size)
-    return agent, ActionScale(action.low, action.high)
+        agent = make_agent(record.agent, record.config, record.state, record.action.size)
+    return agent, scale
 
 
 def agent_policy(agent: LearningAgent, scale: ActionScale, deterministic: bool) -> FilteringPolicy:

@@ -11,17 +11,21 @@ from __future__ import annotations
 import copy
 import multiprocessing
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from lawm_schemas import ArraySpec
 from torch import Tensor
 
 from lawm_data.system.interrupt import blocked_interrupts
-from lawm_models.collection.learning_agents import LearningAgent, make_agent
+from lawm_models.collection.agents import make_agent
 from lawm_models.collection.replay import Replay
 from lawm_models.networks.actor_critic import choose_starts
-from lawm_models.networks.rssm import State
+from lawm_models.networks.dynamics import State
+
+if TYPE_CHECKING:
+    from lawm_models.collection.agents import LearningAgent
 
 Metrics = dict[str, float]
 
@@ -33,9 +37,9 @@ class DreamTask(NamedTuple):
     """All that the dreaming half needs, as plain data and tensors."""
 
     kind: str
-    """Kind of agent, a key of ``KINDS``."""
+    """Kind of agent, one of ``AGENTS``."""
     config: dict[str, Any]
-    observation_dim: int
+    observations: tuple[ArraySpec, ...]
     action_dim: int
     weights: dict[str, Tensor]
     """Weights of the whole agent before the round."""
@@ -57,7 +61,7 @@ class DreamResult(NamedTuple):
 
 def dream_round(task: DreamTask) -> DreamResult:
     """Train actor and critics once per entry of ``starts``; a pure function."""
-    agent = make_agent(task.kind, task.config, task.observation_dim, task.action_dim)
+    agent = make_agent(task.kind, task.config, task.observations, task.action_dim)
     agent.load_state_dict(task.weights)
     optimizers = {name: agent.optimizers()[name] for name in DREAMING}
     for name, optimizer in optimizers.items():
@@ -77,10 +81,10 @@ class Rounds:
     """Learning round by round. ``begin`` starts the dreams, ``finish`` trains the model meanwhile.
 
     Args:
-        kind: kind of agent, a key of ``KINDS``.
+        kind: kind of agent, one of ``AGENTS``.
         agent: trained in place.
         replay: what it has seen.
-        dims: (O, A).
+        arrays: what can be observed, and A.
         processes: 2 dreams in a second process, 1 in this one.
     """
 
@@ -89,13 +93,13 @@ class Rounds:
         kind: str,
         agent: LearningAgent,
         replay: Replay,
-        dims: tuple[int, int],
+        arrays: tuple[tuple[ArraySpec, ...], int],
         processes: int,
     ) -> None:
         self.kind = kind
         self.agent = agent
         self.replay = replay
-        self.dims = dims
+        self.arrays = arrays
         self.starts: tuple[Tensor, Tensor] | None = None
         """States visited by the last round; part of what a resumed collection needs."""
         self._pool: Executor | None = None
@@ -118,7 +122,7 @@ class Rounds:
         # Copies: the model moves on while the dreams still see it as it was.
         weights, state = copy.deepcopy((dict(self.agent.state_dict()), state))
         config = self.agent.config.model_dump(mode="json")
-        self._task = DreamTask(self.kind, config, *self.dims, weights, state, self.starts, seed)
+        self._task = DreamTask(self.kind, config, *self.arrays, weights, state, self.starts, seed)
         if self._pool is not None:
             with blocked_interrupts():  # the first time starts the process
                 self._future = self._pool.submit(dream_round, self._task)

@@ -12,7 +12,8 @@ from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Provenance, Ro
 
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import Policy, RandomPolicy
-from lawm_data.recording.collect import Rollout, Stage, plan
+from lawm_data.recording.collect import Rollout, RolloutContext, plan
+from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.snapshots import Band, deal
 from lawm_models.training.seeding import installed_versions
 
@@ -32,7 +33,7 @@ class Scene(NamedTuple):
     seed: int
     """The one seed."""
     action_repeat: int | None = None
-    """Control steps per recorded step; None takes the agent's, or 2."""
+    """Control steps per recorded step; None takes the agent's, or the suite's."""
     pixels: int | None = None
     """Edge of the camera image, or none."""
     num_envs: int | None = None
@@ -46,7 +47,7 @@ class Scene(NamedTuple):
 class Cast(NamedTuple):
     """A scene ready to be played."""
 
-    stage: Stage
+    stage: RolloutContext
     """Environments and policies."""
     provenance: Provenance
     """What the corpus remembers of them."""
@@ -68,7 +69,7 @@ def cast(scene: Scene) -> Cast:
     return _random(scene) if scene.agent == "random" else _trained(scene)
 
 
-def open_stage(scene: Scene) -> Stage:
+def open_context(scene: Scene) -> RolloutContext:
     """The stage alone, as a worker needs it."""
     return cast(scene).stage
 
@@ -82,7 +83,7 @@ def _random(scene: Scene) -> Cast:
 def _trained(scene: Scene) -> Cast:
     path = Path(scene.agent)
     if not path.exists():
-        hint = "give dreamer, plan2explore, random or the folder of a run"
+        hint = f"give random, {', '.join(AGENTS.names())} or the folder of a run"
         raise ConfigError("no such agent", f"--agent {path}", hint)
     from lawm_models.collection.trained_policy import load_policy
 
@@ -99,7 +100,7 @@ def _one_policy(
     def rollouts(trajectories: int, done: int) -> Iterator[Rollout]:
         return plan(trajectories, environments.num_envs, scene.seed, done)
 
-    return Cast(Stage(environments, lambda _: policy), provenance, rollouts)
+    return Cast(RolloutContext(environments, lambda _: policy), provenance, rollouts)
 
 
 def _snapshots(scene: Scene, band: Band) -> Cast:
@@ -135,13 +136,12 @@ def _snapshots(scene: Scene, band: Band) -> Cast:
         key = int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16)
         return deal(ages, trajectories, environments.num_envs, (scene.seed, key), done)
 
-    return Cast(Stage(environments, policy), provenance, rollouts, apart=True)
+    return Cast(RolloutContext(environments, policy), provenance, rollouts, apart=True)
 
 
 def _environments(scene: Scene, known: EnvironmentInfo | None) -> envs.Environments:
-    repeat = scene.action_repeat or (
-        known.action_repeat if known else envs.usual_repeat(scene.task)
-    )
+    usual = known.action_repeat if known else envs.usual_repeat(scene.task)
+    repeat = scene.action_repeat or usual
     return envs.make(
         scene.task,
         num_envs=scene.num_envs or 1,

@@ -8,7 +8,8 @@ from typing import Any
 from lawm_schemas import ConfigError
 
 from lawm_data.system import terminal as show
-from lawm_models.collection.session import LEARNING, Collection, collect, collected
+from lawm_models.collection.agents import AGENTS
+from lawm_models.collection.session import Collection, collect, collected
 
 
 def parse(text: str) -> tuple[int, ...]:
@@ -81,7 +82,7 @@ def _prepare() -> Callable[[Collection], None]:
 
 
 def _collect_one(collection: Collection) -> None:
-    workers = None if collection.agent in LEARNING else 1
+    workers = None if collection.agent in AGENTS else 1
     collect(collection._replace(workers=workers), _Silent(), processes=1)
 
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance
 
+from lawm_models.collection.agents import AGENTS
+
 if TYPE_CHECKING:
     from lawm_data.corpus.writer import CorpusWriter
     from lawm_data.envs.suites import Environments
-
-LEARNING = ("dreamer", "plan2explore")
-"""Agents that learn while they collect; the keys of ``learning_agents.KINDS``."""
 
 
 class Collection(NamedTuple):
@@ -32,7 +31,7 @@ class Collection(NamedTuple):
     seed: int
     """The one seed."""
     action_repeat: int | None
-    """Control steps per recorded step; None takes the agent's, or 2."""
+    """Control steps per recorded step; None takes the agent's, or the suite's."""
     pixels: int | None
     """Edge of the camera image, or none."""
     num_envs: int | None
@@ -72,7 +71,7 @@ def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
     Raises:
         ConfigError: an option that this agent does not have, or the corpus is another one's.
     """
-    if collection.agent in LEARNING:
+    if collection.agent in AGENTS:
         _collect_learning(collection, bars, processes)
     else:
         _collect_rollouts(collection, bars)
@@ -121,10 +120,10 @@ def _collect_learning(collection: Collection, bars: Reach, processes: int) -> No
 
 def _collect_rollouts(collection: Collection, bars: Reach) -> None:
     """Record a policy that does not learn."""
-    from lawm_data.recording.collect import record
-    from lawm_data.recording.parts import roll_out
+    from lawm_data.recording.collect import add_rollouts
+    from lawm_data.recording.parallel import parallel_rollouts
     from lawm_data.system.workers import executor
-    from lawm_models.collection.scene import Scene, cast, open_stage
+    from lawm_models.collection.scene import Scene, cast, open_context
 
     execute = executor(collection.backend)
     scene = Scene(
@@ -154,9 +153,9 @@ def _collect_rollouts(collection: Collection, bars: Reach) -> None:
         if workers == 1 and collection.backend == "processes":
             rolled = ((rollout, rollout.run(stage)) for rollout in rollouts)
         else:
-            away = partial(open_stage, scene._replace(agent=_anywhere(collection.agent)))
-            rolled = roll_out(collection.out, away, rollouts, provenance, execute, workers)
-        record(
+            away = partial(open_context, scene._replace(agent=_anywhere(collection.agent)))
+            rolled = parallel_rollouts(collection.out, away, rollouts, provenance, execute, workers)
+        add_rollouts(
             writer,
             rolled,
             provenance,

@@ -32,7 +32,7 @@ def load_policy(path: Path | str, *, deterministic: bool = True) -> Policy:
         deterministic: act without noise.
 
     Raises:
-        ConfigError: the folder is neither, or has learned nothing yet.
+        ConfigError: the folder is neither, or has learned no policy, or nothing yet.
     """
     path = Path(path)
     if (path / RECORD).exists():

@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_models.networks.distributions import BOUNDED, BoundedSample
+from lawm_models.networks.dynamics import State
 from lawm_models.networks.layers import MLP
-from lawm_models.networks.rssm import State
 from lawm_models.networks.world_model import WorldModel, standard_noise, state_weight
 
 

@@ -66,12 +66,6 @@ def kl(q: Normal, p: Normal) -> Float[Tensor, "*b"]:
     return 0.5 * (ratio + distance - 1 - ratio.log()).sum(-1)
 
 
-def kl_standard(q: Normal) -> Float[Tensor, "*b"]:
-    """KL(q ‖ N(0, I)), summed over the last axis, in nats."""
-    variance = q.std.square()
-    return 0.5 * (variance + q.mean.square() - 1 - variance.log()).sum(-1)
-
-
 class BoundedSample(NamedTuple):
     """A policy's draw in [-1, 1]."""
 

@@ -50,21 +50,17 @@ class InverseDynamics(nn.Module):
 
     Args:
         config: sizes.
-        observation_dim: O.
+        embed_dim: E, width of an encoded observation.
         action_dim: A.
     """
 
     nodes: Tensor
     node_weight: Tensor
 
-    def __init__(
-        self, config: InverseDynamicsConfig, observation_dim: int, action_dim: int
-    ) -> None:
+    def __init__(self, config: InverseDynamicsConfig, embed_dim: int, action_dim: int) -> None:
         super().__init__()
         self.config = config
-        self.net = MLP(
-            config.observations * observation_dim, 2 * action_dim, config.units, config.layers
-        )
+        self.net = MLP(config.observations * embed_dim, 2 * action_dim, config.units, config.layers)
         nodes, weight = np.polynomial.hermite_e.hermegauss(NODES)
         self.register_buffer("nodes", torch.tensor(nodes).float(), persistent=False)
         weight = torch.tensor(weight / weight.sum()).float()
@@ -104,11 +100,11 @@ class InverseDynamics(nn.Module):
         return variance.sqrt().clamp(min=SMALLEST_STD)
 
 
-def contexts(observation: Float[Tensor, "B T1 O"], num: int) -> Float[Tensor, "B T1-1 C"]:
-    """The ``num`` observations up to o_{t+1} side by side, for every step of every window.
+def contexts(embed: Float[Tensor, "B T1 E"], num: int) -> Float[Tensor, "B T1-1 C"]:
+    """The ``num`` encoded observations up to o_{t+1} side by side, for every step of every window.
 
     Zeros stand for observations before the window, so only windows that begin with their
     trajectory have whole contexts at all steps; the others have them from step ``num`` − 2 on.
     """
-    padded = F.pad(observation, (0, 0, num - 2, 0))
+    padded = F.pad(embed, (0, 0, num - 2, 0))
     return padded.unfold(1, num, 1).transpose(2, 3).flatten(2)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
+from lawm_schemas import ArraySpec
 from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_models.networks.distributions import Normal, kl
+from lawm_models.networks.dynamics import Observed
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action import (
     ActionDecoder,
     ActionDensity,
@@ -23,8 +26,6 @@ from lawm_models.networks.latent_action import (
     LatentActionPrior,
 )
 from lawm_models.networks.optimizer import frozen
-from lawm_models.networks.rssm import Observed
-from lawm_models.networks.scan import rollouts as posterior_scan
 from lawm_models.networks.world_model import (
     WorldModel,
     WorldModelConfig,
@@ -113,21 +114,21 @@ class LatentActionModel(nn.Module):
 
     Args:
         config: sizes, densities and what the paper leaves open.
-        observation_dim: O.
+        observations: what can be observed.
         action_dim: A.
     """
 
     def __init__(
-        self, config: LatentActionModelConfig, observation_dim: int, action_dim: int
+        self, config: LatentActionModelConfig, observations: Sequence[ArraySpec], action_dim: int
     ) -> None:
         super().__init__()
         self.config = config
         latent = config.latent_action
-        self.world = WorldModel(config, observation_dim, action_dim)
+        self.world = WorldModel(config, observations, action_dim)
         feature_dim = self.world.rssm.feature_dim
         self.prior = LatentActionPrior(latent, feature_dim)
         self.posterior = ActionPosterior(latent, feature_dim, action_dim)
-        known_dim = config.inverse_steps * self._width_of_known(observation_dim)
+        known_dim = config.inverse_steps * self._width_of_known()
         self.inverse = InversePosterior(latent, feature_dim, known_dim)
         self.decoder = ActionDecoder(
             latent, feature_dim, action_dim, config.action_density, config.action_std
@@ -145,7 +146,7 @@ class LatentActionModel(nn.Module):
     def draw_noise(self, batch: Batch, generator: torch.Generator | None) -> Noise:
         """All the noise of one pass."""
         size, steps, action_dim = batch.action.shape
-        stoch, latent = self.config.rssm.stoch, self.config.latent_action.dim
+        stoch, latent = self.world.rssm.stoch_dim, self.config.latent_action.dim
 
         def draw(steps: int, width: int) -> Tensor:
             return standard_noise(batch.observation, generator, size, steps, width)
@@ -157,11 +158,11 @@ class LatentActionModel(nn.Module):
 
     def infer(
         self,
-        observation: Float[Tensor, "B T1 O"],
-        action: Float[Tensor, "B T1-1 A"],
+        observation: Observation,
+        action: Float[Tensor, "B T A"],
         labeled: Float[Tensor, " B"],
         noise: Noise,
-        valid: Bool[Tensor, "B T1-1"] | None = None,
+        valid: Bool[Tensor, "B T"] | None = None,
         first: int = 0,
     ) -> Inferred:
         """Roll the posterior over a window; a_in = m · a_data + (1 − m) · a_decoded.
@@ -176,10 +177,10 @@ class LatentActionModel(nn.Module):
             valid: real steps, which nothing looks beyond; None for all.
             first: member of the inverse posterior that row 0 takes; row b takes the b-th after it.
         """
-        embed = self.world.embed(observation)
+        embed = self.world.encoder(observation)
         known = self._next_known(observation, embed, valid)
         inverses = self.inverses
-        rollout = posterior_scan.infer(
+        observed, feature, inverse, decoded = self.world.scan.infer(
             self.world.rssm,
             inverses[first:] + inverses[:first],
             self.decoder,
@@ -189,16 +190,16 @@ class LatentActionModel(nn.Module):
             (noise.state, noise.inverse, noise.action),
             self.config.decoded_gradient,
         )
-        return Inferred(*rollout, known)
+        return Inferred(observed, feature, inverse, decoded, known)
 
     def _next_known(
         self,
-        observation: Float[Tensor, "B T1 O"],
+        observation: Observation,
         embed: Float[Tensor, "B T1 E"],
         valid: Bool[Tensor, "B T1-1"] | None,
     ) -> Float[Tensor, "B T1-1 K"]:
         """What the inverse posterior knows beside s_t: o_{t+1} …, and perhaps the way there."""
-        kind, x = self.config.inverse_input, self.world.preprocess(observation)
+        kind, x = self.config.inverse_input, self.world.encoder.target(observation)
         seen, parts = x if kind == "observation" else embed, []
         for steps in range(1, self.config.inverse_steps + 1):
             parts.append(ahead(seen, steps, valid))
@@ -207,11 +208,11 @@ class LatentActionModel(nn.Module):
                 parts.append(change / self.config.observation_std)
         return torch.cat(parts, -1)
 
-    def _width_of_known(self, observation_dim: int) -> int:
-        if self.config.inverse_input == "observation":
-            return observation_dim
-        change = observation_dim if self.config.inverse_input == "difference" else 0
-        return self.config.embed + change
+    def _width_of_known(self) -> int:
+        kind, encoder = self.config.inverse_input, self.world.encoder
+        if kind == "observation":
+            return encoder.target_dim
+        return encoder.dim + (encoder.target_dim if kind == "difference" else 0)
 
     def loss(
         self, batch: Batch, noise: Noise
@@ -226,9 +227,10 @@ class LatentActionModel(nn.Module):
             The scalar loss and its terms by name (detached).
         """
         m = batch.labeled.to(batch.reward.dtype)
-        inferred = self.infer(batch.observation, batch.action, m, noise, batch.valid)
+        observation = Observation.of(batch)
+        inferred = self.infer(observation, batch.action, m, noise, batch.valid)
         state = self.world.state_losses(
-            inferred.observed, inferred.feature, batch.observation, batch.reward
+            inferred.observed, inferred.feature, observation, batch.reward
         )
         step = batch.valid.to(batch.reward.dtype)  # (B, T)
         states = state_weight(batch.valid)  # (B, T+1)

@@ -95,3 +95,14 @@ class NormedGRUCell(nn.Module):
 def symlog(x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
     """sign(x) · ln(1 + |x|): large velocities keep their order without drowning the rest."""
     return torch.sign(x) * torch.log1p(x.abs())
+
+
+def load_renamed(module: nn.Module, old: str, new: str) -> None:
+    """Let a module load weights that were saved when one of its parts had another name."""
+
+    def rename(_: nn.Module, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
+        before, after = f"{prefix}{old}.", f"{prefix}{new}."
+        for key in [key for key in state if key.startswith(before)]:
+            state[after + key.removeprefix(before)] = state.pop(key)
+
+    module.register_load_state_dict_pre_hook(rename)

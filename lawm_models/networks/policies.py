@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lawm_models.networks.rssm import State
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel, standard_noise
 
@@ -75,7 +76,8 @@ class FilteringPolicy(StepPolicy):
         self._world = world
         self._scale = scale
         self._choose = choose
-        super().__init__(world.rssm.config.deter, next(world.parameters()).detach())
+        like = next(world.parameters()).detach()
+        super().__init__(world.rssm.initial(1, like).deter.shape[-1], like)
 
     def step(
         self,
@@ -85,7 +87,7 @@ class FilteringPolicy(StepPolicy):
     ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
         """See ``StepPolicy.step``."""
         rssm = self._world.rssm
-        known = rssm.project(self._world.embed(observation))
+        known = rssm.project(self._world.encoder(Observation(observation)))
         state = State(memory, rssm.posterior(memory, known).mean)
         action = self._choose(state, generator)
         return self._scale.to_environment(action), rssm.transition(state, action)
@@ -107,9 +109,7 @@ class Reactive(Protocol):
     action_dim: int
     """A."""
 
-    def act(
-        self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
-    ) -> Float[Tensor, "N A"]:
+    def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """Actions in environment units; zero noise is the deterministic choice."""
         ...
 
@@ -140,4 +140,4 @@ class ReactivePolicy(StepPolicy):
             noise = observation.new_zeros(size)
         else:
             noise = standard_noise(observation, generator, *size)
-        return self._module.act(observation, noise), memory
+        return self._module.act(Observation(observation), noise), memory

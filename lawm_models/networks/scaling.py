@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from lawm_schemas import ConfigError
+from lawm_schemas import ArraySpec, ConfigError
 from torch import Tensor, nn
 
 from lawm_data.corpus.corpus import Corpus
@@ -22,9 +23,6 @@ class Normalizer(nn.Module):
 
     Args:
         dim: O.
-
-    Raises:
-        ConfigError: there is nothing to normalise.
     """
 
     mean: Tensor
@@ -32,9 +30,6 @@ class Normalizer(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        if dim == 0:
-            what = "this corpus has pixels only"
-            raise ConfigError(what, "observations", "record a state beside them")
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
 
@@ -85,6 +80,19 @@ class ActionScale(nn.Module):
         half = (upper - lower) / 2
         # an action that cannot change is 0 on the scale of the model
         self.register_buffer("half_range", half.where(half > 0, 1.0), persistent=False)
+
+    @classmethod
+    def of(cls, action: ArraySpec) -> Self:
+        """The map of an action array.
+
+        Raises:
+            ConfigError: it has no bounds.
+        """
+        if action.low is None or action.high is None:
+            raise ConfigError(
+                "the action has no bounds", action.name, "take data whose actions have them"
+            )
+        return cls(action.low, action.high)
 
     def to_model(self, action: Float[Tensor, "*b A"]) -> Float[Tensor, "*b A"]:
         """Environment units to [-1, 1]."""

@@ -15,10 +15,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from lawm_models.networks.distributions import kl, log_prob, log_prob_normal
+from lawm_models.networks.distributions import kl, log_prob_normal
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action import InversePosterior
 from lawm_models.networks.latent_action_model import LatentActionModel, Noise, ahead
-from lawm_models.networks.rssm import State
 from lawm_models.networks.world_model import standard_noise
 
 SHARPNESS = 4.0
@@ -43,9 +44,9 @@ class _Window(NamedTuple):
     """s_0 … s_{T-1}, filtered with mean actions, (B, T, ·)."""
     known: Float[Tensor, "B T K"]
     """What the inverse posterior knows beside them."""
-    target: Float[Tensor, "B T1 O"]
+    target: Float[Tensor, "B T1 M"]
     """Observations as they are reconstructed."""
-    projected: Float[Tensor, "B T1 M"]
+    projected: Float[Tensor, "B T1 N"]
     """Their share of q(z|h,o)."""
     valid: Bool[Tensor, "B T"]
     """Real steps."""
@@ -54,8 +55,8 @@ class _Window(NamedTuple):
 @torch.no_grad()
 def smooth(
     model: LatentActionModel,
-    observation: Float[Tensor, "B T1 O"],
-    valid: Bool[Tensor, "B T1-1"],
+    observation: Observation,
+    valid: Bool[Tensor, "B T"],
     generator: torch.Generator,
     samples: int,
     steps: int,
@@ -100,21 +101,18 @@ def smooth(
     return Smoothed(mean, variance.sqrt())
 
 
-def _filtered(model: LatentActionModel, observation: Tensor, valid: Tensor) -> _Window:
+def _filtered(model: LatentActionModel, observation: Observation, valid: Tensor) -> _Window:
     """The states of a window, every latent variable at its mean."""
-    size, steps = valid.shape
-    config = model.config
-    action = observation.new_zeros(size, steps, model.decoder.action_dim)
-    latent = observation.new_zeros(size, steps, config.latent_action.dim)
-    noise = Noise(observation.new_zeros(size, steps + 1, config.rssm.stoch), latent, latent)
-    labeled = observation.new_zeros(size)
-    inferred = model.infer(observation, action, labeled, noise, valid)
-    world = model.world
+    (size, steps), world, zeros = valid.shape, model.world, observation.state.new_zeros
+    action = zeros(size, steps, model.decoder.action_dim)
+    latent = zeros(size, steps, model.config.latent_action.dim)
+    noise = Noise(zeros(size, steps + 1, world.rssm.stoch_dim), latent, latent)
+    inferred = model.infer(observation, action, zeros(size), noise, valid)
     return _Window(
         State(*(part[:, :-1] for part in inferred.observed.state)),
         inferred.known,
-        world.preprocess(observation),
-        world.rssm.project(world.embed(observation)),
+        world.encoder.target(observation),
+        world.rssm.project(world.encoder(observation)),
         valid,
     )
 
@@ -136,7 +134,7 @@ def _evidence(
         state = State(deter, posterior.mean)
         predicted = world.observation_head(state.feature)
         target = ahead(window.target, k, window.valid)
-        fit = log_prob(predicted, world.config.observation_std, target)
+        fit = world.observation_head.log_prob(predicted, target)
         total = total + torch.where(real, fit - kl(posterior, rssm.prior(deter)), 0.0)
         if k == steps:
             break

@@ -1,6 +1,6 @@
 """TD3+BC (Fujimoto & Gu 2021, arXiv 2106.06860): TD3 whose policy also imitates the data.
 
-The definition is that of the authors' code; observations come in normalised, actions in [-1, 1].
+The definition is that of the authors' code; observations come in encoded, actions in [-1, 1].
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ class TD3BC(nn.Module):
 
     Args:
         config: settings.
-        observation_dim: O.
+        embed_dim: E, width of an encoded observation.
         action_dim: A.
     """
 
-    def __init__(self, config: TD3BCConfig, observation_dim: int, action_dim: int) -> None:
+    def __init__(self, config: TD3BCConfig, embed_dim: int, action_dim: int) -> None:
         super().__init__()
         self.config = config
         self.action_dim = action_dim
         self.actor = nn.Sequential(
-            *_hidden(observation_dim, config), nn.Linear(config.units, action_dim), nn.Tanh()
+            *_hidden(embed_dim, config), nn.Linear(config.units, action_dim), nn.Tanh()
         )
-        joint = observation_dim + action_dim
+        joint = embed_dim + action_dim
         self.critics = nn.ModuleList(
             nn.Sequential(*_hidden(joint, config), nn.Linear(config.units, 1)) for _ in range(2)
         )
@@ -87,7 +87,7 @@ class TD3BC(nn.Module):
         """One gradient step of the values and, every ``policy_delay`` steps, of the policy.
 
         Args:
-            t: with normalised observations, and an action wherever there is weight.
+            t: with an action wherever there is weight.
             noise: standard normal.
         """
         self._steps += 1
@@ -127,11 +127,9 @@ class TD3BC(nn.Module):
         loss = imitation - self.config.alpha / size * weighted(value, t.weight)
         return loss, imitation.detach()
 
-    def act(
-        self, observation: Float[Tensor, "N O"], noise: Float[Tensor, "N A"]
-    ) -> Float[Tensor, "N A"]:
-        """Action in [-1, 1] at a normalised observation; zero noise is the policy itself."""
-        return (self.actor(observation) + self.config.exploration * noise).clamp(-1, 1)
+    def act(self, embed: Float[Tensor, "N E"], noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
+        """Action in [-1, 1] at an encoded observation; zero noise is the policy itself."""
+        return (self.actor(embed) + self.config.exploration * noise).clamp(-1, 1)
 
     @torch.no_grad()
     def _update_targets(self) -> None:
@@ -148,7 +146,7 @@ def _hidden(in_dim: int, config: TD3BCConfig) -> Iterable[nn.Module]:
 
 
 def _values(
-    critics: Iterable[nn.Module], observation: Float[Tensor, "N O"], action: Float[Tensor, "N A"]
+    critics: Iterable[nn.Module], embed: Float[Tensor, "N E"], action: Float[Tensor, "N A"]
 ) -> Float[Tensor, "K N"]:
-    joint = torch.cat((observation, action), -1)
+    joint = torch.cat((embed, action), -1)
     return torch.stack([critic(joint).squeeze(-1) for critic in critics])

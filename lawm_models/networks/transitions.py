@@ -10,13 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
-from lawm_models.networks.scaling import ActionScale, Normalizer
+from lawm_models.networks.scaling import ActionScale
 
 
 class Transitions(NamedTuple):
-    """N steps (o, a, r, o'), and how much each counts."""
+    """N steps (o, a, r, o') with encoded observations, and how much each counts."""
 
-    observation: Float[Tensor, "N O"]
+    observation: Float[Tensor, "N E"]
     """o_t."""
     action: Float[Tensor, "N A"]
     """a_t in [-1, 1]; zero where not observed."""
@@ -26,33 +26,30 @@ class Transitions(NamedTuple):
     """r_t."""
     rewarded: Bool[Tensor, " N"]
     """Whether r_t was recorded."""
-    next_observation: Float[Tensor, "N O"]
+    next_observation: Float[Tensor, "N E"]
     """o_{t+1}."""
     terminated: Float[Tensor, " N"]
     """1 where nothing comes after o_{t+1}; a time limit is no such end."""
     weight: Float[Tensor, " N"]
     """0 leaves a step out."""
 
-    def normalized(self, normalizer: Normalizer) -> Transitions:
-        """The same steps with normalised observations."""
-        return self._replace(
-            observation=normalizer(self.observation),
-            next_observation=normalizer(self.next_observation),
-        )
 
-
-def every_step(batch: Batch, scale: ActionScale) -> Transitions:
-    """All steps of a batch, N = B · T; padding has no weight."""
+def every_step(batch: Batch, embed: Float[Tensor, "B T1 E"], scale: ActionScale) -> Transitions:
+    """All steps of a batch, N = B · T; padding has no weight. ``embed``: its observations."""
     weight = batch.valid.flatten().to(batch.reward.dtype)
-    return _transitions(batch, scale, lambda x: x.flatten(0, 1), weight)
+    return _transitions(batch, embed, scale, lambda x: x.flatten(0, 1), weight)
 
 
 def one_step(
-    batch: Batch, scale: ActionScale, place: Int[Tensor, " B"], weight: Float[Tensor, " B"]
+    batch: Batch,
+    embed: Float[Tensor, "B T1 E"],
+    scale: ActionScale,
+    place: Int[Tensor, " B"],
+    weight: Float[Tensor, " B"],
 ) -> Transitions:
-    """One step of every window, N = B, with its weight."""
+    """One step of every window, N = B, with its weight. ``embed``: its observations."""
     rows = torch.arange(len(place), device=place.device)
-    return _transitions(batch, scale, lambda x: x[rows, place], weight)
+    return _transitions(batch, embed, scale, lambda x: x[rows, place], weight)
 
 
 def choose_step(
@@ -81,6 +78,7 @@ def weighted(value: Float[Tensor, " N"], weight: Float[Tensor, " N"]) -> Float[T
 
 def _transitions(
     batch: Batch,
+    embed: Float[Tensor, "B T1 E"],
     scale: ActionScale,
     pick: Callable[[Tensor], Tensor],
     weight: Float[Tensor, " N"],
@@ -89,12 +87,12 @@ def _transitions(
     # whatever stands where nothing was observed, NaN included, goes no further
     action = torch.where(observed.unsqueeze(-1), scale.to_model(pick(batch.action)), 0.0)
     return Transitions(
-        observation=pick(batch.observation[:, :-1]),
+        observation=pick(embed[:, :-1]),
         action=action,
         observed=observed,
         reward=pick(batch.reward),
         rewarded=pick(batch.rewarded.unsqueeze(1).expand_as(batch.valid)),
-        next_observation=pick(batch.observation[:, 1:]),
+        next_observation=pick(embed[:, 1:]),
         terminated=pick(batch.terminated).to(batch.reward.dtype),
         weight=weight,
     )

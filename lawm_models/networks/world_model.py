@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import Schema
-from pydantic import Field
+from lawm_schemas import ArraySpec, Schema
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lawm_models.networks.distributions import kl, log_prob
-from lawm_models.networks.layers import MLP, symlog
-from lawm_models.networks.rssm import RSSM, Observed, RSSMConfig
+from lawm_models.networks.dynamics import Dynamics, Observed
+from lawm_models.networks.encoders import ENCODERS, vectors
+from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
+from lawm_models.networks.layers import MLP
+from lawm_models.networks.rssm import RSSM, RSSMConfig
+from lawm_models.networks.scan import fused, plain
 
 
 class WorldModelConfig(Schema):
     """Encoder, RSSM, heads and their densities; the defaults are the paper's (Table 2)."""
 
+    encoder: EncoderChoice = Field(default_factory=vectors.Config)
+    """How observations are encoded, and what of them is reconstructed."""
     rssm: RSSMConfig = Field(default_factory=RSSMConfig)
     """The recurrent state-space model."""
     embed: int = Field(default=512, ge=1)
@@ -26,10 +34,8 @@ class WorldModelConfig(Schema):
     """Hidden units of encoder and heads."""
     layers: int = Field(default=2, ge=1)
     """Hidden layers of encoder and heads."""
-    symlog: bool = True
-    """Encode and reconstruct symlog(o): raw observations drown positions in velocities."""
     observation_std: float = Field(default=1.0, gt=0)
-    """Fixed std of p(o|s); 1 is plain squared error."""
+    """Fixed std of p(o|s), on the encoder's scale; 1 is plain squared error."""
     reward_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(r|s)."""
     kl_balance: float = Field(default=0.8, ge=0, le=1)
@@ -40,6 +46,22 @@ class WorldModelConfig(Schema):
     plan2explore corpora, which leaves 0 for the others."""
     free_nats_unit: Literal["batch", "step"] = "batch"
     """What the free nats bound: the mean KL of a batch, or the KL of every step."""
+    scan: Literal["fused", "plain"] = "fused"
+    """How the posterior is rolled over a window: in one operation, or step by step as it is
+    defined, which takes half as long again. The same numbers up to rounding; dynamics of other
+    kinds than the RSSM always take the second."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_encoders(cls, data: Any) -> Any:
+        """``symlog`` was a setting of its own before the encoder had a name."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("symlog"), bool):
+            return data
+        rest = {key: value for key, value in data.items() if key != "symlog"}
+        encoder = data.get("encoder", {})
+        if isinstance(encoder, Mapping) and encoder.get("name", "vectors") == "vectors":
+            rest["encoder"] = {"scale": "symlog" if data["symlog"] else "raw", **encoder}
+        return rest
 
 
 class StateLosses(NamedTuple):
@@ -49,39 +71,51 @@ class StateLosses(NamedTuple):
     """−log p(o_t | s_t)."""
     reward: Float[Tensor, "B T"]
     """−log p(r_t | s_{t+1}), Eq. 11."""
-    state_kl: Float[Tensor, "B T+1"]
-    """KL(q(s_t|s_{t−1},a_{t−1},o_t) ‖ p(s_t|s_{t−1},a_{t−1})), as a value."""
     state_kl_prior: Float[Tensor, "B T+1"]
-    """The same value with its gradient on the prior alone."""
+    """KL(q(s_t|s_{t−1},a_{t−1},o_t) ‖ p(s_t|s_{t−1},a_{t−1})), its gradient on the prior alone."""
     state_kl_posterior: Float[Tensor, "B T+1"]
     """The same value with its gradient on the posterior alone."""
 
 
 class WorldModel(nn.Module):
-    """Encoder, RSSM, observation decoder and reward head.
+    """Encoder, dynamics, observation decoder and reward head.
 
     Args:
         config: sizes and densities.
-        observation_dim: O.
+        observations: what can be observed.
         action_dim: A.
     """
 
-    def __init__(self, config: WorldModelConfig, observation_dim: int, action_dim: int) -> None:
+    rssm: Dynamics
+
+    def __init__(
+        self, config: WorldModelConfig, observations: Sequence[ArraySpec], action_dim: int
+    ) -> None:
         super().__init__()
         self.config = config
-        units, layers = config.units, config.layers
-        self.encoder = MLP(observation_dim, config.embed, units, layers)
-        self.rssm = RSSM(config.rssm, action_dim, config.embed)
-        self.observation_head = MLP(self.rssm.feature_dim, observation_dim, units, layers)
-        self.reward_head = MLP(self.rssm.feature_dim, 1, units, layers, zero_init=True)
+        parts = ENCODERS.load(config.encoder.name)
+        sizes = Sizes(config.embed, config.units, config.layers)
+        self.encoder = parts.Encoder(config.encoder, observations, sizes)
+        self.rssm = RSSM(config.rssm, action_dim, self.encoder.dim)
+        feature_dim = self.rssm.feature_dim
+        self.observation_head = parts.Decoder(
+            config.encoder, observations, feature_dim, sizes, config.observation_std
+        )
+        self.reward_head = MLP(feature_dim, 1, config.units, config.layers, zero_init=True)
 
-    def preprocess(self, observation: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
-        """What is encoded and reconstructed."""
-        return symlog(observation) if self.config.symlog else observation
+    @property
+    def scan(self) -> ModuleType:
+        """``observe`` and ``infer`` over windows; see ``networks.scan``."""
+        return fused if self.config.scan == "fused" and isinstance(self.rssm, RSSM) else plain
 
-    def embed(self, observation: Float[Tensor, "*b O"]) -> Float[Tensor, "*b E"]:
-        """Embedding of raw observations."""
-        return self.encoder(self.preprocess(observation))
+    def observe(
+        self,
+        observation: Observation,
+        action: Float[Tensor, "B T A"],
+        noise: Float[Tensor, "B T+1 S"],
+    ) -> Observed:
+        """Posterior rollout over a window with known actions, Eq. 3."""
+        return self.scan.observe(self.rssm, self.encoder(observation), action, noise)
 
     def reward(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
         """Mean reward of arriving at a state."""
@@ -91,12 +125,11 @@ class WorldModel(nn.Module):
         self,
         observed: Observed,
         feature: Float[Tensor, "B T1 F"],
-        observation: Float[Tensor, "B T1 O"],
+        observation: Observation,
         reward: Float[Tensor, "B T1-1"],
     ) -> StateLosses:
         """The terms of Eq. 7, 8 and 11 that know nothing of latent actions."""
-        config = self.config
-        target = self.preprocess(observation)
+        target = self.encoder.target(observation)
         predicted = self.observation_head(feature)
         # r_t is what the step into s_{t+1} paid
         predicted_reward = self.reward_head(feature[:, 1:])
@@ -106,9 +139,8 @@ class WorldModel(nn.Module):
         kl_prior = kl(posterior.detach(), prior)
         kl_posterior = kl(posterior, prior.detach())
         return StateLosses(
-            observation=-log_prob(predicted, config.observation_std, target),
-            reward=-log_prob(predicted_reward, config.reward_std, reward.unsqueeze(-1)),
-            state_kl=kl_prior.detach(),
+            observation=-self.observation_head.log_prob(predicted, target),
+            reward=-log_prob(predicted_reward, self.config.reward_std, reward.unsqueeze(-1)),
             state_kl_prior=kl_prior,
             state_kl_posterior=kl_posterior,
         )

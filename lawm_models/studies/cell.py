@@ -93,16 +93,19 @@ def places(out: Path, cells: Iterable[Cell]) -> dict[str, Place]:
 
 
 def _runs(folder: Path) -> dict[str, RunFolder]:
+    from lawm_models.training.experiment import resolve
     from lawm_models.training.run_folder import CONFIG, RunFolder
 
     found = {}
     for path in sorted(folder.glob(f"*/*/{CONFIG}")):
         try:
             run = RunFolder.open(path.parent)
+            # a run of an earlier version does not name settings that are younger
+            config = resolve(run.config)
         except LawmError as error:
             show.line(f"left alone: {error}")
             continue
-        found[key(run.config, run.record.corpora)] = run
+        found[key(config, run.record.corpora)] = run
     return found
 
 

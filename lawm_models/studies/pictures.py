@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lawm_data.system.figures import GREY, new_figure, png
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies import score
-from lawm_models.studies.table import TITLES, Column, Table
+from lawm_models.studies.table import Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,10 +50,11 @@ def pictures(table: Table) -> Mapping[str, tuple[str, bytes]]:
 def looks(table: Table) -> Mapping[str, tuple[str, str]]:
     """Color and marker of each algorithm: those in the box have their own in every study."""
     names = dict.fromkeys(column.algorithm for column in table.columns)
-    place = {name: list(TITLES).index(name) for name in names if name in TITLES}
-    nobodys, boxed = range(len(TITLES), len(COLORS)), range(len(TITLES))
+    ours = ALGORITHMS.ours()
+    place = {name: ours.index(name) for name in names if name in ours}
+    nobodys, boxed = range(len(ours), len(COLORS)), range(len(ours))
     free = itertools.cycle(n for n in (*nobodys, *boxed) if n not in place.values())
-    place |= {name: next(free) for name in names if name not in TITLES}
+    place |= {name: next(free) for name in names if name not in ours}
     return {name: (COLORS[n], MARKERS[n]) for name, n in place.items()}
 
 

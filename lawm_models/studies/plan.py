@@ -20,9 +20,9 @@ from lawm_schemas import (
 from lawm_schemas.errors import several
 from lawm_schemas.study import ALL
 
-from lawm_models.studies import packaged as box
 from lawm_models.studies import paper
 from lawm_models.studies.cell import Cell, mask_name
+from lawm_models.studies.packaged import RECIPES, STUDIES
 from lawm_models.studies.variant import variant
 
 if TYPE_CHECKING:
@@ -191,8 +191,8 @@ def _made_by(path: Path, study: str) -> str | None:
     if path.exists():
         return None
     for name in (path.parent.name, study):
-        if name in box.names("recipes"):
-            recipe = Recipe.parse(box.read("recipes", name, "recipe"), name)
+        if name in RECIPES:
+            recipe = Recipe.parse(RECIPES.load(name), name)
             if any(step.make == path.name for step in recipe.steps):
                 out = "" if name == path.parent.name else f" --out {path.parent}"
                 return f"make it with lawm-data build {name}{out}"
@@ -205,7 +205,7 @@ def read_study(word: str) -> Study:
     Raises:
         ConfigError: there is none; ``SeveralErrors`` tells everything that the schema refuses.
     """
-    data = box.read("studies", word, "study")
+    data = STUDIES.load(word)
     faults = Study.faults(data)
     if faults:
         raise several([fault.error(word) for fault in faults])

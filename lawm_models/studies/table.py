@@ -9,20 +9,12 @@ from typing import NamedTuple, TypeVar
 from lawm_schemas import CellResult, ConfigError, Results
 from lawm_schemas.study import ALL
 
+from lawm_models.algorithms import title
 from lawm_models.studies import paper, score
 from lawm_models.studies.paper import Reported
 from lawm_models.studies.score import Interval, Spread
 
 T = TypeVar("T")
-TITLES = {
-    "bc": "BC",
-    "clap": "C-LAP",
-    "idm_td3_bc": "IDM-TD3+BC",
-    "lawm": "LAWM",
-    "lawm_plus": "LAWM+",
-    "td3_bc": "TD3+BC",
-}
-"""What algorithms are called in the paper; others are called by their names."""
 
 
 class Column(NamedTuple):
@@ -164,9 +156,8 @@ def _columns(results: Results) -> Iterable[Column]:
         for name, entry in study.algorithms.items():
             if labels in study.labels_of(name):
                 algorithm = entry.algorithm or name
-                default = TITLES.get(name, name) if name == algorithm else name
-                title = entry.title or default
-                yield Column(name, labels, title, budget(labels), fractions[labels])
+                called = entry.title or (title(name) if name == algorithm else name)
+                yield Column(name, labels, called, budget(labels), fractions[labels])
 
 
 def budget(labels: float | str) -> str:

@@ -21,13 +21,13 @@ def variant(
         name: which of its algorithms.
         device: where it runs instead of where its settings say, or none.
     """
-    from lawm_models import algorithms
+    from lawm_models.algorithms import ALGORITHMS
     from lawm_models.training import presets
 
     where, entry = f"algorithms.{name}", study.algorithms[name]
     algorithm = entry.algorithm or name
     try:
-        algorithms.load(algorithm)
+        ALGORITHMS.load(algorithm)
         data = presets.load(entry.preset or study.preset, algorithm)
     except LawmError as error:
         return {}, [_within(where, error)]
@@ -51,12 +51,12 @@ def _changeable(key: str) -> str:
 def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
     """Everything that is wrong with the values."""
     from lawm_data.batches.loader import device_of
-    from lawm_models import algorithms
-    from lawm_models.training.experiment import resolve
+    from lawm_models.algorithms import ALGORITHMS
+    from lawm_models.training.experiment import learns_policy, resolve
 
     # no corpus is looked at here
     whole = data | {"corpora": [CorpusSource(path=".").model_dump()]}
-    own = algorithms.load(data["algorithm"]["name"]).Config
+    own = ALGORITHMS.load(data["algorithm"]["name"]).Config
     faults = [
         *ExperimentConfig.faults(whole),
         *(
@@ -74,6 +74,9 @@ def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
     except LawmError as error:
         yield _within(where, error)
         return
+    if not learns_policy(config):
+        what = f"{config.algorithm.name} learns no policy, and returns are compared here"
+        yield ConfigError(what, where, "leave it out")
     if not config.evaluation_episodes:
         what = "evaluation_episodes: without any there is nothing to compare"
         yield ConfigError(what, where, "give 1 or more")

@@ -14,6 +14,7 @@ from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import Environments
 from lawm_data.system.video import require_video, write_video
 from lawm_models.training import seeding
+from lawm_models.training.experiment import learns_policy
 from lawm_models.training.run_folder import RunFolder
 
 PICTURE = 256
@@ -52,13 +53,14 @@ def evaluate(
         where: the environment; None takes the one that the corpus names.
 
     Raises:
-        ConfigError: no checkpoint, no environment to evaluate in, or an unknown video format.
+        ConfigError: no checkpoint, no policy or no environment to evaluate it in, or an unknown
+            video format.
         StorageError: no folder for the video.
     """
     if video is not None:
         require_video(Path(video))
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    policy = run.algorithm().policy(deterministic=True)
+    policy = run.acting(run.algorithm()).policy(deterministic=True)
     evaluator = Evaluator(run.record, episodes, where)
     with seeding.thread_limit(run.config.threads):
         return evaluator.evaluate(policy, seed, Path(video) if video else None)
@@ -104,8 +106,9 @@ class Evaluator:
 
     @classmethod
     def of(cls, config: ExperimentConfig, record: RunRecord) -> Self | None:
-        """The judge of an experiment; none without episodes or without an environment."""
-        if not config.evaluation_episodes or record.environment is None:
+        """That of an experiment; none without episodes, an environment or a policy."""
+        known = record.environment is not None
+        if not (known and config.evaluation_episodes and learns_policy(config)):
             return None
         return cls(record, config.evaluation_episodes)
 

@@ -25,8 +25,9 @@ from lawm_data.batches.loader import Loader, device_of
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.training import seeding
 from lawm_models.training.seeding import installed_versions
 
@@ -49,7 +50,7 @@ def resolve(config: ExperimentConfig) -> ExperimentConfig:
         ConfigError: unknown algorithm, settings or stages.
     """
     settings = settings_of(config).model_dump(mode="json")
-    module = algorithms.load(config.algorithm.name)
+    module = ALGORITHMS.load(config.algorithm.name)
     stages = module.Algorithm.stages
     for key, named in (("steps", config.steps), ("batches", config.batches)):
         for stage in named:
@@ -76,25 +77,17 @@ def _absolute(path: str) -> str:
 
 def settings_of(config: ExperimentConfig) -> Schema:
     """The algorithm's settings, validated, with every default."""
-    module = algorithms.load(config.algorithm.name)
+    module = ALGORITHMS.load(config.algorithm.name)
     return module.Config.parse(config.algorithm.settings, "algorithm.settings")
 
 
 def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
     """The algorithm with fresh weights, drawn from the experiment's seed."""
-    module = algorithms.load(config.algorithm.name)
+    module = ALGORITHMS.load(config.algorithm.name)
+    spec = ModelSpec(record.state, record.action)
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(seeding.derive(config.seed).weights)
-        return module.Algorithm(settings_of(config), model_spec(record)).to(device)
-
-
-def model_spec(record: RunRecord) -> ModelSpec:
-    """Sizes and bounds of the arrays a run was trained on."""
-    action = record.action
-    if action.low is None or action.high is None:
-        raise ConfigError("the action has no bounds", action.name, "collect with bounds")
-    width = sum(spec.size for spec in record.state)
-    return ModelSpec(width, action.size, action.low, action.high)
+        return module.Algorithm(settings_of(config), spec).to(device)
 
 
 def open_sources(config: ExperimentConfig) -> Sources:
@@ -119,14 +112,20 @@ def open_sources(config: ExperimentConfig) -> Sources:
         action=first.action,
         environment=first.environment,
     )
-    model_spec(record)
-    if not any(corpus.labeled for corpus in record.corpora):
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
+    ActionScale.of(record.action)
+    if algorithm.needs_labels and not any(corpus.labeled for corpus in record.corpora):
         raise ConfigError(
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
     _require_rewards(config, views)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
     return Sources(weighted, make_loaders(config, weighted), record)
+
+
+def learns_policy(config: ExperimentConfig) -> bool:
+    """Whether the algorithm has a policy to evaluate and to collect with."""
+    return hasattr(ALGORITHMS.load(config.algorithm.name).Algorithm, "policy")
 
 
 def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:
@@ -190,7 +189,7 @@ def _corpus_record(view: Corpus, source: CorpusSource) -> CorpusRecord:
 
 def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
     """Refuse to learn a policy where nothing tells what is worth doing."""
-    algorithm = algorithms.load(config.algorithm.name).Algorithm
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     kind, last = algorithm.rewards_from, algorithm.stages[-1]
     if kind == "none" or not config.steps[last]:
         return

@@ -44,7 +44,7 @@ def plot_metrics(metrics: Metrics, title: str) -> Figure:
         panel.set_axis_off()
     for panel in figure.axes:
         panel.tick_params(labelsize="x-small")
-        panel.yaxis.get_offset_text().set_size("x-small")
+        panel.yaxis.get_offset_text().set_fontsize("x-small")
         panel.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -124,11 +124,11 @@ class Run:
             device: where its networks compute.
 
         Raises:
-            ConfigError: there is no checkpoint yet.
+            ConfigError: there is no checkpoint yet, or the algorithm learns no policy.
         """
         algorithm, weights = self._folder.trained(device)
         return Policy(
-            algorithm.policy(deterministic),
+            self._folder.acting(algorithm).policy(deterministic),
             name=self.config.algorithm.name,
             weights=weights,
             state=self.record.state,
@@ -241,11 +241,14 @@ class Run:
 
     def __repr__(self) -> str:
         facts = self.facts()
-        end = f", return {facts['return']}" if "return" in facts else ""
-        return (
-            f"Run({near(self.path)}: {facts['algorithm']} on {facts['corpora']}, seed {facts['seed']}, "
-            f"{facts['steps']} steps, {facts['state']}{end})"
-        )
+        words = [
+            f"{facts['algorithm']} on {facts['corpora']}",
+            f"seed {facts['seed']}",
+            f"{facts['steps']} steps",
+            facts["state"],
+            *([f"return {facts['return']}"] if "return" in facts else []),
+        ]
+        return f"Run({near(self.path)}: {', '.join(words)})"
 
     def _repr_html_(self) -> str:
         return html_facts(self.facts(), near(self.path))

@@ -22,9 +22,9 @@ from lawm_schemas import (
 )
 
 from lawm_data.system.atomic import TEMPORARY, storage_errors, write_file
-from lawm_models.algorithms._protocol import Algorithm
+from lawm_models.algorithms._protocol import Acting, Algorithm
 from lawm_models.training import checkpoint
-from lawm_models.training.experiment import build, resolve
+from lawm_models.training.experiment import build, learns_policy, resolve
 from lawm_models.training.metrics import read_metrics
 
 CONFIG = "config.yaml"
@@ -149,8 +149,9 @@ class RunFolder:
         return not self.wants_evaluation() or self.evaluation() is not None
 
     def wants_evaluation(self) -> bool:
-        """Episodes were asked for and the data name their environment."""
-        return self.config.evaluation_episodes > 0 and self.record.environment is not None
+        """Episodes were asked for, the data name their environment, and a policy is learned."""
+        known = self.record.environment is not None
+        return known and self.config.evaluation_episodes > 0 and learns_policy(self.config)
 
     def algorithm(self, device: str | torch.device = "cpu") -> Algorithm:
         """The trained algorithm, from the newest checkpoint."""
@@ -168,6 +169,17 @@ class RunFolder:
                 if folder.exists():
                     raise
                 # the trainer has removed it meanwhile, so there is a newer one
+
+    def acting(self, algorithm: Algorithm) -> Acting:
+        """The run's algorithm, for its policy.
+
+        Raises:
+            ConfigError: it learns none.
+        """
+        if not isinstance(algorithm, Acting):
+            what = f"{self.config.algorithm.name} learns no policy"
+            raise ConfigError(what, str(self.path), "give a run of an algorithm that does")
+        return algorithm
 
     def require_same(self, config: ExperimentConfig) -> None:
         """Refuse to go on with another configuration.

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from lawm_data.system.registry import other_packages
+
 
 class Seeds(NamedTuple):
     """Seeds in [0, 2³¹), one per use, so that adding draws to one use disturbs no other."""
@@ -74,13 +76,17 @@ PACKAGES = ("lawm", "torch", "numpy", "mujoco", "dm_control")
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers, and the git commit if any."""
+    """Versions of Python and of the packages that decide the numbers, and the git commit if any.
+
+    Those are also the packages that bring an algorithm, an environment or another part.
+    """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    versions |= other_packages()
     commit = _commit(Path(__file__).resolve().parent.parent)
     return {**versions, "commit": commit} if commit else versions
 

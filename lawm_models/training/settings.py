@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -10,7 +10,7 @@ import annotated_types as limits
 from lawm_schemas import CorpusSource, ExperimentConfig, Schema, StageBatches
 from pydantic.fields import FieldInfo
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import presets
 from lawm_models.training.run_folder import INFORMATION
 
@@ -37,50 +37,47 @@ def list_settings(algorithm: str = "lawm", preset: str = "small") -> list[Settin
     Raises:
         ConfigError: no such algorithm or preset, or the preset says nothing about the algorithm.
     """
-    module = algorithms.load(algorithm)
+    module = ALGORITHMS.load(algorithm, "algorithm.name")
     data = presets.load(preset, algorithm)
     own = module.Config.parse(data.pop("algorithm")["settings"], f"preset {preset}")
     common = [
         setting
         for name, field in ExperimentConfig.model_fields.items()
         if name not in ("algorithm", *INFORMATION)
-        for setting in _of_field(name, field, data, module.Algorithm.stages)
+        for setting in _common(name, field, data, module.Algorithm.stages)
     ]
-    return [*common, *_of_schema(module.Config, own.model_dump(mode="json"), "algorithm.settings.")]
+    return [*common, *_inside(own, "algorithm.settings.")]
 
 
-def _of_schema(schema: type[Schema], data: Mapping[str, Any], prefix: str) -> Iterator[Setting]:
-    for name, field in schema.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Schema):
-            yield from _of_schema(inner, data[name], f"{prefix}{name}.")
-        else:
-            yield _setting(f"{prefix}{name}", field, data)
-
-
-def _of_field(
-    name: str, field: FieldInfo, data: Mapping[str, Any], stages: tuple[str, ...]
+def _common(
+    name: str, field: FieldInfo, data: Mapping[str, Any], stages: Sequence[str]
 ) -> Iterator[Setting]:
-    """One key, or the keys of what is in it: of each stage, of the first corpus."""
+    """A key of every experiment, or the keys below it: of the first corpus, of each stage."""
     inside = {part for part in _parts(field.annotation) if isinstance(part, type)}
     if CorpusSource in inside:
-        yield from _of_schema(CorpusSource, {"path": None}, f"{name}.0.")
+        first = _inside(CorpusSource(path="."), f"{name}.0.")
+        yield from (setting for setting in first if not setting.key.endswith(".path"))
     elif StageBatches in inside:
         for stage in stages:
-            yield from _of_schema(
-                StageBatches, data.get(name, {}).get(stage, {}), f"{name}.{stage}."
-            )
+            batches = StageBatches.parse(data.get(name, {}).get(stage, {}), name)
+            yield from _inside(batches, f"{name}.{stage}.")
     elif get_origin(field.annotation) is dict:
         for stage in stages:
             value = data.get(name, {}).get(stage)
             yield Setting(f"{name}.{stage}", "integer ≥ 0", value, _plain(field.description))
     else:
-        yield _setting(name, field, data)
+        yield Setting(name, _type(field), data.get(name, field.default), _plain(field.description))
 
 
-def _setting(key: str, field: FieldInfo, data: Mapping[str, Any]) -> Setting:
-    value = data.get(key.rpartition(".")[2], None if field.is_required() else field.default)
-    return Setting(key, _type(field), value, _plain(field.description))
+def _inside(config: Schema, prefix: str) -> Iterator[Setting]:
+    """The keys below a part of a configuration, which may be of a schema that a name chose."""
+    data = config.model_dump(mode="json")
+    for name, field in type(config).model_fields.items():
+        part = getattr(config, name)
+        if isinstance(part, Schema):
+            yield from _inside(part, f"{prefix}{name}.")
+        else:
+            yield Setting(f"{prefix}{name}", _type(field), data[name], _plain(field.description))
 
 
 def _parts(annotation: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ import torch
 from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig, LawmError, TakenStages
 from torch import Tensor
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import checkpoint
 from lawm_models.training.experiment import build
@@ -147,7 +147,7 @@ def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> 
         config: resolved.
         data: its corpora.
     """
-    algorithm = algorithms.load(config.algorithm.name).Algorithm
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     *earlier, last = algorithm.stages
     if not earlier:
         return {}

@@ -238,7 +238,8 @@ class _Training:
         return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
 
     def _evaluate(self, evaluator: Evaluator) -> Evaluation:
-        result = evaluator.evaluate(self.algorithm.policy(), self.seeds.evaluation)
+        policy = self.run.acting(self.algorithm).policy()
+        result = evaluator.evaluate(policy, self.seeds.evaluation)
         self._write({"return_mean": result.return_mean, "return_std": result.return_std})
         return result
 

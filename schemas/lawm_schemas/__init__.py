@@ -18,6 +18,7 @@ from lawm_schemas.experiment import ExperimentConfig as ExperimentConfig
 from lawm_schemas.experiment import StageBatches as StageBatches
 from lawm_schemas.manifest import FORMAT_VERSION as FORMAT_VERSION
 from lawm_schemas.manifest import MANIFEST as MANIFEST
+from lawm_schemas.manifest import SHARD_NAME as SHARD_NAME
 from lawm_schemas.manifest import Manifest as Manifest
 from lawm_schemas.manifest import ShardInfo as ShardInfo
 from lawm_schemas.mask import Mask as Mask

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, model_validator
 
 from lawm_schemas.arrays import ArraySpec, Role
@@ -13,11 +15,14 @@ MANIFEST = "corpus.json"
 FORMAT_VERSION = 1
 """Version of the on-disk format that this code writes; newer ones are refused."""
 
+SHARD_NAME = re.compile(r"[0-9A-Za-z_-]+\.h5")
+"""What a shard may be called."""
+
 
 class ShardInfo(Schema):
     """One immutable HDF5 file of trajectories."""
 
-    file: str = Field(pattern=r"^[0-9A-Za-z_-]+\.h5$")
+    file: str = Field(pattern=f"^{SHARD_NAME.pattern}$")
     """File name inside ``shards/``."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Checksum of the whole file."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lawm_data.exchange import formats
+from lawm_data.exchange.formats import FORMATS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "exchange.py"
 
@@ -16,7 +16,7 @@ def test_exchange_measures_every_format(tmp_path: Path) -> None:
     done = subprocess.run([*words, "--out", str(out)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(out.read_text())
-    writable = [name for name in formats.names() if formats.load(name).ABOUT.writes]
+    writable = [name for name in FORMATS.names() if FORMATS.load(name).ABOUT.writes]
     expected = [(name, verb) for name in writable for verb in ("export", "import")]
     assert [(row["format"], row["verb"]) for row in told["rows"]] == expected
     assert told["corpus_bytes"] > 0

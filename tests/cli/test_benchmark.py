@@ -17,17 +17,17 @@ from lawm_schemas import Results
 from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data import open_corpus
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies.cell import RUNS
 from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
 
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
-NAMES = algorithms.names()
+NAMES = ALGORITHMS.names()
 
 
 def steps(name: str, count: int) -> dict[str, int]:
-    return {f"steps.{stage}": count for stage in algorithms.load(name).Algorithm.stages}
+    return {f"steps.{stage}": count for stage in ALGORITHMS.load(name).Algorithm.stages}
 
 
 def bc(**settings: object) -> dict[str, Any]:
@@ -447,6 +447,6 @@ def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     assert result.code == 2
     known = "ablations, claim, dream-noise, explorers, labels, longer, paper, plus"
     known += ", two-cores, unseen"
-    assert f"nothing: no such study; give a YAML file, or one of {known}\n" in result.err
+    assert f"no study 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     help_text = " ".join(run("lawm", "benchmark", "--help").out.split())
     assert f"Studies in the box: {known}." in help_text

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lawm_data import open_corpus
+from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning
-from lawm_models.collection.dreamer import DreamerConfig
 from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModelConfig
@@ -112,11 +112,11 @@ def test_killed_collection_goes_on_with_its_workers(run, tmp_path: Path) -> None
     ("words", "line"),
     [
         ("--workers 0", "--workers"),
-        ("--backend nowhere", "unknown backend 'nowhere'; give processes or ray"),
+        ("--backend nowhere", "no backend 'nowhere'; known ones: processes, ray"),
         ("--seeds 0,x", "'0,x' is not a list of different seeds"),
         ("--seeds 1,1", "'1,1' is not a list of different seeds"),
         ("--seeds=", "an argument is empty"),
-        ("--seeds 0,1 --backend nowhere", "unknown backend 'nowhere'"),
+        ("--seeds 0,1 --backend nowhere", "no backend 'nowhere'"),
         ("--seeds 0,1 --agent nobody --workers 1", "--agent nobody: no such agent"),
         ("--agent dreamer --workers 2", "give several --seeds"),
         ("--agent nobody@snapshots", "nobody: holds no collecting agent"),

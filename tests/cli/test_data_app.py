@@ -13,9 +13,8 @@ from lawm_cli.data_app import app
 
 from lawm_data import open_corpus
 from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.collector import agent_folder
-from lawm_models.collection.learning_agents import KINDS
-from lawm_models.collection.session import LEARNING
 
 COLLECT = ["collect", "--env", "cartpole-swingup", "--action-repeat", "40", "--num-envs", "2"]
 
@@ -178,7 +177,7 @@ def test_append_adds_trajectories_of_another_agent(run, trained: Path, corpus: P
     assert run("lawm-data", "validate", corpus).code == 0
 
 
-@pytest.mark.parametrize("agent", LEARNING)
+@pytest.mark.parametrize("agent", AGENTS.names())
 def test_learning_agent_collects_and_acts_again(run, agent: str, tmp_path: Path) -> None:
     words = ("collect", "--env", "cartpole-swingup", "--action-repeat", 40, "--trajectories", 2)
     told = run("lawm-data", *words, "--agent", agent, "--out", tmp_path / "c", "--json").json
@@ -188,10 +187,6 @@ def test_learning_agent_collects_and_acts_again(run, agent: str, tmp_path: Path)
     for name in ("c", "again"):
         told = run("lawm-data", "info", tmp_path / name, "--json").json
         assert told["sources"] == {agent: 2}
-
-
-def test_learning_agents_are_those_that_exist() -> None:
-    assert set(LEARNING) == set(KINDS)
 
 
 def test_run_collects_with_its_own_action_repeat(run, trained: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_an_interrupt_while_the_program_loads_is_one_line(program: str, module: 
 
 
 def test_an_interrupt_while_the_program_works_or_ends_is_one_line() -> None:
-    work = WHEN_IMPORTED.format(module="lawm_data")
+    work = WHEN_IMPORTED.format(module="lawm_data.corpus")
     for before in (work, "atexit.register(stop)"):
         done = started(before, "lawm_data", "info", "nowhere")
         assert done.returncode == 130
@@ -64,7 +64,9 @@ def stop():
     global thing
     thing = None
 """
-    done = started(dropping + WHEN_IMPORTED.format(module="lawm_data"), "lawm_data", "info", "x")
+    done = started(
+        dropping + WHEN_IMPORTED.format(module="lawm_data.corpus"), "lawm_data", "info", "x"
+    )
     assert (done.returncode, done.stderr) == (130, "lawm-data: interrupted\n")
 
 

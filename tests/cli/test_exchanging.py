@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lawm_data import open_corpus
-from lawm_data.exchange import formats
+from lawm_data.exchange.formats import FORMATS
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_the_document_has_the_table(run) -> None:
     document = Path(__file__).resolve().parents[2] / "docs" / "exchange.md"
     table = run("lawm-data", "formats", "--markdown").out
     *lines, blank, same = table.splitlines()
-    assert len(lines) == 2 + len(formats.names())
+    assert len(lines) == 2 + len(FORMATS.names())
     assert (blank, same.partition(":")[0]) == ("", "The same for all")
     assert f"\n\n{table}\n" in document.read_text(encoding="utf-8")
 
@@ -92,17 +92,17 @@ def test_the_document_has_the_table(run) -> None:
 def test_every_format_is_described() -> None:
     root = Path(__file__).resolve().parents[2]
     text = (root / "docs" / "exchange.md").read_text(encoding="utf-8")
-    for name in formats.names():
-        about = formats.load(name).ABOUT
+    for name in FORMATS.names():
+        about = FORMATS.load(name).ABOUT
         assert re.search(rf"^\| .*`{name}:{about.place.split()[0]}`", text, re.M), name
     readme = (root / "README.md").read_text(encoding="utf-8").lower()
-    assert all(name in readme for name in formats.names() if name != "video")
+    assert all(name in readme for name in FORMATS.names() if name != "video")
 
 
 def test_formats_names_every_one(run) -> None:
     out = run("lawm-data", "formats").out
-    for name in formats.names():
-        assert f"{name}:{formats.load(name).ABOUT.place}" in out
+    for name in FORMATS.names():
+        assert f"{name}:{FORMATS.load(name).ABOUT.place}" in out
 
 
 def test_a_run_is_trained_and_evaluated_in_gymnasium(run, tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
-"""``docs/json.md`` and what the commands print are the same."""
+"""What the commands print is what ``lawm_schemas.outputs`` declares, and so ``docs/json.md``."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lawm_cli import app, data_app
+from lawm_schemas import json_page, outputs
+from typer.main import get_command
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = {"lawm": app, "lawm-data": data_app}
 
 
 @pytest.fixture
@@ -102,3 +107,13 @@ def test_formats(require_documented, run) -> None:
 def test_compare_labels(require_documented, run, labels: dict, corpus: Path) -> None:
     words = ("compare-labels", corpus, "--labels", "idm", "--truth-from-withheld", "--json")
     require_documented("lawm compare-labels", run("lawm", *words).json)
+
+
+@pytest.mark.parametrize("command", outputs.OUTPUTS)
+def test_what_is_shown_as_given_can_be_given(command: str) -> None:
+    program, name = command.split()
+    group: Any = get_command(PROGRAMS[program].app)
+    text = json_page.page().partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.*) \| As given \|$", text, flags=re.MULTILINE)
+    given = {word.strip("`?") for row in rows for word in row.split(", ")}
+    assert given <= {parameter.name for parameter in group.commands[name].params}

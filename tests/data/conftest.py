@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -169,3 +171,42 @@ class Disk:
 @pytest.fixture(scope="session")
 def disk() -> type[Disk]:
     return Disk
+
+
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
+"""What Python announces before it changes the file system, beside opening a file to write."""
+
+
+def _die_before_change(number: int) -> None:
+    """From here on this process ends before its n-th change of the file system, as if killed."""
+    left = number
+
+    def count(event: str, arguments: tuple) -> None:
+        nonlocal left
+        writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        left -= event in CHANGES or bool(writes)
+        if left <= 0:
+            os._exit(9)
+
+    sys.addaudithook(count)
+
+
+def _is_killed(function: Callable[[], object], number: int) -> bool:
+    """Run a function in a process that dies before its n-th change; False if it gets through."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _die_before_change(number)
+            function()
+            os._exit(0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+@pytest.fixture(scope="session")
+def is_killed() -> Callable[[Callable[[], object], int], bool]:
+    return _is_killed

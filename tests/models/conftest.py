@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from lawm_schemas import ArraySpec, Role
 
 from lawm_data.batches.batch import Batch
 from lawm_models.algorithms._protocol import ModelSpec
@@ -22,7 +23,10 @@ LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 @pytest.fixture
 def spec() -> ModelSpec:
     """Three observations, two actions, bounds that are neither symmetric nor exact in binary."""
-    return ModelSpec(3, 2, (-1.0, -0.3), (1.0, 0.7))
+    action = ArraySpec(
+        name="action", shape=(2,), role=Role.action, low=(-1.0, -0.3), high=(1.0, 0.7)
+    )
+    return ModelSpec((ArraySpec(name="state", shape=(3,)),), action)
 
 
 @pytest.fixture
@@ -37,9 +41,9 @@ def make_batch(spec) -> Callable[..., Batch]:
         generator = torch.Generator().manual_seed(seed)
         labeled = torch.tensor(LABELS[labels], dtype=torch.bool)
         size = len(labeled)
-        observation = torch.randn(size, steps + 1, spec.observation_dim, generator=generator)
-        unit = torch.rand(size, steps, spec.action_dim, generator=generator)
-        low, high = torch.tensor(spec.low), torch.tensor(spec.high)
+        observation = torch.randn(size, steps + 1, spec.observations[0].size, generator=generator)
+        unit = torch.rand(size, steps, spec.action.size, generator=generator)
+        low, high = torch.tensor(spec.action.low), torch.tensor(spec.action.high)
         action = low + unit * (high - low)
         reward = torch.randn(size, steps, generator=generator)
         valid = torch.ones(size, steps, dtype=torch.bool)
@@ -130,13 +134,13 @@ def numpy_gradient() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def problem(
-    model_config, make_batch, randomize
+    spec, model_config, make_batch, randomize
 ) -> Callable[..., tuple[LatentActionModel, Batch, Noise]]:
     """A model in float64, a batch whose actions are in [-1, 1], and noise; always the same ones."""
 
     def make(labels="mixed", padded=False, **settings):
         torch.manual_seed(0)
-        model = LatentActionModel(model_config(**settings), 3, 2).double()
+        model = LatentActionModel(model_config(**settings), spec.observations, 2).double()
         randomize(model)
         batch = make_batch(labels, padded, dtype=torch.float64)
         return model, batch, model.draw_noise(batch, torch.Generator().manual_seed(1))

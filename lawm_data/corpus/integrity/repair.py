@@ -1,40 +1,71 @@
-"""Restoring what can be restored of a damaged corpus, without touching what is sound."""
+"""Restoring what can be restored of a damaged corpus, without touching what is sound.
+
+``plan_repair`` reads every file once and writes nothing; ``repair`` does the same under the lock
+and carries out what it found.
+"""
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import (
     MANIFEST,
+    SHARD_NAME,
     CorpusError,
+    LawmError,
     LineageStep,
     Manifest,
+    Mask,
+    MaskError,
     Provenance,
     ShardInfo,
     StorageError,
 )
 
-from lawm_data.corpus.commit import merge, to_parts
+from lawm_data.corpus.commit import free_id, merge, to_parts
 from lawm_data.corpus.encode import write_shard
-from lawm_data.corpus.integrity.damage import kept, original
-from lawm_data.corpus.integrity.repair_plan import Repair, owner_of, plan_repair
-from lawm_data.corpus.integrity.restrict import restrict_labels, write_mask
-from lawm_data.corpus.integrity.validate import validate
-from lawm_data.corpus.layout import Layout, layout_of
+from lawm_data.corpus.fingerprint import fingerprint_of
+from lawm_data.corpus.integrity.salvage import (
+    DamagedShard,
+    Loss,
+    ShardFile,
+    ShardReport,
+    actual_info,
+    examine,
+    unreadable,
+)
+from lawm_data.corpus.integrity.validate import Known, check
+from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.leftovers import leftovers
-from lawm_data.corpus.shard import open_shard
-from lawm_data.corpus.store import SHARDS
+from lawm_data.corpus.mask import MASKS, mask_files, read_mask
+from lawm_data.corpus.overlay import (
+    ARRAYS,
+    LABELS,
+    OVERLAY,
+    Labels,
+    encode_labels,
+    overlay_names,
+    read_labels,
+    read_overlay,
+)
+from lawm_data.corpus.store import SHARDS, UPGRADE, absence_of, read_manifest
 from lawm_data.system.atomic import (
     REPLACED,
+    TEMPORARY,
     WriterLock,
     storage_errors,
     sync_folder,
-    temporary_name,
     write_file,
+    write_folder,
 )
 from lawm_data.system.output import new_output, refuse_inside, remove
 
@@ -42,6 +73,67 @@ BACKUP = "backup-"
 """Folders of damaged files inside a corpus: ``backup-1`` and so on."""
 UNKNOWN = Provenance(source="unknown")
 """Source of trajectories whose own cannot be told any more."""
+
+
+class Change(NamedTuple):
+    """Something that a repair does."""
+
+    where: str
+    what: str
+
+
+@dataclass
+class Repair:
+    """What a repair is about to do, or has done. Files are named from the corpus's folder on."""
+
+    path: Path
+    manifest: Manifest
+    """As it is, or as the shards have it; its shards are those that are there."""
+    found: bool
+    """Whether the manifest could be read."""
+    shards: list[ShardReport]
+    """In their order."""
+    moved: set[str] = field(default_factory=set)
+    """Sound shards whose trajectories have moved up."""
+    fingerprint: str = ""
+    """Of what is kept."""
+    changes: list[Change] = field(default_factory=list)
+    """Nothing, when the corpus is sound."""
+    lost: list[Loss] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    """Shards whose ids, sources, seeds and metadata were kept, though no hash covers them."""
+    masks: dict[Path, Mask | None] = field(default_factory=dict)
+    """What mask files become; None is set aside."""
+    overlays: dict[Path, Labels | None] = field(default_factory=dict)
+    """Overlays that are restricted; None is set aside."""
+    leftovers: list[Path] = field(default_factory=list)
+    known: Known = field(default_factory=Known)
+    """What was found sound and stays as it is."""
+    backup: Path | None = None
+    """Where the damaged files are kept."""
+
+    @property
+    def trajectories(self) -> int:
+        """How many are kept."""
+        return sum(map(len, self.shards))
+
+    @property
+    def replaces_manifest(self) -> bool:
+        """Whether ``corpus.json`` changes."""
+        stay = [
+            None if report.file in self.moved else report.info
+            for report in self.shards
+            if len(report)
+        ]
+        return (
+            not self.found
+            or stay != list(self.manifest.shards)
+            or self.fingerprint != self.manifest.fingerprint
+        )
+
+    def change(self, where: Path | str, what: str) -> None:
+        """Note something to do."""
+        self.changes.append(Change(str(self.path / where), what))
 
 
 def repair(
@@ -65,130 +157,408 @@ def repair(
     path = Path(path)
     if out is not None:
         return _repair_copy(path, Path(out), like)
-    planned = plan_repair(path, like)
-    if not planned.changes:
-        return planned
+    if not path.is_dir():
+        raise CorpusError(absence_of(path), str(path), "check the path")
     lock = WriterLock(path)
     try:
-        planned = _required(plan_repair(path, like))
-        planned.backup = _keep_damaged(planned)
-        _apply(planned)
-    finally:
-        lock.release()
+        planned = plan_repair(path, like)
+        if planned.changes:
+            _require_something(planned)
+            planned.backup = _keep_damaged(planned)
+            _apply(planned, path, planned.known)
+    except BaseException:
+        lock.withdraw()
+        raise
+    lock.withdraw()
     return planned
 
 
-def _required(planned: Repair) -> Repair:
+def plan_repair(path: str | Path, like: str | Path | None = None) -> Repair:
+    """Find out what a repair would do; reads everything once, writes nothing.
+
+    Args:
+        path: folder of the corpus.
+        like: a corpus of the same arrays, to take their specs from when the manifest is lost and
+            the shards keep no copy of it.
+
+    Raises:
+        CorpusError: nothing says what the arrays of the shards are.
+        StorageError: the file system refused.
+    """
+    path = Path(path)
+    opened: dict[str, DamagedShard] = {}
+    try:
+        manifest, found = read_manifest(path), True
+    except CorpusError as error:
+        files = [] if error.hint == UPGRADE else _shard_files(path)  # newer is not damaged
+        if not files:
+            raise
+        (manifest, opened), found = _manifest_of(path, files, like), False
+    shards = [_report(path, manifest, info, opened) for info in manifest.shards]
+    if all(report.first >= 0 for report in shards):
+        shards.sort(key=lambda report: report.first)
+    repair = Repair(path, manifest, found, _with_own_ids(shards))
+    _plan_shards(repair)
+    _plan_masks(repair)
+    _plan_overlays(repair)
+    for entry in leftovers(path, manifest):
+        lost_overlay = entry.name.endswith(REPLACED) and not _owner_of(entry).exists()
+        repair.leftovers.append(entry.relative_to(path))
+        what = "gets its name back" if lost_overlay else "is left over: removed"
+        repair.change(entry.relative_to(path), what)
+    return repair
+
+
+def _shard_files(path: Path) -> list[Path]:
+    """What may be shards of a corpus that has lost its manifest."""
+    folder = path / SHARDS
+    with storage_errors(folder):
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [file for file in files if SHARD_NAME.fullmatch(file.name)]
+
+
+def _manifest_of(
+    path: Path, files: list[Path], like: str | Path | None
+) -> tuple[Manifest, dict[str, DamagedShard]]:
+    """A manifest made from the shards, and the shards that it lists."""
+    opened = []
+    for file in files:
+        with suppress(CorpusError, FileNotFoundError):
+            opened.append(ShardFile(file))
+    copies = [file.about for file in opened if file.about is not None]
+    if copies:
+        base = max(copies, key=lambda copy: len(copy.provenance))
+    elif like is not None:
+        base = read_manifest(Path(like)).model_copy(update={"lineage": (), "licence": None})
+    else:
+        what = "is lost, and the shards were written before they kept a copy of it"
+        hint = "give a corpus with the same arrays (--like)"
+        raise CorpusError(what, str(path / MANIFEST), hint)
+    layout, found = layout_of(base), []
+    for file in opened:
+        with suppress(CorpusError):
+            found.append(DamagedShard(file, layout))
+    listed, end = {}, 0
+    # what was merged into others comes behind them and is left out, and so are copies of others
+    order = [(shard.first, -len(shard), not shard.file.is_itself) for shard in found]
+    for _, shard in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]):
+        if shard.first >= end:
+            listed[shard.file.path.name] = shard
+            end = shard.first + len(shard)
+    infos = [
+        actual_info(shard) or shard.file.info(len(shard), max(1, shard.steps))
+        for shard in listed.values()
+    ]
+    return base.model_copy(update={"shards": tuple(infos)}), listed
+
+
+def _report(
+    path: Path, manifest: Manifest, info: ShardInfo, opened: dict[str, DamagedShard]
+) -> ShardReport:
+    file = path / SHARDS / info.file
+    if not file.is_file():
+        what = "its shard is a folder" if file.is_dir() else "its shard is missing"
+        return unreadable(info, what)
+    try:
+        shard = opened.get(info.file) or DamagedShard(ShardFile(file), layout_of(manifest))
+    except CorpusError as error:
+        return unreadable(info, f"its shard cannot be read: {error.what}")
+    return examine(shard, manifest, info)
+
+
+def _with_own_ids(shards: list[ShardReport]) -> list[ShardReport]:
+    """The same, where no trajectory of a damaged shard has the id of another one."""
+    taken = {name.decode() for report in shards if not report.kept for name in report.ids}
+    named = []
+    for report in shards:
+        kept = []
+        for one in report.kept:
+            kept.append(one if report.original else one._replace(id=free_id(one.id, taken)))
+            taken.add(kept[-1].id)
+        ids = [one.id.encode() for one in kept] if kept else report.ids
+        named.append(replace(report, kept=kept, ids=ids))
+    return named
+
+
+def _plan_shards(repair: Repair) -> None:
+    manifest, shards = repair.manifest, repair.shards
+    place, listed = 0, {info.file: info for info in manifest.shards}
+    for report in shards:
+        file = Path(SHARDS, report.file)
+        repair.lost += report.lost
+        if report.original is not None:
+            repair.change(file, "is restored, byte for byte")
+        elif report.opened is None:
+            kept_ones = f"{len(report)} of {len(report) + len(report.lost)} trajectories"
+            repair.change(file, f"is damaged: {kept_ones} are sound and go into a new shard")
+            repair.unproven += [report.file] * bool(len(report))
+        elif report.first != place:
+            repair.moved.add(report.file)
+            repair.change(file, "is sound: written anew, its trajectories have moved up")
+        else:
+            repair.known.shards[report.file] = report.opened
+            if report.info != listed[report.file]:
+                repair.change(file, "is sound: what the manifest says of it is corrected")
+        place += len(report)
+    if [report.file for report in shards] != list(listed):
+        repair.change(MANIFEST, "lists the shards in their order again")
+    ids = np.array([name for report in shards for name in report.ids] or [b""], "S")
+    digest = b"".join(part for report in shards for part in report.digest)
+    rows = np.frombuffer(digest, np.uint8).reshape(-1, 32)
+    repair.fingerprint = fingerprint_of(manifest, ids[: len(rows)], rows)
+    if not repair.found:
+        repair.change(MANIFEST, "is made again from the shards")
+    elif repair.fingerprint != manifest.fingerprint:
+        repair.change(MANIFEST, "gets the fingerprint of what is there")
+
+
+def _parents(repair: Repair) -> set[str]:
+    """Fingerprints whose masks and overlays are those of what is kept."""
+    known = {repair.fingerprint}
+    if repair.found:
+        known.add(repair.manifest.fingerprint)
+    if (step := _unfinished(repair)) is not None:
+        known.update(step.parents)
+    return known
+
+
+def _unfinished(repair: Repair) -> LineageStep | None:
+    """The repair before, which may have been killed after it had changed the manifest."""
+    for step in repair.manifest.lineage[-1:]:
+        if step.operation == "repair" and step.settings.get("fingerprint") == repair.fingerprint:
+            return step
+    return None
+
+
+def _plan_folder(repair: Repair, name: str, plans: dict[Path, Any]) -> None:
+    """Set aside a file that stands where a folder should be."""
+    place = repair.path / name
+    if place.exists() and not place.is_dir():
+        plans[Path(name)] = None
+        repair.change(name, f"is a file, not the folder of {name}: set aside")
+
+
+def _plan_masks(repair: Repair) -> None:
+    """A mask lists fewer trajectories than before, never more, so it hides all that it hid."""
+    complete = {
+        name.decode()
+        for report in repair.shards
+        for name, whole in zip(report.ids, report.complete, strict=True)
+        if whole
+    }
+    _plan_folder(repair, MASKS, repair.masks)
+    for file in mask_files(repair.path):
+        place = Path(MASKS, file.name)
+        try:
+            mask = read_mask(file)
+        except MaskError as error:
+            repair.masks[place] = None
+            repair.change(place, f"{error.what}: set aside")
+            continue
+        labeled = tuple(name for name in mask.labeled if name in complete)
+        new = mask.model_copy(update={"corpus": repair.fingerprint, "labeled": labeled})
+        if mask.corpus not in _parents(repair) or new == mask:
+            repair.known.masks[mask.name] = mask
+            continue
+        repair.masks[place] = new if labeled else None
+        what = f"keeps {len(labeled)} of {len(mask.labeled)} labeled trajectories"
+        repair.change(place, what if labeled else f"{what}: set aside")
+
+
+def _plan_overlays(repair: Repair) -> None:
+    there = _ids(repair)
+    _plan_folder(repair, LABELS, repair.overlays)
+    for place, name in _overlays(repair.path):
+        folder = repair.path / place
+        try:
+            info = read_overlay(folder, name)
+            labels = read_labels(folder, info, repair.manifest.action.size, verify=True)
+        except LawmError as error:
+            repair.overlays[place] = None
+            repair.change(place, f"{error.what}: set aside")
+            continue
+        names = set(labels.ids.astype("U").tolist())
+        current = info.corpus == repair.fingerprint
+        if info.corpus not in _parents(repair) or (current and names <= there):
+            repair.known.overlays[name] = labels
+            continue
+        repair.overlays[place] = labels
+        repair.change(place, f"keeps {len(names & there)} of {len(names)} trajectories")
+
+
+def _overlays(path: Path) -> Iterator[tuple[Path, str]]:
+    """Folder and name of each overlay, those included that a killed writer has renamed."""
+    for name in overlay_names(path):
+        yield Path(LABELS, name), name
+    for folder in sorted((path / LABELS).glob(f".*{REPLACED}")):
+        if not _owner_of(folder).exists():
+            yield Path(LABELS, folder.name), _owner_of(folder).name
+
+
+def _owner_of(entry: Path) -> Path:
+    """The overlay that ``.NAME.replaced`` was."""
+    return entry.with_name(entry.name.removeprefix(".").removesuffix(REPLACED))
+
+
+def _ids(repair: Repair) -> set[str]:
+    return {name.decode() for report in repair.shards for name in report.ids}
+
+
+def _require_something(planned: Repair) -> None:
     """Refuse to make an empty corpus of one that was not."""
     if planned.lost and not planned.trajectories:
         what = f"nothing of it can be restored: {planned.lost[0].what}"
         raise CorpusError(what, str(planned.path), "restore it from a copy")
-    return planned
 
 
 def _repair_copy(path: Path, out: Path, like: str | Path | None) -> Repair:
     if out.exists():
         raise StorageError("something is already there", str(out), "choose another place")
     refuse_inside(out)
-    planned = _required(plan_repair(path, like))
+    planned = plan_repair(path, like)
+    _require_something(planned)
+    stale = {
+        *(path / SHARDS / report.file for report in planned.shards if report.kept),
+        *(path / SHARDS / report.file for report in planned.shards if not len(report)),
+        *(path / SHARDS / name for name in planned.moved),
+        path / ".lock",
+    }
+
+    def not_copied(folder: str, names: list[str]) -> list[str]:
+        at_the_top = Path(folder) == path
+        return [
+            name
+            for name in names
+            if Path(folder, name) in stale or (at_the_top and name.startswith(BACKUP))
+        ]
+
     with new_output(out) as copy:
-        shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".lock", f"{BACKUP}*"))
-        _apply(plan_repair(copy, like))
+        with storage_errors(out):
+            shutil.copytree(path, copy, ignore=not_copied)
+        _apply(planned, copy, Known())
     return planned
 
 
 def _keep_damaged(repair: Repair) -> Path | None:
     """Keep what is about to be replaced or removed, except leftovers of writers."""
-    sources = [repair.path / MANIFEST, *repair.masks, *repair.overlays]
-    sources += [
-        repair.path / SHARDS / piece.file
-        for piece in repair.pieces
-        if piece.restored or piece.info is None
+    path = repair.path
+    doomed = [Path(MANIFEST)] * repair.replaces_manifest + [*repair.masks, *repair.overlays]
+    doomed += [Path(SHARDS, report.file) for report in repair.shards if report.opened is None]
+    doomed += [
+        entry
+        for entry in repair.leftovers
+        if entry.suffix == ".h5" and not entry.name.startswith(TEMPORARY)
     ]
-    sources += [entry for entry in repair.leftovers if entry.suffix == ".h5"]
+    places = {
+        place: _owner_of(place) if place.name.endswith(REPLACED) else place
+        for place in doomed
+        if (path / place).exists()
+    }
+    if not places:
+        return None
     number = 1
-    while (repair.path / f"{BACKUP}{number}").exists():
+    while (backup := path / f"{BACKUP}{number}").exists():
         number += 1
-    backup = repair.path / f"{BACKUP}{number}"
-    temporary = temporary_name(backup)
+    last = path / f"{BACKUP}{number - 1}"
     with storage_errors(backup):
-        for source in sources:
-            target = temporary / source.relative_to(repair.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target)
-            elif source.suffix == ".h5" and source.exists():
-                _link(source, target)
-            elif source.exists():
-                shutil.copy2(source, target)
-        temporary.rename(backup)
-        sync_folder(repair.path)
+        there = [place for place, kept in places.items() if (last / kept).exists()]
+        same = all(_is_kept(path / place, last / places[place]) for place in there)
+        if last.exists() and same and (there or _unfinished(repair)):
+            # of a repair that was killed, which this one finishes
+            for place in places.keys() - there:
+                _keep(path / place, last / places[place])
+            return last
+        with new_output(backup) as temporary:
+            for place, kept in places.items():
+                _keep(path / place, temporary / kept)
     return backup
 
 
-def _link(source: Path, target: Path) -> None:
-    """A second name; shards are only ever replaced, never changed."""
+def _keep(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link)
+    else:
+        _link(source, target)
+
+
+def _is_kept(source: Path, copy: Path) -> bool:
+    """Whether a backup holds a file or folder already."""
+    if source.is_dir() and copy.is_dir():
+        return all(_is_kept(entry, copy / entry.name) for entry in source.iterdir())
+    if not (source.is_file() and copy.is_file()):
+        return False
+    return source.samefile(copy) or filecmp.cmp(source, copy, shallow=False)
+
+
+def _link(source: Path | str, target: Path | str) -> None:
+    """A second name; files of a corpus are only ever replaced, never changed."""
     try:
         os.link(source, target)
     except OSError:  # a file system without links
         shutil.copy2(source, target)
 
 
-def _apply(repair: Repair) -> None:
-    path, layout = repair.path, layout_of(repair.manifest)
-    infos = list(_write_shards(repair, layout))
-    manifest = _new_manifest(repair, infos)
-    if (path / MANIFEST).is_dir():
-        remove(path / MANIFEST)
-    if not repair.found or manifest != repair.manifest:
-        write_file(path / MANIFEST, manifest.to_json().encode())
-    for file, mask in repair.masks.items():
-        remove(file) if mask is None else write_mask(file, mask)
-    there = {name.decode() for piece in repair.pieces for name in piece.ids}
-    for folder, labels in repair.overlays.items():
-        if labels is None:
-            remove(folder)
+def _apply(repair: Repair, folder: Path, known: Known) -> None:
+    """Carry out a plan.
+
+    Args:
+        repair: the plan.
+        folder: the corpus, or a copy of what stays of it.
+        known: what need not be read to see whether all is well.
+    """
+    manifest = _new_manifest(repair, list(_write_shards(repair, folder / SHARDS)))
+    if (folder / MANIFEST).is_dir():
+        remove(folder / MANIFEST)
+    if repair.replaces_manifest:
+        write_file(folder / MANIFEST, manifest.to_json().encode())
+    for place, mask in repair.masks.items():
+        if mask is None:
+            remove(folder / place)
         else:
-            restrict_labels(folder, labels, there, repair.fingerprint)
-    wrong = [f for f in validate(path) if f.severity == "error"]
+            write_file(folder / place, mask.to_json().encode())
+    for place, labels in repair.overlays.items():
+        if labels is None:
+            remove(folder / place)
+        else:
+            target = folder / LABELS / labels.info.name
+            _write_restricted(target, labels, _ids(repair), repair.fingerprint)
+    wrong = [f for f in check(folder, manifest, known) if f.severity == "error"]
     if wrong:
         hint = f"look into {repair.backup}" if repair.backup else "the original is untouched"
         raise CorpusError(f"still wrong after the repair: {wrong[0].what}", wrong[0].where, hint)
-    for entry in leftovers(path, manifest):
-        if entry.name.endswith(REPLACED) and not owner_of(entry).exists():
-            entry.rename(owner_of(entry))
-        else:
-            remove(entry)
-    sync_folder(path)
-
-
-def _write_shards(repair: Repair, layout: Layout) -> Iterator[ShardInfo]:
-    """Write the shards that are not right as they are; what the manifest is to say of all."""
-    folder, manifest, place = repair.path / SHARDS, repair.manifest, 0
-    sources, about = len(manifest.provenance), _with_unknown(repair)
-    for piece in repair.pieces:
-        file = folder / piece.file
-        if piece.restored:
-            whole = original(file, layout, manifest)
-            assert whole is not None
-            write_file(file, whole.content)
-            yield whole.info
-        elif repair.is_rewritten(piece, place):
-            if piece.info is None:
-                parts = to_parts(kept(file, layout, sources)[0], place, layout.apart)
+    with storage_errors(folder):
+        for entry in leftovers(folder, manifest):
+            if entry.name.endswith(REPLACED) and not _owner_of(entry).exists():
+                entry.rename(_owner_of(entry))
             else:
-                parts = merge([open_shard(file, piece.info, layout, sources, True)], layout)
-                moved = {"ordinal": np.arange(place, place + len(piece))}
-                parts = parts._replace(columns={**parts.columns, **moved})
+                remove(entry)
+        sync_folder(folder)
+
+
+def _write_shards(repair: Repair, folder: Path) -> Iterator[ShardInfo]:
+    """Write the shards that are not right as they are; what the manifest is to say of all."""
+    layout, about, place = layout_of(repair.manifest), _with_unknown(repair), 0
+    for report in repair.shards:
+        if report.original is not None:
+            write_file(folder / report.file, report.original.encode(layout))
+            yield report.original.info
+        elif report.opened is not None and report.file in repair.moved:
+            parts = merge([report.opened], layout)
+            moved = {"ordinal": np.arange(place, place + len(report))}
+            parts = parts._replace(columns={**parts.columns, **moved})
             yield write_shard(folder, parts, layout, about)
-        elif piece.info is not None:
-            yield piece.info
-        place += len(piece)
+        elif report.info is not None:
+            yield report.info
+        elif report.kept:
+            yield write_shard(folder, to_parts(report.kept, place, layout.apart), layout, about)
+        place += len(report)
 
 
 def _with_unknown(repair: Repair) -> Manifest:
     """The manifest with a source for trajectories that have lost theirs."""
-    if not any(piece.sourceless for piece in repair.pieces):
+    beyond = len(repair.manifest.provenance)
+    if not any(one.provenance == beyond for report in repair.shards for one in report.kept):
         return repair.manifest
     sources = (*repair.manifest.provenance, UNKNOWN)
     return repair.manifest.model_copy(update={"provenance": sources})
@@ -206,3 +576,18 @@ def _new_manifest(repair: Repair, infos: list[ShardInfo]) -> Manifest:
         step = LineageStep(operation="repair", parents=parents, settings=settings)
         update["lineage"] = (*repair.manifest.lineage, step)
     return _with_unknown(repair).model_copy(update=update)
+
+
+def _write_restricted(
+    folder: Path, labels: Labels, there: Collection[str], fingerprint: str
+) -> None:
+    """Replace an overlay by one that labels only trajectories that are there."""
+    names = [name for name in labels.ids.astype("U").tolist() if name in there]
+    data = encode_labels({name: labels.read(name) for name in names}, labels.width)
+    update = {
+        "corpus": fingerprint,
+        "trajectories": len(names),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    info = labels.info.model_copy(update=update)
+    write_folder(folder, {ARRAYS: data, OVERLAY: info.to_json().encode()})

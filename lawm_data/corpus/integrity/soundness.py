@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from lawm_schemas import LawmError
@@ -12,6 +12,7 @@ from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.record import beyond_bounds, content_hash, full_digest
 from lawm_data.corpus.shard import OpenShard
 from lawm_data.corpus.table import OBSERVED
+from lawm_data.system.hdf5 import ChunkedField
 
 
 def trajectory_faults(part: OpenShard, i: int, layout: Layout) -> Iterator[str]:
@@ -45,7 +46,7 @@ def trajectory_faults(part: OpenShard, i: int, layout: Layout) -> Iterator[str]:
 
 def value_faults(
     steps: np.ndarray,
-    fields: dict[str, np.ndarray],
+    fields: Mapping[str, np.ndarray | ChunkedField],
     actions: np.ndarray | None,
     observed: np.ndarray,
     layout: Layout,
@@ -77,5 +78,8 @@ def is_metadata(text: bytes) -> bool:
         return False
 
 
-def _not_finite(array: np.ndarray) -> bool:
-    return array.dtype.kind == "f" and not np.isfinite(array).all()
+def _not_finite(array: np.ndarray | ChunkedField) -> bool:
+    # what is compressed are pixels, which are whole numbers
+    if isinstance(array, ChunkedField) or array.dtype.kind != "f":
+        return False
+    return not np.isfinite(array).all()

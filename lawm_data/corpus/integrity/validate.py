@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from lawm_schemas import MANIFEST, LawmError, Manifest, ShardInfo
+from lawm_schemas import MANIFEST, LawmError, Manifest, Mask, ShardInfo
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.fingerprint import fingerprint_of
@@ -15,10 +16,10 @@ from lawm_data.corpus.integrity.soundness import trajectory_faults
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import is_a_writers, leftovers
 from lawm_data.corpus.mask import ASIDE, MASKS, mask_files, read_mask, readable_under
-from lawm_data.corpus.overlay import LABELS, open_labels, overlay_names
-from lawm_data.corpus.shard import OpenShard, open_shard
+from lawm_data.corpus.overlay import LABELS, Labels, overlay_names, read_labels, read_overlay
+from lawm_data.corpus.shard import OpenShard, read_shard
 from lawm_data.corpus.store import SHARDS, Store, join_shards, read_manifest
-from lawm_data.system.hdf5 import HINT
+from lawm_data.system.hdf5 import ALTERED, HINT, MappedFile
 
 STALE = "belongs to another corpus, or to this one before it changed"
 """What is said of masks and overlays that cannot be used any more."""
@@ -35,6 +36,18 @@ class Finding(NamedTuple):
     hint: str
 
 
+@dataclass
+class Known:
+    """Parts of a corpus that were read a moment ago and found sound; nobody reads them again."""
+
+    shards: dict[str, OpenShard] = field(default_factory=dict)
+    """By file name."""
+    masks: dict[str, Mask] = field(default_factory=dict)
+    """By name."""
+    overlays: dict[str, Labels] = field(default_factory=dict)
+    """By name."""
+
+
 def validate(path: str | Path) -> list[Finding]:
     """Check a corpus down to the last byte; bad data are findings, never exceptions.
 
@@ -42,26 +55,40 @@ def validate(path: str | Path) -> list[Finding]:
     content hash, values and bounds, the fingerprint, masks, overlays, and stray files.
     """
     path = Path(path)
+    try:
+        manifest = read_manifest(path)
+    except LawmError as error:
+        return [Finding("error", error.where, error.what, error.hint)]
+    return check(path, manifest, Known())
+
+
+def check(path: Path, manifest: Manifest, known: Known) -> list[Finding]:
+    """Check everything that lies beside a manifest, see ``validate``.
+
+    Args:
+        path: folder of the corpus.
+        manifest: what ``corpus.json`` says.
+        known: what need not be read.
+    """
     findings: list[Finding] = []
 
-    def attempt(check: Callable[[], Iterator[Finding]]) -> None:
+    def attempt(look: Callable[[], Iterator[Finding]]) -> None:
         try:
-            findings.extend(check())
+            findings.extend(look())
         except LawmError as error:
             findings.append(Finding("error", error.where, error.what, error.hint))
         except OSError as error:
             findings.append(Finding("error", str(path), str(error), "check the file system"))
 
-    try:
-        manifest = read_manifest(path)
-    except LawmError as error:
-        return [Finding("error", error.where, error.what, error.hint)]
     layout, opened = layout_of(manifest), []
     attempt(lambda: _check_folders(path, manifest))
     for info in manifest.shards if (path / SHARDS).is_dir() else ():
-        attempt(lambda info=info: _check_shard(path, manifest, info, layout, opened))
+        if info.file in known.shards:
+            opened.append(known.shards[info.file])
+        else:
+            attempt(lambda info=info: _check_shard(path, manifest, info, layout, opened))
     if len(opened) == len(manifest.shards):
-        attempt(lambda: _check_whole(path, manifest, layout, opened))
+        attempt(lambda: _check_whole(path, manifest, layout, opened, known))
     attempt(lambda: _check_strays(path, manifest))
     return findings
 
@@ -80,15 +107,14 @@ def _check_shard(
 ) -> Iterator[Finding]:
     file = path / SHARDS / info.file
     try:
-        part = open_shard(file, info, layout, len(manifest.provenance))
+        mapped = MappedFile(file, info.bytes)
     except FileNotFoundError:
         yield Finding("error", str(file), "is missing", HINT)
         return
+    part = read_shard(mapped, info, layout, len(manifest.provenance))
     opened.append(part)
-    try:
-        open_shard(file, info, layout, len(manifest.provenance), verify=True)
-    except LawmError as error:
-        yield Finding("error", error.where, error.what, error.hint)
+    if mapped.sha256() != info.sha256:
+        yield Finding("error", str(file), ALTERED, HINT)
     bad = 0
     for i in range(info.trajectories):
         for what in trajectory_faults(part, i, layout):
@@ -101,7 +127,7 @@ def _check_shard(
 
 
 def _check_whole(
-    path: Path, manifest: Manifest, layout: Layout, opened: list[OpenShard]
+    path: Path, manifest: Manifest, layout: Layout, opened: list[OpenShard], known: Known
 ) -> Iterator[Finding]:
     store = join_shards(path, manifest, layout, opened, verify=False)
     table = store.table
@@ -120,15 +146,15 @@ def _check_whole(
         yield Finding("warning", str(path), f"{what}: {some}", f"{hint}, unless they are meant")
     if not len(table):
         yield Finding("warning", str(path), "holds no trajectories", "collect some")
-    yield from _check_beside(path, store)
+    yield from _check_beside(path, store, known)
 
 
-def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
+def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
     """Masks and overlays: damaged ones are errors, those of an earlier version warnings."""
     corpus = Corpus(store)
     for file in mask_files(path):
         try:
-            mask = read_mask(file)
+            mask = known.masks.get(file.stem) or read_mask(file)
             if mask.corpus == corpus.root_fingerprint:
                 readable_under(mask, corpus, store.table)
             else:
@@ -137,16 +163,18 @@ def _check_beside(path: Path, store: Store) -> Iterator[Finding]:
             yield Finding("error", str(file), error.what, error.hint)
     for name in overlay_names(path):
         try:
-            labels = open_labels(corpus, name, verify=True)
-            known = np.isin(labels.ids, store.table.ids)
-            if not known.all():
-                what = f"labels {int((~known).sum())} trajectories that are not there"
+            folder, labels = path / LABELS / name, known.overlays.get(name)
+            info = labels.info if labels else read_overlay(folder)
+            if info.corpus != corpus.root_fingerprint:
+                yield Finding("warning", f"overlay {name}", STALE, "relabel with --replace")
+                continue
+            labels = labels or read_labels(folder, info, store.manifest.action.size, verify=True)
+            there = np.isin(labels.ids, store.table.ids)
+            if not there.all():
+                what = f"labels {int((~there).sum())} trajectories that are not there"
                 yield Finding("error", f"overlay {name}", what, "relabel it")
         except LawmError as error:
-            if error.what.startswith("belongs to corpus"):
-                yield Finding("warning", error.where, STALE, "relabel with --replace")
-            else:
-                yield Finding("error", error.where, error.what, error.hint)
+            yield Finding("error", error.where, error.what, error.hint)
 
 
 def _check_strays(path: Path, manifest: Manifest) -> Iterator[Finding]:

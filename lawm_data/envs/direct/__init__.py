@@ -7,19 +7,18 @@ One file per domain, with its tasks in ``TASKS``; tests hold each task equal to 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from lawm_schemas import ConfigError
 
-from lawm_data.envs.direct.body import Body
-
-DOMAINS = ("cartpole", "cheetah", "hopper", "walker")
+from lawm_data.envs.direct._body import Body
+from lawm_data.system.registry import modules_in
 
 
 def tasks() -> tuple[str, ...]:
     """Names of the tasks that can be stepped directly."""
-    modules = {domain: import_module(f"{__name__}.{domain}") for domain in DOMAINS}
-    return tuple(f"{domain}-{task}" for domain, m in modules.items() for task in m.TASKS)
+    return tuple(f"{domain}-{task}" for domain in modules_in(__name__) for task in _tasks(domain))
 
 
 def find(task: str, *, required: bool = False) -> type[Body] | None:
@@ -29,10 +28,11 @@ def find(task: str, *, required: bool = False) -> type[Body] | None:
         ConfigError: it is required and there is none.
     """
     domain, _, name = task.partition("-")
-    if domain in DOMAINS:
-        known = import_module(f"{__name__}.{domain}").TASKS
-        if name in known:
-            return known[name]
-    if required:
+    body = _tasks(domain).get(name) if domain in modules_in(__name__) else None
+    if body is None and required:
         raise ConfigError("cannot be stepped directly", task, f"can: {', '.join(tasks())}")
-    return None
+    return body
+
+
+def _tasks(domain: str) -> Mapping[str, type[Body]]:
+    return import_module(f"{__name__}.{domain}").TASKS

@@ -6,7 +6,14 @@ from math import cos, exp, sin
 
 import numpy as np
 
-from lawm_data.envs.direct.body import Body, MjModel, gaussian_exponent, mj_step, numbers, quadratic
+from lawm_data.envs.direct._body import (
+    Body,
+    MjModel,
+    gaussian_exponent,
+    mj_step,
+    numbers,
+    quadratic,
+)
 
 CART_RANGE = 0.25
 UPRIGHT_COSINE = 0.995

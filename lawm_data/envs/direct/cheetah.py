@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lawm_data.envs.direct.body import Body, MjModel, linear, numbers
+from lawm_data.envs.direct._body import Body, MjModel, linear, numbers
 
 RUN_SPEED = 10
 

@@ -6,7 +6,7 @@ from math import log1p
 
 import numpy as np
 
-from lawm_data.envs.direct.body import Body, MjModel, linear, numbers, quadratic
+from lawm_data.envs.direct._body import Body, MjModel, linear, numbers, quadratic
 
 STAND_HEIGHTS = (0.6, 2)
 HOP_SPEED = 2

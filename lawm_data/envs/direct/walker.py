@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lawm_data.envs.direct.body import Body, MjModel, gaussian_exponent, linear, numbers
+from lawm_data.envs.direct._body import Body, MjModel, gaussian_exponent, linear, numbers
 
 STAND_HEIGHT = 1.2
 _STANDING = gaussian_exponent(margin=STAND_HEIGHT / 2)

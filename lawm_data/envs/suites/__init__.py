@@ -1,24 +1,22 @@
-"""Environments: one file per suite, looked up by name and loaded when asked for."""
+"""Suites of environments by name: one module of this folder or of another package is one suite."""
 
 from __future__ import annotations
 
-import difflib
-from importlib import import_module
-from pkgutil import iter_modules
+from collections.abc import Callable
 
 from lawm_schemas import ConfigError
 
+from lawm_data.envs.suites._copies import Advance as Advance
+from lawm_data.envs.suites._copies import Copies as Copies
 from lawm_data.envs.suites._protocol import Environments as Environments
 from lawm_data.envs.suites._protocol import Step as Step
+from lawm_data.envs.suites._protocol import SuiteModule as SuiteModule
+from lawm_data.system.registry import Modules
 
-ACTION_REPEAT = 2
-"""Control steps for each recorded step of dm_control, when nobody says otherwise."""
-
-
-def suites() -> tuple[str, ...]:
-    """Names of the suites: the public modules of this folder."""
-    found = iter_modules(__path__)
-    return tuple(m.name for m in found if not m.ispkg and not m.name.startswith("_"))
+SUITES = Modules[SuiteModule](
+    "suite", __name__, "lawm.envs", {"make": Callable, "require_task": Callable}
+)
+"""Every suite; a module imports its simulator only when it makes something."""
 
 
 def require_task(task: str, suite: str = "dm_control") -> None:
@@ -28,7 +26,7 @@ def require_task(task: str, suite: str = "dm_control") -> None:
         ConfigError: no such task, or the suite's package is missing.
     """
     suite, task = split_task(task, suite)
-    import_module(f"{__name__}.{suite}").require_task(task)
+    SUITES.load(suite).require_task(task)
 
 
 def make(
@@ -46,7 +44,7 @@ def make(
     Args:
         task: task within the suite, e.g. ``walker-walk``; or ``SUITE:TASK``, e.g.
             ``gym:CartPole-v1``.
-        suite: one of ``suites()``.
+        suite: one of ``SUITES.names()``.
         num_envs: N, number of copies.
         action_repeat: control steps per step; their rewards are summed.
         pixels: edge in pixels of a square camera image to observe, or none.
@@ -57,24 +55,29 @@ def make(
         ConfigError: suite or task is unknown, its package is missing, or a number is out of range.
     """
     suite, task = split_task(task, suite)
-    if suite not in suites():
-        near = difflib.get_close_matches(suite, suites(), n=1, cutoff=0.0)
-        raise ConfigError(f"unknown suite {suite!r}", "suite", f"try {', '.join(near)}")
+    module = SUITES.load(suite)
     for name, number in (("num_envs", num_envs), ("action_repeat", action_repeat)):
         if number < 1:
             raise ConfigError(f"{number} is below 1", name, "give 1 or more")
     if pixels is not None and pixels < 1:
         raise ConfigError(f"{pixels} is below 1", "pixels", "give the edge of the image, e.g. 64")
-    module = import_module(f"{__name__}.{suite}")
-    return module.make(task, num_envs, action_repeat, pixels, physics, direct)
+    return module.make(
+        task,
+        num_envs=num_envs,
+        action_repeat=action_repeat,
+        pixels=pixels,
+        physics=physics,
+        direct=direct,
+    )
+
+
+def usual_repeat(task: str, suite: str = "dm_control") -> int:
+    """Control steps per step when nobody says: ``ACTION_REPEAT`` of the suite, or 1."""
+    suite, _ = split_task(task, suite)
+    return getattr(SUITES.load(suite), "ACTION_REPEAT", 1)
 
 
 def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:
     """Suite and task of ``SUITE:TASK``; without a suite in front, the one that is given."""
     prefix, colon, rest = task.partition(":")
-    return (prefix, rest) if colon and prefix in suites() else (suite, task)
-
-
-def usual_repeat(task: str) -> int:
-    """Control steps per recorded step when nobody says: Gymnasium's steps are taken as they are."""
-    return 1 if split_task(task)[0] == "gym" else ACTION_REPEAT
+    return (prefix, rest) if colon and prefix in SUITES else (suite, task)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, EnvironmentInfo
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
 
 from lawm_data.envs.suites._protocol import Environments, Step
 
@@ -28,6 +28,9 @@ class Advance(NamedTuple):
 
 class Copies(Environments):
     """What is the same for every suite: who is running, who holds still, the time limit.
+
+    A suite says how one copy starts (``_start``), how it moves (``_advance``) and what is observed
+    of it (``_write``). No state can be restored and nothing drawn, unless it overrides that, too.
 
     Args:
         observations: fields of one copy.
@@ -84,6 +87,28 @@ class Copies(Environments):
         }
         self._idle = np.array([seed is None for seed in seeds])
         self._terminated, self._truncated = np.zeros((2, self.num_envs), bool)
+
+    def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
+        """See ``Environments.restore``.
+
+        Raises:
+            ConfigError: there is no state of a simulator.
+        """
+        raise ConfigError("keeps no physics state", self.info.task, "it cannot be replayed")
+
+    def seed_matters(self) -> bool:
+        """See ``Environments.seed_matters``; nothing else says where an episode begins."""
+        return True
+
+    def render(
+        self, i: int, height: int, width: int, camera: int | str | None = None
+    ) -> np.ndarray:
+        """See ``Environments.render``.
+
+        Raises:
+            ConfigError: it draws nothing.
+        """
+        raise ConfigError("draws no pictures", self.info.task, "leave --pixels out")
 
     @abstractmethod
     def _start(self, i: int, seed: int) -> Any:

@@ -1,10 +1,15 @@
-"""What every suite offers: N environments in lockstep, observed as arrays by name."""
+"""What every suite offers: N environments in lockstep, observed as arrays by name.
+
+A module named after the suite holds ``require_task`` and ``make``, and ``ACTION_REPEAT`` where more
+than one control step goes into a recorded one. Nothing else registers it: ``--env SUITE:TASK``,
+``suites.make`` and the corpora that name it find it by its name.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
@@ -103,3 +108,32 @@ class Environments(ABC):
         if actions.shape != expected:
             what = f"actions have shape {actions.shape}, expected {expected}"
             raise ConfigError(what, self.info.task, "use a policy made for this task")
+
+
+class SuiteModule(Protocol):
+    """A module of this folder, or one that another package brings."""
+
+    def require_task(self, task: str) -> None:
+        """Refuse a task that the suite does not have; makes nothing.
+
+        Raises:
+            ConfigError: no such task, or a package is missing.
+        """
+        ...
+
+    def make(
+        self,
+        task: str,
+        *,
+        num_envs: int,
+        action_repeat: int,
+        pixels: int | None,
+        physics: bool,
+        direct: bool | None,
+    ) -> Environments:
+        """Make N copies of one task; the arguments are those of ``suites.make``, by name.
+
+        Raises:
+            ConfigError: no such task, a package is missing, or it does not do what is asked.
+        """
+        ...

@@ -47,12 +47,13 @@ def require_task(task: str) -> None:
     with _errors.loading(task), _quietly():
         known = [f"{domain}-{name}" for domain, name in import_module("dm_control.suite").ALL_TASKS]
     if task not in known:
-        raise _unknown(task, known)
+        near = ", ".join(difflib.get_close_matches(task, known, n=3, cutoff=0.3) or known[:3])
+        raise ConfigError("unknown environment", task or repr(task), f"nearest names: {near}")
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep to itself what is not the user's to mend.
+    """Hide warnings that the user can do nothing about.
 
     That is GLFW missing a display on import (only rendering needs one, and says so), and MuJoCo
     finding old words in the suite's own models.
@@ -66,11 +67,6 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _unknown(task: str, known: list[str]) -> ConfigError:
-    near = ", ".join(difflib.get_close_matches(task, known, n=3, cutoff=0.3) or known[:3])
-    return ConfigError("unknown environment", task or repr(task), f"nearest names: {near}")
 
 
 def reset(env: Any, task: str, seed: int) -> dict[str, np.ndarray]:

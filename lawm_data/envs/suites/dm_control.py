@@ -1,4 +1,4 @@
-"""Any task of the dm_control suite, by name ``domain-task``."""
+"""Any task of the dm_control suite, ``domain-task``, such as ``walker-walk``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._copies import Advance, Copies
 from lawm_data.envs.suites._protocol import Environments
 
+ACTION_REPEAT = 2
+"""Control steps per recorded step when nobody says."""
+
 
 def require_task(task: str) -> None:
     """See ``lawm_data.envs.suites.require_task``."""
@@ -18,6 +21,7 @@ def require_task(task: str) -> None:
 
 def make(
     task: str,
+    *,
     num_envs: int,
     action_repeat: int,
     pixels: int | None,
@@ -28,7 +32,7 @@ def make(
     first = _suite.load(task)
     if direct is not False:
         from lawm_data.envs.direct import find
-        from lawm_data.envs.direct.environments import DirectEnvironments
+        from lawm_data.envs.direct._environments import DirectEnvironments
 
         body = find(task, required=direct is True)
         if body is not None:

@@ -1,4 +1,4 @@
-"""Any registered Gymnasium environment, by its id."""
+"""Any environment that is registered in Gymnasium, by its id, such as ``CartPole-v1``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def require_task(task: str) -> None:
 
 def make(
     task: str,
+    *,
     num_envs: int,
     action_repeat: int,
     pixels: int | None,
@@ -105,7 +106,8 @@ class GymEnvironments(Copies):
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
         total, observation, terminated, truncated = 0.0, None, False, False
         # a Discrete space wants a number, a Box its own type
-        given = action.item() if not action.shape else self._typed(i, action)
+        dtype = self._envs[i].action_space.dtype
+        given = action.astype(dtype) if action.shape else action.item()
         for _ in range(repeats):
             observation, reward, terminated, truncated, _ = self._envs[i].step(given)
             total += float(reward)

@@ -1,30 +1,17 @@
-"""Foreign formats by name. The folder is the registry: one module, one format."""
+"""Foreign formats by name: one module of this folder, or of another package, is one format."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
 
-from lawm_schemas import ConfigError
+from lawm_data.exchange.formats._protocol import About as About
+from lawm_data.exchange.formats._protocol import Episode as Episode
+from lawm_data.exchange.formats._protocol import FormatModule as FormatModule
+from lawm_data.exchange.formats._protocol import Incoming as Incoming
+from lawm_data.exchange.formats._protocol import Outgoing as Outgoing
+from lawm_data.system.registry import Modules
 
-if TYPE_CHECKING:
-    from lawm_data.exchange.formats._protocol import FormatModule
-
-
-def names() -> list[str]:
-    """Every format's name, sorted; imports none of them."""
-    found = pkgutil.iter_modules(__path__)
-    return sorted(m.name for m in found if not m.name.startswith("_"))
-
-
-def load(name: str) -> FormatModule:
-    """The module of one format; it imports foreign packages only when it reads or writes.
-
-    Raises:
-        ConfigError: there is no such format.
-    """
-    if name not in names():
-        known = ", ".join(names())
-        raise ConfigError(f"no format {name!r}", "format", f"known ones: {known}")
-    return cast("FormatModule", importlib.import_module(f"{__name__}.{name}"))
+FORMATS = Modules[FormatModule](
+    "format", __name__, "lawm.formats", {"ABOUT": About, "read": Callable}
+)
+"""Every format; a module imports foreign packages only when it reads or writes."""

@@ -11,8 +11,8 @@ import numpy as np
 from lawm_schemas import LabelState, Manifest
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.layout import element_names
 from lawm_data.corpus.trajectory import Trajectory
-from lawm_data.inspection.statistics import element_names
 
 MOST_ROWS = 300
 """Time points kept of a trajectory; a longer one is thinned evenly."""

@@ -1,33 +1,27 @@
-"""Workers: one file per backend, looked up by name and loaded when asked for."""
+"""Workers by backend: one module of this folder, or of another package, is one backend."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
+from collections.abc import Callable
 
-from lawm_schemas import ConfigError
-
+from lawm_data.system.registry import Modules
+from lawm_data.system.workers._protocol import BackendModule as BackendModule
 from lawm_data.system.workers._protocol import Executor as Executor
 from lawm_data.system.workers._protocol import Lost as Lost
 from lawm_data.system.workers._protocol import Perform as Perform
 from lawm_data.system.workers._protocol import Prepare as Prepare
 
-
-def backends() -> tuple[str, ...]:
-    """Names of the backends: the public modules of this folder."""
-    return tuple(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))
+BACKENDS = Modules[BackendModule]("backend", __name__, "lawm.workers", {"executor": Callable})
+"""Every backend; a module imports what it needs only when it works."""
 
 
 def executor(backend: str = "processes") -> Executor:
     """What runs work on this backend.
 
     Args:
-        backend: one of ``backends()``.
+        backend: one of ``BACKENDS.names()``.
 
     Raises:
         ConfigError: there is no such backend, or its package is not installed.
     """
-    if backend not in backends():
-        what = f"unknown backend {backend!r}"
-        raise ConfigError(what, "--backend", f"give {' or '.join(backends())}")
-    return import_module(f"{__name__}.{backend}").executor()
+    return BACKENDS.load(backend, "--backend").executor()

@@ -56,6 +56,18 @@ class Executor(Protocol):
         ...
 
 
+class BackendModule(Protocol):
+    """A module of this folder, named after the backend, or one that another package brings."""
+
+    def executor(self) -> Executor:
+        """What runs work.
+
+        Raises:
+            ConfigError: a package is missing, or there is nothing to work on.
+        """
+        ...
+
+
 def given_up(item: Any, died: str, lost: Lost | None) -> Any:
     """The result of an item that kills whoever works on it.
 

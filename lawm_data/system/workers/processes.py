@@ -1,4 +1,4 @@
-"""Workers that are processes on this machine."""
+"""Processes on this machine."""
 
 from __future__ import annotations
 

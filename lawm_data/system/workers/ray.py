@@ -1,4 +1,4 @@
-"""Workers that are actors on a Ray cluster: many machines, or this one.
+"""Actors on a Ray cluster: many machines, or this one.
 
 Connects to the cluster that ``RAY_ADDRESS`` names or that runs here, and else starts one on this
 machine. Every machine needs this package and the same file system under the folders of the work.

@@ -9,7 +9,7 @@ from lawm_schemas import ConfigError, Fault, Recipe, Step
 from lawm_schemas.errors import several
 from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
-from lawm_models.studies import packaged as box
+from lawm_models.studies.packaged import RECIPES
 from lawm_models.studies.recipes.check import Check
 from lawm_models.studies.recipes.job import AGENT, Job
 
@@ -20,7 +20,7 @@ def read_jobs(word: str) -> list[Job]:
     Raises:
         ConfigError: there is none, or see ``jobs``.
     """
-    return jobs(box.read("recipes", word, "recipe"), word)
+    return jobs(RECIPES.load(word), word)
 
 
 def jobs(data: Any, recipe: str = "recipe") -> list[Job]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from lawm_schemas import ConfigError
 from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
-from lawm_models.collection.session import LEARNING, unfit_for_learning
+from lawm_models.collection.agents import AGENTS
+from lawm_models.collection.session import unfit_for_learning
 from lawm_models.studies.recipes.job import AGENT, Job
 
 BESIDE = (AGENT, ".parts", ".made.json")
@@ -108,17 +109,17 @@ class Check:
 
                 yield from _said("filter.where", lambda: require_expression(where))
             case MaskStep():
-                from lawm_data.corpus.mask import NAME, NAME_MEND
+                from lawm_data.corpus.mask import NAME, NAME_HINT
 
                 if not NAME.fullmatch(job.name.partition("@")[2]):
-                    yield f"{job.name!r} cannot be the name of a mask", NAME_MEND
+                    yield f"{job.name!r} cannot be the name of a mask", NAME_HINT
 
     def _collect(self, settings: CollectStep) -> Iterator[Mistake]:
         from lawm_data.envs.suites import require_task
 
         unknown = list(_said("collect.env", lambda: require_task(settings.env)))
         yield from unknown
-        if settings.agent in LEARNING:
+        if settings.agent in AGENTS:
             given = unfit_for_learning(settings.pixels, settings.num_envs, settings.noise)
             for key in given:
                 yield f"collect.{key}: does not go with agent {settings.agent}", "leave it out"
@@ -129,8 +130,9 @@ class Check:
         """The agent of an earlier step acts."""
         found = _ACTING.fullmatch(settings.agent)
         if not found:
-            agents = f"random, {', '.join(LEARNING)}, NAME{AGENT} or NAME{AGENT}@snapshots:TIER"
-            yield f"collect.agent: no agent {settings.agent!r}", f"give {agents}"
+            agents = ", ".join(["random", *AGENTS.names(), f"NAME{AGENT}"])
+            hint = f"give {agents} or NAME{AGENT}@snapshots:TIER"
+            yield f"collect.agent: no agent {settings.agent!r}", hint
             return
         maker = self._made.get(settings.agent.partition(AGENT)[0])
         if maker is None or not isinstance(maker.settings, CollectStep):
@@ -140,9 +142,9 @@ class Check:
                 )
                 yield what, "name a step that collects with a learning agent"
             return
-        if maker.settings.agent not in LEARNING:
+        if maker.settings.agent not in AGENTS:
             what = f"collect.agent: {maker.name!r} is collected by {maker.settings.agent}"
-            yield f"{what}, which keeps no agent", f"collect it with {' or '.join(LEARNING)}"
+            yield f"{what}, which keeps no agent", f"collect it with {' or '.join(AGENTS.names())}"
         learned = maker.settings.env
         if known and learned.partition("-")[0] != settings.env.partition("-")[0]:
             what = f"collect.agent: learned in {learned}, which observes other things"
@@ -184,10 +186,10 @@ class Check:
         from lawm_data.envs.suites import usual_repeat
 
         agent = self._kinds.get(job.inputs[0]) if job.inputs else None
-        usual = agent.action_repeat if agent else usual_repeat(settings.env)
-        repeat = settings.action_repeat or usual
         if job.inputs and agent is None and settings.action_repeat is None:
             return None
+        usual = agent.action_repeat if agent else usual_repeat(settings.env)
+        repeat = settings.action_repeat or usual
         return Kind(settings.env, repeat, settings.pixels, settings.physics)
 
 

@@ -11,7 +11,7 @@ from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
 from lawm_data.system import terminal as show
-from lawm_models.collection.session import LEARNING
+from lawm_models.collection.agents import AGENTS
 from lawm_models.studies.recipes.job import AGENT, Job
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _agent(out: Path, settings: CollectStep) -> str:
     from lawm_data.curation.tier import TIERS, rounds_of
 
     agent = settings.agent
-    if agent == "random" or agent in LEARNING:
+    if agent == "random" or agent in AGENTS:
         return agent
     before, mark, tier = agent.partition(SNAPSHOTS)
     if not mark or tier not in TIERS:

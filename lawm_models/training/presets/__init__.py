@@ -4,49 +4,69 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from typing import Any, get_args, get_origin
 
-from lawm_schemas import ConfigError, ExperimentConfig, Schema, load_yaml
+from lawm_schemas import ConfigError, ExperimentConfig, Schema
 from lawm_schemas.plain_yaml import load_setting
 
-from lawm_models import algorithms
+from lawm_data.system.registry import YamlFiles
+from lawm_models.algorithms import ALGORITHMS
 
-
-def names() -> list[str]:
-    """Every preset's name, sorted."""
-    found = (entry.name for entry in files(__name__).iterdir())
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+PRESETS = YamlFiles("preset", __name__, "lawm.presets")
+"""Every preset: a YAML file of this folder, or of another package."""
 
 
 def load(preset: str, algorithm: str) -> dict[str, Any]:
     """A preset as the plain data of an ``ExperimentConfig`` that lacks its ``corpora``.
 
     ``like: OTHER`` in a preset takes over another one, but for the values that it says itself and
-    the algorithms that it does not name.
+    the algorithms that it does not name. Of an algorithm that a preset does not name, the algorithm
+    itself may say what it takes, as ``algorithms._protocol`` describes.
+
+    Args:
+        preset: its name, or the path of a YAML file.
+        algorithm: its name.
 
     Raises:
-        ConfigError: no such preset, or it says nothing about the algorithm.
+        ConfigError: no such preset or algorithm, the preset says nothing about the algorithm, or it
+            is not a preset.
     """
-    if preset not in names():
-        known = ", ".join(names())
-        raise ConfigError(f"no preset {preset!r}", "preset", f"known ones: {known}")
-    document = load_yaml((files(__name__) / f"{preset}.yaml").read_text(), preset)
+    return _load(preset, algorithm, ())
+
+
+def _load(preset: str, algorithm: str, within: tuple[str, ...]) -> dict[str, Any]:
+    if preset in within:
+        raise ConfigError("is like itself", f"preset {preset}", "let one preset be like another")
+    document = PRESETS.load(preset)
+    if not isinstance(document, dict) or not isinstance(document.get("algorithms"), dict):
+        hint = "name algorithms, with the steps of their stages and their settings"
+        raise ConfigError("has no algorithms", f"preset {preset}", hint)
+    document.pop("description", None)
     choices = document.pop("algorithms")
     if algorithm not in choices:
+        choices = choices | _brought(algorithm, preset)
+    if not isinstance(choices.get(algorithm), dict):
         known = ", ".join(sorted(choices))
         raise ConfigError(
             f"says nothing about algorithm {algorithm!r}", f"preset {preset}", f"it knows {known}"
         )
-    own = choices[algorithm]
+    own = dict(choices[algorithm])
     if "like" in document:  # what it does not say itself is another preset's
-        base = load(document.pop("like"), algorithm)
+        base = _load(document.pop("like"), algorithm, (*within, preset))
         changed = {"settings": own.pop("settings", {})}
         return _merged(base, {"preset": preset, "algorithm": changed, **document, **own})
     if "like" in own:  # what it does not say itself is another algorithm's; settings go as a whole
-        own = {**choices[own.pop("like")], **own}
-    choice = {"name": algorithm, "settings": own.pop("settings")}
+        own = {**choices.get(own.pop("like"), {}), **own}
+    choice = {"name": algorithm, "settings": own.pop("settings", {})}
     return {"preset": preset, "algorithm": choice, **document, **own}
+
+
+def _brought(algorithm: str, preset: str) -> dict[str, Any]:
+    """What an algorithm of another package says that it takes in a preset; nothing of ours."""
+    if ALGORITHMS.find(algorithm).package is None:
+        return {}
+    said = getattr(ALGORITHMS.load(algorithm), "PRESETS", {})
+    return {algorithm: said[preset]} if preset in said else {}
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -121,14 +141,19 @@ def _require_known(path: list[str], key: str, config: dict[str, Any]) -> None:
             known = ", ".join(schema.model_fields)
             raise ConfigError("no such setting", ".".join(path[: depth + 1]), f"known: {known}")
         if path[: depth + 1] == ["algorithm", "settings"] and algorithm:
-            schema = algorithms.load(algorithm).Config
+            schema = ALGORITHMS.load(algorithm).Config
         else:
             annotation = schema.model_fields[part].annotation
             schema, named = _schema_in(annotation), get_origin(annotation) is dict
 
 
 def _schema_in(annotation: Any) -> type[Schema] | None:
-    """The schema that an annotation is made of, such as that in ``tuple[CorpusSource, ...]``."""
+    """The schema that an annotation is made of, such as that in ``tuple[CorpusSource, ...]``.
+
+    None for an encoder's, whose keys depend on its name: they are looked at when all are known.
+    """
+    from lawm_models.networks.encoders._protocol import EncoderConfig
+
     if isinstance(annotation, type) and issubclass(annotation, Schema):
-        return annotation
+        return None if annotation is EncoderConfig else annotation
     return next((s for a in get_args(annotation) if (s := _schema_in(a))), None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from lawm_schemas import (
     TrajectoryInfo,
 )
 
-from lawm_data import CorpusWriter, open_corpus, summarize
+from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, summarize
 from lawm_data.corpus.integrity.validate import validate
 
 PLAIN = (ArraySpec(name="position", shape=(3,)),)
@@ -165,7 +166,7 @@ def test_the_state_is_the_fields_in_order_as_float32(random_corpus: Callable) ->
     parts = [seen[name] for name in ("position", "clock", "height", "contact")]
     flat = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
     np.testing.assert_array_equal(seen.state, flat.astype(np.float32))
-    assert seen.shape == (len(trajectory) + 1, corpus.manifest.state_dim)
+    assert seen.state.shape == (len(trajectory) + 1, corpus.manifest.state_dim)
     assert "physics" not in seen
     assert trajectory.physics is not None
     assert corpus.shards[0].steps.shape[1] == 4 + 1 + 1
@@ -239,6 +240,69 @@ def test_positions_count_from_both_ends(random_corpus: Callable) -> None:
     for i in (8, -9):
         with pytest.raises(IndexError, match=f"trajectory {i} of 8"):
             corpus[i]
+
+
+def test_a_trajectory_is_asked_for_by_place_or_id(random_corpus: Callable) -> None:
+    corpus = random_corpus()
+    for key in (3, np.int64(3), np.array(3), str(corpus.table.id[3]), corpus.table.id[3], -5):
+        assert corpus[key].info == corpus.table.info(3)
+    with pytest.raises(CorpusError, match="abc: is not in this view"):
+        corpus["abc"]
+    for key in (1.0, None, {1}, [[1, 2]]):
+        with pytest.raises(TypeError, match=r"takes a place, an id, a slice, places, ids or bools"):
+            corpus[key]  # pyright: ignore
+
+
+@pytest.mark.parametrize("view", [slice(None), slice(None, None, -1), slice(1, 7)])
+def test_several_trajectories_are_a_view_in_the_order_asked_for(
+    random_corpus: Callable, view: slice
+) -> None:
+    corpus = random_corpus(shards=2)[view]
+    ids, places = corpus.table.id, np.arange(len(corpus))
+    shown = corpus.table.length > 6
+    asked = [
+        (slice(2, 5), places[2:5]),
+        (slice(None, None, -2), places[::-2]),
+        ([1, 4], [1, 4]),
+        ([4, -1, 0], [4, len(corpus) - 1, 0]),
+        (np.array([5, 0], np.uint8), [5, 0]),
+        (ids[[3, 2]], [3, 2]),
+        (ids[[3, 2]].tolist(), [3, 2]),
+        (ids[[3, 2]].astype(object), [3, 2]),
+        (shown, np.flatnonzero(shown)),
+        (shown.tolist(), np.flatnonzero(shown)),
+        ([], []),
+    ]
+    for key, wanted in asked:
+        seen = corpus[key]
+        assert isinstance(seen, Corpus)
+        assert seen.table.id.tolist() == ids[wanted].tolist()
+        again = pickle.loads(pickle.dumps(seen))
+        assert again.table.id.tolist() == ids[wanted].tolist()
+        assert again.fingerprint == seen.fingerprint
+        for one, place in zip(seen, wanted, strict=True):
+            np.testing.assert_array_equal(one.rewards, corpus[int(place)].rewards)
+
+
+def test_what_cannot_be_a_view_is_refused(random_corpus: Callable) -> None:
+    corpus = random_corpus()
+    for twice in ([1, 1], [0, -8], [str(corpus.table.id[1])] * 2):
+        with pytest.raises(CorpusError, match="stands twice; ask for each one once"):
+            corpus[twice]
+    assert len(corpus[100:]) == 0
+    for beyond in ([0, 8], [-9]):
+        with pytest.raises(IndexError, match="of 8"):
+            corpus[beyond]
+    with pytest.raises(CorpusError, match=r"shape \(7,\); give one bool for each of 8"):
+        corpus[[True] * 7]
+
+
+def test_a_mask_holds_for_every_choice(random_corpus: Callable) -> None:
+    corpus = random_corpus()
+    view = corpus.with_mask(make_mask(corpus, 0.5, 0, "half"))[[6, 1, 4, 0]]
+    labeled = set(view.mask.labeled)
+    assert [t.actions is not None for t in view] == [t.info.id in labeled for t in view]
+    assert view.with_mask(view.mask).fingerprint == view.fingerprint
 
 
 def test_trajectories_are_copies_and_shards_are_read_only(random_corpus: Callable) -> None:

@@ -81,19 +81,19 @@ kinds = subsets.map(lambda specs: tuple(dict.fromkeys(specs)))
 
 @settings(max_examples=25)
 @given(one=kinds, two=kinds, order=st.randoms(use_true_random=False))
-def test_what_all_have_is_kept_and_the_rest_is_said(
+def test_what_all_have_is_kept_and_the_rest_is_named(
     tmp_path_factory: pytest.TempPathFactory, one: Any, two: Any, order: Any
 ) -> None:
     root = tmp_path_factory.mktemp("merge")
     two = tuple(order.sample(two, len(two)))
     views = [write(root / "one", one), write(root / "two", two, seed=1)]
     shared = [spec for spec in one if spec in two]
-    told = merge_corpora(views, root / "out", common=True, dry_run=True)
+    planned = merge_corpora(views, root / "out", common=True, dry_run=True)
     assert not (root / "out").exists()
     derived = merge_corpora(views, root / "out", common=True)
-    same = derived.fingerprint == told.fingerprint
-    assert same or (told.fingerprint is None and one != two)
-    assert derived._replace(fingerprint=None) == told._replace(fingerprint=None)
+    same = derived.fingerprint == planned.fingerprint
+    assert same or (planned.fingerprint is None and one != two)
+    assert derived._replace(fingerprint=None) == planned._replace(fingerprint=None)
     merged = open_corpus(derived.path, verify=True)
     assert merged.manifest.observations == tuple(shared)
     assert validate(derived.path) == []
@@ -171,11 +171,11 @@ def test_what_is_the_same_in_the_arrays_that_are_kept_is_taken_once(tmp_path: Pa
     robot, films = write(tmp_path / "a", ALL), write(tmp_path / "b", (CAMERA,), 1, labeled=False)
     first = merge_corpora([robot, films], tmp_path / "first", common=True)
     views = [robot, open_corpus(first.path), films]
-    told = merge_corpora(views, tmp_path / "second", common=True, dry_run=True)
+    planned = merge_corpora(views, tmp_path / "second", common=True, dry_run=True)
     second = merge_corpora(views, tmp_path / "second", common=True)
     assert (second.duplicates, second.renamed, second.trajectories) == (6, 0, 6)
     assert second.fingerprint == first.fingerprint
-    assert told == second._replace(fingerprint=None)
+    assert planned == second._replace(fingerprint=None)
 
 
 def test_through_a_mask_no_hidden_action_is_written(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_an_expression_is_the_predicate_it_reads_like(
     require_expression(text)
 
 
-def told(ask: Callable[[], object]) -> str | None:
+def refusal(ask: Callable[[], object]) -> str | None:
     """Why it is refused, or None."""
     try:
         ask()
@@ -123,9 +123,9 @@ def told(ask: Callable[[], object]) -> str | None:
 
 @given(text=st.text(alphabet="returnlgthsouceandi0123.<>=!()[]'\" ,-+", max_size=40))
 def test_any_text_is_answered_or_refused_in_one_line(corpus: Corpus, text: str) -> None:
-    refused = told(lambda: matching(corpus, text))
+    refused = refusal(lambda: matching(corpus, text))
     assert refused is None or ("expression, column" in refused and "\n" not in refused)
-    assert told(lambda: require_expression(text)) == refused
+    assert refusal(lambda: require_expression(text)) == refused
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def test_nothing_of_one_part_is_in_another(corpus: Corpus, by, seed: int) -> Non
     ]
     assert not observed[0] & observed[1]
     if by != "trajectory":
-        said = [getattr(entry, by) for entry in corpus.manifest.provenance]
-        names = [{said[k] for k in corpus.table.provenance[inside]} for inside in parts.values()]
+        values = [getattr(entry, by) for entry in corpus.manifest.provenance]
+        names = [{values[k] for k in corpus.table.provenance[inside]} for inside in parts.values()]
         assert not names[0] & names[1]
     again = divide(corpus, shares, seed, by)
     assert all((again[name] == inside).all() for name, inside in parts.items())
@@ -110,11 +110,11 @@ def test_the_seed_and_not_the_company_makes_the_order(corpus: Corpus) -> None:
 
 
 def test_parts_are_written_and_merge_to_the_whole(corpus: Corpus, tmp_path: Path) -> None:
-    said = split_corpus(corpus, SHARES, tmp_path / "parts", seed=3, dry_run=True)
+    planned = split_corpus(corpus, SHARES, tmp_path / "parts", seed=3, dry_run=True)
     assert not (tmp_path / "parts").exists()
-    assert split_corpus(corpus, SHARES, tmp_path / "parts", seed=3) == said
+    assert split_corpus(corpus, SHARES, tmp_path / "parts", seed=3) == planned
     views = [open_corpus(tmp_path / "parts" / name) for name in SHARES]
-    assert [view.fingerprint for view in views] == [part.fingerprint for part in said.values()]
+    assert [view.fingerprint for view in views] == [part.fingerprint for part in planned.values()]
     step = views[1].manifest.lineage[-1]
     assert (step.operation, step.parents) == ("split", (corpus.fingerprint,))
     assert step.settings == {"part": "validation", "parts": SHARES, "seed": 3, "by": "trajectory"}

@@ -160,7 +160,7 @@ def test_a_stretch_is_one_piece_of_training_without_better_agents(
     assert (list(in_order[:1]) == begins[:1]) if wanted else not len(in_order)
 
 
-def test_what_is_missing_is_said_and_not_made_up_for(
+def test_what_is_missing_is_counted_and_not_made_up_for(
     collections: Collections, tmp_path: Path
 ) -> None:
     corpora = collections(3, (100, 10, 100))

@@ -6,7 +6,7 @@ from lawm_schemas import ConfigError
 
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
-from lawm_data.envs.rollout import Recorded, rollout
+from lawm_data.envs.rollout import RecordedTrajectory, rollout
 from lawm_data.envs.suites import _suite
 from lawm_data.envs.suites.dm_control import SuiteEnvironments
 
@@ -18,7 +18,7 @@ def cartpoles() -> envs.Environments:
     return envs.make("cartpole-swingup", num_envs=3, action_repeat=REPEAT)
 
 
-def same(a: Recorded, b: Recorded) -> bool:
+def same(a: RecordedTrajectory, b: RecordedTrajectory) -> bool:
     fields = a["observations"]
     return (
         all(np.array_equal(fields[k], b["observations"][k]) for k in fields)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from lawm_schemas import ArraySpec, Role, Schema
 
-from lawm_models import algorithms
 from lawm_models.acting.policy import Policy
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import ModelSpec
 
 STATE = (
@@ -46,11 +46,8 @@ def make_policy(randomize) -> Callable[..., Policy]:
 
     def make(name: str = "lawm", action: str = "box", deterministic: bool = True) -> Policy:
         torch.manual_seed(0)
-        spec, module = ACTIONS[action], algorithms.load(name)
-        width = sum(field.size for field in STATE)
-        model = module.Algorithm(
-            tiny(module.Config()), ModelSpec(width, spec.size, spec.low, spec.high)
-        )
+        spec, module = ACTIONS[action], ALGORITHMS.load(name)
+        model = module.Algorithm(tiny(module.Config()), ModelSpec(STATE, spec))
         randomize(model)
         return Policy(
             model.policy(deterministic),

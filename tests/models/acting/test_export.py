@@ -13,8 +13,8 @@ import torch
 from lawm_schemas import ConfigError, StorageError
 
 from lawm_data.envs.policy import RandomPolicy
-from lawm_models import algorithms
 from lawm_models.acting.policy import Policy
+from lawm_models.algorithms import ALGORITHMS
 
 STEPS = 4
 
@@ -60,7 +60,7 @@ def assert_same(policy: Policy, program: Archive | Model, robots: int) -> None:
 @pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")  # torch's own, while it loads
 @pytest.mark.parametrize(
     ("name", "action"),
-    [*((name, "box") for name in algorithms.names()), ("lawm", "discrete"), ("bc", "many")],
+    [*((name, "box") for name in ALGORITHMS.names()), ("lawm", "discrete"), ("bc", "many")],
 )
 def test_archive_acts_as_the_policy(make_policy, tmp_path, name: str, action: str) -> None:
     policy = make_policy(name, action)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError
 
 from lawm_data.envs.convert import nearest
-from lawm_models import algorithms
 from lawm_models.acting.observation import read_observation
+from lawm_models.algorithms import ALGORITHMS
 
 STEPS, N = 4, 3
 ACTIONS = ("box", "discrete", "many")
@@ -46,7 +46,7 @@ def flat(observation: dict) -> np.ndarray:
     return np.concatenate([np.reshape(field, (*robots, -1)) for field in fields], axis=-1)
 
 
-@pytest.mark.parametrize("name", algorithms.names())
+@pytest.mark.parametrize("name", ALGORITHMS.names())
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_batch_acts_as_its_robots_do_alone(make_policy, name: str, action: str) -> None:
     policy = make_policy(name, action)

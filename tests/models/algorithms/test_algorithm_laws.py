@@ -8,9 +8,9 @@ import pytest
 import torch
 from lawm_schemas import Schema
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 
-NAMES = algorithms.names()
+NAMES = ALGORITHMS.names()
 
 
 def tiny(config: Schema) -> Schema:
@@ -29,7 +29,7 @@ def tiny(config: Schema) -> Schema:
 def build(spec):
     def make(name, seed=0):
         torch.manual_seed(seed)
-        module = algorithms.load(name)
+        module = ALGORITHMS.load(name)
         return module.Algorithm(tiny(module.Config()), spec)
 
     return make
@@ -96,7 +96,7 @@ def test_rewards_that_were_not_recorded_do_not_matter(build, make_batch, name):
     metrics = [train(run, b) for run, b in zip(runs, (batch, garbage, other), strict=True)]
     assert metrics[0] == metrics[1]
     assert_same(weights(runs[0]), weights(runs[1]))
-    assert (metrics[0] == metrics[2]) == (algorithms.load(name).Algorithm.rewards_from == "none")
+    assert (metrics[0] == metrics[2]) == (ALGORITHMS.load(name).Algorithm.rewards_from == "none")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,7 +120,7 @@ def test_padding_does_not_matter(build, make_batch, name):
 def test_state_survives_in_any_stage(build, make_batch, name):
     """Weights, optimisers and generator are all there is; they come back after ``begin``."""
     batch = make_batch()
-    for count, stage in enumerate(algorithms.load(name).Algorithm.stages):
+    for count, stage in enumerate(ALGORITHMS.load(name).Algorithm.stages):
         one, generator = build(name), torch.Generator().manual_seed(2)
         for earlier in one.stages[: count + 1]:
             one.begin(earlier)
@@ -156,8 +156,8 @@ def test_policy_acts_within_bounds(build, make_batch, spec, name, deterministic)
 
     actions = acts(0)
     assert (actions.shape, actions.dtype) == ((6, 4, 2), np.float32)
-    assert (actions >= np.float32(spec.low)).all()
-    assert (actions <= np.float32(spec.high)).all()
+    assert (actions >= np.float32(spec.action.low)).all()
+    assert (actions <= np.float32(spec.action.high)).all()
     np.testing.assert_array_equal(acts(0), actions)  # start forgets everything
     assert np.array_equal(acts(1), actions) == deterministic
 
@@ -185,8 +185,8 @@ def test_inferred_actions_come_from_observations(build, make_batch, spec, name):
     mean, std = inferred
     assert mean.shape == std.shape == batch.action.shape
     assert (std > 0).all()
-    assert (mean >= torch.tensor(spec.low)).all()
-    assert (mean <= torch.tensor(spec.high)).all()
+    assert (mean >= torch.tensor(spec.action.low)).all()
+    assert (mean <= torch.tensor(spec.action.high)).all()
     assert not mean.requires_grad
     blind = replace(
         batch,

@@ -10,6 +10,7 @@ from lawm_data import open_corpus
 from lawm_data.batches.loader import Loader
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.algorithms.bc import Algorithm, Config
+from lawm_models.networks.encoders._protocol import Observation
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def test_padding_cannot_matter(clone, make_batch):
 def test_losses_against_a_slow_evaluation(clone, spec, make_batch):
     batch = make_batch("mixed", padded=True)
     errors, nlls = [], []
-    low, high = np.array(spec.low), np.array(spec.high)
+    low, high = np.array(spec.action.low), np.array(spec.action.high)
     for b, t in np.argwhere((batch.action_mask & batch.valid).numpy()):
-        density = clone(batch.observation[b, t])
+        density = clone(Observation(batch.observation[b, t]))
         target = 2 * (batch.action[b, t].double().numpy() - low) / (high - low) - 1
         mean, std = (x.detach().double().numpy() for x in density)
         errors.extend((mean - target) ** 2)
@@ -79,8 +80,7 @@ def test_uncertainty_does_not_touch_the_mean(clone, make_batch):
 
 def test_learns_the_policy_of_the_corpus(corpus_path):
     corpus = open_corpus(corpus_path)
-    action = corpus.manifest.action
-    spec = ModelSpec(corpus.manifest.state_dim, action.size, action.low, action.high)
+    spec = ModelSpec(corpus.manifest.observations, corpus.manifest.action)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         clone = Algorithm(Config(units=32, layers=1, learning_rate=3e-3), spec)
@@ -107,7 +107,7 @@ def test_policy_keeps_the_bounds_and_its_seed(clone, spec):
     assert np.array_equal(policy.act(observation), first)
     assert not np.array_equal(first, second)
     assert first.dtype == np.float32
-    assert (first >= np.float32(spec.low) - 1e-6).all()
-    assert (first <= np.float32(spec.high) + 1e-6).all()
+    assert (first >= np.float32(spec.action.low) - 1e-6).all()
+    assert (first <= np.float32(spec.action.high) + 1e-6).all()
     policy.start(50, 2)
     assert not np.array_equal(policy.act(observation), first)

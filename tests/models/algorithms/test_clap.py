@@ -6,18 +6,19 @@ import torch
 from lawm_schemas import ConfigError
 
 from lawm_models.algorithms import clap
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action_model import LatentActionModel
 
 
 @pytest.fixture
-def models(problem, model_config):
+def models(problem, model_config, spec):
     """LAWM's model with a learned prior, C-LAP's with the same weights, a batch, noise."""
 
     def make(labels="all", **settings):
         other, batch, noise = problem(labels, padded=True, prior="learned", **settings)
         config = model_config("learned", **settings).model_dump()
         config = clap.ModelConfig.parse(config, "test")
-        model = clap.Model(config, 3, 2).double()
+        model = clap.Model(config, spec.observations, 2).double()
         missing, unexpected = model.load_state_dict(other.state_dict(), strict=False)
         assert not missing
         assert {name.partition(".")[0] for name in unexpected} == {"inverse"}
@@ -63,7 +64,8 @@ def test_action_terms_against_numpy(models):
     """−log p(a|s,u), u ~ q(u|s,a), and KL(q(u|s,a) ‖ p(u|s)) with the learned p."""
     model, _, batch, noise = models()
     latent, std = model.config.latent_action, model.config.action_std
-    features = model.infer(batch.observation, batch.action, torch.ones(4).double(), noise).feature
+    m = torch.ones(4).double()
+    features = model.infer(Observation.of(batch), batch.action, m, noise).feature
     nlls, kls = [], []
     for b, t in np.argwhere(batch.valid.numpy()):
         feature, action = features[b, t].detach().numpy(), batch.action[b, t].numpy()
@@ -92,11 +94,11 @@ def build(model_config, spec):
     return make
 
 
-def test_updates_of_the_model_against_numpy(build, make_batch, numpy_adam):
+def test_updates_of_the_model_against_numpy(build, make_batch, numpy_adam, spec):
     """Two steps: LAWM's gradient, clipped, through Adam."""
     algorithm = build().double()
     algorithm.config = algorithm.config.model_copy(update={"clip": 0.5})
-    reference = LatentActionModel(algorithm.config.model, 3, 2).double()
+    reference = LatentActionModel(algorithm.config.model, spec.observations, 2).double()
     reference.load_state_dict(algorithm.model.state_dict(), strict=False)
     parameters = [
         dict(reference.named_parameters())[n] for n, _ in algorithm.model.named_parameters()

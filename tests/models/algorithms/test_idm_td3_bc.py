@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ArraySpec, ConfigError, Provenance, Role
+from lawm_schemas import ConfigError
 
-from lawm_data import CorpusWriter, make_mask, open_corpus
 from lawm_data.batches.loader import Loader
 from lawm_models.algorithms import idm_td3_bc
 from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
@@ -31,30 +30,11 @@ def build(spec):
     return make
 
 
-@pytest.fixture
-def corpus(spec, tmp_path):
-    """Twenty trajectories, of which a mask shows the actions of ten."""
-    draws, path = np.random.default_rng(0), tmp_path / "corpus"
-    with CorpusWriter.create(
-        path,
-        observations=(ArraySpec(name="state", shape=(3,)),),
-        action=ArraySpec(name="action", shape=(2,), role=Role.action, low=spec.low, high=spec.high),
-    ) as writer:
-        for _ in range(20):
-            writer.add(
-                {"state": draws.normal(size=(STEPS + 1, 3)).astype(np.float32)},
-                rewards=draws.normal(size=STEPS).astype(np.float32),
-                actions=draws.uniform(spec.low, spec.high, (STEPS, 2)).astype(np.float32),
-                provenance=Provenance(source="test"),
-            )
-    whole = open_corpus(path)
-    return whole.with_mask(make_mask(whole, 0.5, seed=0, name="half"))
-
-
 def context_of(algorithm, batch, row, place):
     """The last K observations, normalised, zeros before the first; in NumPy."""
     observation = batch.observation[row].numpy()
-    mean, std = algorithm.normalizer.mean.numpy(), algorithm.normalizer.std.numpy()
+    normalizer = algorithm.encoder.normalizer
+    mean, std = normalizer.mean.numpy(), normalizer.std.numpy()
     times = [place + 2 - K + k for k in range(K)]
     rows = [(observation[t] - mean) / std if t >= 0 else 0 * mean for t in times]
     return np.concatenate(rows)
@@ -69,9 +49,10 @@ def nll(vector, model, context, action, kept):
 
 def test_updates_against_numpy(build, make_batch, spec, numpy_adam, numpy_gradient):
     """Two steps of the inverse model; ``test_inverse_dynamics`` evaluates the density anew."""
-    low, high = (np.array(bound, np.float32).astype(float) for bound in (spec.low, spec.high))
+    bounds = spec.action.low, spec.action.high
+    low, high = (np.array(bound, np.float32).astype(float) for bound in bounds)
     algorithm = build().double()
-    algorithm.normalizer.fit([np.random.default_rng(0).normal(1, 2, (50, 3))])
+    algorithm.encoder.normalizer.fit([np.random.default_rng(0).normal(1, 2, (50, 3))])
     batch = make_batch("mixed", padded=True, dtype=torch.float64)
     batch = replace(batch, start=torch.tensor([0, 3, 0, 0]))
     algorithm._held_out = torch.tensor([3])
@@ -108,7 +89,7 @@ def test_inferred_actions_are_learned_from_like_true_ones(build, make_batch, ran
     for _ in range(2):
         algorithm.update("agent", batch, generators[0])
         place, weight = choose_step(batch, generators[1])
-        every = every_step(batch, algorithm.scale)
+        every = every_step(batch, batch.observation, algorithm.scale)
         rows = torch.arange(4) * batch.valid.shape[1] + place
         t = type(every)(*(part[rows] for part in every))._replace(weight=weight)
         contexts = np.stack([context_of(algorithm, batch, b, place[b]) for b in range(4)])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from lawm_schemas import ConfigError
+from lawm_schemas import ArraySpec, ConfigError, Role
 
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.algorithms.lawm import Algorithm, Config
@@ -18,7 +18,8 @@ from lawm_models.networks.latent_action_model import LatentActionModelConfig
 from lawm_models.networks.rssm import RSSMConfig
 
 FEATURE, LATENT = 9, 3
-SPEC = ModelSpec(3, 2, (-1.0, -0.3), (1.0, 0.7))
+ACTION = ArraySpec(name="action", shape=(2,), role=Role.action, low=(-1.0, -0.3), high=(1.0, 0.7))
+SPEC = ModelSpec((ArraySpec(name="state", shape=(3,)),), ACTION)
 
 
 def build(prior="standard_normal", support=2.0, own=None, world=None, **agent):
@@ -277,8 +278,9 @@ def test_members_that_disagree_are_uncertain(make_batch, randomize):
 
 
 def test_pixels_alone_are_refused():
+    camera = ArraySpec(name="camera", shape=(8, 8, 3), dtype="uint8", role=Role.pixels)
     with pytest.raises(ConfigError, match="pixels only"):
-        Algorithm(Config(), ModelSpec(0, 2, (-1.0, -1.0), (1.0, 1.0)))
+        Algorithm(Config(), ModelSpec((camera,), ACTION))
 
 
 def test_defaults_are_the_papers():

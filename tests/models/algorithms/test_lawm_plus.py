@@ -8,7 +8,7 @@ from lawm_schemas import ConfigError
 
 from lawm_models.algorithms import lawm, lawm_plus
 from lawm_models.networks.distributions import Normal
-from lawm_models.networks.rssm import State
+from lawm_models.networks.dynamics import State
 
 SIZES = {
     "rssm": {"deter": 5, "stoch": 4, "hidden": 6},

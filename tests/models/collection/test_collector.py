@@ -11,10 +11,10 @@ from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import make
 from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.agents import AGENTS
+from lawm_models.collection.agents.dreamer import DreamerConfig
+from lawm_models.collection.agents.plan2explore import Plan2ExploreConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
-from lawm_models.collection.dreamer import DreamerConfig
-from lawm_models.collection.learning_agents import KINDS
-from lawm_models.collection.plan2explore import Plan2ExploreConfig
 from lawm_models.collection.trained_policy import load_policy
 from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.ensemble import EnsembleConfig
@@ -49,7 +49,7 @@ def collect(out, trajectories, agent="dreamer", **options):
     return open_corpus(out)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=AGENTS.names())
 def agent(request):
     return request.param
 
@@ -67,7 +67,7 @@ def test_every_trajectory_of_the_training_is_kept_with_its_provenance(corpus, ag
     (provenance,) = corpus.manifest.provenance
     assert (provenance.source, provenance.seed, provenance.origin) == (agent, 0, "training")
     assert {"mujoco", "dm_control", "torch", "lawm"} <= provenance.versions.keys()
-    assert KINDS[agent].config.model_validate(provenance.settings) == CONFIGS[agent]
+    assert AGENTS.load(agent).Config.model_validate(provenance.settings) == CONFIGS[agent]
     # two random trajectories, then three updates, then two after each further one
     assert corpus.table.agent_step.tolist() == [0, 0, 3, 5, 7]
     assert [updates_before(CONFIG, k) for k in range(5)] == [0, 0, 3, 5, 7]
@@ -132,7 +132,7 @@ def test_settings_that_an_older_version_did_not_know_have_their_defaults(corpus,
 
 @pytest.mark.parametrize("change", ["seed", "config", "agent"])
 def test_another_collection_is_refused(corpus, agent, change):
-    kind = next(kind for kind in KINDS if (kind == agent) != (change == "agent"))
+    kind = next(kind for kind in AGENTS.names() if (kind == agent) != (change == "agent"))
     config = CONFIGS[kind].model_copy(update={"updates": 3} if change == "config" else {})
     seed = 1 if change == "seed" else 0
     before = corpus.fingerprint

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lawm_schemas import ConfigError
 
-from lawm_models.collection.dreamer import Dreamer, DreamerConfig
+from lawm_models.collection.agents.dreamer import Dreamer, DreamerConfig
 from lawm_models.networks.actor_critic import ActorCriticConfig, choose_starts
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModelConfig
 
 
 @pytest.fixture
-def dreamer():
+def dreamer(spec):
     torch.manual_seed(0)
     config = DreamerConfig(
         world=WorldModelConfig(
@@ -22,7 +23,12 @@ def dreamer():
             units=6, layers=1, horizon=3, start_states=10, policy="clamped_normal", critics=1
         ),
     )
-    return Dreamer(config, 3, 2)
+    return Dreamer(config, spec.observations, 2)
+
+
+def test_there_are_no_data_to_take_statistics_from():
+    with pytest.raises(ConfigError, match=r"world\.encoder\.scale: there are no data"):
+        DreamerConfig.parse({"world": {"encoder": {"scale": "standard"}}}, "agent")
 
 
 def snapshot(module):

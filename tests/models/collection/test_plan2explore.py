@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lawm_models.collection.dreamer import Dreamer
-from lawm_models.collection.plan2explore import Plan2Explore, Plan2ExploreConfig
+from lawm_models.collection.agents.dreamer import Dreamer
+from lawm_models.collection.agents.plan2explore import Plan2Explore, Plan2ExploreConfig
 from lawm_models.networks.actor_critic import ActorCriticConfig, choose_starts
 from lawm_models.networks.ensemble import EnsembleConfig
 from lawm_models.networks.rssm import RSSMConfig
@@ -23,9 +23,9 @@ CONFIG = Plan2ExploreConfig(
 
 
 @pytest.fixture
-def explorer():
+def explorer(spec):
     torch.manual_seed(0)
-    return Plan2Explore(CONFIG, 3, A)
+    return Plan2Explore(CONFIG, spec.observations, A)
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def learn(agent, batch, rounds=4):
         agent.update_agent(choose_starts(state, batch.valid, 10, generator), generator)
 
 
-def test_world_model_learns_as_without_ensemble(explorer, make_batch):
-    dreamer = Dreamer(CONFIG, 3, A)
+def test_world_model_learns_as_without_ensemble(explorer, make_batch, spec):
+    dreamer = Dreamer(CONFIG, spec.observations, A)
     dreamer.load_state_dict(explorer.dreamer.state_dict())
     mine, theirs = (torch.Generator().manual_seed(0) for _ in range(2))
     ensemble = weights(explorer.ensemble)
@@ -112,13 +112,13 @@ def test_ensemble_of_one_mind_pays_nothing(explorer, dream):
     torch.testing.assert_close(reward, torch.zeros_like(reward), atol=1e-5, rtol=0)
 
 
-def test_nobody_learns_from_the_reward(make_batch):
+def test_nobody_learns_from_the_reward(make_batch, spec):
     batch = make_batch("all")
     with_garbage = replace(batch, reward=torch.full_like(batch.reward, torch.nan))
     learned = []
     for each in (batch, with_garbage):
         torch.manual_seed(0)
-        explorer = Plan2Explore(CONFIG, 3, A)
+        explorer = Plan2Explore(CONFIG, spec.observations, A)
         fresh = weights(explorer)
         learn(explorer, each)
         learned.append(weights(explorer))
@@ -129,12 +129,12 @@ def test_nobody_learns_from_the_reward(make_batch):
         assert all(torch.equal(clean[n], fresh[n]) for n in mine) == (part == "world.reward_head")
 
 
-def test_dreamer_does_learn_from_it(make_batch):
+def test_dreamer_does_learn_from_it(make_batch, spec):
     batch = make_batch("all")
     learned = []
     for each in (batch, replace(batch, reward=batch.reward + 1)):
         torch.manual_seed(0)
-        dreamer = Dreamer(CONFIG, 3, A)
+        dreamer = Dreamer(CONFIG, spec.observations, A)
         learn(dreamer, each)
         learned.append(weights(dreamer.agent.actor))
     assert not equal(*learned)

@@ -14,13 +14,13 @@ from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import make
-from lawm_data.recording.collect import record
-from lawm_data.recording.parts import parts_folder, roll_out
+from lawm_data.recording.collect import add_rollouts
+from lawm_data.recording.parallel import parallel_rollouts, parts_folder
 from lawm_data.system.workers import executor
 from lawm_models.collection.agent_folder import AgentFolder
+from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
-from lawm_models.collection.dreamer import DreamerConfig
-from lawm_models.collection.scene import Scene, cast, open_stage
+from lawm_models.collection.scene import Scene, cast, open_context
 from lawm_models.collection.trained_policy import load_snapshot
 from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.rssm import RSSMConfig
@@ -66,9 +66,10 @@ def collect(
         if workers is None:
             rolled = ((each, each.run(acting.stage)) for each in rollouts)
         else:
-            stage = partial(open_stage, scene)
-            rolled = roll_out(out, stage, rollouts, acting.provenance, executor(backend), workers)
-        record(writer, rolled, acting.provenance)
+            stage = partial(open_context, scene)
+            execute = executor(backend)
+            rolled = parallel_rollouts(out, stage, rollouts, acting.provenance, execute, workers)
+        add_rollouts(writer, rolled, acting.provenance)
     return open_corpus(out)
 
 
@@ -113,9 +114,9 @@ def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
     with CorpusWriter.create(
         tmp_path / "c", observations=envs.observations, action=envs.action, environment=envs.info
     ) as writer:
-        stage = partial(open_stage, RANDOM)
-        rolled = roll_out(writer.path, stage, rollouts(), acting.provenance, executor(), 2)
-        record(writer, rolled, acting.provenance)
+        stage = partial(open_context, RANDOM)
+        rolled = parallel_rollouts(writer.path, stage, rollouts(), acting.provenance, executor(), 2)
+        add_rollouts(writer, rolled, acting.provenance)
     assert len(killed) == 1
     assert same(open_corpus(tmp_path / "c"), alone)
 
@@ -123,9 +124,9 @@ def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
 def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone: Corpus) -> None:
     """As after a kill: two trajectories are committed, a later rollout waits as a part."""
     out, other, acting = tmp_path / "c", tmp_path / "other", cast(RANDOM)
-    stage, run_again = partial(open_stage, RANDOM), []
+    stage, run_again = partial(open_context, RANDOM), []
     late = [each for each in acting.rollouts(9, 0) if each.place == 6]
-    next(roll_out(other, stage, late, acting.provenance, executor(), 1))
+    next(parallel_rollouts(other, stage, late, acting.provenance, executor(), 1))
     parts_folder(other).rename(parts_folder(out))
     (dead,) = parts_folder(out).iterdir()
     (dead / ".tmp-dead").mkdir()
@@ -138,9 +139,8 @@ def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone:
     collect(out, RANDOM._replace(trajectories=2))
     with CorpusWriter.append(out) as writer:
         rest = acting.rollouts(9, 2)
-        record(
-            writer, roll_out(out, stage, rest, acting.provenance, observed, 1), acting.provenance
-        )
+        rolled = parallel_rollouts(out, stage, rest, acting.provenance, observed, 1)
+        add_rollouts(writer, rolled, acting.provenance)
     assert run_again == ["00000002-2", "00000004-2", "00000008-1"]
     assert same(open_corpus(out), alone)
     assert not parts_folder(out).exists()

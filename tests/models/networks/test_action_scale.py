@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from lawm_schemas import ArraySpec, ConfigError, Role
 
 from lawm_models.networks.scaling import ActionScale
 
@@ -50,6 +51,14 @@ def test_each_dimension_has_its_own():
     scale = ActionScale((-1.0, 0.0), (1.0, 4.0))
     assert scale.to_environment(torch.zeros(3, 2)).tolist() == [[0.0, 2.0]] * 3
     assert scale.to_model(torch.tensor([[0.5, 1.0]])).tolist() == [[0.5, -0.5]]
+
+
+def test_of_an_array_it_has_its_bounds():
+    bounds = {"low": (-1.0, 0.0), "high": (1.0, 4.0)}
+    action = ArraySpec(name="torque", shape=(2,), role=Role.action, **bounds)
+    assert ActionScale.of(action).to_environment(torch.ones(2)).tolist() == [1.0, 4.0]
+    with pytest.raises(ConfigError, match=r"^torque: the action has no bounds; take data whose"):
+        ActionScale.of(ArraySpec(name="torque", shape=(2,), role=Role.action))
 
 
 def test_brings_no_state():

@@ -11,8 +11,9 @@ from lawm_models.networks.actor_critic import (
     choose_starts,
     lambda_return,
 )
+from lawm_models.networks.dynamics import State
 from lawm_models.networks.optimizer import frozen, frozen_view
-from lawm_models.networks.rssm import RSSMConfig, State
+from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModel, WorldModelConfig
 
 F, K, L, N = 9, 2, 4, 3
@@ -20,12 +21,12 @@ SETTINGS = {"units": 6, "layers": 1, "horizon": L, "discount": 0.9, "lambda_": 0
 
 
 @pytest.fixture
-def world(randomize):
+def world(randomize, spec):
     torch.manual_seed(0)
     config = WorldModelConfig(
         rssm=RSSMConfig(deter=5, stoch=4, hidden=6), embed=4, units=6, layers=1
     )
-    world = WorldModel(config, 3, K).double()
+    world = WorldModel(config, spec.observations, K).double()
     randomize(world)
     return world
 

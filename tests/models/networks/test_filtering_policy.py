@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.scaling import ActionScale
@@ -13,12 +14,12 @@ STEPS, N, A = 5, 3, 2
 
 
 @pytest.fixture
-def world(randomize):
+def world(randomize, spec):
     torch.manual_seed(0)
     config = WorldModelConfig(
         rssm=RSSMConfig(deter=5, stoch=4, hidden=6), embed=4, units=6, layers=1
     )
-    world = WorldModel(config, 3, A).double()
+    world = WorldModel(config, spec.observations, A).double()
     randomize(world)
     return world
 
@@ -51,7 +52,7 @@ def test_same_states_as_a_rollout(world, scale, observations):
     actions = torch.stack(
         [scale.to_model(torch.from_numpy(policy.act(o))) for o in observations], 1
     )
-    embed = world.embed(torch.from_numpy(observations).double().transpose(0, 1))
+    embed = world.encoder(Observation(torch.from_numpy(observations).double().transpose(0, 1)))
     noise = torch.zeros(N, STEPS, 4).double()
     observed = world.rssm.observe(embed, lambda t, _: actions[:, t], noise)
     assert len(states) == STEPS

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action_model import Noise
 from lawm_models.networks.world_model import mean_above
 
@@ -73,7 +74,7 @@ def test_learned_prior_learns(problem):
 def test_decoded_gradient(problem, flows):
     """Whether later states teach the action that led to them."""
     model, batch, noise = problem("none", decoded_gradient=flows)
-    inferred = model.infer(batch.observation, batch.action, torch.zeros(4).double(), noise)
+    inferred = model.infer(Observation.of(batch), batch.action, torch.zeros(4).double(), noise)
     later = inferred.feature[:, 1:].sum()
     assert reached(later, model.decoder) == flows
     assert reached(later, model.inverse) == flows
@@ -98,7 +99,7 @@ def test_inverse_supervision_teaches_the_inverse_on_labels(problem):
 def test_inverse_supervision_does_not_pull_the_posterior(problem):
     model, batch, noise = problem("all", inverse_supervision=1.0)
     m = torch.ones(4).double()
-    inferred = model.infer(batch.observation, batch.action, m, noise)
+    inferred = model.infer(Observation.of(batch), batch.action, m, noise)
     feature = inferred.feature[:, :-1].detach()
     posterior = model.posterior(feature, batch.action)
     known = (inferred.known, noise.inverse, posterior, batch.action)
@@ -111,10 +112,10 @@ def test_balance_splits_the_gradient_of_the_state_kl(problem, balance):
     """d/dq = (1 − β) · d KL, d/dp = β · d KL, and the value is KL."""
     model, batch, noise = problem("all", kl_balance=balance, free_nats=0.0)
     world = model.world
-    inferred = model.infer(batch.observation, batch.action, torch.ones(4).double(), noise)
+    inferred = model.infer(Observation.of(batch), batch.action, torch.ones(4).double(), noise)
     observed = inferred.observed
-    losses = world.state_losses(observed, inferred.feature, batch.observation, batch.reward)
-    weight = torch.ones_like(losses.state_kl)
+    losses = world.state_losses(observed, inferred.feature, Observation.of(batch), batch.reward)
+    weight = torch.ones_like(losses.state_kl_prior)
     loss = world.balanced_kl(losses, weight)
 
     deter = observed.state.deter.detach()
@@ -134,7 +135,7 @@ def test_balance_splits_the_gradient_of_the_state_kl(problem, balance):
     cut = world.state_losses(
         observed._replace(state=observed.state.detach()),
         inferred.feature,
-        batch.observation,
+        Observation.of(batch),
         batch.reward,
     )
     found = gradients(world.balanced_kl(cut, weight), net)
@@ -238,7 +239,9 @@ def test_sampled_actions_enter_the_states_and_nothing_else(problem):
     assert noise.action is not None
     other = noise._replace(action=-noise.action)
     m = batch.labeled.double()
-    one, two = (model.infer(batch.observation, batch.action, m, n).feature for n in (noise, other))
+    one, two = (
+        model.infer(Observation.of(batch), batch.action, m, n).feature for n in (noise, other)
+    )
     moved = (one != two).any(-1)  # (B, T+1)
     assert not moved[:, 0].any()
     assert (moved[:, 1:] == ~batch.labeled[:, None]).all()
@@ -250,14 +253,16 @@ def test_inverse_sees_so_many_observations_ahead(problem, kind, steps):
     """q(u_t | s_t, ·) depends on o_{t+1} … o_{t+K} and on none beyond, and not on padding."""
     model, batch, noise = problem("none", True, inverse_input=kind, inverse_steps=steps)
     x = batch.observation
-    known = model.infer(x, batch.action, torch.zeros(4).double(), noise, batch.valid).known
+    known = model.infer(
+        Observation(x), batch.action, torch.zeros(4).double(), noise, batch.valid
+    ).known
     for row in range(4):
         end = int(batch.valid[row].sum())
         for late in range(1, x.shape[1]):
             changed = x.clone()
             changed[row, late] += 1
             again = model.infer(
-                changed, batch.action, torch.zeros(4).double(), noise, batch.valid
+                Observation(changed), batch.action, torch.zeros(4).double(), noise, batch.valid
             ).known
             differs = (again != known).any(-1)
             assert not np.delete(differs.numpy(), row, 0).any()
@@ -268,8 +273,8 @@ def test_inverse_sees_so_many_observations_ahead(problem, kind, steps):
 
 
 def test_observation_as_it_is(problem):
-    model, batch, noise = problem("none", inverse_input="observation", symlog=False)
-    inferred = model.infer(batch.observation, batch.action, torch.zeros(4).double(), noise)
+    model, batch, noise = problem("none", inverse_input="observation", encoder={"scale": "raw"})
+    inferred = model.infer(Observation.of(batch), batch.action, torch.zeros(4).double(), noise)
     assert torch.equal(inferred.known, batch.observation[:, 1:])
 
 
@@ -278,7 +283,7 @@ def test_members_take_turns(problem):
     model, batch, noise = problem("none", inverse_members=3)
     m = torch.zeros(4).double()
     for first in range(3):
-        inferred = model.infer(batch.observation, batch.action, m, noise, first=first)
+        inferred = model.infer(Observation.of(batch), batch.action, m, noise, first=first)
         for b in range(4):
             member = model.inverses[(b + first) % 3]
             alone = member(inferred.feature[b, :-1], member.project(inferred.known[b]))
@@ -292,13 +297,13 @@ def test_labels_teach_every_member(problem):
     assert all(reached(total, member) for member in model.inverses)
 
 
-def test_first_member_starts_as_the_only_one(problem):
+def test_first_member_starts_as_the_only_one(problem, spec):
     """More members change no other initial weight."""
     (one, *_), (three, *_) = problem(), problem(inverse_members=3)
     torch.manual_seed(0)
-    alone = type(one)(one.config, 3, 2)
+    alone = type(one)(one.config, spec.observations, 2)
     torch.manual_seed(0)
-    state = type(three)(three.config, 3, 2).state_dict()
+    state = type(three)(three.config, spec.observations, 2).state_dict()
     for name, value in alone.state_dict().items():
         assert torch.equal(state[name], value), name
 
@@ -316,7 +321,7 @@ def test_inverse_targets_add_up(problem):
 
 def test_target_latent_action_leaves_the_decoder(problem):
     model, batch, noise = problem("all", inverse_target="latent_action")
-    inferred = model.infer(batch.observation, batch.action, torch.ones(4).double(), noise)
+    inferred = model.infer(Observation.of(batch), batch.action, torch.ones(4).double(), noise)
     feature = inferred.feature[:, :-1].detach()
     posterior = model.posterior(feature, batch.action)
     known = (inferred.known, noise.inverse, posterior, batch.action)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ConfigError
 
 from lawm_models.networks.scaling import Normalizer
 
@@ -22,8 +21,3 @@ def test_moments_are_those_of_all_rows():
 def test_it_is_the_identity_before():
     x = torch.randn(4, 3)
     assert torch.equal(Normalizer(3)(x), x)
-
-
-def test_pixels_alone_are_refused():
-    with pytest.raises(ConfigError, match="pixels only"):
-        Normalizer(0)

@@ -85,13 +85,15 @@ class Reference:
     def decode(self, feature, u):
         return np.tanh(run(self.model.decoder.net, feature, u))
 
-    def symlog(self, o):
-        return np.sign(o) * np.log(1 + np.abs(o)) if self.config.symlog else o
+    def scaled(self, o):
+        raw = self.config.encoder.scale == "raw"
+        return o if raw else np.sign(o) * np.log(1 + np.abs(o))
 
     def window(self, observation, action, reward, labeled, noise):
         """Terms per state (T+1) and per step (T); Eq. 7 when labeled, Eq. 8 when not."""
         config, world = self.config, self.model.world
-        embeds = [run(world.encoder, self.symlog(o)) for o in observation]
+        encoder = torch.nn.Sequential(*world.encoder.hidden, world.encoder.out)
+        embeds = [run(encoder, self.scaled(o)) for o in observation]
         names = ("observation", "state_kl", "reward", "action", "latent_action_kl", "inverse")
         terms = {name: [] for name in names}
         h = np.zeros(config.rssm.deter)
@@ -99,7 +101,7 @@ class Reference:
             q, p = self.posterior_of_state(h, embed), self.prior_of_state(h)
             z = q[0] + q[1] * noise.state[t]
             feature = np.concatenate((h, z))
-            target = self.symlog(observation[t])
+            target = self.scaled(observation[t])
             predicted = run(world.observation_head, feature)
             terms["observation"].append(nll(predicted, config.observation_std, target))
             terms["state_kl"].append(divergence(q, p))
@@ -174,7 +176,7 @@ EXTRA = {
     "settings",
     [
         {"free_nats": 0.0},
-        {"prior": "learned", "symlog": False, "kl_balance": 0.5, **EXTRA},
+        {"prior": "learned", "encoder": {"scale": "raw"}, "kl_balance": 0.5, **EXTRA},
         {"free_nats": 1e3, "latent_action_free_nats": 1e3},
     ],
     ids=["paper", "other", "free"],

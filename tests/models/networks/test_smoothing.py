@@ -7,25 +7,28 @@ import torch
 
 from lawm_models.networks import smoothing
 from lawm_models.networks.distributions import kl, log_prob, log_prob_normal
-from lawm_models.networks.rssm import State
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders._protocol import Observation
+from lawm_models.networks.layers import symlog
 from lawm_models.networks.smoothing import SHARPNESS, smooth
 
 
 def run(model, batch, samples=4, steps=2):
     generator = torch.Generator().manual_seed(0)
-    return smooth(model, batch.observation, batch.valid, generator, samples, steps)
+    seen = Observation.of(batch)
+    return smooth(model, seen, batch.valid, generator, samples, steps)
 
 
 def evidence(model, state, action, batch, row, t, steps):
     """Σ_k E_k of one action, one step after the other."""
     world, rssm, total = model.world, model.world.rssm, 0.0
-    embed = world.embed(batch.observation[row])
+    embed = world.encoder(Observation(batch.observation[row]))
     end = int(batch.valid[row].sum())
     for later in range(t + 1, min(t + steps, end) + 1):
         deter = rssm.transition(state, action)
         q = rssm.posterior(deter, rssm.project(embed[later]))
         state = State(deter, q.mean)
-        target = world.preprocess(batch.observation[row, later])
+        target = symlog(batch.observation[row, later])
         fit = log_prob(world.observation_head(state.feature), world.config.observation_std, target)
         total += (fit - kl(q, rssm.prior(deter))).item()
         if later < end:
@@ -42,11 +45,11 @@ def test_weights_are_those_of_the_loop(problem, steps, padded):
     found = run(model, batch, samples, steps)
     generator = torch.Generator().manual_seed(0)
     noise = [torch.randn(size, generator=generator, dtype=torch.float64) for _ in range(samples)]
-    window = smoothing._filtered(model, batch.observation, batch.valid)
+    window = smoothing._filtered(model, Observation.of(batch), batch.valid)
     for row in (0, 3):  # one whole, one that may end early
         for t in range(int(batch.valid[row].sum())):
             state = State(*(part[row, t] for part in window.state))
-            embed = model.world.embed(batch.observation[row, t + 1])
+            embed = model.world.encoder(Observation(batch.observation[row, t + 1]))
             q = model.inverse(state.feature, model.inverse.project(embed))
             p = model.prior(state.feature)
             weights, plain, actions = [], [], []

@@ -12,17 +12,17 @@ from lawm_models.networks.transitions import choose_step, every_step, one_step, 
 
 @pytest.fixture
 def scale(spec):
-    return ActionScale(spec.low, spec.high)
+    return ActionScale(spec.action.low, spec.action.high)
 
 
 def test_every_step_is_where_it_was(make_batch, scale):
-    batch = make_batch("mixed", padded=True)
-    t = every_step(replace(batch, terminated=batch.valid.clone()), scale)
+    batch, embed = make_batch("mixed", padded=True), torch.randn(4, 6, 7)
+    t = every_step(replace(batch, terminated=batch.valid.clone()), embed, scale)
     steps = batch.valid.shape[1]
     for n in range(len(t.weight)):
         row, place = divmod(n, steps)
-        assert torch.equal(t.observation[n], batch.observation[row, place])
-        assert torch.equal(t.next_observation[n], batch.observation[row, place + 1])
+        assert torch.equal(t.observation[n], embed[row, place])
+        assert torch.equal(t.next_observation[n], embed[row, place + 1])
         assert t.reward[n] == batch.reward[row, place]
         assert t.weight[n] == t.terminated[n] == float(batch.valid[row, place])
         if batch.action_mask[row, place]:
@@ -34,7 +34,8 @@ def test_every_step_is_where_it_was(make_batch, scale):
 
 def test_one_step_is_one_of_every(make_batch, scale):
     batch, place, weight = make_batch(), torch.tensor([0, 4, 2, 1]), torch.rand(4)
-    t, every = one_step(batch, scale, place, weight), every_step(batch, scale)
+    embed = torch.randn(4, 6, 7)
+    t, every = one_step(batch, embed, scale, place, weight), every_step(batch, embed, scale)
     assert torch.equal(t.weight, weight)
     rows = torch.arange(4) * batch.valid.shape[1] + place
     for name in set(t._fields) - {"weight"}:

@@ -6,8 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lawm_schemas import ConfigError
 
+from lawm_models.networks.encoders import vectors
 from lawm_models.networks.rssm import RSSMConfig
+from lawm_models.networks.scan import fused, plain
 from lawm_models.networks.world_model import (
     WorldModel,
     WorldModelConfig,
@@ -46,21 +49,34 @@ def test_noise_follows_its_example():
     assert first.std().item() == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("symlog", [True, False])
-def test_symlog_is_a_choice(symlog):
-    config = WorldModelConfig(
-        rssm=RSSMConfig(deter=3, stoch=2, hidden=4), embed=4, units=4, layers=1, symlog=symlog
-    )
-    world = WorldModel(config, 2, 1)
-    o = torch.tensor([[-8.0, 0.5]])
-    expected = [[-math.log(9), math.log(1.5)]] if symlog else o.tolist()
-    torch.testing.assert_close(world.preprocess(o), torch.tensor(expected))
-    torch.testing.assert_close(world.embed(o), world.encoder(torch.tensor(expected)))
-
-
-def test_reward_starts_at_zero():
+def test_reward_starts_at_zero(spec):
     config = WorldModelConfig(rssm=RSSMConfig(deter=3, stoch=2, hidden=4), embed=4, units=4)
     feature = torch.randn(4, 3, 5)
-    reward = WorldModel(config, 2, 1).reward(feature)
+    reward = WorldModel(config, spec.observations, 1).reward(feature)
     assert reward.shape == (4, 3)
     assert not reward.any()
+
+
+@pytest.mark.parametrize("labels", ["all", "none", "mixed"])
+def test_both_scans_give_the_same_loss_and_gradient(problem, labels):
+    settings = {"inverse_members": 2, "sample_decoded": True, "decoded_gradient": True}
+    gradients = []
+    for scan in ("fused", "plain"):
+        model, batch, noise = problem(labels, padded=True, scan=scan, **settings)
+        assert model.world.scan is {"fused": fused, "plain": plain}[scan]
+        loss, _ = model.loss(batch, noise)
+        parameters = list(model.parameters())
+        found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        gradients.append((loss, *found))
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("symlog", "scale"), [(True, "symlog"), (False, "raw")])
+def test_configurations_of_before_encoders_are_understood(symlog, scale):
+    """``symlog`` stood where ``encoder.scale`` does now."""
+    config = WorldModelConfig.parse({"embed": 8, "symlog": symlog}, "config.yaml")
+    assert config == WorldModelConfig(embed=8, encoder=vectors.Config(scale=scale))
+    changed = {"symlog": symlog, "encoder": {"scale": "standard"}}  # by --set
+    assert WorldModelConfig.parse(changed, "config.yaml").encoder.scale == "standard"
+    with pytest.raises(ConfigError, match="symlog: Extra inputs"):
+        WorldModelConfig.parse({"symlog": "often"}, "config.yaml")

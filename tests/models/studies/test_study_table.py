@@ -11,12 +11,13 @@ import pytest
 from lawm_schemas import CellResult, ConfigError, Evaluation, Results, Study
 from matplotlib.image import imread
 
-from lawm_models.studies import packaged as box
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies import paper
 from lawm_models.studies.markdown import COLUMNS, body, comma_separated, markdown
+from lawm_models.studies.packaged import STUDIES
 from lawm_models.studies.pictures import looks, pictures
 from lawm_models.studies.plan import read_study
-from lawm_models.studies.table import TITLES, Table, make_table
+from lawm_models.studies.table import Table, make_table
 from lawm_models.studies.variant import variant
 from lawm_models.studies.web_page import web_page
 
@@ -259,7 +260,7 @@ def test_algorithms_look_the_same_in_every_study() -> None:
     assert (one["lawm"], one["clap"]) == (other["lawm"], other["clap"])
     for found in (one, other):
         assert len(set(found.values())) == len(found)
-    assert {one["mine"], other["yours"]}.isdisjoint(seen(*TITLES).values())
+    assert {one["mine"], other["yours"]}.isdisjoint(seen(*ALGORITHMS.ours()).values())
 
 
 def test_a_mask_by_name_has_the_share_that_it_shows() -> None:
@@ -270,7 +271,7 @@ def test_a_mask_by_name_has_the_share_that_it_shows() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", box.names("studies"))
+@pytest.mark.parametrize("name", STUDIES.names())
 def test_shipped_studies_are_sound(name: str) -> None:
     study = read_study(name)
     for algorithm in study.algorithms:

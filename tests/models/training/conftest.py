@@ -9,7 +9,7 @@ import pytest
 from lawm_schemas import ArraySpec, ExperimentConfig, Provenance, Role
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training.run_folder import CONFIG, RECORD
 
 WRITTEN = Path(__file__).resolve().parents[2] / "fixtures" / "57c0a20"
@@ -92,7 +92,7 @@ def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
         data = {
             "corpora": [{"path": str(corpus_path), "mask": "half"}],
             "algorithm": {"name": name, "settings": SETTINGS[name]},
-            "steps": dict.fromkeys(algorithms.load(name).Algorithm.stages, 12),
+            "steps": dict.fromkeys(ALGORITHMS.load(name).Algorithm.stages, 12),
             "batch_size": 4,
             "window": 8,
             "labeled_ratio": 0.5,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lawm_schemas import ConfigError, Schema
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 
 
 def test_unknown_name_lists_the_known_ones():
@@ -17,21 +17,21 @@ def test_unknown_name_lists_the_known_ones():
         ConfigError,
         match="no algorithm 'ppo'; known ones: bc, clap, idm_td3_bc, lawm, lawm_plus, td3_bc",
     ):
-        algorithms.load("ppo")
+        ALGORITHMS.load("ppo")
 
 
 def test_listing_imports_none():
     program = (
-        "import sys; from lawm_models import algorithms; print(*algorithms.names());"
+        "import sys; from lawm_models.algorithms import ALGORITHMS; print(*ALGORITHMS.names());"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.split() == algorithms.names(), done.stderr
+    assert done.stdout.split() == ALGORITHMS.names(), done.stderr
 
 
-@pytest.fixture(params=algorithms.names())
+@pytest.fixture(params=ALGORITHMS.names())
 def module(request):
-    return algorithms.load(request.param)
+    return ALGORITHMS.load(request.param)
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def test_inferring_ignores_the_actions(build, make_batch, spec):
     assert mean.shape == std.shape == batch.action.shape
     assert (std >= 0).all()
     assert not mean.requires_grad
-    assert (mean >= torch.tensor(spec.low) - 1e-6).all()
-    assert (mean <= torch.tensor(spec.high) + 1e-6).all()
+    assert (mean >= torch.tensor(spec.action.low) - 1e-6).all()
+    assert (mean <= torch.tensor(spec.action.high) + 1e-6).all()
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -124,5 +124,5 @@ def test_policy_acts_within_the_bounds(build, spec, deterministic):
     assert np.array_equal(*acts)
     for action in acts[0]:
         assert (action.shape, action.dtype) == ((4, 2), np.float32)
-        assert (action >= np.float32(spec.low) - 1e-6).all()
-        assert (action <= np.float32(spec.high) + 1e-6).all()
+        assert (action >= np.float32(spec.action.low) - 1e-6).all()
+        assert (action <= np.float32(spec.action.high) + 1e-6).all()

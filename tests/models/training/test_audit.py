@@ -9,7 +9,7 @@ from lawm_schemas import ConfigError
 
 from lawm_data import make_mask, open_corpus, save_mask
 from lawm_data.corpus import mask as masked
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training.audit import altered, audit, with_garbage
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
@@ -30,10 +30,10 @@ def failed(result):
     return [check["name"] for check in result["checks"] if not check["passed"]]
 
 
-@pytest.mark.parametrize("algorithm", algorithms.names())
+@pytest.mark.parametrize("algorithm", ALGORITHMS.names())
 @pytest.mark.parametrize("mask", ["half", None])
 def test_an_honest_run_passes(experiment, corpus, tmp_path, algorithm, mask):
-    steps = dict.fromkeys(algorithms.load(algorithm).Algorithm.stages, 2)
+    steps = dict.fromkeys(ALGORITHMS.load(algorithm).Algorithm.stages, 2)
     source = {"path": str(corpus), "mask": mask}
     run = train(experiment(algorithm, corpora=[source], steps=steps), tmp_path / "run")
     result = audit(run, steps=2)

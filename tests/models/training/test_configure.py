@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, CorpusSource
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import presets
 from lawm_models.training.configure import configure, corpus_source
 
@@ -36,10 +36,10 @@ def test_corpus_source_refuses_a_weight_that_is_none(word: str) -> None:
         corpus_source(word)
 
 
-@pytest.mark.parametrize("preset", presets.names())
+@pytest.mark.parametrize("preset", presets.PRESETS.names())
 def test_every_preset_makes_configurations(preset: str) -> None:
     made = []
-    for algorithm in algorithms.names():
+    for algorithm in ALGORITHMS.names():
         try:
             made.append(configure("c@5pct", algorithm=algorithm, preset=preset, seed=7))
         except ConfigError as error:
@@ -66,7 +66,7 @@ def test_several_corpora_in_any_form() -> None:
     ("changes", "words"),
     [
         ({"algorithm": "lavm"}, "lavm"),
-        ({"preset": "smal"}, "preset: no preset 'smal'; known ones: demo"),
+        ({"preset": "smal"}, "no preset 'smal'; nearest: small; known ones: demo"),
         ({"settings": {"batchsize": 3}}, "batchsize: no such setting"),
         ({"settings": {"batch_size": 0}}, "configuration: batch_size: .* greater than or equal"),
         ({"corpora": []}, "configuration: corpora"),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, ExperimentConfig
 
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import presets
 from lawm_models.training.experiment import resolve
 
@@ -15,10 +15,10 @@ CORPORA = [{"path": "corpora/cs", "mask": "5pct"}]
 
 
 KNOWN = {
-    "demo": algorithms.names(),
+    "demo": ALGORITHMS.names(),
     "longer": ["clap", "lawm", "lawm_plus"],
-    "paper": algorithms.names(),
-    "small": algorithms.names(),
+    "paper": ALGORITHMS.names(),
+    "small": ALGORITHMS.names(),
 }
 """Algorithms that a preset knows."""
 
@@ -35,7 +35,7 @@ def test_preset_is_a_whole_experiment(preset, algorithm):
 
 
 def test_every_file_is_tested():
-    assert presets.names() == list(KNOWN)
+    assert presets.PRESETS.names() == list(KNOWN)
 
 
 @pytest.mark.parametrize("algorithm", KNOWN["longer"])
@@ -76,7 +76,7 @@ def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match="about algorithm 'bc'; it knows clap, lawm, lawm_plus"):
         presets.load("longer", "bc")
     known = "bc, clap, idm_td3_bc, lawm, lawm_plus, td3_bc"
-    with pytest.raises(ConfigError, match=f"'ppo'; it knows {known}"):
+    with pytest.raises(ConfigError, match=f"no algorithm 'ppo'; known ones: {known}"):
         presets.load("small", "ppo")
 
 
@@ -124,7 +124,7 @@ def test_last_override_wins(first, second):
         ("batchsize=3", "batchsize: no such setting; known: corpora, algorithm"),
         (
             "algorithm.settings.free_nat=0",
-            "algorithm.settings.free_nat: no such setting; known: u",
+            "algorithm.settings.free_nat: no such setting; known: encoder, u",
         ),
         ("corpora.0.maks=x", r"corpora.0.maks: no such setting; known: path, mask, weight"),
         ("corpora.1.mask=x", "'1' is not one of 1; count from 0"),
@@ -152,5 +152,19 @@ def test_batches_of_a_stage_are_known():
 def test_nested_settings_are_known():
     config = presets.override(presets.load("small", "lawm"), ["algorithm.settings.model.units=4"])
     assert config["algorithm"]["settings"]["model"]["units"] == 4
-    with pytest.raises(ConfigError, match=r"settings.model.unit: no such setting; known: rssm"):
+    with pytest.raises(ConfigError, match=r"settings.model.unit: no such setting; known: encoder"):
         presets.override(config, ["algorithm.settings.model.unit=4"])
+
+
+def test_settings_of_an_encoder_are_looked_at_when_its_name_is_known():
+    key = "algorithm.settings.model.encoder"
+    config = presets.override(presets.load("paper", "lawm"), [f"{key}.scale=standard"])
+    encoder = config["algorithm"]["settings"]["model"]["encoder"]
+    assert encoder == {"scale": "standard"}
+    for setting, message in (
+        ("scael=raw", r"model\.encoder\.scael: Extra inputs.*; check its spelling"),
+        ("name=ears", r"model\.encoder: no encoder 'ears'; known ones: vectors"),
+    ):
+        wrong = presets.override(config, [f"{key}.{setting}", "corpora=[{path: x}]"])
+        with pytest.raises(ConfigError, match=message):
+            resolve(ExperimentConfig.parse(wrong, "test"))

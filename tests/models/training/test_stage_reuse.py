@@ -12,13 +12,13 @@ from lawm_schemas import ConfigError, ExperimentConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_data import make_mask, open_corpus, save_mask
-from lawm_models import algorithms
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import checkpoint
 from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
-IN_STAGES = [name for name in algorithms.names() if algorithms.load(name).Algorithm.stages[1:]]
+IN_STAGES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).Algorithm.stages[1:]]
 POLICY = {
     "agent": {"units": 6, "layers": 2, "horizon": 3},
     "support": 1.0,
@@ -110,7 +110,7 @@ def whole(config, tmp_path_factory) -> RunFolder:
 
 
 def test_everything_of_the_last_stage_is_in_this_test(config) -> None:
-    algorithm = algorithms.load(config.algorithm.name).Algorithm
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     assert set(OTHER[config.algorithm.name]) == set(algorithm.last_stage.settings)
 
 
@@ -213,7 +213,7 @@ def test_weights_of_another_version_are_left_alone(config, donor, tmp_path, chan
     moved = Path(shutil.copytree(donor.path, tmp_path / "donor"))
     folder = moved / "checkpoints" / "step_00000012"
     state = checkpoint.load_weights(folder)
-    own = algorithms.load(config.algorithm.name).Algorithm.last_stage.modules
+    own = ALGORITHMS.load(config.algorithm.name).Algorithm.last_stage.modules
     name = next(k for k in state if k.partition(".")[0] not in own and state[k].dim() == 2)
     match change:
         case "missing":

@@ -17,8 +17,7 @@ from safetensors.torch import load_file
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
 from lawm_data.system.atomic import WriterLock
-from lawm_models import algorithms
-from lawm_models.algorithms import lawm
+from lawm_models.algorithms import ALGORITHMS, lawm
 from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.experiment import open_sources, resolve, settings_of
 from lawm_models.training.run_folder import RunFolder
@@ -56,7 +55,7 @@ class Watcher:
         self.stopped = True
 
 
-@pytest.fixture(scope="module", params=algorithms.names())
+@pytest.fixture(scope="module", params=ALGORITHMS.names())
 def config(request, experiment):
     return experiment(request.param)
 
@@ -287,10 +286,10 @@ def test_corpus_without_a_label_is_refused(experiment, make_corpus, tmp_path):
         train(experiment("bc", corpora=corpora), tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", algorithms.names())
+@pytest.mark.parametrize("name", ALGORITHMS.names())
 def test_corpora_without_rewards_are_refused(experiment, make_corpus, tmp_path, name):
     """Unless nothing would be learned from them, or there is a stage that does without."""
-    algorithm = algorithms.load(name).Algorithm
+    algorithm = ALGORITHMS.load(name).Algorithm
     one, out = len(algorithm.stages) == 1, tmp_path / "run"
     cases = (("none", range(6), ("all", "labeled")), ("last", range(5), ("labeled",)))
     for folder, unrewarded, kinds in cases:
@@ -363,7 +362,7 @@ def poison(corpus):
     (corpus / "corpus.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("algorithm", algorithms.names())
+@pytest.mark.parametrize("algorithm", ALGORITHMS.names())
 def test_hidden_actions_cannot_matter(experiment, make_corpus, tmp_path, algorithm):
     """Garbage in every hidden action on disk: the same weights, bit for bit."""
     runs = []

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, Role
 
-from lawm_data.inspection.statistics import element_names
+from lawm_data.corpus.layout import element_names
 from lawm_data.system.images import MODES
 
 VERSION = "v3.0"

@@ -1,16 +1,28 @@
-"""A repair as a whole: what it leaves alone, and that it can be killed."""
+"""A repair: what it leaves alone, what it makes of everything else, and that it can be killed."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
+import numpy as np
 import pytest
-from lawm_schemas import StorageError
+from lawm_schemas import ArraySpec, CorpusError, Provenance, Role, StorageError
 
-from lawm_data import open_corpus
+from lawm_data import CorpusWriter, open_corpus, write_overlay
+from lawm_data.corpus.commit import merge
+from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.integrity.repair import repair
+from lawm_data.corpus.integrity.validate import validate
+from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.shard import open_shard
 from lawm_data.system.atomic import WriterLock
 
 
@@ -42,43 +54,284 @@ def test_the_writers_right_is_needed(copy: Path, disk) -> None:
     assert disk.content(copy) == before
 
 
-def _deadly(rename: Callable, calls: list, number: int) -> Callable:
-    def die(*paths: object) -> None:
-        rename(*paths)
-        calls.append(paths)
-        if len(calls) == number:
-            os._exit(9)
-
-    return die
+def test_a_sound_corpus_that_somebody_writes_to_is_left_to_them(copy: Path) -> None:
+    lock = WriterLock(copy)
+    with pytest.raises(StorageError, match=f"process {os.getpid()} is writing to this corpus"):
+        repair(copy)
+    lock.release()
 
 
-def _die_at_rename(number: int) -> None:
-    """This process ends right after its n-th rename, as if it were killed."""
-    calls: list = []
-    for name in ("replace", "rename"):
-        setattr(os, name, _deadly(getattr(os, name), calls, number))
-
-
-def test_a_killed_repair_is_finished_by_another(pristine: Path, copy: Path, disk) -> None:
-    """It dies at every single rename, without any clean-up, until it gets through."""
-    file = disk.shard(copy, 0)
-    disk.flip(file, disk.place(file, "steps", 0))
-    deaths = 0
-    while True:
-        child = os.fork()
-        if child == 0:
-            _die_at_rename(deaths + 1)
-            try:
-                repair(copy)
-                os._exit(0)
-            except BaseException:
-                os._exit(1)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code in (0, 9)
-        if code == 0:
-            break
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_repair_that_is_killed_anywhere_is_finished_by_another(
+    pristine: Path, tmp_path: Path, lost: bool, disk, is_killed: Callable
+) -> None:
+    """It dies before every single change of the file system, without any clean-up."""
+    deaths, dies = 0, True
+    while dies:
+        copy = Path(shutil.copytree(pristine, tmp_path / str(deaths)))
+        file = disk.shard(copy, 0)
+        disk.flip(file, disk.place(file, "steps", 0))
+        if lost:
+            (copy / "corpus.json").unlink()
+        damaged = file.read_bytes()
+        dies = is_killed(lambda copy=copy: repair(copy), deaths + 1)
+        if not lost:
+            assert len(open_corpus(copy)) in (5, 6)
+        repair(copy)
+        if lost:  # which corpus its mask and overlay belonged to is not known any more
+            assert len(open_corpus(copy, verify=True)) == 5
+            assert {f.severity for f in validate(copy)} == {"warning"}
+        else:
+            new = disk.require_repaired(pristine, copy, {0})
+            labeled = new.with_mask("half").with_labels("idm")
+            assert labeled.label_counts()["inferred"] >= 1
+        assert [entry for entry in copy.rglob(".*") if entry.name != ".lock"] == []
+        (backup,) = copy.glob("backup-*")
+        assert (backup / "shards" / file.name).read_bytes() == damaged
         deaths += 1
-        assert len(open_corpus(copy)) in (5, 6)
-    assert deaths >= 3
-    disk.require_repaired(pristine, copy, {0})
-    assert open_corpus(copy).with_mask("half").with_labels("idm").label_counts()["inferred"] >= 1
+    assert deaths > 20
+
+
+def test_every_file_is_read_once(pristine: Path, copy: Path, disk, is_killed: Callable) -> None:
+    """From the first look to the last, the check of what was written included."""
+    victim = disk.shard(copy, 1)
+    disk.flip(victim, disk.place(victim, "steps", 2))
+    files = [[str(file), file.stat().st_ino] for file in copy.rglob("*") if file.is_file()]
+    shards = {number for name, number in files if name.endswith(".h5")}
+    assert len(shards) == 4  # three of trajectories, and the arrays of the overlay
+    told = copy.with_name("told.json")
+
+    def count() -> None:
+        read: list[tuple[str, int]] = []
+        parsed: list[int] = []
+
+        def note(event: str, arguments: tuple) -> None:
+            if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_DIRECTORY):
+                with contextlib.suppress(OSError):
+                    read.append((str(arguments[0]), os.stat(arguments[0]).st_ino))
+
+        class Counted(h5py.File):
+            def __init__(self, name: Any, mode: str, **options: Any) -> None:
+                if mode == "r":
+                    place = name.fileno() if hasattr(name, "fileno") else name
+                    parsed.append(os.stat(place).st_ino)
+                super().__init__(name, mode, **options)
+
+        h5py.File = Counted
+        sys.addaudithook(note)
+        repair(copy)
+        told.write_text(json.dumps([read, parsed]))
+
+    assert not is_killed(count, sys.maxsize)
+    read, parsed = json.loads(told.read_text())
+    assert sorted(file for file in read if file in files) == sorted(files)
+    assert shards <= set(parsed)
+    # what is new is read back once: the salvaged shard, the one behind it, the overlay
+    assert len(set(parsed) - shards) == 3
+    assert len(set(parsed)) == len(parsed)
+    disk.require_repaired(pristine, copy, {2})
+
+
+def test_a_copy_takes_everything_else_along(copy: Path, tmp_path: Path, disk) -> None:
+    corpus = open_corpus(copy)
+    labels = [(t.info.id, np.zeros((len(t), 2)), np.ones((len(t), 2))) for t in corpus]
+    write_overlay(corpus, labels, name="backup-1", model="0" * 64, algorithm="lawm")
+    disk.flip(disk.shard(copy, 1), 8)
+    repair(copy)
+    assert (copy / "backup-1").is_dir()
+    repair(copy, tmp_path / "out")
+    assert not (tmp_path / "out" / "backup-1").exists()
+    assert open_corpus(tmp_path / "out").with_labels("backup-1").label_counts()["inferred"] > 0
+
+
+def test_ids_that_damage_has_made_equal_are_told_apart(tmp_path: Path, disk) -> None:
+    path, rng = tmp_path / "c", np.random.default_rng(0)
+    action = ArraySpec(name="action", shape=(1,), role=Role.action)
+    state = [ArraySpec(name="position", shape=(2,))]
+    writer = CorpusWriter.create(path, observations=state, action=action)
+    same, rewards = rng.random((4, 2)), rng.random(3)
+    for _ in range(2):  # the same observations with other actions
+        for values in (same, rng.random((4, 2))):
+            writer.add(
+                {"position": values}, rewards, rng.random((3, 1)), provenance=Provenance(source="s")
+            )
+        writer.commit()
+    writer.discard()
+    before = open_corpus(path)
+    assert before.table.id[2] == before.table.id[0] + "-2"
+    file = disk.shard(path, 1)
+    disk.flip(file, disk.place(file, "table/id", 0) + 16, bit=7)  # no letter any more
+    disk.flip(file, disk.place(file, "steps", 5))
+    done = repair(path)
+    assert len(done.lost) == 1
+    assert open_corpus(path, verify=True).table.id.tolist() == before.table.id[:3].tolist()
+    assert validate(path) == []
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_a_lost_manifest_is_made_again(pristine: Path, copy: Path, text: str | None, disk) -> None:
+    manifest = copy / "corpus.json"
+    manifest.unlink() if text is None else manifest.write_text(text)
+    repair(copy)
+    assert manifest.read_bytes() == (pristine / "corpus.json").read_bytes()
+    disk.require_repaired(pristine, copy, set())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".tmp-7-0123abcd-x.h5", "a name.h5", "a.b.h5", "ü.h5", f"{'0' * 32}.h5", "0.h5", "b.H5"],
+)
+@pytest.mark.parametrize("content", ["nothing", "a shard", "half a shard", "a shard of nothing"])
+def test_a_lost_manifest_is_made_again_whatever_else_lies_there(
+    pristine: Path, copy: Path, name: str, content: str, disk
+) -> None:
+    """Such as the file of a writer that was killed in the middle of it."""
+    whole, stray = disk.shard(copy, 1).read_bytes(), copy / "shards" / name
+    if content == "a shard of nothing":
+        with h5py.File(stray, "w", track_order=False) as file:
+            file["table/digest"] = np.zeros((0, 32), "u1")
+    else:
+        stray.write_bytes({"nothing": b"", "a shard": whole}.get(content, whole[:-9]))
+    (copy / "corpus.json").unlink()
+    repair(copy)
+    assert not stray.exists()
+    assert (copy / "corpus.json").read_bytes() == (pristine / "corpus.json").read_bytes()
+    disk.require_repaired(pristine, copy, set())
+
+
+def test_a_newer_format_is_not_damage(copy: Path) -> None:
+    manifest = copy / "corpus.json"
+    text = manifest.read_text().replace('"format_version": 1', '"format_version": 2')
+    manifest.write_text(text)
+    with pytest.raises(CorpusError, match="upgrade lawm"):
+        repair(copy)
+    assert manifest.read_text() == text
+
+
+def test_a_lost_manifest_and_a_damaged_shard(pristine: Path, copy: Path, disk) -> None:
+    file = disk.shard(copy, 1)
+    disk.flip(file, disk.place(file, "steps", 2))
+    (copy / "corpus.json").unlink()
+    done = repair(copy)
+    assert len(done.lost) == 1
+    corpus = open_corpus(copy, verify=True)
+    assert len(corpus) == 5
+    # Which corpus a mask belonged to is not known any more: it stays, and is said to be stale.
+    assert {f.severity for f in validate(copy)} == {"warning"}
+
+
+def test_shards_that_do_not_explain_themselves_need_a_model(pristine: Path, tmp_path: Path) -> None:
+
+    old = open_corpus(pristine)
+    layout = layout_of(old.manifest)
+    (tmp_path / "c" / "shards").mkdir(parents=True)
+    for info in old.manifest.shards:
+        part = open_shard(pristine / "shards" / info.file, info, layout, 2)
+        write_shard(tmp_path / "c" / "shards", merge([part], layout), layout)
+    with pytest.raises(CorpusError, match=r"before they kept a copy of it.*--like"):
+        repair(tmp_path / "c")
+    repair(tmp_path / "c", like=pristine)
+    assert open_corpus(tmp_path / "c", verify=True).fingerprint == old.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": "0" * 64},
+        {"shards": lambda shards: shards[::-1]},
+        {"shards": lambda shards: [{**s, "sha256": "0" * 64} for s in shards]},
+        {"shards": lambda shards: [{**s, "steps": 1, "trajectories": 1} for s in shards]},
+    ],
+)
+def test_a_wrong_manifest_is_corrected(pristine: Path, copy: Path, change: dict, disk) -> None:
+    manifest = json.loads((copy / "corpus.json").read_text())
+    for key, value in change.items():
+        manifest[key] = value(manifest[key]) if callable(value) else value
+    (copy / "corpus.json").write_text(json.dumps(manifest))
+    done = repair(copy)
+    assert done.lost == []
+    assert (copy / "corpus.json").read_bytes() == (pristine / "corpus.json").read_bytes()
+    disk.require_repaired(pristine, copy, set())
+
+
+def test_masks_and_overlays_are_restricted(pristine: Path, copy: Path, disk) -> None:
+    old = open_corpus(pristine)
+    mask = old.masks()["half"]
+    gone = old.table.id.tolist().index(mask.labeled[0])
+    file = disk.shard(copy, gone // 2)
+    row = 1 if gone % 2 == 0 else (9, 4, 12, 6, 20, 7)[gone - 1] + 2
+    disk.flip(file, disk.place(file, "steps", row))
+    (copy / "masks" / "broken.json").write_text("{")
+    done = repair(copy)
+    new = disk.require_repaired(pristine, copy, {gone})
+    restricted = new.masks()["half"]
+    assert restricted.labeled == mask.labeled[1:]
+    assert done.backup is not None
+    assert (done.backup / "masks" / "broken.json").read_text() == "{"
+    labeled = new.with_mask("half").with_labels("idm")
+    for i in range(len(new)):
+        name = new.table.id[i]
+        trajectory = labeled[i]
+        if name not in restricted.labeled and not trajectory.action_observed.any():
+            was = old.table.id.tolist().index(name)
+            assert trajectory.actions is not None
+            np.testing.assert_array_equal(trajectory.actions, np.float32(was / 10))
+
+
+def test_leftovers_are_removed_and_shards_among_them_kept(pristine: Path, copy: Path, disk) -> None:
+    (copy / ".tmp-1-x").write_text("x")
+    (copy / "masks" / ".tmp-1-y").write_text("y")
+    (copy / "labels" / "idm").rename(copy / "labels" / ".idm.replaced")
+    stray = copy / "shards" / f"{'0' * 32}.h5"
+    stray.write_bytes(b"perhaps somebody wants it")
+    somebodys = copy / "shards" / "good"
+    somebodys.mkdir()
+    assert len([f for f in validate(copy) if "left over" in f.what]) == 4
+    done = repair(copy)
+    disk.require_repaired(pristine, copy, set())
+    assert open_corpus(copy).with_labels("idm").label_counts()["inferred"] == 1
+    assert done.backup is not None
+    assert (done.backup / "shards" / stray.name).read_bytes() == b"perhaps somebody wants it"
+    assert somebodys.is_dir()
+
+
+def test_masks_that_are_none_are_set_aside(pristine: Path, copy: Path, disk) -> None:
+    (copy / "masks" / "folder.json").mkdir()
+    (copy / "masks" / "folder.json" / "note").write_text("somebody's")
+    mask = json.loads((copy / "masks" / "half.json").read_text())
+    twice = {**mask, "name": "twice", "labeled": [mask["labeled"][0], *mask["labeled"]]}
+    (copy / "masks" / "twice.json").write_text(json.dumps(twice))
+    said = {Path(f.where).stem: f for f in validate(copy)}
+    assert {name: f.severity for name, f in said.items()} == {"folder": "error", "twice": "error"}
+    assert "is a folder, not a mask" in said["folder"].what
+    assert f"trajectory {mask['labeled'][0]} stands twice" in said["twice"].what
+    done = repair(copy)
+    disk.require_repaired(pristine, copy, set())
+    assert open_corpus(copy).masks().keys() == {"half"}
+    assert done.backup is not None
+    assert (done.backup / "masks" / "folder.json" / "note").read_text() == "somebody's"
+    assert json.loads((done.backup / "masks" / "twice.json").read_text()) == twice
+
+
+@pytest.mark.parametrize("name", ["masks", "labels"])
+def test_files_in_the_place_of_folders_are_set_aside(copy: Path, name: str) -> None:
+    shutil.rmtree(copy / name)
+    (copy / name).write_text("what is this")
+    (finding,) = [f for f in validate(copy) if f.severity == "error"]
+    assert finding.where == str(copy / name)
+    assert finding.what == f"is a file, not the folder of {name}"
+    assert "lawm-data repair" in finding.hint
+    done = repair(copy)
+    assert done.backup is not None
+    assert (done.backup / name).read_text() == "what is this"
+    assert not (copy / name).exists()
+    assert validate(copy) == []
+
+
+def test_a_manifest_that_is_a_folder_is_made_again(pristine: Path, copy: Path, disk) -> None:
+    text = (copy / "corpus.json").read_text()
+    (copy / "corpus.json").unlink()
+    (copy / "corpus.json").mkdir()
+    repair(copy)
+    assert (copy / "corpus.json").read_text() == text
+    disk.require_repaired(pristine, copy, set())

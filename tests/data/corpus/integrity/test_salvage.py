@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from lawm_schemas import CorpusError
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity.repair import repair
-from lawm_data.corpus.integrity.repair_plan import plan_repair
+from lawm_data.corpus.integrity.repair import plan_repair, repair
 from lawm_data.corpus.integrity.validate import validate
 
 

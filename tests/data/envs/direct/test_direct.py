@@ -5,7 +5,7 @@ import pytest
 
 from lawm_data.envs import direct
 from lawm_data.envs import suites as envs
-from lawm_data.envs.direct.body import Body
+from lawm_data.envs.direct._body import Body
 from lawm_data.envs.suites import _suite
 
 EPISODES, STEPS = 12, 20

@@ -184,10 +184,10 @@ def test_a_diverging_simulation_is_one_error(direct: bool) -> None:
         ({"task": "pendulum-swingup", "direct": True}, "cannot be stepped directly; can: cartpole"),
         (
             {"task": "walker-walk", "suite": "dm_contrl"},
-            "unknown suite 'dm_contrl'; try dm_control",
+            "no suite 'dm_contrl'; nearest: dm_control",
         ),
-        ({"task": "walker-walk", "suite": "direct"}, "unknown suite"),
-        ({"task": "walker-walk", "suite": "_suite"}, "unknown suite"),
+        ({"task": "walker-walk", "suite": "direct"}, "no suite"),
+        ({"task": "walker-walk", "suite": "_suite"}, "no suite"),
         ({"task": "walker-walk", "num_envs": 0}, "num_envs: 0 is below 1"),
         ({"task": "walker-walk", "action_repeat": 0}, "action_repeat: 0 is below 1"),
         ({"task": "walker-walk", "pixels": 0}, "pixels: 0 is below 1"),

@@ -19,13 +19,14 @@ from lawm_schemas import ConfigError, CorpusError, LabelState, LawmError, Role, 
 
 from lawm_data import Corpus, Trajectory, open_corpus
 from lawm_data.corpus.integrity.validate import validate
-from lawm_data.exchange import export_corpus, formats, import_corpus
+from lawm_data.exchange import export_corpus, import_corpus
+from lawm_data.exchange.formats import FORMATS
 from lawm_data.exchange.formats._protocol import About
 from lawm_data.system.atomic import TEMPORARY
 
 from .conftest import Plan, plans
 
-ABOUTS = {name: formats.load(name).ABOUT for name in formats.names()}
+ABOUTS = {name: FORMATS.load(name).ABOUT for name in FORMATS.names()}
 WRITABLE = [name for name, about in ABOUTS.items() if about.reads and about.writes]
 FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
@@ -49,7 +50,7 @@ def address(name: str) -> str:
 
 
 def target(name: str) -> Path:
-    return formats.load(name).locate(ABOUTS[name].place)
+    return FORMATS.load(name).locate(ABOUTS[name].place)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lawm_schemas import ConfigError
 
-from lawm_data.system.workers import Executor, backends, executor
+from lawm_data.system.workers import BACKENDS, Executor, executor
 
 PREPARE = partial(partial, subprocess.getoutput)
 
@@ -42,7 +42,7 @@ def fatal(folder: Path, times: int) -> str:
 
 
 def test_every_backend_is_tested() -> None:
-    assert set(backends()) == {"processes", "ray"}
+    assert set(BACKENDS.names()) == {"processes", "ray"}
 
 
 def test_everything_is_done_once(run: Executor, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_an_item_that_nobody_survives_need_not_stop_the_others(
 
 def test_what_an_item_raises_is_raised_here(run: Executor) -> None:
     # The same error, with the line that the command shows, not one about workers.
-    with pytest.raises(ConfigError, match=r"^--backend: unknown backend 'nowhere'; give") as caught:
+    with pytest.raises(ConfigError, match=r"^--backend: no backend 'nowhere'; known") as caught:
         list(run(partial(partial, executor), ["nowhere"], 1))
     assert caught.value.where == "--backend"
 
@@ -138,7 +138,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_unknown_backend() -> None:
-    with pytest.raises(ConfigError, match=r"unknown backend 'dask'; give processes or ray"):
+    with pytest.raises(ConfigError, match=r"no backend 'dask'; known ones: processes, ray"):
         executor("dask")
 
 

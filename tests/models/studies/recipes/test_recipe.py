@@ -8,7 +8,7 @@ from lawm_schemas import ConfigError
 from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.curation.tier import band_of
-from lawm_models.studies import packaged as box
+from lawm_models.studies.packaged import RECIPES
 from lawm_models.studies.recipes import jobs, read_jobs
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6}
@@ -142,7 +142,7 @@ def test_a_recipe_in_the_box_is_not_hidden_by_a_folder(
     assert len(read_jobs("paper")) == 39
 
 
-@pytest.mark.parametrize("name", box.names("recipes"))
+@pytest.mark.parametrize("name", RECIPES.names())
 def test_shipped_recipes_make_what_they_promise(name: str) -> None:
     made = {job.name: job for job in read_jobs(name)}
     environments = {"walker-walk", "cheetah-run"}
@@ -168,6 +168,6 @@ def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
     result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
     known = "claim, explorers, paper, two-cores, unseen"
-    assert f"nothing: no such recipe; give a YAML file, or one of {known}\n" in result.err
+    assert f"no recipe 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     help_text = " ".join(run("lawm-data", "build", "--help").out.split())
     assert f"Recipes in the box: {known}." in help_text

@@ -1,20 +1,22 @@
-"""The Dreamer agent: the same RSSM with the environment's action, learned while it collects."""
+"""Dreamer (Hafner 2020): learns a world model, and to act in its dreams, while it collects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Self, cast
 
 import torch
-from lawm_schemas import Schema
-from pydantic import Field
+from lawm_schemas import ArraySpec, Schema
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders import vectors
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
-from lawm_models.networks.rssm import RSSMConfig, State
-from lawm_models.networks.scan import rollouts as posterior_scan
+from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import (
     WorldModel,
     WorldModelConfig,
@@ -65,6 +67,13 @@ class DreamerConfig(Schema):
     updates: int = Field(default=70, ge=1)
     """Gradient steps after every further trajectory."""
 
+    @model_validator(mode="after")
+    def _without_statistics(self) -> Self:
+        encoder = self.world.encoder
+        if isinstance(encoder, vectors.Config) and encoder.scale == "standard":
+            raise ValueError("world.encoder.scale: there are no data to take standard from yet")
+        return self
+
 
 Reward = Callable[[Dream], Tensor]
 """Rewards (L, N) of the steps of a dream, differentiable."""
@@ -75,14 +84,16 @@ class Dreamer(nn.Module):
 
     Args:
         config: everything.
-        observation_dim: O.
+        observations: what can be observed.
         action_dim: A.
     """
 
-    def __init__(self, config: DreamerConfig, observation_dim: int, action_dim: int) -> None:
+    def __init__(
+        self, config: DreamerConfig, observations: Sequence[ArraySpec], action_dim: int
+    ) -> None:
         super().__init__()
         self.config = config
-        self.world = WorldModel(config.world, observation_dim, action_dim)
+        self.world = WorldModel(config.world, observations, action_dim)
         self.agent = ActorCritic(config.agent, self.world.rssm.feature_dim, action_dim)
         self._frozen = [cast(WorldModel, frozen_view(self.world))]  # a list hides it from modules
         self.model_optimizer = adam(self.world.parameters(), config.model_rate)
@@ -131,10 +142,10 @@ class Dreamer(nn.Module):
 
         Without ``learn_reward`` the bound is that of observations alone.
         """
-        world, observation = self.world, batch.observation
+        world, observation = self.world, Observation.of(batch)
         size, steps = batch.reward.shape
-        noise = standard_noise(observation, generator, size, steps + 1, world.config.rssm.stoch)
-        observed = posterior_scan.observe(world.rssm, world.embed(observation), batch.action, noise)
+        noise = standard_noise(batch.reward, generator, size, steps + 1, world.rssm.stoch_dim)
+        observed = world.observe(observation, batch.action, noise)
         feature = observed.state.feature
         losses = world.state_losses(observed, feature, observation, batch.reward)
         states, step = state_weight(batch.valid), batch.valid.float()
@@ -147,3 +158,6 @@ class Dreamer(nn.Module):
             del terms["reward"]
         total = torch.stack(list(terms.values())).sum()
         return total, {k: v.detach() for k, v in terms.items()}, observed.state
+
+
+Config, Agent = DreamerConfig, Dreamer

@@ -1,4 +1,4 @@
-"""Plan2Explore (Sekar 2020): a Dreamer that is paid for what its model does not know yet.
+"""Plan2Explore (Sekar 2020): a Dreamer that seeks what its model does not know, not the reward.
 
 An ensemble predicts the next observation's embedding from state and action; where its members
 disagree, the model has more to learn. Dreams pay the disagreement and never the world's reward,
@@ -7,19 +7,22 @@ which is learned by nobody.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from jaxtyping import Float
+from lawm_schemas import ArraySpec
 from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
-from lawm_models.collection.dreamer import Dreamer, DreamerConfig
+from lawm_models.collection.agents.dreamer import Dreamer, DreamerConfig
 from lawm_models.networks.actor_critic import ActorCritic, Dream
+from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.ensemble import Ensemble, EnsembleConfig, disagreement
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
-from lawm_models.networks.rssm import State
 from lawm_models.networks.world_model import WorldModel
 
 
@@ -37,16 +40,19 @@ class Plan2Explore(nn.Module):
 
     Args:
         config: everything.
-        observation_dim: O.
+        observations: what can be observed.
         action_dim: A.
     """
 
-    def __init__(self, config: Plan2ExploreConfig, observation_dim: int, action_dim: int) -> None:
+    def __init__(
+        self, config: Plan2ExploreConfig, observations: Sequence[ArraySpec], action_dim: int
+    ) -> None:
         super().__init__()
         self.config = config
-        self.dreamer = Dreamer(config, observation_dim, action_dim)
+        self.dreamer = Dreamer(config, observations, action_dim)
         feature_dim = self.world.rssm.feature_dim
-        self.ensemble = Ensemble(config.ensemble, feature_dim, action_dim, config.world.embed)
+        embed_dim = self.world.encoder.dim
+        self.ensemble = Ensemble(config.ensemble, feature_dim, action_dim, embed_dim)
         self._frozen = [cast(Ensemble, frozen_view(self.ensemble))]  # hidden, as the Dreamer's
         self.ensemble_optimizer = adam(self.ensemble.parameters(), config.ensemble.rate)
 
@@ -70,7 +76,7 @@ class Plan2Explore(nn.Module):
         """One gradient step of world model and ensemble; also the posterior states (B, T+1)."""
         terms, state = self.dreamer.update_model(batch, generator, learn_reward=False)
         with torch.no_grad():
-            embed = self.world.embed(batch.observation)
+            embed = self.world.encoder(Observation.of(batch))
         loss = self.ensemble.loss(state.feature, batch.action, embed, batch.valid)
         clip_and_step(self.ensemble_optimizer, loss, self.config.clip)
         return {**terms, "ensemble": loss.detach()}, state
@@ -91,3 +97,6 @@ class Plan2Explore(nn.Module):
         variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
         log_std = 0.5 * (variance + 1e-8).log().mean(-1)
         return self.config.intrinsic_scale * (log_std - log_std.detach().mean())
+
+
+Config, Agent = Plan2ExploreConfig, Plan2Explore

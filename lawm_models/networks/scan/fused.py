@@ -1,8 +1,6 @@
-"""The posterior rollouts of training as single operations with their own backward pass.
+"""The posterior rollouts of an RSSM as single operations with their own backward pass.
 
-They compute what ``RSSM.observe`` computes for two ways of choosing actions: from data, and
-decoded from the inverse posterior where a window has no labels (Eq. 9). See ``scan_layers`` for
-why they are faster than the loop.
+They compute what ``scan.plain`` defines; ``scan.layers`` says why they are faster than the loop.
 """
 
 from __future__ import annotations
@@ -14,12 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lawm_models.networks.distributions import Normal, split_normal
+from lawm_models.networks.dynamics import Observed, State
 from lawm_models.networks.latent_action import ActionDecoder, ActionDensity, InversePosterior
 from lawm_models.networks.layers import NormedLinear
-from lawm_models.networks.rssm import RSSM, Observed, State
-from lawm_models.networks.scan import Scan
+from lawm_models.networks.rssm import RSSM
 from lawm_models.networks.scan.cells import GRU, Choose, Copy, Draw
 from lawm_models.networks.scan.layers import Layer, Linear, Stack, Swish
+from lawm_models.networks.scan.operation import Scan
 
 
 def observe(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import Role
 
-from lawm_data.envs.direct.body import Body, mujoco
+from lawm_data.envs.direct._body import Body, mujoco
 from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._protocol import Environments, Step
 
@@ -99,16 +99,13 @@ class DirectEnvironments(Environments):
         observations = self._observe()
         self._done += repeats
         if self._running and self._done >= self._control_steps:
-            self._end()
+            for i, body in self._running:
+                if body.diverged():
+                    raise _errors.diverged(self.info.task)
+                self._ended[i] = True
+            self._running = []
         reward = np.array(rewards, np.float32)
         return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
-
-    def _end(self) -> None:
-        for i, body in self._running:
-            if body.diverged():
-                raise _errors.diverged(self.info.task)
-            self._ended[i] = True
-        self._running = []
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """See ``Environments.restore``."""

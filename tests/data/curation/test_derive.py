@@ -1,4 +1,4 @@
-"""Laws of filter, merge and delete: what is kept, what comes along, what can never appear."""
+"""New corpora out of others."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from lawm_data import (
     Derived,
     delete_trajectories,
     filter_corpus,
-    make_mask,
     merge_corpora,
     open_corpus,
-    save_mask,
     split_corpus,
-    write_overlay,
     write_tier,
 )
 from lawm_data.corpus.integrity.validate import validate
@@ -39,26 +36,6 @@ def contents(*paths: Path) -> set[tuple[str, bytes]]:
     }
 
 
-def label(corpus: Corpus, name: str = "idm", model: str = "0" * 64, **options: object) -> None:
-    """Write an overlay that says of trajectory i that its actions are i / 100."""
-    half = corpus.with_mask("half")
-    labels = [
-        (t.info.id, np.full((len(t), 3), i / 100), np.full((len(t), 3), 0.5))
-        for i, t in enumerate(half)
-        if t.actions is None
-    ]
-    write_overlay(half, labels, name=name, model=model, algorithm="lawm", r2=0.5, **options)
-
-
-@pytest.fixture
-def corpus(random_corpus: Callable) -> Corpus:
-    """With a mask of half of it, and inferred actions for the other half."""
-    whole = random_corpus(partial=(2,), unlabeled=(4,), shards=2)
-    save_mask(whole, make_mask(whole, 0.5, 0, "half"))
-    label(whole)
-    return whole
-
-
 def test_filter_keeps_what_it_says_in_order(corpus: Corpus, tmp_path: Path) -> None:
     out = tmp_path / "long"
     derived = filter_corpus(corpus, "length > 6", out)
@@ -73,46 +50,6 @@ def test_filter_keeps_what_it_says_in_order(corpus: Corpus, tmp_path: Path) -> N
     assert step.settings == {"where": "length > 6"}
     assert validate(out) == []
     assert sorted(os.listdir(out)) == ["corpus.json", "labels", "masks", "shards"]
-
-
-def test_masks_and_overlays_come_along_restricted(corpus: Corpus, tmp_path: Path) -> None:
-    derived = filter_corpus(corpus, "length > 6", tmp_path / "long")
-    kept = open_corpus(derived.path)
-    there = set(kept.table.id.tolist())
-    before = corpus.with_mask("half")
-    mask = kept.with_mask("half").mask
-    assert mask is not None
-    assert before.mask is not None
-    assert mask.labeled == tuple(name for name in before.mask.labeled if name in there)
-    assert (mask.fraction, mask.seed, mask.corpus) == (0.5, 0, kept.fingerprint)
-    filled, was = kept.with_mask("half").with_labels("idm"), before.with_labels("idm")
-    assert filled.overlay is not None
-    assert was.overlay is not None
-    assert filled.overlay.r2 is None  # it was measured over others too
-    assert filled.overlay.created == was.overlay.created
-    for new, old in zip(filled, was.filter(lambda info: info.length > 6), strict=True):
-        assert new.labels == old.labels
-        np.testing.assert_array_equal(new.actions, old.actions)
-        np.testing.assert_array_equal(new.action_std, old.action_std)
-    everything = filter_corpus(corpus, "length > 0", tmp_path / "all")
-    copied = open_corpus(everything.path).with_labels("idm").overlay
-    assert copied == was.overlay.model_copy(update={"corpus": corpus.fingerprint})
-
-
-def test_what_cannot_come_along_is_said(corpus: Corpus, tmp_path: Path) -> None:
-    shown = corpus.with_mask("half").mask
-    assert shown is not None
-    names = ", ".join(repr(name) for name in shown.labeled)
-    derived = filter_corpus(corpus, f"id not in ({names})", tmp_path / "hidden")
-    assert derived.masks == ()
-    assert derived.left == ("mask half: none of the trajectories that it shows is kept",)
-    derived = filter_corpus(corpus, f"id in ({names})", tmp_path / "shown")
-    assert (derived.masks, derived.overlays) == (("half",), ())
-    assert derived.left == ("overlay idm: none of its trajectories is kept",)
-    (corpus.path / "masks/half.json").write_text("{")
-    derived = filter_corpus(corpus, "length > 6", tmp_path / "long")
-    assert derived.masks == ()
-    assert "is not JSON" in derived.left[0]
 
 
 def test_through_a_mask_no_hidden_action_is_written(corpus: Corpus, tmp_path: Path) -> None:
@@ -165,7 +102,7 @@ def test_no_operation_shows_what_a_view_hides(
 def test_a_dry_run_says_what_would_be_and_writes_nothing(corpus: Corpus, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     out = tmp_path / "out"
-    said = [
+    planned = [
         filter_corpus(corpus, "length > 6", out, dry_run=True),
         delete_trajectories(corpus, out, where="length > 6", dry_run=True),
         merge_corpora([corpus, corpus], out, dry_run=True),
@@ -176,7 +113,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(corpus: Corpus, tmp_pat
         delete_trajectories(corpus, tmp_path / "b", where="length > 6"),
         merge_corpora([corpus, corpus], tmp_path / "c"),
     ]
-    assert [told._replace(path=out) for told in done] == said
+    assert [part._replace(path=out) for part in done] == planned
 
 
 def test_delete_leaves_what_filter_takes(corpus: Corpus, tmp_path: Path) -> None:
@@ -252,45 +189,7 @@ def test_corpora_of_other_arrays_are_named(random_corpus: Callable, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_masks_of_some_corpora_only_stay_behind(
-    corpus: Corpus, random_corpus: Callable, tmp_path: Path
-) -> None:
-    other = random_corpus("other", seed=1)
-    derived = merge_corpora([corpus, other], tmp_path / "one")
-    assert derived.masks == ()
-    assert "mask half" in derived.left[0]
-    assert derived.overlays == ("idm",)
-    save_mask(other, make_mask(other, 0.5, 1, "half"))
-    derived = merge_corpora([corpus, other], tmp_path / "two")
-    assert derived.left == ("mask half: the corpora's masks of this name differ in seed",)
-    save_mask(other, make_mask(other, 0.5, 0, "half"), replace=True)
-    label(other, model="1" * 64)
-    derived = merge_corpora([corpus, other], tmp_path / "three")
-    assert derived.masks == ("half",)
-    assert derived.left == ("overlay idm: the corpora's overlays of this name differ in model",)
-    shown = open_corpus(derived.path).with_mask("half").filter(lambda i: i.labels == "observed")
-    views = [
-        view.with_mask("half").filter(lambda i: i.labels == "observed") for view in (corpus, other)
-    ]
-    assert shown.table.id.tolist() == [name for v in views for name in v.table.id.tolist()]
-
-
-def test_what_one_corpus_hides_another_does_not_show(
-    random_corpus: Callable, tmp_path: Path
-) -> None:
-    one, two = random_corpus("one"), random_corpus("two")
-    ids = one.table.id.tolist()
-    mask = make_mask(one, 0.5, 0, "half")
-    save_mask(one, mask.model_copy(update={"labeled": tuple(ids[:4])}))
-    save_mask(two, mask.model_copy(update={"labeled": tuple(ids[2:6])}))
-    derived = merge_corpora([one, two], tmp_path / "both")
-    merged = open_corpus(derived.path).with_mask("half")
-    assert merged.mask is not None
-    assert merged.mask.labeled == tuple(ids[2:4])
-    assert derived.duplicates == len(one)
-
-
-def test_equal_ids_of_other_content_are_told_apart(random_corpus: Callable, tmp_path: Path) -> None:
+def test_equal_ids_of_other_content_are_kept_apart(random_corpus: Callable, tmp_path: Path) -> None:
     # without actions the ids are the same, and the content is not
     derived = merge_corpora(
         [random_corpus("one"), random_corpus("two", unlabeled=range(8))], tmp_path / "both"

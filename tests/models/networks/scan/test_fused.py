@@ -1,12 +1,11 @@
-"""The hand-written rollouts against the plain loop under autograd, in float64."""
+"""The hand-written rollouts against the plain ones under autograd, in float64."""
 
 import pytest
 import torch
 
-from lawm_models.networks.distributions import Normal
 from lawm_models.networks.latent_action import ActionDecoder, InversePosterior, LatentActionConfig
 from lawm_models.networks.rssm import RSSM, RSSMConfig
-from lawm_models.networks.scan import rollouts as posterior_scan
+from lawm_models.networks.scan import fused, plain
 
 BATCH, STEPS, ACTION, EMBED, KNOWN = 4, 3, 2, 5, 6
 CONFIG = RSSMConfig(deter=4, stoch=3, hidden=7)
@@ -53,40 +52,15 @@ def window():
     )
 
 
-def scan(modules, window, labeled, gradient=True, sampled=False):
+def infer(scan, modules, window, labeled, gradient=True, sampled=False):
     embed, known, action, state_noise, inverse_noise, action_noise = window
     rssm, inverses, decoder = modules
     noise = (state_noise, inverse_noise, action_noise if sampled else None)
-    observed, feature, inferred, decoded = posterior_scan.infer(
+    observed, feature, inferred, decoded = scan.infer(
         rssm, list(inverses), decoder, (embed, known), action, labeled, noise, gradient
     )
-    return [feature, *observed.state, *observed.posterior, *inferred, decoded.mean]
-
-
-def loop(modules, window, labeled, gradient=True, sampled=False):
-    rssm, inverses, decoder = modules
-    embed, known, action, state_noise, noise, action_noise = window
-    inferred, decoded = [], []
-
-    def infer(t, feature):
-        rows = []
-        for b in range(len(feature)):
-            inverse = inverses[b % len(inverses)]
-            rows.append(inverse(feature[b], inverse.project(known[b, t])))
-        return Normal(*(torch.stack(part) for part in zip(*rows, strict=True)))
-
-    def choose(t, state):
-        inferred.append(infer(t, state.feature))
-        u = inferred[-1].sample(noise[:, t])
-        decoded.append(decoder(state.feature, u))
-        entering = decoder(state.feature, u, action_noise[:, t] if sampled else None)
-        entering = entering if gradient else entering.detach()
-        return torch.where(labeled[:, None] > 0, action[:, t], entering)
-
-    observed = rssm.observe(embed, choose, state_noise)
-    means, stds = zip(*inferred, strict=True)
-    latent = [torch.stack(parts, 1) for parts in (means, stds, decoded)]
-    return [observed.state.feature, *observed.state, *observed.posterior, *latent]
+    spread = torch.as_tensor(decoded.std).expand_as(decoded.raw)
+    return [feature, *observed.state, *observed.posterior, *inferred, decoded.raw, spread]
 
 
 def gradients(outputs, modules, window, retain=False):
@@ -105,10 +79,10 @@ def assert_same(found, wanted):
 
 @pytest.mark.parametrize("labeled", [[0, 0, 0, 0], [1, 0, 0, 1], [1, 1, 1, 1]])
 @pytest.mark.parametrize("gradient", [True, False])
-def test_rollout_of_mixed_rows_is_the_loop(modules, window, labeled, gradient):
+def test_rollout_of_mixed_rows_is_the_plain_one(modules, window, labeled, gradient):
     m = torch.tensor(labeled, dtype=torch.float64)
-    found = scan(modules, window, m, gradient)
-    wanted = loop(modules, window, m, gradient)
+    found = infer(fused, modules, window, m, gradient)
+    wanted = infer(plain, modules, window, m, gradient)
     assert_same(found, wanted)
     assert_same(gradients(found, modules, window), gradients(wanted, modules, window))
 
@@ -116,21 +90,21 @@ def test_rollout_of_mixed_rows_is_the_loop(modules, window, labeled, gradient):
 @pytest.mark.parametrize("density", ["normal", "learned_normal", "tanh_normal"])
 @pytest.mark.parametrize("sampled", [True, False])
 @pytest.mark.parametrize("members", [1, 2, 3, 5])
-def test_rollout_of_any_density_and_ensemble_is_the_loop(window, density, sampled, members):
+def test_rollout_of_any_density_and_ensemble_is_the_plain_one(window, density, sampled, members):
     """More members than rows too: the last ones then serve none."""
     modules = build(density=density, members=members)
     m = torch.tensor([0, 1, 0, 0], dtype=torch.float64)
-    found = scan(modules, window, m, sampled=sampled)
-    wanted = loop(modules, window, m, sampled=sampled)
+    found = infer(fused, modules, window, m, sampled=sampled)
+    wanted = infer(plain, modules, window, m, sampled=sampled)
     assert_same(found, wanted)
     assert_same(gradients(found, modules, window), gradients(wanted, modules, window))
 
 
-def test_rollout_of_known_actions_is_the_loop(modules, window):
+def test_rollout_of_known_actions_is_the_plain_one(modules, window):
     embed, _, action, noise, *_ = window
-    observed = posterior_scan.observe(modules[0], embed, action, noise)
-    looped = modules[0].observe(embed, lambda t, _: action[:, t], noise)
-    found, wanted = ([*x.state, *x.posterior] for x in (observed, looped))
+    observed = fused.observe(modules[0], embed, action, noise)
+    stepwise = plain.observe(modules[0], embed, action, noise)
+    found, wanted = ([*x.state, *x.posterior] for x in (observed, stepwise))
     assert_same(found, wanted)
     assert_same(gradients(found, modules, window), gradients(wanted, modules, window))
 
@@ -140,19 +114,19 @@ def test_networks_may_have_any_depth(window, inverse_layers, layers):
     latent = LATENT.model_copy(update={"inverse_layers": inverse_layers, "layers": layers})
     modules = build(latent)
     m = torch.tensor([0, 1, 0, 1], dtype=torch.float64)
-    found, wanted = scan(modules, window, m), loop(modules, window, m)
+    found, wanted = infer(fused, modules, window, m), infer(plain, modules, window, m)
     assert_same(gradients(found, modules, window), gradients(wanted, modules, window))
 
 
 def test_going_back_twice_gives_the_same(modules, window):
-    outputs = scan(modules, window, torch.zeros(BATCH).double())
+    outputs = infer(fused, modules, window, torch.zeros(BATCH).double())
     first = gradients(outputs, modules, window, retain=True)
     second = gradients(outputs, modules, window)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_weights_changed_in_between_are_noticed(modules, window):
-    outputs = scan(modules, window, torch.zeros(BATCH).double())
+    outputs = infer(fused, modules, window, torch.zeros(BATCH).double())
     with torch.no_grad():
         modules[0].cell.linear.weight.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -161,5 +135,5 @@ def test_weights_changed_in_between_are_noticed(modules, window):
 
 def test_nothing_is_recorded_without_gradients(modules, window):
     with torch.no_grad():
-        outputs = scan(modules, window, torch.zeros(BATCH).double())
+        outputs = infer(fused, modules, window, torch.zeros(BATCH).double())
     assert not any(out.requires_grad for out in outputs)

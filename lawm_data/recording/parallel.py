@@ -1,4 +1,4 @@
-"""Rollouts by workers: each is written as a small corpus of its own, and one process joins them.
+"""Rollouts in parallel: each worker writes small corpora, and one process joins them.
 
 The parts lie in a folder beside the corpus until their turn comes, so the corpus grows in the order
 of the plan, whoever is quicker; and what a part holds is not lost when the collection is stopped.
@@ -18,8 +18,8 @@ from lawm_schemas import Manifest, Provenance
 from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
-from lawm_data.envs.rollout import Recorded
-from lawm_data.recording.collect import Rollout, Stage, record
+from lawm_data.envs.rollout import RecordedTrajectory
+from lawm_data.recording.collect import Rollout, RolloutContext, add_rollouts
 from lawm_data.system.atomic import TEMPORARY, storage_errors, temporary_name
 from lawm_data.system.workers import Executor
 
@@ -29,19 +29,19 @@ def parts_folder(out: Path) -> Path:
     return out.with_name(out.name + ".parts")
 
 
-def roll_out(
+def parallel_rollouts(
     out: Path,
-    open_stage: Callable[[], Stage],
+    open_context: Callable[[], RolloutContext],
     rollouts: Iterable[Rollout],
     provenance: Provenance,
     execute: Executor,
     workers: int | None = None,
-) -> Iterator[tuple[Rollout, list[Recorded]]]:
+) -> Iterator[tuple[Rollout, list[RecordedTrajectory]]]:
     """Run rollouts on workers; only under the lock of the corpus ``out``.
 
     Args:
         out: the corpus that they are for.
-        open_stage: makes the stage in every worker; plain data, since it travels there.
+        open_context: makes the context in every worker; plain data, since it travels there.
         rollouts: what to run; only parts of equal ``provenance`` are taken from an earlier call.
         provenance: what is remembered of the source.
         execute: runs the workers.
@@ -72,14 +72,15 @@ def roll_out(
             if _name(each) not in ready:
                 yield each
 
-    def due() -> Iterator[tuple[Rollout, list[Recorded]]]:
+    def due() -> Iterator[tuple[Rollout, list[RecordedTrajectory]]]:
         while waiting and _name(waiting[0]) in ready:
             each = waiting.popleft()
             part = folder / _name(each)
-            yield each, _read(part)
+            corpus = open_corpus(part, verify=True)
+            yield each, [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
             _remove(part)
 
-    prepare = partial(_prepare, open_stage, folder, provenance)
+    prepare = partial(_prepare, open_context, folder, provenance)
     for name in execute(prepare, missing(), workers):
         ready.add(name)
         yield from due()
@@ -92,34 +93,29 @@ def _name(rollout: Rollout) -> str:
 
 
 def _prepare(
-    open_stage: Callable[[], Stage], folder: Path, provenance: Provenance
+    open_context: Callable[[], RolloutContext], folder: Path, provenance: Provenance
 ) -> Callable[[Rollout], str]:
     """Make a worker ready."""
-    return partial(_write, open_stage(), folder, provenance)
+    return partial(_write, open_context(), folder, provenance)
 
 
-def _write(stage: Stage, folder: Path, provenance: Provenance, rollout: Rollout) -> str:
+def _write(context: RolloutContext, folder: Path, provenance: Provenance, rollout: Rollout) -> str:
     """Run a rollout and write its part, which appears complete or not at all; returns its name."""
     part = folder / _name(rollout)
     temporary = temporary_name(part)
-    envs = stage.envs
+    envs = context.envs
     with CorpusWriter.create(
         temporary, observations=envs.observations, action=envs.action, environment=envs.info
     ) as writer:
-        record(writer, [(rollout, rollout.run(stage))], provenance)
+        add_rollouts(writer, [(rollout, rollout.run(context))], provenance)
     with storage_errors(part):
         temporary.rename(part)
     return part.name
 
 
-def _read(part: Path) -> list[Recorded]:
-    corpus = open_corpus(part, verify=True)
-    return [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
-
-
-def _recorded(trajectory: Trajectory, manifest: Manifest) -> Recorded:
+def _recorded(trajectory: Trajectory, manifest: Manifest) -> RecordedTrajectory:
     assert trajectory.actions is not None
-    return Recorded(
+    return RecordedTrajectory(
         observations=trajectory.arrays(manifest.observations),
         rewards=trajectory.rewards,
         actions=trajectory.actions,

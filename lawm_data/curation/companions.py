@@ -1,17 +1,16 @@
-"""What stands beside corpora, and comes along when trajectories go into a new one."""
+"""Masks and overlays beside corpora: which of them a derived corpus keeps, and why not others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from lawm_schemas import ArraySpec, LawmError, Mask, Overlay
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.mask import mask_files, read_mask, readable_under
-from lawm_data.corpus.overlay import Labels, open_labels, overlay_names
+from lawm_data.corpus.mask import MASKS, mask_files, read_mask, readable_under
+from lawm_data.corpus.overlay import open_labels, overlay_names
 from lawm_data.corpus.store import open_store
 from lawm_data.curation.agreement import records_actions
 
@@ -19,21 +18,21 @@ Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by the id of the trajectory."""
 T = TypeVar("T")
 
-_CHOICE = ("fraction", "seed", "by", "stratify")
+_DRAW = ("fraction", "seed", "by", "stratify")
 _MODEL = ("model", "algorithm", "method", "max_uncertainty")
 
 
-class Part(NamedTuple):
+class Selection(NamedTuple):
     """What one view gives to a derived corpus."""
 
     view: Corpus
     """Its trajectories, in their order; what it hides is not written."""
     ids: tuple[str, ...]
-    """Their ids in the derived corpus: the same, unless another part has taken them."""
+    """Their ids in the derived corpus: the same, unless an earlier selection has taken them."""
 
 
-def carried_masks(parts: Sequence[Part]) -> tuple[list[Mask], list[str]]:
-    """The masks that hold for all parts together, and what keeps the others from coming along.
+def kept_masks(selections: Sequence[Selection]) -> tuple[list[Mask], list[str]]:
+    """The masks that hold for all selections together, and why others are left behind.
 
     A mask hides every trajectory that it does not list. So one that stands beside some of the
     corpora only would hide all actions of the others, and stays behind; where no actions were
@@ -44,19 +43,30 @@ def carried_masks(parts: Sequence[Part]) -> tuple[list[Mask], list[str]]:
         Masks whose ``corpus`` is still to be filled in; and a line for each one left behind.
     """
     kept, left = [], []
-    parts = [part for part in parts if records_actions(part.view)] or parts
-    for name in _names(parts, lambda path: [file.stem for file in mask_files(path)]):
-        if any(part.view.mask is not None for part in parts):
+    selections = [s for s in selections if records_actions(s.view)] or selections
+    for name in sorted({file.stem for s in selections for file in mask_files(s.view.path)}):
+        if any(selection.view.mask is not None for selection in selections):
             left.append(f"mask {name}: the corpus is written through a mask already")
             continue
         try:
-            masks = [read_mask(part.view.path / "masks" / f"{name}.json") for part in parts]
-            shown = [_shown(mask, part) for mask, part in zip(masks, parts, strict=True)]
+            masks = [read_mask(s.view.path / MASKS / f"{name}.json") for s in selections]
+            shown, hidden = [], set()
+            for mask, selection in zip(masks, selections, strict=True):
+                table = open_store(selection.view.path).table
+                shown.append(readable_under(mask, selection.view, table))  # refuses a foreign mask
+                hidden.update(table.ids[~shown[-1]].tolist())
         except LawmError as error:
             left.append(f"mask {name}: {error.where}: {error.what}")
             continue
-        odd = _difference(masks, _CHOICE)
-        labeled = _labeled(parts, shown)
+        odd = _difference(masks, _DRAW)
+        labeled = tuple(
+            new
+            for (view, ids), readable in zip(selections, shown, strict=True)
+            for old, new, seen in zip(
+                view.table.ids.tolist(), ids, readable[view.index.position].tolist(), strict=True
+            )
+            if seen and old not in hidden
+        )
         if odd:
             left.append(f"mask {name}: the corpora's masks of this name differ in {odd}")
         elif not labeled:
@@ -66,31 +76,8 @@ def carried_masks(parts: Sequence[Part]) -> tuple[list[Mask], list[str]]:
     return kept, left
 
 
-def _shown(mask: Mask, part: Part) -> np.ndarray:
-    """Which trajectories of the whole corpus a mask shows; checks that it belongs there."""
-    store = open_store(part.view.path)
-    return readable_under(mask, part.view, store.table)
-
-
-def _labeled(parts: Sequence[Part], shown: Sequence[np.ndarray]) -> tuple[str, ...]:
-    hidden: set[bytes] = set()
-    for part, readable in zip(parts, shown, strict=True):
-        hidden.update(open_store(part.view.path).table.ids[~readable].tolist())
-    return tuple(
-        new
-        for part, readable in zip(parts, shown, strict=True)
-        for old, new, seen in zip(
-            part.view.table.ids.tolist(),
-            part.ids,
-            readable[part.view.index.position].tolist(),
-            strict=True,
-        )
-        if seen and old not in hidden
-    )
-
-
-def carried_overlays(
-    parts: Sequence[Part], action: ArraySpec
+def kept_overlays(
+    selections: Sequence[Selection], action: ArraySpec
 ) -> tuple[list[tuple[Overlay, Arrays]], list[str]]:
     """The overlays with the actions of the trajectories that are kept, and why others stay.
 
@@ -99,24 +86,31 @@ def carried_overlays(
     they change.
 
     Args:
-        parts: what is kept.
+        selections: the trajectories that are kept.
         action: of the derived corpus; actions that were inferred in another shape stay behind.
 
     Returns:
         Overlays whose ``corpus`` is still to be filled in; and a line for each one left behind.
     """
     kept, left = [], []
-    for name in _names(parts, overlay_names):
+    for name in sorted({name for s in selections for name in overlay_names(s.view.path)}):
         try:
-            there = [part for part in parts if name in overlay_names(part.view.path)]
-            found = [(part, open_labels(part.view, name, verify=True)) for part in there]
+            there = [s for s in selections if name in overlay_names(s.view.path)]
+            found = [(s, open_labels(s.view, name, verify=True)) for s in there]
         except LawmError as error:
             left.append(f"overlay {name}: {error.where}: {error.what}")
             continue
         infos = [labels.info for _, labels in found]
         odd = _difference(infos, _MODEL)
-        arrays = {name: pair for part, labels in found for name, pair in _read(part, labels)}
-        other = [part.view.path for part in there if part.view.manifest.action != action]
+        arrays = {
+            new: labels.read(old)
+            for (view, ids), labels in found
+            for old, new, labeled in zip(
+                view.table.id.tolist(), ids, labels.covers(view.table.ids).tolist(), strict=True
+            )
+            if labeled
+        }
+        other = [s.view.path for s in there if s.view.manifest.action != action]
         if other:
             left.append(f"overlay {name}: that of {other[0]} is of another action")
         elif odd:
@@ -124,27 +118,17 @@ def carried_overlays(
         elif not arrays:
             left.append(f"overlay {name}: none of its trajectories is kept")
         else:
-            kept.append((_together(infos, len(arrays)), arrays))
+            kept.append((_merged_overlay(infos, len(arrays)), arrays))
     return kept, left
 
 
-def _read(part: Part, labels: Labels) -> list[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    there = labels.covers(part.view.table.ids).tolist()
-    rows = zip(part.view.table.id.tolist(), part.ids, there, strict=True)
-    return [(new, labels.read(old)) for old, new, covered in rows if covered]
-
-
-def _together(infos: Sequence[Overlay], count: int) -> Overlay:
+def _merged_overlay(infos: Sequence[Overlay], count: int) -> Overlay:
     first, update = infos[0], {}
     if _difference(infos, ("mask", "mask_sha256")):
         update |= {"mask": None, "mask_sha256": None}
     if len(infos) > 1 or count < first.trajectories:
         update |= {"nmse_per_dimension": None, "r2": None}
     return first.model_copy(update={**update, "created": max(info.created for info in infos)})
-
-
-def _names(parts: Sequence[Part], names: Callable[[Path], Sequence[str]]) -> list[str]:
-    return sorted({name for part in parts for name in names(part.view.path)})
 
 
 def _difference(things: Sequence[T], keys: Sequence[str]) -> str | None:

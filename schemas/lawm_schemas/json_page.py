@@ -1,0 +1,158 @@
+"""``docs/json.md``, generated from what the commands print (``outputs.py``).
+
+``python -m lawm_schemas.json_page`` rewrites it in a checkout.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+from lawm_schemas import outputs
+from lawm_schemas.base import Schema
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "json.md"
+"""The page in a checkout; it is not part of the wheel."""
+
+HEAD = """\
+# JSON output
+
+<!-- Made by `python -m lawm_schemas.json_page` from schemas/lawm_schemas/outputs.py. -->
+
+Every command takes `--json` and then prints exactly one object on stdout. Progress and messages go
+to stderr. The keys are stable: new ones may come, these stay and keep their meaning.
+
+`key[]` is a list, `key.NAME` an object whose keys are names, and `key?` may be `null`. NaN and
+infinity never appear. *As given* is the argument or option of that name. Keys that files have, too,
+are described in [schemas/json](../schemas/json).
+
+| exit code | when |
+|---|---|
+| 0 | done |
+| 1 | `lawm-data validate` found errors, `lawm audit` failed, or a run of `lawm benchmark` did |
+| 2 | something to correct: stderr says what, where and how, one mistake a line |
+| 70 | a defect of the program; `LAWM_TRACEBACK=1` shows where |
+| 130 | interrupted |
+| 141 | whoever read the output stopped, as `head` does |
+"""
+
+
+BRIEF = (outputs.LabelCounts, outputs.Spread)
+"""Their keys are said where they are alone in a row, not within another object."""
+
+
+class Listed(NamedTuple):
+    """Where the keys of an object stand on the page already."""
+
+    command: str
+    extra: tuple[str, ...]
+    """Keys that stand there and are not of the object."""
+
+    def __str__(self) -> str:
+        but = " and ".join(f"`{key}`" for key in self.extra)
+        link = f"keys of [{self.command}](#{self.command.replace(' ', '-')})"
+        return f"{link} but {but}" if but else link
+
+
+def page() -> str:
+    """The text of ``docs/json.md``: a table for each command."""
+    listed: dict[type[Schema], Listed] = {}
+    sections = [HEAD]
+    for command, schema in outputs.OUTPUTS.items():
+        sections.append("\n".join([f"## {command}", "", *_section(schema, listed)]) + "\n")
+        for base in _schemas(schema):
+            extra = tuple(key for key in schema.model_fields if key not in base.model_fields)
+            listed.setdefault(base, Listed(command, extra))
+    return "\n".join(sections)
+
+
+def _section(schema: type[Schema], listed: Mapping[type[Schema], Listed]) -> list[str]:
+    """The lines below the heading of a command."""
+    notes = (inspect.getdoc(schema) or "").partition("\n\n")[2]
+    lines = [f"{_text(notes)}.", ""] if notes else []
+    own = set(schema.model_fields)
+    base = next((base for base in _schemas(schema) if base in listed), None)
+    if base is not None:
+        own = {key for key in own if key not in base.model_fields or key in schema.__annotations__}
+        lines += [f"The {listed[base]}{', and:' if own else '.'}", ""]
+    rows: dict[str, list[str]] = {}  # keys that mean the same share a row
+    for key, what in _rows(schema, listed, own):
+        rows.setdefault(what, []).append(key)
+    table = [f"| {', '.join(keys)} | {what} |" for what, keys in rows.items()]
+    return [*lines, "| key | what |", "|---|---|", *table] if table else lines[:-1]
+
+
+def _rows(
+    schema: type[Schema], listed: Mapping[type[Schema], Listed], own: set[str], prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Keys and what they mean; ``own`` are those of the fields that are asked for."""
+    meaning = ""
+    for name, field in schema.model_fields.items():
+        if name not in own:
+            continue
+        suffix, inner, nullable = _value(field.annotation)
+        key = f"{prefix}{field.alias or name}{suffix}"
+        meaning = _text(field.description) if field.description else meaning
+        what = meaning
+        rows: Iterable[tuple[str, str]] = ()
+        if inner is not None and inner in listed:
+            what = f"{what}: {listed[inner]}"
+        elif inner is not None and _has_rows(inner):
+            rows = _rows(inner, listed, set(inner.model_fields), f"{key}.")
+        elif inner is not None:
+            what = f"{what}: {_inline(inner)}"
+        yield f"`{key}{'?' if nullable else ''}`", what
+        yield from rows
+
+
+def _has_rows(schema: type[Schema]) -> bool:
+    """Whether the keys of an object have rows of their own, and not just notes or a file."""
+    first, *_ = schema.model_fields.values()
+    sentence = (first.description or "").endswith(".")
+    return sentence and schema.__module__ == outputs.__name__
+
+
+def _inline(schema: type[Schema]) -> str:
+    """The keys of a small object in one line, with what needs to be said of them."""
+    words = []
+    here = schema.__module__ == outputs.__name__
+    for name, field in schema.model_fields.items():
+        suffix, inner, nullable = _value(field.annotation)
+        notes = [_text(field.description)] if here and field.description else []
+        notes += [_inline(inner)] if here and inner not in (None, *BRIEF) else []
+        note = f" ({': '.join(notes)})" if notes else ""
+        words.append(f"`{name}{suffix}{'?' if nullable else ''}`{note}")
+    return ", ".join(words)
+
+
+def _value(annotation: Any) -> tuple[str, type[Schema] | None, bool]:
+    """What a type adds to its key, the object that is in it, and whether it may be null."""
+    suffix, nullable = "", type(None) in get_args(annotation)
+    if nullable:
+        annotation, *others = (part for part in get_args(annotation) if part is not type(None))
+        if others:
+            return "", None, True
+    while (origin := get_origin(annotation)) in (tuple, dict):
+        suffix += "[]" if origin is tuple else ".NAME"
+        annotation = get_args(annotation)[0 if origin is tuple else 1]
+    if inspect.isclass(annotation) and issubclass(annotation, Schema):
+        return suffix, annotation, nullable
+    return suffix, None, nullable
+
+
+def _schemas(schema: type[Schema]) -> list[type[Schema]]:
+    """A schema and those that it extends, nearest first."""
+    return [base for base in schema.__mro__ if issubclass(base, Schema) and base is not Schema]
+
+
+def _text(docstring: str) -> str:
+    """A docstring as Markdown in one line, without its full stop."""
+    line = " ".join(docstring.split())
+    return line.replace("``", "`").replace("|", r"\|").removesuffix(".")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

@@ -1,0 +1,1057 @@
+"""What each command prints with ``--json``, key by key; ``docs/json.md`` is made from this.
+
+The commands print plain data; the tests hold the output of every one to its schema here. A
+description is that of its key and of those after it that have none. Objects that the page lists in
+one line have notes instead, without a full stop, each of its key alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from lawm_schemas.arrays import ArraySpec
+from lawm_schemas.base import Schema
+from lawm_schemas.provenance import EnvironmentInfo
+from lawm_schemas.run import CorpusRecord, Evaluation, TakenStages
+
+# Parts of several outputs.
+
+
+class LabelCounts(Schema):
+    """A count for each state that actions can be in."""
+
+    observed: int
+    withheld: int
+    missing: int
+    inferred: int
+
+
+class Spread(Schema):
+    """How numbers are distributed; the standard deviation is that of the population."""
+
+    mean: float
+    std: float
+    min: float
+    p25: float
+    median: float
+    p75: float
+    max: float
+
+
+class Fault(Schema):
+    """Something that is wrong, and its remedy."""
+
+    where: str
+    what: str
+    mend: str
+
+
+# Looking at a corpus.
+
+
+class MaskSummary(Schema):
+    """A mask beside a corpus."""
+
+    fraction: float
+    """share that keeps its actions"""
+    seed: int
+    labeled: int
+    """trajectories that keep theirs"""
+    by: Literal["trajectories", "steps"]
+    """what the fraction counts"""
+    stratify: Literal["return", "source"] | None
+    current: bool
+    """whether it belongs to the corpus as it is now"""
+
+
+class OverlaySummary(Schema):
+    """Inferred actions beside a corpus."""
+
+    trajectories: int
+    algorithm: str
+    mask: str | None
+    """that the model was trained under"""
+    r2: float | None
+    current: bool
+
+
+class SourceSummary(Schema):
+    """The trajectories of one source."""
+
+    trajectories: int
+    steps: int
+    label_states: LabelCounts
+    label_steps: LabelCounts
+    returns: Spread | None
+    lengths: Spread
+
+
+class ObservationArray(Schema):
+    """An array of observations."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: Literal["state", "pixels", "physics"]
+
+
+class ActionArray(Schema):
+    """The array of actions."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class ObservationStats(Schema):
+    """Statistics of an array, by dimension; of pixels by channel."""
+
+    name: str
+    elements: tuple[str, ...]
+    """names of the dimensions"""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    min: tuple[float, ...]
+    max: tuple[float, ...]
+
+
+class ActionStats(Schema):
+    """Statistics of the actions, by dimension."""
+
+    steps: int
+    elements: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    min: tuple[float, ...]
+    max: tuple[float, ...]
+    at_low: tuple[float, ...] | None
+    """share within 0.1% of the range of the lower bound"""
+    at_high: tuple[float, ...] | None
+    """of the upper bound"""
+
+
+class Stats(Schema):
+    """What the arrays have to be read for."""
+
+    observations: tuple[ObservationStats, ...]
+    """Of each array by dimension, of pixels by channel."""
+    actions: ActionStats | None
+    """Of the observed actions in view, by dimension."""
+    near_constant: tuple[str, ...]
+    """Dimensions whose standard deviation is at most 10⁻⁴ of the largest magnitude."""
+    duplicates: tuple[tuple[str, ...], ...]
+    """Ids of trajectories with equal observations and rewards, in groups."""
+
+
+class Info(Schema):
+    """What ``lawm-data info`` prints."""
+
+    path: str
+    """Of the corpus, or of what is in view."""
+    trajectories: int
+    steps: int
+    fingerprint: str
+    """Hash of the content in view; masks do not change it."""
+    mask: str | None
+    """As given."""
+    labels: str | None
+    label_states: LabelCounts
+    """Trajectories by the state of their actions."""
+    label_steps: LabelCounts
+    """Steps, likewise; what a partially labeled trajectory lacks is missing."""
+    partially_labeled: int
+    """Trajectories with actions at some steps only."""
+    masks: dict[str, MaskSummary]
+    """Each mask beside it."""
+    overlays: dict[str, OverlaySummary]
+    """Each overlay beside it."""
+    damaged: tuple[Fault, ...]
+    """Masks and overlays that cannot be read."""
+    leftovers: tuple[str, ...]
+    """What killed writers left; the next writer removes it."""
+    returns: Spread | None
+    """Of the trajectories whose rewards were recorded."""
+    without_rewards: int
+    """Trajectories whose rewards were not."""
+    lengths: Spread | None
+    """Steps per trajectory."""
+    sources: dict[str, int]
+    """Trajectories of each source."""
+    by_source: dict[str, SourceSummary]
+    """The same figures of each source."""
+    environment: EnvironmentInfo | None
+    """Where the trajectories come from."""
+    observations: tuple[ObservationArray, ...]
+    """Arrays with T+1 rows."""
+    action: ActionArray
+    """The action."""
+    licence: str | None
+    """SPDX licence."""
+    lineage: tuple[str, ...]
+    """Operations that made the corpus, oldest first."""
+    shards: int
+    """Number and size of the files."""
+    bytes: int
+    stats: Stats | None
+    """With ``--stats``."""
+
+
+class Report(Schema):
+    """What ``lawm-data report`` prints."""
+
+    path: str
+    """Of the corpus in view."""
+    fingerprint: str
+    trajectories: int
+    mask: str | None
+    """As given."""
+    labels: str | None
+    report: str
+    """The page, and its size."""
+    bytes: int
+    browsable: int
+    """Trajectories that can be looked at one by one."""
+    clips: int
+    """Those of them with moving pictures."""
+    clips_problem: str | None
+    """Why there are no pictures."""
+
+
+class Render(Schema):
+    """What ``lawm-data render`` prints."""
+
+    path: str
+    """Of the trajectory and its corpus."""
+    trajectory: str
+    episode_return: float = Field(alias="return")
+    video: str
+    """The video file, and its pictures: how many, how long, and their width and height."""
+    frames: int
+    seconds: float
+    size: tuple[int, int]
+
+
+# Making corpora.
+
+
+class Collect(Schema):
+    """What ``lawm-data collect`` prints.
+
+    With ``--seeds`` the one key is ``corpora``: a list of such objects, in the order of the seeds.
+    """
+
+    path: str
+    """Of the corpus, earlier calls included."""
+    trajectories: int
+    steps: int
+    fingerprint: str
+    label_states: LabelCounts
+    """Trajectories by the state of their actions."""
+    returns: Spread | None
+    """Returns of the trajectories."""
+    environment: EnvironmentInfo | None
+    """Where they come from."""
+    agent: str
+    """As given."""
+    seed: int
+
+
+class Mask(Schema):
+    """What ``lawm-data mask`` prints."""
+
+    name: str
+    """The mask, and its file."""
+    path: str
+    labeled: int
+    """Trajectories that keep their actions, and all."""
+    trajectories: int
+    fraction: float
+    """As given."""
+    seed: int
+    by: Literal["trajectories", "steps"]
+    stratify: Literal["return", "source"] | None
+    withheld: str | None
+    """Folder of the corpus without the hidden actions."""
+
+
+class Import(Schema):
+    """What ``lawm-data import`` prints."""
+
+    path: str
+    """Of the new corpus, as far as a dry run knows them."""
+    trajectories: int | None
+    steps: int | None
+    fingerprint: str | None
+    source: str
+    """What the lineage calls the source."""
+    masks: tuple[str, ...]
+    """That came along."""
+    overlays: tuple[str, ...]
+    said: tuple[str, ...]
+    """Sentences: what was converted or not kept."""
+    dry_run: bool
+    """As given."""
+
+
+class Export(Schema):
+    """What ``lawm-data export`` prints."""
+
+    path: str | None
+    """The file or folder, not on the Hub."""
+    address: str
+    """As given."""
+    trajectories: int
+    """In view."""
+    steps: int
+    masks: tuple[str, ...]
+    """Masks beside the corpus; ``said`` names those that cannot go along."""
+    said: tuple[str, ...]
+    """Sentences: what the format cannot hold."""
+    mask: str | None
+    """As given."""
+    labels: str | None
+    dry_run: bool
+
+
+class Format(Schema):
+    """A foreign format, and what it can hold."""
+
+    title: str
+    place: str
+    extra: str | None
+    reads: bool
+    writes: bool
+    label_states: tuple[Literal["observed", "withheld", "missing", "inferred"], ...]
+    partial: bool
+    arrays: Literal["all", "state"]
+    alignment: Literal["a_t leaves o_t", "a_t enters o_t"]
+    final_observation: bool
+    ends: Literal["both", "terminated", "none"]
+    pixels: Literal["lossless", "lossy", "none"]
+    metadata: bool
+    streaming: bool
+    settings: dict[str, str]
+
+
+class Formats(Schema):
+    """What ``lawm-data formats`` prints."""
+
+    formats: dict[str, Format]
+    """Each format, [column by column](exchange.md#what-each-format-keeps)."""
+
+
+class Derived(Schema):
+    """A corpus that was made out of others."""
+
+    path: str
+    """Of the new corpus, as far as a dry run knows them."""
+    trajectories: int
+    steps: int
+    fingerprint: str | None
+    duplicates: int
+    """Trajectories that an earlier one of the corpora has too, taken once."""
+    renamed: int
+    """Trajectories whose id was taken, and got a suffix."""
+    masks: tuple[str, ...]
+    """That came along."""
+    overlays: tuple[str, ...]
+    left: tuple[str, ...]
+    """Sentences: which arrays, masks and overlays stayed behind, and why."""
+    dry_run: bool
+    """As given."""
+
+
+class Filter(Derived):
+    """What ``lawm-data filter`` prints."""
+
+    of: int
+    """Trajectories to choose from."""
+
+
+class Merge(Filter):
+    """What ``lawm-data merge`` prints."""
+
+
+class Delete(Filter):
+    """What ``lawm-data delete`` prints."""
+
+
+class Split(Schema):
+    """What ``lawm-data split`` prints."""
+
+    parts: dict[str, Derived]
+    """Each part."""
+    of: int
+    """Trajectories in the corpus."""
+    rest: int
+    """Trajectories in no part."""
+    seed: int
+    """As given."""
+    by: Literal["trajectory", "source", "agent", "seed"]
+    dry_run: bool
+
+
+class TierShare(Schema):
+    """What one collection gives to a tier."""
+
+    path: str
+    fingerprint: str
+    wanted: int
+    eligible: int
+    taken: int
+    missing: int
+    unplaced: int
+    """in the band, but of unknown age"""
+    agent_steps: tuple[int, int] | None
+    """ends of the stretch of training"""
+
+
+class Tier(Derived):
+    """What ``lawm-data tier`` prints."""
+
+    tier: Literal["expert", "medium", "medium-replay"]
+    """As given."""
+    returns: tuple[float | None, float | None]
+    """Smallest and largest return; ``null`` is no bound."""
+    wanted: int
+    """Trajectories asked for."""
+    missing: int
+    """Trajectories that are not there; nothing stands in for them."""
+    corpora: tuple[TierShare, ...]
+    """What each collection gave."""
+
+
+class BuildStep(Schema):
+    """A step of a recipe."""
+
+    name: str
+    operation: Literal["collect", "filter", "merge", "tier", "mask"]
+    state: Literal["done", "begun", "open", "changed", "foreign"]
+    """``done``, ``begun``, ``open``, ``changed``, or ``foreign``: not made by a recipe"""
+    reason: str | None
+    """why it is one of the last two"""
+    trajectories: int
+    missing: int | None
+    seconds: float | None
+    fingerprint: str | None
+
+
+class Build(Schema):
+    """What ``lawm-data build`` prints."""
+
+    recipe: str
+    """As given."""
+    out: str
+    dry_run: bool
+    done: bool
+    """Whether every step is done."""
+    missing: int
+    """Trajectories that tiers could not be given."""
+    steps: tuple[BuildStep, ...]
+    """Each step."""
+
+
+# Keeping and publishing corpora.
+
+
+class Finding(Fault):
+    """Something that validation found."""
+
+    severity: Literal["error", "warning"]
+
+
+class Replay(Schema):
+    """Recorded actions that were simulated again."""
+
+    trajectories: int
+    exact: int
+    """the same, bit for bit"""
+    skipped: dict[str, int]
+    """how many, by reason"""
+
+
+class Against(Schema):
+    """What two corpora share."""
+
+    path: str
+    equal: tuple[str, ...]
+    """ids with the same observations and rewards"""
+    near: tuple[str, ...]
+    """other ids with the same source and seeds"""
+
+
+class Validate(Schema):
+    """What ``lawm-data validate`` prints."""
+
+    path: str
+    """Folder of the corpus."""
+    valid: bool
+    """Whether there are no errors."""
+    findings: tuple[Finding, ...]
+    """Everything that is wrong."""
+    replay: Replay | None
+    """With ``--replay``, if there were no errors before it."""
+    against: Against | None
+    """With ``--against``, likewise."""
+
+
+class Change(Schema):
+    """Something that a repair does."""
+
+    where: str
+    what: str
+
+
+class Loss(Schema):
+    """A trajectory that cannot be restored."""
+
+    shard: str
+    id: str
+    """empty where it cannot be read"""
+    what: str
+
+
+class Repair(Schema):
+    """What ``lawm-data repair`` prints."""
+
+    path: str
+    """Folder of the corpus."""
+    out: str | None
+    """As given."""
+    dry_run: bool
+    sound: bool
+    """Whether there was nothing to do."""
+    changes: tuple[Change, ...]
+    """Everything that is done, or would be."""
+    trajectories: int
+    """Trajectories that are kept."""
+    lost: tuple[Loss, ...]
+    """Trajectories that are not."""
+    unproven: tuple[str, ...]
+    """Shards whose ids, sources, seeds and metadata are kept though no hash covers them."""
+    backup: str | None
+    """Folder with the damaged files."""
+    fingerprint: str
+    """Hash of the content that is kept."""
+
+
+class Push(Schema):
+    """What ``lawm-data push-to-hub`` prints."""
+
+    repo: str
+    """As given."""
+    url: str
+    """Where to look at it, and what names it."""
+    commit: str | None
+    tag: str
+    fingerprint: str
+    """Of the published corpus."""
+    trajectories: int
+    steps: int
+    mask: str | None
+    """As given."""
+    withheld: int
+    """Trajectories whose recorded actions the mask hides."""
+    kept: bool
+    """Whether these actions were published all the same."""
+    masks: tuple[str, ...]
+    """Published beside it."""
+    overlays: tuple[str, ...]
+    left: tuple[str, ...]
+    """Sentences: why other masks and overlays stayed behind."""
+    licence: str | None
+    """SPDX licence on the card."""
+    files: int
+    """Number and size of the files, ``lawm.json`` left out of the size."""
+    bytes: int
+    new: int
+    """Files that the repository did not hold."""
+    dry_run: bool
+    """As given."""
+
+
+class Pull(Schema):
+    """What ``lawm-data pull`` prints."""
+
+    repo: str
+    """As given."""
+    path: str
+    """Of the corpus."""
+    revision: str
+    fingerprint: str
+    trajectories: int
+    steps: int | None
+    masks: tuple[str, ...]
+    """Beside it."""
+    overlays: tuple[str, ...]
+    files: int
+    """Number and size of what was fetched."""
+    bytes: int
+    dry_run: bool
+    """As given."""
+
+
+# Training.
+
+
+class Evaluate(Evaluation):
+    """What ``lawm evaluate`` prints."""
+
+    run: str
+    """As given."""
+    video: str | None
+
+
+class Train(Schema):
+    """What ``lawm train`` prints."""
+
+    run: str
+    """The run folder."""
+    algorithm: str
+    """As given."""
+    preset: str | None
+    seed: int
+    device: str
+    steps: dict[str, int]
+    """Gradient steps of each stage."""
+    seconds: float
+    """Time spent training, over all calls."""
+    taken: TakenStages | None
+    """What ``--from`` took over."""
+    corpora: tuple[CorpusRecord, ...]
+    """The data."""
+    evaluation: Evaluation | None
+    """At the end."""
+
+
+class Range(Schema):
+    """A range, and its middle."""
+
+    min: float
+    median: float
+    max: float
+
+
+class Relabel(Schema):
+    """What ``lawm relabel`` prints."""
+
+    run: str
+    """As given."""
+    corpus: str
+    """Folder of the corpus, the overlay and its folder."""
+    name: str
+    path: str
+    trajectories: int
+    """Trajectories with inferred actions."""
+    left_out: int
+    """Trajectories that were not certain enough (``--max-uncertainty``)."""
+    uncertainty: Range
+    """Of all of these: root mean square of the stated std, half the action's range being 1."""
+    method: Literal["inverse", "smoothing"]
+    """As given."""
+    nmse_per_dimension: tuple[float, ...] | None
+    """Mean squared error over the variance, where the true actions are known."""
+    r2: float | None
+    """1 − the mean of these."""
+    dry_run: bool
+    """As given."""
+
+
+class RunSummary(Schema):
+    """A run in a few numbers."""
+
+    run: str
+    """Its folder."""
+    state: Literal["done", "running", "stopped", "unreadable"]
+    """``done``, ``running``, ``stopped``, or ``unreadable``: then only ``error`` is known."""
+    error: str | None
+    """Why it cannot be read."""
+    algorithm: str | None
+    """Name of the algorithm."""
+    preset: str | None
+    """Preset that its settings came from."""
+    corpora: tuple[str, ...]
+    """Folders of its corpora, or their addresses on the Hub."""
+    masks: tuple[str | None, ...]
+    """Mask of each."""
+    labeled: int | None
+    """Trajectories whose actions it could see."""
+    trajectories: int | None
+    """Trajectories that it saw."""
+    seed: int | None
+    """The one seed."""
+    step: int | None
+    """Gradient steps made, of all stages."""
+    steps: int | None
+    """Gradient steps asked for."""
+    seconds: float | None
+    """Spent training."""
+    return_mean: float | None
+    """Mean return of the evaluation at the end."""
+    return_std: float | None
+    """Standard deviation over episodes (population)."""
+    normalized: float | None
+    """100 × ``return_mean`` / largest possible return."""
+    labels_r2: dict[str, float | None]
+    """R² of the actions that its newest weights inferred, by the name of the overlay; null where no
+    truth is known."""
+
+
+class Runs(Schema):
+    """What ``lawm runs`` prints."""
+
+    folder: str
+    """As given."""
+    runs: tuple[RunSummary, ...]
+    """Those in the folder, and in folders within it, by name."""
+
+
+class Setting(Schema):
+    """Something that ``--set`` changes."""
+
+    key: str
+    """Dotted key."""
+    type: str
+    """What it may be, in words."""
+    value: Any
+    """In the preset, or else by default."""
+    meaning: str
+    """In a sentence or two."""
+
+
+class Settings(Schema):
+    """What ``lawm settings`` prints."""
+
+    algorithm: str
+    """As given."""
+    preset: str
+    """As given."""
+    settings: tuple[Setting, ...]
+    """Each key of ``--set``."""
+
+
+class ObservedField(Schema):
+    """A field of an observation."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class ExportPolicy(Schema):
+    """What ``lawm export-policy`` prints."""
+
+    run: str
+    """As given."""
+    out: str
+    """As given."""
+    bytes: int
+    """Size of the file."""
+    algorithm: str
+    """Algorithm, or kind of agent."""
+    weights: str
+    """Hash of the weights."""
+    observation: tuple[ObservedField, ...]
+    """The fields, in the order in which the program's ``observation`` has them."""
+    state: int
+    """Numbers that it remembers of each robot; 0 where it has no ``state``."""
+    action: ArraySpec
+    """Name, shape, type and bounds of what it chooses."""
+
+
+class ReliabilityBin(Schema):
+    """A tenth of the inferred actions, by their stated error."""
+
+    share: float
+    expected: float
+    observed: float
+
+
+class GroupError(Schema):
+    """Errors within a group of trajectories."""
+
+    trajectories: int
+    rmse: float
+    r2: float
+    nll: float
+
+
+class LabelError(Schema):
+    """How far inferred actions are from the true ones."""
+
+    algorithm: str
+    """Of the overlay."""
+    method: str | None
+    mask: str | None
+    labeled: int | None
+    """Trajectories whose actions its model saw."""
+    trajectories: int
+    """That it is judged on, with true actions."""
+    steps: int
+    rmse: float
+    """Root mean square error, R², and negative log-likelihood in nats per step and dimension."""
+    r2: float
+    nll: float
+    rmse_per_dimension: tuple[float, ...]
+    """The same by dimension; RMSE in the action's own units."""
+    r2_per_dimension: tuple[float, ...]
+    nll_per_dimension: tuple[float, ...]
+    coverage: dict[Literal["50", "80", "95"], float]
+    """Share of true actions within the stated intervals of ``50``, ``80`` and ``95`` percent."""
+    calibration_error: float
+    """Mean distance of stated and observed error."""
+    reliability: tuple[ReliabilityBin, ...]
+    """Stated and observed error in ten bins of the stated one."""
+    by_return: dict[str, GroupError]
+    """In the ``low``, ``middle`` and ``high`` third of the returns."""
+    by_source: dict[str, GroupError]
+    """In each source."""
+
+
+class CompareLabels(Schema):
+    """What ``lawm compare-labels`` prints.
+
+    Errors are on the scale on which half the action's range is 1, unless it says otherwise.
+    """
+
+    corpus: str
+    """Folder of the corpus."""
+    held_out: str | None
+    """As given."""
+    own: bool
+    picture: str | None
+    overlays: dict[str, LabelError]
+    """Each overlay."""
+
+
+class Check(Schema):
+    """A check of an audit."""
+
+    name: str
+    passed: bool
+    what: str
+
+
+class StateCount(Schema):
+    """How much is in a label state."""
+
+    trajectories: int
+    steps: int
+
+
+class AuditedCorpus(Schema):
+    """What a run could see of a corpus."""
+
+    path: str
+    mask: str | None
+    states: dict[str, StateCount]
+    observed: tuple[str, ...]
+    """ids of the trajectories with actions that the run could see"""
+
+
+class GarbageTest(Schema):
+    """Trainings with and without garbage in the place of hidden actions."""
+
+    steps: int
+    """Gradient steps of each of three trainings."""
+    hidden_steps: int
+    """Steps whose hidden action was replaced by garbage."""
+    batches_equal: bool
+    """Whether all batches were the same with garbage."""
+    weights: str
+    """Hash of the weights: as they are, with garbage in the place of hidden actions (must be
+    equal), with other observed actions (must differ)."""
+    weights_poisoned: str
+    weights_altered: str
+    labeled_windows: int
+    """Windows with observed actions in the batches."""
+
+
+class Audit(Schema):
+    """What ``lawm audit`` prints."""
+
+    run: str
+    """As given."""
+    passed: bool
+    """Whether every check passed."""
+    checks: tuple[Check, ...]
+    """Each check."""
+    corpora: tuple[AuditedCorpus, ...]
+    """The data."""
+    poison: GarbageTest | None
+    """The test with garbage, if the records match the corpora."""
+
+
+class Cell(Schema):
+    """A run of a study."""
+
+    corpus: str
+    algorithm: str
+    labels: float | str
+    """a fraction, ``all``, or the name of a mask"""
+    seed: int
+    state: Literal["done", "begun", "open", "failed"]
+    run: str
+    """within ``out``"""
+    command: str
+    """the ``lawm train`` that does the same"""
+    seconds: float | None
+    error: str | None
+    labeled: int
+    """trajectories with actions"""
+    return_mean: float | None
+    normalized: float | None
+
+
+class Benchmark(Schema):
+    """What ``lawm benchmark`` prints."""
+
+    study: str
+    """As given."""
+    out: str
+    results: str | None
+    """Its ``results.json`` ([schema](../schemas/json/results.schema.json))."""
+    dry_run: bool
+    """As given."""
+    done: int
+    """Runs in this state; ``failed`` are those whose last attempt ended with an error."""
+    begun: int
+    open: int
+    failed: int
+    cells: tuple[Cell, ...]
+    """Each run."""
+
+
+class Interval(Schema):
+    """A figure and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Column(Schema):
+    """A column of a table."""
+
+    algorithm: str
+    title: str
+    labels: float | str
+    fraction: float
+    """share of trajectories with actions"""
+    average: float | None
+    iqm: Interval | None
+    """interquartile mean"""
+
+
+class Reported(Schema):
+    """A number of the paper."""
+
+    mean: float
+    std: float
+
+
+class Entry(Schema):
+    """A cell of a table."""
+
+    scores: tuple[float, ...]
+    mean: float | None
+    std: float | None
+    """population"""
+    stderr: float | None
+    """of the mean, from the sample variance"""
+    best: bool
+    """of the same labels on this corpus"""
+    paper: Reported | None
+
+
+class Row(Schema):
+    """A row of a table."""
+
+    corpus: str
+    normalized: bool
+    """whether scores are 100 × return / largest possible return"""
+    entries: tuple[Entry, ...]
+    """by column"""
+
+
+class Table(Schema):
+    """What ``lawm table`` prints."""
+
+    results: str
+    """As given."""
+    files: tuple[str, ...]
+    """Files that were written."""
+    name: str
+    """Of the study."""
+    seeds: tuple[int, ...]
+    columns: tuple[Column, ...]
+    """Each column."""
+    rows: tuple[Row, ...]
+    """Each row."""
+
+
+class DemoCorpus(Schema):
+    """The copy of the corpus in the package."""
+
+    path: str
+    trajectories: int
+    labeled: int
+    """those that keep their actions"""
+    return_mean: float
+    return_max: float
+
+
+class DemoLabels(Schema):
+    """The inferred actions of the demo."""
+
+    name: str
+    path: str
+    trajectories: int
+    nmse_per_dimension: tuple[float, ...] | None
+    r2: float | None
+
+
+class Demo(Train):
+    """What ``lawm demo`` prints."""
+
+    corpus: DemoCorpus
+    """The copy of the corpus in the package."""
+    labels: DemoLabels
+    """As of ``lawm relabel``."""
+    picture: str
+    """The picture."""
+
+
+OUTPUTS: dict[str, type[Schema]] = {
+    "lawm-data info": Info,
+    "lawm-data collect": Collect,
+    "lawm-data mask": Mask,
+    "lawm-data report": Report,
+    "lawm-data render": Render,
+    "lawm-data import": Import,
+    "lawm-data export": Export,
+    "lawm-data formats": Formats,
+    "lawm-data filter": Filter,
+    "lawm-data merge": Merge,
+    "lawm-data split": Split,
+    "lawm-data delete": Delete,
+    "lawm-data tier": Tier,
+    "lawm-data build": Build,
+    "lawm-data validate": Validate,
+    "lawm-data repair": Repair,
+    "lawm-data push-to-hub": Push,
+    "lawm-data pull": Pull,
+    "lawm evaluate": Evaluate,
+    "lawm train": Train,
+    "lawm relabel": Relabel,
+    "lawm runs": Runs,
+    "lawm settings": Settings,
+    "lawm export-policy": ExportPolicy,
+    "lawm compare-labels": CompareLabels,
+    "lawm audit": Audit,
+    "lawm benchmark": Benchmark,
+    "lawm table": Table,
+    "lawm demo": Demo,
+}
+"""What each command prints, in the order of the page."""

@@ -1,0 +1,74 @@
+"""Rollouts by workers: the same trajectories, in the same order, whoever is quicker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lawm_schemas import Provenance
+
+from lawm_data.envs.policy import RandomPolicy
+from lawm_data.envs.suites import make
+from lawm_data.recording.collect import RolloutContext, plan
+from lawm_data.recording.parallel import parallel_rollouts, parts_folder
+
+SOURCE = Provenance(source="random")
+
+
+def open_context() -> RolloutContext:
+    envs = make("gym:CartPole-v1", num_envs=2, action_repeat=1)
+    return RolloutContext(envs, lambda _: RandomPolicy(envs.action))
+
+
+def one_after_the_other(
+    prepare: Callable[[], Callable], items: Iterable, workers: int | None = None
+) -> Iterator[Any]:
+    """An executor in this process, whose last result comes first."""
+    yield from reversed(list(map(prepare(), items)))
+
+
+def test_parts_come_in_the_order_of_the_plan(tmp_path: Path) -> None:
+    out, context = tmp_path / "corpus", open_context()
+    found = list(
+        parallel_rollouts(out, open_context, plan(7, 2, seed=3), SOURCE, one_after_the_other)
+    )
+    assert [rollout for rollout, _ in found] == list(plan(7, 2, seed=3))
+    for rollout, trajectories in found:
+        for one, other in zip(rollout.run(context), trajectories, strict=True):
+            np.testing.assert_array_equal(one["actions"], other["actions"])
+            np.testing.assert_array_equal(
+                one["observations"]["observation"], other["observations"]["observation"]
+            )
+            assert one["terminated"] == other["terminated"]
+    assert not parts_folder(out).exists()
+
+
+def test_parts_of_a_stopped_collection_are_not_run_again(tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    run: list[int] = []
+
+    def counted(prepare: Callable[[], Callable], items: Iterable, workers: int | None) -> Iterator:
+        work = prepare()
+        for item in items:
+            run.append(item.place)
+            yield work(item)
+
+    def stopped(prepare: Callable[[], Callable], items: Iterable, workers: int | None) -> Iterator:
+        for number, name in enumerate(counted(prepare, items, workers)):
+            yield name
+            if number:
+                raise KeyboardInterrupt
+
+    first = parallel_rollouts(out, open_context, plan(6, 2, seed=3), SOURCE, stopped)
+    next(first)
+    with pytest.raises(KeyboardInterrupt):
+        list(first)
+    rest = parallel_rollouts(out, open_context, plan(6, 2, seed=3, done=2), SOURCE, counted)
+    assert [rollout.place for rollout, _ in rest] == [2, 4]
+    assert run.count(4) == 1
+    other = partial(parallel_rollouts, out, open_context, plan(2, 2, seed=3))
+    assert len(list(other(Provenance(source="other"), counted))) == 1

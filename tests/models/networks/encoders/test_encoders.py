@@ -1,0 +1,63 @@
+"""Encoders by name, and as a setting of a model."""
+
+import pytest
+import torch
+from lawm_schemas import ArraySpec, ConfigError, Schema
+
+from lawm_models.networks.encoders import ENCODERS, vectors
+from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
+
+ARRAYS = (ArraySpec(name="state", shape=(3,)),)
+
+
+class Model(Schema):
+    """Anything with an encoder."""
+
+    encoder: EncoderChoice = vectors.Config()
+
+
+@pytest.mark.parametrize("name", ENCODERS.names())
+def test_every_encoder_comes_to_a_vector_and_back(name):
+    parts = ENCODERS.load(name)
+    config, sizes = parts.Config(), Sizes(embed=5, units=4, layers=1)
+    assert config.name == name
+    encoder = parts.Encoder(config, ARRAYS, sizes)
+    decoder = parts.Decoder(config, ARRAYS, 6, sizes, std=0.5)
+    for shape in ((4,), (4, 7)):
+        seen = Observation(torch.randn(*shape, 3))
+        target = encoder.target(seen)
+        assert encoder(seen).shape == (*shape, encoder.dim)
+        assert target.shape == (*shape, encoder.target_dim)
+        mean = decoder(torch.randn(*shape, 6))
+        assert decoder.log_prob(mean, target).shape == shape
+        assert (decoder.log_prob(target, target) >= decoder.log_prob(mean, target)).all()
+
+
+@pytest.mark.parametrize("name", ENCODERS.names())
+def test_every_encoder_survives_a_configuration_file(name):
+    model = Model(encoder=ENCODERS.load(name).Config())
+    again = Model.parse(model.model_dump(mode="json"), "test")
+    assert again == model
+    assert type(again.encoder) is ENCODERS.load(name).Config
+
+
+def test_settings_stand_beside_the_name():
+    assert Model.parse({"encoder": {"scale": "raw"}}, "test").encoder == vectors.Config(scale="raw")
+    assert Model().model_dump()["encoder"] == {"name": "vectors", "scale": "symlog"}
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"name": "ears"}, r"^m: encoder: no encoder 'ears'; known ones: vectors; correct it$"),
+        (
+            {"name": "vectors", "depth": 3},
+            r"^m: encoder\.depth: Extra inputs.*; check its spelling$",
+        ),
+        ({"scale": "huge"}, r"^m: encoder\.scale: Input should be 'symlog', 'standard' or 'raw'"),
+        ("vectors", r"^m: encoder: should be keys with values, not 'vectors'; correct it$"),
+    ],
+)
+def test_mistakes_are_named(value, line):
+    with pytest.raises(ConfigError, match=line):
+        Model.parse({"encoder": value}, "m")
