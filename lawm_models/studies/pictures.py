@@ -43,7 +43,9 @@ def pictures(table: Table) -> Mapping[str, tuple[str, Picture]]:
             _profiles(table),
         ),
     }
-    return {name: (told, figure) for name, (told, figure) in drawn.items() if figure is not None}
+    return {
+        name: (caption, figure) for name, (caption, figure) in drawn.items() if figure is not None
+    }
 
 
 def looks(table: Table) -> Mapping[str, tuple[str, str]]:
@@ -107,7 +109,9 @@ def _bar_set(
 
 def _curves(table: Table) -> Picture | None:
     """One panel for all corpora and one for each; none when there are only two budgets."""
-    lines = _lines(table)
+    lines: dict[str, list[int]] = {}  # columns of each algorithm, from few labels to all
+    for place in sorted(range(len(table.columns)), key=lambda n: table.columns[n].fraction):
+        lines.setdefault(table.columns[place].algorithm, []).append(place)
     if len({column.fraction for column in table.columns}) < 3:
         return None
     corpora = [row.corpus for row in table.rows if row.normalized]
@@ -126,15 +130,6 @@ def _curves(table: Table) -> Picture | None:
     grid[0].set_ylim(bottom=0)
     _legend(figure, grid)
     return figure
-
-
-def _lines(table: Table) -> Mapping[str, list[int]]:
-    """Columns of each algorithm, from few labels to all."""
-    order = sorted(range(len(table.columns)), key=lambda place: table.columns[place].fraction)
-    lines: dict[str, list[int]] = {}
-    for place in order:
-        lines.setdefault(table.columns[place].algorithm, []).append(place)
-    return lines
 
 
 def _curve(axes: Axes, table: Table, name: str, places: Sequence[int], corpus: str | None) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lawm_schemas.base import Schema
+from lawm_schemas.base import Checksummed
 
 
-class Overlay(Schema):
+class Overlay(Checksummed):
     """``labels/NAME/overlay.json``; the arrays are in ``labels/NAME/actions.h5``."""
 
     name: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.-]{0,99}$")
