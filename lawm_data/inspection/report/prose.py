@@ -10,7 +10,7 @@ from typing import Any
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.inspection.report.charts import STATES
 from lawm_data.inspection.report.lineage import Node
-from lawm_data.system.terminal import size, text
+from lawm_data.system.formatting import size, text
 
 COLUMNS = ("mean", "std", "min", "p25", "median", "p75", "max")
 
