@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "B"))
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 """Units of sizes, the largest first."""
 
 
@@ -31,5 +31,5 @@ def clock(seconds: float) -> str:
 
 def size(total: int, shards: int) -> str:
     """Bytes in files, in words."""
-    unit, name = next(u for u in UNITS if total >= u[0])
+    unit, name = next((u for u in UNITS if total >= u[0]), UNITS[-1])
     return f"{total / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"

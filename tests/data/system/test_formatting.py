@@ -28,7 +28,12 @@ def test_clock(seconds: float, wanted: str) -> None:
 
 @pytest.mark.parametrize(
     ("total", "wanted"),
-    [(0, "0 B in 1 shard"), (1500, "1.5 kB in 1 shard"), (2.5e9, "2.5 GB in 1 shard")],
+    [
+        (0, "0 B in 1 shard"),
+        (7, "7 B in 1 shard"),
+        (1500, "1.5 kB in 1 shard"),
+        (2.5e9, "2.5 GB in 1 shard"),
+    ],
 )
 def test_size(total: int, wanted: str) -> None:
     assert size(total, 1) == wanted
