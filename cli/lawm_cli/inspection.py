@@ -175,7 +175,8 @@ def render(
     require_video(out)
     choose_renderer()
     view = open_corpus(corpus)
-    shown = view.table.info(place_of(view, trajectory))
+    place = place_of(view, trajectory)
+    shown = view.table.info(place)
     if every > shown.length:
         what, hint = "draws nothing but the first step", f"give {shown.length} at most"
         raise ConfigError(what, f"--every {every}", hint)
@@ -186,7 +187,7 @@ def render(
     result = {
         "path": corpus,
         "trajectory": shown.id,
-        "return": shown.episode_return,
+        "return": shown.episode_return if view.table.rewarded[place] else None,
         "video": out,
         "frames": len(pictures),
         "seconds": len(pictures) / rate,

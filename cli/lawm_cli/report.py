@@ -79,9 +79,9 @@ def _spreads(summary: Mapping[str, Any]) -> None:
     """Returns and lengths of the whole, and returns of each source where there are several."""
     print()
     columns = list(summary["lengths"])
-    rows = [[key, *_numbers(summary[key], columns)] for key in ("returns", "lengths")]
-    show.grid(["", *columns], rows)
-    if len(summary["by_source"]) > 1:
+    spreads = {key: summary[key] for key in ("returns", "lengths") if summary[key]}
+    show.grid(["", *columns], [[key, *_numbers(s, columns)] for key, s in spreads.items()])
+    if len(summary["by_source"]) > 1 and summary["returns"]:
         print()
         rows = [
             [name, entry["trajectories"], *_numbers(entry["returns"], columns)]

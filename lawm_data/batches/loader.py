@@ -23,6 +23,8 @@ from lawm_data.system.html import facts
 class Loader:
     """An endless source of batches; iterate over it or call ``next``.
 
+    For PyTorch's own ``DataLoader``, and several processes, there is ``TorchWindows``.
+
     Batch k is a pure function of the corpora's content, the masks, these arguments and k.
     Corpora are mixed by weight; with a labeled ratio the weights hold among the labeled windows
     and among the unlabeled ones, each over the corpora that have such windows.

@@ -119,7 +119,10 @@ def _labels(axes: Axes, table: Table, sources: dict[str, np.ndarray]) -> None:
     _open(axes)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize="small")
+    if len(table):
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize="small"
+        )
 
 
 class _Row(NamedTuple):

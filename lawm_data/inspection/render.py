@@ -14,6 +14,7 @@ SIZE = (320, 240)
 """Width and height of a picture, in pixels."""
 ALL = slice(None)
 """Every state."""
+COLLECTED = "collect it again, without --no-physics"
 STEP_SECONDS = 0.02
 """Time of a control step where the environment does not say."""
 
@@ -54,7 +55,9 @@ def frames(
         if spec.role is Role.pixels and spec.shape[2] == 3:
             return iter(shown.observations[spec.name][rows])
     what = "neither physics states nor camera images were recorded"
-    raise CorpusError(what, str(corpus.path), "collect it again, without --no-physics")
+    imported = any(entry.origin == "import" for entry in corpus.manifest.provenance)
+    hint = "import it with its pictures, if it has some" if imported else COLLECTED
+    raise CorpusError(what, str(corpus.path), hint)
 
 
 def frame_rate(corpus: Corpus, every: int = 1) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from lawm_data.system.terminal import text
+from lawm_data.system.formatting import text
 
 CELL = "padding:.15em .9em .15em 0;vertical-align:top;text-align:"
 LONGEST = 200

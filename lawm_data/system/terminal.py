@@ -25,14 +25,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from lawm_data.system.formatting import clock as clock
+from lawm_data.system.formatting import size as size
+from lawm_data.system.formatting import text as text
+
 SPARSE = 30.0
 """Seconds between progress lines when stderr is not a terminal."""
 BAR = 76
 """Columns of a terminal that name, bar, counts and times take."""
 PAGE = 200
 """Width of a table when stdout is not a terminal."""
-UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "B"))
-"""Units of sizes, the largest first."""
 
 
 def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
@@ -65,31 +67,10 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | Non
     _print(table, title)
 
 
-def text(value: Any) -> str:
-    """A value for people: thousands apart, four digits, a dash for nothing."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return " ".join(text(item) for item in value)
-    return str(value)
-
-
 def near(path: Path | str) -> str:
     """A path as people write it: relative, where it is below the current folder."""
     here = f"{Path.cwd()}/"
     return str(path).removeprefix(here)
-
-
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def line(message: str) -> None:
@@ -248,9 +229,3 @@ class Line:
         if self._shown:
             print(file=sys.stderr, flush=True)
             self._shown = False
-
-
-def size(total: int, shards: int) -> str:
-    """Bytes in files, in words."""
-    unit, name = next(u for u in UNITS if total >= u[0])
-    return f"{total / unit:,.3g} {name} in {shards:,} {'shard' if shards == 1 else 'shards'}"

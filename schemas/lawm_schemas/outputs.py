@@ -225,7 +225,7 @@ class Render(Schema):
     path: str
     """Of the trajectory and its corpus."""
     trajectory: str
-    episode_return: float = Field(alias="return")
+    episode_return: float | None = Field(alias="return")
     video: str
     """The video file, and its pictures: how many, how long, and their width and height."""
     frames: int

@@ -43,10 +43,10 @@ def choose(view: Corpus, most: int) -> np.ndarray:
     return np.sort(ranked[np.linspace(0, len(view) - 1, most).round().astype(int)])
 
 
-def panels(manifest: Manifest) -> list[Panel]:
-    """The reward, every dimension of the action, and every state field."""
+def panels(manifest: Manifest, rewarded: bool) -> list[Panel]:
+    """The reward, if there is one, every dimension of the action, and every state field."""
     action = manifest.action
-    found = [Panel("reward", "reward", ("reward",))]
+    found = [Panel("reward", "reward", ("reward",))] if rewarded else []
     found += [Panel(name, "action", (name,)) for name in element_names(action)]
     for spec in manifest.state:
         title = spec.name if spec.size == 1 else f"{spec.name}, {spec.size} dimensions"
@@ -71,13 +71,14 @@ def pack(view: Corpus, places: np.ndarray, group_of: Mapping[int, str]) -> dict[
         group_of: name of the group of each place.
     """
     manifest = view.manifest
-    drawn = panels(manifest)
-    width = sum(len(panel.names) for panel in drawn)
+    rewarded = bool(view.table.rewarded[places].any())
+    drawn = panels(manifest, rewarded)
+    width, first = sum(len(panel.names) for panel in drawn), 0 if rewarded else 1
     kept, about = [], []
     for i in places.tolist():
         trajectory = view[i]
         stride = -(-(len(trajectory) + 1) // MOST_ROWS)
-        kept.append(_signals(trajectory, manifest.action.size)[::stride, :width])
+        kept.append(_signals(trajectory, manifest.action.size)[::stride, first : first + width])
         facts = _facts(trajectory, int(view.index.position[i]))
         runs = [(state.value, first, end) for state, first, end in trajectory.label_runs()]
         about.append({**facts, "group": group_of[i], "stride": stride, "runs": runs})
@@ -104,7 +105,8 @@ def _signals(trajectory: Trajectory, size: int) -> np.ndarray:
     """Reward, actions and state of each step, (T+1, D) float64; NaN where there is none."""
     steps = len(trajectory)
     taken = np.full((steps + 1, 1 + size), np.nan)
-    taken[:-1, 0] = trajectory.rewards
+    if trajectory.is_rewarded:
+        taken[:-1, 0] = trajectory.rewards
     if trajectory.actions is not None:
         known = trajectory.action_observed | (trajectory.labels is LabelState.inferred)
         taken[:-1, 1:][known] = trajectory.actions.reshape(steps, size)[known]
@@ -115,8 +117,8 @@ def _facts(trajectory: Trajectory, position: int) -> dict[str, Any]:
     info = trajectory.info
     return {
         "id": info.id,
-        "place": position + 1,
-        "return": round(info.episode_return, 3),
+        "place": position,
+        "return": round(info.episode_return, 3) if trajectory.is_rewarded else None,
         "length": info.length,
         "state": info.labels.value,
         "source": info.source,

@@ -68,14 +68,20 @@ def nice_edges(low: float, high: float, most: int = BINS) -> np.ndarray:
 
 
 def returns(view: Corpus) -> dict[str, Spec]:
-    """A histogram of the returns of each group, as in Fig. 3 of the paper; one scale for all."""
-    table, found = view.table, groups(view)
+    """A histogram of the returns of each group, as in Fig. 3 of the paper; one scale for all.
+
+    Groups without rewards have none.
+    """
+    table = view.table
+    found = {name: rows[table.rewarded[rows]] for name, rows in groups(view).items()}
+    found = {name: rows for name, rows in found.items() if len(rows)}
+    if not found:
+        return {}
     recorded = table.episode_return[table.rewarded]
-    ends = recorded if len(recorded) else np.zeros(1)
-    edges = nice_edges(float(ends.min()), float(ends.max()))
+    edges = nice_edges(float(recorded.min()), float(recorded.max()))
     specs = {}
-    for name, everything in found.items():
-        rows, values = everything[table.rewarded[everything]], []
+    for name, rows in found.items():
+        values, most = [], np.histogram(table.episode_return[rows], edges)[0].max()
         for code, state in enumerate(STATES):
             some = table.episode_return[rows][table.labels[rows] == code]
             counts, _ = np.histogram(some, edges)
@@ -93,9 +99,7 @@ def returns(view: Corpus) -> dict[str, Spec]:
             "encoding": {
                 "x": _number("from", "return", bin="binned", scale={"domain": _ends(edges)}),
                 "x2": {"field": "to"},
-                "y": _number(
-                    "count", "trajectories", axis={"tickCount": 4, "tickMinStep": 1, "format": "d"}
-                ),
+                "y": _number("count", "trajectories", axis=_whole(0, int(most), 4)),
                 "color": {"field": "state", **STATE_COLOR},
                 "order": {"field": "order"},
                 "tooltip": _tooltip("from", "to", "count", "state"),
@@ -137,7 +141,8 @@ def coverage(rows: Sequence[Mapping[str, Any]]) -> Spec:
 def order(view: Corpus) -> Spec:
     """Return of every trajectory in the order of collection, with a running median."""
     view = view.filter(view.table.rewarded)
-    table, place = view.table, view.index.position + 1
+    view = view[np.argsort(view.index.position)]
+    table, place = view.table, view.index.position
     some = np.unique(np.linspace(0, len(view) - 1, min(len(view), MOST_POINTS)).astype(int))
     source = table.source
     points = [
@@ -162,7 +167,7 @@ def order(view: Corpus) -> Spec:
         "place",
         "trajectory, in the order of collection",
         scale={"nice": False, "zero": False},
-        axis={"tickCount": 8},
+        axis=_whole(int(place[0]), int(place[-1]), 8),
     )
     return {
         "description": "Return of each trajectory in the order of collection",
@@ -312,6 +317,13 @@ def _panel(number: int, panel: Mapping[str, Any], x: Spec) -> Spec:
 
 def _title(text: str) -> Spec:
     return {"text": text, "anchor": "start", "offset": 3}
+
+
+def _whole(low: int, high: int, most: int) -> Spec:
+    """An axis with about so many ticks, at whole numbers; Vega's own may lie between them."""
+    steps = (factor * 10**power for power in range(18) for factor in (1, 2, 5))
+    step = next(step for step in steps if (high - low) / step <= most)
+    return {"values": list(range(-(-low // step) * step, high + 1, step)), "format": ",d"}
 
 
 def _ends(edges: np.ndarray) -> list[float]:

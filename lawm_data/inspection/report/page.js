@@ -66,8 +66,8 @@
 
   const orders = {
     place: (a, b) => a.place - b.place,
-    high: (a, b) => b.return - a.return || a.place - b.place,
-    low: (a, b) => a.return - b.return || a.place - b.place,
+    high: (a, b) => (b.return ?? -Infinity) - (a.return ?? -Infinity) || a.place - b.place,
+    low: (a, b) => (a.return ?? Infinity) - (b.return ?? Infinity) || a.place - b.place,
     length: (a, b) => b.length - a.length || a.place - b.place,
   };
   const text = (tag, name, content) => {
@@ -76,6 +76,7 @@
     made.textContent = content;
     return made;
   };
+  const earned = (one) => one.return === null ? "no rewards" : `return ${one.return.toFixed(1)}`;
   const row = (one) => {
     const made = document.createElement("div");
     made.id = `row-${one.id}`;
@@ -86,9 +87,9 @@
       swatch,
       text("span", "place", `#${one.place}`),
       text("span", "film", one.clip ? "▶ clip" : ""),
-      text("span", "return", one.return.toFixed(1)),
+      text("span", "return", one.return === null ? "–" : one.return.toFixed(1)),
     );
-    const label = `trajectory ${one.place}, return ${one.return.toFixed(1)}, actions ${one.state}`;
+    const label = `trajectory ${one.place}, ${earned(one)}, actions ${one.state}`;
     made.setAttribute("aria-label", label + (one.clip ? ", with clip" : ""));
     made.addEventListener("click", () => choose(one));
     return made;
@@ -162,7 +163,7 @@
     mark();
     const end = one.end ? `, ${one.end}` : "";
     const told = [
-      `Trajectory ${one.place}`, `return ${one.return.toFixed(1)}`, `${one.length} steps${end}`,
+      `Trajectory ${one.place}`, earned(one), `${one.length} steps${end}`,
       `actions ${one.state}`, one.group,
     ];
     if (one.seed !== null) told.push(`seed ${one.seed}`);

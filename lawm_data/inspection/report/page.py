@@ -76,7 +76,8 @@ def write_report(
     data, specs = _content(view, summary, shown)
     for place, packed in zip(shown.tolist(), data["trajectories"], strict=True):
         packed["clip"] = films.get(place)
-    text = prose.fill(view, summary, specs, lineage.stages(view, summary), problem)
+    names = list(lineage.groups(view))
+    text = prose.fill(view, summary, specs, names, lineage.stages(view, summary), problem)
     page = _assemble(text, library, {"charts": specs, "browser": data})
     write_file(out, page)
     return {
@@ -106,7 +107,8 @@ def _content(
     specs: dict[str, Any] = {}
     for number, (name, spec) in enumerate(charts.returns(view).items()):
         specs[f"returns-{number}"] = {"title": name, "spec": spec}
-    specs["order"] = {"spec": charts.order(view)}
+    if view.table.rewarded.any():
+        specs["order"] = {"spec": charts.order(view)}
     specs["coverage"] = {"spec": charts.coverage(_coverage(view, summary))}
     for number, (kind, name, found) in enumerate(_distributions(view, summary)):
         color = "--observed" if kind == "actions" else "--quiet"

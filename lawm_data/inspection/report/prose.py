@@ -10,7 +10,7 @@ from typing import Any
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.inspection.report.charts import STATES
 from lawm_data.inspection.report.lineage import Node
-from lawm_data.system.terminal import size, text
+from lawm_data.system.formatting import size, text
 
 COLUMNS = ("mean", "std", "min", "p25", "median", "p75", "max")
 
@@ -19,6 +19,7 @@ def fill(
     view: Corpus,
     summary: Mapping[str, Any],
     specs: Mapping[str, Mapping[str, Any]],
+    groups: Sequence[str],
     stages: Sequence[Sequence[Node]],
     problem: str | None,
 ) -> dict[str, str]:
@@ -28,6 +29,7 @@ def fill(
         view: what the report is on.
         summary: of it, with ``stats``.
         specs: the charts by name; those with a ``title`` stand in grids.
+        groups: names of the groups of trajectories.
         stages: boxes of the graph, row by row.
         problem: why there are no moving pictures, if so.
     """
@@ -36,8 +38,7 @@ def fill(
         "name": escape(name),
         "lead": escape(_lead(summary)),
         "facts": _facts(summary),
-        "table4": _table4(summary),
-        "returns": _grid(specs, "returns"),
+        "returns": _returns(summary, specs),
         "legend": _legend(),
         "label_note": escape(_label_note(summary)),
         "actions": _grid(specs, "actions") or "<p>No action can be read in this view.</p>",
@@ -45,11 +46,7 @@ def fill(
         "actions_note": escape(_actions_note(summary)),
         "observations_note": escape(_observations_note(summary)),
         "browser_note": escape(f"No moving pictures: {problem}." if problem else ""),
-        "groups": "".join(
-            f"<option>{escape(entry['title'])}</option>"
-            for name, entry in specs.items()
-            if name.startswith("returns-")
-        ),
+        "groups": "".join(f"<option>{escape(group)}</option>" for group in groups),
         "graph": _graph(stages),
         "version": escape(version("lawm")),
         "fingerprint": escape(summary["fingerprint"]),
@@ -88,6 +85,24 @@ def _facts(summary: Mapping[str, Any]) -> str:
         f"<div><dt>{escape(key)}</dt><dd>{escape(text(value))}</dd></div>"
         for key, value in rows.items()
         if value not in (None, {})
+    )
+
+
+def _returns(summary: Mapping[str, Any], specs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Table 4 and what is drawn of the returns, if there are any."""
+    if summary["returns"] is None:
+        return "<p>No rewards were recorded, so trajectories have no returns.</p>"
+    without = summary["without_rewards"]
+    lacking = f" Not shown: {without:,} without recorded rewards." if without else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Returns by source">'
+        f"{_table4(summary)}</div>"
+        f'<div class="grid wide">{_grid(specs, "returns")}</div>'
+        "<figure><figcaption>in the order of collection</figcaption>"
+        '<div class="chart" data-chart="order"></div></figure>'
+        '<p class="note">Colours tell the label state of the actions; the line is a running median.'
+        " A click on a trajectory opens it below, if it is among those that can be looked at."
+        f"{lacking}</p>"
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 
+from lawm_data import CorpusWriter, open_corpus
 from lawm_data.inspection.render import frame_rate, frames, place_of
 
 DRAW = """
@@ -64,8 +65,15 @@ def test_recorded_images_stand_in_for_physics(random_corpus: Callable) -> None:
 
 def test_what_cannot_be_drawn(random_corpus: Callable) -> None:
     corpus = random_corpus("plain")
-    with pytest.raises(CorpusError, match="neither physics states nor camera images"):
+    what = "neither physics states nor camera images were recorded"
+    with pytest.raises(CorpusError, match=f"{what}; collect it again, without --no-physics"):
         frames(corpus, 0)
+    with CorpusWriter.append(corpus.path) as writer:
+        first = corpus[0]
+        source = Provenance(source="other", origin="import")
+        writer.add(dict(first.observations), first.rewards, None, provenance=source)
+    with pytest.raises(CorpusError, match=f"{what}; import it with its pictures, if it has some"):
+        frames(open_corpus(corpus.path), 0)
     with pytest.raises(CorpusError, match="place from 0 to 7"):
         frames(corpus, "8")
     with pytest.raises(ConfigError, match="above 0"):

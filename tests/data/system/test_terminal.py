@@ -6,29 +6,6 @@ from lawm_data.system import terminal as show
 from lawm_data.system.terminal import Bars
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "-"),
-        (True, "yes"),
-        (12345, "12,345"),
-        (0.05, "0.05"),
-        (1234.56, "1,234.6"),
-        ((1, 2.5), "1 2.5"),
-        ("a", "a"),
-    ],
-)
-def test_text(value: object, text: str) -> None:
-    assert show.text(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00:00"), (59.6, "0:01:00"), (7322, "2:02:02")]
-)
-def test_clock(seconds: float, text: str) -> None:
-    assert show.clock(seconds) == text
-
-
 def test_tables_take_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     show.facts({"shape": "action[1]", "odd": "[bold]x[/]"}, title="runs/[a]")
     show.grid(["name", "n"], [["[red]", 1], ["b", 1000]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ STATE = (ArraySpec(name="position", shape=(2,)), ArraySpec(name="height", shape=
 ACTION = ArraySpec(name="action", shape=(2,), role=Role.action, low=(-1.0,) * 2, high=(1.0,) * 2)
 
 
-def corpus_with(path: Path, hidden: float = 0.5, length: int = 12) -> Corpus:
+def corpus_with(
+    path: Path, hidden: float = 0.5, length: int = 12, unrewarded: Sequence[int] = ()
+) -> Corpus:
     """Eight trajectories; the actions of the odd ones are ``hidden``."""
     writer = CorpusWriter.create(path, observations=STATE, action=ACTION)
     rng = np.random.default_rng(0)
@@ -25,9 +28,10 @@ def corpus_with(path: Path, hidden: float = 0.5, length: int = 12) -> Corpus:
         actions = rng.uniform(-1, 1, (length, 2))
         writer.add(
             {spec.name: rng.normal(size=(length + 1, *spec.shape)) for spec in STATE},
-            rng.normal(size=length),
+            rng.normal(size=length) * (i not in unrewarded),
             actions if i % 2 == 0 else np.full_like(actions, hidden),
             provenance=Provenance(source="test"),
+            metadata={"rewards": "none"} if i in unrewarded else {},
         )
     writer.close()
     return open_corpus(path)

@@ -50,3 +50,20 @@ def test_packed_signals_are_those_of_the_view(tmp_path: Path, length: int) -> No
         else:
             actions = trajectory.actions[::stride]
             assert (np.abs(signals[: len(actions), 1:3] - actions) <= span[1:3] / 6e4).all()
+
+
+def test_rewards_that_were_not_recorded_are_not_zero(tmp_path: Path) -> None:
+    view = corpus_with(tmp_path / "some", unrewarded=(1,))
+    data = browser.pack(view, np.arange(8), dict.fromkeys(range(8), "test"))
+    told = data["trajectories"]
+    assert [one["place"] for one in told] == list(range(8))
+    assert [one["return"] is None for one in told] == [i == 1 for i in range(8)]
+    assert data["panels"][0]["kind"] == "reward"
+    assert np.isnan(unpack(data, 1)[:, 0]).all()
+    assert not np.isnan(unpack(data, 0)[:-1, 0]).any()
+    view = corpus_with(tmp_path / "none", unrewarded=range(8))
+    data = browser.pack(view, np.arange(8), dict.fromkeys(range(8), "test"))
+    assert [panel["kind"] for panel in data["panels"]] == ["action"] * 2 + ["observation"] * 2
+    state = np.concatenate([view[3].observations[name] for name in ("position", "height")], 1)
+    span = np.array(data["high"]) - data["low"]
+    assert (np.abs(unpack(data, 3)[:, 2:] - state) <= span[2:] / 6e4).all()

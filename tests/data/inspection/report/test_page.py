@@ -65,3 +65,13 @@ def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ConfigError, match=r'pip install "lawm\[report\]"'):
         report(corpus_with(tmp_path / "c"), tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_page_without_rewards_has_no_returns(tmp_path: Path) -> None:
+    text = report(corpus_with(tmp_path / "c", unrewarded=range(8)), tmp_path / "page.html")
+    assert "No rewards were recorded, so trajectories have no returns." in text
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    assert "order" not in json.loads(data)["charts"]
+    assert not re.findall(r'data-chart="(?:order|returns)', text)
+    some = report(corpus_with(tmp_path / "d", unrewarded=(1, 2)), tmp_path / "page.html")
+    assert "Not shown: 2 without recorded rewards." in some

@@ -24,7 +24,9 @@ def test_names_of_the_corpus_are_only_text(tmp_path: Path) -> None:
     assert view.manifest.action == ACTION
     summary = summarize(view, stats=True)
     specs = {"returns-0": {"title": "<script>"}}
-    text = prose.fill(view, summary, specs, lineage.stages(view, summary), "<i>")
+    groups = list(lineage.groups(view))
+    text = prose.fill(view, summary, specs, groups, lineage.stages(view, summary), "<i>")
     assert not any("<script" in part or "<i>" in part for part in text.values())
     assert text["name"] == "&lt;b&gt;"
-    assert "&lt;script&gt;" in text["table4"] + text["groups"]
+    assert "&lt;script&gt;" in text["returns"]
+    assert "&lt;script&gt;" in text["groups"]

@@ -228,7 +228,7 @@ def test_click_on_a_point_opens_the_trajectory(page) -> None:
     page.locator("#state").select_option("inferred")
     point = page.locator("[data-chart=order] .mark-symbol path").nth(2)
     point.click(force=True)
-    assert chosen(page).startswith("trajectory 3,")
+    assert chosen(page).startswith("trajectory 2,")
     assert page.evaluate("document.activeElement.id") == "list"
 
 
