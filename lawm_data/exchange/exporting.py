@@ -10,12 +10,12 @@ from lawm_schemas import ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.curation.carry import Part, carried_masks
-from lawm_data.curation.derive import require_free, through
+from lawm_data.curation.derive import through
 from lawm_data.exchange.address import module_of, parse_address
 from lawm_data.exchange.formats._protocol import Outgoing
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
 from lawm_data.exchange.hub.push import push
-from lawm_data.system.output import new_output
+from lawm_data.system.output import new_output, require_free
 from lawm_data.system.progress import Progress, silent
 
 
