@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from lawm_schemas import CorpusError, StorageError
+from lawm_schemas import CorpusError
 
 from lawm_cli import build, curation, errors, exchanging, inspection, report
 from lawm_cli.options import (
@@ -241,11 +241,12 @@ def mask(
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
     from lawm_data.curation.derive import withhold as write_withheld
+    from lawm_data.system.output import require_free
 
     whole = open_corpus(corpus)
     made = make_mask(whole, fraction, seed, name, by, stratify)
-    if withhold is not None and withhold.exists():
-        raise StorageError("something is already there", str(withhold), "choose another place")
+    if withhold is not None:
+        require_free(withhold)
     path = save_mask(whole, made, replace)
     if withhold is not None:
         write_withheld(whole.with_mask(made), withhold)

@@ -84,18 +84,17 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
 
 def unpack_corpus(path: Path) -> Path:
     """Copy the shipped corpus, since masks and labels are written beside the shards."""
-    from lawm_data.system.atomic import storage_errors, temporary_name
+    from lawm_data.system.atomic import storage_errors
+    from lawm_data.system.output import new_output
 
     if path.exists():
         return path
-    temporary = temporary_name(path)
-    with storage_errors(path), as_file(files("lawm_data") / "shipped" / SHIPPED) as shipped:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copytree(shipped, temporary)
-            temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with (
+        new_output(path) as temporary,
+        storage_errors(path),
+        as_file(files("lawm_data") / "shipped" / SHIPPED) as shipped,
+    ):
+        shutil.copytree(shipped, temporary)
     return path
 
 

@@ -13,7 +13,7 @@ from lawm_data.corpus.mask import MASKS
 from lawm_data.corpus.overlay import LABELS
 from lawm_data.corpus.store import SHARDS
 from lawm_data.system.atomic import REPLACED, TEMPORARY, is_alive, storage_errors, sync_folder
-from lawm_data.system.output import abandoned, remove
+from lawm_data.system.output import abandoned, remove, remove_beside
 
 _OWN_SHARD = re.compile(r"[0-9a-f]{32}\.h5")
 
@@ -84,7 +84,8 @@ def is_a_writers(entry: Path, path: Path, known: Collection[str]) -> bool:
 
 
 def remove_leftovers(path: Path, manifest: Manifest) -> None:
-    """Remove what a dead writer left, see ``is_a_writers``."""
+    """Remove what a dead writer left in a corpus, see ``is_a_writers``, and beside it."""
+    remove_beside(path)
     known = {shard.file for shard in manifest.shards}
     with storage_errors(path):
         for folder in (path, path / SHARDS):

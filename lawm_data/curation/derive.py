@@ -14,7 +14,6 @@ from lawm_schemas import (
     LineageStep,
     Manifest,
     Provenance,
-    StorageError,
 )
 
 from lawm_data.corpus.commit import COMMIT_BYTES, free_id
@@ -36,8 +35,7 @@ from lawm_data.curation.agreement import (
 )
 from lawm_data.curation.companions import Selection, kept_masks, kept_overlays
 from lawm_data.curation.expression import matching
-from lawm_data.system.atomic import storage_errors
-from lawm_data.system.output import new_output, refuse_inside
+from lawm_data.system.output import new_output, require_free
 
 
 class Derived(NamedTuple):
@@ -148,18 +146,6 @@ def through(corpus: Corpus) -> dict[str, object]:
         "by": mask.by,
         "stratify": mask.stratify,
     }
-
-
-def require_free(out: Path) -> None:
-    """Refuse a place where something is, or inside a corpus.
-
-    Raises:
-        StorageError: names the place.
-    """
-    with storage_errors(out):
-        if out.exists() or out.is_symlink():
-            raise StorageError("something is already there", str(out), "choose another place")
-        refuse_inside(out)
 
 
 def digests_of(view: Corpus) -> np.ndarray:

@@ -14,8 +14,8 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import NAME, NAME_HINT, ranks
 from lawm_data.corpus.record import content_hash
 from lawm_data.corpus.store import open_store
-from lawm_data.curation.derive import Derived, derive, require_free, through
-from lawm_data.system.output import new_output
+from lawm_data.curation.derive import Derived, derive, through
+from lawm_data.system.output import new_output, require_free
 
 By = Literal["trajectory", "source", "agent", "seed"]
 """What stays together: ``source`` and ``agent`` as in the provenance, ``seed`` of the run."""

@@ -27,7 +27,8 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
 from lawm_data.corpus.table import Table
 from lawm_data.curation.agreement import require_same_arrays
-from lawm_data.curation.derive import Derived, derive, digests_of, require_free
+from lawm_data.curation.derive import Derived, derive, digests_of
+from lawm_data.system.output import require_free
 
 Tier = Literal["expert", "medium", "medium-replay"]
 TIERS: tuple[Tier, ...] = get_args(Tier)

@@ -15,7 +15,7 @@ from lawm_data.exchange.address import module_of, parse_address
 from lawm_data.exchange.formats._protocol import Outgoing
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
 from lawm_data.exchange.hub.push import push
-from lawm_data.system.output import new_output
+from lawm_data.system.output import new_output, require_free
 from lawm_data.system.progress import Progress, silent
 
 

@@ -17,13 +17,12 @@ from lawm_data.corpus.mask import save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writer import CorpusWriter
-from lawm_data.curation.derive import require_free
 from lawm_data.exchange.address import Address, module_of, parse_address
 from lawm_data.exchange.formats._protocol import Incoming
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
 from lawm_data.exchange.hub.pull import pull
 from lawm_data.system.atomic import sha256_file, storage_errors, write_file
-from lawm_data.system.output import new_output
+from lawm_data.system.output import new_output, require_free
 from lawm_data.system.progress import Progress, silent
 
 CHECKSUMMED = 1 << 30

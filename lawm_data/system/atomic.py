@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lawm_schemas import StorageError
@@ -18,6 +18,8 @@ TEMPORARY = ".tmp-"
 """Prefix of names that a dead writer may leave behind and the next one removes."""
 LOCK = ".lock"
 """File in a folder that its writer holds."""
+HELD = f"{TEMPORARY}held-"
+"""Prefix of those on which their writer holds a lock while it lives."""
 REPLACED = ".replaced"
 """Suffix of a folder that is about to be replaced by one of the same name."""
 
@@ -31,37 +33,41 @@ def storage_errors(where: Path | str) -> Iterator[None]:
         raise StorageError.from_os_error(error, str(where)) from None
 
 
-def temporary_name(path: Path) -> Path:
+def temporary_name(path: Path, prefix: str = TEMPORARY) -> Path:
     """A fresh name beside ``path``, on the same file system."""
-    return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    return path.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that a reader sees the old content or the new one, even after a crash.
 
+    What a writer that was killed has left in the folder is removed.
+
     Raises:
         StorageError: the file system refused; the previous file is intact.
     """
-    temporary = temporary_name(path)
     with storage_errors(path):
+        remove_dead(path.parent)
+        temporary, descriptor = make_held(lambda: _new_file(path))
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        finally:
+            os.close(descriptor)
         sync_folder(path.parent)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder of files so that it appears complete or not at all.
+
+    What a writer that was killed has left beside it is removed, and a folder that was giving way
+    then gets its name back.
 
     Args:
         folder: replaced when it exists.
@@ -70,14 +76,16 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         StorageError: the file system refused; the previous folder is intact.
     """
-    new, old = temporary_name(folder), folder.with_name(f".{folder.name}{REPLACED}")
+    old = folder.with_name(f".{folder.name}{REPLACED}")
     with storage_errors(folder):
-        new.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_dead(folder.parent)
+        new, descriptor = make_held(lambda: _new_folder(folder))
         try:
             for name, content in files.items():
                 write_file(new / name, content)
             if folder.exists():
-                shutil.rmtree(old, ignore_errors=True)  # of a writer that was killed at the end
+                shutil.rmtree(old, ignore_errors=True)
                 # two folders cannot change places at once; a kill in between leaves the old one
                 folder.rename(old)
             new.rename(folder)
@@ -86,8 +94,77 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
+        finally:
+            os.close(descriptor)
         sync_folder(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_dead(folder: Path) -> None:
+    """Remove what ``write_file`` and ``write_folder`` have left in a folder when they were killed.
+
+    Who is at work holds a lock on what it makes, which the kernel takes from the dead.
+    """
+    with contextlib.suppress(OSError):
+        names = [entry.name for entry in os.scandir(folder)]
+        for name in names:
+            if name.startswith(HELD):
+                remove_if_dead(folder / name)
+        at_work = [name for name in names if name.startswith(HELD) and (folder / name).exists()]
+        for name in names:
+            owner = name.removeprefix(".").removesuffix(REPLACED)
+            if not name.endswith(REPLACED) or any(other.endswith(f"-{owner}") for other in at_work):
+                continue
+            if (folder / owner).exists():
+                shutil.rmtree(folder / name, ignore_errors=True)
+            else:
+                (folder / name).rename(folder / owner)
+
+
+def remove_if_dead(entry: Path) -> None:
+    """Remove what was made by ``make_held``, unless its maker lives."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+        access = os.O_RDONLY if entry.is_dir() else os.O_RDWR
+        descriptor = os.open(entry, access | os.O_NOFOLLOW | os.O_NONBLOCK)
+        opened.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), entry.lstat()):
+            return  # it has become what it was to become
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def make_held(make: Callable[[], Path]) -> tuple[Path, int]:
+    """Something new, and a descriptor that holds a lock on it until it is closed.
+
+    Args:
+        make: makes an empty file or folder under a name of its own.
+    """
+    while True:  # who looked for the dead may have removed it before it was locked
+        path = make()
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as failed:
+            access = os.O_RDONLY if path.is_dir() else os.O_WRONLY
+            descriptor = os.open(path, access | os.O_NOFOLLOW)
+            failed.callback(os.close, descriptor)
+            with contextlib.suppress(OSError):  # a file system without locks: nobody removes it
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                failed.pop_all()
+                return path, descriptor
+
+
+def _new_file(path: Path) -> Path:
+    temporary = temporary_name(path, HELD)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return temporary
+
+
+def _new_folder(path: Path) -> Path:
+    temporary = temporary_name(path, HELD)
+    temporary.mkdir()
+    return temporary
 
 
 def require_space(folder: Path, size: int, hint: str = "free some space") -> None:

@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from lawm_data.system.atomic import (
     TEMPORARY,
     hold,
     is_alive,
+    make_held,
+    remove_if_dead,
     storage_errors,
     sync_folder,
     temporary_name,
@@ -163,6 +166,55 @@ def _maker(entry: Path) -> int:
     """Number of the process that made a temporary name."""
     found = re.search(r"\d+", entry.name.removeprefix(TEMPORARY))
     return int(found[0]) if found else 0
+
+
+def require_free(out: Path) -> None:
+    """Refuse a place where something is, or inside a corpus.
+
+    What a process that was killed has left beside what is there is removed.
+
+    Raises:
+        StorageError: names the place.
+    """
+    with storage_errors(out):
+        there = out.exists() or out.is_symlink()
+    if there:
+        remove_beside(out)
+        raise StorageError("something is already there", str(out), "choose another place")
+    refuse_inside(out)
+
+
+def remove_beside(out: Path) -> None:
+    """Remove what dead processes have left beside an output, if nobody is making it."""
+    out = out.absolute()
+    with contextlib.suppress(StorageError):
+        if _lock_path(out).exists() or _begun(out):
+            with claimed(out):
+                pass
+
+
+@contextlib.contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """A folder among the temporary files, for as long as the block runs.
+
+    Those of this name that processes of this user have left when they were killed are removed.
+
+    Args:
+        name: what it is for.
+    """
+    prefix = f"lawm-{name}-held-"
+    above = Path(tempfile.gettempdir())
+    with contextlib.suppress(OSError):
+        for entry in above.glob(f"{prefix}*"):
+            if entry.lstat().st_uid == os.getuid():
+                remove_if_dead(entry)
+    with storage_errors(above):
+        folder, descriptor = make_held(lambda: Path(tempfile.mkdtemp(prefix=prefix)))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def refuse_inside(path: Path) -> None:

@@ -29,7 +29,6 @@ from lawm_schemas import (
     MaskError,
     Provenance,
     ShardInfo,
-    StorageError,
 )
 
 from lawm_data.corpus.commit import free_id, merge, to_parts
@@ -69,7 +68,7 @@ from lawm_data.system.atomic import (
     write_file,
     write_folder,
 )
-from lawm_data.system.output import new_output, refuse_inside, remove
+from lawm_data.system.output import new_output, remove, require_free
 
 BACKUP = "backup-"
 """Folders of damaged files inside a corpus: ``backup-1`` and so on."""
@@ -474,9 +473,7 @@ def _require_something(planned: Repair) -> None:
 
 
 def _repair_copy(path: Path, out: Path, like: str | Path | None) -> Repair:
-    if out.exists():
-        raise StorageError("something is already there", str(out), "choose another place")
-    refuse_inside(out)
+    require_free(out)
     planned = plan_repair(path, like)
     _require_something(planned)
     stale = {

@@ -13,11 +13,10 @@ from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.mask import MASKS
 from lawm_data.corpus.overlay import ARRAYS, LABELS, OVERLAY
 from lawm_data.corpus.store import MANIFEST_LIMIT, SHARDS, read_manifest
-from lawm_data.curation.derive import require_free
 from lawm_data.exchange.hub.remote import NOT_OURS, Remote
 from lawm_data.exchange.hub.repository import NATIVE, PUBLICATION, read_publication
 from lawm_data.system.atomic import require_space, storage_errors
-from lawm_data.system.output import new_output
+from lawm_data.system.output import new_output, require_free
 from lawm_data.system.progress import Progress, silent
 
 _NAME = r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}"

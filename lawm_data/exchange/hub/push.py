@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from lawm_data.exchange.hub.repository import (
 )
 from lawm_data.exchange.hub.rows import require_packages
 from lawm_data.exchange.hub.upload import Upload, companions, prepare
+from lawm_data.system.output import scratch_folder
 from lawm_data.system.progress import Progress, silent
 
 
@@ -96,8 +96,8 @@ def push(
         hint = "make it private there first, or leave --private out"
         raise ConfigError("is public", repo, hint)
     state = None if head is None else state_of(remote, head)
-    with tempfile.TemporaryDirectory(prefix="lawm-push-", ignore_cleanup_errors=True) as folder:
-        native = _native(view, Path(folder), keep_withheld)
+    with scratch_folder("push") as folder:
+        native = _native(view, folder, keep_withheld)
         found = companions(native)
         left = found.left
         if native.path != view.path:
@@ -117,7 +117,7 @@ def push(
             state = state_of(remote, _required(remote))
             require_replaceable(state, native, repo, revision_of)
         there = {} if state is None else state.known
-        upload = Upload(None if dry_run else remote, there, Path(folder))
+        upload = Upload(None if dry_run else remote, there, folder)
         prepare(upload, view, native, found, repo, keep_withheld, licence, progress)
         text = upload.publication()
         new = upload.new + (state is None or state.text != text)

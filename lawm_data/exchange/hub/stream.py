@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import index
@@ -34,6 +33,7 @@ from lawm_data.exchange.hub.pull import native_files, require_commit, require_li
 from lawm_data.exchange.hub.remote import NOT_OURS, Remote
 from lawm_data.exchange.hub.repository import NATIVE, read_publication
 from lawm_data.system.atomic import require_space, storage_errors
+from lawm_data.system.output import scratch_folder
 
 if TYPE_CHECKING:
     import torch
@@ -312,8 +312,8 @@ class Stream:
         """A shard, checked and mapped; its file has no name any more."""
         info = self.manifest.shards[number]
         file = self._files[f"{NATIVE}/{SHARDS}/{info.file}"]
-        with tempfile.TemporaryDirectory(prefix="lawm-stream-") as folder:
-            path = Path(folder) / info.file
+        with scratch_folder("stream") as folder:
+            path = folder / info.file
             require_space(path.parent, info.bytes)
             with storage_errors(path), path.open("xb") as target:
                 self._remote.download(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +13,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.inspection.render import frames as recorded_frames
 from lawm_data.inspection.report.browser import choose
+from lawm_data.system.output import scratch_folder
 from lawm_data.system.terminal import Bars
 from lawm_data.system.video import write_video
 
@@ -75,8 +74,8 @@ def _film(view: Corpus, place: int, frames: Frames) -> dict[str, Any]:
     if environment is not None and environment.control_timestep:
         step = environment.control_timestep * environment.action_repeat
     seconds = min(steps * step, LONGEST)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
+    with scratch_folder("report") as folder:
+        path = folder / "clip.mp4"
         write_video(path, frames(trajectory, rows), fps=max(1.0, len(rows) / seconds))
         video = base64.b64encode(path.read_bytes()).decode("ascii")
     return {"video": f"data:video/mp4;base64,{video}", "rows": rows.tolist()}

@@ -1,19 +1,35 @@
 """Outputs appear whole or not at all, and what dead processes left of them goes."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lawm_schemas import StorageError
 
-from lawm_data import filter_corpus, merge_corpora, open_corpus, split_corpus, summarize, write_tier
+from lawm_data import (
+    Corpus,
+    filter_corpus,
+    make_mask,
+    merge_corpora,
+    open_corpus,
+    save_mask,
+    split_corpus,
+    summarize,
+    write_overlay,
+    write_tier,
+)
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.curation.tier import Band
-from lawm_data.system.atomic import TEMPORARY, temporary_name
-from lawm_data.system.output import abandoned, claimed, new_output
+from lawm_data.system.atomic import REPLACED, TEMPORARY, temporary_name, write_file
+from lawm_data.system.output import abandoned, claimed, new_output, scratch_folder
 
 DEAD = 2**22 + 1
 """No process has this number: it is beyond the largest."""
@@ -159,3 +175,126 @@ def test_what_the_disk_refuses_is_said_of_the_place_that_was_asked_for(tmp_path:
     with pytest.raises(StorageError, match=f"^{tmp_path}/made/out/shards/x.h5: is full; wait$"):
         write()
     assert not list(tmp_path.iterdir())
+
+
+def _label(corpus: Corpus, value: float) -> None:
+    labels = [(t.info.id, np.full((len(t), 3), value), np.ones((len(t), 3))) for t in corpus]
+    write_overlay(corpus, labels, name="idm", model="m", algorithm="lawm", replace=True)
+
+
+WRITERS = {
+    "mask": lambda corpus, out: save_mask(corpus, make_mask(corpus, 0.5, 0, "new")),
+    "mask --replace": lambda corpus, out: save_mask(
+        corpus, make_mask(corpus, 0.25, 1, "old"), replace=True
+    ),
+    "relabel": lambda corpus, out: _label(corpus, 0.5),
+    "filter": OPERATIONS["filter"],
+    "a file": lambda corpus, out: write_file(out, b"new"),
+    "a film": lambda corpus, out: scratch(out),
+}
+
+
+def scratch(out: Path) -> None:
+    with scratch_folder("test") as folder:
+        (folder / "film").write_text("new")
+        write_file(out, (folder / "film").read_bytes())
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_killed_anywhere_the_same_again_leaves_nothing_but_its_output(
+    random_corpus: Callable,
+    tmp_path: Path,
+    name: str,
+    is_killed: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It dies before every single change of the file system, without any clean-up."""
+    original = random_corpus()
+    save_mask(original, make_mask(original, 0.5, 0, "old"))
+    _label(original, 0.25)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    deaths, dies, whole = 0, True, None
+    while dies:
+        deaths += 1
+        place = tmp_path / f"try-{deaths}"
+        corpus = open_corpus(shutil.copytree(original.path, place / "corpus"))
+        out = place / "out"
+        dies = is_killed(lambda corpus=corpus, out=out: WRITERS[name](corpus, out), deaths)
+        assert open_corpus(corpus.path, verify=True).fingerprint == original.fingerprint
+        with contextlib.ExitStack() as refused:
+            if name == "filter" and out.exists():  # it was whole before it was killed
+                refused.enter_context(pytest.raises(StorageError, match="already there"))
+            WRITERS[name](corpus, out)
+        found = [entry.name for entry in (*place.rglob(".*"), *(tmp_path / "tmp").iterdir())]
+        assert [entry for entry in found if entry != ".lock"] == []
+        assert validate(corpus.path) == []
+        content = sorted(p.relative_to(place) for p in place.rglob("*") if p.suffix != ".lock")
+        whole = content if whole is None else whole
+        assert content == whole
+        shutil.rmtree(place)
+    assert deaths > 3
+
+
+def test_another_name_clears_up_what_a_killed_writer_left(
+    random_corpus: Callable, is_killed: Callable
+) -> None:
+    corpus = random_corpus()
+    _label(corpus, 0.25)
+    masks = [make_mask(corpus, share, 0, name) for share, name in ((0.5, "a"), (0.25, "b"))]
+    assert is_killed(lambda: save_mask(corpus, masks[0]), 3)
+    assert beside(corpus.path / "masks" / "a.json") != []
+    save_mask(corpus, masks[1])
+    assert [entry.name for entry in (corpus.path / "masks").iterdir()] == ["b.json"]
+    # an overlay that was giving way gets its name back
+    (corpus.path / "labels" / "idm").rename(corpus.path / "labels" / f".idm{REPLACED}")
+    labels = [(t.info.id, np.zeros((len(t), 3)), np.ones((len(t), 3))) for t in corpus]
+    write_overlay(corpus, labels, name="other", model="m", algorithm="lawm")
+    assert sorted(os.listdir(corpus.path / "labels")) == ["idm", "other"]
+
+
+def test_what_somebody_is_writing_stays(tmp_path: Path) -> None:
+    """Their lock tells, not the number in the name."""
+    code = (
+        "import sys; from pathlib import Path; from lawm_data.system import atomic\n"
+        "real = atomic.os.replace\n"
+        "def wait(*paths): print(flush=True); sys.stdin.read(); real(*paths)\n"
+        "atomic.os.replace = wait\n"
+        "atomic.write_file(Path(sys.argv[1]), b'theirs')"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "file")]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (held,) = tmp_path.iterdir()
+        write_file(tmp_path / "file", b"mine")
+        assert held.read_bytes() == b"theirs"
+        process.communicate()
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"theirs")]
+    dead = held.with_name(held.name.replace(str(process.pid), str(os.getpid())))
+    dead.write_bytes(b"")
+    write_file(tmp_path / "file", b"mine")
+    assert not dead.exists()
+
+
+def test_folders_among_the_temporary_files_go_with_their_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_killed: Callable
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fill() -> None:
+        with scratch_folder("push") as folder:
+            (folder / "copy").mkdir()
+            (folder / "copy" / "shard").write_bytes(b"x")
+            (folder / "more").mkdir()
+
+    others = tmp_path / "lawm-push-held-link"
+    others.symlink_to(tmp_path.parent)
+    assert is_killed(fill, 4)
+    (left,) = set(tmp_path.iterdir()) - {others}
+    assert (left / "copy" / "shard").is_file()
+    with scratch_folder("push") as mine, scratch_folder("push") as second:
+        assert set(tmp_path.iterdir()) == {mine, second, others}
+    assert set(tmp_path.iterdir()) == {others}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +42,32 @@ def test_pull_gives_back_every_byte(
     assert pulled.overlays == pushed.overlays == ("idm",)
     assert pulled.revision == pushed.commit == hub.repos["user/rich"].tags[pushed.tag]
     assert open_corpus(tmp_path / "out").with_mask("half").label_counts()["observed"] == 4
+
+
+KILLED = """
+import os, sys
+from lawm_data import open_corpus
+from lawm_data.exchange.hub import push
+from lawm_data.exchange.hub.remote import Remote
+Remote.upload = lambda *_, **__: os.kill(os.getpid(), 9)
+push(open_corpus(sys.argv[1]).with_mask("quarter"), "user/rich")
+"""
+
+
+def test_the_copy_of_a_killed_push_goes_with_the_next_one(
+    hub: Hub, rich: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    words = [sys.executable, "-c", KILLED, str(rich.path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (left,) = scratch.glob("lawm-push-*")
+    assert [path for path in left.rglob("*") if path.is_file()] != []
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    push(rich.with_mask("quarter"), "user/rich")
+    assert list(scratch.glob("lawm-push-*")) == []
 
 
 def test_hidden_actions_are_published_nowhere(hub: Hub, rich: Corpus, tmp_path: Path) -> None:
