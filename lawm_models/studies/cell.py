@@ -64,12 +64,12 @@ class Place(NamedTuple):
 
 def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
     """Hash of a configuration and the content of its data, wherever they are and however called."""
-    told = config.model_dump(mode="json", exclude={"preset", "corpora"})
-    told["data"] = [
+    content = config.model_dump(mode="json", exclude={"preset", "corpora"})
+    content["data"] = [
         (seen.fingerprint, seen.mask_sha256, source.weight)
         for seen, source in zip(data, config.corpora, strict=True)
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def places(out: Path, cells: Iterable[Cell]) -> dict[str, Place]:

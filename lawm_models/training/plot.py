@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawm_data.system.figures import BLUE, new_figure
+from lawm_data.system.colors import BLUE
+from lawm_data.system.figures import new_figure
 from lawm_models.training.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -171,6 +171,7 @@ class Run:
         max_uncertainty: float | None = None,
         replace: bool = False,
         dry_run: bool = False,
+        truth_from_withheld: bool = False,
     ) -> relabel.Relabeled:
         """Infer the actions that the run could not see; they are written beside the corpus.
 
@@ -185,6 +186,8 @@ class Run:
             max_uncertainty: trajectories that are less certain are left out; 1 is half the range.
             replace: others of this name give way.
             dry_run: write nothing.
+            truth_from_withheld: compare them with the true actions that a mask hides; what is
+                found is returned and not written.
 
         Raises:
             ConfigError: nothing to infer, a part of a corpus, a corpus of another environment, or
@@ -197,7 +200,14 @@ class Run:
                 raise ConfigError("is a part of a corpus", str(corpus.path), hint)
             corpus = corpus.path
         return relabel.relabel(
-            self._folder, corpus, name, replace, method, max_uncertainty, dry_run
+            self._folder,
+            corpus,
+            name,
+            replace,
+            method,
+            max_uncertainty,
+            dry_run,
+            truth_from_withheld,
         )
 
     def audit(self, *, steps: int = 5, seed: int = 0) -> audit.Audit:
