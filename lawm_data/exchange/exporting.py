@@ -10,7 +10,7 @@ from lawm_schemas import ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.curation.companions import Selection, kept_masks
-from lawm_data.curation.derive import require_free, through
+from lawm_data.curation.derive import through
 from lawm_data.exchange.address import module_of, parse_address
 from lawm_data.exchange.formats._protocol import Outgoing
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
