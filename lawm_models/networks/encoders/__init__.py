@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lawm_data.system.registry import Modules
+from lawm_models.networks.encoders._protocol import EncoderChoice as EncoderChoice
 from lawm_models.networks.encoders._protocol import EncoderConfig as EncoderConfig
 from lawm_models.networks.encoders._protocol import EncoderModule as EncoderModule
 from lawm_models.networks.encoders._protocol import Observation as Observation

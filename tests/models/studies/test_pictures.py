@@ -6,6 +6,7 @@ import pytest
 from matplotlib.image import imread
 from study_results import papers_own, results
 
+from lawm_data.system.figures import image
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies.pictures import looks, pictures
 from lawm_models.studies.table import make_table
@@ -14,12 +15,12 @@ from lawm_models.studies.table import make_table
 def test_pictures_are_drawn_when_there_is_something_to_draw() -> None:
     table = papers_own()
     drawn = pictures(table)
-    assert sorted(drawn) == ["bars.png", "profiles.png"]
+    assert sorted(drawn) == ["bars", "profiles"]
     three = {("a", "lawm", labels): [50.0, 60.0] for labels in (0.01, 0.1, "all")}
     drawn = pictures(make_table(results(three)))
-    assert sorted(drawn) == ["bars.png", "labels.png", "profiles.png"]
-    for _, image in drawn.values():
-        assert image.startswith(b"\x89PNG")
+    assert sorted(drawn) == ["bars", "labels", "profiles"]
+    for _, figure in drawn.values():
+        assert image(figure).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("length", [3, 20, 40])
@@ -27,8 +28,8 @@ def test_long_titles_are_not_cut_off(length: int) -> None:
     titles = {name: {"algorithm": "lawm", "title": name * length} for name in "abcdefgh"}
     scores = {("corpus", name, 0.1): [50.0] for name in titles}
     study = results(scores, algorithms=titles, labels=[0.1])
-    _, image = pictures(make_table(study))["bars.png"]
-    pixels = imread(io.BytesIO(image))[..., :3]
+    _, figure = pictures(make_table(study))["bars"]
+    pixels = imread(io.BytesIO(image(figure)))[..., :3]
     assert (pixels[:, [0, -1]] == 1).all()
 
 

@@ -6,6 +6,7 @@ from lawm_schemas import ArraySpec, ConfigError, Schema
 
 from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
+from lawm_models.networks.world_model import WorldModel, WorldModelConfig
 
 ARRAYS = (ArraySpec(name="state", shape=(3,)),)
 
@@ -61,3 +62,28 @@ def test_settings_stand_beside_the_name():
 def test_mistakes_are_named(value, line):
     with pytest.raises(ConfigError, match=line):
         Model.parse({"encoder": value}, "m")
+
+
+def test_another_package_brings_an_encoder(install):
+    """Chosen by its name, with its settings, in any model; unknown settings are refused."""
+    lines = (
+        '"""Twice: vectors, but louder."""',
+        "from typing import Literal",
+        "from lawm_models.networks.encoders import EncoderConfig, vectors",
+        "class Config(EncoderConfig):",
+        "    name: Literal['twice'] = 'twice'",
+        "    factor: float = 2.0",
+        "    scale: Literal['raw'] = 'raw'",
+        "class Encoder(vectors.Encoder):",
+        "    def target(self, observation):",
+        "        return self.config.factor * super().target(observation)",
+        "Decoder = vectors.Decoder",
+    )
+    files = {"lab/__init__.py": "", "lab/twice.py": "\n".join(lines)}
+    install("lab 1.0", files, {"lawm.encoders": {"twice": "lab.twice"}})
+    config = WorldModelConfig.parse({"encoder": {"name": "twice", "factor": 3}}, "m")
+    assert config.model_dump()["encoder"] == {"name": "twice", "factor": 3.0, "scale": "raw"}
+    world, x = WorldModel(config, ARRAYS, action_dim=1), torch.randn(4, 3)
+    torch.testing.assert_close(world.encoder.target(Observation(x)), 3 * x)
+    with pytest.raises(ConfigError, match=r"^m: encoder\.loudness: Extra inputs"):
+        WorldModelConfig.parse({"encoder": {"name": "twice", "loudness": 3}}, "m")
