@@ -77,8 +77,9 @@ class Loader:
         self._corpora = mixture.corpora
         self._planner = Planner(mixture, settings)
         self._mapped = MappedArrays(mixture, window)
-        if resident is None:
-            resident = _fits(resident_bytes(mixture), self._device)
+        if resident is None and self._device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self._device)
+            resident = resident_bytes(mixture) <= RESIDENT_SHARE * free
         self._arrays: MappedArrays | ResidentArrays = self._mapped
         if resident:
             self._arrays = ResidentArrays(mixture, window, self._device)
@@ -173,14 +174,6 @@ def device_of(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError):
         raise ConfigError(f"{name} is not available here", "device", "use cpu") from None
     return device
-
-
-def _fits(size: int, device: torch.device) -> bool:
-    """Whether to keep that many bytes on the device."""
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return size <= RESIDENT_SHARE * free
 
 
 def _move(batch: Batch, device: torch.device) -> Batch:

@@ -71,15 +71,6 @@ def plan_rollouts(settings: RolloutSettings) -> RolloutPlan:
         provenance = _provenance(settings, "random", "random")
         policy = RandomPolicy(environments.action)
         return _one_policy(settings, environments, policy, provenance)
-    return _trained(settings)
-
-
-def open_context(settings: RolloutSettings) -> RolloutContext:
-    """The context alone, as a worker needs it."""
-    return plan_rollouts(settings).context
-
-
-def _trained(settings: RolloutSettings) -> RolloutPlan:
     path = Path(settings.agent)
     if not path.exists():
         hint = f"give random, {', '.join(AGENTS.names())} or the folder of a run"
@@ -91,6 +82,11 @@ def _trained(settings: RolloutSettings) -> RolloutPlan:
     _require_fit(settings, environments, trained.state, trained.action)
     provenance = _provenance(settings, trained.name, f"{trained.name}:{trained.weights}")
     return _one_policy(settings, environments, _OneThread(trained.policy), provenance)
+
+
+def open_context(settings: RolloutSettings) -> RolloutContext:
+    """The context alone, as a worker needs it."""
+    return plan_rollouts(settings).context
 
 
 def _one_policy(

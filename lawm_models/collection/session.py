@@ -191,7 +191,13 @@ def _writer(
     step = LineageStep(operation="collect", settings=settings)
     if (out / "corpus.json").exists() or collection.append:
         with CorpusWriter.append(out) as writer:
-            _require_same(collection, writer, step, envs)
+            manifest, where = writer.manifest, str(out)
+            there, asked = _described(manifest), _described(envs)
+            if there != asked:
+                raise ConfigError(f"holds {there}, not {asked}", where, "choose another --out")
+            if not collection.append and manifest.lineage != (step,):
+                hint = "choose another --out, or add --append"
+                raise ConfigError("is a corpus of another collection", where, hint)
             yield writer
         return
     with CorpusWriter.create(
@@ -202,20 +208,6 @@ def _writer(
         lineage=(step,),
     ) as writer:
         yield writer
-
-
-def _require_same(
-    collection: Collection, writer: CorpusWriter, step: LineageStep, envs: Environments
-) -> None:
-    """Refuse a corpus of other arrays, and without ``--append`` one of another collection."""
-    manifest, where = writer.manifest, str(collection.out)
-    there, asked = _described(manifest), _described(envs)
-    if there != asked:
-        raise ConfigError(f"holds {there}, not {asked}", where, "choose another --out")
-    if not collection.append and manifest.lineage != (step,):
-        raise ConfigError(
-            "is a corpus of another collection", where, "choose another --out, or add --append"
-        )
 
 
 def _described(source: Manifest | Environments) -> str:
