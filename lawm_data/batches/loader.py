@@ -87,15 +87,15 @@ class Loader:
         """Number of the batch that ``next`` returns."""
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in vars(self.settings).items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self.settings).items())
         corpora = ", ".join(repr(str(corpus.path)) for corpus in self._corpora)
-        return f"Loader({corpora}: {told}; next batch {self.step:,}, on {self._device})"
+        return f"Loader({corpora}: {settings}; next batch {self.step:,}, on {self._device})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         settings = self.settings
         ratio = settings.labeled_ratio
-        told = {
+        rows = {
             "corpora": ", ".join(str(corpus.path) for corpus in self._corpora),
             "batch": f"{settings.batch_size:,} windows of {settings.window:,} steps",
             "labeled": "as drawn" if ratio is None else f"{settings.num_labeled:,} of each batch",
@@ -104,7 +104,7 @@ class Loader:
             "device": str(self._device),
             "next batch": self.step,
         }
-        return facts("Loader", told)
+        return facts("Loader", rows)
 
     def __iter__(self) -> Loader:
         return self

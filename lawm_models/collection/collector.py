@@ -25,7 +25,7 @@ from lawm_data.system.interrupt import deferred_interrupts
 from lawm_models.collection.agent_folder import AgentFolder, AgentRecord
 from lawm_models.collection.agents import agent_config, make_agent
 from lawm_models.collection.agents.dreamer import DreamerConfig
-from lawm_models.collection.replay import Replay
+from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
@@ -162,7 +162,7 @@ class _Collection:
         self.environments, self.writer, self.provenance = environments, writer, provenance
         self.folder, self.config, self.seed = folder, config, seed
         self.agent, self.scale = build_agent(folder.record)
-        self.replay = Replay(config.window)
+        self.replay = ReplayBuffer(config.window)
         record = folder.record
         arrays = (record.state, record.action.size)
         self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
