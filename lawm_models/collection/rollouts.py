@@ -81,7 +81,7 @@ def plan_rollouts(settings: RolloutSettings) -> RolloutPlan:
     environments = _environments(settings, trained.environment)
     _require_fit(settings, environments, trained.state, trained.action)
     provenance = _provenance(settings, trained.name, f"{trained.name}:{trained.weights}")
-    return _one_policy(settings, environments, _OneThread(trained.policy), provenance)
+    return _one_policy(settings, environments, _OneThread(trained.actor), provenance)
 
 
 def open_context(settings: RolloutSettings) -> RolloutContext:
