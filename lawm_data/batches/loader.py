@@ -79,8 +79,9 @@ class Loader:
         self._corpora = mixture.corpora
         self._planner = Planner(mixture, settings)
         self._mapped = MappedArrays(mixture, window)
-        if resident is None:
-            resident = _fits(resident_bytes(mixture), self._device)
+        if resident is None and self._device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self._device)
+            resident = resident_bytes(mixture) <= RESIDENT_SHARE * free
         self._arrays: MappedArrays | ResidentArrays = self._mapped
         if resident:
             self._arrays = ResidentArrays(mixture, window, self._device)
@@ -88,15 +89,15 @@ class Loader:
         """Number of the batch that ``next`` returns."""
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in vars(self.settings).items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self.settings).items())
         corpora = ", ".join(repr(str(corpus.path)) for corpus in self._corpora)
-        return f"Loader({corpora}: {told}; next batch {self.step:,}, on {self._device})"
+        return f"Loader({corpora}: {settings}; next batch {self.step:,}, on {self._device})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         settings = self.settings
         ratio = settings.labeled_ratio
-        told = {
+        rows = {
             "corpora": ", ".join(str(corpus.path) for corpus in self._corpora),
             "batch": f"{settings.batch_size:,} windows of {settings.window:,} steps",
             "labeled": "as drawn" if ratio is None else f"{settings.num_labeled:,} of each batch",
@@ -105,7 +106,7 @@ class Loader:
             "device": str(self._device),
             "next batch": self.step,
         }
-        return facts("Loader", told)
+        return facts("Loader", rows)
 
     def __iter__(self) -> Loader:
         return self
@@ -175,14 +176,6 @@ def device_of(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError):
         raise ConfigError(f"{name} is not available here", "device", "use cpu") from None
     return device
-
-
-def _fits(size: int, device: torch.device) -> bool:
-    """Whether to keep that many bytes on the device."""
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return size <= RESIDENT_SHARE * free
 
 
 def _move(batch: Batch, device: torch.device) -> Batch:

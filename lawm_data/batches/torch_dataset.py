@@ -89,9 +89,9 @@ class TorchWindows(IterableDataset[dict[str, Any]]):
 
     def __repr__(self) -> str:
         paths = ", ".join(repr(str(corpus.path)) for corpus, _ in self._corpora)
-        told = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
         ours = f"batches={self._batches}, rank={self._rank}, world_size={self._world_size}"
-        return f"TorchWindows({paths}: {told}, {ours})"
+        return f"TorchWindows({paths}: {settings}, {ours})"
 
     def __len__(self) -> int:
         if self._batches is None:

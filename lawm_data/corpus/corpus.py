@@ -217,8 +217,8 @@ class Corpus:
         )
         mask = f", mask {self.mask.name!r}" if self.mask else ""
         labels = f", labels {self.overlay.name!r}" if self.overlay else ""
-        told = f"{len(self)} trajectories, {counts or 'none'}{mask}{labels}"
-        return f"Corpus({str(self.path)!r}: {told})"
+        content = f"{len(self)} trajectories, {counts or 'none'}{mask}{labels}"
+        return f"Corpus({str(self.path)!r}: {content})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -228,7 +228,7 @@ class Corpus:
         returns = "no rewards recorded"
         if len(earned):
             returns = f"{earned.mean():,.1f} on average, {earned.max():,.1f} at best"
-        told = {
+        rows = {
             "path": str(self.path),
             "environment": task,
             "trajectories": f"{len(self):,} with {int(table.length.sum()):,} steps",
@@ -239,7 +239,7 @@ class Corpus:
             "observations": ", ".join(map(_array, manifest.observations)),
             "action": _array(manifest.action),
         }
-        return facts(f"Corpus {self.path.name}", told)
+        return facts(f"Corpus {self.path.name}", rows)
 
     def filter(self, keep: Callable[[TrajectoryInfo], bool] | np.ndarray | Sequence[str]) -> Corpus:
         """The view of some trajectories, in the order of this one.

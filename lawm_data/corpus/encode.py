@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +102,10 @@ def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) ->
         file.attrs["format"] = "lawm shard 1"
         _store_table(file, parts)
         if about is not None:
-            file.create_dataset(ABOUT, data=np.frombuffer(_described(about), "u1"))
+            # without what changes with every commit; not to_json: the shard has its own checksum
+            without = about.model_copy(update={"shards": (), "fingerprint": "0" * 64})
+            text = f"{without.model_dump_json(indent=2)}\n".encode()
+            file.create_dataset(ABOUT, data=np.frombuffer(text, "u1"))
         waiting = []
         if parts.actions:
             kind = layout.action_dtype
@@ -111,7 +114,10 @@ def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) ->
                 flags = parts.action_observed
                 waiting.append(_reserve(file, "action_observed", np.dtype("u1"), (), flags))
         steps = _reserve(file, "steps", np.dtype("<f4"), (layout.width,), parts.steps)
-        steps[0].attrs["columns"] = json.dumps(_columns(layout))
+        # name, first column and end of every part of a row, for people with an HDF5 viewer
+        columns = [(spec.name, part.start, part.stop) for spec, part in layout.packed]
+        columns.append(("reward", layout.width - 1, layout.width))
+        steps[0].attrs["columns"] = json.dumps(columns)
         waiting.append(steps)
         for spec in layout.apart:
             storage = compression(spec) if is_chunked(spec) else {}
@@ -121,13 +127,6 @@ def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) ->
         for dataset, pieces in waiting:
             _fill(dataset, pieces)
     return image.getbuffer()
-
-
-def _described(about: Manifest) -> bytes:
-    """A manifest without what changes with every commit."""
-    without = about.model_copy(update={"shards": (), "fingerprint": "0" * 64})
-    # not to_json: the shard has a checksum of its own
-    return f"{without.model_dump_json(indent=2)}\n".encode()
 
 
 def _reserve(
@@ -158,18 +157,13 @@ def _fill_chunks(dataset: h5py.Dataset, pieces: Pieces, size: int) -> None:
     """Write whole chunks only, so that none is compressed twice."""
     waiting = np.empty((0, *dataset.shape[1:]), dataset.dtype)
     end = 0
-    for block in _blocks(pieces, 16 * size):
+    rows = 16 * size
+    for block in (p[start : start + rows] for p in pieces for start in range(0, len(p), rows)):
         waiting = np.concatenate([waiting, block])
         whole = len(waiting) // size * size
         dataset[end : end + whole] = waiting[:whole]
         end, waiting = end + whole, waiting[whole:]
     dataset[end:] = waiting
-
-
-def _blocks(pieces: Pieces, rows: int) -> Iterator[np.ndarray]:
-    for piece in pieces:
-        for start in range(0, len(piece), rows):
-            yield piece[start : start + rows]
 
 
 def compression(spec: ArraySpec) -> dict[str, Any]:
@@ -183,12 +177,6 @@ def compression(spec: ArraySpec) -> dict[str, Any]:
         "compression_opts": GZIP_LEVEL,
         "shuffle": True,
     }
-
-
-def _columns(layout: Layout) -> list[tuple[str, int, int]]:
-    """Name, first column and end of every part of a row, for people with an HDF5 viewer."""
-    fields = [(spec.name, columns.start, columns.stop) for spec, columns in layout.packed]
-    return [*fields, ("reward", layout.width - 1, layout.width)]
 
 
 def _store_table(file: h5py.File, parts: Parts) -> None:

@@ -114,10 +114,10 @@ class Metadata:
             first, behind = (np.searchsorted(places, edge) for edge in (self.start, self.end))
             found |= (self.shard == number) & (first < behind)
         for i in np.flatnonzero(found).tolist():
-            said = {}
+            metadata = {}
             with contextlib.suppress(CorpusError):
-                said = self[i]
-            found[i] = said.get(key) == value
+                metadata = self[i]
+            found[i] = metadata.get(key) == value
         return found
 
 

@@ -217,7 +217,7 @@ class Trajectory:
             arrays.append(_array_row("reward", self.rewards))
         if self.physics is not None:
             arrays.append(_array_row("physics", self.physics))
-        told = {
+        rows = {
             "steps": f"{len(self):,}{f', {ends[0]}' if ends else ''}",
             "return": f"{info.episode_return:,.1f}" if self.is_rewarded else "no rewards recorded",
             "actions": shares(states, STATE_COLORS),
@@ -225,7 +225,7 @@ class Trajectory:
             "seed": None if info.seed is None else str(info.seed),
             "metadata": json.dumps(info.metadata) if info.metadata else None,
         }
-        return facts(f"Trajectory {info.id}", told) + grid(_ARRAY, arrays)
+        return facts(f"Trajectory {info.id}", rows) + grid(_ARRAY, arrays)
 
     @property
     def step_labels(self) -> np.ndarray:

@@ -38,7 +38,7 @@ from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.leftovers import refuse_existing, remove_leftovers
-from lawm_data.corpus.record import Record, make_record
+from lawm_data.corpus.record import make_record
 from lawm_data.corpus.shard import open_shard
 from lawm_data.corpus.store import SHARDS, open_store, read_manifest
 from lawm_data.corpus.table import ID_BYTES
@@ -203,7 +203,10 @@ class CorpusWriter:
             metadata,
         )
         numbers = [whole_number(agent_step, "agent_step"), whole_number(seed, "seed")]
-        name = self._free_id(record, trajectory_id)
+        wanted = record.base_id if trajectory_id is None else trajectory_id
+        if not _ID.fullmatch(wanted):
+            raise CorpusError(f"{wanted!r} is not an id", "trajectory_id", "use letters and digits")
+        name = free_id(wanted, self._taken)
         if provenance not in self._sources:
             self._sources.append(provenance)
         item = Pending(name, record, self._sources.index(provenance), *numbers)
@@ -274,12 +277,6 @@ class CorpusWriter:
     def _require_open(self) -> None:
         if self._lock.released:
             raise StorageError("the writer is closed", str(self.path), "open it with append")
-
-    def _free_id(self, record: Record, wanted: str | None) -> str:
-        name = record.base_id if wanted is None else wanted
-        if not _ID.fullmatch(name):
-            raise CorpusError(f"{name!r} is not an id", "trajectory_id", "use letters and digits")
-        return free_id(name, self._taken)
 
     def _replace(self, shards: Sequence[ShardInfo], fingerprint: str) -> None:
         update = {

@@ -11,7 +11,7 @@ from math import log, tau
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import ConfigError, Mask, MaskError, Overlay
+from lawm_schemas import ConfigError, MaskError
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import find_mask, mask_sha256
@@ -73,7 +73,12 @@ def compare_labels(
     table, chosen, about = truth.table, [], []
     known = (table.labels == OBSERVED) & (table.num_observed > 0)
     for labels in overlays:
-        mask = _mask(corpus, labels.info)
+        try:  # the mask that the model was trained under, if it is still there
+            mask = find_mask(corpus.path, labels.info.mask or "")
+        except MaskError:
+            mask = None
+        if mask is not None and mask_sha256(mask) != labels.info.mask_sha256:
+            mask = None
         taught = np.isin(table.id, () if mask is None else mask.labeled)
         chosen.append(known & labels.covers(table.ids) & ~taught)
         about.append(
@@ -127,15 +132,6 @@ def label_errors(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, A
         "by_return": _by_group(compared, by_return),
         "by_source": _by_group(compared, by_source),
     }
-
-
-def _mask(corpus: Corpus, overlay: Overlay) -> Mask | None:
-    """The mask that an overlay's model was trained under, if it is still there."""
-    try:
-        mask = find_mask(corpus.path, overlay.mask or "")
-    except MaskError:
-        return None
-    return mask if mask_sha256(mask) == overlay.mask_sha256 else None
 
 
 def _comparison(truth: Corpus, labels: Labels, rows: np.ndarray) -> Comparison:

@@ -68,5 +68,5 @@ def shares(parts: Mapping[str, int], colors: Mapping[str, str]) -> Html:
 def _cell(value: Any, most: int = LONGEST) -> str:
     if isinstance(value, Html):
         return value
-    told = text(value)
-    return escape(told if len(told) <= most else f"{told[: most - 1]}…")
+    content = text(value)
+    return escape(content if len(content) <= most else f"{content[: most - 1]}…")

@@ -76,12 +76,10 @@ class AgentFolder:
         # what an earlier version did not know yet has its default
         config = agent_config(found.record.agent, found.record.config).model_dump(mode="json")
         known = found.record.model_copy(update={"config": config})
-        if known != record:
-            raise ConfigError(
-                f"holds another agent ({_first_difference(known, record)})",
-                str(path),
-                "choose another --out",
-            )
+        odd = [n for n in AgentRecord.model_fields if getattr(known, n) != getattr(record, n)]
+        if odd:
+            what = f"holds another agent ({odd[0]} differs)"
+            raise ConfigError(what, str(path), "choose another --out")
         return found.rounds
 
     @classmethod
@@ -139,10 +137,3 @@ class AgentFolder:
             save_checkpoint(self.path / SNAPSHOTS / f"{rounds:05d}", agent, {}, state)
         save_checkpoint(self.path / LATEST, agent, agent.optimizers(), {**state, **rest})
         self.rounds = rounds
-
-
-def _first_difference(a: AgentRecord, b: AgentRecord) -> str:
-    for name in AgentRecord.model_fields:
-        if getattr(a, name) != getattr(b, name):
-            return f"{name} differs"
-    return "it differs"

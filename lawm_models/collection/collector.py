@@ -7,7 +7,7 @@ is started again continues to exactly the corpus it would have made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from lawm_data.system.interrupt import deferred_interrupts
 from lawm_models.collection.agent_folder import AgentFolder, AgentRecord
 from lawm_models.collection.agents import agent_config, make_agent
 from lawm_models.collection.agents.dreamer import DreamerConfig
-from lawm_models.collection.replay import Replay
+from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
@@ -38,7 +38,7 @@ SNAPSHOT_EVERY = 10
 """Rounds between kept snapshots of the agent's weights."""
 
 OnRound = Callable[[int, float, dict[str, float]], None]
-"""Told after every round: trajectories so far, the last return, mean metrics of the round."""
+"""Called after every round: trajectories so far, the last return, mean metrics of the round."""
 
 
 def agent_folder(out: Path) -> Path:
@@ -68,7 +68,7 @@ def collect_learning(
         seed: the one seed.
         action_repeat: control steps per recorded step.
         config: of the agent; None takes the defaults.
-        on_round: told after every round.
+        on_round: called after every round.
         processes: 2 dreams in a second process, 1 in this one; the corpus is the same.
         physics: record the simulator's state.
 
@@ -162,7 +162,7 @@ class _Collection:
         self.environments, self.writer, self.provenance = environments, writer, provenance
         self.folder, self.config, self.seed = folder, config, seed
         self.agent, self.scale = build_agent(folder.record)
-        self.replay = Replay(config.window)
+        self.replay = ReplayBuffer(config.window)
         record = folder.record
         arrays = (record.state, record.action.size)
         self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
@@ -177,29 +177,23 @@ class _Collection:
             KeyboardInterrupt: interrupted, after a round.
         """
         with deferred_interrupts() as interrupt:
-            for _ in self._rounds(existing, trajectories, on_round):
+            for k in range(max(trajectories, len(existing))):
+                if k < self.folder.rounds:
+                    self._remember(existing[k])
+                    continue
+                *_, model_seed, dream_seed = _streams(self.seed, k)
+                self.rounds.begin(dream_seed)
+                trajectory = existing[k] if k < len(existing) else self._collect(k)
+                self._remember(trajectory)
+                updates = updates_before(self.config, k + 1) - updates_before(self.config, k)
+                metrics = self.rounds.finish(updates, model_seed)
+                rest = {} if self.rounds.starts is None else {"starts": self.rounds.starts}
+                snapshot = updates > 0 and (k + 1) % SNAPSHOT_EVERY == 0
+                self.folder.save(self.agent, k + 1, rest, snapshot)
+                if on_round:
+                    on_round(k + 1, float(trajectory.rewards.sum()), metrics)
                 if interrupt.requested:
                     raise KeyboardInterrupt
-
-    def _rounds(
-        self, existing: Corpus, trajectories: int, on_round: OnRound | None
-    ) -> Iterator[None]:
-        for k in range(max(trajectories, len(existing))):
-            if k < self.folder.rounds:
-                self._remember(existing[k])
-                continue
-            *_, model_seed, dream_seed = _streams(self.seed, k)
-            self.rounds.begin(dream_seed)
-            trajectory = existing[k] if k < len(existing) else self._collect(k)
-            self._remember(trajectory)
-            updates = updates_before(self.config, k + 1) - updates_before(self.config, k)
-            metrics = self.rounds.finish(updates, model_seed)
-            rest = {} if self.rounds.starts is None else {"starts": self.rounds.starts}
-            snapshot = updates > 0 and (k + 1) % SNAPSHOT_EVERY == 0
-            self.folder.save(self.agent, k + 1, rest, snapshot)
-            if on_round:
-                on_round(k + 1, float(trajectory.rewards.sum()), metrics)
-            yield
 
     def _collect(self, k: int) -> Trajectory:
         env_seed, noise_seed, *_ = _streams(self.seed, k)

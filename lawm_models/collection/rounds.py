@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lawm_data.system.interrupt import blocked_interrupts
 from lawm_models.collection.agents import make_agent
-from lawm_models.collection.replay import Replay
+from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.networks.actor_critic import choose_starts
 from lawm_models.networks.dynamics import State
 
@@ -92,7 +92,7 @@ class Rounds:
         self,
         kind: str,
         agent: LearningAgent,
-        replay: Replay,
+        replay: ReplayBuffer,
         arrays: tuple[tuple[ArraySpec, ...], int],
         processes: int,
     ) -> None:

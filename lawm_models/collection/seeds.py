@@ -18,9 +18,9 @@ def parse(text: str) -> tuple[int, ...]:
     Raises:
         ConfigError: not whole numbers of 0 or more, or one of them twice.
     """
-    words = text.split(",")
-    seeds = tuple(int(word) for word in words if word.strip().isdecimal())
-    if len(set(seeds)) != len(words):
+    parts = text.split(",")
+    seeds = tuple(int(part) for part in parts if part.strip().isdecimal())
+    if len(set(seeds)) != len(parts):
         what = f"{text!r} is not a list of different seeds"
         raise ConfigError(what, "--seeds", "give whole numbers with commas between, e.g. 0,1,2")
     return seeds
@@ -48,14 +48,14 @@ def collect_seeds(collection: Collection, seeds: tuple[int, ...]) -> list[Collec
         added = there() if collection.append else 0
         bars.start(collection.agent, added + collection.trajectories * len(each))
 
-        def tell() -> None:
+        def report() -> None:
             done = there()
             if done:  # before, something may still be wrong with what was asked for
                 bars.reach(done)
 
-        tell()
-        for _ in execute(_prepare, each, collection.workers, tell):
-            tell()
+        report()
+        for _ in execute(_prepare, each, collection.workers, report):
+            report()
     return [one._replace(out=collection.out.with_name(one.out.name)) for one in each]
 
 

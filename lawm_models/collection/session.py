@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Collection(NamedTuple):
-    """What ``lawm-data collect`` is told."""
+    """The options of ``lawm-data collect``."""
 
     agent: str
     """What acts."""
@@ -65,7 +65,7 @@ def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
 
     Args:
         collection: what is asked for.
-        bars: told how far it is.
+        bars: shows how far it is.
         processes: a learning agent's, 1 or 2.
 
     Raises:
@@ -123,10 +123,10 @@ def _collect_rollouts(collection: Collection, bars: Reach) -> None:
     from lawm_data.recording.collect import add_rollouts
     from lawm_data.recording.parallel import parallel_rollouts
     from lawm_data.system.workers import executor
-    from lawm_models.collection.scene import Scene, cast, open_context
+    from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
 
     execute = executor(collection.backend)
-    scene = Scene(
+    settings = RolloutSettings(
         collection.agent,
         collection.task,
         collection.trajectories,
@@ -137,23 +137,26 @@ def _collect_rollouts(collection: Collection, bars: Reach) -> None:
         collection.noise,
         collection.physics,
     )
-    acting = cast(scene)
-    stage, provenance = acting.stage, acting.provenance
+    plan = plan_rollouts(settings)
+    context, provenance = plan.context, plan.provenance
     workers = collection.workers
-    if workers is None and not acting.apart and collection.backend == "processes":
+    if workers is None and not plan.apart and collection.backend == "processes":
         workers = 1
-    with _writer(collection, provenance, stage.envs) as writer:
+    with _writer(collection, provenance, context.envs) as writer:
         there = writer.manifest.trajectories
-        done = _own(collection.out, provenance) if acting.apart else there
-        added = there if collection.append and not acting.apart else 0
+        done = _collected_before(collection.out, provenance) if plan.apart else there
+        added = there if collection.append and not plan.apart else 0
         total = collection.trajectories + added
         bars.start(provenance.source, total + there - done)
         bars.reach(there)
-        rollouts = acting.rollouts(total, done)
+        rollouts = plan.rollouts(total, done)
         if workers == 1 and collection.backend == "processes":
-            rolled = ((rollout, rollout.run(stage)) for rollout in rollouts)
+            rolled = ((rollout, rollout.run(context)) for rollout in rollouts)
         else:
-            away = partial(open_context, scene._replace(agent=_anywhere(collection.agent)))
+            # by a name that holds in any folder
+            agent = collection.agent
+            agent = agent if agent == "random" else str(Path(agent).absolute())
+            away = partial(open_context, settings._replace(agent=agent))
             rolled = parallel_rollouts(collection.out, away, rollouts, provenance, execute, workers)
         add_rollouts(
             writer,
@@ -163,12 +166,7 @@ def _collect_rollouts(collection: Collection, bars: Reach) -> None:
         )
 
 
-def _anywhere(agent: str) -> str:
-    """The agent by a name that holds in any folder."""
-    return agent if agent == "random" else str(Path(agent).absolute())
-
-
-def _own(out: Path, provenance: Provenance) -> int:
+def _collected_before(out: Path, provenance: Provenance) -> int:
     """Trajectories of this very collection in a corpus; other versions of packages are no other."""
     from lawm_data.corpus.corpus import open_corpus
 
@@ -193,7 +191,13 @@ def _writer(
     step = LineageStep(operation="collect", settings=settings)
     if (out / "corpus.json").exists() or collection.append:
         with CorpusWriter.append(out) as writer:
-            _require_same(collection, writer, step, envs)
+            manifest, where = writer.manifest, str(out)
+            there, asked = _described(manifest), _described(envs)
+            if there != asked:
+                raise ConfigError(f"holds {there}, not {asked}", where, "choose another --out")
+            if not collection.append and manifest.lineage != (step,):
+                hint = "choose another --out, or add --append"
+                raise ConfigError("is a corpus of another collection", where, hint)
             yield writer
         return
     with CorpusWriter.create(
@@ -206,22 +210,8 @@ def _writer(
         yield writer
 
 
-def _require_same(
-    collection: Collection, writer: CorpusWriter, step: LineageStep, envs: Environments
-) -> None:
-    """Refuse a corpus of other arrays, and without ``--append`` one of another collection."""
-    manifest, where = writer.manifest, str(collection.out)
-    there, asked = _described(manifest), _described(envs)
-    if there != asked:
-        raise ConfigError(f"holds {there}, not {asked}", where, "choose another --out")
-    if not collection.append and manifest.lineage != (step,):
-        raise ConfigError(
-            "is a corpus of another collection", where, "choose another --out, or add --append"
-        )
-
-
 def _described(source: Manifest | Environments) -> str:
-    """Everything in which the trajectories of one corpus agree, in words."""
+    """Everything in which the trajectories of one corpus agree."""
     info = source.environment if isinstance(source, Manifest) else source.info
     task = f"{info.task} with action repeat {info.action_repeat}" if info else "no environment"
     arrays = ", ".join(f"{spec.name}{list(spec.shape)}" for spec in source.observations)

@@ -1,4 +1,4 @@
-"""The policies of a collecting agent along its training, and rollouts dealt over them."""
+"""The policies of a collecting agent along its training, and rollouts that share them out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARK = "@snapshots"
 _NAMED = re.compile(rf"(?P<path>.+){MARK}(:(?P<low>\d*):(?P<high>\d*))?")
 
 
-class Band(NamedTuple):
+class SnapshotRange(NamedTuple):
     """Snapshots of one agent, ``FOLDER@snapshots`` or ``FOLDER@snapshots:LOW:HIGH``."""
 
     path: Path
@@ -26,8 +26,8 @@ class Band(NamedTuple):
     """Last round, included."""
 
     @classmethod
-    def parse(cls, agent: str) -> Band | None:
-        """What an agent's name says; None when it does not speak of snapshots.
+    def parse(cls, agent: str) -> SnapshotRange | None:
+        """The snapshots that an agent's name asks for; None when it names none.
 
         Raises:
             ConfigError: it cannot be read.
@@ -60,7 +60,7 @@ class Band(NamedTuple):
         return chosen
 
 
-def deal(
+def snapshot_rollouts(
     ages: Mapping[str, int],
     trajectories: int,
     num_envs: int,

@@ -64,7 +64,7 @@ class Schema(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            key, what, hint = cls._told(error.errors()[0])
+            key, what, hint = cls._fault(error.errors()[0])
             raise ConfigError(
                 f"{'.'.join(map(str, key)) or cls.__name__}: {what}", where, hint
             ) from None
@@ -75,11 +75,11 @@ class Schema(BaseModel):
         try:
             cls.model_validate(data)
         except ValidationError as error:
-            return [cls._told(one) for one in error.errors()]
+            return [cls._fault(one) for one in error.errors()]
         return []
 
     @classmethod
-    def _told(cls, error: Any) -> Fault:
+    def _fault(cls, error: Any) -> Fault:
         key, hint = error["loc"], "correct it"
         if error["type"] == "extra_forbidden":
             known = ", ".join(cls.model_fields)

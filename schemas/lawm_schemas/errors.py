@@ -56,7 +56,7 @@ class ConfigError(LawmError):
 
 
 class SeveralErrors(ConfigError):
-    """Several settings are wrong, all told at once.
+    """Several settings are wrong, reported at once.
 
     Args:
         errors: at least two of them; ``what``, ``where`` and ``hint`` are those of the first.
@@ -74,7 +74,7 @@ class SeveralErrors(ConfigError):
 
 
 REASON = 200
-"""Characters that are told of another library's words; some put bytes of a file into them."""
+"""Most characters of a message of another library; some put bytes of a file into theirs."""
 
 
 def reason_of(error: BaseException) -> str:
@@ -83,9 +83,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def several(errors: Sequence[ConfigError]) -> ConfigError:
-    """One error that tells all of these; equal ones once."""
-    told = list({str(error): error for error in errors}.values())
-    return told[0] if len(told) == 1 else SeveralErrors(told)
+    """One error that stands for all of these; equal ones count once."""
+    different = list({str(error): error for error in errors}.values())
+    return different[0] if len(different) == 1 else SeveralErrors(different)
 
 
 class RemoteError(LawmError):

@@ -145,8 +145,8 @@ class Step(Schema):
     def _one_thing(self) -> Step:
         given = [name for name in OPERATIONS if getattr(self, name) is not None]
         if len(given) != 1:
-            told = f"{len(given)} of them are" if given else "none is"
-            raise ValueError(f"one of {', '.join(OPERATIONS)} must be given, {told}")
+            found = f"{len(given)} of them are" if given else "none is"
+            raise ValueError(f"one of {', '.join(OPERATIONS)} must be given, {found}")
         if ("@" in self.make) != (given == ["mask"]):
             raise ValueError("CORPUS@MASK is the name of a mask step, and of no other")
         return self

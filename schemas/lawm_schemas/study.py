@@ -62,7 +62,7 @@ class StudyAlgorithm(Schema):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_said(cls, data: Any) -> Any:
+    def _empty(cls, data: Any) -> Any:
         return {} if data is None else data
 
 

@@ -223,13 +223,12 @@ def columns_of(manifest: Manifest) -> Columns:
 def read_export(file: ForeignFile, sidecar: Sidecar, settings: Mapping[str, Any]) -> Incoming:
     """A corpus that was exported."""
     refuse_settings(settings, str(file.path))
-    return sidecar.incoming(_restore(file, sidecar), sidecar.masks)
-
-
-def _restore(file: ForeignFile, sidecar: Sidecar) -> Iterator[Episode]:
     whole, rest = _Complete(file, sidecar), _Incomplete(file, sidecar)
-    for i, complete in enumerate(sidecar.complete.tolist()):
-        yield sidecar.episode(i, *(whole if complete else rest).next(i))
+    trajectories = (
+        sidecar.episode(i, *(whole if complete else rest).next(i))
+        for i, complete in enumerate(sidecar.complete.tolist())
+    )
+    return sidecar.incoming(trajectories, sidecar.masks)
 
 
 class _Complete:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from lawm_schemas import ArraySpec, CorpusError, LabelState, Manifest, Mask, Provenance, Role
+from lawm_schemas import ArraySpec, CorpusError, LabelState, Manifest, Provenance, Role
 
 from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import is_chunked
@@ -183,25 +183,19 @@ def read_export(file: ForeignFile, sidecar: Sidecar, settings: Mapping[str, Any]
     if odd:
         hint = f"remove the group {GROUP}, and the file is read like any other"
         raise CorpusError("was added or removed after the export", file.where(odd[0]), hint)
-    masks = tuple(mask for mask in sidecar.masks if _is_unchanged(file, sidecar, mask))
-    notes = [
-        f"mask {mask.name} was changed after the export and is left out"
-        for mask in sidecar.masks
-        if mask not in masks
-    ]
+    name_of = {name: f"demo_{i}" for i, name in enumerate(sidecar.id)}
+    masks, notes = [], []
+    for mask in sidecar.masks:
+        key = f"mask/{mask.name}"
+        labeled = file.labels(key, sidecar.count) if file.has(key) else None
+        if labeled == [name_of.get(name) for name in mask.labeled]:
+            masks.append(mask)
+        else:
+            notes.append(f"mask {mask.name} was changed after the export and is left out")
     others = sorted(set(file.names("mask")) - {mask.name for mask in sidecar.masks})
     if others:
         notes.append(f"filter keys that the export did not write are left out: {', '.join(others)}")
-    return sidecar.incoming(_restore(file, sidecar, places), masks, sorted(notes))
-
-
-def _is_unchanged(file: ForeignFile, sidecar: Sidecar, mask: Mask) -> bool:
-    """Whether the filter key of a mask still names the trajectories that it shows."""
-    key = f"mask/{mask.name}"
-    if not file.has(key):
-        return False
-    name_of = {name: f"demo_{i}" for i, name in enumerate(sidecar.id)}
-    return file.labels(key, sidecar.count) == [name_of.get(name) for name in mask.labeled]
+    return sidecar.incoming(_restore(file, sidecar, places), tuple(masks), sorted(notes))
 
 
 def _restore(file: ForeignFile, sidecar: Sidecar, places: list[str]) -> Iterator[Episode]:
@@ -246,7 +240,12 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     if not demos:
         raise file.refuse("data", "holds no demonstration (data/demo_0)")
     layout = _layout(file, demos, settings)
-    keys = _filter_keys(file, demos)
+    keys: dict[str, list[str]] = {demo: [] for demo in demos}
+    for key in file.names("mask"):
+        for demo in file.labels(f"mask/{key}", len(demos)):
+            if demo not in keys:
+                raise file.refuse(f"mask/{key}", f"names {demo!r}, which is not there")
+            keys[demo].append(key)
     arguments = file.attributes("data").get(ENV_ARGS)
     known = {} if arguments is None else {ENV_ARGS: strict_json(arguments, file.where("data"))}
     source = Provenance(source=f"robomimic:{file.path.name}", origin="import", settings=known)
@@ -290,17 +289,6 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
     action = declared_action(settings, shape[1:], dtype, file.where(labeled[0]), recorded)
     rewarded, ended = file.has(f"{first}/rewards"), file.has(f"{first}/next_obs")
     return _Layout(tuple(specs), action, rewarded, ended)
-
-
-def _filter_keys(file: ForeignFile, demos: list[str]) -> dict[str, list[str]]:
-    """The filter keys of each demonstration."""
-    found: dict[str, list[str]] = {demo: [] for demo in demos}
-    for key in file.names("mask"):
-        for demo in file.labels(f"mask/{key}", len(demos)):
-            if demo not in found:
-                raise file.refuse(f"mask/{key}", f"names {demo!r}, which is not there")
-            found[demo].append(key)
-    return found
 
 
 def _notes(file: ForeignFile, first: str, layout: _Layout) -> list[str]:

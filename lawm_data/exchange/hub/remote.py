@@ -221,21 +221,21 @@ class Remote:
 
     def files(self, commit: str, folder: str | None = None) -> dict[str, RemoteFile]:
         """Every file of a commit, or of a folder in it, by its path."""
-        with self._errors():
-            return patiently(lambda: self._listed(commit, folder))
 
-    def _listed(self, commit: str, folder: str | None) -> dict[str, RemoteFile]:
-        found: dict[str, RemoteFile] = {}
-        tree = self._api.list_repo_tree(
-            self.repo, folder, recursive=True, revision=commit, repo_type=KIND
-        )
-        for entry in tree:
-            size, lfs = getattr(entry, "size", None), getattr(entry, "lfs", None)
-            if size is not None:  # else it is a folder
-                found[entry.path] = RemoteFile(int(size), lfs.sha256 if lfs else None)
-            if len(found) > MOST_FILES:
-                raise RemoteError(f"has more than {MOST_FILES} files", self.repo, NOT_OURS)
-        return found
+        def listed() -> dict[str, RemoteFile]:
+            found: dict[str, RemoteFile] = {}
+            for entry in self._api.list_repo_tree(
+                self.repo, folder, recursive=True, revision=commit, repo_type=KIND
+            ):
+                size, lfs = getattr(entry, "size", None), getattr(entry, "lfs", None)
+                if size is not None:  # else it is a folder
+                    found[entry.path] = RemoteFile(int(size), lfs.sha256 if lfs else None)
+                if len(found) > MOST_FILES:
+                    raise RemoteError(f"has more than {MOST_FILES} files", self.repo, NOT_OURS)
+            return found
+
+        with self._errors():
+            return patiently(listed)
 
     def read(self, commit: str, path: str, limit: int) -> bytes:
         """A small file, whole.

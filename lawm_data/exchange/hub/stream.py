@@ -62,7 +62,7 @@ class ShardLabels(NamedTuple):
     """Trajectories with every action readable."""
 
 
-class Rounds:
+class ShardRounds:
     """The order in which shards come and go: a pure function of content, seed and round.
 
     Without a labeled ratio the shards pass by in a random order, a few of them at a time, and
@@ -214,7 +214,7 @@ class Stream:
         }
         self._device = device
         self._seed = index(seed)
-        self._rounds = Rounds(
+        self._rounds = ShardRounds(
             self._labels({s.file: s for s in publication.shards}),
             int(self._hash("order")[:32], 16),
             shards,

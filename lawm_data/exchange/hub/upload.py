@@ -102,13 +102,16 @@ class Upload:
             content: the file. What lies in ``folder`` is removed when it is not needed any more.
             sha256: its checksum, when that is known.
         """
-        size = len(content) if isinstance(content, bytes) else _size(content)
-        if sha256 is None:
-            sha256 = (
-                hashlib.sha256(content).hexdigest()
-                if isinstance(content, bytes)
-                else sha256_file(content)
-            )
+        if isinstance(content, bytes):
+            size, sha256 = len(content), sha256 or hashlib.sha256(content).hexdigest()
+        else:
+            with storage_errors(content):
+                try:
+                    size = content.stat().st_size
+                except FileNotFoundError:
+                    hint = "wait for its writer, then run it again"
+                    raise CorpusError("is gone", str(content), hint) from None
+            sha256 = sha256 or sha256_file(content)
         self.files.append(PublishedFile(path=path, bytes=size, sha256=sha256))
         needed = self._there.get(path) != sha256
         self.new += needed
@@ -221,12 +224,3 @@ def _shards(native: Corpus, masks: tuple[Mask, ...]) -> tuple[PublishedShard, ..
         )
         for i, shard in enumerate(native.manifest.shards)
     )
-
-
-def _size(path: Path) -> int:
-    with storage_errors(path):
-        try:
-            return path.stat().st_size
-        except FileNotFoundError:
-            hint = "wait for its writer, then run it again"
-            raise CorpusError("is gone", str(path), hint) from None

@@ -42,7 +42,11 @@ def run(
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
-        _connect(ray)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError) as error:
+            what, hint = reason_of(error), "start the cluster, or unset RAY_ADDRESS"
+            raise ConfigError(f"no Ray cluster: {what}", "--backend ray", hint) from None
     make = ray.remote(num_cpus=1)(_Worker).remote
     waiting, crew = iter(items), {}
     try:
@@ -90,14 +94,6 @@ class _Worker:
         # Not in the constructor: Ray does not hand on what that raises.
         self._perform = self._perform or self._prepare()
         return self._perform(item)
-
-
-def _connect(ray: Any) -> None:
-    try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError) as error:
-        hint = "start the cluster, or unset RAY_ADDRESS"
-        raise ConfigError(f"no Ray cluster: {reason_of(error)}", "--backend ray", hint) from None
 
 
 def _ray() -> Any:

@@ -68,10 +68,10 @@ def infer(
         density = decoder.density(feature, inverse.sample(inverse_noise[:, t]))
         inferred.append(inverse)
         decoded.append(density)
-        entering = density.sample(None if action_noise is None else action_noise[:, t])
+        sampled = density.sample(None if action_noise is None else action_noise[:, t])
         if not decoded_gradient:
-            entering = entering.detach()
-        return torch.lerp(entering, action[:, t], labeled.unsqueeze(-1))
+            sampled = sampled.detach()
+        return torch.lerp(sampled, action[:, t], labeled.unsqueeze(-1))
 
     observed = dynamics.observe(embed, choose, state_noise)
     inverse = Normal(*(torch.stack(part, 1) for part in zip(*inferred, strict=True)))

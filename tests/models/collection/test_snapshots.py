@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError
 
-from lawm_models.collection.snapshots import Band, deal
+from lawm_models.collection.snapshots import SnapshotRange, snapshot_rollouts
 
 NAMES = ["00010", "00020", "00030", "00100"]
 
@@ -23,30 +23,30 @@ NAMES = ["00010", "00020", "00030", "00100"]
     ],
 )
 def test_name_means_the_snapshots_of_its_rounds(agent: str, rounds: list[int]) -> None:
-    band = Band.parse(agent)
-    assert band is not None
-    assert band.path == Path("a/b.agent")
-    assert [int(name) for name in band.choose(NAMES)] == rounds
+    chosen = SnapshotRange.parse(agent)
+    assert chosen is not None
+    assert chosen.path == Path("a/b.agent")
+    assert [int(name) for name in chosen.choose(NAMES)] == rounds
 
 
 @pytest.mark.parametrize("agent", ["random", "runs/a", "a.agent"])
 def test_other_agents_have_no_band(agent: str) -> None:
-    assert Band.parse(agent) is None
+    assert SnapshotRange.parse(agent) is None
 
 
 @pytest.mark.parametrize("end", [":1", ":a:b", "x", ":1:2:3", ":-1:5"])
 def test_unreadable_band_says_how_it_is_written(end: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot be read; give FOLDER@snapshots, or"):
-        Band.parse(f"a.agent@snapshots{end}")
+        SnapshotRange.parse(f"a.agent@snapshots{end}")
 
 
 def test_band_without_snapshots_says_what_there_is() -> None:
-    band = Band.parse("a.agent@snapshots:40:90")
-    assert band is not None
+    chosen = SnapshotRange.parse("a.agent@snapshots:40:90")
+    assert chosen is not None
     with pytest.raises(ConfigError, match=r"a.agent: no snapshot of rounds 40 to 90.* 10 to 100"):
-        band.choose(NAMES)
+        chosen.choose(NAMES)
     with pytest.raises(ConfigError, match=r"a.agent: this agent has no snapshots yet; let it"):
-        band.choose([])
+        chosen.choose([])
 
 
 ages = st.integers(1, 40).map(lambda n: {f"{10 * i:05d}": 7 * i for i in range(1, n + 1)})
@@ -55,7 +55,7 @@ sizes = st.integers(1, 200)
 
 @given(ages, sizes, st.integers(1, 20))
 def test_shares_are_equal_and_in_order(ages, trajectories, num_envs) -> None:
-    rollouts = list(deal(ages, trajectories, num_envs, 0))
+    rollouts = list(snapshot_rollouts(ages, trajectories, num_envs, 0))
     shares = {name: 0 for name in ages}
     place = 0
     for rollout in rollouts:
@@ -83,15 +83,15 @@ def test_going_on_runs_the_rest_of_the_same_rollouts(ages, trajectories, num_env
             if seed is not None
         ]
 
-    whole = lanes(deal(ages, trajectories, num_envs, 3))
-    assert lanes(deal(ages, trajectories, num_envs, 3, done)) == whole[done:]
+    whole = lanes(snapshot_rollouts(ages, trajectories, num_envs, 3))
+    assert lanes(snapshot_rollouts(ages, trajectories, num_envs, 3, done)) == whole[done:]
 
 
 def test_seeds_decide_and_differ() -> None:
     ages = {"00010": 1, "00020": 2}
 
     def seeds(seed) -> list[int]:
-        return [s for r in deal(ages, 50, 8, seed) for s in (*r.chosen, r.noise_seed)]
+        return [s for r in snapshot_rollouts(ages, 50, 8, seed) for s in (*r.chosen, r.noise_seed)]
 
     assert seeds(0) == seeds(0)
     assert len(set(seeds(0))) == len(seeds(0))

@@ -147,9 +147,18 @@ def _buffer(episode: Episode, number: int, outgoing: Outgoing) -> Any:
     spec, last = manifest.action, np.arange(length) == length - 1
     like = stored(np.zeros((1, *spec.shape), spec.dtype), spec)[0]
     actions = np.full((length, *like.shape), unknown(spec), like.dtype)
+    seen = _seen(episode)
     if episode.actions is not None:
-        seen = _seen(episode)
         actions[seen] = stored(episode.actions[seen], spec)
+    infos = {OBSERVED: np.append(seen, False)[:, None]}
+    for other in manifest.observations:
+        if other.role is Role.physics:
+            infos[PHYSICS] = episode.observations[other.name]
+    if outgoing.view.overlay is not None:
+        for name, place in ((INFERRED, 0), (DEVIATION, 1)):
+            infos[name] = np.full((length + 1, spec.size), np.nan, np.float32)
+            if episode.inferred is not None:
+                infos[name][:-1] = episode.inferred[place]
     buffer: Any = import_module("minari.data_collector.episode_buffer")
     return buffer.EpisodeBuffer(
         id=number,
@@ -159,7 +168,7 @@ def _buffer(episode: Episode, number: int, outgoing: Outgoing) -> Any:
         rewards=episode.rewards,
         terminations=last & episode.terminated,
         truncations=last & episode.truncated,
-        infos=_infos(episode, outgoing),
+        infos=infos,
     )
 
 
@@ -179,20 +188,6 @@ def _seen(episode: Episode) -> np.ndarray:
     if episode.action_observed is not None:
         return episode.action_observed
     return np.full(len(episode.rewards), episode.actions is not None)
-
-
-def _infos(episode: Episode, outgoing: Outgoing) -> dict[str, np.ndarray]:
-    manifest, length = outgoing.view.manifest, len(episode.rewards)
-    infos = {OBSERVED: np.append(_seen(episode), False)[:, None]}
-    for spec in manifest.observations:
-        if spec.role is Role.physics:
-            infos[PHYSICS] = episode.observations[spec.name]
-    if outgoing.view.overlay is not None:
-        for name, place in ((INFERRED, 0), (DEVIATION, 1)):
-            infos[name] = np.full((length + 1, manifest.action.size), np.nan, np.float32)
-            if episode.inferred is not None:
-                infos[name][:-1] = episode.inferred[place]
-    return infos
 
 
 def declare_namespaces(place: str, folder: Path) -> None:

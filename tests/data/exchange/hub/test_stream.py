@@ -19,7 +19,7 @@ import lawm_data
 from lawm_data import Batch, Corpus, make_mask, open_corpus, save_mask
 from lawm_data.batches.loader import Loader
 from lawm_data.exchange.hub import Stream, push
-from lawm_data.exchange.hub.stream import Rounds, ShardLabels
+from lawm_data.exchange.hub.stream import ShardLabels, ShardRounds
 
 ADDRESS = "hf://user/cs"
 LENGTHS = (9, 4, 12, 8, 6, 20, 7, 30, 11, 5, 16, 9)
@@ -155,7 +155,7 @@ SHARDS = [ShardLabels(5, 100, 5 * (i % 3 == 0)) for i in range(7)]
 
 @pytest.mark.parametrize("at_once", [2, 3])
 def test_rounds_visit_every_shard_equally_often(at_once: int) -> None:
-    rounds = Rounds(SHARDS, 1, at_once, by_label=False)
+    rounds = ShardRounds(SHARDS, 1, at_once, by_label=False)
     visits = [i for number in range(7 * 4) for i in rounds.shards(number)]
     assert set(visits) == set(range(7))
     leaving = [rounds.shards(number)[0] for number in range(7 * 4)]
@@ -164,10 +164,10 @@ def test_rounds_visit_every_shard_equally_often(at_once: int) -> None:
 
 
 def test_rounds_by_label_hold_both_kinds() -> None:
-    rounds = Rounds(SHARDS, 1, 2, by_label=True)
+    rounds = ShardRounds(SHARDS, 1, 2, by_label=True)
     for number in range(20):
         labeled, *rest = rounds.shards(number)
         assert SHARDS[labeled].labeled
         assert not SHARDS[rest[0]].labeled
     with pytest.raises(ConfigError, match="there are no labeled trajectories"):
-        Rounds([s._replace(labeled=0) for s in SHARDS], 1, 2, by_label=True)
+        ShardRounds([s._replace(labeled=0) for s in SHARDS], 1, 2, by_label=True)

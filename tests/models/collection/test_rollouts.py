@@ -20,7 +20,7 @@ from lawm_data.system.workers import executor
 from lawm_models.collection.agent_folder import AgentFolder
 from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
-from lawm_models.collection.scene import Scene, cast, open_context
+from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
 from lawm_models.collection.trained_policy import load_snapshot
 from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.rssm import RSSMConfig
@@ -29,7 +29,7 @@ from lawm_models.networks.world_model import WorldModelConfig
 pytest.importorskip("dm_control")
 
 TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory
-RANDOM = Scene("random", TASK, trajectories=9, seed=0, action_repeat=REPEAT, num_envs=2)
+RANDOM = RolloutSettings("random", TASK, trajectories=9, seed=0, action_repeat=REPEAT, num_envs=2)
 CONFIG = DreamerConfig(
     world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
     agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
@@ -50,11 +50,11 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def collect(
-    out: Path, scene: Scene, workers: int | None = None, backend: str = "processes"
+    out: Path, settings: RolloutSettings, workers: int | None = None, backend: str = "processes"
 ) -> Corpus:
     """Collect; without ``workers`` in this process."""
-    acting = cast(scene)
-    envs = acting.stage.envs
+    planned = plan_rollouts(settings)
+    envs = planned.context.envs
     with (
         CorpusWriter.append(out)
         if out.exists()
@@ -62,14 +62,14 @@ def collect(
             out, observations=envs.observations, action=envs.action, environment=envs.info
         )
     ) as writer:
-        rollouts = acting.rollouts(scene.trajectories, writer.manifest.trajectories)
+        rollouts = planned.rollouts(settings.trajectories, writer.manifest.trajectories)
         if workers is None:
-            rolled = ((each, each.run(acting.stage)) for each in rollouts)
+            rolled = ((each, each.run(planned.context)) for each in rollouts)
         else:
-            stage = partial(open_context, scene)
+            context = partial(open_context, settings)
             execute = executor(backend)
-            rolled = parallel_rollouts(out, stage, rollouts, acting.provenance, execute, workers)
-        add_rollouts(writer, rolled, acting.provenance)
+            rolled = parallel_rollouts(out, context, rollouts, planned.provenance, execute, workers)
+        add_rollouts(writer, rolled, planned.provenance)
     return open_corpus(out)
 
 
@@ -100,33 +100,34 @@ def test_workers_do_not_change_the_corpus(
 
 def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
     """One is killed as soon as the first trajectories are there, in the middle of others."""
-    acting, killed = cast(RANDOM), []
+    planned, killed = plan_rollouts(RANDOM), []
 
     def rollouts():
-        for each in acting.rollouts(RANDOM.trajectories, 0):
+        for each in planned.rollouts(RANDOM.trajectories, 0):
             if each.place == 4:  # the third rollout: both workers are at work
                 victim = multiprocessing.active_children()[0]
                 os.kill(victim.pid, signal.SIGKILL)
                 killed.append(victim.pid)
             yield each
 
-    envs = acting.stage.envs
+    envs = planned.context.envs
     with CorpusWriter.create(
         tmp_path / "c", observations=envs.observations, action=envs.action, environment=envs.info
     ) as writer:
-        stage = partial(open_context, RANDOM)
-        rolled = parallel_rollouts(writer.path, stage, rollouts(), acting.provenance, executor(), 2)
-        add_rollouts(writer, rolled, acting.provenance)
+        context = partial(open_context, RANDOM)
+        source = planned.provenance
+        rolled = parallel_rollouts(writer.path, context, rollouts(), source, executor(), 2)
+        add_rollouts(writer, rolled, planned.provenance)
     assert len(killed) == 1
     assert same(open_corpus(tmp_path / "c"), alone)
 
 
 def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone: Corpus) -> None:
     """As after a kill: two trajectories are committed, a later rollout waits as a part."""
-    out, other, acting = tmp_path / "c", tmp_path / "other", cast(RANDOM)
-    stage, run_again = partial(open_context, RANDOM), []
-    late = [each for each in acting.rollouts(9, 0) if each.place == 6]
-    next(parallel_rollouts(other, stage, late, acting.provenance, executor(), 1))
+    out, other, planned = tmp_path / "c", tmp_path / "other", plan_rollouts(RANDOM)
+    context, run_again = partial(open_context, RANDOM), []
+    late = [each for each in planned.rollouts(9, 0) if each.place == 6]
+    next(parallel_rollouts(other, context, late, planned.provenance, executor(), 1))
     parts_folder(other).rename(parts_folder(out))
     (dead,) = parts_folder(out).iterdir()
     (dead / ".tmp-dead").mkdir()
@@ -138,9 +139,9 @@ def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone:
 
     collect(out, RANDOM._replace(trajectories=2))
     with CorpusWriter.append(out) as writer:
-        rest = acting.rollouts(9, 2)
-        rolled = parallel_rollouts(out, stage, rest, acting.provenance, observed, 1)
-        add_rollouts(writer, rolled, acting.provenance)
+        rest = planned.rollouts(9, 2)
+        rolled = parallel_rollouts(out, context, rest, planned.provenance, observed, 1)
+        add_rollouts(writer, rolled, planned.provenance)
     assert run_again == ["00000002-2", "00000004-2", "00000008-1"]
     assert same(open_corpus(out), alone)
     assert not parts_folder(out).exists()
@@ -156,8 +157,8 @@ def test_parts_of_another_collection_are_not_used(tmp_path: Path) -> None:
 
 
 def test_snapshots_act_in_their_order_with_their_noise(tmp_path: Path, agent: Path) -> None:
-    scene = Scene(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
-    corpus = collect(tmp_path / "c", scene)
+    settings = RolloutSettings(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
+    corpus = collect(tmp_path / "c", settings)
     first, last = (updates_before(CONFIG, rounds) for rounds in (10, 20))
     assert corpus.table.agent_step.tolist() == [first] * 3 + [last] * 4
     (provenance,) = corpus.manifest.provenance
@@ -170,7 +171,7 @@ def test_snapshots_act_in_their_order_with_their_noise(tmp_path: Path, agent: Pa
         "agent_seed": 5,
         "snapshots": {"00010": first, "00020": last},
     }
-    rollouts = list(cast(scene).rollouts(7, 0))
+    rollouts = list(plan_rollouts(settings).rollouts(7, 0))
     assert [(r.policy, len(r.chosen)) for r in rollouts] == [("00010", 3), *[("00020", 2)] * 2]
     # Each trajectory is what that snapshot does, from that seed, with that noise.
     envs = make(TASK, num_envs=3, action_repeat=REPEAT)
@@ -184,12 +185,12 @@ def test_snapshots_act_in_their_order_with_their_noise(tmp_path: Path, agent: Pa
 
 
 def test_snapshots_by_workers_are_the_same(tmp_path: Path, agent: Path) -> None:
-    scene = Scene(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
-    assert same(collect(tmp_path / "away", scene, 1), collect(tmp_path / "here", scene))
+    settings = RolloutSettings(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
+    assert same(collect(tmp_path / "away", settings, 1), collect(tmp_path / "here", settings))
 
 
 def test_collections_of_snapshots_never_repeat_a_trajectory(tmp_path: Path, agent: Path) -> None:
-    whole = Scene(f"{agent}@snapshots", TASK, trajectories=4, seed=1)
+    whole = RolloutSettings(f"{agent}@snapshots", TASK, trajectories=4, seed=1)
     others = [
         whole,
         whole._replace(trajectories=5),
@@ -197,16 +198,17 @@ def test_collections_of_snapshots_never_repeat_a_trajectory(tmp_path: Path, agen
         whole._replace(agent=f"{agent}@snapshots:1:10"),
         whole._replace(noise=False),
     ]
-    seeds = [seed for s in others for r in cast(s).rollouts(s.trajectories, 0) for seed in r.chosen]
+    planned = [each for s in others for each in plan_rollouts(s).rollouts(s.trajectories, 0)]
+    seeds = [seed for rollout in planned for seed in rollout.chosen]
     assert len(set(seeds)) == len(seeds) == 21
 
 
 def test_agent_without_snapshots_and_no_agent_are_refused(tmp_path: Path, agent: Path) -> None:
     with pytest.raises(ConfigError, match=r"c: holds no collecting agent; give the OUT.agent"):
-        cast(Scene(f"{agent.with_suffix('')}@snapshots", TASK, 1, 0))
+        plan_rollouts(RolloutSettings(f"{agent.with_suffix('')}@snapshots", TASK, 1, 0))
     young = tmp_path / "young.agent"
     AgentFolder.open(young, AgentFolder.read(agent).record)
     with pytest.raises(ConfigError, match="this agent has no snapshots yet"):
-        cast(Scene(f"{young}@snapshots", TASK, 1, 0))
+        plan_rollouts(RolloutSettings(f"{young}@snapshots", TASK, 1, 0))
     with pytest.raises(ConfigError, match="the agent observes position, velocity, not what"):
-        cast(Scene(f"{agent}@snapshots", "walker-walk", 1, 0))
+        plan_rollouts(RolloutSettings(f"{agent}@snapshots", "walker-walk", 1, 0))

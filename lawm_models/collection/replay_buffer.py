@@ -8,7 +8,7 @@ import torch
 from lawm_data.batches.batch import Batch
 
 
-class Replay:
+class ReplayBuffer:
     """Fully labeled trajectories of any length; windows start uniformly over valid starts.
 
     Args:

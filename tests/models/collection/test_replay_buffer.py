@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lawm_models.collection.replay import Replay
+from lawm_models.collection.replay_buffer import ReplayBuffer
 
 LENGTHS = (3, 5, 9, 4)
 
@@ -17,7 +17,7 @@ def trajectory(k: int, length: int):
 @pytest.fixture
 def filled():
     def make(window, lengths=LENGTHS):
-        replay = Replay(window)
+        replay = ReplayBuffer(window)
         for k, length in enumerate(lengths):
             replay.add(*trajectory(k, length))
         return replay

@@ -1,4 +1,4 @@
-"""Who acts where, when nobody learns: random actions, a run's policy, snapshots of an agent."""
+"""Rollouts without learning: of random actions, of a run's policy, of snapshots of an agent."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import Policy, RandomPolicy
 from lawm_data.recording.collect import Rollout, RolloutContext, plan
 from lawm_models.collection.agents import AGENTS
-from lawm_models.collection.snapshots import Band, deal
+from lawm_models.collection.snapshots import SnapshotRange, snapshot_rollouts
 from lawm_models.training.seeding import installed_versions
 
 SNAPSHOT_ENVS = 16
 """Environments that one snapshot acts in together, when nobody says otherwise."""
 
 
-class Scene(NamedTuple):
+class RolloutSettings(NamedTuple):
     """What is collected: plain data, from which every worker on any machine makes the same."""
 
     agent: str
@@ -44,115 +44,115 @@ class Scene(NamedTuple):
     """Record the simulator's state."""
 
 
-class Cast(NamedTuple):
-    """A scene ready to be played."""
+class RolloutPlan(NamedTuple):
+    """Rollouts ready to run."""
 
-    stage: RolloutContext
+    context: RolloutContext
     """Environments and policies."""
     provenance: Provenance
-    """What the corpus remembers of them."""
+    """Where the corpus says that they are from."""
     rollouts: Callable[[int, int], Iterator[Rollout]]
     """The rollouts of a collection of so many trajectories from so many on."""
     apart: bool = False
     """The collection has a size of its own inside the corpus, and is complete or not."""
 
 
-def cast(scene: Scene) -> Cast:
+def plan_rollouts(settings: RolloutSettings) -> RolloutPlan:
     """Make the environments and load the policies.
 
     Raises:
         ConfigError: unknown environment or agent, or they do not go together.
     """
-    band = Band.parse(scene.agent)
-    if band is not None:
-        return _snapshots(scene, band)
-    return _random(scene) if scene.agent == "random" else _trained(scene)
-
-
-def open_context(scene: Scene) -> RolloutContext:
-    """The stage alone, as a worker needs it."""
-    return cast(scene).stage
-
-
-def _random(scene: Scene) -> Cast:
-    environments = _environments(scene, None)
-    provenance = _provenance(scene, "random", "random")
-    return _one_policy(scene, environments, RandomPolicy(environments.action), provenance)
-
-
-def _trained(scene: Scene) -> Cast:
-    path = Path(scene.agent)
+    span = SnapshotRange.parse(settings.agent)
+    if span is not None:
+        return _snapshots(settings, span)
+    if settings.agent == "random":
+        environments = _environments(settings, None)
+        provenance = _provenance(settings, "random", "random")
+        policy = RandomPolicy(environments.action)
+        return _one_policy(settings, environments, policy, provenance)
+    path = Path(settings.agent)
     if not path.exists():
         hint = f"give random, {', '.join(AGENTS.names())} or the folder of a run"
         raise ConfigError("no such agent", f"--agent {path}", hint)
     from lawm_models.collection.trained_policy import load_policy
 
-    trained = load_policy(path, deterministic=not scene.noise)
-    environments = _environments(scene, trained.environment)
-    _require_fit(scene, environments, trained.state, trained.action)
-    provenance = _provenance(scene, trained.name, f"{trained.name}:{trained.weights}")
-    return _one_policy(scene, environments, _OneThread(trained.actor), provenance)
+    trained = load_policy(path, deterministic=not settings.noise)
+    environments = _environments(settings, trained.environment)
+    _require_fit(settings, environments, trained.state, trained.action)
+    provenance = _provenance(settings, trained.name, f"{trained.name}:{trained.weights}")
+    return _one_policy(settings, environments, _OneThread(trained.actor), provenance)
+
+
+def open_context(settings: RolloutSettings) -> RolloutContext:
+    """The context alone, as a worker needs it."""
+    return plan_rollouts(settings).context
 
 
 def _one_policy(
-    scene: Scene, environments: envs.Environments, policy: Policy, provenance: Provenance
-) -> Cast:
+    settings: RolloutSettings,
+    environments: envs.Environments,
+    policy: Policy,
+    provenance: Provenance,
+) -> RolloutPlan:
     def rollouts(trajectories: int, done: int) -> Iterator[Rollout]:
-        return plan(trajectories, environments.num_envs, scene.seed, done)
+        return plan(trajectories, environments.num_envs, settings.seed, done)
 
-    return Cast(RolloutContext(environments, lambda _: policy), provenance, rollouts)
+    return RolloutPlan(RolloutContext(environments, lambda _: policy), provenance, rollouts)
 
 
-def _snapshots(scene: Scene, band: Band) -> Cast:
+def _snapshots(settings: RolloutSettings, span: SnapshotRange) -> RolloutPlan:
     from lawm_models.collection.trained_policy import load_snapshot, snapshots
 
-    scene = scene._replace(
-        num_envs=scene.num_envs or SNAPSHOT_ENVS,
-        noise=True if scene.noise is None else scene.noise,
+    settings = settings._replace(
+        num_envs=settings.num_envs or SNAPSHOT_ENVS,
+        noise=True if settings.noise is None else settings.noise,
     )
-    record, known = snapshots(band.path)
-    chosen = {name: known[name] for name in band.choose(list(known))}
-    environments = _environments(scene, record.environment)
-    _require_fit(scene, environments, record.state, record.action)
+    record, known = snapshots(span.path)
+    chosen = {name: known[name] for name in span.choose(list(known))}
+    environments = _environments(settings, record.environment)
+    _require_fit(settings, environments, record.state, record.action)
     ages = {name: snapshot.agent_step for name, snapshot in chosen.items()}
     weights = hashlib.sha256("".join(s.weights for s in chosen.values()).encode()).hexdigest()
     provenance = _provenance(
-        scene,
+        settings,
         f"{record.agent}@snapshots",
         f"{record.agent}:{weights}",
-        {"trajectories": scene.trajectories, "agent_seed": record.seed, "snapshots": ages},
+        {"trajectories": settings.trajectories, "agent_seed": record.seed, "snapshots": ages},
     )
     held: dict[str, Policy] = {}
 
     def policy(name: str) -> Policy:
         if name not in held:
             held.clear()  # they come one after another
-            held[name] = _OneThread(load_snapshot(band.path, name, not scene.noise))
+            held[name] = _OneThread(load_snapshot(span.path, name, not settings.noise))
         return held[name]
 
     def rollouts(trajectories: int, done: int) -> Iterator[Rollout]:
         # Every collection has its own streams: two of them never repeat a trajectory.
         identity = provenance.model_copy(update={"versions": {}}).to_json()
         key = int(hashlib.sha256(identity.encode()).hexdigest()[:16], 16)
-        return deal(ages, trajectories, environments.num_envs, (scene.seed, key), done)
+        return snapshot_rollouts(
+            ages, trajectories, environments.num_envs, (settings.seed, key), done
+        )
 
-    return Cast(RolloutContext(environments, policy), provenance, rollouts, apart=True)
+    return RolloutPlan(RolloutContext(environments, policy), provenance, rollouts, apart=True)
 
 
-def _environments(scene: Scene, known: EnvironmentInfo | None) -> envs.Environments:
-    usual = known.action_repeat if known else envs.usual_repeat(scene.task)
-    repeat = scene.action_repeat or usual
+def _environments(settings: RolloutSettings, known: EnvironmentInfo | None) -> envs.Environments:
+    usual = known.action_repeat if known else envs.usual_repeat(settings.task)
+    repeat = settings.action_repeat or usual
     return envs.make(
-        scene.task,
-        num_envs=scene.num_envs or 1,
+        settings.task,
+        num_envs=settings.num_envs or 1,
         action_repeat=repeat,
-        pixels=scene.pixels,
-        physics=scene.physics,
+        pixels=settings.pixels,
+        physics=settings.physics,
     )
 
 
 def _require_fit(
-    scene: Scene,
+    settings: RolloutSettings,
     environments: envs.Environments,
     state: tuple[ArraySpec, ...],
     action: ArraySpec,
@@ -162,23 +162,23 @@ def _require_fit(
     if shown != wanted or environments.action.shape != action.shape:
         names = ", ".join(name for name, _ in wanted)
         raise ConfigError(
-            f"the agent observes {names}, not what {scene.task} shows",
-            scene.agent,
+            f"the agent observes {names}, not what {settings.task} shows",
+            settings.agent,
             "collect in the environment it was trained for",
         )
 
 
 def _provenance(
-    scene: Scene, source: str, agent: str, settings: dict[str, Any] | None = None
+    settings: RolloutSettings, source: str, agent: str, more: dict[str, Any] | None = None
 ) -> Provenance:
-    given = {"noise": bool(scene.noise), "num_envs": scene.num_envs or 1}
+    given = {"noise": bool(settings.noise), "num_envs": settings.num_envs or 1}
     return Provenance(
         source=source,
         agent=agent,
-        seed=scene.seed,
+        seed=settings.seed,
         origin="rollout",
         versions=installed_versions(),
-        settings={**given, **(settings or {})},
+        settings={**given, **(more or {})},
     )
 
 
