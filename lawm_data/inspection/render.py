@@ -51,7 +51,7 @@ def frames(
         envs.reset([shown.info.seed or 0])
         return _drawn(envs, shown.physics[rows], size, camera)
     for spec in corpus.manifest.observations:
-        if spec.role is Role.pixels and spec.shape[2] == 3:
+        if spec.role is Role.pixels and spec.shape[2] == 3 and spec.dtype == "uint8":
             return iter(shown.observations[spec.name][rows])
     what = "neither physics states nor camera images were recorded"
     raise CorpusError(what, str(corpus.path), "collect it again, without --no-physics")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
+from lawm_schemas.arrays import PICTURES
 
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.table import NO_REWARDS
@@ -129,7 +130,7 @@ def _layout(
         rewarded="reward" in names,
         left=tuple(name for name in fields if name not in kept),
         names=frozenset(names) - {convention.action},
-        converted=tuple(name for name in pixels if stored[name][1] != np.uint8),
+        converted=tuple(name for name in pixels if stored[name][1].name not in PICTURES),
     )
 
 
@@ -190,7 +191,7 @@ def _trajectory(
             if array.shape[1:] != spec.shape:
                 what = f"has rows of shape {array.shape[1:]} instead of {spec.shape}"
                 raise CorpusError(what, where, "all files of a folder hold the same arrays")
-            if spec.role is Role.pixels and array.dtype != np.uint8:
+            if spec.role is Role.pixels and array.dtype != np.dtype(spec.dtype):
                 array = whole_images(array, where)
             observations[spec.name] = array
         rewards = np.zeros(rows, np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, Role
 
 from lawm_data.corpus.layout import element_names
-from lawm_data.system.images import MODES
+from lawm_data.system.images import is_picture
 
 VERSION = "v3.0"
 STATE = "observation.state"
@@ -67,7 +67,7 @@ def features_of(observations: Sequence[ArraySpec], videos: bool) -> tuple[Featur
     for spec in observations:
         if spec in state:
             continue
-        picture = spec.role is Role.pixels and spec.shape[2] in MODES
+        picture = spec.role is Role.pixels and is_picture(spec.shape, spec.dtype)
         start = "physics." if spec.role is Role.physics else "observation."
         name = f"{start}images.{spec.name}" if picture else start + spec.name
         while name in taken:
@@ -81,9 +81,9 @@ def features_of(observations: Sequence[ArraySpec], videos: bool) -> tuple[Featur
 
 
 def films(spec: ArraySpec) -> bool:
-    """Whether an mp4 can hold the pictures: three channels, even edges."""
+    """Whether an mp4 can hold the pictures: three channels of 8 bits, even edges."""
     height, width, channels = spec.shape
-    return channels == 3 and height % 2 == 0 and width % 2 == 0
+    return spec.dtype == "uint8" and channels == 3 and height % 2 == 0 and width % 2 == 0
 
 
 def info_features(
@@ -105,6 +105,9 @@ def info_features(
             "shape": list(spec.shape),
             "names": ["height", "width", "channels"],
         }
+        if spec.dtype == "uint16":
+            # LeRobot then gives the numbers as they are, and not as shares of 255
+            info[feature.name]["info"] = {"is_depth_map": True}
         if feature.storage == "video":
             info[feature.name]["info"] = {
                 "video.height": height,
