@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError, EnvironmentInfo, Role
+from lawm_schemas import ConfigError, CorpusError, Role
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.envs.suites import Environments, make
 
 SIZE = (320, 240)
@@ -59,8 +60,11 @@ def frames(
 
 def frame_rate(corpus: Corpus, every: int = 1) -> float:
     """Frames per second at which every n-th state is seen in real time."""
-    info = corpus.manifest.environment or EnvironmentInfo(task="unknown")
-    return 1 / ((info.control_timestep or STEP_SECONDS) * info.action_repeat * every)
+    seconds = step_seconds(corpus.manifest)
+    if seconds is None:
+        environment = corpus.manifest.environment
+        seconds = STEP_SECONDS * (environment.action_repeat if environment else 1)
+    return 1 / (seconds * every)
 
 
 def place_of(corpus: Corpus, trajectory: str | int) -> int:

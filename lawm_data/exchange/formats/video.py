@@ -16,6 +16,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Provenance, Role
 
 from lawm_data.corpus.corpus import open_corpus
+from lawm_data.corpus.rate import FPS
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming
@@ -158,7 +159,8 @@ def _takes_below(root: Path) -> tuple[Takes, list[str]]:
 
 
 def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> Iterator[Episode]:
-    provenance = Provenance(source=source, origin="import")
+    timed = Provenance(source=source, origin="import", settings={FPS: fps})
+    untimed = Provenance(source=source, origin="import")
     height, width = pixels.shape[:2]
     most = MEMORY_LIMIT // pixels.size
     for name, take in takes.items():
@@ -181,6 +183,6 @@ def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> I
         yield Episode(
             observations={pixels.name: np.stack(resized)},
             rewards=np.zeros(len(resized) - 1, np.float32),
-            provenance=provenance,
+            provenance=untimed if isinstance(take, list) else timed,
             metadata={"file": name, **NO_REWARDS},
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from lawm_schemas import ConfigError, LabelState
 
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
 from lawm_data.exchange.formats.lerobot.features import films
@@ -39,7 +40,7 @@ ABOUT = About(
     streaming=True,
     settings={
         "pixels": "export: png (lossless), or mp4, which is smaller and changes the pictures",
-        "fps": "export: frames per second; without it the environment tells, or else it is 30",
+        "fps": "export: frames per second; else the environment or the source tells, or it is 30",
         "size": "import of other people's sets: edge of the pictures, shrunk to a square; 0 keeps",
         "action": "import of other people's sets: FEATURE,… that are the action, side by side",
         "actions": "import of sets without actions: how many numbers an action would have (1)",
@@ -49,7 +50,7 @@ ABOUT = About(
     },
 )
 FPS = 30
-"""Frames per second of a set whose environment does not tell."""
+"""Frames per second of a set when neither its environment nor its sources tell."""
 
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
@@ -101,11 +102,11 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
 
 def _fps(outgoing: Outgoing, settings: Mapping[str, Any]) -> tuple[float, list[str]]:
     """Frames per second, and a note when they are a guess."""
-    environment = outgoing.view.manifest.environment
-    if "fps" not in settings and environment and environment.control_timestep:
-        found = 1 / (environment.control_timestep * environment.action_repeat)
+    seconds = step_seconds(outgoing.view.manifest)
+    if "fps" not in settings and seconds is not None:
+        found = 1 / seconds
         # LeRobot's own sets have whole numbers here
         return (round(found) if abs(found - round(found)) < 1e-6 * found else found), []
     fps = _settings.rate(settings, "fps", FPS)
-    unknown = "the environment does not tell how long a step lasts"
+    unknown = "neither the environment nor the sources tell how long a step lasts"
     return fps, [] if "fps" in settings else [f"{unknown}: timestamps count {FPS} frames a second"]

@@ -87,16 +87,28 @@ def films(spec: ArraySpec) -> bool:
 
 
 def info_features(
-    features: Sequence[Feature], action: ArraySpec, inferred: bool, fps: float
+    features: Sequence[Feature],
+    action: ArraySpec,
+    inferred: bool,
+    fps: float,
+    elements: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    """``features`` of ``info.json``."""
+    """``features`` of ``info.json``.
+
+    Args:
+        features: those of the observations.
+        action: what an action is.
+        inferred: whether there are inferred actions.
+        fps: frames per second.
+        elements: names of joints and the like, by array, where a set had them.
+    """
     info: dict[str, dict[str, Any]] = {}
     for feature in features:
         spec = feature.arrays[0]
         if feature.storage == "numbers":
             # a name for every number; of pixels that no picture file can hold there are too many
             plain = spec.role is not Role.pixels
-            names = [name for s in feature.arrays for name in element_names(s)] if plain else None
+            names = [n for s in feature.arrays for n in _names(s, elements)] if plain else None
             info[feature.name] = _numbers(feature.dtype, feature.width, names)
             continue
         height, width, channels = spec.shape
@@ -119,7 +131,7 @@ def info_features(
                 "video.fps": fps,
                 "has_audio": False,
             }
-    names = element_names(action)
+    names = _names(action, elements)
     info[ACTION] = _numbers(action.dtype, action.size, names)
     info[REWARD] = _numbers("float32")
     for flag in (DONE, TERMINATED, TRUNCATED, OBSERVED):
@@ -158,6 +170,12 @@ def parted(feature: Feature, rows: np.ndarray) -> dict[str, np.ndarray]:
         arrays[spec.name] = rows[:, start : start + spec.size].reshape(len(rows), *spec.shape)
         start += spec.size
     return arrays
+
+
+def _names(spec: ArraySpec, elements: Mapping[str, Any]) -> list[str]:
+    given = elements.get(spec.name)
+    fits = isinstance(given, list) and len(given) == spec.size
+    return given if fits and all(isinstance(n, str) for n in given) else element_names(spec)
 
 
 def _numbers(dtype: str, width: int = 1, names: list[str] | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 from lawm_schemas.arrays import DTYPES
 
+from lawm_data.corpus.rate import FPS
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode, Incoming
@@ -46,7 +47,10 @@ def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
     """
     info = read_info(root)
     sidecar = read_sidecar(root)
-    return open_foreign(info, settings) if sidecar is None else open_export(info, sidecar)
+    if sidecar is None:
+        return open_foreign(info, settings)
+    without = _settings.listed(settings, "without")
+    return open_export(info, _less(sidecar, without) if without else sidecar)
 
 
 def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
@@ -199,7 +203,7 @@ def _picture_shape(feature: FeatureInfo, where: str) -> tuple[int, ...]:
 
 def _described(info: Info, arrays: Mapping[str, str], parts: list[str]) -> dict[str, Any]:
     """What the set says of itself, for the provenance: nothing else of a corpus holds it."""
-    found: dict[str, Any] = {"fps": info.fps}
+    found: dict[str, Any] = {FPS: info.fps}
     found |= {key: value for key, value in info.about.items() if value not in (None, {}, [])}
     elements = {arrays.get(key, key): info.features[key].names for key in (*arrays, *parts)}
     elements = {key: value for key, value in elements.items() if value is not None}
@@ -309,6 +313,28 @@ def _notes(
     films = [key for key, column in columns.items() if column.storage == "video"]
     notes += [f"{', '.join(films)}: pictures as the video kept them"] if films else []
     return notes + ([f"left out: {', '.join(left)}"] if left else [])
+
+
+def _less(sidecar: Sidecar, without: list[str]) -> Sidecar:
+    """The same set without some features, given by their name or that of their only array.
+
+    Raises:
+        ConfigError: there is no such feature, or none is left.
+    """
+    names_of = {
+        feature.name: {feature.name, *(s.name for s in feature.arrays if len(feature.arrays) == 1)}
+        for feature in sidecar.features
+    }
+    for name in without:
+        if not any(name in found for found in names_of.values()):
+            there = ", ".join(names_of)
+            raise ConfigError(f"there is no feature {name!r}", "the set", f"there are {there}")
+    features = tuple(f for f in sidecar.features if names_of[f.name].isdisjoint(without))
+    if not features:
+        raise ConfigError("leaves no observation", "without", "keep one of them")
+    kept = {spec.name for feature in features for spec in feature.arrays}
+    observations = tuple(spec for spec in sidecar.observations if spec.name in kept)
+    return sidecar._replace(features=features, observations=observations)
 
 
 def open_export(info: Info, sidecar: Sidecar) -> Incoming:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from lawm_schemas import Manifest
 
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
@@ -55,7 +56,11 @@ class SetWriter:
         self._root, self._fps, self._action = root, fps, manifest.action
         self._inferred = outgoing.view.overlay is not None
         self.features = names.features_of(manifest.observations, videos)
-        self._info = names.info_features(self.features, self._action, self._inferred, fps)
+        said = _said(manifest)
+        elements = said.get("names", {})
+        self._info = names.info_features(
+            self.features, self._action, self._inferred, fps, elements if elements else {}
+        )
         (root / "meta").mkdir(parents=True)
         self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._info)))
         self._episodes = ParquetFiles(root, EPISODES_PATH, self._episode_schema())
@@ -63,7 +68,8 @@ class SetWriter:
         self._sidecar = SidecarWriter(root, outgoing, self.features, videos)
         environment = manifest.environment
         self._task = environment.task if environment else UNNAMED_TASK
-        self._robot = environment.suite if environment else None
+        self._tasks: dict[str, int] = {}
+        self._robot = environment.suite if environment else said.get("robot_type")
         self._nothing = of_nothing(_observed_actions(outgoing), self._action.size)
         self._total = Total()
         self._rows: list[dict[str, Any]] = []
@@ -74,10 +80,12 @@ class SetWriter:
         length = len(episode.rewards)
         index = self._frames.settle()
         arrays = {name: array[:-1] for name, array in episode.observations.items()}
-        columns, stats = self._numbers(episode, arrays)
+        tasks = _tasks(episode, self._task)
+        numbers = [self._tasks.setdefault(task, len(self._tasks)) for task in tasks]
+        columns, stats = self._numbers(episode, arrays, numbers[0])
         row: dict[str, Any] = {
             "episode_index": self._count,
-            "tasks": [self._task],
+            "tasks": tasks,
             "length": length,
             **_file_columns("data", index),
             "dataset_from_index": self._index,
@@ -112,13 +120,13 @@ class SetWriter:
         self._flush()
         for writer in (self._frames, self._episodes, *self._films.values(), self._sidecar):
             writer.close()
-        write_tasks(self._root, [self._task])
+        write_tasks(self._root, list(self._tasks))
         info = {
             "codebase_version": names.VERSION,
             "robot_type": self._robot,
             "total_episodes": self._count,
             "total_frames": self._index,
-            "total_tasks": 1,
+            "total_tasks": len(self._tasks),
             "chunks_size": CHUNK_FILES,
             "data_files_size_in_mb": DATA_MB,
             "video_files_size_in_mb": VIDEO_MB,
@@ -142,7 +150,7 @@ class SetWriter:
         return [feature for feature in self.features if feature.storage == "video"]
 
     def _numbers(
-        self, episode: Episode, arrays: Mapping[str, np.ndarray]
+        self, episode: Episode, arrays: Mapping[str, np.ndarray], task: int
     ) -> tuple[dict[str, Any], dict[str, Stats]]:
         """All columns of an episode but pictures, and their statistics."""
         length = len(episode.rewards)
@@ -165,7 +173,7 @@ class SetWriter:
             "frame_index": np.arange(length),
             "episode_index": np.full(length, self._count),
             "index": self._index + np.arange(length),
-            "task_index": np.zeros(length, np.int64),
+            "task_index": np.full(length, task),
         }
         # LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
         # compute: recorded actions, else inferred ones, else zeros; OBSERVED tells them apart
@@ -211,6 +219,19 @@ class SetWriter:
                 kinds = {key: deep for key in NAMES} | {"count": pa.list_(whole)}
                 fields += [(f"stats/{name}/{key}", kind) for key, kind in kinds.items()]
         return pa.schema(fields)
+
+
+def _said(manifest: Manifest) -> Mapping[str, Any]:
+    """What a LeRobot set that the corpus was imported from said of itself; nothing of several."""
+    several = len(manifest.provenance) != 1
+    return {} if several else manifest.provenance[0].settings
+
+
+def _tasks(episode: Episode, usual: str) -> list[str]:
+    """The tasks of an episode: those of its metadata, as an import keeps them, or the usual one."""
+    tasks = episode.metadata.get("tasks")
+    kept = [task for task in tasks if isinstance(task, str)] if isinstance(tasks, list) else []
+    return kept or [usual]
 
 
 def _file_columns(folder: str, index: FileIndex) -> dict[str, int]:

@@ -252,3 +252,25 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"needs the package pyarrow; pip install 'lawm\[lerobot"):
         export_corpus(corpus, f"lerobot:{tmp_path / 'set'}")
+
+
+def test_what_a_set_said_of_itself_is_there_when_it_goes_out_again(exported: Path) -> None:
+    """Frame rate, robot, tasks and names of joints, through a corpus and without the sidecar."""
+    file = exported / "meta/info.json"
+    info = json.loads(file.read_text()) | {"fps": 20, "robot_type": "so101"}
+    info["features"]["action"]["names"] = ["shoulder.pos", "gripper.pos"]
+    file.write_text(json.dumps(info))
+    shutil.rmtree(exported / "meta/lawm")
+    rows = pq.read_table(exported / EPISODES)
+    tasks = pa.array([["wash up"], ["dry", "stack"], ["wash up"], []], pa.list_(pa.string()))
+    at = rows.schema.get_field_index("tasks")
+    pq.write_table(rows.set_column(at, "tasks", tasks), exported / EPISODES)
+    written = export_corpus(brought(exported), f"lerobot:{exported.parent / 'again'}")
+    assert not any("how long a step lasts" in note for note in written.notes)
+    again = json.loads((exported.parent / "again/meta/info.json").read_text())
+    assert (again["fps"], again["robot_type"], again["total_tasks"]) == (20, "so101", 3)
+    assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
+    found = pq.read_table(exported.parent / "again" / EPISODES)["tasks"].to_pylist()
+    assert found == [["wash up"], ["dry", "stack"], ["wash up"]]
+    frames = pq.read_table(exported.parent / "again" / FRAMES)["task_index"].to_pylist()
+    assert frames == [0] * 6 + [1] * 2 + [0] * 11
