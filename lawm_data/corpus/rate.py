@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -25,11 +26,15 @@ def step_seconds(manifest: Manifest) -> float | None:
 
 
 def _recorded(source: Provenance) -> float | None:
-    rate: Any = source.settings.get(FPS)
-    for key in ("env_args", "env_kwargs", "control_freq") if rate is None else ():  # robosuite's
-        rate = (source.settings if rate is None else rate).get(key)
-        if key != "control_freq" and not isinstance(rate, dict):
-            return None
-    if type(rate) not in (int, float) or not isfinite(rate) or rate <= 0:
+    rate = source.settings.get(FPS)
+    if rate is None:
+        arguments = _within(_within(source.settings, "env_args"), "env_kwargs")
+        rate = arguments.get("control_freq")  # robosuite's name for it
+    if not isinstance(rate, int | float) or isinstance(rate, bool):
         return None
-    return float(rate)
+    return float(rate) if isfinite(rate) and rate > 0 else None
+
+
+def _within(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = settings.get(key)
+    return found if isinstance(found, Mapping) else {}

@@ -196,14 +196,14 @@ def _trajectory(
             observations[spec.name] = array
         rewards = np.zeros(rows, np.float32)
         if layout.rewarded:
-            rewards = column(_read(file, "reward", rows), file.where("reward"))
-        ends = {key: _read(file, key, rows) for key in convention.flags if key in names}
+            rewards = column(_read_entering(file, "reward", rows), file.where("reward"))
+        ends = {key: _read_entering(file, key, rows) for key in convention.flags if key in names}
         terminated, truncated = convention.ends(
             ends, {key: file.where(key) for key in convention.flags}
         )
         actions, where = None, file.where(convention.action)
         if convention.action in names:
-            actions = _entered(_read(file, convention.action, rows), layout.action, where)
+            actions = _entered(_read_entering(file, convention.action, rows), layout.action, where)
     return Episode(
         observations=observations,
         rewards=rewards[1:],
@@ -228,6 +228,15 @@ def _require_same(names: set[str], layout: _Layout, where: str) -> None:
 
 def _read(file: TrajectoryFile, name: str, rows: int) -> np.ndarray:
     return require_finite(file.read_rows(name, rows), file.where(name))
+
+
+def _read_entering(file: TrajectoryFile, name: str, rows: int) -> np.ndarray:
+    """What a step leads to: row 0, the reset, has none, and may say so with NaN instead of 0."""
+    array = file.read_rows(name, rows)
+    if array.dtype.kind == "f" and np.isnan(array[0]).any():
+        array = array.copy()
+        array[0] = np.nan_to_num(array[0])
+    return require_finite(array, file.where(name))
 
 
 def _entered(actions: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:

@@ -174,8 +174,9 @@ def parted(feature: Feature, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 def _names(spec: ArraySpec, elements: Mapping[str, Any]) -> list[str]:
     given = elements.get(spec.name)
-    fits = isinstance(given, list) and len(given) == spec.size
-    return given if fits and all(isinstance(n, str) for n in given) else element_names(spec)
+    if isinstance(given, list) and len(given) == spec.size:
+        return [str(name) for name in given]
+    return element_names(spec)
 
 
 def _numbers(dtype: str, width: int = 1, names: list[str] | None = None) -> dict[str, Any]:
