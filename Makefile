@@ -1,12 +1,13 @@
 # demo and test each do their whole set-up; they need Python 3.11 or newer, pip and make.
-.PHONY: demo test check format bench install
+.PHONY: demo test test-oldest check format bench install
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+CONSTRAINTS ?= constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS)
 PACKAGE := $(VENV)/.package
 TOOLS := $(VENV)/.tools
 
@@ -19,7 +20,7 @@ export MUJOCO_GL ?= disable
 
 install: $(TOOLS)
 
-$(PACKAGE): pyproject.toml constraints.txt
+$(PACKAGE): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found; make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
 		&& $(PYTHON) -m pip --python $(BIN)/python install pip; }
@@ -46,6 +47,9 @@ demo: $(PACKAGE)
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest --numprocesses=auto
+
+test-oldest:
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 
 check: $(TOOLS)
 	$(BIN)/ruff check

@@ -34,7 +34,7 @@ def label(run: RunFolder, smoothing: bool) -> list[str]:
     for method in methods:
         name = run.path.name + ("" if method == "inverse" else f"-{method}")
         found = relabel(run, run.config.corpora[0].path, name, replace=True, method=method)
-        print(f"{run.config.corpora[0].path}: {name}: R² {found['r2']:.3f}", flush=True)
+        print(f"{found['path']}: {found['trajectories']} trajectories", flush=True)
         names.append(name)
     return names
 

@@ -1,10 +1,14 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP = {"lawm_cli", "lawm_data", "lawm_models", "lawm_schemas"}
@@ -86,3 +90,20 @@ def test_commands_start_from_the_wheel_alone(site: Path, module: str) -> None:
 
 def test_checkout_runs_by_name() -> None:
     assert "Usage: lawm" in _python("-m", "cli", "--help", cwd=ROOT)
+
+
+@pytest.mark.parametrize("oldest", [True, False])
+def test_the_constraints_are_within_the_declared_bounds(oldest: bool) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    lines = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    lines += [line for name in extras if name not in ("all", "bench") for line in extras[name]]
+    text = (ROOT / f"constraints{'-oldest' if oldest else ''}.txt").read_text()
+    pins = dict(line.split("==") for line in text.splitlines() if not line.startswith("#"))
+    versions = {canonicalize_name(name): Version(version) for name, version in pins.items()}
+    for requirement in map(Requirement, lines):
+        version = versions[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+        if oldest:
+            lowest = [Version(s.version) for s in requirement.specifier if s.operator == ">="]
+            assert lowest == [version], requirement

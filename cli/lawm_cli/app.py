@@ -19,6 +19,7 @@ from lawm_cli.options import (
     Seed,
     Settings,
     Version,
+    Withheld,
     choosing,
     example,
 )
@@ -165,6 +166,7 @@ def evaluate(
     epilog=example(
         "lawm relabel runs/a --corpus corpora/cs --name lawm-a",
         "lawm relabel runs/a --corpus corpora/cs --name sure --max-uncertainty 0.2",
+        "lawm relabel runs/a --corpus corpora/cs --name lawm-a --truth-from-withheld",
         "lawm relabel runs/a --corpus corpora/cs --name smooth --method smoothing",
     )
 )
@@ -181,20 +183,21 @@ def relabel(
             min=0, help="Leave out trajectories that are less certain (1 is half the range)."
         ),
     ] = None,
+    truth_from_withheld: Withheld = False,
     replace: Replace = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Infer the actions that a run could not see.
 
-    They are written beside the corpus, under a name: an overlay. Where the actions were recorded
-    and only hidden, the inferred ones are compared with them.
+    They are written beside the corpus, under a name: an overlay. With --truth-from-withheld they
+    are also compared with the actions that a mask hides; what is found is printed and not written.
     """
     from lawm_models.training.relabel import relabel as infer
 
-    found = infer(run, corpus, name, replace, method, max_uncertainty, dry_run)
+    found = infer(run, corpus, name, replace, method, max_uncertainty, dry_run, truth_from_withheld)
     result = {"run": run, "corpus": corpus, **found}
-    print_json(result) if json else report.labels(result)
+    print_json(result) if json else report.labels(result, truth_from_withheld)
 
 
 app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from lawm_schemas import CellResult, Results
@@ -289,6 +289,9 @@ def table(
         Path | None,
         typer.Option(help="Folder for table.md, table.csv, table.html and the pictures."),
     ] = None,
+    pictures: Annotated[
+        Literal["png", "pdf", "svg"], typer.Option(help="What the files of the pictures are.")
+    ] = "png",
     json: Json = False,
 ) -> None:
     """Make tables and pictures from the results of a study.
@@ -301,7 +304,7 @@ def table(
     from lawm_models.studies.table import make_table
 
     made = make_table(Results.read_json(results))
-    files = _write(made, out) if out is not None else []
+    files = _write(made, out, pictures) if out is not None else []
     if json:
         print_json({"results": results, "files": files, **_table_document(made)})
         return
@@ -310,8 +313,9 @@ def table(
         print(path)
 
 
-def _write(made: Table, out: Path) -> list[Path]:
+def _write(made: Table, out: Path, kind: str) -> list[Path]:
     from lawm_data.system.atomic import storage_errors, write_file
+    from lawm_data.system.figures import image
     from lawm_data.system.output import refuse_inside
     from lawm_models.studies.markdown import comma_separated, markdown
     from lawm_models.studies.pictures import pictures
@@ -319,12 +323,12 @@ def _write(made: Table, out: Path) -> list[Path]:
 
     refuse_inside(out / "table.md")
     drawn = pictures(made)
-    page = web_page(made, dict(drawn.values()))
+    page = web_page(made, {told: image(figure) for told, figure in drawn.values()})
     files = {
         "table.md": markdown(made).encode(),
         "table.csv": comma_separated(made).encode(),
         "table.html": page.encode(),
-        **{name: image for name, (_, image) in drawn.items()},
+        **{f"{name}.{kind}": image(figure, f".{kind}") for name, (_, figure) in drawn.items()},
     }
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)

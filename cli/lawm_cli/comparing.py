@@ -9,7 +9,7 @@ import typer
 from lawm_schemas import ConfigError
 
 from lawm_cli import errors, report
-from lawm_cli.options import Corpus, Json, Run, example
+from lawm_cli.options import Corpus, Json, Run, Withheld, example
 from lawm_cli.output import print_json
 
 EPILOG = example(
@@ -21,10 +21,6 @@ Names = Annotated[
     list[str],
     typer.Option("--labels", metavar="OVERLAY", help="Overlay; may be given several times."),
 ]
-Withheld = Annotated[
-    bool,
-    typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),
-]
 HeldOut = Annotated[
     str | None,
     typer.Option(metavar="MASK", help="Read only what this larger mask shows: a validation set."),
@@ -32,7 +28,9 @@ HeldOut = Annotated[
 Own = Annotated[
     bool, typer.Option("--own", help="Judge each overlay on all it labels, not on the common part.")
 ]
-Picture = Annotated[Path | None, typer.Option(help="Draw calibration and errors: FILE.png.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Draw calibration and errors: .png, .pdf, .svg.")
+]
 
 
 def compare(
@@ -55,8 +53,10 @@ def compare(
         raise ConfigError(
             "needs actions that masks hide", "lawm compare-labels", "allow --truth-from-withheld"
         )
-    if picture is not None and picture.suffix != ".png":
-        raise ConfigError(f"{picture.name!r} does not end in .png", "--picture", "name it so")
+    if picture is not None:
+        from lawm_data.system.figures import require_kind
+
+        require_kind(picture, "--picture")
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.inspection.label_error import compare_labels
 

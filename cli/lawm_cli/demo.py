@@ -14,6 +14,8 @@ from lawm_cli import experiment, picture
 from lawm_data.system.terminal import Bars
 
 if TYPE_CHECKING:
+    from lawm_schemas import Mask
+
     from lawm_data.corpus.corpus import Corpus
     from lawm_models.training.run_folder import RunFolder
 
@@ -51,7 +53,7 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
         save_mask(corpus, mask)
     config = experiment.from_options([str(path)], MASK, "lawm", "demo", settings, {"seed": seed})
     run = train(config, out / "run", bars)
-    labels = _relabel(run, path)
+    labels = _relabel(run, path, mask)
     image = out / "demo.png"
     hidden = corpus.filter(~np.isin(corpus.table.id, mask.labeled))
     picture.draw(
@@ -112,14 +114,24 @@ def true_and_inferred(hidden: Corpus, inferred: Corpus) -> picture.Actions:
     return picture.Actions(true.reshape(len(true), -1), guessed.reshape(len(guessed), -1))
 
 
-def _relabel(run: RunFolder, corpus: Path) -> dict[str, Any]:
-    """Relabel, or read what an earlier call wrote."""
+def _relabel(run: RunFolder, corpus: Path, mask: Mask) -> dict[str, Any]:
+    """Relabel, unless an earlier call has, and compare with the hidden actions."""
+    from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.overlay import LABELS as FOLDER
-    from lawm_data.corpus.overlay import overlay_names, read_overlay
-    from lawm_models.training.relabel import relabel
+    from lawm_data.corpus.overlay import overlay_names
+    from lawm_models.training.relabel import Label, errors_against, relabel
 
     if LABELS not in overlay_names(corpus):
         relabel(run, corpus, LABELS)
-    overlay = read_overlay(corpus / FOLDER / LABELS)
-    kept = overlay.model_dump(mode="json", include={"nmse_per_dimension", "r2", "trajectories"})
-    return {**kept, "name": LABELS, "path": str(corpus / FOLDER / LABELS)}
+    whole = open_corpus(corpus)
+    hidden = np.flatnonzero(~np.isin(whole.table.id, mask.labeled))
+    inferred = whole.with_mask(mask).with_labels(LABELS)[hidden]
+    labels = [Label(t.info.id, np.asarray(t.actions), np.asarray(t.action_std)) for t in inferred]
+    errors = errors_against(whole, hidden.tolist(), labels)
+    return {
+        "nmse_per_dimension": errors,
+        "r2": None if errors is None else 1 - float(np.mean(errors)),
+        "trajectories": len(labels),
+        "name": LABELS,
+        "path": str(corpus / FOLDER / LABELS),
+    }

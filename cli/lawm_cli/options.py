@@ -30,6 +30,10 @@ Mask = Annotated[
 Labels = Annotated[str | None, typer.Option(help="Fill in the inferred actions of this overlay.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.")]
+Withheld = Annotated[
+    bool,
+    typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what has this name.")]
 Settings = Annotated[
     list[str] | None,

@@ -1,21 +1,24 @@
-"""The picture of a run: return against training, and true against inferred actions."""
+"""Pictures of a run and of its labels: returns, and true against inferred actions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lawm_data.system.atomic import write_file
-from lawm_data.system.figures import BLUE, GREY, ORANGE, POINTS, new_figure, png
+from lawm_data.system.colors import BLUE, GREY, ORANGE, SERIES
+from lawm_data.system.figures import POINTS, new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RETURN = ("return_mean", "return_std")
 """Keys of an evaluation in ``metrics.jsonl``."""
+DOTTED: dict[str, Any] = {"marker": "o", "markersize": 4, "clip_on": False}
+"""A line through points, none of which is cut by the frame."""
 
 
 class Curve(NamedTuple):
@@ -46,7 +49,7 @@ def draw(
     actions: Actions,
     r2: float | None,
 ) -> None:
-    """Write the picture as PNG.
+    """Write the picture; the ending of the file says how.
 
     Args:
         path: file to write.
@@ -83,11 +86,11 @@ def draw(
     right.set_title(f"Actions of unlabeled trajectories{explained}", loc="left", fontsize="medium")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    write_file(path, png(figure))
+    write_figure(path, figure)
 
 
 def draw_label_errors(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the picture as PNG.
+    """Write the picture; the ending of the file says how.
 
     Args:
         path: file to write.
@@ -96,44 +99,59 @@ def draw_label_errors(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> 
     figure = new_figure(9, 4)
     left, right = figure.subplots(1, 2)
     most = 0.0
-    for name, overlay in overlays.items():
+    for (name, overlay), color in zip(overlays.items(), cycle(SERIES), strict=False):
         expected, observed = (
             [row[key] for row in overlay["reliability"]] for key in ("expected", "observed")
         )
-        left.plot(expected, observed, marker="o", markersize=4, label=name)
+        left.plot(expected, observed, color=color, label=name, **DOTTED)
         most = max(most, *expected, *observed)
     left.plot((0, most), (0, most), color=GREY, linewidth=1, label="calibrated")
+    left.set_xlim(left=0)
     left.set_xlabel("expected error (half the action range is 1)")
     left.set_ylabel("observed error")
-    left.set_title("Do the labels know how wrong they are?", loc="left", fontsize="medium")
-    _unexplained(right, overlays)
+    left.set_title("Calibration", loc="left", fontsize="medium")
+    if len({overlay["labeled"] for overlay in overlays.values()} - {None}) > 1:
+        _by_labels(right, overlays)
+    else:
+        _by_return(right, overlays)
+    right.set_ylabel("unexplained variance, 1 − R²")
     for axes in (left, right):
+        axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize="small")
-    write_file(path, png(figure))
+    write_figure(path, figure)
 
 
-def _unexplained(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
-    """By the number of labels where it differs, else by the return."""
-    every = overlays.values()
-    methods = {(o["algorithm"], o["method"]) for o in every}
-    if len({o["labeled"] for o in every} - {None}) > 1:
-        for method in sorted(methods, key=str):
-            points = sorted(
-                (o["labeled"], 1 - o["r2"])
-                for o in every
-                if (o["algorithm"], o["method"]) == method and o["labeled"] is not None
-            )
+def _by_labels(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
+    """A line for each method, over the number of labeled trajectories."""
+    methods = {(overlay["algorithm"], overlay["method"]) for overlay in overlays.values()}
+    for method, color in zip(sorted(methods, key=str), cycle(SERIES), strict=False):
+        points = sorted(
+            (overlay["labeled"], 1 - overlay["r2"])
+            for overlay in overlays.values()
+            if (overlay["algorithm"], overlay["method"]) == method
+            and overlay["labeled"] is not None
+        )
+        if points:
             label = ", ".join(filter(None, method))
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=label)
-        axes.set_xscale("log")
-        axes.set_xlabel("labeled trajectories")
-    else:
-        for name, overlay in overlays.items():
-            groups = overlay["by_return"]
-            values = [1 - group["r2"] for group in groups.values()]
-            axes.plot(list(groups), values, marker="o", markersize=4, label=name)
-        axes.set_xlabel("return of the trajectory, by thirds")
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("share of the variance left unexplained")
-    axes.set_title("How wrong are they?", loc="left", fontsize="medium")
+            axes.plot(*zip(*points, strict=True), color=color, label=label, **DOTTED)
+    counts = sorted({overlay["labeled"] for overlay in overlays.values()} - {None})
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.minorticks_off()
+    axes.set_xlabel("labeled trajectories")
+    axes.set_title("Error by number of labels", loc="left", fontsize="medium")
+
+
+def _by_return(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
+    """A bar for each overlay in each third of the returns."""
+    thirds = list(dict.fromkeys(name for o in overlays.values() for name in o["by_return"]))
+    width = 0.8 / len(overlays)
+    for number, (name, overlay) in enumerate(overlays.items()):
+        groups, color = overlay["by_return"], SERIES[number % len(SERIES)]
+        place = [thirds.index(third) - 0.4 + (number + 0.5) * width for third in groups]
+        height = [1 - group["r2"] for group in groups.values()]
+        axes.bar(place, height, 0.9 * width, color=color, label=name)
+    axes.set_xticks(range(len(thirds)), thirds)
+    axes.set_xlabel("return of the trajectory, by thirds")
+    axes.set_title("Error by return", loc="left", fontsize="medium")

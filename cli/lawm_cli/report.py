@@ -49,6 +49,8 @@ def corpus(summary: Mapping[str, Any]) -> None:
     ):
         if summary[kind]:
             print()
+            entries = summary[kind].values()
+            columns = [c for c in columns if c != "r2" or any(e["r2"] is not None for e in entries)]
             rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
             show.grid([kind, *columns], rows)
     if summary["stats"]:
@@ -174,19 +176,20 @@ def evaluation(result: Mapping[str, Any]) -> None:
     )
 
 
-def labels(result: Mapping[str, Any]) -> None:
-    """What ``lawm relabel`` wrote."""
-    known = result["r2"] is not None
+def labels(result: Mapping[str, Any], truth: bool) -> None:
+    """What ``lawm relabel`` wrote; ``truth`` says that it was to be compared with."""
     spread = result["uncertainty"]
     rows = {
         "trajectories": result["trajectories"],
         "left out": result["left_out"],
         "uncertainty": f"{show.text(spread['min'])} to {show.text(spread['max'])}, "
         f"half of them below {show.text(spread['median'])}",
-        "R²": result["r2"] if known else "unknown: the true actions are nowhere",
-        "error / variance": result["nmse_per_dimension"],
         "labels": "not written" if result["dry_run"] else result["path"],
     }
+    if truth:
+        known = result["r2"] is not None
+        rows["R²"] = result["r2"] if known else "unknown: the true actions are nowhere"
+        rows["error / variance"] = result["nmse_per_dimension"]
     show.facts(rows, title=str(result["run"]))
 
 

@@ -155,9 +155,15 @@ class ResidentArrays:
         )
         rows = np.concatenate([state, reward[..., None]], axis=-1)[:, 0]
         self._rows = torch.from_numpy(rows).to(device)
-        actions, first = _readable_actions(mixture)
+        # readable actions, and a final row of zeros for all others
+        count = np.where(mixture.action_row >= 0, mixture.length, 0)
+        actions = np.zeros((int(count.sum()) + 1, mixture.manifest.action.size), np.float32)
+        if len(actions) > 1:
+            read = WindowReader([shard.actions for shard in mixture.shards], 1)
+            found = read(np.repeat(mixture.shard, count), spans(mixture.action_row, count))
+            actions[:-1] = found.reshape(len(found), -1)
         self._actions = torch.from_numpy(actions).to(device)
-        self._first_action = torch.from_numpy(first).to(device)
+        self._first_action = torch.from_numpy(np.cumsum(count) - count).to(device)
         self._steps = torch.arange(window + 1, device=device)
 
     def state(self, windows: Windows) -> tuple[Float[Tensor, "B rows O"], Float[Tensor, "B T"]]:
@@ -180,16 +186,3 @@ class ResidentArrays:
 
     def _move(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
-
-
-def _readable_actions(
-    mixture: Mixture,
-) -> tuple[Float[np.ndarray, "R A"], Int[np.ndarray, " N"]]:
-    """Readable actions and a final row of zeros; the first row of every trajectory."""
-    count = np.where(mixture.action_row >= 0, mixture.length, 0)
-    actions = np.zeros((int(count.sum()) + 1, mixture.manifest.action.size), np.float32)
-    if len(actions) > 1:
-        read = WindowReader([shard.actions for shard in mixture.shards], 1)
-        rows = read(np.repeat(mixture.shard, count), spans(mixture.action_row, count))
-        actions[:-1] = rows.reshape(len(rows), -1)
-    return actions, np.cumsum(count) - count

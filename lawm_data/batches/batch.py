@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt
 from torch import Tensor
 
+from lawm_data.system.html import grid
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Windows of T steps: T+1 observations, T actions and rewards.
 
@@ -41,6 +44,24 @@ class Batch:
     pixels: dict[str, UInt[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
 
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{name} {_kind(t)}{list(t.shape)}" for name, t in self._tensors())
+        return f"Batch({self._summary()}: {arrays})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        rows = [[name, _kind(t), str(tuple(t.shape))] for name, t in self._tensors()]
+        return f"<div><b>Batch</b> of {self._summary()}" + grid(("tensor", "type", "shape"), rows)
+
+    def _summary(self) -> str:
+        count, steps = self.valid.shape
+        labeled = int(self.labeled.sum())
+        return f"{count} windows of {steps} steps, {labeled} labeled, on {self.valid.device}"
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from ((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "pixels")
+        yield from self.pixels.items()
+
     def as_dict(self) -> dict[str, Any]:
         """The fields by name; ``Batch(**batch.as_dict())`` is the batch again."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -59,3 +80,7 @@ class Batch:
         }
         pixels = {k: v.to(device, non_blocking=non_blocking) for k, v in self.pixels.items()}
         return Batch(**moved, pixels=pixels)
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -17,6 +17,7 @@ from lawm_data.batches.mixture import mix
 from lawm_data.batches.sampler import LabelUnit, Planner, SamplingSettings
 from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.system.html import facts
 
 
 class Loader:
@@ -68,9 +69,12 @@ class Loader:
             label_unit=label_unit,
             oversample_ends=bool(oversample_ends),
         )
+        self.settings = settings
+        """How windows are drawn."""
         self._device = device_of(device)
         self._on_cpu = self._device.type == "cpu"
         mixture = mix([(corpora, 1.0)] if isinstance(corpora, Corpus) else corpora)
+        self._corpora = mixture.corpora
         self._planner = Planner(mixture, settings)
         self._mapped = MappedArrays(mixture, window)
         if resident is None:
@@ -80,6 +84,26 @@ class Loader:
             self._arrays = ResidentArrays(mixture, window, self._device)
         self.step = 0
         """Number of the batch that ``next`` returns."""
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={value!r}" for name, value in vars(self.settings).items())
+        corpora = ", ".join(repr(str(corpus.path)) for corpus in self._corpora)
+        return f"Loader({corpora}: {told}; next batch {self.step:,}, on {self._device})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        settings = self.settings
+        ratio = settings.labeled_ratio
+        told = {
+            "corpora": ", ".join(str(corpus.path) for corpus in self._corpora),
+            "batch": f"{settings.batch_size:,} windows of {settings.window:,} steps",
+            "labeled": "as drawn" if ratio is None else f"{settings.num_labeled:,} of each batch",
+            "short trajectories": settings.short,
+            "seed": str(settings.seed),
+            "device": str(self._device),
+            "next batch": self.step,
+        }
+        return facts("Loader", told)
 
     def __iter__(self) -> Loader:
         return self

@@ -100,7 +100,14 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
             raise ConfigError(f"weight {weight}", str(corpus.path), "give a number above 0")
         if not len(corpus):
             raise ConfigError("the view holds no trajectories", str(corpus.path), "widen it")
-        _agree(views[0], corpus)
+        for name, left in _meaning(views[0].manifest).items():
+            right = _meaning(corpus.manifest)[name]
+            if left != right:
+                raise ConfigError(
+                    f"{name}: {right}, but {left} in {views[0].path}",
+                    str(corpus.path),
+                    "mix corpora of one environment",
+                )
     counts = np.array([len(corpus) for corpus in views])
     shards_before = np.cumsum([0, *(len(corpus.shards) for corpus in views)])
     index = [corpus.index for corpus in views]
@@ -122,18 +129,6 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
         terminated=join([corpus.table.terminated for corpus in views], bool),
         rewarded=join([corpus.table.rewarded for corpus in views], bool),
     )
-
-
-def _agree(one: Corpus, other: Corpus) -> None:
-    """Refuse corpora whose batches would not mean the same thing."""
-    for name, left in _meaning(one.manifest).items():
-        right = _meaning(other.manifest)[name]
-        if left != right:
-            raise ConfigError(
-                f"{name}: {right}, but {left} in {one.path}",
-                str(other.path),
-                "mix corpora of one environment",
-            )
 
 
 def _meaning(manifest: Manifest) -> dict[str, object]:

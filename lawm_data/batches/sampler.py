@@ -52,10 +52,9 @@ class SamplingSettings:
             if getattr(self, name) not in names:
                 known = ", ".join(names)
                 raise ConfigError(f"{getattr(self, name)!r} is unknown", name, f"known: {known}")
-        if self.labeled_ratio is not None:
-            self._check_ratio(self.labeled_ratio)
-
-    def _check_ratio(self, ratio: float) -> None:
+        ratio = self.labeled_ratio
+        if ratio is None:
+            return
         if not 0 <= ratio <= 1:
             raise ConfigError(f"{ratio} is outside [0, 1]", "labeled_ratio", "give a share")
         labeled = self.num_labeled
@@ -91,7 +90,16 @@ class Sampler:
     def __init__(self, mixture: Mixture, settings: SamplingSettings) -> None:
         self.block = max(1, min(64, 2**18 // (settings.batch_size * settings.window)))
         """Batches per block; small when batches are large, to bound the memory."""
-        self.identity = _identity(mixture, settings, self.block)
+        chosen = asdict(settings)
+        if not settings.oversample_ends:
+            del chosen["oversample_ends"]  # batches stay those of before there was a choice
+        data = {
+            "corpora": mixture.digest(),
+            "weights": mixture.weights.tolist(),
+            "settings": chosen,
+            "block": self.block,
+        }
+        self.identity = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         """Hash of all that decides what is drawn."""
         self._pools = _pools(mixture, settings, _runs(mixture, settings))
 
@@ -108,19 +116,6 @@ class Sampler:
         ]
         trajectory, start = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         return trajectory, start
-
-
-def _identity(mixture: Mixture, settings: SamplingSettings, block: int) -> str:
-    told = asdict(settings)
-    if not settings.oversample_ends:
-        del told["oversample_ends"]  # batches stay those of before there was a choice
-    data = {
-        "corpora": mixture.digest(),
-        "weights": mixture.weights.tolist(),
-        "settings": told,
-        "block": block,
-    }
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def _runs(mixture: Mixture, settings: SamplingSettings) -> Runs:
@@ -234,7 +229,7 @@ class Windows(NamedTuple):
         return self.action_row + self.remaining - 1 if self.padded else None
 
 
-class Plan(NamedTuple):
+class BatchPlan(NamedTuple):
     """A batch without its large arrays."""
 
     windows: Windows
@@ -267,19 +262,26 @@ class Planner:
             self._flags = WindowReader(flags, settings.window)
         self._block, self._windows = -1, dict[int, Windows]()
 
-    def plan(self, step: int) -> Plan:
+    def plan(self, step: int) -> BatchPlan:
         """The plan of batch ``step``."""
         block, place = divmod(step, self.sampler.block)
         if block != self._block or place not in self._windows:
             self._block, self._windows = block, dict(enumerate(self._draw(block)))
         # Windows are handed out once: their arrays become the caller's tensors, to change.
         windows = self._windows.pop(place)
-        valid = self._valid(windows)
+        valid = self._all.copy()
+        if windows.padded:
+            valid = self._steps < windows.remaining[:, None]
         mask = self._action_mask(windows, valid)
+        terminated = np.zeros(self._all.shape, bool)
+        if windows.ended:  # only ever at the last step of a trajectory
+            ends = self._mixture.terminated[windows.trajectory]
+            here = np.flatnonzero(ends & (windows.remaining <= self._window))
+            terminated[here, windows.remaining[here] - 1] = True
         labeled = windows.complete
         if self._per_window and windows.partial:
             labeled = np.all(mask == valid, axis=1)
-        return Plan(windows, valid, mask, self._terminated(windows), labeled)
+        return BatchPlan(windows, valid, mask, terminated, labeled)
 
     def _draw(self, block: int) -> list[Windows]:
         table = self._mixture
@@ -298,11 +300,6 @@ class Planner:
         )
         return [Windows(*row) for row in columns]
 
-    def _valid(self, windows: Windows) -> Bool[np.ndarray, "B T"]:
-        if windows.padded:
-            return self._steps < windows.remaining[:, None]
-        return self._all.copy()
-
     def _action_mask(
         self, windows: Windows, valid: Bool[np.ndarray, "B T"]
     ) -> Bool[np.ndarray, "B T"]:
@@ -314,12 +311,3 @@ class Planner:
             last = None if last is None else last[some]
             mask[some] &= self._flags(windows.shard[some], windows.action_row[some], last)
         return mask
-
-    def _terminated(self, windows: Windows) -> Bool[np.ndarray, "B T"]:
-        """Only ever the last step of a trajectory."""
-        terminated = np.zeros(self._all.shape, bool)
-        if windows.ended:
-            ends = self._mixture.terminated[windows.trajectory]
-            here = np.flatnonzero(ends & (windows.remaining <= self._window))
-            terminated[here, windows.remaining[here] - 1] = True
-        return terminated

@@ -87,6 +87,12 @@ class TorchWindows(IterableDataset[dict[str, Any]]):
         self._process = os.getpid()
         self._loader: Loader | None = Loader(self._corpora, **self._settings)
 
+    def __repr__(self) -> str:
+        paths = ", ".join(repr(str(corpus.path)) for corpus, _ in self._corpora)
+        told = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
+        ours = f"batches={self._batches}, rank={self._rank}, world_size={self._world_size}"
+        return f"TorchWindows({paths}: {told}, {ours})"
+
     def __len__(self) -> int:
         if self._batches is None:
             raise TypeError("an endless dataset has no length; give batches=…")

@@ -8,19 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from lawm_schemas import CorpusError, Manifest, Mask, MaskError, Overlay, Role, TrajectoryInfo
+from lawm_schemas import (
+    ArraySpec,
+    CorpusError,
+    Manifest,
+    Mask,
+    MaskError,
+    Overlay,
+    Role,
+    TrajectoryInfo,
+)
 
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import Masked, find_mask, mask_files, read_mask, readable_under
-from lawm_data.corpus.overlay import Labels, open_labels
+from lawm_data.corpus.overlay import Labels, open_labels, without_errors
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import INFERRED, LABEL_STATES, OBSERVED, WITHHELD, Index, Table
 from lawm_data.corpus.trajectory import Observations, Trajectory
+from lawm_data.system.colors import STATE_COLORS
+from lawm_data.system.html import facts, shares
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
+    from matplotlib.figure import Figure
 
 
 def open_corpus(path: str | Path, *, verify: bool = False) -> Corpus:
@@ -99,8 +111,14 @@ class Corpus:
 
     @property
     def overlay(self) -> Overlay | None:
-        """The label overlay whose actions are filled in."""
-        return None if self._overlay is None else self._overlay.info
+        """The label overlay whose actions are filled in.
+
+        Through a mask without the errors of its actions: they were computed from hidden ones.
+        """
+        if self._overlay is None:
+            return None
+        info = self._overlay.info
+        return info if self._masked is None else without_errors(info)
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -198,7 +216,30 @@ class Corpus:
             f"{count} {name}" for name, count in self.label_counts().items() if count
         )
         mask = f", mask {self.mask.name!r}" if self.mask else ""
-        return f"Corpus({str(self.path)!r}: {len(self)} trajectories, {counts or 'none'}{mask})"
+        labels = f", labels {self.overlay.name!r}" if self.overlay else ""
+        told = f"{len(self)} trajectories, {counts or 'none'}{mask}{labels}"
+        return f"Corpus({str(self.path)!r}: {told})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        manifest, table = self.manifest, self.table
+        task = manifest.environment.task if manifest.environment else "unknown"
+        earned = table.episode_return[table.rewarded]
+        returns = "no rewards recorded"
+        if len(earned):
+            returns = f"{earned.mean():,.1f} on average, {earned.max():,.1f} at best"
+        told = {
+            "path": str(self.path),
+            "environment": task,
+            "trajectories": f"{len(self):,} with {int(table.length.sum()):,} steps",
+            "actions": shares(self.label_counts(), STATE_COLORS),
+            "mask": self.mask and self.mask.name,
+            "labels": self.overlay and self.overlay.name,
+            "return": returns,
+            "observations": ", ".join(map(_array, manifest.observations)),
+            "action": _array(manifest.action),
+        }
+        return facts(f"Corpus {self.path.name}", told)
 
     def filter(self, keep: Callable[[TrajectoryInfo], bool] | np.ndarray | Sequence[str]) -> Corpus:
         """The view of some trajectories, in the order of this one.
@@ -262,6 +303,15 @@ class Corpus:
     def to_arrow(self) -> pyarrow.Table:
         """The table with one row for each trajectory; see ``Table.to_arrow``."""
         return self.table.to_arrow()
+
+    def plot(self) -> Figure:
+        """Draw the returns and the label states, by source.
+
+        A figure of matplotlib, without pyplot: ``figure.savefig("corpus.pdf")``.
+        """
+        from lawm_data.corpus.plots import plot_corpus
+
+        return plot_corpus(self)
 
     def label_counts(self) -> dict[str, int]:
         """Trajectories in each label state, by its name."""
@@ -334,3 +384,7 @@ class Corpus:
             mean, std = self._overlay.read(info.id)
             return mean.reshape(shape), observed, std.reshape(shape)
         return None, observed, None
+
+
+def _array(spec: ArraySpec) -> str:
+    return f"{spec.name} {spec.dtype}{list(spec.shape)}"

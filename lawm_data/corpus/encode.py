@@ -125,7 +125,9 @@ def encode_shard(parts: Parts, layout: Layout, about: Manifest | None = None) ->
 
 def _described(about: Manifest) -> bytes:
     """A manifest without what changes with every commit."""
-    return about.model_copy(update={"shards": (), "fingerprint": "0" * 64}).to_json().encode()
+    without = about.model_copy(update={"shards": (), "fingerprint": "0" * 64})
+    # not to_json: the shard has a checksum of its own
+    return f"{without.model_dump_json(indent=2)}\n".encode()
 
 
 def _reserve(

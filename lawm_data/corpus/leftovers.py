@@ -44,7 +44,9 @@ def leftovers(path: Path, manifest: Manifest) -> list[Path]:
     with storage_errors(path):
         for name in ("", SHARDS, MASKS, LABELS):
             folder = path / name
-            for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+            # what a link leads to may be part of something else
+            listed = folder.is_dir() and not (name and folder.is_symlink())
+            for entry in sorted(folder.iterdir()) if listed else []:
                 temporary = entry.name.startswith(TEMPORARY)
                 replaced = name == LABELS and entry.name.endswith(REPLACED)
                 # a folder in shards/ is nobody's leftover: somebody may have put it there
@@ -59,9 +61,10 @@ def dead_leftovers(path: Path, manifest: Manifest) -> list[Path]:
 
     Their numbers tell, so this is for people: who removes something holds the lock.
     """
-    writer = ""
+    writer, lock = "", path / ".lock"
     with contextlib.suppress(OSError, ValueError):
-        writer = (path / ".lock").read_text(encoding="ascii").strip()
+        if lock.is_file() and lock.stat().st_size < 64:  # a pipe or a device has no end
+            writer = lock.read_text(encoding="ascii").strip()
     busy = writer.isdecimal() and is_alive(int(writer))
     return [*([] if busy else leftovers(path, manifest)), *abandoned(path.absolute())]
 
@@ -85,6 +88,8 @@ def remove_leftovers(path: Path, manifest: Manifest) -> None:
     known = {shard.file for shard in manifest.shards}
     with storage_errors(path):
         for folder in (path, path / SHARDS):
+            if folder != path and folder.is_symlink():
+                continue  # what it leads to may be part of something else
             stale = [entry for entry in folder.iterdir() if is_a_writers(entry, path, known)]
             for entry in stale:
                 remove(entry)

@@ -101,6 +101,7 @@ def make_mask(
         "seed": seed,
         "by": by,
         "stratify": stratify,
+        "chosen_from": corpus.fingerprint,
         "labeled": table.id[kept].tolist(),
     }
     try:
@@ -124,7 +125,9 @@ def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
         raise _foreign(mask, corpus)
     path = corpus.path / MASKS / f"{mask.name}.json"
     if path.exists() and not replace:
-        if read_mask(path) == mask:
+        there = read_mask(path)
+        # an older one does not say what it was chosen from
+        if there in (mask, mask.model_copy(update={"chosen_from": None})):
             return path
         hint = "choose another name, or replace it (--replace)"
         raise MaskError("another mask has this name", str(path), hint)
@@ -195,6 +198,28 @@ def readable_under(mask: Mask, corpus: Corpus, table: Table) -> np.ndarray:
     if (readable & ((table.labels != OBSERVED) | (table.num_observed < table.length))).any():
         raise MaskError("names trajectories without all actions", mask.name, "make it again")
     return readable
+
+
+def choice_fault(mask: Mask, corpus: Corpus) -> str:
+    """What is wrong with the choice of a mask, as far as it can be made again; empty if nothing is.
+
+    Args:
+        mask: a mask of this corpus.
+        corpus: the whole corpus.
+    """
+    stated = mask.chosen_from is not None
+    # An older mask may have come along from another corpus, and then shows fewer.
+    if mask.chosen_from != corpus.root_fingerprint and (stated or corpus.manifest.lineage):
+        return ""
+    try:
+        again = make_mask(corpus, mask.fraction, mask.seed, mask.name, mask.by, mask.stratify)
+    except MaskError as error:
+        return f"cannot have been chosen so: {error.what}"
+    more = len(set(mask.labeled) - set(again.labeled))
+    less = len(set(again.labeled) - set(mask.labeled))
+    if not more and not less:
+        return "" if mask.labeled == again.labeled else "is not in the order of the corpus"
+    return f"shows {more} trajectories that its seed does not choose, and lacks {less} that it does"
 
 
 def _foreign(mask: Mask, corpus: Corpus) -> MaskError:

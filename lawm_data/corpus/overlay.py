@@ -107,7 +107,7 @@ def write_overlay(
         algorithm: algorithm that made the labels.
         method: how it inferred them.
         max_uncertainty: trajectories that were less certain were left out.
-        nmse_per_dimension: mean squared error over the variance, where the truth is withheld.
+        nmse_per_dimension: mean squared error over the variance, where it is known and no secret.
         r2: 1 - mean of it.
         replace: an overlay of this name gives way.
 
@@ -262,6 +262,11 @@ def read_labels(folder: Path, info: Overlay, width: int, verify: bool = False) -
         except FileNotFoundError:
             raise CorpusError("is missing", str(file), HINT) from None
     return Labels(info, mapped, width)
+
+
+def without_errors(overlay: Overlay) -> Overlay:
+    """The same, saying nothing of how far its actions are from true ones."""
+    return overlay.model_copy(update={"nmse_per_dimension": None, "r2": None})
 
 
 def half_range(action: ArraySpec) -> np.ndarray:

@@ -68,8 +68,12 @@ def open_store(path: Path, verify: bool = False) -> Store:
     raise CorpusError("changes faster than it can be opened", str(path), "open it again")
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, checked: bool = True) -> Manifest:
     """Read ``corpus.json``.
+
+    Args:
+        path: folder of the corpus.
+        checked: refuse one that does not fit its checksum.
 
     Raises:
         CorpusError: not a corpus, damaged, or of a newer format version.
@@ -90,7 +94,7 @@ def read_manifest(path: Path) -> Manifest:
                     str(file),
                     UPGRADE,
                 )
-            manifest = Manifest.parse(data, str(file))
+            manifest = Manifest.parse(data, str(file), checked)
         except ConfigError as error:
             raise CorpusError(error.what, error.where, HINT) from None
     names = [shard.file for shard in manifest.shards]

@@ -7,12 +7,13 @@ import json
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError, LabelState, TrajectoryInfo
 
 from lawm_data.system.dataframe import Column, to_arrow, to_pandas
+from lawm_data.system.html import grid
 
 if TYPE_CHECKING:
     import pandas
@@ -49,6 +50,8 @@ OBSERVED, WITHHELD, MISSING, INFERRED = range(4)
 NO_REWARDS = {"rewards": "none"}
 """Metadata of a trajectory whose rewards were never recorded: its zeros mean nothing."""
 _NOT_COLUMNS = ("sources", "metadata")
+SHOWN = 5
+"""Rows of either end that a notebook shows."""
 
 
 class Index(NamedTuple):
@@ -148,6 +151,26 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.length)
+
+    def __repr__(self) -> str:
+        names = [field.name for field in fields(self) if field.name not in ("ids", *_NOT_COLUMNS)]
+        steps = int(self.length.sum())
+        return f"Table({len(self):,} trajectories, {steps:,} steps: id, {', '.join(names)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first and the last rows."""
+        places = np.arange(len(self))
+        if len(self) > 2 * SHOWN:
+            places = np.concatenate([places[:SHOWN], places[-SHOWN:]])
+        columns = self.take(places).columns()
+        rows: list[list[Any]] = []
+        for row, place in enumerate(places.tolist()):
+            known = {name: column.at(row) for name, column in columns.items()}
+            seed = None if known["seed"] is None else str(known["seed"])  # a name, no amount
+            rows.append([str(place), *(known | {"seed": seed}).values()])
+        if len(places) < len(self):
+            rows.insert(SHOWN, ["…", *[""] * len(columns)])
+        return grid(["", *columns], rows)
 
     @cached_property
     def id(self) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +13,14 @@ from lawm_schemas import ArraySpec, LabelState, Manifest, Role, TrajectoryInfo
 
 from lawm_data.corpus.layout import element_names
 from lawm_data.corpus.table import INFERRED, LABEL_STATES, MISSING, NO_REWARDS, OBSERVED
+from lawm_data.system.colors import STATE_COLORS
 from lawm_data.system.dataframe import Column, to_arrow, to_pandas
+from lawm_data.system.html import facts, grid, shares
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
+    from matplotlib.figure import Figure
 
 
 class Observations(Mapping[str, np.ndarray]):
@@ -71,6 +76,10 @@ class Observations(Mapping[str, np.ndarray]):
         fields = ", ".join(f"{k}: {v.dtype}{list(v.shape)}" for k, v in self.items())
         return f"Observations({fields})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return grid(_ARRAY, [_array_row(name, array) for name, array in self.items()])
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
@@ -102,6 +111,12 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.rewards)
+
+    def label_runs(self) -> list[tuple[LabelState, int, int]]:
+        """Label state, first step and end of the steps in a row whose actions share it."""
+        codes = self.step_labels
+        edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+        return [(LABEL_STATES[codes[first]], first, end) for first, end in pairwise(edges)]
 
     def columns(self) -> dict[str, Column]:
         """Of each step, by name: what was observed, the action, and what came of it.
@@ -154,6 +169,23 @@ class Trajectory:
         """
         return to_arrow(self.columns())
 
+    def plot(self, fields: Sequence[str] | None = None) -> Figure:
+        """Draw rewards, actions and state fields over the steps.
+
+        Actions have the color of their label state; where they are not known the place is shaded,
+        and inferred ones have a band of one standard deviation. A figure of matplotlib, without
+        pyplot: ``figure.savefig("trajectory.pdf")``.
+
+        Args:
+            fields: names of state fields; None draws the first few.
+
+        Raises:
+            ConfigError: there is no such state field.
+        """
+        from lawm_data.corpus.plots import plot_trajectory
+
+        return plot_trajectory(self, fields)
+
     def arrays(self, specs: Iterable[ArraySpec]) -> dict[str, np.ndarray]:
         """Some of the arrays with T+1 rows by name, physics too."""
         return {spec.name: self._array(spec) for spec in specs}
@@ -165,10 +197,35 @@ class Trajectory:
         return self.physics
 
     def __repr__(self) -> str:
+        earned = f"return {self.info.episode_return:.1f}" if self.is_rewarded else "no rewards"
         return (
-            f"Trajectory({self.info.id}: {len(self)} steps, return {self.info.episode_return:.1f}, "
+            f"Trajectory({self.info.id}: {len(self)} steps, {earned}, "
             f"actions {self.labels.value}, {self.observations!r})"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        info = self.info
+        ends = [name for name in ("terminated", "truncated") if getattr(info, name)]
+        counts = np.bincount(self.step_labels, minlength=len(LABEL_STATES)).tolist()
+        states = {state.value: n for state, n in zip(LABEL_STATES, counts, strict=True)}
+        arrays = [_array_row(name, array) for name, array in self.observations.items()]
+        if self.actions is not None:
+            known = self.step_labels != MISSING
+            arrays.append(_array_row(self.manifest.action.name, self.actions, known))
+        if self.is_rewarded:
+            arrays.append(_array_row("reward", self.rewards))
+        if self.physics is not None:
+            arrays.append(_array_row("physics", self.physics))
+        told = {
+            "steps": f"{len(self):,}{f', {ends[0]}' if ends else ''}",
+            "return": f"{info.episode_return:,.1f}" if self.is_rewarded else "no rewards recorded",
+            "actions": shares(states, STATE_COLORS),
+            "source": info.source,
+            "seed": None if info.seed is None else str(info.seed),
+            "metadata": json.dumps(info.metadata) if info.metadata else None,
+        }
+        return facts(f"Trajectory {info.id}", told) + grid(_ARRAY, arrays)
 
     @property
     def step_labels(self) -> np.ndarray:
@@ -195,3 +252,13 @@ class Trajectory:
 def _elements(spec: ArraySpec, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Name and values (T,) of each element of an array (T, *shape)."""
     yield from zip(element_names(spec), array.reshape(len(array), -1).T, strict=True)
+
+
+_ARRAY = ("array", "type", "shape", "least", "largest")
+"""What a notebook shows of each array."""
+
+
+def _array_row(name: str, array: np.ndarray, known: np.ndarray | slice = slice(None)) -> list[Any]:
+    values = array[known]
+    ends = [values.min().item(), values.max().item()] if values.size else [None, None]
+    return [name, str(array.dtype), str(array.shape), *ends]

@@ -10,7 +10,7 @@ from lawm_schemas import ArraySpec, LawmError, Mask, Overlay
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask, readable_under
-from lawm_data.corpus.overlay import open_labels, overlay_names
+from lawm_data.corpus.overlay import open_labels, overlay_names, without_errors
 from lawm_data.corpus.store import open_store
 from lawm_data.curation.agreement import records_actions
 
@@ -44,9 +44,16 @@ def kept_masks(selections: Sequence[Selection]) -> tuple[list[Mask], list[str]]:
     """
     kept, left = [], []
     selections = [s for s in selections if records_actions(s.view)] or selections
-    for name in sorted({file.stem for s in selections for file in mask_files(s.view.path)}):
+    beside = [{file.stem for file in mask_files(s.view.path)} for s in selections]
+    for name in sorted(set().union(*beside)):
+        there = [
+            str(s.view.path) for s, names in zip(selections, beside, strict=True) if name in names
+        ]
         if any(selection.view.mask is not None for selection in selections):
             left.append(f"mask {name}: the corpus is written through a mask already")
+            continue
+        if len(there) < len(selections):
+            left.append(f"mask {name}: is of {', '.join(there)} only, and hides all other actions")
             continue
         try:
             masks = [read_mask(s.view.path / MASKS / f"{name}.json") for s in selections]
@@ -118,17 +125,18 @@ def kept_overlays(
         elif not arrays:
             left.append(f"overlay {name}: none of its trajectories is kept")
         else:
-            kept.append((_merged_overlay(infos, len(arrays)), arrays))
+            merged = _merged_overlay(infos, len(arrays))
+            masked = any(s.view.mask is not None for s in there)
+            kept.append((without_errors(merged) if masked else merged, arrays))
     return kept, left
 
 
 def _merged_overlay(infos: Sequence[Overlay], count: int) -> Overlay:
-    first, update = infos[0], {}
+    first, update = infos[0], {"created": max(info.created for info in infos)}
     if _difference(infos, ("mask", "mask_sha256")):
         update |= {"mask": None, "mask_sha256": None}
-    if len(infos) > 1 or count < first.trajectories:
-        update |= {"nmse_per_dimension": None, "r2": None}
-    return first.model_copy(update={**update, "created": max(info.created for info in infos)})
+    merged = first.model_copy(update=update)
+    return without_errors(merged) if len(infos) > 1 or count < first.trajectories else merged
 
 
 def _difference(things: Sequence[T], keys: Sequence[str]) -> str | None:

@@ -49,7 +49,7 @@ def export_corpus(
         view: the corpus, or a part of it, with or without mask and labels.
         address: ``NAME:PLACE``, where nothing is yet; or ``hf://user/name``.
         settings: of the format, see ``lawm-data formats``.
-        progress: told how many trajectories are done; for the Hub, how many files.
+        progress: called with how many trajectories are done; for the Hub, how many files.
         dry_run: only report where it would go.
 
     Raises:

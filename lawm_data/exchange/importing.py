@@ -73,7 +73,7 @@ def import_corpus(
         address: ``NAME:PLACE``, or ``hf://user/name@revision``.
         out: a folder that does not exist yet.
         settings: of the format, see ``lawm-data formats``.
-        progress: told how many trajectories are done; of the Hub, how many bytes.
+        progress: called with how many trajectories are done; of the Hub, how many bytes.
         without: observations to leave out, by their name in the source or in the corpus; formats
             that can do so do not read them, so that one which is damaged costs nothing else.
         dry_run: only open the source and report what its headers say.

@@ -69,7 +69,8 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
                 "trajectories": overlay.trajectories,
                 "algorithm": overlay.algorithm,
                 "mask": overlay.mask,
-                "r2": overlay.r2,
+                # through a mask nothing is told that was made of hidden actions
+                "r2": overlay.r2 if corpus.mask is None else None,
                 "current": overlay.corpus == corpus.root_fingerprint,
             }
             for name, overlay in overlays.items()

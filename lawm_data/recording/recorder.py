@@ -31,7 +31,7 @@ class RecordTrajectories(gymnasium.Wrapper):
         env: the environment; observations and actions are arrays of numbers.
         path: folder of the corpus.
         every: trajectories per commit.
-        record_actions: False when ``step`` is not told what was really done (somebody else holds
+        record_actions: False when ``step`` does not get what was really done (somebody else holds
             the joystick): the actions are missing then, and nothing stands in for them. Single
             ones are left out with ``step(None)``, where the environment takes that.
         provenance: where the trajectories come from.

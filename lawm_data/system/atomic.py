@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -130,33 +131,61 @@ def hold(path: Path, where: str, what: str) -> int:
         what: the kind of that.
 
     Raises:
-        StorageError: another process holds it.
+        StorageError: another process holds it, the file system has no locks, or something else
+            than a lock has its name.
     """
     while True:
         descriptor = _hold(path, where, what)
         # the last one to hold it may have removed it meanwhile
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
                 return descriptor
         os.close(descriptor)
 
 
 def _hold(path: Path, where: str, what: str) -> int:
-    with storage_errors(where):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        who = f"process {holder}" if holder.isdigit() else "another process"
-        hint = "wait until it ends or stop it"
-        raise StorageError(f"{who} is writing to this {what}", where, hint) from None
-    # The number is only a help for people: without it the lock holds just the same.
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    descriptor = _open_lock(path, where)
+    with contextlib.ExitStack() as failed:
+        failed.callback(os.close, descriptor)
+        with storage_errors(where):
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = f"process {holder}" if holder.isdigit() else "another process"
+            hint = "wait until it ends or stop it"
+            raise StorageError(f"{who} is writing to this {what}", where, hint) from None
+        except OSError as error:
+            text = f"its file system gives no locks ({error.strerror})"
+            raise StorageError(text, where, "choose a place on another file system") from None
+        # The number is only a help for people: without it the lock holds just the same. What is
+        # something else's content, under a second name, stays.
+        if not holder or holder.isdigit():
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        failed.pop_all()
     return descriptor
+
+
+def _open_lock(path: Path, where: str) -> int:
+    """Open the file of a lock, never what a link of its name points to."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if path.is_symlink() or path.is_dir():
+            raise _no_lock(path) from None
+        raise StorageError.from_os_error(error, where) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_lock(path)
+    return descriptor
+
+
+def _no_lock(path: Path) -> StorageError:
+    kind = "link" if path.is_symlink() else "folder" if path.is_dir() else "device or pipe"
+    return StorageError(f"is a {kind} in the place of a lock", str(path), "move it away")
 
 
 def is_alive(process: int) -> bool:

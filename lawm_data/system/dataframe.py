@@ -27,6 +27,13 @@ class Column(NamedTuple):
     categories: tuple[str, ...] | None = None
     """Names that ``values`` are the places of."""
 
+    def at(self, row: int) -> Any:
+        """The value of a row; None where it is missing."""
+        if self.missing is not None and self.missing[row]:
+            return None
+        value = self.values[row : row + 1].tolist()[0]
+        return value if self.categories is None else self.categories[value]
+
 
 def to_pandas(columns: Mapping[str, Column], index: str) -> pandas.DataFrame:
     """A frame whose index counts the rows from 0.

@@ -22,7 +22,7 @@ import numpy as np
 
 # compiled modules: pyright sees no names in them
 from h5py import h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]
-from lawm_schemas import CorpusError
+from lawm_schemas import ALTERED, CorpusError
 from lawm_schemas.errors import reason_of
 
 ALIGNMENT = 64
@@ -35,7 +35,6 @@ CHUNK_CACHE = 1 << 20
 """Bytes of decompressed chunks that are kept per array: HDF5 would keep 8 MiB, of every shard."""
 METADATA_CACHE = 1 << 20
 """Bytes of headers and indices that HDF5 keeps of a file with a group for each trajectory."""
-ALTERED = "was altered: its checksum differs"
 HINT = "restore it from a copy, or try lawm-data repair"
 LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises on damaged files, depending on where the damage is."""

@@ -11,7 +11,7 @@ use one name it is refused. ``faults`` says both.
 from __future__ import annotations
 
 import ast
-import difflib
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from lawm_schemas import ConfigError, read_yaml
+from lawm_schemas import ConfigError, load_yaml, read_yaml
 from lawm_schemas.errors import reason_of, several
 
 T = TypeVar("T")
@@ -32,6 +32,8 @@ R = TypeVar("R")
 PREFIX = "lawm."
 """How the names of all groups of entry points begin."""
 YAML = ".yaml"
+DESCRIPTION = re.compile(r"^description:.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
+"""The entry of a YAML file that says what it is, with the lines that belong to it."""
 
 
 class Member(NamedTuple):
@@ -107,6 +109,8 @@ class Registry(ABC, Generic[T]):
             return others[name]
         if name in faults:
             raise faults[name]
+        import difflib  # a millisecond that only mistakes should take
+
         known = sorted({*ours, *others})
         near = "".join(f"nearest: {n}; " for n in difflib.get_close_matches(name, known, n=1))
         hint = f"{near}known ones: {', '.join(known)}{self.otherwise}"
@@ -228,7 +232,8 @@ class Modules(Registry[T]):
 class YamlFiles(Registry[Any]):
     """Members that are YAML files. An entry point names a package that holds some of them.
 
-    ``description`` in a file is its summary. A path of a file is as good as a name.
+    That package is imported to find its files. ``description`` in a file is its summary. A path of
+    a file is as good as a name.
     """
 
     otherwise = "; or give a YAML file"
@@ -249,7 +254,8 @@ class YamlFiles(Registry[Any]):
         return read_yaml(place)
 
     def _summary(self, place: Any) -> str:
-        return str(self._open(place).get("description", ""))
+        found = DESCRIPTION.search(place.read_text(encoding="utf-8"))  # all of it would take long
+        return str(load_yaml(found[0], str(place))["description"]) if found else ""
 
 
 def modules_in(folder: str) -> list[str]:

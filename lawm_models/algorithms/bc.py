@@ -15,9 +15,8 @@ from torch.nn import functional as F
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks import encoders
 from lawm_models.networks.distributions import HALF_LOG_TAU, Normal
-from lawm_models.networks.encoders import vectors
+from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation
 from lawm_models.networks.layers import MLP
 from lawm_models.networks.optimizer import adam, clip_and_step
@@ -70,7 +69,7 @@ class Algorithm(nn.Module):
         self.config = config
         self.action_dim = spec.action.size
         self.scale = ActionScale.of(spec.action)
-        parts = encoders.load(config.encoder.name)
+        parts = ENCODERS.load(config.encoder.name)
         self.encoder = parts.Encoder(config.encoder, spec.observations)
         self.mean = MLP(self.encoder.dim, self.action_dim, config.units, config.layers)
         self.std = nn.Linear(self.encoder.dim, self.action_dim)

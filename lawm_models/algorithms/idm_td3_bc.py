@@ -24,8 +24,7 @@ from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks import encoders
-from lawm_models.networks.encoders import vectors
+from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation
 from lawm_models.networks.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
 from lawm_models.networks.layers import load_renamed
@@ -71,7 +70,7 @@ class Algorithm(nn.Module):
         self.config = config
         self.action_dim = spec.action.size
         self.scale = ActionScale.of(spec.action)
-        parts = encoders.load(config.encoder.name)
+        parts = ENCODERS.load(config.encoder.name)
         self.encoder = parts.Encoder(config.encoder, spec.observations)
         self.inverse = InverseDynamics(config.inverse, self.encoder.dim, self.action_dim)
         self.best = copy.deepcopy(self.inverse).requires_grad_(False)

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks import encoders
-from lawm_models.networks.encoders import vectors
+from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation
 from lawm_models.networks.layers import load_renamed
 from lawm_models.networks.policies import ReactivePolicy
@@ -47,7 +46,7 @@ class Algorithm(nn.Module):
         super().__init__()
         self.action_dim = spec.action.size
         self.scale = ActionScale.of(spec.action)
-        parts = encoders.load(config.encoder.name)
+        parts = ENCODERS.load(config.encoder.name)
         self.encoder = parts.Encoder(config.encoder, spec.observations)
         self.agent = TD3BC(config, self.encoder.dim, self.action_dim)
         load_renamed(self, "normalizer", "encoder.normalizer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Schema
+from lawm_schemas import ArraySpec, Checksummed, ConfigError, EnvironmentInfo
 
 from lawm_data.system.atomic import storage_errors, write_file
 from lawm_models.collection.agents import agent_config
@@ -25,7 +25,7 @@ LATEST = "latest"
 SNAPSHOTS = "snapshots"
 
 
-class AgentRecord(Schema):
+class AgentRecord(Checksummed):
     """``agent.json``: what the agent is and where it acts."""
 
     agent: str

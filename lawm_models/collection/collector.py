@@ -62,7 +62,7 @@ def collect_learning(
 
     Args:
         agent: kind of agent, one of ``AGENTS``.
-        task: dm_control task, ``domain-task``.
+        task: a task, as ``lawm_data.envs.suites.make`` takes it.
         out: corpus folder; the agent is kept in ``OUT.agent``.
         trajectories: size of the corpus when done.
         seed: the one seed.

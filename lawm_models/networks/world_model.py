@@ -12,10 +12,9 @@ from lawm_schemas import ArraySpec, Schema
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lawm_models.networks import encoders
 from lawm_models.networks.distributions import kl, log_prob
 from lawm_models.networks.dynamics import Dynamics, Observed
-from lawm_models.networks.encoders import vectors
+from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
 from lawm_models.networks.layers import MLP
 from lawm_models.networks.rssm import RSSM, RSSMConfig
@@ -94,7 +93,7 @@ class WorldModel(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        parts = encoders.load(config.encoder.name)
+        parts = ENCODERS.load(config.encoder.name)
         sizes = Sizes(config.embed, config.units, config.layers)
         self.encoder = parts.Encoder(config.encoder, observations, sizes)
         self.rssm = RSSM(config.rssm, action_dim, self.encoder.dim)

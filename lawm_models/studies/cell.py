@@ -64,12 +64,12 @@ class Place(NamedTuple):
 
 def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
     """Hash of a configuration and the content of its data, wherever they are and however called."""
-    told = config.model_dump(mode="json", exclude={"preset", "corpora"})
-    told["data"] = [
+    content = config.model_dump(mode="json", exclude={"preset", "corpora"})
+    content["data"] = [
         (seen.fingerprint, seen.mask_sha256, source.weight)
         for seen, source in zip(data, config.corpora, strict=True)
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def places(out: Path, cells: Iterable[Cell]) -> dict[str, Place]:
@@ -93,16 +93,19 @@ def places(out: Path, cells: Iterable[Cell]) -> dict[str, Place]:
 
 
 def _runs(folder: Path) -> dict[str, RunFolder]:
+    from lawm_models.training.experiment import resolve
     from lawm_models.training.run_folder import CONFIG, RunFolder
 
     found = {}
     for path in sorted(folder.glob(f"*/*/{CONFIG}")):
         try:
             run = RunFolder.open(path.parent)
+            # a run of an earlier version does not name settings that are younger
+            config = resolve(run.config)
         except LawmError as error:
             show.line(f"left alone: {error}")
             continue
-        found[key(run.config, run.record.corpora)] = run
+        found[key(config, run.record.corpora)] = run
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from lawm_models.studies.paper import Reported
 from lawm_models.studies.score import Interval
@@ -31,7 +31,8 @@ def _grid(table: Table) -> str:
     if len(table.columns) > WIDE:
         head, *rest = (list(cells) for cells in zip(["algorithm", *head[1:]], *rest, strict=True))
     rule = ["---", *("--:" for _ in head[1:])]
-    return "\n".join(_line(cells) for cells in (head, rule, *rest))
+    escaped = ([cell.replace("|", "\\|") for cell in cells] for cells in (head, rule, *rest))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
 
 
 def body(table: Table) -> Iterable[list[str]]:
@@ -53,7 +54,8 @@ def summaries(table: Table) -> Iterable[list[str]]:
             name = f"average of the paper's {len(table.compared)}"
             yield [name, *map(number_text, table.compared_averages)]
         if len(table.compared) != 1 and any(v is not None for v in table.reported_averages):
-            yield ["*in the paper*", *(_soft(value) for value in table.reported_averages)]
+            means = table.reported_averages
+            yield ["*in the paper*", *(NOTHING if m is None else f"*{printed(m)}*" for m in means)]
     yield ["interquartile mean", *map(interval_text, table.iqms)]
 
 
@@ -93,32 +95,19 @@ def interval_text(value: Interval | None) -> str:
 def caption(table: Table) -> str:
     """What the numbers are."""
     seeds = ", ".join(map(str, table.seeds))
+    entries = [entry for row in table.rows for entry in row.entries]
+    has_best = any(entry.best for entry in entries)
+    has_interval = any(iqm and iqm.low < iqm.high for iqm in table.iqms)
     parts = [
         f"Normalised return, seed {seeds} alone."
         if len(table.seeds) == 1
         else f"Normalised return, mean ± standard deviation (population) over seeds {seeds}.",
-        "Bold: best of the same label budget." if _has_best(table) else "",
-        "In brackets: 95% stratified bootstrap interval." if _has_interval(table) else "",
+        "Bold: best of the same label budget." if has_best else "",
+        "In brackets: 95% stratified bootstrap interval." if has_interval else "",
     ]
-    if any(entry.reported for row in table.rows for entry in row.entries):
+    if any(entry.reported for entry in entries):
         parts.append(f"In the paper: Table 1 of {PAPER}, with its own corpora and sizes.")
     return f"{' '.join(part for part in parts if part)} `{table.command}`"
-
-
-def _has_best(table: Table) -> bool:
-    return any(entry.best for row in table.rows for entry in row.entries)
-
-
-def _has_interval(table: Table) -> bool:
-    return any(iqm and iqm.low < iqm.high for iqm in table.iqms)
-
-
-def _soft(value: float | None) -> str:
-    return NOTHING if value is None else f"*{printed(value)}*"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 COLUMNS: tuple[str, ...] = (

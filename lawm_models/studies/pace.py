@@ -26,7 +26,7 @@ class Reached(NamedTuple):
 
 
 class Pace:
-    """Told which runs are being worked on, says how far all of them are.
+    """Shows how far all runs of a study are, and how long the rest will take.
 
     Args:
         cells: everything that is not done, one cell for each run.
@@ -52,8 +52,8 @@ class Pace:
         self._line = show.Line()
 
     def __call__(self, busy: set[str]) -> None:
-        """Show it."""
-        self._line.show(lambda: self.told(busy))
+        """Show the line."""
+        self._line.show(lambda: self.text(busy))
 
     def finish(self, key: str, failed: bool) -> None:
         """A run has ended."""
@@ -75,8 +75,8 @@ class Pace:
         name = f"{cell.algorithm}{' (last stage)' if cell.key in self._shorter else ''}"
         return f"{name} {cell.labels} {cell.corpus}", name
 
-    def told(self, busy: set[str]) -> str:
-        """The line."""
+    def text(self, busy: set[str]) -> str:
+        """The line, given the keys of the runs that are being worked on."""
         now = {key: reached(self._places[key].folder, self._left[key]) for key in busy}
         done = self._total - len(self._left) - self._failed
         parts = [f"{done} of {self._total} runs done"]

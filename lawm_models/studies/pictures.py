@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lawm_data.system.figures import GREY, new_figure, png
+from lawm_data.system.colors import GREY, SERIES
+from lawm_data.system.figures import Picture, new_figure
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies import score
 from lawm_models.studies.table import Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b7791f", "#c53030", "#319795", "#718096")
 MARKERS = "osD^vP*X"
 SCORE = "normalised return"
 REPORTED = "in the paper"
@@ -30,21 +29,23 @@ PAGE_WIDTH = 11.0
 """Inches of a row of bar charts."""
 
 
-def pictures(table: Table) -> Mapping[str, tuple[str, bytes]]:
-    """Caption and PNG by name of file, of all pictures that the results are enough for."""
+def pictures(table: Table) -> Mapping[str, tuple[str, Picture]]:
+    """Caption and figure by name, of all pictures that the results are enough for."""
     drawn = {
-        "bars.png": ("Mean over seeds; the line is one standard deviation.", _bars(table)),
-        "labels.png": (
+        "bars": ("Mean over seeds; the line is one standard deviation.", _bars(table)),
+        "labels": (
             "Interquartile mean against the share of trajectories with actions; the band is its "
             "95% bootstrap interval.",
             _curves(table),
         ),
-        "profiles.png": (
+        "profiles": (
             "Share of all runs that score above a return; the band is the 95% bootstrap interval.",
             _profiles(table),
         ),
     }
-    return {name: (told, image) for name, (told, image) in drawn.items() if image is not None}
+    return {
+        name: (caption, figure) for name, (caption, figure) in drawn.items() if figure is not None
+    }
 
 
 def looks(table: Table) -> Mapping[str, tuple[str, str]]:
@@ -52,13 +53,13 @@ def looks(table: Table) -> Mapping[str, tuple[str, str]]:
     names = dict.fromkeys(column.algorithm for column in table.columns)
     ours = ALGORITHMS.ours()
     place = {name: ours.index(name) for name in names if name in ours}
-    nobodys, boxed = range(len(ours), len(COLORS)), range(len(ours))
+    nobodys, boxed = range(len(ours), len(SERIES)), range(len(ours))
     free = itertools.cycle(n for n in (*nobodys, *boxed) if n not in place.values())
     place |= {name: next(free) for name in names if name not in ours}
-    return {name: (COLORS[n], MARKERS[n]) for name, n in place.items()}
+    return {name: (SERIES[n], MARKERS[n]) for name, n in place.items()}
 
 
-def _bars(table: Table) -> bytes:
+def _bars(table: Table) -> Picture:
     """One panel for each label budget, corpora side by side."""
     budgets, look = table.budgets(), looks(table)
     each = max(WIDTH, 0.2 * max(len(places) for _, places in budgets))
@@ -78,7 +79,7 @@ def _bars(table: Table) -> bytes:
     normalized = all(row.normalized for row in table.rows)
     _label_outside(panels, columns, "", SCORE if normalized else "score")
     _legend(figure, panels)
-    return png(figure)
+    return figure
 
 
 def _bar_set(
@@ -106,9 +107,11 @@ def _bar_set(
         axes.scatter(x, mean, marker="D", s=12, label=REPORTED, **style)
 
 
-def _curves(table: Table) -> bytes | None:
+def _curves(table: Table) -> Picture | None:
     """One panel for all corpora and one for each; none when there are only two budgets."""
-    lines = _lines(table)
+    lines: dict[str, list[int]] = {}  # columns of each algorithm, from few labels to all
+    for place in sorted(range(len(table.columns)), key=lambda n: table.columns[n].fraction):
+        lines.setdefault(table.columns[place].algorithm, []).append(place)
     if len({column.fraction for column in table.columns}) < 3:
         return None
     corpora = [row.corpus for row in table.rows if row.normalized]
@@ -126,16 +129,7 @@ def _curves(table: Table) -> bytes | None:
     _label_outside(grid, COLUMNS, "trajectories with actions", SCORE)
     grid[0].set_ylim(bottom=0)
     _legend(figure, grid)
-    return png(figure)
-
-
-def _lines(table: Table) -> Mapping[str, list[int]]:
-    """Columns of each algorithm, from few labels to all."""
-    order = sorted(range(len(table.columns)), key=lambda place: table.columns[place].fraction)
-    lines: dict[str, list[int]] = {}
-    for place in order:
-        lines.setdefault(table.columns[place].algorithm, []).append(place)
-    return lines
+    return figure
 
 
 def _curve(axes: Axes, table: Table, name: str, places: Sequence[int], corpus: str | None) -> None:
@@ -151,7 +145,7 @@ def _curve(axes: Axes, table: Table, name: str, places: Sequence[int], corpus: s
     axes.plot(x, value, color=color, marker=marker, markersize=4, label=title)
 
 
-def _profiles(table: Table) -> bytes | None:
+def _profiles(table: Table) -> Picture | None:
     """One panel for each label budget; none without a normalised score."""
     budgets = [
         (name, [place for place in places if table.strata(place)])
@@ -179,12 +173,12 @@ def _profiles(table: Table) -> bytes | None:
         _bare(axes)
     _label_outside(grid, COLUMNS, SCORE, "share of runs above it")
     _legend(figure, grid)
-    return png(figure)
+    return figure
 
 
 def _panels(
     count: int, columns: int = COLUMNS, width: float = 3.2, height: float = 2.6
-) -> tuple[Figure, list[Axes]]:
+) -> tuple[Picture, list[Axes]]:
     """So many panels of so many inches with common axes."""
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -205,7 +199,7 @@ def _label_outside(grid: Sequence[Axes], columns: int, x: str, y: str) -> None:
             axes.tick_params(labelbottom=True)
 
 
-def _legend(figure: Figure, grid: Iterable[Axes]) -> None:
+def _legend(figure: Picture, grid: Iterable[Axes]) -> None:
     """One legend for all panels, below them."""
     shown = {
         name: handle

@@ -1,4 +1,4 @@
-"""From a study to its cells, with everything that is wrong told at once."""
+"""From a study to its cells; everything that is wrong is found at once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Plan:
         device: where it runs instead of where its settings say, or none.
 
     Raises:
-        ConfigError: something is wrong; ``SeveralErrors`` tells all of it.
+        ConfigError: something is wrong; ``SeveralErrors`` names all of it.
     """
 
     def __init__(self, study: Study, where: str, device: str | None = None) -> None:
@@ -69,11 +69,9 @@ class Plan:
             for seed in study.seeds
         }
         if self._errors:
-            told = (
-                ConfigError(error.what, f"{where}: {error.where}", error.hint)
-                for error in self._errors
+            raise several(
+                [ConfigError(e.what, f"{where}: {e.where}", e.hint) for e in self._errors]
             )
-            raise several(list(told))
         self.cells = [
             self._cell(variants[algorithm], corpus, algorithm, labels, seed, budget)
             for seed in study.seeds
@@ -184,7 +182,7 @@ class Plan:
 
 
 def _made_by(path: Path, study: str) -> str | None:
-    """How to make a corpus that is not there, if a recipe in the box does.
+    """How to make a corpus that is not there, if a recipe of the package does.
 
     That of its folder's name, which is where a recipe's corpora go by default, or of the study's.
     """
@@ -199,14 +197,14 @@ def _made_by(path: Path, study: str) -> str | None:
     return None
 
 
-def read_study(word: str) -> Study:
+def read_study(name: str) -> Study:
     """A study from a file, or one in the package by its name.
 
     Raises:
-        ConfigError: there is none; ``SeveralErrors`` tells everything that the schema refuses.
+        ConfigError: there is none; ``SeveralErrors`` names everything that the schema refuses.
     """
-    data = STUDIES.load(word)
+    data = STUDIES.load(name)
     faults = Study.faults(data)
     if faults:
-        raise several([fault.error(word) for fault in faults])
+        raise several([fault.error(name) for fault in faults])
     return Study.model_validate(data)

@@ -115,10 +115,10 @@ def read(paths: Iterable[Path], cells: Iterable[Cell]) -> Known:
     for path in paths:
         results = Results.read_json(path)
         there = {k: cell for k, cell in finished(results).items() if k in wanted}
-        told = f"{len(there)} of {len(wanted)} runs are taken from it"
+        what = f"{len(there)} of {len(wanted)} runs are taken from it"
         if not results.configs:
-            told = "says nothing of settings, so that none of its runs can be taken"
-        show.line(f"{path}: {told}")
+            what = "says nothing of settings, so that none of its runs can be taken"
+        show.line(f"{path}: {what}")
         found |= {k: c.model_copy(update={"taken_from": str(path)}) for k, c in there.items()}
     return found
 

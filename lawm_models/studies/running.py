@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ class Work(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of it."""
+    """The result of a run."""
 
     key: str
     error: str | None
@@ -48,7 +48,7 @@ def run(
         work: what is to be done, in this order but for runs that wait for what others are making.
         workers: how many at once; none takes one per core.
         backend: where they work.
-        pace: told about every second which keys are being worked on.
+        pace: called about every second with the keys that are being worked on.
 
     Yields:
         Outcomes, as they come.
@@ -57,28 +57,29 @@ def run(
         ConfigError: no such backend.
     """
     from lawm_data.system.workers import executor
+    from lawm_models.training.stage_reuse import is_ready
 
     busy: dict[str, str] = {}  # folders by key
+
+    def waits(item: Work) -> bool:
+        """Whether what a run could take over is just being made."""
+        ready = any(is_ready(Path(other)) for other in item.others)
+        return not ready and any(other in busy.values() for other in item.others)
+
+    def lost(item: Work, died: str) -> Outcome:
+        return Outcome(item.key, f"three workers died at it ({died}); give them more memory")
 
     def items() -> Iterator[Work]:
         waiting = list(work)
         while waiting:
-            item = next((item for item in waiting if not _waits(item, busy.values())), waiting[0])
+            item = next((item for item in waiting if not waits(item)), waiting[0])
             waiting.remove(item)
             busy[item.key] = item.folder
             yield item
 
-    for outcome in executor(backend)(_prepare, items(), workers, lambda: pace(set(busy)), _lost):
+    for outcome in executor(backend)(_prepare, items(), workers, lambda: pace(set(busy)), lost):
         del busy[outcome.key]
         yield outcome
-
-
-def _waits(item: Work, busy: Collection[str]) -> bool:
-    """Whether what a run could take over is just being made."""
-    from lawm_models.training.stage_reuse import is_ready
-
-    ready = any(is_ready(Path(other)) for other in item.others)
-    return not ready and any(other in busy for other in item.others)
 
 
 def _prepare() -> Callable[[Work], Outcome]:
@@ -115,10 +116,6 @@ def _beginning(work: Work, config: ExperimentConfig) -> str | None:
     return None
 
 
-def _lost(work: Work, died: str) -> Outcome:
-    return Outcome(work.key, f"three workers died at it ({died}); give them more memory")
-
-
 class Turn(NamedTuple):
     """A run, when it is its turn."""
 
@@ -138,6 +135,8 @@ def turns(left: Sequence[Cell], cells: Sequence[Cell], places: Mapping[str, Plac
         cells: all cells of the study.
         places: where they are run, by key.
     """
+    from lawm_models.training.stage_reuse import is_ready
+
     alike: dict[str, dict[str, None]] = defaultdict(dict)  # keys by what they begin with, in order
     for cell in cells:
         alike[_shared_beginning(cell)][cell.key] = None
@@ -148,22 +147,16 @@ def turns(left: Sequence[Cell], cells: Sequence[Cell], places: Mapping[str, Plac
         beginning = _shared_beginning(cell)
         keys = [key for key in alike[beginning] if key != cell.key]
         later = beginning in begun
-        shorter = later or any(_is_ready(places[key]) for key in keys)
+        shorter = later or any(places[k].run and is_ready(places[k].folder) for k in keys)
         turn = Turn(cell, tuple(str(places[key].folder) for key in keys), shorter)
         order.append((seeds.index(cell.seed), later, turn))
         begun.add(beginning)
     return [turn for *_, turn in sorted(order, key=lambda item: item[:2])]
 
 
-def _is_ready(place: Place) -> bool:
-    from lawm_models.training.stage_reuse import is_ready
-
-    return place.run is not None and is_ready(place.folder)
-
-
 def _shared_beginning(cell: Cell) -> str:
     """What decides all stages but the last; of a run with one stage, what decides all of it."""
     from lawm_models.training.stage_reuse import until_last_stage
 
-    told = until_last_stage(cell.config, [cell.data])
-    return json.dumps(told, sort_keys=True) if told else cell.key
+    beginning = until_last_stage(cell.config, [cell.data])
+    return json.dumps(beginning, sort_keys=True) if beginning else cell.key

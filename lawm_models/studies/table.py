@@ -126,8 +126,16 @@ def make_table(results: Results) -> Table:
         raise ConfigError("no run is finished", results.name, "run the benchmark first")
     columns = tuple(_columns(results))
     rows = tuple(_row(results, name, columns, finished) for name in results.study.corpora)
-    complete = [_complete(rows, place, results.study.seeds) for place in range(len(columns))]
+    # a column can be summed up when it has every seed on every corpus, on one scale
+    complete = [
+        all(r.normalized and len(r.entries[n].scores) == len(results.study.seeds) for r in rows)
+        for n in range(len(columns))
+    ]
     known = [row for row in rows if any(entry.reported for entry in row.entries)]
+    reported = [
+        [entry.mean for row in known if (entry := row.entries[n].reported)]
+        for n in range(len(columns))
+    ]
     return Table(
         name=results.name,
         description=results.study.description,
@@ -138,7 +146,9 @@ def make_table(results: Results) -> Table:
         averages=_averages(rows, complete),
         compared=tuple(row.corpus for row in known) if len(known) < len(rows) else (),
         compared_averages=_averages(known, complete),
-        reported_averages=tuple(_reported_average(known, n) for n in range(len(columns))),
+        reported_averages=tuple(
+            fmean(means) if means and len(means) == len(known) else None for means in reported
+        ),
         iqms=tuple(
             score.iqm([row.entries[place].scores for row in rows]) if whole else None
             for place, whole in enumerate(complete)
@@ -150,7 +160,12 @@ def _columns(results: Results) -> Iterable[Column]:
     """Oracles first, as in the paper, then budgets from small to large."""
     study = results.study
     every = dict.fromkeys(labels for name in study.algorithms for labels in study.labels_of(name))
-    fractions = {labels: _fraction(labels, results.cells) for labels in every}
+    fractions: dict[float | str, float] = {}
+    for labels in every:
+        # what all corpora record is all there is; what a mask shows can be counted
+        shares = [c.labeled / c.trajectories for c in results.cells if c.labels == labels]
+        known = 1.0 if labels == ALL or not shares else fmean(shares)
+        fractions[labels] = known if isinstance(labels, str) else labels
     order = sorted(every, key=lambda labels: (labels != ALL, fractions[labels]))
     for labels in order:
         for name, entry in study.algorithms.items():
@@ -161,18 +176,10 @@ def _columns(results: Results) -> Iterable[Column]:
 
 
 def budget(labels: float | str) -> str:
-    """A label budget in words."""
+    """The name of a label budget in the table."""
     if isinstance(labels, str):
         return "oracle" if labels == ALL else f"mask {labels}"
     return f"{100 * labels:.10g}%"
-
-
-def _fraction(labels: float | str, cells: Sequence[CellResult]) -> float:
-    if not isinstance(labels, str):
-        return labels
-    # what all corpora record is all there is; what a mask shows can be counted
-    shares = [c.labeled / c.trajectories for c in cells if c.labels == labels]
-    return 1.0 if labels == ALL or not shares else fmean(shares)
 
 
 def _row(
@@ -188,20 +195,16 @@ def _row(
         scores.setdefault((cell.algorithm, cell.labels), []).append(seen)
     found = [tuple(scores.get((c.algorithm, c.labels), ())) for c in columns]
     best = _best(columns, found)
-    reported = results.study.corpora[corpus].paper
-    return Row(
-        corpus,
-        normalized,
-        tuple(
-            Entry(
-                each,
-                score.spread(each) if each else None,
-                _reported(results, reported, column),
-                bool(each) and printed(fmean(each)) == best.get(column.budget),
-            )
-            for column, each in zip(columns, found, strict=True)
-        ),
-    )
+    dataset, paper_numbers = results.study.corpora[corpus].paper, paper.table1()
+    entries = []
+    for column, each in zip(columns, found, strict=True):
+        reported = None
+        # a variant, which goes by another name, is none of the paper's
+        if results.study.algorithms[column.algorithm].algorithm in (None, column.algorithm):
+            reported = paper_numbers.get((dataset or "", column.algorithm, column.labels))
+        is_best = bool(each) and printed(fmean(each)) == best.get(column.budget)
+        entries.append(Entry(each, score.spread(each) if each else None, reported, is_best))
+    return Row(corpus, normalized, tuple(entries))
 
 
 def printed(value: float) -> str:
@@ -219,26 +222,8 @@ def _best(columns: Sequence[Column], found: Sequence[Sequence[float]]) -> Mappin
     return {name: printed(max(each)) for name, each in means.items() if len(each) > 1}
 
 
-def _reported(results: Results, dataset: str | None, column: Column) -> Reported | None:
-    """What the paper reports; a variant, which goes by another name, is none of the paper's."""
-    algorithm = results.study.algorithms[column.algorithm].algorithm
-    if dataset is None or algorithm not in (None, column.algorithm):
-        return None
-    return paper.table1().get((dataset, column.algorithm, column.labels))
-
-
-def _complete(rows: Sequence[Row], place: int, seeds: Sequence[int]) -> bool:
-    """Whether a column can be summed up: every seed on every corpus, on one scale."""
-    return all(row.normalized and len(row.entries[place].scores) == len(seeds) for row in rows)
-
-
 def _averages(rows: Sequence[Row], complete: Sequence[bool]) -> tuple[float | None, ...]:
     return tuple(
         fmean(fmean(row.entries[place].scores) for row in rows) if whole and rows else None
         for place, whole in enumerate(complete)
     )
-
-
-def _reported_average(rows: Sequence[Row], place: int) -> float | None:
-    means = [reported.mean for row in rows if (reported := row.entries[place].reported)]
-    return fmean(means) if means and len(means) == len(rows) else None

@@ -34,18 +34,15 @@ def variant(
     errors = []
     for key, value in {**study.settings, **entry.settings}.items():
         try:
-            data = presets.replace(data, {_changeable(key): value})
+            if key.split(".")[0] in OWN or key == "algorithm.name":
+                hint = "leave it out of the settings"
+                raise ConfigError("is decided by the study", key, hint)
+            data = presets.replace(data, {key: value})
         except LawmError as error:
             errors.append(_within(f"{where}.settings", error))
     if device is not None:
         data["device"] = device
     return data, errors or list(_faults(where, data))
-
-
-def _changeable(key: str) -> str:
-    if key.split(".")[0] in OWN or key == "algorithm.name":
-        raise ConfigError("is decided by the study", key, "leave it out of the settings")
-    return key
 
 
 def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:

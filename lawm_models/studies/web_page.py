@@ -28,7 +28,11 @@ def web_page(table: Table, pictures: Mapping[str, bytes]) -> str:
     """
     style = (files("lawm_data.inspection.report") / "page.css").read_text(encoding="utf-8") + STYLE
     lead = f'<p class="lead">{escape(table.description)}</p>' if table.description else ""
-    shown = "\n".join(_figure(told, picture) for told, picture in pictures.items())
+    shown = "\n".join(
+        f'<figure><img src="data:image/png;base64,{b64encode(picture).decode()}" '
+        f'alt="{escape(text)}"><figcaption>{escape(text)}</figcaption></figure>'
+        for text, picture in pictures.items()
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -77,15 +81,6 @@ def _body(table: Table) -> Iterable[str]:
             for column, cell in zip(table.columns, cells, strict=True)
         )
         yield f"<tr{kind}><th>{_inline(name)}</th>{''.join(data)}</tr>"
-
-
-def _figure(told: str, picture: bytes) -> str:
-    data = b64encode(picture).decode()
-    source = f"data:image/png;base64,{data}"
-    return (
-        f'<figure><img src="{source}" alt="{escape(told)}">'
-        f"<figcaption>{escape(told)}</figcaption></figure>"
-    )
 
 
 def _kind(oracle: bool) -> str:

@@ -1,7 +1,8 @@
 """Checkpoints: weights, optimisers and position in one folder that appears at once or not at all.
 
 ``model.safetensors`` holds the module's state; ``optimizer.safetensors`` every other tensor
-(moments, generator states); ``state.json`` the plain rest and the checksums of both. No pickle.
+(moments, generator states); ``state.json`` the plain rest, the checksums of both and its own.
+No pickle.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from lawm_schemas import ConfigError, StorageError, load_json
+from lawm_schemas import CHECKSUM, ConfigError, StorageError, checksum_of, load_json
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -30,6 +31,8 @@ from lawm_data.system.atomic import (
 MODEL = "model.safetensors"
 TENSORS = "optimizer.safetensors"
 STATE = "state.json"
+KEYS = {"sha256", "optimizers", "state"}
+"""What ``state.json`` holds."""
 RESERVED = {"tensor", "tuple", "items"}
 """Keys with which ``pack`` marks what JSON does not have."""
 
@@ -67,7 +70,9 @@ def save_checkpoint(
     plain, tensors = pack({"optimizers": saved, "state": dict(state)})
     files = {MODEL: to_bytes(_owned(module.state_dict())), TENSORS: to_bytes(_owned(tensors))}
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[STATE] = json.dumps({"sha256": sha256, **plain}, allow_nan=False).encode()
+    document = {"sha256": sha256, **plain}
+    document[CHECKSUM] = checksum_of(document)
+    files[STATE] = json.dumps(document, allow_nan=False).encode()
     write_folder(folder, files)
 
 
@@ -181,16 +186,27 @@ def _owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _document(folder: Path) -> dict[str, Any]:
-    return load_json(folder / STATE)
+    """``state.json``, compared with its checksum; that of an older version has none."""
+    try:
+        document = load_json(folder / STATE)
+    except ConfigError as error:
+        raise _damaged(folder, STATE, error.what) from None
+    if not isinstance(document, dict) or not document.keys() >= KEYS:
+        raise _damaged(folder, STATE, "is not the state of a checkpoint")
+    checksum = document.pop(CHECKSUM, None)
+    if checksum is not None and checksum != checksum_of(document):
+        raise _damaged(folder, STATE, "does not match its checksum")
+    return document
 
 
 def _tensors(folder: Path, name: str, document: Mapping[str, Any]) -> dict[str, Tensor]:
     with storage_errors(folder / name):
         content = (folder / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != document["sha256"][name]:
-        raise StorageError(
-            "does not match its checksum",
-            str(folder / name),
-            f"remove {folder.name} to continue from the checkpoint before it",
-        )
+        raise _damaged(folder, name, "does not match its checksum")
     return from_bytes(content)
+
+
+def _damaged(folder: Path, name: str, what: str) -> StorageError:
+    hint = f"remove {folder.name} to continue from the checkpoint before it"
+    return StorageError(what, str(folder / name), hint)

@@ -59,12 +59,13 @@ def relabel(
     method: Method = "inverse",
     max_uncertainty: float | None = None,
     dry_run: bool = False,
+    truth_from_withheld: bool = False,
 ) -> dict[str, Any]:
     """Infer the actions that the run could not see and write them as a label overlay.
 
-    Every trajectory is read whole, so that the state is filtered from its first step. Where the
-    true actions are on disk (withheld by the run's mask) the labels are compared with them; they
-    are read for nothing else.
+    Every trajectory is read whole, so that the state is filtered from its first step. No hidden
+    action is read, unless ``truth_from_withheld`` asks how good the labels are; what is found then
+    is returned and not written, so that an overlay holds nothing that was made of hidden actions.
 
     Args:
         run: the run, or its folder.
@@ -76,11 +77,13 @@ def relabel(
         max_uncertainty: trajectories whose ``uncertainty`` is larger are left out, whole: an
             overlay labels all steps of a trajectory or none.
         dry_run: write nothing.
+        truth_from_withheld: compare the labels with the true actions, where a mask only hides them.
 
     Returns:
         ``nmse_per_dimension`` (mean squared error over the variance) and ``r2`` (1 - their mean),
-        None where no truth is known; ``trajectories`` labeled, those ``left_out``; ``uncertainty``,
-        the least, median and largest of all of them; ``method``; ``name``; ``path``; ``dry_run``.
+        None where nobody asked or no truth is known; ``trajectories`` labeled, those ``left_out``;
+        ``uncertainty``, the least, median and largest of all of them; ``method``; ``name``;
+        ``path``; ``dry_run``.
 
     Raises:
         ConfigError: nothing to relabel or nothing certain enough, a corpus of another environment,
@@ -106,7 +109,9 @@ def relabel(
         what = f"no trajectory is as certain as {limit:.4g}"
         raise ConfigError(what, "--max-uncertainty", f"the best is at {uncertain.min():.4g}")
     labels = [labels[i] for i in kept]
-    errors = errors_against(whole, [hidden[i] for i in kept], labels)
+    errors = None
+    if truth_from_withheld:
+        errors = errors_against(whole, [hidden[i] for i in kept], labels)
     r2 = None if errors is None else 1 - float(np.mean(errors))
     if not dry_run:
         write_overlay(
@@ -117,8 +122,6 @@ def relabel(
             algorithm=run.config.algorithm.name,
             method=method,
             max_uncertainty=max_uncertainty,
-            nmse_per_dimension=errors,
-            r2=r2,
             replace=replace,
         )
     low, median, high = np.quantile(uncertain, (0, 0.5, 1)).tolist()

@@ -2,8 +2,12 @@
 
 from lawm_schemas.arrays import ArraySpec as ArraySpec
 from lawm_schemas.arrays import Role as Role
+from lawm_schemas.base import ALTERED as ALTERED
+from lawm_schemas.base import CHECKSUM as CHECKSUM
+from lawm_schemas.base import Checksummed as Checksummed
 from lawm_schemas.base import Fault as Fault
 from lawm_schemas.base import Schema as Schema
+from lawm_schemas.base import checksum_of as checksum_of
 from lawm_schemas.errors import ConfigError as ConfigError
 from lawm_schemas.errors import CorpusError as CorpusError
 from lawm_schemas.errors import HiddenActionError as HiddenActionError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +35,20 @@ class Fault(NamedTuple):
         """
         name = ".".join(map(str, self.key))
         return ConfigError(f"{name}: {self.what}" if name else self.what, where, self.hint)
+
+
+CHECKSUM = "checksum"
+"""Key of a file's checksum of everything else in it."""
+
+
+def _with_checksum(schema: dict[str, Any]) -> None:
+    """Add the key to a JSON Schema: it belongs to the file, and not to what the file says."""
+    schema["properties"][CHECKSUM] = {
+        "description": "SHA-256 of the rest as JSON with sorted keys, without spaces and in ASCII.",
+        "pattern": "^[0-9a-f]{64}$",
+        "title": "Checksum",
+        "type": "string",
+    }
 
 
 class Schema(BaseModel):
@@ -92,6 +108,47 @@ class Schema(BaseModel):
     def to_yaml(self) -> str:
         """Plain YAML in the order of the fields."""
         return dump_yaml(self.model_dump(mode="json"))
+
+
+ALTERED = "was altered: its checksum differs"
+"""What is wrong with a file that is not what was written."""
+
+
+class Checksummed(Schema):
+    """A schema whose files carry a checksum of everything else in them.
+
+    Files that were written before there was one have none, and are taken as they are.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_with_checksum)
+
+    @classmethod
+    def parse(cls, data: Any, where: str, checked: bool = True) -> Self:
+        """As ``Schema.parse``.
+
+        Args:
+            data: plain data.
+            where: the file, for messages.
+            checked: refuse what does not fit its checksum.
+        """
+        if not isinstance(data, dict) or CHECKSUM not in data:
+            return super().parse(data, where)
+        rest = {key: value for key, value in data.items() if key != CHECKSUM}
+        parsed = super().parse(rest, where)
+        if checked and data[CHECKSUM] != checksum_of(rest):
+            raise ConfigError(ALTERED, where, "restore the file from a copy")
+        return parsed
+
+    def to_json(self) -> str:
+        """As ``Schema.to_json``, with the checksum as the last key."""
+        data = json.loads(super().to_json())
+        return json.dumps(data | {CHECKSUM: checksum_of(data)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def checksum_of(data: Mapping[str, Any]) -> str:
+    """SHA-256 of plain data, however they are indented and ordered."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:

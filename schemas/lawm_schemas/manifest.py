@@ -7,7 +7,7 @@ import re
 from pydantic import Field, model_validator
 
 from lawm_schemas.arrays import ArraySpec, Role
-from lawm_schemas.base import Schema
+from lawm_schemas.base import Checksummed, Schema
 from lawm_schemas.provenance import EnvironmentInfo, LineageStep, Provenance
 
 MANIFEST = "corpus.json"
@@ -34,7 +34,7 @@ class ShardInfo(Schema):
     """Steps in it (T summed, without final observations)."""
 
 
-class Manifest(Schema):
+class Manifest(Checksummed):
     """``corpus.json``."""
 
     format_version: int = Field(default=FORMAT_VERSION, ge=1, strict=True)

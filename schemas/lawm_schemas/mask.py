@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from lawm_schemas.base import Schema
+from lawm_schemas.base import Checksummed
 
 
-class Mask(Schema):
+class Mask(Checksummed):
     """``masks/NAME.json``. Everything not listed under ``labeled`` is withheld."""
 
     name: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.-]{0,99}$")
@@ -25,7 +25,10 @@ class Mask(Schema):
     """What the fraction counts."""
     stratify: Literal["return", "source"] | None = None
     """Strata that each get their share, or none."""
-    labeled: tuple[str, ...] = Field(min_length=1)
+    chosen_from: str | None = None
+    """Fingerprint of the corpus, or part of it, that the choice was made from; other than
+    ``corpus`` where trajectories have left or come since. Older masks do not say."""
+    labeled: tuple[str, ...] = Field(min_length=1, repr=False)
     """Ids of the trajectories that keep their actions, in corpus order."""
 
     @field_validator("labeled")

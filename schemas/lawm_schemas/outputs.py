@@ -651,7 +651,7 @@ class Relabel(Schema):
     method: Literal["inverse", "smoothing"]
     """As given."""
     nmse_per_dimension: tuple[float, ...] | None
-    """Mean squared error over the variance, where the true actions are known."""
+    """Mean squared error over the variance: with ``--truth-from-withheld``, where it is known."""
     r2: float | None
     """1 − the mean of these."""
     dry_run: bool

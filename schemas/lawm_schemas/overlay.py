@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lawm_schemas.base import Schema
+from lawm_schemas.base import Checksummed
 
 
-class Overlay(Schema):
+class Overlay(Checksummed):
     """``labels/NAME/overlay.json``; the arrays are in ``labels/NAME/actions.h5``."""
 
     name: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_.-]{0,99}$")
@@ -34,6 +34,7 @@ class Overlay(Schema):
     sha256: str
     """Checksum of ``actions.h5``."""
     nmse_per_dimension: tuple[float, ...] | None = None
-    """Mean squared error over the variance, per action dimension, where the truth is withheld."""
+    """Mean squared error over the variance, per action dimension, where it is known and no secret;
+    ``relabel`` writes none."""
     r2: float | None = None
     """1 - mean of ``nmse_per_dimension``."""

@@ -13,7 +13,7 @@ class EnvironmentInfo(Schema):
     """The environment that produced the trajectories, enough to make it again."""
 
     suite: str = "dm_control"
-    """Name of a module in ``lawm_data.envs.suites``; looked up, never imported by its name."""
+    """One of ``lawm_data.envs.suites.SUITES``; looked up, never imported by its name."""
     task: str
     """Task within the suite, e.g. ``walker-walk``."""
     action_repeat: int = Field(default=1, ge=1)

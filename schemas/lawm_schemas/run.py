@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lawm_schemas.arrays import ArraySpec
-from lawm_schemas.base import Schema
+from lawm_schemas.base import Checksummed, Schema
 from lawm_schemas.provenance import EnvironmentInfo
 
 
@@ -39,7 +39,7 @@ class TakenStages(Schema):
     """Package versions with which they were made."""
 
 
-class RunRecord(Schema):
+class RunRecord(Checksummed):
     """``run.json``: enough to know what was run, and to load it without its corpus."""
 
     command: str

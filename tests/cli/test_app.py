@@ -111,7 +111,7 @@ def test_lawm_on_two_corpora_then_evaluate_and_relabel(run, corpus: Path, tmp_pa
     assert "cartpole-swingup" in run("lawm", "evaluate", tmp_path / "a", "--episodes", 1).out
 
     words = ("relabel", tmp_path / "a", "--corpus", corpus, "--name", "idm")
-    labels = run("lawm", *words, "--json").json
+    labels = run("lawm", *words, "--truth-from-withheld", "--json").json
     assert labels["r2"] == pytest.approx(1 - sum(labels["nmse_per_dimension"]))
     view = open_corpus(corpus).with_mask("third").with_labels("idm")
     assert labels["trajectories"] == view.label_counts()["inferred"] == 4
@@ -124,9 +124,12 @@ def test_tables_for_people(run, train: tuple, tmp_path: Path) -> None:
     out = run("lawm", *train, tmp_path / "a").out
     assert "2 of 6 labeled" in out
     assert "return" in out
-    out = run("lawm", "relabel", tmp_path / "a", "--corpus", corpus, "--name", "x").out
+    words = ("relabel", tmp_path / "a", "--corpus", corpus, "--name", "x")
+    out = run("lawm", *words).out
     assert "trajectories" in out
     assert str(Path(corpus) / "labels" / "x") in out
+    assert "R²" not in out
+    assert "R²" in run("lawm", *words, "--truth-from-withheld", "--replace").out
 
 
 @pytest.mark.parametrize(

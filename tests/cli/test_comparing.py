@@ -23,16 +23,17 @@ def test_withheld_actions_are_read_on_request_alone(run, labeled: Path) -> None:
 
 def test_tables_and_picture(run, labeled: Path, tmp_path: Path) -> None:
     words = ("--labels", "all", "--labels", "sure", "--truth-from-withheld", "--own")
-    picture = tmp_path / "labels.png"
-    told = run("lawm", "compare-labels", labeled, *words, "--picture", picture)
-    assert told.code == 0, told.err
+    for ending, begins in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+        picture = tmp_path / f"labels{ending}"
+        told = run("lawm", "compare-labels", labeled, *words, "--picture", picture)
+        assert told.code == 0, told.err
+        assert picture.read_bytes().startswith(begins)
     for word in ("R² by return", "R² by source", "expected", "observed", "written nowhere"):
         assert word in told.out
-    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_picture_is_a_png(run, labeled: Path, tmp_path: Path) -> None:
+def test_other_pictures_are_refused(run, labeled: Path, tmp_path: Path) -> None:
     words = ("--labels", "all", "--truth-from-withheld", "--picture", tmp_path / "labels.jpg")
     result = run("lawm", "compare-labels", labeled, *words)
     assert result.code == 2
-    assert "does not end in .png" in result.err
+    assert "'labels.jpg' is no picture; end it in .png, .pdf, .svg" in result.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import lawm_schemas
 import pytest
-from lawm_schemas import Schema, json_schema
+from lawm_schemas import Checksummed, Schema, json_schema
 
 CHECKOUT = Path(__file__).resolve().parents[2] / "schemas" / "json"
 
@@ -30,7 +30,7 @@ def test_every_schema_stands_in_some_document() -> None:
     public = {
         name
         for name, value in inspect.getmembers(lawm_schemas, inspect.isclass)
-        if issubclass(value, Schema) and value is not Schema
+        if issubclass(value, Schema) and value not in (Schema, Checksummed)
     }
     described = set()
     for name in json_schema.DOCUMENTS:

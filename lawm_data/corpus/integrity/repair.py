@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.commit import free_id, merge, to_parts
+from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.integrity.salvage import (
@@ -44,9 +46,9 @@ from lawm_data.corpus.integrity.salvage import (
     unreadable,
 )
 from lawm_data.corpus.integrity.validate import Known, check
-from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import leftovers
-from lawm_data.corpus.mask import MASKS, mask_files, read_mask
+from lawm_data.corpus.mask import MASKS, choice_fault, mask_files, read_mask
 from lawm_data.corpus.overlay import (
     ARRAYS,
     LABELS,
@@ -57,7 +59,7 @@ from lawm_data.corpus.overlay import (
     read_labels,
     read_overlay,
 )
-from lawm_data.corpus.store import SHARDS, UPGRADE, absence_of, read_manifest
+from lawm_data.corpus.store import SHARDS, UPGRADE, absence_of, join_shards, read_manifest
 from lawm_data.system.atomic import (
     REPLACED,
     TEMPORARY,
@@ -82,6 +84,15 @@ class Change(NamedTuple):
     what: str
 
 
+class Found(Enum):
+    """In what state the manifest was found."""
+
+    sound = "sound"
+    altered = "altered"
+    """It can be read, and does not fit its checksum."""
+    lost = "lost"
+
+
 @dataclass
 class Repair:
     """What a repair is about to do, or has done. Files are named from the corpus's folder on."""
@@ -89,8 +100,7 @@ class Repair:
     path: Path
     manifest: Manifest
     """As it is, or as the shards have it; its shards are those that are there."""
-    found: bool
-    """Whether the manifest could be read."""
+    found: Found
     shards: list[ShardReport]
     """In their order."""
     moved: set[str] = field(default_factory=set)
@@ -126,7 +136,7 @@ class Repair:
             if len(report)
         ]
         return (
-            not self.found
+            self.found is not Found.sound
             or stay != list(self.manifest.shards)
             or self.fingerprint != self.manifest.fingerprint
         )
@@ -186,15 +196,8 @@ def plan_repair(path: str | Path, like: str | Path | None = None) -> Repair:
         StorageError: the file system refused.
     """
     path = Path(path)
-    opened: dict[str, DamagedShard] = {}
-    try:
-        manifest, found = read_manifest(path), True
-    except CorpusError as error:
-        files = [] if error.hint == UPGRADE else _shard_files(path)  # newer is not damaged
-        if not files:
-            raise
-        (manifest, opened), found = _manifest_of(path, files, like), False
-    shards = [_report(path, manifest, info, opened) for info in manifest.shards]
+    manifest, found, opened = _manifest(path, like)
+    shards = [_report(path, manifest, info, opened.get(info.file)) for info in manifest.shards]
     if all(report.first >= 0 for report in shards):
         shards.sort(key=lambda report: report.first)
     repair = Repair(path, manifest, found, _with_own_ids(shards))
@@ -209,58 +212,93 @@ def plan_repair(path: str | Path, like: str | Path | None = None) -> Repair:
     return repair
 
 
+Opened = dict[str, ShardFile]
+"""Shards that were opened to learn what the manifest should say, by name."""
+
+
+def _manifest(path: Path, like: str | Path | None) -> tuple[Manifest, Found, Opened]:
+    """The manifest, as it is or as the shards have it."""
+    try:
+        return read_manifest(path), Found.sound, {}
+    except CorpusError as error:
+        if error.hint == UPGRADE:  # not damaged, only not understood
+            raise
+        with suppress(CorpusError):
+            return _altered_manifest(path, read_manifest(path, checked=False))
+        files = _shard_files(path)
+        if not files:
+            raise
+        opened = _open_all(files)
+        copies = [file.about for file in opened.values() if file.about is not None]
+        if copies:
+            base = max(copies, key=lambda copy: len(copy.provenance))
+        elif like is not None:
+            base = read_manifest(Path(like)).model_copy(update={"lineage": (), "licence": None})
+        else:
+            what = "is lost, and the shards were written before they kept a copy of it"
+            hint = "give a corpus with the same arrays (--like)"
+            raise CorpusError(what, str(path / MANIFEST), hint) from None
+        infos = tuple(_infos(opened, layout_of(base)))
+        return base.model_copy(update={"shards": infos}), Found.lost, opened
+
+
+def _altered_manifest(path: Path, manifest: Manifest) -> tuple[Manifest, Found, Opened]:
+    """A manifest that can be read and is not what was written.
+
+    What the shards prove is taken from them; the rest stays as it is found.
+    """
+    opened = _open_all(_shard_files(path))
+    copies = [file.about for file in opened.values() if file.about is not None and file.is_itself]
+    if copies:
+        base = max(copies, key=lambda copy: len(copy.provenance))
+        specs = {"observations": base.observations, "action": base.action}
+        manifest = manifest.model_copy(update=specs)
+    if not all(info.file in opened for info in manifest.shards):
+        infos = tuple(_infos(opened, layout_of(manifest)))
+        manifest = manifest.model_copy(update={"shards": infos})
+    return manifest, Found.altered, opened
+
+
 def _shard_files(path: Path) -> list[Path]:
-    """What may be shards of a corpus that has lost its manifest."""
+    """What may be a shard, listed or not."""
     folder = path / SHARDS
     with storage_errors(folder):
         files = sorted(folder.iterdir()) if folder.is_dir() else []
     return [file for file in files if SHARD_NAME.fullmatch(file.name)]
 
 
-def _manifest_of(
-    path: Path, files: list[Path], like: str | Path | None
-) -> tuple[Manifest, dict[str, DamagedShard]]:
-    """A manifest made from the shards, and the shards that it lists."""
-    opened = []
+def _open_all(files: list[Path]) -> Opened:
+    opened = {}
     for file in files:
         with suppress(CorpusError, FileNotFoundError):
-            opened.append(ShardFile(file))
-    copies = [file.about for file in opened if file.about is not None]
-    if copies:
-        base = max(copies, key=lambda copy: len(copy.provenance))
-    elif like is not None:
-        base = read_manifest(Path(like)).model_copy(update={"lineage": (), "licence": None})
-    else:
-        what = "is lost, and the shards were written before they kept a copy of it"
-        hint = "give a corpus with the same arrays (--like)"
-        raise CorpusError(what, str(path / MANIFEST), hint)
-    layout, found = layout_of(base), []
-    for file in opened:
+            opened[file.name] = ShardFile(file)
+    return opened
+
+
+def _infos(opened: Opened, layout: Layout) -> Iterator[ShardInfo]:
+    """What a manifest says of the files that make up the corpus, in their order."""
+    found = []
+    for file in opened.values():
         with suppress(CorpusError):
-            found.append(DamagedShard(file, layout))
-    listed, end = {}, 0
+            shard = DamagedShard(file, layout)
+            found.append(((shard.first, -len(shard), not file.is_itself), shard))
+    end = 0
     # what was merged into others comes behind them and is left out, and so are copies of others
-    order = [(shard.first, -len(shard), not shard.file.is_itself) for shard in found]
-    for _, shard in sorted(zip(order, found, strict=True), key=lambda pair: pair[0]):
+    for _, shard in sorted(found, key=lambda pair: pair[0]):
         if shard.first >= end:
-            listed[shard.file.path.name] = shard
+            yield actual_info(shard) or shard.file.info(len(shard), max(1, shard.steps))
             end = shard.first + len(shard)
-    infos = [
-        actual_info(shard) or shard.file.info(len(shard), max(1, shard.steps))
-        for shard in listed.values()
-    ]
-    return base.model_copy(update={"shards": tuple(infos)}), listed
 
 
 def _report(
-    path: Path, manifest: Manifest, info: ShardInfo, opened: dict[str, DamagedShard]
+    path: Path, manifest: Manifest, info: ShardInfo, opened: ShardFile | None
 ) -> ShardReport:
     file = path / SHARDS / info.file
     if not file.is_file():
         what = "its shard is a folder" if file.is_dir() else "its shard is missing"
         return unreadable(info, what)
     try:
-        shard = opened.get(info.file) or DamagedShard(ShardFile(file), layout_of(manifest))
+        shard = DamagedShard(opened or ShardFile(file), layout_of(manifest))
     except CorpusError as error:
         return unreadable(info, f"its shard cannot be read: {error.what}")
     return examine(shard, manifest, info)
@@ -306,16 +344,20 @@ def _plan_shards(repair: Repair) -> None:
     digest = b"".join(part for report in shards for part in report.digest)
     rows = np.frombuffer(digest, np.uint8).reshape(-1, 32)
     repair.fingerprint = fingerprint_of(manifest, ids[: len(rows)], rows)
-    if not repair.found:
+    if repair.found is Found.lost:
         repair.change(MANIFEST, "is made again from the shards")
-    elif repair.fingerprint != manifest.fingerprint:
+        return
+    if repair.found is Found.altered:
+        what = "was altered: environment, sources, lineage and licence stay as they are found"
+        repair.change(MANIFEST, what)
+    if repair.fingerprint != manifest.fingerprint:
         repair.change(MANIFEST, "gets the fingerprint of what is there")
 
 
 def _parents(repair: Repair) -> set[str]:
     """Fingerprints whose masks and overlays are those of what is kept."""
     known = {repair.fingerprint}
-    if repair.found:
+    if repair.found is not Found.lost:
         known.add(repair.manifest.fingerprint)
     if (step := _unfinished(repair)) is not None:
         known.update(step.parents)
@@ -346,6 +388,7 @@ def _plan_masks(repair: Repair) -> None:
         for name, whole in zip(report.ids, report.complete, strict=True)
         if whole
     }
+    whole = _whole(repair)
     _plan_folder(repair, MASKS, repair.masks)
     for file in mask_files(repair.path):
         place = Path(MASKS, file.name)
@@ -355,6 +398,10 @@ def _plan_masks(repair: Repair) -> None:
             repair.masks[place] = None
             repair.change(place, f"{error.what}: set aside")
             continue
+        if whole is not None and (fault := _choice_fault(mask, whole)):
+            repair.masks[place] = None
+            repair.change(place, f"{fault}: set aside")
+            continue
         labeled = tuple(name for name in mask.labeled if name in complete)
         new = mask.model_copy(update={"corpus": repair.fingerprint, "labeled": labeled})
         if mask.corpus not in _parents(repair) or new == mask:
@@ -363,6 +410,21 @@ def _plan_masks(repair: Repair) -> None:
         repair.masks[place] = new if labeled else None
         what = f"keeps {len(labeled)} of {len(mask.labeled)} labeled trajectories"
         repair.change(place, what if labeled else f"{what}: set aside")
+
+
+def _whole(repair: Repair) -> Corpus | None:
+    """The corpus, where all of it is as it was."""
+    manifest = repair.manifest
+    if repair.replaces_manifest or len(repair.known.shards) < len(manifest.shards):
+        return None
+    opened = [repair.known.shards[info.file] for info in manifest.shards]
+    return Corpus(join_shards(repair.path, manifest, layout_of(manifest), opened, verify=False))
+
+
+def _choice_fault(mask: Mask, whole: Corpus) -> str:
+    """What is wrong with the choice of a mask that says what it was chosen from."""
+    here = mask.corpus == mask.chosen_from == whole.root_fingerprint
+    return choice_fault(mask, whole) if here else ""
 
 
 def _plan_overlays(repair: Repair) -> None:
@@ -572,7 +634,8 @@ def _new_manifest(repair: Repair, infos: list[ShardInfo]) -> Manifest:
             "lost": len(repair.lost),
             "unproven": repair.unproven,
         }
-        parents = (repair.manifest.fingerprint,) if repair.found else ()
+        lost = repair.found is Found.lost
+        parents = () if lost else (repair.manifest.fingerprint,)
         step = LineageStep(operation="repair", parents=parents, settings=settings)
         update["lineage"] = (*repair.manifest.lineage, step)
     return _with_unknown(repair).model_copy(update=update)

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from lawm_schemas import MANIFEST, LawmError, Manifest, Mask, ShardInfo
+from lawm_schemas import ALTERED, MANIFEST, LawmError, Manifest, Mask, ShardInfo
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.integrity.soundness import trajectory_faults
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import is_a_writers, leftovers
-from lawm_data.corpus.mask import ASIDE, MASKS, mask_files, read_mask, readable_under
+from lawm_data.corpus.mask import ASIDE, MASKS, choice_fault, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import LABELS, Labels, overlay_names, read_labels, read_overlay
 from lawm_data.corpus.shard import OpenShard, read_shard
 from lawm_data.corpus.store import SHARDS, Store, join_shards, read_manifest
-from lawm_data.system.hdf5 import ALTERED, HINT, MappedFile
+from lawm_data.system.hdf5 import HINT, MappedFile
 
 STALE = "belongs to another corpus, or to this one before it changed"
 """What is said of masks and overlays that cannot be used any more."""
@@ -153,12 +153,18 @@ def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
     """Masks and overlays: damaged ones are errors, those of an earlier version warnings."""
     corpus = Corpus(store)
     for file in mask_files(path):
+        if file.stem in known.masks:
+            continue
         try:
-            mask = known.masks.get(file.stem) or read_mask(file)
-            if mask.corpus == corpus.root_fingerprint:
-                readable_under(mask, corpus, store.table)
-            else:
+            mask = read_mask(file)
+            if mask.corpus != corpus.root_fingerprint:
                 yield Finding("warning", str(file), STALE, "make it again with --replace")
+                continue
+            readable_under(mask, corpus, store.table)
+            if fault := choice_fault(mask, corpus):
+                # an older one may have been made for a part of the corpus
+                severity = "warning" if mask.chosen_from is None else "error"
+                yield Finding(severity, str(file), fault, "make it again with --replace")
         except LawmError as error:
             yield Finding("error", str(file), error.what, error.hint)
     for name in overlay_names(path):

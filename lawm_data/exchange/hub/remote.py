@@ -38,16 +38,22 @@ class ChangedMeanwhile(RemoteError):
     """The repository is no longer at the commit that it was at."""
 
 
+def http_error() -> type[Exception]:
+    """What the client's HTTP library raises: that is httpx, and httpx2 since version 2."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return HfHubHTTPError.__bases__[0]
+
+
 def patiently(call: Callable[[], T]) -> T:
     """Make a call that may be made twice; when the server is busy or broke off, make it again."""
-    from httpx2 import HTTPError
-
     for wait in WAITS:
         try:
             return call()
-        except HTTPError as error:
+        except Exception as wrapped:  # the client wraps some of its refusals
+            error = _cause(wrapped)
             status, asked = status_of(error), _retry_after(error)
-            if status is not None and status not in BUSY:
+            if not isinstance(error, http_error()) or status not in (None, *BUSY):
                 raise
             if asked is not None and asked > LONGEST_WAIT:
                 raise
@@ -66,7 +72,6 @@ def hub_errors(place: str, endpoint: str) -> Iterator[None]:
     Raises:
         RemoteError: what was refused, and what to do about it.
     """
-    from httpx2 import HTTPError
     from huggingface_hub import errors
 
     try:
@@ -75,13 +80,8 @@ def hub_errors(place: str, endpoint: str) -> Iterator[None]:
     except errors.OfflineModeIsEnabled:
         what, hint = "the Hub is switched off by HF_HUB_OFFLINE", "unset it"
         raise RemoteError(what, place, hint) from None
-    except (HTTPError, *_MISUNDERSTOOD, OSError) as error:
-        # the client wraps refusals and broken connections; what is behind an HTTPError is of a
-        # library that no code here knows
-        cause: BaseException = error
-        while cause.__cause__ and status_of(cause) is None and not isinstance(cause, HTTPError):
-            cause = cause.__cause__
-        raise _refusal(cause, place, endpoint) from None
+    except (http_error(), *_MISUNDERSTOOD, OSError) as error:
+        raise _refusal(_cause(error), place, endpoint) from None
 
 
 def status_of(error: BaseException) -> int | None:
@@ -90,12 +90,10 @@ def status_of(error: BaseException) -> int | None:
 
 
 def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
-    from httpx2 import HTTPError
-
     status = status_of(error)
     if status is None:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        if not isinstance(error, HTTPError | OSError):
+        if not isinstance(error, (http_error(), OSError)):
             what = f"{endpoint} does not answer as the Hub does ({reason})"
             return RemoteError(what, place, "check HF_ENDPOINT, and your version of the client")
         what = f"{endpoint} broke off or cannot be reached ({reason})"
@@ -118,6 +116,14 @@ def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
     message = " ".join(str(getattr(error, "server_message", None) or "").split())[:200]
     what = f"the Hub answers {status}" + (f" ({message})" if message else "")
     return RemoteError(what, place, AGAIN)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The refusal or the broken connection that the client has wrapped."""
+    # what is behind that is of a library that no code here knows
+    while error.__cause__ and status_of(error) is None and not isinstance(error, http_error()):
+        error = error.__cause__
+    return error
 
 
 def _retry_after(error: BaseException) -> float | None:
@@ -331,8 +337,6 @@ class Remote:
 
     def _body(self, commit: str, path: str) -> Iterator[bytes]:
         """The bytes of a file; after a broken connection it goes on where it was."""
-        from httpx2 import HTTPError
-
         seen, broken = 0, 0
         while True:
             with self._errors(path):
@@ -341,7 +345,7 @@ class Remote:
                         seen += len(part)
                         yield part
                     return
-                except HTTPError as error:
+                except http_error() as error:
                     broken += 1
                     if status_of(error) is not None or broken > RESUMES:
                         raise

@@ -36,8 +36,21 @@ from lawm_data.exchange.hub.repository import NATIVE, read_publication
 from lawm_data.system.atomic import require_space, storage_errors
 
 if TYPE_CHECKING:
+    import torch
+
     from lawm_data.batches.batch import Batch
     from lawm_data.batches.loader import Loader
+    from lawm_data.batches.sampler import LabelUnit
+    from lawm_data.batches.windows import Short
+
+
+USUAL = {
+    "labeled_ratio": None,
+    "short": "pad",
+    "label_unit": "trajectory",
+    "oversample_ends": False,
+}
+"""How windows are drawn where nobody says."""
 
 
 class ShardLabels(NamedTuple):
@@ -133,9 +146,26 @@ class Stream:
 
     A few shards are on the disk at a time, nameless, so that nothing is left when the process
     dies. Windows are drawn from them as ``Loader`` draws them; then one shard leaves and another
-    comes. Batch k is a pure function of the corpus, the mask, these arguments and k.
+    comes. Batch k is a pure function of the corpus, the mask, these arguments and k. ``stream`` is
+    another name of this class.
 
-    Use ``stream``.
+    Args:
+        address: ``hf://user/name@REVISION``.
+        batch_size: B, windows per batch.
+        window: T, steps per window.
+        mask: a mask beside the corpus, to look through.
+        shards: shards on the disk at a time, at least 2; windows are drawn from them alone.
+        seed: key of the order of the shards and of the draws.
+        token: an access token; None takes the one that the user has set up.
+        labeled_ratio: share of labeled windows in every batch; see ``Loader``.
+        short: what happens to trajectories shorter than the window; see ``Loader``.
+        label_unit: whether all actions of the trajectory, or of the window, make it labeled.
+        oversample_ends: see the first and last steps of trajectories about as often as the others.
+        device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
+
+    Raises:
+        ConfigError: an argument is out of range, or there is nothing to draw.
+        RemoteError: the repository holds no corpus, or is not what it says.
     """
 
     def __init__(
@@ -148,7 +178,11 @@ class Stream:
         shards: int = 2,
         seed: int = 0,
         token: str | None = None,
-        **options: Any,
+        labeled_ratio: float | None = None,
+        short: Short = "pad",
+        label_unit: LabelUnit = "trajectory",
+        oversample_ends: bool = False,
+        device: str | torch.device = "cpu",
     ) -> None:
         if index(shards) < 2:
             raise ConfigError(f"{shards} is below 2", "shards", "give 2 or more")
@@ -170,13 +204,21 @@ class Stream:
             self._mask = found = self._document(f"{MASKS}/{mask}.json", Mask)
             if found.corpus != self.manifest.fingerprint:
                 raise RemoteError("belongs to another corpus", f"mask {mask}", NOT_OURS)
-        self._drawn = {"batch_size": index(batch_size), "window": index(window), **options}
+        self._drawn: dict[str, Any] = {
+            "batch_size": index(batch_size),
+            "window": index(window),
+            "labeled_ratio": labeled_ratio,
+            "short": short,
+            "label_unit": label_unit,
+            "oversample_ends": oversample_ends,
+        }
+        self._device = device
         self._seed = index(seed)
         self._rounds = Rounds(
             self._labels({s.file: s for s in publication.shards}),
             int(self._hash("order")[:32], 16),
             shards,
-            0 < (options.get("labeled_ratio") or 0) < 1,
+            0 < (labeled_ratio or 0) < 1,
         )
         self._shards = shards
         self._layout = layout_of(self.manifest)
@@ -184,6 +226,11 @@ class Stream:
         self._round, self._step = 0, 0
         self._loader: Loader | None = None
         self._ordinal = np.empty(0, np.int64)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self._drawn.items())
+        address = f"hf://{self._remote.repo}@{self.revision[:12]}"
+        return f"Stream({address!r}: {settings}, seed={self._seed})"
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -237,7 +284,7 @@ class Stream:
         from lawm_data.batches.loader import Loader
 
         seed = self._rounds.seed(self._round, self._seed)
-        return Loader([(self._view(), 1.0)], seed=seed, **self._drawn)
+        return Loader([(self._view(), 1.0)], seed=seed, device=self._device, **self._drawn)
 
     def _view(self) -> Corpus:
         """The trajectories of this round, through the mask."""
@@ -304,39 +351,10 @@ class Stream:
     def _hash(self, purpose: str) -> str:
         """A hash of all that decides what is drawn."""
         mask = None if self._mask is None else mask_sha256(self._mask)
-        settings = {key: str(value) for key, value in self._drawn.items() if key != "device"}
+        # What is as usual is left out: the hash stays that of before there was a choice.
+        settings = {k: str(v) for k, v in self._drawn.items() if USUAL.get(k, ()) != v}
         data = [purpose, self.manifest.fingerprint, mask, settings, self._seed]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def stream(
-    address: str,
-    batch_size: int,
-    window: int,
-    *,
-    mask: str | None = None,
-    shards: int = 2,
-    seed: int = 0,
-    token: str | None = None,
-    **options: Any,
-) -> Stream:
-    """Batches straight from the Hub, of a corpus that may be larger than the disk.
-
-    Args:
-        address: ``hf://user/name@REVISION``.
-        batch_size: windows per batch.
-        window: steps per window.
-        mask: a mask beside the corpus, to look through.
-        shards: shards on the disk at a time, at least 2; windows are drawn from them alone.
-        seed: key of the order of the shards and of the draws.
-        token: an access token; None takes the one that the user has set up.
-        **options: ``labeled_ratio``, ``short``, ``label_unit``, ``oversample_ends`` and
-            ``device``; see ``Loader``.
-
-    Raises:
-        ConfigError: an argument is out of range, or there is nothing to draw.
-        RemoteError: the repository holds no corpus, or is not what it says.
-    """
-    return Stream(
-        address, batch_size, window, mask=mask, shards=shards, seed=seed, token=token, **options
-    )
+stream = Stream

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,7 +79,8 @@ def pack(view: Corpus, places: np.ndarray, group_of: Mapping[int, str]) -> dict[
         stride = -(-(len(trajectory) + 1) // MOST_ROWS)
         kept.append(_signals(trajectory, manifest.action.size)[::stride, :width])
         facts = _facts(trajectory, int(view.index.position[i]))
-        about.append({**facts, "group": group_of[i], "stride": stride, "runs": _runs(trajectory)})
+        runs = [(state.value, first, end) for state, first, end in trajectory.label_runs()]
+        about.append({**facts, "group": group_of[i], "stride": stride, "runs": runs})
     rows = np.concatenate(kept)
     known = np.isfinite(rows)
     low = np.where(known, rows, np.inf).min(0)
@@ -109,19 +109,6 @@ def _signals(trajectory: Trajectory, size: int) -> np.ndarray:
         known = trajectory.action_observed | (trajectory.labels is LabelState.inferred)
         taken[:-1, 1:][known] = trajectory.actions.reshape(steps, size)[known]
     return np.concatenate([taken, trajectory.observations.state], axis=1, dtype=np.float64)
-
-
-def _runs(trajectory: Trajectory) -> list[tuple[str, int, int]]:
-    """Label state of the actions: state, first step, end, one after the other."""
-    state, steps = trajectory.labels.value, len(trajectory)
-    if trajectory.labels is not LabelState.observed:
-        return [(state, 0, steps)]
-    seen = trajectory.action_observed
-    edges = [0, *(np.flatnonzero(seen[1:] != seen[:-1]) + 1).tolist(), steps]
-    return [
-        (state if seen[first] else LabelState.missing.value, first, end)
-        for first, end in pairwise(edges)
-    ]
 
 
 def _facts(trajectory: Trajectory, position: int) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
-from lawm_models.networks.encoders import load
 
 
 class Observation(NamedTuple):
@@ -53,7 +52,7 @@ class EncoderConfig(Schema):
     """Which encoder; its own settings stand beside its name."""
 
     name: str
-    """A module in ``lawm_models.networks.encoders``, such as ``vectors``."""
+    """An encoder's name, such as ``vectors``."""
 
 
 class Encoder(Protocol):
@@ -140,7 +139,7 @@ class DecoderClass(Protocol):
 
 
 class EncoderModule(Protocol):
-    """A module of this folder."""
+    """A module of this folder, or one that another package brings."""
 
     Config: type[EncoderConfig]
     """Settings, with a default for each."""
@@ -154,8 +153,10 @@ def _chosen(value: Any) -> Any:
     """Plain data as the ``Config`` of the encoder named there, else of ``vectors``."""
     if not isinstance(value, Mapping):
         return value
+    from lawm_models.networks.encoders import ENCODERS
+
     try:
-        module = load(str(value.get("name", "vectors")))
+        module = ENCODERS.load(str(value.get("name", "vectors")))
     except ConfigError as error:
         raise ValueError(f"{error.what}; {error.hint}") from None
     return module.Config.model_validate(value)

@@ -14,13 +14,13 @@ from lawm_models.studies.recipes.check import Check
 from lawm_models.studies.recipes.job import AGENT, Job
 
 
-def read_jobs(word: str) -> list[Job]:
+def read_jobs(name: str) -> list[Job]:
     """The jobs of a recipe: one from a file, or one in the package by its name.
 
     Raises:
         ConfigError: there is none, or see ``jobs``.
     """
-    return jobs(RECIPES.load(word), word)
+    return jobs(RECIPES.load(name), name)
 
 
 def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
@@ -31,7 +31,7 @@ def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
         recipe: what it is called in messages.
 
     Raises:
-        ConfigError: it makes no sense; ``SeveralErrors`` tells all mistakes of all steps at once.
+        ConfigError: it makes no sense; ``SeveralErrors`` names all mistakes of all steps at once.
     """
     whole, of_steps = _faults(data)
     mistakes = [fault.error(recipe) for fault in whole]
@@ -41,13 +41,16 @@ def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
     seeds = (0,) if wrong or not entries else tuple(map(int, data.get("seeds", (0,))))
     check = Check(name for n in of_steps for name in _promised(entries[n], seeds))
     for n, entry in enumerate(entries):
-        where = _where(n, entry, recipe)
+        name = entry.get("make") if isinstance(entry, dict) else None
+        where = f"{recipe}, step {n + 1}" + (f" ({name})" if name else "")
         if n in of_steps:
             mistakes += [f._replace(key=f.key[2:]).error(where) for f in of_steps[n]]
             continue
         try:
-            for job in _expand(Step.model_validate(entry), seeds, where):
-                mistakes += check.add(job, where)
+            step = Step.model_validate(entry)
+            its_seeds = step.seeds or seeds
+            for seed in its_seeds if SEED in step.make else (None,):
+                mistakes += check.add(_job(step, seed, its_seeds, where), where)
         except ConfigError as error:
             mistakes.append(error)
             check.promise(_promised(entry, seeds))
@@ -68,24 +71,12 @@ def _faults(data: Any) -> tuple[list[Fault], dict[int, list[Fault]]]:
     return [f for f in whole if f.key != ("steps",) or not of_steps], of_steps
 
 
-def _where(number: int, entry: Any, recipe: str) -> str:
-    name = entry.get("make") if isinstance(entry, dict) else None
-    return f"{recipe}, step {number + 1}" + (f" ({name})" if name else "")
-
-
 def _promised(entry: Any, seeds: Sequence[int]) -> list[str]:
     """What a step with mistakes would make: those that use it are not to blame."""
     name = str(entry.get("make")) if isinstance(entry, dict) else ""
     own = entry.get("seeds") if isinstance(entry, dict) else None
     spread = own if isinstance(own, list) else seeds
     return [name.replace(SEED, str(seed)) for seed in spread]
-
-
-def _expand(step: Step, seeds: Sequence[int], where: str) -> list[Job]:
-    seeds = step.seeds or seeds
-    if SEED not in step.make:
-        return [_job(step, None, seeds, where)]
-    return [_job(step, seed, seeds, where) for seed in seeds]
 
 
 def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
@@ -106,13 +97,17 @@ def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
     together = None
     match settings:
         case CollectStep():
-            together = _together(step, seed)
+            # several seeds can be collected at once as NAME-SEED
+            shared = step.make.removesuffix(f"-{SEED}")
+            if seed is not None and shared != step.make and SEED not in shared + settings.agent:
+                together = shared
             own = settings.seed if seed is None else seed
             if seed is not None and "seed" in settings.model_fields_set:
                 hint = "leave it out, or take {seed} out of the name"
                 raise ConfigError("collect.seed: the name of the step has {seed}", where, hint)
             settings = settings.model_copy(update={"agent": fill(settings.agent), "seed": own})
-            inputs = _agents(settings.agent)
+            corpus, mark, _ = settings.agent.partition(AGENT)
+            inputs = (corpus,) if mark else ()  # the corpus whose collecting agent acts
         case TierStep() | MergeStep():
             inputs = fill_all(settings.corpora)
             settings = settings.model_copy(update={"corpora": inputs})
@@ -124,17 +119,3 @@ def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
         case _:
             raise AssertionError(step.operation)
     return Job(name, step.operation, settings, inputs, together)
-
-
-def _together(step: Step, seed: int | None) -> str | None:
-    """The name that several seeds share, when they can be collected at once as ``NAME-SEED``."""
-    assert step.collect is not None
-    alone = seed is None or SEED in step.collect.agent or not step.make.endswith(f"-{SEED}")
-    shared = step.make.removesuffix(f"-{SEED}")
-    return None if alone or SEED in shared else shared
-
-
-def _agents(agent: str) -> tuple[str, ...]:
-    """The corpus whose collecting agent acts, if it is one."""
-    corpus, mark, _ = agent.partition(AGENT)
-    return (corpus,) if mark else ()

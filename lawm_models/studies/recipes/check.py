@@ -14,13 +14,13 @@ from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.session import unfit_for_learning
 from lawm_models.studies.recipes.job import AGENT, Job
 
-BESIDE = (AGENT, ".parts", ".made.json")
+SUFFIXES = (AGENT, ".parts", ".made.json")
 """How names end that lie beside an output: its agent, unfinished rollouts, its record."""
 _ACTING = re.compile(rf"[^@]+{re.escape(AGENT)}(@snapshots(:(?P<band>.*))?)?")
 _ROUNDS = re.compile(r"(\d*):(\d*)")
 
 Mistake = tuple[str, str]
-"""What is wrong, and how to mend it."""
+"""What is wrong, and what to do about it."""
 
 
 class Kind(NamedTuple):
@@ -41,7 +41,7 @@ class Check:
     """The jobs of a recipe so far, and what is wrong with the next one.
 
     Args:
-        promised: what steps would make that cannot be read; nothing is said of those who use it.
+        promised: what steps would make that cannot be read; those that use it are not to blame.
     """
 
     def __init__(self, promised: Iterable[str] = ()) -> None:
@@ -65,40 +65,46 @@ class Check:
             job: the next one; it counts as made from now on.
             where: its step, for messages.
         """
-        mistakes = [*self._name(job), *self._inputs(job), *self._settings(job)]
+        mistakes = [*self._names(job), *self._settings(job)]
         self._made.setdefault(job.name, job)
         kind = self._kind(job)
         if kind is not None:
             self._kinds.setdefault(job.name, kind)
         return [ConfigError(what, where, hint) for what, hint in mistakes]
 
-    def _name(self, job: Job) -> Iterator[Mistake]:
+    def _names(self, job: Job) -> Iterator[Mistake]:
+        """What is wrong with the name of a job, and with those of its inputs."""
+        corpora = [name for name, made in self._made.items() if made.operation != "mask"]
         if job.name in self._made:
             yield f"{job.name!r} is made twice", "choose another name, or put {seed} into it"
-            return
-        for suffix in BESIDE:
-            if any(part.endswith(suffix) for part in PurePosixPath(job.name).parts):
-                what = f"{job.name!r} cannot be told from what is kept beside an output"
-                yield what, f"choose a name that does not end in {suffix}"
-        for other in self._made.values() if job.operation != "mask" else ():
-            inner, outer = sorted((job.name, other.name), key=len, reverse=True)
-            if other.operation != "mask" and inner.startswith(f"{outer}/"):
-                yield f"{inner!r} would lie inside the corpus {outer!r}", "choose another name"
-
-    def _inputs(self, job: Job) -> Iterator[Mistake]:
+        else:
+            for suffix in SUFFIXES:
+                if any(part.endswith(suffix) for part in PurePosixPath(job.name).parts):
+                    what = f"{job.name!r} cannot be told from what is kept beside an output"
+                    yield what, f"choose a name that does not end in {suffix}"
+            for other in corpora if job.operation != "mask" else ():
+                inner, outer = sorted((job.name, other), key=len, reverse=True)
+                if inner.startswith(f"{outer}/"):
+                    yield f"{inner!r} would lie inside the corpus {outer!r}", "choose another name"
         for name in job.inputs:
-            known = name in self._made and self._made[name].operation != "mask"
-            if not known and name not in self._promised:
-                there = ", ".join(n for n, j in self._made.items() if j.operation != "mask")
-                yield (
-                    f"{name!r} is not made by an earlier step",
-                    f"earlier corpora: {there or 'none'}",
-                )
+            if name not in corpora and name not in self._promised:
+                hint = f"earlier corpora: {', '.join(corpora) or 'none'}"
+                yield f"{name!r} is not made by an earlier step", hint
 
     def _settings(self, job: Job) -> Iterator[Mistake]:
         match job.settings:
             case CollectStep() as settings:
-                yield from self._collect(settings)
+                from lawm_data.envs.suites import require_task
+
+                unknown = list(_refusal("collect.env", lambda: require_task(settings.env)))
+                yield from unknown
+                if settings.agent in AGENTS:
+                    given = unfit_for_learning(settings.pixels, settings.num_envs, settings.noise)
+                    for key in given:
+                        what = f"collect.{key}: does not go with agent {settings.agent}"
+                        yield what, "leave it out"
+                elif settings.agent != "random":
+                    yield from self._acting(settings, not unknown)
             case TierStep() as settings:
                 yield from self._alike(job)
                 yield from self._tier(settings)
@@ -107,24 +113,12 @@ class Check:
             case FilterStep(where=where):
                 from lawm_data.curation.expression import require_expression
 
-                yield from _said("filter.where", lambda: require_expression(where))
+                yield from _refusal("filter.where", lambda: require_expression(where))
             case MaskStep():
                 from lawm_data.corpus.mask import NAME, NAME_HINT
 
                 if not NAME.fullmatch(job.name.partition("@")[2]):
                     yield f"{job.name!r} cannot be the name of a mask", NAME_HINT
-
-    def _collect(self, settings: CollectStep) -> Iterator[Mistake]:
-        from lawm_data.envs.suites import require_task
-
-        unknown = list(_said("collect.env", lambda: require_task(settings.env)))
-        yield from unknown
-        if settings.agent in AGENTS:
-            given = unfit_for_learning(settings.pixels, settings.num_envs, settings.noise)
-            for key in given:
-                yield f"collect.{key}: does not go with agent {settings.agent}", "leave it out"
-        elif settings.agent != "random":
-            yield from self._acting(settings, not unknown)
 
     def _acting(self, settings: CollectStep, known: bool) -> Iterator[Mistake]:
         """The agent of an earlier step acts."""
@@ -157,11 +151,11 @@ class Check:
 
         returns = settings.returns
         if returns is not None:
-            yield from _said("tier.returns", lambda: parse_band(returns))
+            yield from _refusal("tier.returns", lambda: parse_band(returns))
         kind = self._kinds.get(settings.corpora[0])
         if returns is None and kind is not None:
             hint = "give returns: LOW:HIGH"
-            yield from _said("tier.tier", lambda: band_of(kind.env, settings.tier), hint)
+            yield from _refusal("tier.tier", lambda: band_of(kind.env, settings.tier), hint)
         if settings.trajectories < len(settings.corpora):
             what = f"{settings.trajectories} of {len(settings.corpora)} corpora"
             yield f"tier.trajectories: {what}", "ask for one of each at least"
@@ -200,7 +194,7 @@ def _band(text: str, env: str) -> Iterator[Mistake]:
     rounds = _ROUNDS.fullmatch(text)
     if text in TIERS:
         hint = "name rounds, @snapshots:LOW:HIGH"
-        yield from _said("collect.agent", lambda: band_of(env, text), hint)
+        yield from _refusal("collect.agent", lambda: band_of(env, text), hint)
     elif not rounds:
         hint = f"give {', '.join(TIERS)}, or rounds LOW:HIGH"
         yield f"collect.agent: no tier {text!r}", hint
@@ -208,8 +202,8 @@ def _band(text: str, env: str) -> Iterator[Mistake]:
         yield f"collect.agent: rounds {text} are the wrong way round", "exchange them"
 
 
-def _said(key: str, check: Callable[[], object], hint: str = "") -> Iterator[Mistake]:
-    """What a check of the layer below says, if it refuses."""
+def _refusal(key: str, check: Callable[[], object], hint: str = "") -> Iterator[Mistake]:
+    """The error of a check of the layer below, if it refuses."""
     try:
         check()
     except ConfigError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lawm_schemas import ConfigError, StepRecord
 from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
@@ -15,7 +15,6 @@ from lawm_models.collection.agents import AGENTS
 from lawm_models.studies.recipes.job import AGENT, Job
 
 if TYPE_CHECKING:
-    from lawm_data.corpus.corpus import Corpus
     from lawm_data.curation.tier import Tiered
     from lawm_models.collection.session import Collection
 
@@ -85,7 +84,10 @@ def state_of(out: Path, job: Job, inputs: Mapping[str, str | None]) -> tuple[Sta
 def _difference(job: Job, record: StepRecord, inputs: Mapping[str, str | None]) -> str:
     if record.operation != job.operation:
         return f"was made by {record.operation}, not by {job.operation}"
-    now, settings = job.plain(), {**_defaults(job), **record.settings}
+    # older records lack settings that did not exist then
+    fields = type(job.settings).model_fields.items()
+    usual = {name: field.default for name, field in fields if not field.is_required()}
+    now, settings = job.plain(), {**usual, **record.settings}
     for key in {**settings, **now}:
         before, after = settings.get(key), now.get(key)
         if before != after and not (key == "trajectories" and _can_grow(job, record)):
@@ -94,12 +96,6 @@ def _difference(job: Job, record: StepRecord, inputs: Mapping[str, str | None]) 
         if record.inputs.get(name) != inputs.get(name):
             return f"was made from another {name}"
     return ""
-
-
-def _defaults(job: Job) -> dict[str, Any]:
-    """What older records do not say, since there was no such setting."""
-    fields = type(job.settings).model_fields.items()
-    return {name: field.default for name, field in fields if not field.is_required()}
 
 
 def _can_grow(job: Job, record: StepRecord) -> bool:
@@ -133,7 +129,7 @@ def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
     Args:
         out: folder of the study.
         job: the job; nothing is in the place of its output but a mask.
-        dry_run: only say what would come out.
+        dry_run: only report what would come out.
 
     Returns:
         Fingerprint of the output, and how many trajectories miss.
@@ -142,6 +138,7 @@ def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
         LawmError: as the command of that name.
     """
     from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.corpus.mask import make_mask, mask_sha256, save_mask
     from lawm_data.curation.derive import filter_corpus, merge_corpora
     from lawm_data.curation.tier import parse_band, write_tier
 
@@ -160,23 +157,17 @@ def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
         case FilterStep(where=where):
             derived = filter_corpus(views[0], where, target, dry_run=dry_run)
             return str(derived.fingerprint), 0
-        case MaskStep() as settings:
-            return _mask(views[0], settings, job.name.partition("@")[2], dry_run), 0
+        case MaskStep(fraction=fraction, seed=seed, by=by, stratify=stratify):
+            name = job.name.partition("@")[2]
+            mask = make_mask(views[0], fraction, seed, name, by, stratify)
+            if not dry_run:
+                save_mask(views[0], mask, replace=True)
+            return mask_sha256(mask), 0
     raise AssertionError(job.operation)
 
 
-def _mask(corpus: Corpus, settings: MaskStep, name: str, dry_run: bool) -> str:
-    from lawm_data.corpus.mask import make_mask, mask_sha256, save_mask
-
-    by, stratify = settings.by, settings.stratify
-    mask = make_mask(corpus, settings.fraction, settings.seed, name, by, stratify)
-    if not dry_run:
-        save_mask(corpus, mask, replace=True)
-    return mask_sha256(mask)
-
-
 def collection(out: Path, job: Job) -> Collection:
-    """A collect job as the command is told it."""
+    """A collect job as settings of the command."""
     from lawm_models.collection.session import Collection
 
     settings = job.settings

@@ -14,7 +14,9 @@ from lawm_data import (
     make_mask,
     merge_corpora,
     open_corpus,
+    read_overlay,
     save_mask,
+    summarize,
 )
 
 
@@ -31,7 +33,9 @@ def test_masks_and_overlays_come_along_restricted(corpus: Corpus, tmp_path: Path
     filled, was = kept.with_mask("half").with_labels("idm"), before.with_labels("idm")
     assert filled.overlay is not None
     assert was.overlay is not None
-    assert filled.overlay.r2 is None  # it was measured over others too
+    measured = kept.with_labels("idm").overlay
+    assert measured is not None
+    assert measured.r2 is None  # it was measured over others too
     assert filled.overlay.created == was.overlay.created
     for new, old in zip(filled, was.filter(lambda info: info.length > 6), strict=True):
         assert new.labels == old.labels
@@ -39,7 +43,22 @@ def test_masks_and_overlays_come_along_restricted(corpus: Corpus, tmp_path: Path
         np.testing.assert_array_equal(new.action_std, old.action_std)
     everything = filter_corpus(corpus, "length > 0", tmp_path / "all")
     copied = open_corpus(everything.path).with_labels("idm").overlay
-    assert copied == was.overlay.model_copy(update={"corpus": corpus.fingerprint})
+    written = corpus.with_labels("idm").overlay
+    assert written is not None
+    assert copied == written
+    assert copied.r2 == 0.5
+
+
+def test_errors_of_labels_do_not_go_through_a_mask(corpus: Corpus, tmp_path: Path) -> None:
+    """They were computed from actions that it hides."""
+    view = corpus.with_mask("half")
+    seen = view.with_labels("idm").overlay
+    assert seen is not None
+    assert seen.r2 is None
+    assert summarize(view)["overlays"]["idm"]["r2"] is None
+    assert summarize(corpus)["overlays"]["idm"]["r2"] == 0.5
+    derived = filter_corpus(view, "length > 0", tmp_path / "all")
+    assert read_overlay(derived.path / "labels" / "idm").r2 is None
 
 
 def test_what_cannot_come_along_is_named(corpus: Corpus, tmp_path: Path) -> None:
@@ -64,7 +83,7 @@ def test_masks_of_some_corpora_only_stay_behind(
     other = random_corpus("other", seed=1)
     derived = merge_corpora([corpus, other], tmp_path / "one")
     assert derived.masks == ()
-    assert "mask half" in derived.left[0]
+    assert derived.left == (f"mask half: is of {corpus.path} only, and hides all other actions",)
     assert derived.overlays == ("idm",)
     save_mask(other, make_mask(other, 0.5, 1, "half"))
     derived = merge_corpora([corpus, other], tmp_path / "two")

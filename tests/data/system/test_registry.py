@@ -16,10 +16,11 @@ from lawm_data.system.registry import Registry, other_packages
 from lawm_data.system.workers import BACKENDS
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.collection.agents import AGENTS
+from lawm_models.networks.encoders import ENCODERS
 from lawm_models.studies.packaged import RECIPES, STUDIES
 from lawm_models.training.presets import PRESETS
 
-ALL = (ALGORITHMS, FORMATS, SUITES, BACKENDS, AGENTS, PRESETS, STUDIES, RECIPES)
+ALL = (ALGORITHMS, ENCODERS, FORMATS, SUITES, BACKENDS, AGENTS, PRESETS, STUDIES, RECIPES)
 WORKING = "'''Threads of this process.'''\ndef executor(): return map\n"
 Install = Callable[..., object]
 

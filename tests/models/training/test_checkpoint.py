@@ -108,6 +108,43 @@ def test_shared_memory_is_saved(tmp_path):
     assert torch.equal(load_state(tmp_path / "c")["view"], module[0].weight.T)
 
 
+def test_no_bit_of_the_state_flips_unnoticed(tmp_path):
+    """In every byte one bit: the state is the same, or it is refused in one line."""
+    trained(3, tmp_path / "c", resume_at=2)
+    file = tmp_path / "c" / STATE
+    before, state, refused = file.read_bytes(), load_state(tmp_path / "c"), 0
+    for at in range(len(before)):
+        data = bytearray(before)
+        data[at] ^= 1 << at % 8
+        file.write_bytes(data)
+        try:
+            assert same(load_state(tmp_path / "c"), state)
+        except StorageError as error:
+            found = (error.where, error.hint.split(" to ")[0])
+            refused += found == (str(file), "remove c")
+    assert refused > 0.9 * len(before)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sha256": {}}', "null"])
+def test_a_state_that_is_none_is_refused(tmp_path, text):
+    trained(3, tmp_path / "c", resume_at=2)
+    (tmp_path / "c" / STATE).write_text(text)
+    for read in (load_state, model_sha256):
+        with pytest.raises(StorageError, match=rf"{STATE}: .*; remove c"):
+            read(tmp_path / "c")
+
+
+def test_a_state_from_before_it_had_a_checksum_is_taken(tmp_path):
+    whole = trained(3)
+    trained(3, tmp_path / "c", resume_at=2)
+    document = json.loads((tmp_path / "c" / STATE).read_text())
+    del document["checksum"]
+    (tmp_path / "c" / STATE).write_text(json.dumps(document))
+    again = resumed(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), tmp_path / "c", 3)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("file", [MODEL, TENSORS])
 def test_altered_file_is_refused(tmp_path, file):
     trained(3, tmp_path / "c", resume_at=2)

@@ -131,7 +131,7 @@ def test_last_override_wins(first, second):
         ("batches.agent.batchsize=3", r"agent.batchsize: no such setting; known: batch_size, l"),
         ("batch_size", "no '=' in it; write key=value"),
         ("steps={agent", "--set steps={agent: not YAML: "),
-        ("steps={agent: 1, agent: 2}", "the key 'agent' stands twice"),
+        ("steps={agent: 1, agent: 2}", 'duplicate key "agent"'),
     ],
 )
 def test_typing_error_is_named(assignment, message):

@@ -1,5 +1,6 @@
 """Run folders: found again, told from other folders, and kept small."""
 
+import json
 import shutil
 from itertools import pairwise
 
@@ -52,6 +53,18 @@ def prepared(experiment):
 def run(prepared, tmp_path):
     (tmp_path / "run").mkdir()
     return RunFolder.create(tmp_path / "run", *prepared)
+
+
+def test_a_record_that_was_altered_is_refused(run):
+    path = run.path / "run.json"
+    text = path.read_text()
+    path.write_text(text.replace('"labeled": ', '"labeled": 1', 1))
+    with pytest.raises(ConfigError, match=r"run\.json: was altered: its checksum differs"):
+        RunFolder.open(run.path)
+    record = json.loads(text)
+    del record["checksum"]  # as it was before there was one
+    path.write_text(json.dumps(record))
+    assert RunFolder.open(run.path).record == run.record
 
 
 def test_opened_run_is_the_created_one(run):

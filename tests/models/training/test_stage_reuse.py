@@ -188,7 +188,11 @@ def test_what_it_was_to_take_is_gone(config, killed, tmp_path, there) -> None:
     ("name", "content", "told"),
     [
         (f"checkpoints/step_00000012/{MODEL}", b"x", "does not match its checksum"),
-        (f"checkpoints/step_00000012/{checkpoint.STATE}", b"{}", "sha256"),
+        (
+            f"checkpoints/step_00000012/{checkpoint.STATE}",
+            b"{}",
+            "is not the state of a checkpoint",
+        ),
         ("metrics.jsonl", b"", "metrics.jsonl has lost lines"),
         ("metrics.jsonl", b"x" * 9999, "metrics.jsonl has lost lines"),
         ("metrics.jsonl", b"\n" * 9999, "Expecting value"),

@@ -199,6 +199,58 @@ def test_a_lost_manifest_is_made_again_whatever_else_lies_there(
     disk.require_repaired(pristine, copy, set())
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('],\n  "licence": null', '],\n  "licence": "MIT"'),  # of somebody who knows better
+        ('"agent": null', '"agent": "sac"'),
+        ('"name": "position"', '"name": "positiom"'),
+        ('"dtype": "uint8"', '"dtype": "int32"'),
+        ('"trajectories": 2', '"trajectories": 3'),
+        ('"fingerprint": "', '"fingerprint": "0'),
+        ('.h5"', '_.h5"'),
+        ('"bytes": 2', '"bytes": 3'),
+        ('"checksum": "', '"checksum": "0'),
+    ],
+)
+def test_an_altered_manifest_costs_nothing(
+    pristine: Path, copy: Path, old: str, new: str, disk
+) -> None:
+    """What the shards prove is taken from them, and the rest stays as it is found."""
+    file = copy / "corpus.json"
+    text = file.read_text()
+    assert old in text
+    digits = 1 if new.endswith(f"{old}0") else 0  # a checksum keeps its length
+    at = text.index(old) + len(old)
+    file.write_text(text[: at - len(old)] + new + text[at + digits :])
+    with pytest.raises(CorpusError):
+        open_corpus(copy)
+    assert "error" in {finding.severity for finding in validate(copy)}
+    assert disk.content(copy)["corpus.json"] == file.read_bytes()
+    done = repair(copy)
+    assert (done.lost, done.unproven) == ([], [])
+    disk.require_repaired(pristine, copy, set())
+    assert open_corpus(copy).with_mask("half").with_labels("idm").label_counts()["inferred"] >= 1
+    manifest = open_corpus(copy).manifest
+    if "licence" in old:
+        assert manifest.licence == "MIT"
+    elif "agent" in old:
+        assert manifest.provenance[0].agent == "sac"
+    else:
+        assert file.read_bytes() == (pristine / "corpus.json").read_bytes()
+
+
+def test_a_mask_that_its_seed_does_not_choose_is_set_aside(copy: Path) -> None:
+    file = copy / "masks" / "half.json"
+    mask = open_corpus(copy).masks()["half"]
+    file.write_text(mask.model_copy(update={"labeled": mask.labeled[1:]}).to_json())
+    assert [finding.severity for finding in validate(copy)] == ["error"]
+    done = repair(copy)
+    assert done.backup is not None
+    assert (done.backup / "masks" / "half.json").is_file()
+    assert validate(copy) == []
+
+
 def test_a_newer_format_is_not_damage(copy: Path) -> None:
     manifest = copy / "corpus.json"
     text = manifest.read_text().replace('"format_version": 1', '"format_version": 2')
@@ -245,6 +297,7 @@ def test_shards_that_do_not_explain_themselves_need_a_model(pristine: Path, tmp_
 )
 def test_a_wrong_manifest_is_corrected(pristine: Path, copy: Path, change: dict, disk) -> None:
     manifest = json.loads((copy / "corpus.json").read_text())
+    del manifest["checksum"]
     for key, value in change.items():
         manifest[key] = value(manifest[key]) if callable(value) else value
     (copy / "corpus.json").write_text(json.dumps(manifest))

@@ -12,9 +12,28 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lawm_schemas import ArraySpec, CorpusError, LawmError, Provenance, Role
+from lawm_schemas import (
+    ArraySpec,
+    ConfigError,
+    CorpusError,
+    LawmError,
+    Manifest,
+    Mask,
+    Overlay,
+    Provenance,
+    Role,
+    load_json,
+)
 
-from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
+from lawm_data import (
+    Corpus,
+    CorpusWriter,
+    filter_corpus,
+    make_mask,
+    open_corpus,
+    save_mask,
+    write_overlay,
+)
 from lawm_data.corpus.integrity.validate import validate
 
 OBSERVATIONS = (
@@ -78,7 +97,9 @@ def test_a_missing_shard_is_found_and_named(random_corpus: Callable) -> None:
 
 
 def rewrite(path: Path, **changes: Any) -> None:
+    """Change the manifest; its author makes the checksum fit."""
     data = json.loads((path / "corpus.json").read_text()) | changes
+    del data["checksum"]
     (path / "corpus.json").write_text(json.dumps(data))
 
 
@@ -267,3 +288,81 @@ def test_nothing_that_happens_to_a_file_goes_unnoticed(
     # Without checksums a reader may or may not notice, but nothing else than this can happen.
     with contextlib.suppress(LawmError):
         assert all(len(trajectory) >= 1 for trajectory in open_corpus(path))
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "masks/m.json", "labels/idm/overlay.json"])
+def test_no_bit_of_what_is_not_data_flips_unnoticed(
+    pristine: Path, tmp_path: Path, name: str
+) -> None:
+    """In every byte one bit: what is said of the data is another, or it is found."""
+    path = Path(shutil.copytree(pristine, tmp_path / "copy"))
+    file, schema = path / name, {"c": Manifest, "m": Mask, "l": Overlay}[name[0]]
+    before, flips = file.read_bytes(), 0
+    for at in range(len(before)):
+        flip(file, at, at % 8)
+        try:
+            assert load_json(file) == json.loads(before)  # 1e-5 and 1E-5 are one number
+        except (ConfigError, AssertionError):
+            with pytest.raises(ConfigError):
+                schema.read_json(file)
+            if at % 17 == 0:
+                assert "error" in {finding.severity for finding in validate(path)}
+            flips += 1
+        file.write_bytes(before)
+    assert flips > 0.9 * len(before)
+    assert validate(path) == []
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "masks/m.json", "labels/idm/overlay.json"])
+def test_files_without_a_checksum_are_those_of_before(
+    pristine: Path, tmp_path: Path, name: str
+) -> None:
+    path = Path(shutil.copytree(pristine, tmp_path / "copy"))
+    data = json.loads((path / name).read_text())
+    del data["checksum"]
+    data.pop("chosen_from", None)
+    (path / name).write_text(json.dumps(data))
+    assert validate(path) == []
+    assert open_corpus(path).with_mask("m").with_labels("idm").label_counts()["inferred"] == 1
+
+
+@pytest.mark.parametrize("by", ["trajectories", "steps"])
+@pytest.mark.parametrize("stratify", [None, "return", "source"])
+def test_a_mask_shows_what_its_seed_chooses(
+    random_corpus: Callable, by: Any, stratify: Any
+) -> None:
+    """A checksum that fits does not help: the choice is made again."""
+    corpus = random_corpus()
+    mask = make_mask(corpus, 0.5, 3, "m", by, stratify)
+    path = save_mask(corpus, mask)
+    assert validate(corpus.path) == []
+    other = next(name for name in corpus.table.id.tolist() if name not in mask.labeled)
+    for labeled, what in (
+        ((*mask.labeled, other), "shows 1 trajectories that its seed does not choose, and lacks 0"),
+        (mask.labeled[1:], "shows 0 trajectories that its seed does not choose, and lacks 1"),
+        ((other, *mask.labeled[1:]), "shows 1 trajectories"),
+        (mask.labeled[::-1], "is not in the order of the corpus"),
+    ):
+        changed = mask.model_copy(update={"labeled": labeled})
+        path.write_text(changed.to_json())
+        (finding,) = validate(corpus.path)
+        assert (finding.severity, finding.where) == ("error", str(path))
+        assert what in finding.what
+        # one of before may have been made for a part of the corpus
+        path.write_text(changed.model_copy(update={"chosen_from": None}).to_json())
+        (finding,) = validate(corpus.path)
+        assert finding.severity == "warning"
+    path.write_text(mask.model_copy(update={"fraction": 0.75}).to_json())
+    assert [finding.severity for finding in validate(corpus.path)] == ["error"]
+
+
+def test_masks_of_parts_and_masks_that_came_along_are_sound(
+    random_corpus: Callable, tmp_path: Path
+) -> None:
+    corpus = random_corpus()
+    save_mask(corpus, make_mask(corpus, 0.75, 0, "whole"))
+    save_mask(corpus, make_mask(corpus.filter(corpus.table.length > 5), 0.5, 0, "part"))
+    assert validate(corpus.path) == []
+    filter_corpus(corpus, "length > 3", tmp_path / "fewer")
+    assert {path.stem for path in (tmp_path / "fewer" / "masks").iterdir()} == {"whole", "part"}
+    assert validate(tmp_path / "fewer") == []

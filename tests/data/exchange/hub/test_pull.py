@@ -66,6 +66,7 @@ def altered_shard(files: Files) -> Files:
     with h5py.File(io.BytesIO(files[path])) as file:
         data[file["steps"].id.get_offset() + 1] ^= 1
     manifest = json.loads(files["corpus/corpus.json"])
+    del manifest["checksum"]
     for shard in manifest["shards"]:
         if path.endswith(shard["file"]):
             shard["sha256"] = hashlib.sha256(data).hexdigest()
@@ -74,6 +75,7 @@ def altered_shard(files: Files) -> Files:
 
 def smaller_manifest(files: Files) -> Files:
     manifest = json.loads(files["corpus/corpus.json"])
+    del manifest["checksum"]
     manifest["shards"][0]["bytes"] -= 1
     return listed({**files, "corpus/corpus.json": json.dumps(manifest).encode()})
 

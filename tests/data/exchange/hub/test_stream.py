@@ -105,6 +105,17 @@ def test_it_resumes_anywhere_and_depends_on_the_seed_alone(
         different.load_state_dict(states[0])
 
 
+def test_settings_that_are_as_usual_say_nothing(corpus: Corpus) -> None:
+    """A state that was saved before a setting existed is one of today."""
+    usual = {"short": "pad", "label_unit": "trajectory", "oversample_ends": False}
+    one, other = stream(), stream(**usual, labeled_ratio=None, device="cpu")
+    assert one.state_dict() == other.state_dict()
+    assert one.state_dict() != stream(short="drop").state_dict()
+    with pytest.raises(TypeError, match="seeed"):
+        stream(seeed=1)
+    assert "labeled_ratio=0.5" in repr(stream(labeled_ratio=0.5))
+
+
 def test_few_shards_are_there_at_a_time_and_none_is_left(
     hub: Hub, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from lawm_schemas import ArraySpec, ConfigError, Schema
 
-from lawm_models.networks import encoders
-from lawm_models.networks.encoders import vectors
+from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
+from lawm_models.networks.world_model import WorldModel, WorldModelConfig
 
 ARRAYS = (ArraySpec(name="state", shape=(3,)),)
 
@@ -17,9 +17,9 @@ class Model(Schema):
     encoder: EncoderChoice = vectors.Config()
 
 
-@pytest.mark.parametrize("name", encoders.names())
+@pytest.mark.parametrize("name", ENCODERS.names())
 def test_every_encoder_comes_to_a_vector_and_back(name):
-    parts = encoders.load(name)
+    parts = ENCODERS.load(name)
     config, sizes = parts.Config(), Sizes(embed=5, units=4, layers=1)
     assert config.name == name
     encoder = parts.Encoder(config, ARRAYS, sizes)
@@ -34,12 +34,12 @@ def test_every_encoder_comes_to_a_vector_and_back(name):
         assert (decoder.log_prob(target, target) >= decoder.log_prob(mean, target)).all()
 
 
-@pytest.mark.parametrize("name", encoders.names())
+@pytest.mark.parametrize("name", ENCODERS.names())
 def test_every_encoder_survives_a_configuration_file(name):
-    model = Model(encoder=encoders.load(name).Config())
+    model = Model(encoder=ENCODERS.load(name).Config())
     again = Model.parse(model.model_dump(mode="json"), "test")
     assert again == model
-    assert type(again.encoder) is encoders.load(name).Config
+    assert type(again.encoder) is ENCODERS.load(name).Config
 
 
 def test_settings_stand_beside_the_name():
@@ -62,3 +62,28 @@ def test_settings_stand_beside_the_name():
 def test_mistakes_are_named(value, line):
     with pytest.raises(ConfigError, match=line):
         Model.parse({"encoder": value}, "m")
+
+
+def test_another_package_brings_an_encoder(install):
+    """Chosen by its name, with its settings, in any model; unknown settings are refused."""
+    lines = (
+        '"""Twice: vectors, but louder."""',
+        "from typing import Literal",
+        "from lawm_models.networks.encoders import EncoderConfig, vectors",
+        "class Config(EncoderConfig):",
+        "    name: Literal['twice'] = 'twice'",
+        "    factor: float = 2.0",
+        "    scale: Literal['raw'] = 'raw'",
+        "class Encoder(vectors.Encoder):",
+        "    def target(self, observation):",
+        "        return self.config.factor * super().target(observation)",
+        "Decoder = vectors.Decoder",
+    )
+    files = {"lab/__init__.py": "", "lab/twice.py": "\n".join(lines)}
+    install("lab 1.0", files, {"lawm.encoders": {"twice": "lab.twice"}})
+    config = WorldModelConfig.parse({"encoder": {"name": "twice", "factor": 3}}, "m")
+    assert config.model_dump()["encoder"] == {"name": "twice", "factor": 3.0, "scale": "raw"}
+    world, x = WorldModel(config, ARRAYS, action_dim=1), torch.randn(4, 3)
+    torch.testing.assert_close(world.encoder.target(Observation(x)), 3 * x)
+    with pytest.raises(ConfigError, match=r"^m: encoder\.loudness: Extra inputs"):
+        WorldModelConfig.parse({"encoder": {"name": "twice", "loudness": 3}}, "m")

@@ -52,10 +52,10 @@ def test_what_a_run_took_over_is_not_its_own_time(plan: Plan, log, tmp_path: Pat
     places[first.key] = Place(folder, None)
     pace = Pace([first, second], {}, places, {first.key})
     # one second of two is over, and nothing is known of runs that take nothing over
-    assert pace.told({first.key}) == "0 of 2 runs done, 1 at work (88%), about 0:00:03 left"
+    assert pace.text({first.key}) == "0 of 2 runs done, 1 at work (88%), about 0:00:03 left"
     pace.finish(first.key, failed=False)
     pace = Pace([second], {first.key: (first, 1.0)}, places, {first.key, second.key})
-    assert pace.told(set()) == "1 of 2 runs done, about 0:00:01 left"
+    assert pace.text(set()) == "1 of 2 runs done, about 0:00:01 left"
 
 
 def test_time_left_is_told_by_runs_of_the_same_kind(plan: Plan, log, tmp_path: Path) -> None:
@@ -66,12 +66,12 @@ def test_time_left_is_told_by_runs_of_the_same_kind(plan: Plan, log, tmp_path: P
     places = {cell.key: Place(folders.get(cell.key, tmp_path / "x"), None) for cell in plan.cells}
     pace = Pace([second, bc[1]], done, places)
     # the second LAWM will take 100 s as the first did, and 50 of them are over
-    assert pace.told({second.key}) == ("2 of 4 runs done, 1 at work (50%), about 0:00:57 left")
+    assert pace.text({second.key}) == ("2 of 4 runs done, 1 at work (50%), about 0:00:57 left")
     log("two", {"stage": "agent", "step": 10, "elapsed": 80.0})
     pace.finish(second.key, failed=False)
-    assert pace.told(set()) == "3 of 4 runs done, about 0:00:07 left"
+    assert pace.text(set()) == "3 of 4 runs done, about 0:00:07 left"
     pace.finish(bc[1].key, failed=True)
-    assert pace.told(set()) == "3 of 4 runs done, 1 failed, about 0:00:00 left"
+    assert pace.text(set()) == "3 of 4 runs done, 1 failed, about 0:00:00 left"
 
 
 def test_a_run_at_work_tells_the_time_when_none_is_done(plan: Plan, log, tmp_path: Path) -> None:
@@ -79,5 +79,5 @@ def test_a_run_at_work_tells_the_time_when_none_is_done(plan: Plan, log, tmp_pat
     at_work = log("one", {"stage": "model", "step": 10, "elapsed": 25.0})
     places = {first.key: Place(at_work, None), second.key: Place(tmp_path / "x", None)}
     pace = Pace([first, second], {}, places)
-    assert pace.told(set()) == "0 of 2 runs done"
-    assert pace.told({first.key}) == "0 of 2 runs done, 1 at work (25%), about 0:02:55 left"
+    assert pace.text(set()) == "0 of 2 runs done"
+    assert pace.text({first.key}) == "0 of 2 runs done, 1 at work (25%), about 0:02:55 left"

@@ -1,0 +1,9 @@
+"""Batches, compared with the trajectories that they come from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# The helpers stand beside the tests, which are no package.
+sys.path.append(str(Path(__file__).parent))

@@ -1,0 +1,40 @@
+"""The studies of the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from study_results import PAPER
+
+from lawm_models.studies import paper
+from lawm_models.studies.packaged import STUDIES
+from lawm_models.studies.plan import read_study
+from lawm_models.studies.variant import variant
+
+
+@pytest.mark.parametrize("name", STUDIES.names())
+def test_shipped_studies_are_sound(name: str) -> None:
+    study = read_study(name)
+    for algorithm in study.algorithms:
+        assert variant(study, algorithm, None)[1] == []
+    for corpus, entry in study.corpora.items():
+        assert Path(entry.path).name == corpus
+        assert entry.paper is None or entry.paper.replace("/", "-") == corpus
+        assert entry.paper is None or entry.paper in paper.datasets()
+
+
+@pytest.mark.parametrize("name", ["claim", "labels", "two-cores", "paper"])
+def test_shipped_studies_have_the_papers_algorithms(name: str) -> None:
+    own = {"claim": {"lawm_plus"}, "labels": {"lawm_plus", "lawm_plus-free"}}.get(name, set())
+    assert set(read_study(name).algorithms) == {"clap", "idm_td3_bc", "lawm", "td3_bc"} | own
+
+
+@pytest.mark.parametrize("name", ["claim", "two-cores", "paper"])
+def test_shipped_studies_have_the_papers_columns(name: str) -> None:
+    study = read_study(name)
+    columns = {(a, labels) for a in study.algorithms for labels in study.labels_of(a)}
+    own = {("lawm_plus", 0.05)}
+    assert columns - own == {tuple(column) for column in PAPER["columns"]}
+    if name == "paper":
+        assert sorted(entry.paper or "" for entry in study.corpora.values()) == paper.datasets()
