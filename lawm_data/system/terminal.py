@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,6 +45,14 @@ def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
     _print(table, title)
 
 
+def listing(entries: Iterable[tuple[str, str]]) -> None:
+    """A line for each entry, and below it what it means, indented."""
+    room = min(100, shutil.get_terminal_size().columns)
+    for name, meaning in entries:
+        print(name)
+        print(textwrap.fill(meaning, room, initial_indent="    ", subsequent_indent="    "))
+
+
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """A table with a header; numbers stand on the right."""
     rows = [list(row) for row in rows]
@@ -67,6 +78,12 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(text(item) for item in value)
     return str(value)
+
+
+def near(path: Path | str) -> str:
+    """A path as people write it: relative, where it is below the current folder."""
+    here = f"{Path.cwd()}/"
+    return str(path).removeprefix(here)
 
 
 def clock(seconds: float) -> str:
