@@ -39,6 +39,10 @@ def import_(
     size: Annotated[
         int | None, typer.Option(help="Edge of square pictures; short for --set size=….")
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave this array or camera out; may be given several times."),
+    ] = None,
     settings: Settings = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -52,7 +56,8 @@ def import_(
 
     given = _with_short(dict(map(load_setting, settings or [])), fps=fps, size=size)
     with show.Bars() as bars:
-        made = import_corpus(address, out, given, bars.of("import"), dry_run=dry_run)
+        told = bars.of("import")
+        made = import_corpus(address, out, given, told, without=without or (), dry_run=dry_run)
     _show(made, json, dry_run=dry_run)
 
 

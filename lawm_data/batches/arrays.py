@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt
 from lawm_schemas import Role
 from torch import Tensor
 
@@ -113,7 +113,7 @@ class MappedArrays:
         read = self._action(shard, row, last)
         return read if read.dtype == np.float32 else read.astype(np.float32)
 
-    def pixels(self, windows: Windows) -> dict[str, UInt8[Tensor, "B rows h w c"]]:
+    def pixels(self, windows: Windows) -> dict[str, UInt[Tensor, "B rows h w c"]]:
         """Camera fields by name; padding repeats the last image."""
         if not self._pixels:
             return {}

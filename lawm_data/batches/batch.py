@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt
 from torch import Tensor
 
 from lawm_data.system.html import grid
@@ -41,7 +41,7 @@ class Batch:
     """Index of the trajectory in its corpus."""
     start: Int[Tensor, " B"]
     """First step of the window in its trajectory."""
-    pixels: dict[str, UInt8[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
+    pixels: dict[str, UInt[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.table import OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
-from lawm_data.system.images import MODES, pillow, resize
+from lawm_data.system.images import is_picture, pillow, resize
 
 SAME = ("shape", "dtype", "role")
 """What arrays of one name must agree in to be shared; their bounds may differ."""
@@ -136,7 +136,7 @@ def _sized(specs: Iterable[ArraySpec], size: int | None) -> dict[str, ArraySpec]
     """Arrays by name, pictures in the size that they will have."""
     found = {spec.name: spec for spec in specs}
     for name, spec in found.items():
-        if size is not None and spec.role is Role.pixels and spec.shape[2] in MODES:
+        if size is not None and spec.role is Role.pixels and is_picture(spec.shape, spec.dtype):
             pillow()
             found[name] = spec.model_copy(update={"shape": (size, size, spec.shape[2])})
     return found

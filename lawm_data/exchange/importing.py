@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.exchange.address import Address, module_of, parse_address
-from lawm_data.exchange.formats._protocol import Incoming
+from lawm_data.exchange.formats import FORMATS
+from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
 from lawm_data.exchange.hub.pull import pull
 from lawm_data.system.atomic import sha256_file, storage_errors, write_file
@@ -29,6 +31,9 @@ CHECKSUMMED = 1 << 30
 """Bytes of source files up to which the lineage remembers checksums."""
 LISTED = 1000
 """Number of source files up to which it does."""
+
+WITHOUT = "without"
+"""The setting of formats that leave out what is not wanted before they read it."""
 
 Inferred = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by id."""
@@ -55,6 +60,7 @@ def import_corpus(
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
     *,
+    without: Sequence[str] = (),
     dry_run: bool = False,
 ) -> Imported:
     """Write foreign data into a corpus of its own, one trajectory after the other.
@@ -67,6 +73,8 @@ def import_corpus(
         out: a folder that does not exist yet.
         settings: of the format, see ``lawm-data formats``.
         progress: called with how many trajectories are done; of the Hub, how many bytes.
+        without: observations to leave out, by their name in the source or in the corpus; formats
+            that can do so do not read them, so that one which is damaged costs nothing else.
         dry_run: only open the source and report what its headers say.
 
     Raises:
@@ -75,12 +83,42 @@ def import_corpus(
         StorageError: something is already there, or the file system refused.
     """
     if is_hub_address(address):
+        for name in without:
+            hint = "import it, and leave arrays out of the copy"
+            raise ConfigError(f"cannot leave {name!r} out of a corpus", address, hint)
         return _pull(address, Path(out), settings or {}, progress, dry_run)
     where, out, settings = parse_address(address), Path(out), settings or {}
     require_free(out)
+    left = WITHOUT in FORMATS.load(where.format).ABOUT.settings
+    if without and left:
+        settings = {**settings, WITHOUT: ",".join(without)}
     module = module_of(where, "reads", settings)
     with closing(module.read(where.place, settings)) as incoming:
+        incoming = incoming if left or not without else _less(incoming, without)
         return _imported(where, out, settings, incoming, progress, dry_run)
+
+
+def _less(incoming: Incoming, without: Sequence[str]) -> Incoming:
+    """The same data without some of its observations."""
+    names = [spec.name for spec in incoming.observations]
+    for name in without:
+        if name not in names:
+            raise ConfigError(
+                f"there is no array {name!r}", WITHOUT, f"there are {', '.join(names)}"
+            )
+    kept = tuple(spec for spec in incoming.observations if spec.name not in without)
+    if not kept:
+        raise ConfigError("leaves no observation", WITHOUT, "keep one of them")
+
+    def trajectories() -> Iterator[Episode]:
+        for episode in incoming.trajectories:
+            arrays = {spec.name: episode.observations[spec.name] for spec in kept}
+            yield replace(episode, observations=arrays)
+
+    # notes may grow while trajectories are read: a list stays the same one
+    notes = incoming.notes if isinstance(incoming.notes, list) else list(incoming.notes)
+    notes.append(f"left out: {', '.join(without)}")
+    return replace(incoming, observations=kept, trajectories=trajectories(), notes=notes)
 
 
 def _pull(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError, EnvironmentInfo, Role
+from lawm_schemas import ConfigError, CorpusError, Role
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.envs.suites import Environments, make
 
 SIZE = (320, 240)
@@ -52,7 +53,7 @@ def frames(
         envs.reset([shown.info.seed or 0])
         return _drawn(envs, shown.physics[rows], size, camera)
     for spec in corpus.manifest.observations:
-        if spec.role is Role.pixels and spec.shape[2] == 3:
+        if spec.role is Role.pixels and spec.shape[2] == 3 and spec.dtype == "uint8":
             return iter(shown.observations[spec.name][rows])
     what = "neither physics states nor camera images were recorded"
     imported = any(entry.origin == "import" for entry in corpus.manifest.provenance)
@@ -62,8 +63,11 @@ def frames(
 
 def frame_rate(corpus: Corpus, every: int = 1) -> float:
     """Frames per second at which every n-th state is seen in real time."""
-    info = corpus.manifest.environment or EnvironmentInfo(task="unknown")
-    return 1 / ((info.control_timestep or STEP_SECONDS) * info.action_repeat * every)
+    seconds = step_seconds(corpus.manifest)
+    if seconds is None:
+        environment = corpus.manifest.environment
+        seconds = STEP_SECONDS * (environment.action_repeat if environment else 1)
+    return 1 / (seconds * every)
 
 
 def place_of(corpus: Corpus, trajectory: str | int) -> int:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from importlib import import_module
 from itertools import chain
@@ -229,18 +229,48 @@ def frames(path: Path, fps: float | None = None) -> Iterator[np.ndarray]:
     Raises:
         CorpusError: not a video, or a damaged one.
     """
+    filters = [] if fps is None else [f"fps={fps:.6f}"]
+    words = ("-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe")
+    yield from _decoded(path, filters, words, _pictures)
+
+
+def grey_frames(path: Path, fps: float | None = None) -> Iterator[np.ndarray]:
+    """The brightness of the frames of a video as it is stored, whatever its bits: depths, say.
+
+    Args:
+        path: a file with a suffix of ``DEMUXERS``.
+        fps: as in ``frames``.
+
+    Yields:
+        (height, width, 1) uint8, or uint16 when there are more than 8 bits.
+
+    Raises:
+        CorpusError: not a video, or a damaged one.
+    """
+    # the plane itself: a conversion to grey would stretch the numbers of some films
+    filters = [*([] if fps is None else [f"fps={fps:.6f}"]), "extractplanes=y"]
+    yield from _decoded(path, filters, ("-strict", "-1", "-f", "yuv4mpegpipe"), _planes)
+
+
+def _decoded(
+    path: Path,
+    filters: Sequence[str],
+    words: Sequence[str],
+    parse: Callable[[IO[bytes], Path], Iterator[np.ndarray]],
+) -> Iterator[np.ndarray]:
+    """What ``parse`` finds in the output that ffmpeg makes of a video by these words."""
     command = [
         *(ffmpeg().get_ffmpeg_exe(), "-nostdin", "-v", "error", "-xerror", "-threads", "1"),
         *("-protocol_whitelist", "file", "-max_pixels", str(PIXEL_LIMIT)),
         *("-f", DEMUXERS[path.suffix.lower()], "-i", str(path.absolute()), "-map", "0:v:0"),
-        *(() if fps is None else ("-vf", f"fps={fps:.6f}")),
-        *("-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"),
+        *(("-vf", ",".join(filters)) if filters else ()),
+        *("-fps_mode", "passthrough", *words, "-"),
     ]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         assert process.stdout is not None
         try:
-            yield from _pictures(process.stdout, path)
+            yield from parse(process.stdout, path)
             if process.wait():
                 raise _unsound(path, _reason(log))
         finally:
@@ -259,6 +289,22 @@ def _pictures(stream: IO[bytes], path: Path) -> Iterator[np.ndarray]:
         if line != b"P6\n" or depth != b"255\n" or len(data) != width * height * 3:
             raise _unsound(path, "it ends within a frame")
         yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def _planes(stream: IO[bytes], path: Path) -> Iterator[np.ndarray]:
+    """The frames of a stream of YUV4MPEG2 that has brightness alone."""
+    header = stream.readline(1000).decode(errors="replace").split()
+    if not header:
+        return
+    found = {word[0]: word[1:] for word in header[1:]}
+    height, width = int(found["H"]), int(found["W"])
+    dtype = np.dtype("u1" if found["C"] == "mono" else "<u2")
+    size = height * width * dtype.itemsize
+    while line := stream.readline(1000):
+        data = stream.read(size)
+        if not line.startswith(b"FRAME") or len(data) != size:
+            raise _unsound(path, "it ends within a frame")
+        yield np.frombuffer(data, dtype).reshape(height, width, 1)
 
 
 def _reason(log: IO[bytes]) -> str:

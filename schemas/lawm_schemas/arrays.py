@@ -10,7 +10,9 @@ from pydantic import field_validator, model_validator
 
 from lawm_schemas.base import Schema
 
-DTYPES = ("float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool")
+DTYPES = ("float32", "float64", "uint8", "uint16", "int8", "int16", "int32", "int64", "bool")
+PICTURES = ("uint8", "uint16")
+"""Types of pictures; 16 bits are what depth cameras give, in millimetres mostly."""
 
 
 class Role(StrEnum):
@@ -19,7 +21,7 @@ class Role(StrEnum):
     state = "state"
     """A vector observed by the agent; all state fields together make ``batch.observation``."""
     pixels = "pixels"
-    """A camera image, (height, width, channels), uint8."""
+    """A camera image, (height, width, channels), uint8, or uint16 as of depth cameras."""
     action = "action"
     physics = "physics"
     """The simulator's full state: for rendering and replay, never an input to a model."""
@@ -64,8 +66,8 @@ class ArraySpec(Schema):
         for bound in (self.low, self.high):
             if bound is not None and len(bound) != self.size:
                 raise ValueError(f"{len(bound)} bounds for {self.size} elements")
-        if self.role is Role.pixels and (self.dtype != "uint8" or len(self.shape) != 3):
-            raise ValueError("pixels are uint8 of shape (height, width, channels)")
+        if self.role is Role.pixels and (self.dtype not in PICTURES or len(self.shape) != 3):
+            raise ValueError("pixels are uint8 or uint16 of shape (height, width, channels)")
         return self
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
+from lawm_schemas.arrays import PICTURES
 
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.table import NO_REWARDS
@@ -129,7 +130,7 @@ def _layout(
         rewarded="reward" in names,
         left=tuple(name for name in fields if name not in kept),
         names=frozenset(names) - {convention.action},
-        converted=tuple(name for name in pixels if stored[name][1] != np.uint8),
+        converted=tuple(name for name in pixels if stored[name][1].name not in PICTURES),
     )
 
 
@@ -190,19 +191,19 @@ def _trajectory(
             if array.shape[1:] != spec.shape:
                 what = f"has rows of shape {array.shape[1:]} instead of {spec.shape}"
                 raise CorpusError(what, where, "all files of a folder hold the same arrays")
-            if spec.role is Role.pixels and array.dtype != np.uint8:
+            if spec.role is Role.pixels and array.dtype != np.dtype(spec.dtype):
                 array = whole_images(array, where)
             observations[spec.name] = array
         rewards = np.zeros(rows, np.float32)
         if layout.rewarded:
-            rewards = column(_read(file, "reward", rows), file.where("reward"))
-        ends = {key: _read(file, key, rows) for key in convention.flags if key in names}
+            rewards = column(_read_entering(file, "reward", rows), file.where("reward"))
+        ends = {key: _read_entering(file, key, rows) for key in convention.flags if key in names}
         terminated, truncated = convention.ends(
             ends, {key: file.where(key) for key in convention.flags}
         )
         actions, where = None, file.where(convention.action)
         if convention.action in names:
-            actions = _entered(_read(file, convention.action, rows), layout.action, where)
+            actions = _entered(_read_entering(file, convention.action, rows), layout.action, where)
     return Episode(
         observations=observations,
         rewards=rewards[1:],
@@ -227,6 +228,15 @@ def _require_same(names: set[str], layout: _Layout, where: str) -> None:
 
 def _read(file: TrajectoryFile, name: str, rows: int) -> np.ndarray:
     return require_finite(file.read_rows(name, rows), file.where(name))
+
+
+def _read_entering(file: TrajectoryFile, name: str, rows: int) -> np.ndarray:
+    """What a step leads to: row 0, the reset, has none, and may say so with NaN instead of 0."""
+    array = file.read_rows(name, rows)
+    if array.dtype.kind == "f" and np.isnan(array[0]).any():
+        array = array.copy()
+        array[0] = np.nan_to_num(array[0])
+    return require_finite(array, file.where(name))
 
 
 def _entered(actions: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:

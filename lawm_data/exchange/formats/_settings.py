@@ -91,6 +91,22 @@ def whole(settings: Mapping[str, Any], name: str, low: int, high: int, usual: in
     return value
 
 
+def listed(settings: Mapping[str, Any], name: str) -> list[str]:
+    """Names that are given in a row, with commas between them; none when they are not given.
+
+    Raises:
+        ConfigError: not text, or empty.
+    """
+    value = settings.get(name)
+    if value is None:
+        return []
+    found = value if isinstance(value, list) else str(value).split(",")
+    found = [str(part).strip() for part in found]
+    if not all(found):
+        raise ConfigError(f"is {value!r}", name, "give names, with commas between them")
+    return list(dict.fromkeys(found))
+
+
 def rate(settings: Mapping[str, Any], name: str, usual: float) -> float:
     """Something per second: a number above 0 and at most 1000.
 

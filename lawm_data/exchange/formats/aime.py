@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState
+from lawm_schemas.arrays import PICTURES
 
 from lawm_data.exchange.formats._episode_files import (
     Convention,
@@ -123,7 +124,8 @@ class _Convention(Convention):
         if _OTHER_REWARD.fullmatch(name):
             return None
         image = len(shape) == 3 and shape[-1] in CHANNELS and min(shape[:2]) >= SMALLEST_IMAGE
-        return observation_spec(name, shape, np.dtype(np.uint8) if image else dtype, where)
+        floats = image and dtype.name not in PICTURES
+        return observation_spec(name, shape, np.dtype(np.uint8) if floats else dtype, where)
 
     def ends(self, arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -> tuple[bool, bool]:
         if "is_first" in arrays:

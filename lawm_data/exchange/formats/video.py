@@ -16,6 +16,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Provenance, Role
 
 from lawm_data.corpus.corpus import open_corpus
+from lawm_data.corpus.rate import FPS
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming
@@ -46,7 +47,7 @@ ABOUT = About(
         "like": "a corpus whose camera and actions are matched, instead of size and actions",
     },
 )
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """Suffixes of pictures; all those in one folder make one trajectory."""
 MEMORY_LIMIT = 1 << 29
 """Bytes of one trajectory, which is held in memory as a whole."""
@@ -66,9 +67,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     if "like" in settings:
         pixels, action = _like(settings)
     else:
-        shape = (size, size, CHANNELS)
-        camera = {"name": settings.get("camera", "pixels"), "shape": shape, "dtype": "uint8"}
-        pixels = ArraySpec.parse({**camera, "role": Role.pixels}, "camera")
+        camera = {"name": settings.get("camera", "pixels"), "shape": (size, size, CHANNELS)}
+        pixels = ArraySpec.parse({**camera, "dtype": "uint8", "role": Role.pixels}, "camera")
         action = ArraySpec(name="action", shape=(width,), role=Role.action)
     root = Path(place)
     if not root.is_dir():
@@ -80,6 +80,11 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     ffmpeg()
     pillow()
     height, width = pixels.shape[:2]
+    first = next(iter(takes.values()))
+    deep = isinstance(first, list) and decode(first[0], CHANNELS, str(first[0])).dtype == np.uint16
+    if deep and "like" not in settings:
+        shape = (height, width, 1)
+        pixels = pixels.model_copy(update={"shape": shape, "dtype": "uint16"})
     notes = [
         "a video has no actions: they are missing, and their shape is a setting",
         "a video has no rewards: they are zero, and metadata says rewards: none",
@@ -89,7 +94,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     if any(isinstance(take, list) for take in takes.values()):
         notes.append("pictures in a folder have no times: each is one frame")
     if skipped:
-        notes.append(f"{skipped} other files were left out")
+        kinds = ", ".join(sorted(set(skipped)))
+        notes.append(f"{len(skipped)} other files were left out ({kinds})")
     name = root.resolve().name
     return Incoming(
         observations=(pixels,),
@@ -126,10 +132,10 @@ def _like(settings: Mapping[str, Any]) -> tuple[ArraySpec, ArraySpec]:
     return found[0], manifest.action
 
 
-def _takes_below(root: Path) -> tuple[Takes, int]:
-    """What there is, in natural order of the names, and how many files are something else."""
+def _takes_below(root: Path) -> tuple[Takes, list[str]]:
+    """What there is, in natural order of the names, and the kind of every other file."""
     found: Takes = {}
-    skipped = 0
+    skipped: list[str] = []
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here, pictures = Path(folder), []
@@ -138,7 +144,7 @@ def _takes_below(root: Path) -> tuple[Takes, int]:
             if name.startswith("."):
                 continue
             if kind not in (*DEMUXERS, *PICTURES):
-                skipped += 1
+                skipped.append(kind or name)
                 continue
             if not path.resolve().is_relative_to(root.resolve()):
                 raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
@@ -153,7 +159,8 @@ def _takes_below(root: Path) -> tuple[Takes, int]:
 
 
 def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> Iterator[Episode]:
-    provenance = Provenance(source=source, origin="import")
+    timed = Provenance(source=source, origin="import", settings={FPS: fps})
+    untimed = Provenance(source=source, origin="import")
     height, width = pixels.shape[:2]
     most = MEMORY_LIMIT // pixels.size
     for name, take in takes.items():
@@ -165,6 +172,10 @@ def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> I
         for picture in pictures:
             if len(resized) == most:
                 raise CorpusError(f"has more than {most} frames", str(path), "cut it into parts")
+            if picture.dtype != np.dtype(pixels.dtype):
+                bits = 16 if picture.dtype == np.uint16 else 8
+                what = f"has a picture of {bits} bits (number {len(resized)}), and the others not"
+                raise CorpusError(what, str(path), "import depth and colour apart")
             resized.append(resize(picture, height, width))
         if len(resized) < 2:
             what = f"has {len(resized)} frames, and a step needs two"
@@ -172,6 +183,6 @@ def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> I
         yield Episode(
             observations={pixels.name: np.stack(resized)},
             rewards=np.zeros(len(resized) - 1, np.float32),
-            provenance=provenance,
+            provenance=untimed if isinstance(take, list) else timed,
             metadata={"file": name, **NO_REWARDS},
         )

@@ -217,7 +217,9 @@ def _arrow(rows: np.ndarray, spec: ArraySpec, shown: np.ndarray | None = None) -
 
 
 def _is_image(spec: ArraySpec) -> bool:
-    return spec.role is Role.pixels and spec.shape[-1] in CHANNELS
+    # PNG has 16 bits for grey alone, as Pillow writes it
+    channels = CHANNELS if spec.dtype == "uint8" else (1,)
+    return spec.role is Role.pixels and spec.shape[-1] in channels
 
 
 def _png(image: np.ndarray) -> bytes:

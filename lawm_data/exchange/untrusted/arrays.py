@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
-from lawm_schemas.arrays import DTYPES
+from lawm_schemas.arrays import DTYPES, PICTURES
 
 CHANNELS = (1, 3, 4)
 """Last axis of an image."""
 SMALLEST_IMAGE = 8
 """Pixels on a side; smaller blocks of bytes are not taken for images."""
-WIDER = {"float16": "float32", "uint16": "int32", "uint32": "int64"}
+WIDER = {"float16": "float32", "uint32": "int64"}
 """Types that a corpus does not know, and the ones that hold all their numbers."""
 
 
@@ -41,19 +41,22 @@ def observation_spec(name: str, shape: tuple[int, ...], dtype: np.dtype, where: 
     Args:
         name: what it is called.
         shape: of one step.
-        dtype: its plain type; bytes of the shape of an image are an image.
+        dtype: its plain type; uint8 and uint16 of the shape of an image are an image, and a stack
+            of its last frames is one of many channels.
         where: for messages.
 
     Raises:
         CorpusError: the name or the shape cannot be those of an array of a corpus.
     """
     role = Role.state
-    if dtype == np.uint8 and len(shape) == 3:
-        if shape[-1] not in CHANNELS or min(shape[:2]) < SMALLEST_IMAGE:
-            what = f"has shape {shape}, which is no image of (height, width, channels)"
-            raise CorpusError(what, where, "bring the axes into this order")
+    if dtype.name in PICTURES and is_image(shape):
         role = Role.pixels
     return checked_spec(name, shape, dtype, role, where)
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether this is (height, width, channels), where channels may be those of several frames."""
+    return len(shape) == 3 and min(shape[:2]) >= SMALLEST_IMAGE and shape[2] <= min(shape[:2])
 
 
 def checked_spec(

@@ -10,6 +10,7 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.inspection.render import frames as recorded_frames
 from lawm_data.inspection.report.browser import choose
@@ -68,12 +69,9 @@ def make_clips(
 
 def _film(view: Corpus, place: int, frames: Frames) -> dict[str, Any]:
     trajectory = view[place]
-    steps, environment = len(trajectory), view.manifest.environment
+    steps = len(trajectory)
     rows = np.unique(np.linspace(0, steps, min(steps + 1, MOST_FRAMES)).round().astype(int))
-    step = 0.05
-    if environment is not None and environment.control_timestep:
-        step = environment.control_timestep * environment.action_repeat
-    seconds = min(steps * step, LONGEST)
+    seconds = min(steps * (step_seconds(view.manifest) or 0.05), LONGEST)
     with scratch_folder("report") as folder:
         path = folder / "clip.mp4"
         write_video(path, frames(trajectory, rows), fps=max(1.0, len(rows) / seconds))

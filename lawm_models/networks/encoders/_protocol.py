@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Protocol
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt
 from lawm_schemas import ArraySpec, ConfigError, Schema
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor
@@ -23,7 +23,7 @@ class Observation(NamedTuple):
 
     state: Float[Tensor, "*b O"]
     """Concatenated state fields; O is 0 where there are pixels alone."""
-    pixels: Mapping[str, UInt8[Tensor, "*b h w c"]] = {}
+    pixels: Mapping[str, UInt[Tensor, "*b h w c"]] = {}
     """Camera fields by name."""
 
     @classmethod

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lawm_schemas import CorpusError
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 
-from lawm_data import Corpus, open_corpus
+from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
 
 
@@ -50,3 +50,27 @@ def test_an_error_names_the_trajectory(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="trajectory 1: "):
         import_corpus(f"d4rl:{tmp_path / 'a.hdf5'}", tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("format", ["d4rl", "minari", "robomimic", "lerobot"])
+def test_any_array_can_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    camera = ArraySpec(name="camera", shape=(8, 8, 3), dtype="uint8", role=Role.pixels)
+    with CorpusWriter.create(
+        tmp_path / "corpus",
+        observations=(ArraySpec(name="position", shape=(2,)), camera),
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+    ) as writer:
+        arrays = {"position": np.ones((4, 2)), "camera": np.zeros((4, 8, 8, 3), np.uint8)}
+        writer.add(arrays, np.ones(3), np.ones((3, 1)), provenance=Provenance(source="test"))
+    place = "test/set-v0" if format == "minari" else str(tmp_path / "set.hdf5")
+    export_corpus(open_corpus(tmp_path / "corpus"), f"{format}:{place}")
+    with pytest.raises(ConfigError, match=r"no (array|feature) 'nose'.* there are .*camera"):
+        import_corpus(f"{format}:{place}", tmp_path / "back", without=["nose"])
+    assert not (tmp_path / "back").exists()
+    made = import_corpus(f"{format}:{place}", tmp_path / "back", without=["camera"])
+    back = open_corpus(tmp_path / "back", verify=True)
+    assert [spec.name for spec in back.manifest.observations] == ["position"]
+    assert format == "lerobot" or "left out: camera" in made.notes

@@ -13,13 +13,14 @@ from typing import Any
 
 from lawm_schemas import ConfigError, LabelState
 
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
 from lawm_data.exchange.formats.lerobot.features import films
 from lawm_data.exchange.formats.lerobot.parquet import pyarrow
 from lawm_data.exchange.formats.lerobot.writer import SetWriter
 from lawm_data.system.atomic import storage_errors
-from lawm_data.system.images import MODES
+from lawm_data.system.images import is_picture
 from lawm_data.system.video import ffmpeg
 
 ABOUT = About(
@@ -39,13 +40,17 @@ ABOUT = About(
     streaming=True,
     settings={
         "pixels": "export: png (lossless), or mp4, which is smaller and changes the pictures",
-        "fps": "export: frames per second; without it the environment tells, or else it is 30",
+        "fps": "export: frames per second; else the environment or the source tells, or it is 30",
         "size": "import of other people's sets: edge of the pictures, shrunk to a square; 0 keeps",
+        "action": "import of other people's sets: FEATURE,… that are the action, side by side",
         "actions": "import of sets without actions: how many numbers an action would have (1)",
+        "observation": "import: FEATURE,… that are observed, though their names do not say so",
+        "without": "import: FEATURE,… that are left out, such as a camera that cannot be read",
+        "tolerance": "import: seconds that a timestamp may lie from its picture (0.0001)",
     },
 )
 FPS = 30
-"""Frames per second of a set whose environment does not tell."""
+"""Frames per second of a set when neither its environment nor its sources tell."""
 
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
@@ -89,18 +94,19 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
         pictures = [spec for spec in view.manifest.observations if spec.role == "pixels"]
         lossy = ", ".join(spec.name for spec in pictures if films(spec))
         notes += [f"mp4 is lossy: {lossy} will not come back to the bit"] if lossy else []
-        kept = ", ".join(s.name for s in pictures if s.shape[2] in MODES and not films(s))
-        notes += [f"mp4 needs 3 channels and even edges: {kept} is kept as PNG"] if kept else []
+        png = [s.name for s in pictures if is_picture(s.shape, s.dtype) and not films(s)]
+        why = "mp4 needs 3 channels of 8 bits and even edges"
+        notes += [f"{why}: {', '.join(png)} is kept as PNG"] if png else []
     return notes
 
 
 def _fps(outgoing: Outgoing, settings: Mapping[str, Any]) -> tuple[float, list[str]]:
     """Frames per second, and a note when they are a guess."""
-    environment = outgoing.view.manifest.environment
-    if "fps" not in settings and environment and environment.control_timestep:
-        found = 1 / (environment.control_timestep * environment.action_repeat)
+    seconds = step_seconds(outgoing.view.manifest)
+    if "fps" not in settings and seconds is not None:
+        found = 1 / seconds
         # LeRobot's own sets have whole numbers here
         return (round(found) if abs(found - round(found)) < 1e-6 * found else found), []
     fps = _settings.rate(settings, "fps", FPS)
-    unknown = "the environment does not tell how long a step lasts"
+    unknown = "neither the environment nor the sources tell how long a step lasts"
     return fps, [] if "fps" in settings else [f"{unknown}: timestamps count {FPS} frames a second"]

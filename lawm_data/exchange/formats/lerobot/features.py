@@ -9,7 +9,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, Role
 
 from lawm_data.corpus.layout import element_names
-from lawm_data.system.images import MODES
+from lawm_data.system.images import is_picture
 
 VERSION = "v3.0"
 STATE = "observation.state"
@@ -67,7 +67,7 @@ def features_of(observations: Sequence[ArraySpec], videos: bool) -> tuple[Featur
     for spec in observations:
         if spec in state:
             continue
-        picture = spec.role is Role.pixels and spec.shape[2] in MODES
+        picture = spec.role is Role.pixels and is_picture(spec.shape, spec.dtype)
         start = "physics." if spec.role is Role.physics else "observation."
         name = f"{start}images.{spec.name}" if picture else start + spec.name
         while name in taken:
@@ -81,22 +81,34 @@ def features_of(observations: Sequence[ArraySpec], videos: bool) -> tuple[Featur
 
 
 def films(spec: ArraySpec) -> bool:
-    """Whether an mp4 can hold the pictures: three channels, even edges."""
+    """Whether an mp4 can hold the pictures: three channels of 8 bits, even edges."""
     height, width, channels = spec.shape
-    return channels == 3 and height % 2 == 0 and width % 2 == 0
+    return spec.dtype == "uint8" and channels == 3 and height % 2 == 0 and width % 2 == 0
 
 
 def info_features(
-    features: Sequence[Feature], action: ArraySpec, inferred: bool, fps: float
+    features: Sequence[Feature],
+    action: ArraySpec,
+    inferred: bool,
+    fps: float,
+    elements: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    """``features`` of ``info.json``."""
+    """``features`` of ``info.json``.
+
+    Args:
+        features: those of the observations.
+        action: what an action is.
+        inferred: whether there are inferred actions.
+        fps: frames per second.
+        elements: names of joints and the like, by array, where a set had them.
+    """
     info: dict[str, dict[str, Any]] = {}
     for feature in features:
         spec = feature.arrays[0]
         if feature.storage == "numbers":
             # a name for every number; of pixels that no picture file can hold there are too many
             plain = spec.role is not Role.pixels
-            names = [name for s in feature.arrays for name in element_names(s)] if plain else None
+            names = [n for s in feature.arrays for n in _names(s, elements)] if plain else None
             info[feature.name] = _numbers(feature.dtype, feature.width, names)
             continue
         height, width, channels = spec.shape
@@ -105,6 +117,9 @@ def info_features(
             "shape": list(spec.shape),
             "names": ["height", "width", "channels"],
         }
+        if spec.dtype == "uint16":
+            # LeRobot then gives the numbers as they are, and not as shares of 255
+            info[feature.name]["info"] = {"is_depth_map": True}
         if feature.storage == "video":
             info[feature.name]["info"] = {
                 "video.height": height,
@@ -116,7 +131,7 @@ def info_features(
                 "video.fps": fps,
                 "has_audio": False,
             }
-    names = element_names(action)
+    names = _names(action, elements)
     info[ACTION] = _numbers(action.dtype, action.size, names)
     info[REWARD] = _numbers("float32")
     for flag in (DONE, TERMINATED, TRUNCATED, OBSERVED):
@@ -155,6 +170,13 @@ def parted(feature: Feature, rows: np.ndarray) -> dict[str, np.ndarray]:
         arrays[spec.name] = rows[:, start : start + spec.size].reshape(len(rows), *spec.shape)
         start += spec.size
     return arrays
+
+
+def _names(spec: ArraySpec, elements: Mapping[str, Any]) -> list[str]:
+    given = elements.get(spec.name)
+    if isinstance(given, list) and len(given) == spec.size:
+        return [str(name) for name in given]
+    return element_names(spec)
 
 
 def _numbers(dtype: str, width: int = 1, names: list[str] | None = None) -> dict[str, Any]:

@@ -22,7 +22,11 @@ WIDTH_LIMIT = 1 << 28
 """Numbers of one feature in one frame."""
 PICTURES = ("image", "video")
 _HOLE = re.compile(r"\{(chunk_index|file_index|video_key)(?::0([1-9])d)?\}")
-_OLD = "python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=… brings it to v3.0"
+_CONVERT = (
+    "with LeRobot 0.6, python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=USER/NAME "
+    "--root=FOLDER --push-to-hub=false brings it to v3.0"
+)
+_OLDER = "bring it to v2.1 with the LeRobot of its time first; LeRobot 0.6 converts v2.1 alone"
 
 
 class FeatureInfo(NamedTuple):
@@ -31,6 +35,8 @@ class FeatureInfo(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     names: Any
+    info: Mapping[str, Any] = {}
+    """What else is said of it, of films above all."""
 
 
 class Episodes(NamedTuple):
@@ -55,14 +61,25 @@ class Info(NamedTuple):
     data_path: str
     video_path: str | None
     episodes: Episodes
+    about: Mapping[str, Any] = {}
+    """``robot_type`` and ``splits``, as the set says them."""
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files of the set that are read."""
+    def split(self, episode: int) -> str | None:
+        """The name of the split that an episode is in; of several, the first."""
+        splits = self.about.get("splits")
+        for name, span in splits.items() if isinstance(splits, dict) else ():
+            ends = re.fullmatch(r"(\d+):(\d+)", span) if isinstance(span, str) else None
+            if ends and int(ends[1]) <= episode < int(ends[2]):
+                return name
+        return None
+
+    def files(self, without: Sequence[str] = ()) -> tuple[Path, ...]:
+        """The files of the set that are read when some features are not."""
         data = [self.data_file(place) for place in np.unique(self.episodes.place, axis=0)]
         films = [
             self.video_file(key, place)
             for key, (places, _) in self.episodes.films.items()
+            if key not in without
             for place in np.unique(places, axis=0)
         ]
         meta = sorted((self.root / "meta/episodes").glob("*/*.parquet"))
@@ -90,7 +107,8 @@ def read_info(root: Path) -> Info:
     content = read_json(root, "meta/info.json")
     version = content.get("codebase_version") if isinstance(content, dict) else None
     if not isinstance(version, str) or not version.startswith("v3."):
-        hint = _OLD if str(version).startswith(("v1", "v2")) else "give a set of v3"
+        hint = _OLDER if str(version).startswith(("v1", "v2")) else "give a set of v3"
+        hint = _CONVERT if version == "v2.1" else hint
         raise CorpusError(f"has version {version!r}, not v3.0", str(path), hint)
     fps = content["fps"] if type(content.get("fps")) in (int, float) else 0
     if not isfinite(fps) or not 0 < fps <= 1e6:
@@ -106,7 +124,8 @@ def read_info(root: Path) -> Info:
         if content.get(key) != count:
             what = f"says {key} {content.get(key)!r}, and meta/episodes has {count}"
             raise CorpusError(what, str(path), HINT)
-    return Info(root, fps, features, data_path, video_path, episodes)
+    about = {key: content.get(key) for key in ("robot_type", "splits")}
+    return Info(root, fps, features, data_path, video_path, episodes, about)
 
 
 def read_json(root: Path, name: str) -> Any:
@@ -165,7 +184,10 @@ def _features(described: Any, where: str) -> dict[str, FeatureInfo]:
             raise CorpusError(f"has shape {str(shape)[:100]}", here, HINT)
         if prod(shape) > WIDTH_LIMIT:
             raise CorpusError(f"has {prod(shape)} numbers a frame", here, "do not trust it")
-        features[name] = FeatureInfo(feature["dtype"], tuple(shape), feature.get("names"))
+        more = [feature.get(key) for key in ("info", "video_info")]  # the latter in older sets
+        about = {k: v for said in more if isinstance(said, dict) for k, v in said.items()}
+        kind, axes = feature["dtype"], feature.get("names")
+        features[name] = FeatureInfo(kind, tuple(shape), axes, about)
     return features
 
 

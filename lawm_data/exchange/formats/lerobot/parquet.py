@@ -44,9 +44,12 @@ def from_column(column: Any, width: int, where: str) -> tuple[np.ndarray, np.nda
     """
     types = pyarrow(".types")
     there = np.asarray(column.is_valid().to_numpy(zero_copy_only=False), bool)
-    values = column.drop_null() if column.null_count else column
-    if isinstance(values, pyarrow().ExtensionArray):
-        values = values.storage
+    if types.is_null(column.type):
+        return np.zeros((len(column), width), np.float32), np.zeros(len(column), bool)
+    if isinstance(column, pyarrow().ExtensionArray):
+        column = column.storage
+    there &= ~_rows_of_nulls(column)
+    values = column if there.all() else column.filter(pyarrow().array(there))
     rows, expected = len(values), len(values)
     while types.is_list(values.type) or types.is_large_list(values.type) or _is_fixed(values.type):
         if values.null_count:
@@ -60,6 +63,8 @@ def from_column(column: Any, width: int, where: str) -> tuple[np.ndarray, np.nda
     if len(values) != expected or values.null_count:
         what = "has missing numbers" if values.null_count else f"has not {width} numbers a row"
         raise CorpusError(what, where, HINT)
+    if not rows and types.is_null(values.type):
+        return np.zeros((len(there), width), np.float32), there
     if not (types.is_integer(values.type) or types.is_floating(values.type)) and not (
         types.is_boolean(values.type)
     ):
@@ -70,6 +75,28 @@ def from_column(column: Any, width: int, where: str) -> tuple[np.ndarray, np.nda
     filled = np.zeros((len(there), width), given.dtype)
     filled[there] = given
     return filled, there
+
+
+def _rows_of_nulls(column: Any) -> np.ndarray:
+    """(n,) bool: the rows that are lists of nothing but nulls, as sets have what is unknown."""
+    types, n = pyarrow(".types"), len(column)
+    values, rows = column, np.arange(n)
+    while types.is_list(values.type) or types.is_large_list(values.type) or _is_fixed(values.type):
+        if _is_fixed(values.type):
+            lengths = np.where(_valid(values), values.type.list_size, 0)
+        else:
+            lengths = values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        rows, values = np.repeat(rows, lengths), values.flatten()
+    if values is column or not values.null_count:
+        return np.zeros(n, bool)
+    some, given = np.zeros(n, bool), np.zeros(n, bool)
+    some[rows] = True
+    given[rows[_valid(values)]] = True
+    return some & ~given
+
+
+def _valid(values: Any) -> np.ndarray:
+    return np.asarray(values.is_valid().to_numpy(zero_copy_only=False), bool)
 
 
 class ParquetReader:
@@ -206,14 +233,17 @@ class ParquetFiles:
     def __init__(self, root: Path, pattern: str, schema: Any) -> None:
         self._root, self._pattern, self.schema = root, pattern, schema
         self.index = FileIndex(0, 0)
-        self._file = ParquetWriter(self.index.path(root, pattern), schema)
+        self.paths = [self.index.path(root, pattern)]
+        """The files, in order."""
+        self._file = ParquetWriter(self.paths[0], schema)
 
     def settle(self) -> FileIndex:
         """Where the rows that are added next will be."""
         if self._file.size >= DATA_MB << 20:
             self._file.close()
             self.index = self.index.next()
-            self._file = ParquetWriter(self.index.path(self._root, self._pattern), self.schema)
+            self.paths.append(self.index.path(self._root, self._pattern))
+            self._file = ParquetWriter(self.paths[-1], self.schema)
         return self.index
 
     def add(self, columns: Mapping[str, Any]) -> None:

@@ -9,16 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, CorpusError, Provenance, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 from lawm_schemas.arrays import DTYPES
 
+from lawm_data.corpus.rate import FPS
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.formats.lerobot import features as names
-from lawm_data.exchange.formats.lerobot.frames import Column, FrameReader, Frames
+from lawm_data.exchange.formats.lerobot.depth import is_depth, millimetres
+from lawm_data.exchange.formats.lerobot.frames import (
+    TOLERANCE,
+    Column,
+    FrameReader,
+    Frames,
+    first_picture,
+)
 from lawm_data.exchange.formats.lerobot.info import PICTURES, FeatureInfo, Info, read_info
-from lawm_data.exchange.formats.lerobot.parquet import HINT
 from lawm_data.exchange.formats.lerobot.sidecar import HINT as RESTORE
 from lawm_data.exchange.formats.lerobot.sidecar import Ending, Sidecar, read_sidecar
 from lawm_data.exchange.untrusted.arrays import WIDER
@@ -27,8 +34,8 @@ from lawm_data.system.images import MODES
 _ENDS = (names.DONE, names.TERMINATED, names.TRUNCATED)
 _NUMBERS = {dtype: dtype for dtype in DTYPES} | WIDER
 """Types of numbers, and the ones that a corpus keeps them in."""
-_READ = (names.ACTION, names.REWARD, *_ENDS, *names.COUNTERS)
-"""Features that are read, or follow from the others; the rest is left out."""
+_READ = (names.REWARD, *_ENDS, *names.COUNTERS)
+"""Features that are read, or follow from the others."""
 
 
 def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
@@ -40,7 +47,10 @@ def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
     """
     info = read_info(root)
     sidecar = read_sidecar(root)
-    return open_foreign(info, settings) if sidecar is None else open_export(info, sidecar)
+    if sidecar is None:
+        return open_foreign(info, settings)
+    without = _settings.listed(settings, "without")
+    return open_export(info, _less(sidecar, without) if without else sidecar)
 
 
 def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
@@ -51,49 +61,99 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         CorpusError: there is nothing to observe in it, or it does not fit a corpus.
     """
     size = _settings.whole(settings, "size", 0, 4096, 0)
-    width = _settings.whole(settings, "actions", 1, 10_000, 1)
-    observed, left = {}, []
-    for key, feature in info.features.items():
-        spec = _observation(key, feature, [s.name for s, _ in observed.values()], size)
-        if spec is not None:
-            observed[key] = spec
-        elif key not in _READ:
+    tolerance = _settings.rate(settings, "tolerance", TOLERANCE)
+    without = _settings.listed(settings, "without")
+    also = _settings.listed(settings, "observation")
+    for key in (*without, *also):
+        if key not in info.features:
+            there = ", ".join(key for key in info.features if key not in names.COUNTERS)
+            raise ConfigError(f"there is no feature {key!r}", "the set", f"there are {there}")
+    kept = {key: feature for key, feature in info.features.items() if key not in without}
+    action, parts, left = _action(kept, settings, str(info.root))
+    observed = {}
+    for key, feature in kept.items():
+        taken = [spec.name for spec, _ in observed.values()]
+        if key in parts or key in left or key in _READ:
+            continue
+        found = _observation(info, key, feature, taken, size, key in also)
+        if found is not None:
+            observed[key] = found
+        else:
             left.append(key)
+    left += without
     if not observed:
-        raise CorpusError("has no observations", str(info.root), "give a set that has some")
+        hint = "name the features that are, with --set observation=…"
+        raise CorpusError("has no observations", str(info.root), hint)
     columns = {key: column for key, (_, column) in observed.items()}
-    action = ArraySpec(name="action", shape=(width,), role=Role.action)
-    feature = info.features.get(names.ACTION)
-    if feature is not None:
-        if feature.dtype not in _NUMBERS:
-            raise CorpusError(f"has type {feature.dtype}", names.ACTION, "give numbers")
-        dtype = _NUMBERS[feature.dtype]
-        action = ArraySpec(name="action", shape=feature.shape, dtype=dtype, role=Role.action)
-        columns[names.ACTION] = Column("numbers", feature.shape, None, nullable=True)
+    for key in parts:
+        columns[key] = Column("numbers", info.features[key].shape, None, nullable=True)
     for key in (names.REWARD, *_ENDS):
-        if key in info.features:
-            columns[key] = Column("numbers", (1,), None)
+        if key in kept:
+            columns[key] = Column("numbers", (1,), None, nullable=key == names.REWARD)
     short = int((info.episodes.length == 1).sum())
     if short == len(info.episodes.length):
         raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
     arrays = {key: spec.name for key, (spec, _) in observed.items()}
-    provenance = Provenance(source=f"lerobot:{info.root.resolve().name}", origin="import")
+    provenance = Provenance(
+        source=f"lerobot:{info.root.resolve().name}",
+        origin="import",
+        settings=_described(info, arrays, parts),
+    )
+    reader = FrameReader(info, columns, tolerance)
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
-        trajectories=_foreign_episodes(info, FrameReader(info, columns), arrays, provenance),
+        trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance),
         count=len(info.episodes.length) - short,
-        files=info.files,
-        notes=_notes(info, columns, left, short),
+        files=info.files(left),
+        notes=_notes(info, columns, parts, left, short),
     )
 
 
+def _action(
+    features: Mapping[str, FeatureInfo], settings: Mapping[str, Any], where: str
+) -> tuple[ArraySpec, list[str], list[str]]:
+    """The action, the features that make it side by side, and those that are left out for it.
+
+    LeRobot takes every feature whose name begins with "action" for an action; its policies learn
+    the one that is called ``action`` where there is one.
+
+    Raises:
+        ConfigError: ``action`` names no feature of numbers.
+        CorpusError: what the set calls actions cannot be put side by side.
+    """
+    width = _settings.whole(settings, "actions", 1, 10_000, 1)
+    like = [key for key in features if key.startswith(names.ACTION)]
+    numbers = [key for key, feature in features.items() if feature.dtype in _NUMBERS]
+    given = _settings.listed(settings, "action")
+    for key in given:
+        if key not in numbers:
+            there = ", ".join(key for key in numbers if key not in _READ)
+            what = f"there is no feature of numbers {key!r}"
+            raise ConfigError(what, "action", f"there are {there}")
+    parts = given or ([names.ACTION] if names.ACTION in like else like)
+    if not parts:
+        return ArraySpec(name="action", shape=(width,), role=Role.action), [], []
+    for key in parts:
+        if key not in numbers or (len(parts) > 1 and features[key].dtype == "bool"):
+            what = f"has type {features[key].dtype}, and LeRobot takes it for an action"
+            hint = "say which features are the action: --set action=FEATURE,…"
+            raise CorpusError(what, f"{where}: feature {key}", hint)
+    dtype = np.result_type(*(_NUMBERS[features[key].dtype] for key in parts)).name
+    shape = features[parts[0]].shape
+    if len(parts) > 1:
+        shape = (sum(int(np.prod(features[key].shape)) for key in parts),)
+    action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action)
+    return action, parts, [key for key in like if key not in parts]
+
+
 def _observation(
-    key: str, feature: FeatureInfo, taken: list[str], size: int
+    info: Info, key: str, feature: FeatureInfo, taken: list[str], size: int, also: bool
 ) -> tuple[ArraySpec, Column] | None:
     """The array for a feature and how it is read, or None when it observes nothing."""
     picture = feature.dtype in PICTURES
-    if not picture and not (key.startswith("observation.") and feature.dtype in _NUMBERS):
+    observes = key.startswith("observation.") or key == "observation" or also
+    if not picture and not (observes and feature.dtype in _NUMBERS):
         return None
     name = re.sub(r"[^\w.-]", "_", key)[:90]
     for start in ("observation.images.", "observation."):
@@ -104,21 +164,59 @@ def _observation(
     if not picture:
         spec = ArraySpec(name=name, shape=feature.shape, dtype=_NUMBERS[feature.dtype])
         return spec, Column("numbers", feature.shape, None)
-    shape, where = feature.shape, f"feature {key}"
-    if len(shape) != 3:
-        raise CorpusError(f"has pictures of shape {shape}", where, HINT)
-    # height, width and channels, or channels first: their names tell, or else their sizes
-    axes = [str(axis) for axis in feature.names] if isinstance(feature.names, list) else []
-    if axes[0].startswith("channel") if axes else shape[2] not in MODES:
-        shape = (*shape[1:], shape[0])
-    if shape[2] not in MODES:
-        raise CorpusError(f"has pictures of {shape[2]} channels", where, "give 1 to 4")
+    shape, where = _picture_shape(feature, f"{info.root}: feature {key}"), f"feature {key}"
     column = Column(feature.dtype, shape, "uint8", (size, size) if size else None)
-    return ArraySpec(name=name, shape=column.kept, dtype="uint8", role=Role.pixels), column
+    metres = is_depth(feature.info) and feature.info.get("depth_unit") == "m"
+    if shape[2] == 1:
+        found = first_picture(info, key, column._replace(metres=metres))
+        column = column._replace(dtype=found.dtype.name, metres=metres)
+        if feature.dtype == "video" and is_depth(feature.info) and found.dtype == np.uint16:
+            # more bits hold the distances themselves
+            twelve = "16" not in str(feature.info.get("video.pix_fmt"))
+            codes = millimetres(feature.info, where) if twelve else None
+            column = column._replace(codes=codes)
+    spec = ArraySpec(name=name, shape=column.kept, dtype=column.dtype or "", role=Role.pixels)
+    return spec, column
+
+
+def _picture_shape(feature: FeatureInfo, where: str) -> tuple[int, ...]:
+    """(height, width, channels), from the names of the axes or else from their sizes.
+
+    Raises:
+        CorpusError: no picture that can be read.
+    """
+    shape = feature.shape
+    if len(shape) != 3:
+        what = f"has pictures of shape {shape}"
+        raise CorpusError(what, where, "leave it out with --without")
+    axes = feature.names.get("axes") if isinstance(feature.names, dict) else feature.names
+    axes = [str(axis).lower() for axis in axes] if isinstance(axes, list) else []
+    channels = [i for i, axis in enumerate(axes) if axis in ("c", "channel", "channels", "rgb")]
+    fit = [i for i in (2, 0) if shape[i] in MODES]
+    # a name that the sizes speak against is a mistake that many sets have
+    at = next((i for i in channels if i in fit), fit[0] if fit else None)
+    if at is None:
+        what = f"has pictures of shape {shape}, none of 1 to 4 channels"
+        raise CorpusError(what, where, "leave it out with --without")
+    return shape if at == 2 else (*shape[1:], shape[0])
+
+
+def _described(info: Info, arrays: Mapping[str, str], parts: list[str]) -> dict[str, Any]:
+    """What the set says of itself, for the provenance: nothing else of a corpus holds it."""
+    found: dict[str, Any] = {FPS: info.fps}
+    found |= {key: value for key, value in info.about.items() if value not in (None, {}, [])}
+    elements = {arrays.get(key, key): info.features[key].names for key in (*arrays, *parts)}
+    elements = {key: value for key, value in elements.items() if value is not None}
+    return found | ({"names": elements} if elements else {})
 
 
 def _foreign_episodes(
-    info: Info, reader: FrameReader, arrays: Mapping[str, str], provenance: Provenance
+    info: Info,
+    reader: FrameReader,
+    arrays: Mapping[str, str],
+    parts: list[str],
+    action: ArraySpec,
+    provenance: Provenance,
 ) -> Iterator[Episode]:
     """T frames as T-1 steps: nothing is known of where the last action led."""
     tasks = chain.from_iterable(column.to_pylist() for column in info.episodes.tasks)
@@ -128,20 +226,46 @@ def _foreign_episodes(
         steps = len(next(iter(found.values()))) - 1
         if not steps:
             continue
-        observed = frames.there.get(names.ACTION, np.zeros(steps, bool))[:steps]
-        reward = found.get(names.REWARD)
-        terminated, truncated = _ends(found, steps, f"{info.root}: episode {number}")
+        observed = np.full(steps, bool(parts))
+        for key in parts:
+            observed &= frames.there[key][:steps]
+        actions = None
+        if observed.any():
+            flat = [found[key][:steps].reshape(steps, -1) for key in parts]
+            actions = np.concatenate(flat, 1).astype(action.dtype).reshape(steps, *action.shape)
+        where = f"{info.root}: episode {number}"
+        rewards = _rewards(frames, steps, where)
+        terminated, truncated = _ends(found, steps, where)
         metadata: dict[str, Any] = {"tasks": named} if named else {}
+        split = info.split(number)
+        metadata |= {"split": split} if split else {}
         yield Episode(
             observations={name: found[key] for key, name in arrays.items()},
-            rewards=np.zeros(steps, np.float32) if reward is None else reward[:steps, 0],
+            rewards=np.zeros(steps, np.float32) if rewards is None else rewards,
             provenance=provenance,
-            actions=found[names.ACTION][:steps] if observed.any() else None,
-            action_observed=observed if observed.any() else None,
+            actions=actions,
+            action_observed=None if actions is None else observed,
             terminated=terminated,
             truncated=truncated,
-            metadata=metadata | (NO_REWARDS if reward is None else {}),
+            metadata=metadata | (NO_REWARDS if rewards is None else {}),
         )
+
+
+def _rewards(frames: Frames, steps: int, where: str) -> np.ndarray | None:
+    """(T,) rewards, or None when none was recorded.
+
+    Raises:
+        CorpusError: some are missing.
+    """
+    if names.REWARD not in frames.arrays:
+        return None
+    there = frames.there[names.REWARD][:steps]
+    if there.all():
+        return frames.arrays[names.REWARD][:steps, 0]
+    if not there.any():
+        return None
+    what = f"{names.REWARD} is missing in frame {np.flatnonzero(~there)[0]}, and not in all"
+    raise CorpusError(what, where, f"leave it out with --without {names.REWARD}")
 
 
 def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool, bool]:
@@ -160,7 +284,9 @@ def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool
     return bool(terminated[last]), bool(truncated[last] or (cut and not terminated[last]))
 
 
-def _notes(info: Info, columns: Mapping[str, Column], left: list[str], short: int) -> list[str]:
+def _notes(
+    info: Info, columns: Mapping[str, Column], parts: list[str], left: list[str], short: int
+) -> list[str]:
     notes = [
         f"recorded at {info.fps:g} frames a second",
         "no observation follows the last action of an episode: that action, its reward and its end "
@@ -170,17 +296,45 @@ def _notes(info: Info, columns: Mapping[str, Column], left: list[str], short: in
         notes.append(f"{short} episodes of a single frame were left out")
     if names.REWARD not in columns:
         notes.append("no rewards were recorded: they are zero, and metadata says rewards: none")
-    if names.ACTION not in columns:
+    if not parts:
         notes.append("no actions were recorded: they are missing, and their shape is a setting")
     else:
+        if parts != [names.ACTION]:
+            notes.append(f"the action is {' and '.join(parts)}")
         notes.append("actions that are null or all NaN are taken as not observed")
     if names.DONE in columns and not {names.TRUNCATED, names.TERMINATED} & set(columns):
         notes.append("next.done is read as terminated: nothing tells it from truncated")
     sized = [(key, column) for key, column in columns.items() if column.edges]
     notes += [f"{key} was resized from {c.shape[0]} x {c.shape[1]}" for key, c in sized]
+    deep = [key for key, column in columns.items() if column.dtype == "uint16"]
+    notes += [f"{', '.join(deep)}: kept as uint16, 16 bits a pixel"] if deep else []
+    coded = [key for key, column in columns.items() if column.codes is not None or column.metres]
+    notes += [f"{', '.join(coded)}: depths in whole millimetres"] if coded else []
     films = [key for key, column in columns.items() if column.storage == "video"]
     notes += [f"{', '.join(films)}: pictures as the video kept them"] if films else []
     return notes + ([f"left out: {', '.join(left)}"] if left else [])
+
+
+def _less(sidecar: Sidecar, without: list[str]) -> Sidecar:
+    """The same set without some features, given by their name or that of their only array.
+
+    Raises:
+        ConfigError: there is no such feature, or none is left.
+    """
+    names_of = {
+        feature.name: {feature.name, *(s.name for s in feature.arrays if len(feature.arrays) == 1)}
+        for feature in sidecar.features
+    }
+    for name in without:
+        if not any(name in found for found in names_of.values()):
+            there = ", ".join(names_of)
+            raise ConfigError(f"there is no feature {name!r}", "the set", f"there are {there}")
+    features = tuple(f for f in sidecar.features if names_of[f.name].isdisjoint(without))
+    if not features:
+        raise ConfigError("leaves no observation", "without", "keep one of them")
+    kept = {spec.name for feature in features for spec in feature.arrays}
+    observations = tuple(spec for spec in sidecar.observations if spec.name in kept)
+    return sidecar._replace(features=features, observations=observations)
 
 
 def open_export(info: Info, sidecar: Sidecar) -> Incoming:
@@ -216,7 +370,7 @@ def open_export(info: Info, sidecar: Sidecar) -> Incoming:
         action=action,
         trajectories=(_exported_episode(sidecar, frames, ending) for frames, ending in pairs),
         count=len(sidecar.table),
-        files=(*info.files, sidecar.table.path),
+        files=(*info.files(), sidecar.table.path),
         environment=sidecar.environment,
         licence=sidecar.licence,
         masks=sidecar.masks,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from lawm_schemas import Manifest
 
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
@@ -21,7 +22,9 @@ from lawm_data.exchange.formats.lerobot.parquet import (
     VIDEO_PATH,
     FileIndex,
     ParquetFiles,
+    ParquetReader,
     frame_schema,
+    from_column,
     pictures,
     pyarrow,
     to_column,
@@ -53,7 +56,11 @@ class SetWriter:
         self._root, self._fps, self._action = root, fps, manifest.action
         self._inferred = outgoing.view.overlay is not None
         self.features = names.features_of(manifest.observations, videos)
-        self._info = names.info_features(self.features, self._action, self._inferred, fps)
+        said = _said(manifest)
+        elements = said.get("names", {})
+        self._info = names.info_features(
+            self.features, self._action, self._inferred, fps, elements if elements else {}
+        )
         (root / "meta").mkdir(parents=True)
         self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._info)))
         self._episodes = ParquetFiles(root, EPISODES_PATH, self._episode_schema())
@@ -61,7 +68,8 @@ class SetWriter:
         self._sidecar = SidecarWriter(root, outgoing, self.features, videos)
         environment = manifest.environment
         self._task = environment.task if environment else UNNAMED_TASK
-        self._robot = environment.suite if environment else None
+        self._tasks: dict[str, int] = {}
+        self._robot = environment.suite if environment else said.get("robot_type")
         self._nothing = of_nothing(_observed_actions(outgoing), self._action.size)
         self._total = Total()
         self._rows: list[dict[str, Any]] = []
@@ -72,10 +80,12 @@ class SetWriter:
         length = len(episode.rewards)
         index = self._frames.settle()
         arrays = {name: array[:-1] for name, array in episode.observations.items()}
-        columns, stats = self._numbers(episode, arrays)
+        tasks = _tasks(episode, self._task)
+        numbers = [self._tasks.setdefault(task, len(self._tasks)) for task in tasks]
+        columns, stats = self._numbers(episode, arrays, numbers[0])
         row: dict[str, Any] = {
             "episode_index": self._count,
-            "tasks": [self._task],
+            "tasks": tasks,
             "length": length,
             **_file_columns("data", index),
             "dataset_from_index": self._index,
@@ -85,7 +95,9 @@ class SetWriter:
             if feature.storage == "numbers":
                 continue
             frames = arrays[feature.arrays[0].name]
-            stats[feature.name] = of_pictures(frames)
+            levels = levels_of(frames)
+            self._total.add_levels(feature.name, levels)
+            row |= _stats_columns(feature.name, levels.stats())
             if feature.storage == "image":
                 columns[feature.name] = pictures([encode_png(frame) for frame in frames])
             else:
@@ -98,7 +110,7 @@ class SetWriter:
         self._index, self._count = self._index + length, self._count + 1
         for key, values in stats.items():
             self._total.add(key, values)
-            row |= {f"stats/{key}/{name}": value.tolist() for name, value in values.items()}
+            row |= _stats_columns(key, values)
         self._rows.append(row)
         if len(self._rows) >= EPISODES_AT_ONCE:
             self._flush()
@@ -108,13 +120,13 @@ class SetWriter:
         self._flush()
         for writer in (self._frames, self._episodes, *self._films.values(), self._sidecar):
             writer.close()
-        write_tasks(self._root, [self._task])
+        write_tasks(self._root, list(self._tasks))
         info = {
             "codebase_version": names.VERSION,
             "robot_type": self._robot,
             "total_episodes": self._count,
             "total_frames": self._index,
-            "total_tasks": 1,
+            "total_tasks": len(self._tasks),
             "chunks_size": CHUNK_FILES,
             "data_files_size_in_mb": DATA_MB,
             "video_files_size_in_mb": VIDEO_MB,
@@ -124,7 +136,7 @@ class SetWriter:
             "video_path": VIDEO_PATH if self._films else None,
             "features": self._info,
         }
-        for name, content in (("stats", self._total.merged()), ("info", info)):
+        for name, content in (("stats", self._total.merged(self._frames.paths)), ("info", info)):
             text = json.dumps(content, indent=4, allow_nan=False)
             write_file(self._root / "meta" / f"{name}.json", text.encode())
 
@@ -138,7 +150,7 @@ class SetWriter:
         return [feature for feature in self.features if feature.storage == "video"]
 
     def _numbers(
-        self, episode: Episode, arrays: Mapping[str, np.ndarray]
+        self, episode: Episode, arrays: Mapping[str, np.ndarray], task: int
     ) -> tuple[dict[str, Any], dict[str, Stats]]:
         """All columns of an episode but pictures, and their statistics."""
         length = len(episode.rewards)
@@ -161,7 +173,7 @@ class SetWriter:
             "frame_index": np.arange(length),
             "episode_index": np.full(length, self._count),
             "index": self._index + np.arange(length),
-            "task_index": np.zeros(length, np.int64),
+            "task_index": np.full(length, task),
         }
         # LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
         # compute: recorded actions, else inferred ones, else zeros; OBSERVED tells them apart
@@ -209,8 +221,25 @@ class SetWriter:
         return pa.schema(fields)
 
 
+def _said(manifest: Manifest) -> Mapping[str, Any]:
+    """What a LeRobot set that the corpus was imported from said of itself; nothing of several."""
+    several = len(manifest.provenance) != 1
+    return {} if several else manifest.provenance[0].settings
+
+
+def _tasks(episode: Episode, usual: str) -> list[str]:
+    """The tasks of an episode: those of its metadata, as an import keeps them, or the usual one."""
+    tasks = episode.metadata.get("tasks")
+    kept = [task for task in tasks if isinstance(task, str)] if isinstance(tasks, list) else []
+    return kept or [usual]
+
+
 def _file_columns(folder: str, index: FileIndex) -> dict[str, int]:
     return {f"{folder}/chunk_index": index.chunk, f"{folder}/file_index": index.file}
+
+
+def _stats_columns(feature: str, stats: Stats) -> dict[str, list]:
+    return {f"stats/{feature}/{name}": value.tolist() for name, value in stats.items()}
 
 
 def _observed_actions(outgoing: Outgoing) -> Iterator[np.ndarray]:
@@ -283,6 +312,9 @@ PICTURES = 100
 EDGE = 150
 """Rows and columns of a picture that are looked at, evenly spaced, at most twice as many."""
 
+COLUMNS_BYTES = 1 << 28
+"""Bytes of the columns that are held in memory for their quantiles; one column at least is."""
+
 Stats = Mapping[str, np.ndarray]
 """Statistics by name; each has the shape of the feature, ``count`` is (1,)."""
 
@@ -303,27 +335,40 @@ def of_numbers(rows: np.ndarray) -> Stats:
     }
 
 
-def of_pictures(pictures: np.ndarray) -> Stats:
-    """Statistics of pictures (n, h, w, c) uint8 by channel, (c, 1, 1), as shares of 255."""
+class Levels(NamedTuple):
+    """How often each channel of some pictures has each number."""
+
+    counts: np.ndarray
+    """(c, 256) or (c, 65536)."""
+    pictures: int
+    """How many were looked at."""
+
+    def stats(self) -> Stats:
+        """Statistics by channel, (c, 1, 1): of bytes as shares of 255, of depths as they are."""
+        counts, most = self.counts, self.counts.shape[1] - 1
+        level = np.arange(most + 1) / (255 if most == 255 else 1)
+        total, below = counts.sum(1), counts.cumsum(1)
+        mean = counts @ level / total
+        found = {
+            "min": level[(counts > 0).argmax(1)],
+            "max": level[most - (counts[:, ::-1] > 0).argmax(1)],
+            "mean": mean,
+            "std": np.sqrt(np.maximum(0, counts @ level**2 / total - mean**2)),
+        }
+        for name, share in QUANTILES.items():
+            found[name] = level[(below >= share * total[:, None]).argmax(1)]
+        shaped = {name: value.reshape(-1, 1, 1) for name, value in found.items()}
+        return {**shaped, "count": np.array([self.pictures])}
+
+
+def levels_of(pictures: np.ndarray) -> Levels:
+    """What is counted of the pictures of an episode, (n, h, w, c) uint8 or uint16."""
     every = -(-len(pictures) // PICTURES)
     apart = max(1, max(pictures.shape[1:3]) // EDGE)
     seen = pictures[::every, ::apart, ::apart]
-    counts = np.stack(
-        [np.bincount(seen[..., c].reshape(-1), minlength=256) for c in range(seen.shape[-1])]
-    )
-    level = np.arange(256) / 255
-    total, below = counts.sum(1), counts.cumsum(1)
-    mean = counts @ level / total
-    found = {
-        "min": level[(counts > 0).argmax(1)],
-        "max": level[255 - (counts[:, ::-1] > 0).argmax(1)],
-        "mean": mean,
-        "std": np.sqrt(np.maximum(0, counts @ level**2 / total - mean**2)),
-    }
-    for name, share in QUANTILES.items():
-        found[name] = level[(below >= share * total[:, None]).argmax(1)]
-    shaped = {name: value.reshape(-1, 1, 1) for name, value in found.items()}
-    return {**shaped, "count": np.array([len(seen)])}
+    most = np.iinfo(seen.dtype).max + 1
+    channels = [np.bincount(seen[..., c].reshape(-1), minlength=most) for c in range(seen.shape[3])]
+    return Levels(np.stack(channels), len(seen))
 
 
 def of_nothing(blocks: Iterable[np.ndarray], width: int) -> Stats:
@@ -350,19 +395,22 @@ def of_nothing(blocks: Iterable[np.ndarray], width: int) -> Stats:
 
 
 class Total:
-    """Statistics of all episodes together, merged as LeRobot merges those of each.
+    """Statistics of all episodes together, for ``stats.json``.
 
-    Exact but for the quantiles, which are means over the episodes, weighted by their length.
+    LeRobot's own recorder takes means of the episodes' quantiles. These are the quantiles of all
+    frames: what is constant in each episode, such as a goal, would else have a spread of zero, by
+    which LeRobot's policies divide.
     """
 
     def __init__(self) -> None:
         self._sums: dict[str, dict[str, np.ndarray]] = {}
+        self._levels: dict[str, Levels] = {}
 
     def add(self, name: str, stats: Stats) -> None:
-        """Count an episode of one feature in."""
+        """Count the numbers of an episode of one feature in."""
         count = stats["count"][0]
         with np.errstate(over="ignore", invalid="ignore"):
-            here = {key: count * np.asarray(stats[key], np.float64) for key in ("mean", *QUANTILES)}
+            here = {"mean": count * np.asarray(stats["mean"], np.float64)}
             here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
             here |= {key: stats[key] for key in ("count", "min", "max")}
             before = self._sums.setdefault(name, here)
@@ -372,16 +420,58 @@ class Total:
                 merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
                 before[key] = merge(before[key], value)
 
-    def merged(self) -> dict[str, dict[str, list]]:
-        """``stats.json``."""
+    def add_levels(self, name: str, levels: Levels) -> None:
+        """Count the pictures of an episode of one feature in."""
+        before = self._levels.get(name, Levels(np.zeros_like(levels.counts), 0))
+        both = before.counts + levels.counts, before.pictures + levels.pictures
+        self._levels[name] = Levels(*both)
+
+    def merged(self, files: Sequence[Path]) -> dict[str, dict[str, list]]:
+        """``stats.json``.
+
+        Args:
+            files: the frames, as they were written.
+        """
         result = {}
         for feature, sums in self._sums.items():
             count = max(1, int(sums["count"][0]))
-            found = {key: sums[key] / count for key in ("mean", *QUANTILES)}
+            found = {"mean": sums["mean"] / count}
             with np.errstate(over="ignore", invalid="ignore"):
                 variance = sums["square"] / count - np.square(found["mean"])
             found["std"] = np.sqrt(np.maximum(0, np.nan_to_num(variance)))
             found |= {key: sums[key] for key in ("min", "max", "count")}
+            found |= dict.fromkeys(QUANTILES, found["mean"])
+            if sums["count"][0]:
+                found |= dict(zip(QUANTILES, _quantiles(files, feature, found), strict=True))
             # numbers near the end of their range have infinite squares, which JSON cannot hold
             result[feature] = {name: np.nan_to_num(found[name]).tolist() for name in NAMES}
+        for feature, levels in self._levels.items():
+            found = levels.stats()
+            result[feature] = {name: found[name].tolist() for name in NAMES}
         return result
+
+
+def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
+    """(Q, D) quantiles of a feature over its frames; of actions, over those that are observed.
+
+    Some columns are held in memory at a time.
+    """
+    count, width = int(found["count"][0]), len(found["mean"])
+    some = max(1, COLUMNS_BYTES // (8 * count))
+    names_read = [feature, names.OBSERVED] if feature == names.ACTION else [feature]
+    parts = []
+    for start in range(0, width, some):
+        columns = np.empty((count, min(some, width - start)))
+        done = 0
+        for file in files:
+            reader = ParquetReader(file, names_read)
+            for batch in reader.batches(8 * width):
+                rows, _ = from_column(batch.column(feature), width, str(file))
+                if feature == names.ACTION:
+                    rows = rows[from_column(batch.column(names.OBSERVED), 1, str(file))[0][:, 0]]
+                columns[done : done + len(rows)] = rows[:, start : start + columns.shape[1]]
+                done += len(rows)
+            reader.close()
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts.append(np.quantile(columns, [*QUANTILES.values()], axis=0, overwrite_input=True))
+    return np.concatenate(parts, 1)

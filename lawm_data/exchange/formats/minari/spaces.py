@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Role
+from lawm_schemas.arrays import PICTURES
 
 from lawm_data.envs.spaces import plain_name
 from lawm_data.exchange.formats.minari.metadata import HINT
@@ -155,7 +156,7 @@ def _leaf(array: _Array, place: str, name: str, role: Role, where: str) -> Leaf:
     dtype, shape = plain_dtype(array.dtype, where), array.shape
     jpeg = dtype == np.uint8 and len(shape) in (2, 3) and min(shape[:2]) >= JPEG_EDGE
     jpeg = jpeg and bool((array.low == 0).all() and (array.high == 255).all())
-    if role is Role.state and dtype == np.uint8 and image_axes(shape) is not None:
+    if role is Role.state and dtype.name in PICTURES and image_axes(shape) is not None:
         spec = checked_spec(name, as_image(shape), dtype, Role.pixels, where)
     else:
         spec = checked_spec(name, shape, dtype, role, where, **array.bounds())

@@ -133,7 +133,9 @@ def _infer(view: Corpus, rng: np.random.Generator) -> None:
 @st.composite
 def specs(draw: Any) -> tuple[ArraySpec, ...]:
     """State fields of all types, with and without bounds; pixels; physics."""
-    kinds = st.sampled_from(("float32", "float64", "uint8", "int8", "int16", "int32", "int64"))
+    kinds = st.sampled_from(
+        ("float32", "float64", "uint8", "uint16", "int8", "int16", "int32", "int64")
+    )
     kinds = st.one_of(st.just("float32"), kinds, st.just("bool"))
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True))
     found = []
@@ -146,6 +148,8 @@ def specs(draw: Any) -> tuple[ArraySpec, ...]:
         found.append(spec)
     for edges in draw(st.lists(st.sampled_from(((2, 3), (36, 40))), max_size=1)):
         found.append(ArraySpec(name="pixels", shape=(*edges, 3), dtype="uint8", role=Role.pixels))
+    if draw(st.booleans()):
+        found.append(ArraySpec(name="depth", shape=(9, 8, 1), dtype="uint16", role=Role.pixels))
     if draw(st.booleans()):
         found.append(ArraySpec(name="state", shape=(5,), dtype="float64", role=Role.physics))
     return tuple(draw(st.permutations(found)))

@@ -168,3 +168,24 @@ def test_folders_without_trajectories_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "buffer", 0, arrays)
     with pytest.raises(CorpusError, match="no file has the array action"):
         import_corpus(f"exorl:{tmp_path / 'buffer'}", tmp_path / "corpus")
+
+
+@pytest.mark.parametrize("name", ["reward", "action", "discount"])
+def test_the_reset_may_have_nan_where_nothing_led_to_it(tmp_path: Path, name: str) -> None:
+    """dm_env's first reward and discount are None, which NumPy stores as NaN."""
+    arrays = recorded(5, 0)
+    write(tmp_path / "zeros", 0, arrays)
+    arrays[name] = arrays[name].copy()
+    arrays[name][0] = np.nan
+    write(tmp_path / "nan", 0, arrays)
+    for folder in ("zeros", "nan"):
+        import_corpus(f"exorl:{tmp_path / folder}", tmp_path / f"{folder}-corpus")
+    one, other = (open_corpus(tmp_path / f"{folder}-corpus") for folder in ("zeros", "nan"))
+    assert one.fingerprint == other.fingerprint
+
+
+def test_frames_stacked_in_front_are_kept_as_they_are(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 84, 84), "u1")
+    write(tmp_path / "buffer", 0, {**recorded(5, 0), "observation": pixels})
+    import_corpus(f"exorl:{tmp_path / 'buffer'}", tmp_path / "corpus")
+    assert np.array_equal(open_corpus(tmp_path / "corpus")[0].observations["observation"], pixels)

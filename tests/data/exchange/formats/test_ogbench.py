@@ -105,7 +105,6 @@ WRONG = {
     "NaN": (changed(observations=np.stack([NAN] * 5, 1)), "observations: row 5 holds a number"),
     "NaN done": (changed(actions=np.stack([NAN] * 2, 1)), "actions: row 5 holds a number"),
     "objects": (changed(actions=np.array([None] * 7)), "actions: has type object"),
-    "channels in front": (changed(observations=np.zeros((7, 3, 16, 16), "u1")), "no image of"),
     "nothing": (changed(**{k: v[:0] for k, v in recorded([2]).items()}), "holds no trajectory"),
 }
 

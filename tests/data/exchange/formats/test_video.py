@@ -195,3 +195,30 @@ def test_a_camera_of_several_is_chosen_by_name(
     assert corpus.manifest.action == robot.manifest.action
     import_corpus(f"video:{films}", tmp_path / "own", {"camera": "side"})
     assert open_corpus(tmp_path / "own").manifest.observations[0].name == "side"
+
+
+def test_depths_in_a_folder_are_kept(tmp_path: Path) -> None:
+    depth = (np.arange(32 * 48).reshape(32, 48) * 40).astype(np.uint16)
+    save_pictures(tmp_path / "films/deep", [depth, depth[::-1], depth])
+    pictures = brought(tmp_path / "films", size=16)[0].observations["pixels"]
+    assert (pictures.dtype, pictures.shape) == (np.uint16, (3, 16, 16, 1))
+    assert set(pictures[0].ravel().tolist()) <= set(depth.ravel().tolist())
+    assert pictures.max() > 255
+
+
+@pytest.mark.parametrize("first", [np.uint8, np.uint16])
+def test_depths_and_colours_are_not_mixed(tmp_path: Path, first: type) -> None:
+    kinds = [first, np.uint16, np.uint8]
+    save_pictures(tmp_path / "films/take", [np.zeros((32, 32), kind) for kind in kinds])
+    refused(tmp_path / "films", "has a picture of (8|16) bits.*; import depth and colour apart")
+
+
+def test_every_suffix_of_a_picture_is_read_and_others_are_named(tmp_path: Path) -> None:
+    for i, suffix in enumerate((".png", ".tiff", ".jpg", ".tif", ".bmp", ".webp")):
+        (tmp_path / "films").mkdir(exist_ok=True)
+        Image.fromarray(ramp(6)[i]).save(tmp_path / f"films/{i}{suffix}")
+    (tmp_path / "films/notes.txt").write_text("a table")
+    corpus = brought(tmp_path / "films")
+    assert number(corpus[0].observations["pixels"]).tolist() == list(range(6))
+    notes = corpus.manifest.lineage[-1].settings["converted"]
+    assert "1 other files were left out (.txt)" in notes

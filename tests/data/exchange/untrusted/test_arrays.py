@@ -20,7 +20,7 @@ from lawm_data.exchange.untrusted.arrays import (
 
 @pytest.mark.parametrize(
     ("stored", "plain"),
-    [("f2", "f4"), (">f8", "f8"), ("u2", "i4"), (">u4", "i8"), ("i1", "i1"), ("?", "?")],
+    [("f2", "f4"), (">f8", "f8"), ("u2", "u2"), (">u4", "i8"), ("i1", "i1"), ("?", "?")],
 )
 def test_a_plain_type_holds_every_number(stored: str, plain: str) -> None:
     assert plain_dtype(np.dtype(stored), "here") == np.dtype(plain)
@@ -36,13 +36,15 @@ def test_other_types_are_refused(stored: object) -> None:
         plain_dtype(np.dtype(stored), "here")
 
 
-def test_bytes_in_the_shape_of_an_image_are_one() -> None:
-    bytes_, floats = np.dtype("u1"), np.dtype("f4")
-    assert observation_spec("a", (8, 9, 3), bytes_, "here").role is Role.pixels
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_whole_numbers_in_the_shape_of_an_image_are_one(dtype: str) -> None:
+    numbers, floats = np.dtype(dtype), np.dtype("f4")
+    stack_of_frames, powderworld = (84, 84, 9), (32, 32, 6)
+    for shape in ((8, 9, 3), (8, 9, 1), stack_of_frames, powderworld):
+        assert observation_spec("a", shape, numbers, "here").role is Role.pixels
     assert observation_spec("a", (8, 9, 3), floats, "here").role is Role.state
-    for shape in ((3, 8, 9), (7, 9, 3), (8, 9, 2)):
-        with pytest.raises(CorpusError, match="no image"):
-            observation_spec("a", shape, bytes_, "here")
+    for shape in ((3, 8, 9), (9, 84, 84), (7, 9, 3), (8, 9), (8,)):
+        assert observation_spec("a", shape, numbers, "here").role is Role.state
 
 
 def test_bounds_are_believed_only_where_the_numbers_agree() -> None:

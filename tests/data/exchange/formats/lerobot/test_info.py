@@ -12,7 +12,9 @@ from lerobot_sets import edit_features, edit_info, refused
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ({"codebase_version": "v2.1"}, "has version 'v2.1', not v3.0; python -m lerobot"),
+        ({"codebase_version": "v2.1"}, "v2.1', not v3.0; .*lerobot.scripts.convert_dataset_v21"),
+        ({"codebase_version": "v2.0"}, "v2.0', not v3.0; bring it to v2.1"),
+        ({"codebase_version": "v1.6"}, "v1.6', not v3.0; bring it to v2.1"),
         ({"codebase_version": None}, "has version None"),
         ({"fps": 0}, "no sound fps"),
         ({"fps": True}, "no sound fps"),

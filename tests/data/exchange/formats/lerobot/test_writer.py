@@ -17,7 +17,7 @@ from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, refused
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
-from lawm_data.exchange.formats.lerobot import parquet
+from lawm_data.exchange.formats.lerobot import parquet, writer
 
 STATISTICS = ("min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99")
 
@@ -95,8 +95,66 @@ def test_an_episode_without_actions_changes_no_total(exported: Path) -> None:
     np.testing.assert_allclose(parts["min"].min(0), stats["min"])
     np.testing.assert_allclose(parts["max"].max(0), stats["max"])
     weights = parts["count"][:, 0]
-    for name in ("mean", "q01", "q50", "q99"):
-        np.testing.assert_allclose(np.average(parts[name], 0, weights), stats[name])
+    np.testing.assert_allclose(np.average(parts["mean"], 0, weights), stats["mean"])
+
+
+def test_quantiles_are_those_of_all_frames(
+    exported: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of observed actions alone; means of the episodes' quantiles would be something else."""
+    # the same when memory is for one column at a time
+    monkeypatch.setattr(writer, "COLUMNS_BYTES", 1)
+    export_corpus(corpus, f"lerobot:{tmp_path / 'narrow'}")
+    shown = [t.actions[t.action_observed] for t in corpus if t.actions is not None]
+    frames = {
+        "action": np.concatenate(shown).astype(float),
+        "observation.state": np.concatenate([t.observations.state[:-1] for t in corpus]),
+        "next.reward": np.concatenate([t.rewards for t in corpus])[:, None],
+    }
+    for place in (exported, tmp_path / "narrow"):
+        stats = json.loads((place / "meta/stats.json").read_text())
+        for name, rows in frames.items():
+            width = len(stats[name]["mean"])
+            for quantile, share in writer.QUANTILES.items():
+                expected = np.quantile(rows[:, :width].astype(float), share, axis=0)
+                np.testing.assert_allclose(stats[name][quantile], expected, rtol=1e-6)
+
+
+def test_quantiles_of_what_is_constant_in_each_trajectory(
+    tmp_path: Path, plain_plan: Callable
+) -> None:
+    """LeRobot divides by q99 - q01: it must not be zero for a goal that differs between them."""
+    given = {"observations": STATE, "action": plain_plan().action}
+    with CorpusWriter.create(tmp_path / "goals", **given) as made:
+        for goal in (-10.0, 0.0, 10.0, 20.0):
+            arrays = {"position": np.full((21, 2), goal), "height": np.zeros(21)}
+            source = Provenance(source="test")
+            made.add(arrays, np.zeros(20), np.zeros((20, 2)), provenance=source)
+    export_corpus(open_corpus(tmp_path / "goals"), f"lerobot:{tmp_path / 'set'}")
+    stats = json.loads((tmp_path / "set/meta/stats.json").read_text())["observation.state"]
+    assert (stats["q01"][0], stats["q99"][0]) == (-10, 20)
+
+
+def test_depths_come_back_and_are_counted_as_they_are(tmp_path: Path, plain_plan: Callable) -> None:
+    depth = ArraySpec(name="depth", shape=(16, 24, 1), dtype="uint16", role=Role.pixels)
+    corpus = plain_plan(observations=(*STATE, depth)).write(tmp_path / "deep")
+    for settings in ({}, {"pixels": "mp4"}):
+        place = tmp_path / f"set-{len(settings)}"
+        export_corpus(corpus, f"lerobot:{place}", settings)
+        info = json.loads((place / "meta/info.json").read_text())
+        feature = info["features"]["observation.images.depth"]
+        assert (feature["dtype"], feature["info"]) == ("image", {"is_depth_map": True})
+        stats = json.loads((place / "meta/stats.json").read_text())["observation.images.depth"]
+        frames = np.concatenate([t.observations["depth"][:-1] for t in corpus])
+        assert np.ravel(stats["max"]) == [frames.max()]
+        np.testing.assert_allclose(np.ravel(stats["mean"]), [frames.mean()])
+        shutil.rmtree(tmp_path / "back", ignore_errors=True)
+        assert brought(place).fingerprint == corpus.fingerprint
+        shutil.rmtree(place / "meta/lawm")
+        shutil.rmtree(tmp_path / "back")
+        foreign = brought(place)[0].observations["depth"]
+        assert foreign.dtype == np.uint16
+        assert np.array_equal(foreign, corpus[0].observations["depth"][:-1])
 
 
 def test_statistics_stay_numbers(tmp_path: Path, plain_plan: Callable) -> None:
@@ -194,3 +252,25 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"needs the package pyarrow; pip install 'lawm\[lerobot"):
         export_corpus(corpus, f"lerobot:{tmp_path / 'set'}")
+
+
+def test_what_a_set_said_of_itself_is_there_when_it_goes_out_again(exported: Path) -> None:
+    """Frame rate, robot, tasks and names of joints, through a corpus and without the sidecar."""
+    file = exported / "meta/info.json"
+    info = json.loads(file.read_text()) | {"fps": 20, "robot_type": "so101"}
+    info["features"]["action"]["names"] = ["shoulder.pos", "gripper.pos"]
+    file.write_text(json.dumps(info))
+    shutil.rmtree(exported / "meta/lawm")
+    rows = pq.read_table(exported / EPISODES)
+    tasks = pa.array([["wash up"], ["dry", "stack"], ["wash up"], []], pa.list_(pa.string()))
+    at = rows.schema.get_field_index("tasks")
+    pq.write_table(rows.set_column(at, "tasks", tasks), exported / EPISODES)
+    written = export_corpus(brought(exported), f"lerobot:{exported.parent / 'again'}")
+    assert not any("how long a step lasts" in note for note in written.notes)
+    again = json.loads((exported.parent / "again/meta/info.json").read_text())
+    assert (again["fps"], again["robot_type"], again["total_tasks"]) == (20, "so101", 3)
+    assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
+    found = pq.read_table(exported.parent / "again" / EPISODES)["tasks"].to_pylist()
+    assert found == [["wash up"], ["dry", "stack"], ["wash up"]]
+    frames = pq.read_table(exported.parent / "again" / FRAMES)["task_index"].to_pylist()
+    assert frames == [0] * 6 + [1] * 2 + [0] * 11

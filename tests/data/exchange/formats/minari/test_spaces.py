@@ -44,7 +44,7 @@ def test_spaces_become_arrays(tmp_path: Path) -> None:
     assert (specs["hand.0"].shape, specs["hand.0"].dtype) == ((2, 2), "float64")
     assert (specs["hand.1"].shape, specs["hand.1"].high) == ((), (3.0,))
     assert specs["camera"].role is specs["first"].role is Role.pixels
-    assert specs["words_here"].dtype == "int32"
+    assert specs["words_here"].dtype == "uint16"
     one = corpus[0]
     assert np.array_equal(one.observations["hand.0"], arm)
     assert np.array_equal(one.observations["camera"], images)
