@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lawm_cli.demo import unpack_corpus
-from lawm_cli.experiment import from_options
+from lawm_schemas import CorpusSource
 
 from lawm_data import Corpus, make_mask, open_corpus, save_mask
-from lawm_models.training.run_folder import RunFolder
-from lawm_models.training.trainer import train
+from lawm_models import Run, configure, train
 
 Stratify = Literal["return", "source"] | None
 
@@ -61,7 +60,7 @@ def main() -> None:
         path = unpack_corpus(Path(f"{arguments.runs}-corpus"))
     corpus = open_corpus(path)
     cells = [cell for cell in CELLS if cell.name in arguments.cells]
-    runs: dict[str, list[RunFolder]] = {cell.name: [] for cell in cells}
+    runs: dict[str, list[Run]] = {cell.name: [] for cell in cells}
     for seed in arguments.seeds:
         for cell in cells:
             out = Path(f"{arguments.runs}-{cell.name}-{seed}")
@@ -83,15 +82,15 @@ def main() -> None:
 
 def _train(
     corpus: Corpus, cell: Cell, preset: str, seed: int, stratify: Stratify, out: Path
-) -> RunFolder:
+) -> Run:
     mask = None
     if cell.percent < 100:
         mask = f"{cell.percent}pct-{seed}"
         if mask not in corpus.masks():
             fraction = cell.percent / 100
             save_mask(corpus, make_mask(corpus, fraction, seed, mask, stratify=stratify))
-    options = {"seed": seed}
-    return train(from_options([str(corpus.path)], mask, cell.algorithm, preset, [], options), out)
+    source = CorpusSource(path=str(corpus.path), mask=mask)
+    return train(configure(source, algorithm=cell.algorithm, preset=preset, seed=seed), out)
 
 
 def _described(corpus: Corpus) -> dict[str, Any]:
@@ -104,8 +103,8 @@ def _described(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _cell(runs: list[RunFolder]) -> dict[str, Any]:
-    finished = [(run, run.evaluation()) for run in runs]
+def _cell(runs: list[Run]) -> dict[str, Any]:
+    finished = [(run, run.evaluation) for run in runs]
     means = [evaluation.return_mean for _, evaluation in finished if evaluation]
     return {
         "labeled": [run.record.corpora[0].labeled for run in runs],
@@ -115,7 +114,7 @@ def _cell(runs: list[RunFolder]) -> dict[str, Any]:
         "returns": means,
         "return_std_over_episodes": [e.return_std for _, e in finished if e],
         "episodes": [e.episodes for _, e in finished if e],
-        "minutes": [round(run.metrics()[-1]["elapsed"] / 60, 1) for run in runs],
+        "minutes": [round(run.metrics[-1]["elapsed"] / 60, 1) for run in runs],
         "steps": runs[0].config.steps,
     }
 

@@ -160,15 +160,15 @@ class HandOver(FilteringPolicy):
 
     def start(self, num_envs: int, seed: int) -> None:
         """See ``Policy.start``."""
-        self.step, self.expected = 0, torch.empty(0)
+        self.acted, self.expected = 0, torch.empty(0)
         super().start(num_envs, seed)
 
     def choose(self, state: State, generator: torch.Generator) -> Tensor:
         """The action of one of them."""
-        if self.step == HAND_OVER:
+        if self.acted == HAND_OVER:
             self.expected = self.dream(state, generator)
-        self.step += 1
-        chooser = self.then if self.step > HAND_OVER else self.first
+        self.acted += 1
+        chooser = self.then if self.acted > HAND_OVER else self.first
         return chooser(state, generator)
 
     def dream(self, state: State, generator: torch.Generator) -> Tensor:

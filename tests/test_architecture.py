@@ -27,6 +27,7 @@ def test_file_says_what_it_owns(path: Path) -> None:
     [
         ("lawm_schemas", ["torch", "h5py", "lawm_data"]),
         ("lawm_data", ["torch", "dm_control", "mujoco", "matplotlib", "lawm_models"]),
+        ("lawm_models", ["torch", "numpy", "h5py", "matplotlib", "lawm_data"]),
         (
             "lawm_data.exchange.hub",
             ["torch", "matplotlib", "huggingface_hub", "pyarrow", "datasets"],

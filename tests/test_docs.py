@@ -2,9 +2,11 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lawm_cli import app, data_app
 from lawm_cli.demo import unpack_corpus
@@ -72,16 +74,47 @@ def test_readme_names_only_what_exists() -> None:
     assert set(re.findall(r"make (\w+)", text)) <= set(targets)
 
 
-def test_readme_reads_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    reads = "".join(line for line in block.splitlines(True) if "lawm_models" not in line)
-    corpus = unpack_corpus(tmp_path / "corpora" / "cs")
-    whole = open_corpus(corpus)
+# What makes the trainings in documents a matter of seconds; it is put into their ``configure``.
+TINY = {
+    "steps.model": 4,
+    "steps.agent": 2,
+    "batch_size": 4,
+    "window": 8,
+    "evaluation_episodes": 1,
+    "algorithm.settings.model.rssm": {"deter": 8, "stoch": 4, "hidden": 8},
+    "algorithm.settings.model.embed": 8,
+    "algorithm.settings.model.units": 8,
+    "algorithm.settings.model.latent_action": {"units": 8},
+    "algorithm.settings.agent.units": 8,
+}
+STUDY = """
+preset: small
+corpora: {cs: {path: corpora/cs}}
+algorithms: {bc: {settings: {steps.agent: 2, evaluation_episodes: 1}}}
+labels: [0.05]
+"""
+
+
+def tiny(configure: Callable, *corpora: str, settings: Any = None, **options: Any) -> Any:
+    """A call of ``configure`` with tiny settings."""
+    return configure(*corpora, settings={**(settings or {}), **TINY}, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*isinstance:FutureWarning")  # torch's own, while it loads
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_in_documents_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blocks of a page, one after another, beside the corpus and the study that they name."""
+    whole = open_corpus(unpack_corpus(tmp_path / "corpora" / "cs"))
     save_mask(whole, make_mask(whole, 0.05, 0, "5pct"))
+    (tmp_path / "study.yaml").write_text(STUDY)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(reads.partition("\nrun = ")[0], names)
+    fields = {spec.name: np.zeros(spec.shape) for spec in whole.manifest.state}
+    names: dict[str, Any] = {"__name__": "__main__", "tiny": tiny, "observation": fields}
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(block.replace("configure(", "tiny(configure, "), names)
     assert names["batch"].action.shape[:2] == names["batch"].action_mask.shape == (64, 50)
 
 

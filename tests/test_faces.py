@@ -2,39 +2,43 @@
 
 import ast
 import importlib
+import inspect
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lawm_data
+import lawm_models
 
 ROOT = Path(__file__).resolve().parents[1]
 FACES = ("lawm_data", "lawm_models")
 
 
-def test_every_public_name_is_there() -> None:
-    assert dir(lawm_data) == sorted(lawm_data.__all__)
-    for name in dir(lawm_data):
-        assert getattr(lawm_data, name) is not None
-    assert lawm_data.__version__ == version("lawm")
-    with pytest.raises(AttributeError, match=r"'lawm_data' has no attribute 'open'"):
-        lawm_data.open  # noqa: B018
+@pytest.mark.parametrize("face", [lawm_data, lawm_models], ids=FACES)
+def test_every_public_name_is_there(face: Any) -> None:
+    assert dir(face) == sorted(face.__all__)
+    for name in dir(face):
+        assert inspect.getdoc(getattr(face, name))
+    assert face.__version__ == version("lawm")
+    with pytest.raises(AttributeError, match=rf"'{face.__name__}' has no attribute 'open'"):
+        face.open  # noqa: B018
 
 
-def test_editors_know_every_public_name() -> None:
+@pytest.mark.parametrize("face", [lawm_data, lawm_models], ids=FACES)
+def test_editors_know_every_public_name(face: Any) -> None:
     """What is looked up at run time is what type checkers are told."""
-    tree = ast.parse(Path(lawm_data.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(face.__file__).read_text(encoding="utf-8"))
     told = {
-        name.asname: node.module
+        name.asname or name.name: (node.module, name.name)
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom)
+        if isinstance(node, ast.ImportFrom) and node.module not in ("__future__", "typing")
         for name in node.names
-        if name.name == name.asname
     }
-    assert {*told, "__version__"} == set(lawm_data.__all__)
-    for name, module in told.items():
-        assert getattr(importlib.import_module(str(module)), name) is getattr(lawm_data, name)
+    assert {*told, "__version__"} == set(face.__all__)
+    for name, (module, there) in told.items():
+        assert getattr(importlib.import_module(str(module)), there) is getattr(face, name)
 
 
 def test_no_module_imports_a_face() -> None:

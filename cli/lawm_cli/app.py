@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import benchmark, comparing, errors, report
+from lawm_cli import benchmark, comparing, errors, report, runs
 from lawm_cli.options import (
     HELP,
     DryRun,
@@ -22,6 +22,8 @@ from lawm_cli.options import (
     Withheld,
     choosing,
     example,
+    offer_algorithms,
+    offer_presets,
 )
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
@@ -40,7 +42,6 @@ app = typer.Typer(
         "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
     ),
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=HELP,
@@ -83,10 +84,15 @@ def train(
     ] = None,
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
     algorithm: Annotated[
-        str | None, typer.Option(help="One of those below; lawm by default.")
+        str | None,
+        typer.Option(help="One of those below; lawm by default.", autocompletion=offer_algorithms),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="One of those below, or a YAML file; small by default.")
+        str | None,
+        typer.Option(
+            help="One of those below, or a YAML file; small by default.",
+            autocompletion=offer_presets,
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of all randomness; 0 by default.")
@@ -110,10 +116,8 @@ def train(
     The same command again goes on where the run was stopped, or returns at once when it is done.
     """
     from lawm_cli import experiment
-    from lawm_cli.experiment import outcome
-    from lawm_models.training.trainer import train as run_training
+    from lawm_models.training.run import train as run_training
 
-    options = {"seed": seed, "device": device, "threads": threads}
     named = config
     if begin_from is not None and config is None and not corpus:
         named, config = begin_from, experiment.config_of(out, begin_from)
@@ -124,25 +128,47 @@ def train(
                 str(named),
                 "use --set to change what it says",
             )
-        asked = experiment.from_file(config, settings or [], options)
+        changes = experiment.changes(settings, seed=seed, device=device, threads=threads)
+        asked = experiment.from_file(config, changes)
     elif corpus:
+        changes = experiment.changes(settings, device=device, threads=threads)
         asked = experiment.from_options(
-            corpus, mask, algorithm or "lawm", preset or "small", settings or [], options
+            corpus, mask, algorithm or "lawm", preset or "small", seed or 0, changes
         )
     else:
         raise ConfigError("no data", "lawm train", "give --corpus, --from or a YAML file")
     with show.Bars() as bars:
-        result = outcome(run_training(experiment.fetched(asked, bars), out, bars, begin_from))
-    print_json(result) if json else report.run(result)
+        asked = experiment.fetched(asked, bars)
+        trained = run_training(asked, out, progress=bars, begin_from=begin_from)
+    result = experiment.outcome(trained)
+    print_json(result) if json else report.run(result, trained.unevaluated)
 
 
-@app.command(epilog=example("lawm evaluate runs/a --episodes 10 --video runs/a.mp4 --json"))
+@app.command(
+    epilog=example(
+        "lawm evaluate runs/a --episodes 10 --video runs/a.mp4 --json",
+        "lawm evaluate runs/a --env gym:Pendulum-v1",
+    )
+)
 def evaluate(
     run: Run,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes.")] = 10,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the first episode's reset.")
     ] = 0,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            help="Where: a task of dm_control, or gym:ID; by default where the corpus is from."
+        ),
+    ] = None,
+    action_repeat: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Control steps for each action; by default those of the corpus, or 2 (gym: 1).",
+        ),
+    ] = None,
     video: Annotated[
         Path | None, typer.Option(help="Film the first episode: FILE.mp4 or FILE.gif.")
     ] = None,
@@ -152,9 +178,12 @@ def evaluate(
 
     It acts without noise. Episode i is reset with the seed plus i.
     """
-    from lawm_models.training.evaluate import evaluate as run_policy
+    from lawm_models.training.run import load_run
 
-    evaluation = run_policy(run, episodes, seed, video).model_dump(mode="json")
+    found = load_run(run).evaluate(
+        episodes, seed=seed, env=env, action_repeat=action_repeat, video=video
+    )
+    evaluation = found.model_dump(mode="json")
     result = {"run": run, **evaluation, "video": video}
     if json:
         print_json(result)
@@ -193,13 +222,24 @@ def relabel(
     They are written beside the corpus, under a name: an overlay. With --truth-from-withheld they
     are also compared with the actions that a mask hides; what is found is printed and not written.
     """
-    from lawm_models.training.relabel import relabel as infer
+    from lawm_models.training.run import load_run
 
-    found = infer(run, corpus, name, replace, method, max_uncertainty, dry_run, truth_from_withheld)
+    found = load_run(run).relabel(
+        corpus,
+        name=name,
+        method=method,
+        max_uncertainty=max_uncertainty,
+        replace=replace,
+        dry_run=dry_run,
+        truth_from_withheld=truth_from_withheld,
+    )
     result = {"run": run, "corpus": corpus, **found}
     print_json(result) if json else report.labels(result, truth_from_withheld)
 
 
+app.command(epilog=runs.RUNS)(runs.runs)
+app.command(epilog=runs.SETTINGS)(runs.settings)
+app.command("export-policy", epilog=runs.EXPORT)(runs.export_policy)
 app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
 app.command(epilog=comparing.AUDIT)(comparing.audit)
 app.command(cls=choosing(benchmark.choices), epilog=benchmark.EPILOG)(benchmark.benchmark)

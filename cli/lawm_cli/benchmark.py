@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,11 +14,7 @@ from lawm_cli.options import DryRun, Json, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 from lawm_models.studies import cell as cells_of
-from lawm_models.studies import pace, record, running
-from lawm_models.studies.cell import Cell, Place
-from lawm_models.studies.plan import Plan, read_study
-from lawm_models.studies.record import Known
-from lawm_models.studies.running import Turn, turns
+from lawm_models.studies import record
 
 if TYPE_CHECKING:
     from lawm_data.system.registry import Registry
@@ -81,158 +76,29 @@ def benchmark(
     share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
     the others go on.
     """
-    from lawm_data.system.output import refuse_inside
+    from lawm_models.studies.benchmark import benchmark as run_study
 
-    asked, name = read_study(study), Path(study).stem
-    out = out or Path("runs") / name
-    folder = out.absolute()
-    refuse_inside(folder / record.RESULTS)
-    plan = Plan(asked, study, device)
-    there = record.kept(folder / record.RESULTS) | record.read(known or [], plan.cells)
-    chosen = plan.named(only or ["*"])
-    called = ["lawm", "benchmark", study, "--out", str(out)]
-    called += ["--device", device] if device else []
-    if dry_run:
-        found = _Study(folder, name, shlex.join(called), plan, there)
-    else:
-        found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend)
+    out = out or Path("runs") / Path(study).stem
+    found = run_study(
+        study,
+        out,
+        only=only or ["*"],
+        known=known or [],
+        workers=workers,
+        backend=backend,
+        device=device,
+        dry_run=dry_run,
+    )
     result = {
         "study": study,
         "out": out,
         "results": None if dry_run else out / record.RESULTS,
         "dry_run": dry_run,
-        **_document(found.results_of(chosen)),
+        **_document(found.cells),
     }
     print_json(result) if json else _report(result)
     if result["failed"] and not dry_run:
         raise typer.Exit(errors.FOUND)
-
-
-class _Study:
-    """The cells of a study, where they are run, and what is known of them."""
-
-    def __init__(self, out: Path, name: str, called: str, plan: Plan, known: Known) -> None:
-        self.out, self.name, self.called, self.study = out, name, called, plan.study
-        self.known = known
-        self.cells = plan.cells
-        self.places = cells_of.places(out, plan.cells)
-        self.errors = record.previous_errors(out)
-        self.results = [self._result(cell) for cell in plan.cells]
-
-    def results_of(self, cells: Sequence[Cell]) -> list[CellResult]:
-        """What is known of some of them."""
-        names = {cell.name for cell in cells}
-        each = zip(self.cells, self.results, strict=True)
-        return [result for cell, result in each if cell.name in names]
-
-    def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
-        """One cell for each run of some of them that is not done."""
-        each = {cell.key: cell for cell in cells}
-        done = {key for key in each if self.places[key].finished} | self.known.keys()
-        return [cell for key, cell in each.items() if key not in done]
-
-    def finish(self, key: str, error: str | None) -> None:
-        """Look again at a run that has ended, and keep what came out."""
-        from lawm_models.training.run_folder import CONFIG, RunFolder
-
-        folder = self.places[key].folder
-        there = (folder / CONFIG).is_file()
-        self.places[key] = Place(folder, RunFolder.open(folder) if there else None)
-        self.errors.pop(folder.relative_to(self.out).as_posix(), None)
-        if error is not None:
-            self.errors[folder.relative_to(self.out).as_posix()] = error
-        for number, cell in enumerate(self.cells):
-            if cell.key == key:
-                self.results[number] = self._result(cell)
-        self.write()
-
-    def write(self) -> Path:
-        """Write what is known."""
-        return record.write_results(
-            self.out, self.name, self.called, self.study, self.cells, self.results
-        )
-
-    def _result(self, cell: Cell) -> CellResult:
-        place, known = self.places[cell.key], self.known.get(cell.key)
-        if known is not None and not place.finished:
-            return record.taken_over(self.out, self.study, cell, place, known)
-        error = self.errors.get(place.folder.relative_to(self.out).as_posix())
-        return record.cell_result(self.out, self.study, cell, place, error)
-
-
-def _run(
-    out: Path,
-    name: str,
-    called: str,
-    plan: Plan,
-    known: Known,
-    chosen: Sequence[Cell],
-    workers: int | None,
-    backend: str,
-) -> _Study:
-    from lawm_data.system.atomic import WriterLock, storage_errors
-
-    with storage_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    lock = WriterLock(out, "study")
-    try:
-        study = _Study(out, name, called, plan, known)
-        left = study.unfinished(chosen)
-        # those of runs that were taken from elsewhere, too: their commands name them
-        plan.write_masks([cell for cell in chosen if not study.places[cell.key].finished])
-        study.write()
-        if left:
-            _work(study, left, workers, backend)
-        return study
-    finally:
-        lock.release()
-
-
-def _work(study: _Study, left: list[Cell], workers: int | None, backend: str) -> None:
-    done = {
-        cell.key: (
-            cell,
-            (result.seconds or 0.0) - pace.taken_seconds(study.places[cell.key].folder),
-        )
-        for cell, result in zip(study.cells, study.results, strict=True)
-        if result.state == "done"
-    }
-    order = turns(left, study.cells, study.places)
-    shorter = {turn.cell.key for turn in order if turn.shorter}
-    shorter |= {key for key, place in study.places.items() if place.run and place.run.record.taken}
-    watch = pace.Pace(left, done, study.places, shorter)
-    work = [_item(turn, study.places[turn.cell.key]) for turn in order]
-    try:
-        for key, error, trace in running.run(work, workers, backend, watch):
-            _keep_traceback(study.places[key].folder, trace)
-            watch.finish(key, error is not None)
-            study.finish(key, error)
-    finally:
-        watch.stop()
-
-
-def _item(turn: Turn, place: Place) -> running.Work:
-    # what is begun goes on as it began: a mask of another name may hide the same
-    config = place.run.config if place.run else turn.cell.config
-    return running.Work(
-        turn.cell.key,
-        config.model_dump(mode="json"),
-        str(place.folder),
-        turn.cell.data.model_dump(mode="json"),
-        turn.others,
-    )
-
-
-def _keep_traceback(folder: Path, trace: str | None) -> None:
-    """Beside the run folder, so that what is in that stays a run."""
-    from lawm_data.system.atomic import write_file
-
-    path = folder.with_name(f"{folder.name}.traceback.txt")
-    if trace is None:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, trace.encode())
 
 
 def _document(cells: Sequence[CellResult]) -> dict[str, Any]:

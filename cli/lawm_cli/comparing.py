@@ -84,10 +84,9 @@ def audit(
     hidden actions: the weights must come out the same, bit for bit. Exits with 1 when they do not,
     or when a record does not match.
     """
-    from lawm_models.training.audit import audit as prove
-    from lawm_models.training.run_folder import RunFolder
+    from lawm_models.training.run import load_run
 
-    result = {"run": run, **prove(RunFolder.open(run), steps, seed)}
+    result = {"run": run, **load_run(run).audit(steps=steps, seed=seed)}
     print_json(result) if json else report.audit(result)
     if not result["passed"]:
         raise typer.Exit(errors.FOUND)

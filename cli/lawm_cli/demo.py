@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from lawm_schemas import CorpusSource
 
 from lawm_cli import experiment, picture
 from lawm_data.system.terminal import Bars
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from lawm_schemas import Mask
 
     from lawm_data.corpus.corpus import Corpus
-    from lawm_models.training.run_folder import RunFolder
+    from lawm_models.training.run import Run
 
 SHIPPED = "cartpole-swingup"
 FRACTION = 0.05
@@ -41,7 +42,8 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
     from lawm_data.system.output import refuse_inside
-    from lawm_models.training.trainer import train
+    from lawm_models.training.configure import configure
+    from lawm_models.training.run import train
 
     refuse_inside(out / "corpus")
     path = unpack_corpus(out / "corpus")
@@ -51,8 +53,9 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
         # every tenth of the returns gets its share, so that a few trajectories show all behaviours
         mask = make_mask(corpus, FRACTION, seed, MASK, stratify="return")
         save_mask(corpus, mask)
-    config = experiment.from_options([str(path)], MASK, "lawm", "demo", settings, {"seed": seed})
-    run = train(config, out / "run", bars)
+    source = CorpusSource(path=str(path), mask=MASK)
+    config = configure(source, preset="demo", seed=seed, settings=experiment.changes(settings))
+    run = train(config, out / "run", progress=bars)
     labels = _relabel(run, path, mask)
     image = out / "demo.png"
     hidden = corpus.filter(~np.isin(corpus.table.id, mask.labeled))
@@ -96,10 +99,10 @@ def unpack_corpus(path: Path) -> Path:
     return path
 
 
-def returns_while_training(run: RunFolder) -> picture.Curve:
+def returns_while_training(run: Run) -> picture.Curve:
     """Evaluations of the last stage, from the log of the run."""
     stage = list(run.config.steps)[-1]
-    rows = [m for m in run.metrics() if m["stage"] == stage and "return_mean" in m]
+    rows = [m for m in run.metrics if m["stage"] == stage and "return_mean" in m]
     columns = (np.array([row[key] for row in rows]) for key in ("step", *picture.RETURN))
     return picture.Curve(*columns)
 
@@ -114,15 +117,15 @@ def true_and_inferred(hidden: Corpus, inferred: Corpus) -> picture.Actions:
     return picture.Actions(true.reshape(len(true), -1), guessed.reshape(len(guessed), -1))
 
 
-def _relabel(run: RunFolder, corpus: Path, mask: Mask) -> dict[str, Any]:
+def _relabel(run: Run, corpus: Path, mask: Mask) -> dict[str, Any]:
     """Relabel, unless an earlier call has, and compare with the hidden actions."""
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.overlay import LABELS as FOLDER
     from lawm_data.corpus.overlay import overlay_names
-    from lawm_models.training.relabel import Label, errors_against, relabel
+    from lawm_models.training.relabel import Label, errors_against
 
     if LABELS not in overlay_names(corpus):
-        relabel(run, corpus, LABELS)
+        run.relabel(corpus, name=LABELS)
     whole = open_corpus(corpus)
     hidden = np.flatnonzero(~np.isin(whole.table.id, mask.labeled))
     inferred = whole.with_mask(mask).with_labels(LABELS)[hidden]

@@ -21,6 +21,10 @@ DEFECT = 70
 PIPE_CLOSED = 141
 """Whoever read the output stopped reading, as in ``| head``."""
 
+RESUMABLE = ("train", "benchmark", "demo", "collect", "build")
+"""Commands that go on where they were stopped."""
+COMPLETE = "_{}_COMPLETE"
+"""Environment variable with which a shell asks what could come next."""
 EMPTY = re.compile(r"--[a-z-]+=")
 """An option without its value; as a path it would be the current folder."""
 TRACEBACK = "LAWM_TRACEBACK"
@@ -41,14 +45,19 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
     try:
         # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
         command = typer.main.get_command(app)
+        if COMPLETE.format(program.replace("-", "_").upper()) in os.environ:
+            command.main(words, prog_name=program)  # says what the shell asks for, and exits
         with command.make_context(program, words) as context:
             command.invoke(context)
         sys.stdout.flush()
         return 0
     except typer.Exit as end:
         return end.exit_code
+    except SystemExit as end:  # of the shell's completion
+        return int(end.code or 0)
     except (KeyboardInterrupt, typer.Abort):
-        return _report(program, "interrupted", INTERRUPTED)
+        again = "; the same command goes on where it was" if {*words[:1]} & {*RESUMABLE} else ""
+        return _report(program, f"interrupted{again}", INTERRUPTED)
     except LawmError as error:
         return [_report(program, line, REFUSED) for line in error.lines][-1]
     except OSError as error:

@@ -12,7 +12,7 @@ from lawm_data.exchange.hub.cache import fetch, is_hub_address, parse_hub_addres
 from lawm_data.system.terminal import Bars
 
 if TYPE_CHECKING:
-    from lawm_models.training.run_folder import RunFolder
+    from lawm_models.training.run import Run
 
 
 def from_options(
@@ -20,8 +20,8 @@ def from_options(
     mask: str | None,
     algorithm: str,
     preset: str,
-    settings: Sequence[str],
-    options: Mapping[str, Any],
+    seed: int,
+    settings: Mapping[str, Any],
 ) -> ExperimentConfig:
     """A preset, the data, and what the command line changes.
 
@@ -30,13 +30,13 @@ def from_options(
         mask: of a single corpus that names none itself.
         algorithm: name of the algorithm.
         preset: name of the preset.
-        settings: ``KEY=VALUE`` with dotted keys.
-        options: top-level keys of the configuration; those that are None change nothing.
+        seed: of all randomness.
+        settings: values by dotted key.
 
     Raises:
         ConfigError: something is unknown or contradicts itself.
     """
-    from lawm_models.training import presets
+    from lawm_models.training.configure import configure, corpus_source
 
     sources = [corpus_source(word) for word in corpora]
     if mask is not None:
@@ -44,18 +44,32 @@ def from_options(
             raise ConfigError("goes with one corpus", "--mask", "write --corpus PATH@MASK for each")
         named = sources[0].model_dump() | {"mask": mask}
         sources = [CorpusSource.parse(named, f"--mask {mask!r}")]
-    data = presets.load(preset, algorithm) | {
-        "corpora": [source.model_dump() for source in sources]
-    }
-    return _parsed(data, settings, options, "lawm train")
+    return configure(sources, algorithm=algorithm, preset=preset, seed=seed, settings=settings)
 
 
-def from_file(path: Path, settings: Sequence[str], options: Mapping[str, Any]) -> ExperimentConfig:
+def from_file(path: Path, settings: Mapping[str, Any]) -> ExperimentConfig:
     """A configuration file, such as the ``config.yaml`` of a run, and what is changed in it."""
+    from lawm_models.training import presets
+
     if path.is_dir():
         raise ConfigError("is a folder, not a YAML file", str(path), "write --corpus before it")
-    config = ExperimentConfig.read_yaml(path)
-    return _parsed(config.model_dump(mode="json"), settings, options, str(path))
+    data = ExperimentConfig.read_yaml(path).model_dump(mode="json")
+    return ExperimentConfig.parse(presets.replace(data, settings), str(path))
+
+
+def changes(
+    assignments: Sequence[str] | None,
+    *,
+    seed: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Values by dotted key: the options that are given, and above them ``--set KEY=VALUE``."""
+    from lawm_schemas.plain_yaml import load_setting
+
+    options = {"seed": seed, "device": device, "threads": threads}
+    given = {key: value for key, value in options.items() if value is not None}
+    return given | dict(map(load_setting, assignments or []))
 
 
 def config_of(out: Path, other: Path) -> Path:
@@ -74,23 +88,6 @@ def config_of(out: Path, other: Path) -> Path:
     return RunFolder.open(other).path / CONFIG
 
 
-def corpus_source(word: str) -> CorpusSource:
-    """``PATH``, ``PATH@MASK``, ``PATH*WEIGHT`` or ``PATH@MASK*WEIGHT``.
-
-    A folder whose name has such a character in it is taken as it is. A path may be an address,
-    ``hf://user/name`` or ``hf://user/name@REVISION``; a mask goes behind the revision.
-    """
-    if Path(word).exists():
-        return CorpusSource(path=word)
-    rest, star, weight = word.rpartition("*")
-    rest = rest if star else weight
-    path, at, mask = rest.rpartition("@")
-    if is_hub_address(rest) and "@" not in path:
-        path, at, mask = "", "", rest
-    data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
-    return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"--corpus {word}")
-
-
 def fetched(config: ExperimentConfig, bars: Bars) -> ExperimentConfig:
     """The same with addresses pinned to commits, and their corpora on this disk.
 
@@ -107,18 +104,9 @@ def fetched(config: ExperimentConfig, bars: Bars) -> ExperimentConfig:
     return config.model_copy(update={"corpora": tuple(corpora)})
 
 
-def _parsed(
-    data: dict[str, Any], settings: Sequence[str], options: Mapping[str, Any], where: str
-) -> ExperimentConfig:
-    from lawm_models.training import presets
-
-    given = {key: value for key, value in options.items() if value is not None}
-    return ExperimentConfig.parse(presets.override(data | given, settings), where)
-
-
-def outcome(run: RunFolder) -> dict[str, Any]:
+def outcome(run: Run) -> dict[str, Any]:
     """The object that ``train --json`` prints."""
-    metrics, evaluation = run.metrics(), run.evaluation()
+    metrics, evaluation = run.metrics, run.evaluation
     return {
         "run": run.path,
         "algorithm": run.config.algorithm.name,

@@ -37,8 +37,24 @@ Withheld = Annotated[
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what has this name.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; dotted keys, YAML."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a setting, see lawm settings; the value is YAML."
+    ),
 ]
+
+
+def offer_algorithms(incomplete: str) -> list[str]:
+    """What a shell offers for the name of an algorithm."""
+    from lawm_models.algorithms import ALGORITHMS
+
+    return [name for name in ALGORITHMS.names() if name.startswith(incomplete)]
+
+
+def offer_presets(incomplete: str) -> list[str]:
+    """What a shell offers for the name of a preset."""
+    from lawm_models.training.presets import PRESETS
+
+    return [name for name in PRESETS.names() if name.startswith(incomplete)]
 
 
 def example(*lines: str) -> str:

@@ -152,11 +152,14 @@ def repair(result: Mapping[str, Any]) -> None:
 def audit(result: Mapping[str, Any]) -> None:
     """What a run could see, and whether that is proved."""
     for seen in result["corpora"]:
-        title = f"{seen['path']}{'@' + seen['mask'] if seen['mask'] else ''}"
+        title = f"{show.near(seen['path'])}{'@' + seen['mask'] if seen['mask'] else ''}"
         rows = [[name, *counts.values()] for name, counts in seen["states"].items()]
         show.grid(["actions", "trajectories", "steps"], rows, title=title)
         print()
-    rows = [["ok" if c["passed"] else "FAILED", c["name"], c["what"]] for c in result["checks"]]
+    rows = [
+        ["ok" if check["passed"] else "FAILED", _near(check["name"]), check["what"]]
+        for check in result["checks"]
+    ]
     show.grid(["", "check", "found"], rows)
     verdict = "it saw the observed actions and no others" if result["passed"] else "not proved"
     print(f"\n{result['run']}: {verdict}")
@@ -222,10 +225,10 @@ def label_errors(result: Mapping[str, Any]) -> None:
     print(f"\nThe truth was {read}; it was read to judge these labels and written nowhere.")
 
 
-def run(result: Mapping[str, Any]) -> None:
-    """What ``lawm train`` left behind."""
+def run(result: Mapping[str, Any], unevaluated: str | None) -> None:
+    """What ``lawm train`` left behind, and why it was not evaluated, if it was not."""
     data = [
-        f"{c['path']}{'@' + c['mask'] if c['mask'] else ''}: "
+        f"{show.near(c['path'])}{'@' + c['mask'] if c['mask'] else ''}: "
         f"{show.text(c['labeled'])} of {show.text(c['trajectories'])} labeled"
         for c in result["corpora"]
     ]
@@ -237,10 +240,12 @@ def run(result: Mapping[str, Any]) -> None:
         "data": ", ".join(data),
     }
     if taken := result["taken"]:
-        rows["taken"] = f"{', '.join(taken['stages'])} from {taken['run']}"
+        rows["taken"] = f"{', '.join(taken['stages'])} from {show.near(taken['run'])}"
     evaluated = result["evaluation"]
     if evaluated:
         rows |= {"return": _return(evaluated), "normalised": evaluated["normalized"]}
+    elif unevaluated:
+        rows["return"] = f"not evaluated: {unevaluated}"
     show.facts(rows, title=str(result["run"]))
 
 
@@ -260,6 +265,12 @@ def demo(result: Mapping[str, Any]) -> None:
     show.grid(["", "", ""], rows)
     print()
     show.facts({"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]})
+
+
+def _near(name: str) -> str:
+    """The name of a check, which ends with the path of its corpus."""
+    kind, of, path = name.rpartition(" of ")
+    return f"{kind}{of}{show.near(path)}"
 
 
 def _return(result: Mapping[str, Any]) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
-from lawm_schemas import ConfigError
 
+from lawm_data.envs.convert import nearest
 from lawm_data.envs.policy import Policy
-from lawm_data.envs.spaces import nearest
 from lawm_data.envs.suites import Environments
 
 
@@ -66,14 +65,8 @@ def rollout(
     for t in range(envs.steps_per_episode):
         if not running.any():
             break
-        chosen_actions = np.asarray(policy.act(envs.state(observations)))
-        if not np.isfinite(chosen_actions).all():
-            raise ConfigError(
-                "the policy returned an action that is not finite",
-                f"{envs.info.task}, step {t}",
-                "check the policy's weights and its observations",
-            )
-        actions = nearest(chosen_actions, envs.action)
+        chosen_actions = policy.act(envs.state(observations))
+        actions = nearest(chosen_actions, envs.action, f"{envs.info.task}, step {t}")
         observations, reward, terminated, truncated = envs.step(actions)
         buffers.write(t, actions, reward, observations)
         lengths += running

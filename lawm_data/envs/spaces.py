@@ -79,22 +79,6 @@ def action_spec(space: Any, where: str, single: bool = False) -> ArraySpec:
     return spec
 
 
-def nearest(actions: np.ndarray, spec: ArraySpec) -> np.ndarray:
-    """What a policy returned, (N, …), as actions (N, *shape) of a spec.
-
-    Whole numbers are the nearest ones within the bounds: a policy that knows only continuous
-    actions chooses among discrete ones by their index.
-    """
-    shaped = np.asarray(actions).reshape(len(actions), *spec.shape)
-    dtype, bounds = np.dtype(spec.dtype), spec.bounds()
-    if dtype.kind == "f":
-        return shaped.astype(dtype)
-    if dtype.kind == "b":
-        return shaped > 0.5
-    whole = np.rint(shaped)
-    return (whole if bounds is None else np.clip(whole, *bounds)).astype(dtype)
-
-
 def _leaves(
     space: Any, path: tuple[str | int, ...], where: str
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:

@@ -16,6 +16,8 @@ from lawm_schemas import StorageError
 
 TEMPORARY = ".tmp-"
 """Prefix of names that a dead writer may leave behind and the next one removes."""
+LOCK = ".lock"
+"""File in a folder that its writer holds."""
 REPLACED = ".replaced"
 """Suffix of a folder that is about to be replaced by one of the same name."""
 
@@ -199,6 +201,21 @@ def is_alive(process: int) -> bool:
     return process > 0
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a living process holds the ``WriterLock`` of a folder."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class WriterLock:
     """The right to write to a folder; the kernel gives it back when its holder dies.
 
@@ -211,7 +228,7 @@ class WriterLock:
     """
 
     def __init__(self, folder: Path, what: str = "corpus") -> None:
-        self._descriptor, self._path = -1, folder / ".lock"
+        self._descriptor, self._path = -1, folder / LOCK
         self._made = not self._path.exists()
         self._descriptor = hold(self._path, str(folder), what)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
@@ -23,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from lawm_data.system.formatting import clock as clock
+from lawm_data.system.formatting import near as near
 from lawm_data.system.formatting import size as size
 from lawm_data.system.formatting import text as text
 
@@ -42,6 +45,14 @@ def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
     for name, value in rows.items():
         table.add_row(name, escape(text(value)))
     _print(table, title)
+
+
+def listing(entries: Iterable[tuple[str, str]]) -> None:
+    """A line for each entry, and below it what it means, indented."""
+    room = min(100, shutil.get_terminal_size().columns)
+    for name, meaning in entries:
+        print(name)
+        print(textwrap.fill(meaning, room, initial_indent="    ", subsequent_indent="    "))
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:

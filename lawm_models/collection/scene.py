@@ -91,7 +91,7 @@ def _trained(scene: Scene) -> Cast:
     environments = _environments(scene, trained.environment)
     _require_fit(scene, environments, trained.state, trained.action)
     provenance = _provenance(scene, trained.name, f"{trained.name}:{trained.weights}")
-    return _one_policy(scene, environments, _OneThread(trained.policy), provenance)
+    return _one_policy(scene, environments, _OneThread(trained.actor), provenance)
 
 
 def _one_policy(

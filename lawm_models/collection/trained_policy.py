@@ -5,30 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
+from lawm_schemas import ConfigError
 
-from lawm_data.envs.policy import Policy
+from lawm_models.acting.policy import Policy
 from lawm_models.collection.agent_folder import LATEST, RECORD, SNAPSHOTS, AgentFolder, AgentRecord
 from lawm_models.collection.collector import agent_policy, build_agent, updates_before
+from lawm_models.networks.policies import StepPolicy
 from lawm_models.training.checkpoint import model_sha256
-from lawm_models.training.run_folder import RunFolder
-
-
-class TrainedPolicy(NamedTuple):
-    """A policy and what is known of it."""
-
-    policy: Policy
-    """Acts on the CPU."""
-    name: str
-    """Algorithm, or kind of agent."""
-    weights: str
-    """Hash of its weights."""
-    state: tuple[ArraySpec, ...]
-    """State fields it reads, in order."""
-    action: ArraySpec
-    """Its action."""
-    environment: EnvironmentInfo | None
-    """Where it learned."""
+from lawm_models.training.run import load_run
 
 
 class Snapshot(NamedTuple):
@@ -40,8 +24,12 @@ class Snapshot(NamedTuple):
     """Hash of its weights."""
 
 
-def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
+def load_policy(path: Path | str, *, deterministic: bool = True) -> Policy:
     """The newest policy in a run folder, or in the ``OUT.agent`` of a collection.
+
+    Args:
+        path: the folder.
+        deterministic: act without noise.
 
     Raises:
         ConfigError: the folder is neither, or has learned no policy, or nothing yet.
@@ -49,32 +37,24 @@ def load_policy(path: Path | str, deterministic: bool = True) -> TrainedPolicy:
     path = Path(path)
     if (path / RECORD).exists():
         return _of_agent(path, deterministic)
-    run = RunFolder.open(path)
-    algorithm, weights = run.trained()
-    return TrainedPolicy(
-        run.acting(algorithm).policy(deterministic),
-        run.config.algorithm.name,
-        weights,
-        run.record.state,
-        run.record.action,
-        run.record.environment,
-    )
+    return load_run(path).policy(deterministic=deterministic)
 
 
-def _of_agent(path: Path, deterministic: bool) -> TrainedPolicy:
+def _of_agent(path: Path, deterministic: bool) -> Policy:
     folder = AgentFolder.read(path)
     if not folder.rounds:
         raise ConfigError("this agent has learned nothing yet", str(path), "let it collect first")
     agent, scale = build_agent(folder.record)
     folder.load(agent)
     record = folder.record
-    return TrainedPolicy(
+    return Policy(
         agent_policy(agent, scale, deterministic),
-        record.agent,
-        model_sha256(path / LATEST),
-        record.state,
-        record.action,
-        record.environment,
+        name=record.agent,
+        weights=model_sha256(path / LATEST),
+        state=record.state,
+        action=record.action,
+        environment=record.environment,
+        deterministic=deterministic,
     )
 
 
@@ -95,7 +75,7 @@ def snapshots(path: Path) -> tuple[AgentRecord, dict[str, Snapshot]]:
     }
 
 
-def load_snapshot(path: Path, name: str, deterministic: bool) -> Policy:
+def load_snapshot(path: Path, name: str, deterministic: bool) -> StepPolicy:
     """The policy of one snapshot."""
     folder = AgentFolder.read(path)
     agent, scale = build_agent(folder.record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,35 +20,77 @@ Choose = Callable[[State, torch.Generator], Tensor]
 """Normalised action (N, A) for a batch of states."""
 
 
-class FilteringPolicy:
-    """A ``lawm_data.envs.policy.Policy`` on top of a world model.
+class StepPolicy(ABC):
+    """A ``lawm_data.envs.policy.Policy`` that is one function and a memory.
 
-    Keeps s_t for N environments; every ``act`` first updates it with the observation, by
-    q(s_t | s_{t−1}, a_{t−1}, o_t) at its mean, then asks ``choose``.
+    Args:
+        memory_dim: M, numbers that it remembers of each environment; 0 for none.
+        like: a tensor of its networks, for their device and type.
+    """
+
+    def __init__(self, memory_dim: int, like: Tensor) -> None:
+        self.memory_dim = memory_dim
+        self._like = like
+        self.start(1, 0)
+
+    @abstractmethod
+    def step(
+        self,
+        observation: Float[Tensor, "N O"],
+        memory: Float[Tensor, "N M"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
+        """Actions in the environment's units, and what is remembered for the next step.
+
+        Args:
+            observation: the state fields, concatenated.
+            memory: of the step before; zeros before the first one.
+            generator: of the noise, if there is any.
+        """
+
+    def start(self, num_envs: int, seed: int) -> None:
+        """See ``Policy.start``."""
+        self._generator = torch.Generator(self._like.device).manual_seed(seed)
+        self._memory = self._like.new_zeros(num_envs, self.memory_dim)
+
+    def forget(self, ended: np.ndarray) -> None:
+        """Begin anew in some of the environments, (N,) bool; the noise goes on."""
+        self._memory[torch.from_numpy(ended).to(self._memory.device)] = 0
+
+    @torch.no_grad()
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """See ``Policy.act``."""
+        tensor = torch.tensor(observation).to(self._like)  # a copy: it may be read-only
+        action, self._memory = self.step(tensor, self._memory, self._generator)
+        return action.cpu().numpy()
+
+
+class FilteringPolicy(StepPolicy):
+    """A policy on top of a world model.
+
+    Its memory is h_t. Every step infers s_t = (h_t, z_t) from it and the observation, with
+    q(z_t | h_t, o_t) at its mean, asks ``choose`` for the action, and goes on to h_{t+1}.
     """
 
     def __init__(self, world: WorldModel, scale: ActionScale, choose: Choose) -> None:
         self._world = world
         self._scale = scale
         self._choose = choose
-        self.start(1, 0)
+        like = next(world.parameters()).detach()
+        super().__init__(world.rssm.initial(1, like).deter.shape[-1], like)
 
-    def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
-        like = next(self._world.parameters())
-        self._generator = torch.Generator(like.device).manual_seed(seed)
-        self._deter = self._world.rssm.initial(num_envs, like).deter
-
-    @torch.no_grad()
-    def act(self, observation: np.ndarray) -> np.ndarray:
-        """See ``Policy.act``."""
+    def step(
+        self,
+        observation: Float[Tensor, "N O"],
+        memory: Float[Tensor, "N M"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
+        """See ``StepPolicy.step``."""
         rssm = self._world.rssm
-        tensor = torch.tensor(observation).to(self._deter)  # a copy: it may be read-only
-        known = rssm.project(self._world.encoder(Observation(tensor)))
-        state = State(self._deter, rssm.posterior(self._deter, known).mean)
-        action = self._choose(state, self._generator)
-        self._deter = rssm.transition(state, action)
-        return self._scale.to_environment(action).cpu().numpy()
+        known = rssm.project(self._world.encoder(Observation(observation)))
+        state = State(memory, rssm.posterior(memory, known).mean)
+        action = self._choose(state, generator)
+        return self._scale.to_environment(action), rssm.transition(state, action)
 
 
 def noisy(draw: Callable[[Tensor, Tensor], Tensor], dim: int) -> Choose:
@@ -71,8 +114,8 @@ class Reactive(Protocol):
         ...
 
 
-class ReactivePolicy:
-    """``lawm_data.envs.policy.Policy`` of a module that needs no memory.
+class ReactivePolicy(StepPolicy):
+    """A policy of a module that needs no memory.
 
     Args:
         module: chooses the actions.
@@ -82,20 +125,19 @@ class ReactivePolicy:
 
     def __init__(self, module: Reactive, like: Tensor, deterministic: bool) -> None:
         self._module = module
-        self._like = like
         self._deterministic = deterministic
-        self.start(1, 0)
+        super().__init__(0, like.detach())
 
-    def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
-        self._generator = torch.Generator().manual_seed(seed)
-
-    @torch.no_grad()
-    def act(self, observation: np.ndarray) -> np.ndarray:
-        """See ``Policy.act``."""
-        size = (len(observation), self._module.action_dim)
-        noise = torch.randn(size, generator=self._generator)
+    def step(
+        self,
+        observation: Float[Tensor, "N O"],
+        memory: Float[Tensor, "N M"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
+        """See ``StepPolicy.step``."""
+        size = (observation.shape[0], self._module.action_dim)  # len() would fix N in exports
         if self._deterministic:
-            noise = torch.zeros(size)
-        state = torch.from_numpy(observation).to(self._like)
-        return self._module.act(Observation(state), noise.to(self._like)).cpu().numpy()
+            noise = observation.new_zeros(size)
+        else:
+            noise = standard_noise(observation, generator, *size)
+        return self._module.act(Observation(observation), noise), memory

@@ -72,24 +72,27 @@ def previous_errors(out: Path) -> dict[str, str]:
     return {cell.run: cell.error for cell in Results.read_json(path).cells if cell.error}
 
 
-def write_results(
-    out: Path,
+def results(
     name: str,
     called: str,
     study: Study,
     cells: Sequence[Cell],
-    results: Sequence[CellResult],
-) -> Path:
-    """Write ``results.json``; a reader sees the old one or the new one."""
-    from lawm_data.system.atomic import write_file
+    found: Sequence[CellResult],
+) -> Results:
+    """What is known of some cells of a study, and of each of them.
 
+    Args:
+        name: name of the study.
+        called: the command.
+        study: the study.
+        cells: the cells.
+        found: what is known of each.
+    """
     configs = {
         cell.algorithm: cell.config.model_dump(mode="json", exclude={"corpora", "seed"})
         for cell in cells
     }
-    told = Results(name=name, command=called, study=study, configs=configs, cells=tuple(results))
-    write_file(out / RESULTS, told.to_json().encode())
-    return out / RESULTS
+    return Results(name=name, command=called, study=study, configs=configs, cells=tuple(found))
 
 
 def by_state(cells: Sequence[CellResult]) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -120,7 +120,20 @@ class Trained(NamedTuple):
     """Windows in them with an observed action."""
 
 
-def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> dict[str, Any]:
+class Audit(TypedDict):
+    """What an audit found, as in docs/json.md."""
+
+    passed: bool
+    """All checks passed."""
+    checks: list[dict[str, Any]]
+    """``name``, ``passed`` and ``what`` was found, of each."""
+    corpora: list[dict[str, Any]]
+    """Which actions of each corpus the run could see."""
+    poison: dict[str, Any] | None
+    """The training with garbage; none when it was not made, as the records do not match."""
+
+
+def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
     """Prove which actions a run could see, and that it could not see the others.
 
     First its records are compared with the corpora as they are now: fingerprint, mask, number of
@@ -134,9 +147,6 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> dict[str, An
         run: the run.
         steps: gradient steps of every stage.
         garbage_seed: seed of what is put in place of actions.
-
-    Returns:
-        ``passed``, ``checks``, ``corpora`` and ``poison``, as in docs/json.md.
 
     Raises:
         ConfigError: a corpus is gone.

@@ -21,8 +21,27 @@ PICTURE = 256
 """Edge of a video's pictures, in pixels."""
 
 
+def environment(record: RunRecord, task: str, action_repeat: int | None = None) -> EnvironmentInfo:
+    """An environment by name, instead of the one that the corpus names.
+
+    Args:
+        record: of the run.
+        task: ``gym:ID``, or a task of dm_control.
+        action_repeat: control steps for each action; None takes that of the corpus, or the usual
+            one of the suite.
+    """
+    known = record.environment
+    suite, name = envs.split_task(task)
+    repeat = action_repeat or (known.action_repeat if known else envs.usual_repeat(task))
+    return EnvironmentInfo(suite=suite, task=name, action_repeat=repeat)
+
+
 def evaluate(
-    run: RunFolder | Path | str, episodes: int, seed: int = 0, video: Path | str | None = None
+    run: RunFolder | Path | str,
+    episodes: int,
+    seed: int = 0,
+    video: Path | str | None = None,
+    where: EnvironmentInfo | None = None,
 ) -> Evaluation:
     """Run the newest policy of a run for some episodes, without noise.
 
@@ -31,6 +50,7 @@ def evaluate(
         episodes: how many, all at once.
         seed: of the first episode's reset; the others count up from it.
         video: file for a video of the first episode (mp4 or gif), or none.
+        where: the environment; None takes the one that the corpus names.
 
     Raises:
         ConfigError: no checkpoint, no policy or no environment to evaluate it in, or an unknown
@@ -41,7 +61,7 @@ def evaluate(
         require_video(Path(video))
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     policy = run.acting(run.algorithm()).policy(deterministic=True)
-    evaluator = Evaluator(run.record, episodes)
+    evaluator = Evaluator(run.record, episodes, where)
     with seeding.thread_limit(run.config.threads):
         return evaluator.evaluate(policy, seed, Path(video) if video else None)
 
@@ -52,27 +72,32 @@ class Evaluator:
     Args:
         record: names the environment, and the arrays that the policy reads and writes.
         episodes: how many at once.
+        where: the environment; None takes the one that the record names.
 
     Raises:
         ConfigError: no environment is known, it cannot be made, or its arrays have changed.
     """
 
-    def __init__(self, record: RunRecord, episodes: int) -> None:
-        if record.environment is None:
-            raise ConfigError("the corpus names no environment", "environment", "cannot evaluate")
+    def __init__(
+        self, record: RunRecord, episodes: int, where: EnvironmentInfo | None = None
+    ) -> None:
+        info = where or record.environment
+        if info is None:
+            what = "the corpus names no environment"
+            raise ConfigError(what, "environment", "say where: lawm evaluate RUN --env gym:ID")
         if episodes < 1:
             raise ConfigError(f"{episodes} is below 1", "episodes", "give 1 or more")
-        self.info: EnvironmentInfo = record.environment
         self.environments: Environments = envs.make(
-            self.info.task,
-            suite=self.info.suite,
-            num_envs=episodes,
-            action_repeat=self.info.action_repeat,
+            info.task, suite=info.suite, num_envs=episodes, action_repeat=info.action_repeat
         )
+        self.info = info if where is None else self.environments.info
         specs = self.environments.observations
         made = tuple((s.name, s.shape) for s in specs if s.role is Role.state)
         trained = tuple((s.name, s.shape) for s in record.state)
-        if made != trained or self.environments.action.shape != record.action.shape:
+        same = made == trained
+        if where is not None and len(made) == len(trained) == 1:
+            same = made[0][1] == trained[0][1]  # the only field may be called otherwise there
+        if not same or self.environments.action.shape != record.action.shape:
             raise ConfigError(
                 f"it observes {_names(made)}, the corpus {_names(trained)}",
                 self.info.task,

@@ -7,11 +7,17 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from lawm_data.system.notebook import grid
+from lawm_data.system.optional import optional
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Row(NamedTuple):
@@ -142,6 +148,38 @@ class MetricLog:
         """Close both."""
         self._file.close()
         self._board.close()
+
+
+class Metrics(list[dict[str, Any]]):
+    """The log of a training: a row for each line, with the metrics that its stage has.
+
+    ``stage``, ``step`` (gradient steps of the stage) and ``elapsed`` (seconds) are in every row.
+    """
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all metrics, in the order in which they first come."""
+        return list(dict.fromkeys(name for row in self for name in row))
+
+    def series(self, stage: str, name: str) -> tuple[list[int], list[float]]:
+        """Steps of a stage, and the values of a metric there."""
+        rows = [row for row in self if row["stage"] == stage and name in row]
+        return [row["step"] for row in rows], [row[name] for row in rows]
+
+    def to_pandas(self) -> DataFrame:
+        """The same as a DataFrame; NaN where a row has no such metric.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        pandas = optional("pandas", "pandas", "metrics.to_pandas()")
+        return pandas.DataFrame(list(self), columns=self.columns)
+
+    def __repr__(self) -> str:
+        return f"Metrics({len(self):,} rows: {', '.join(self.columns)})"
+
+    def _repr_html_(self) -> str:
+        return grid(self.columns, ([row.get(c) for c in self.columns] for row in self))
 
 
 def read_metrics(path: Path, length: int | None = None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import torch
@@ -51,6 +51,30 @@ class Label(NamedTuple):
     """Their uncertainty."""
 
 
+class Relabeled(TypedDict):
+    """What came of inferring actions."""
+
+    nmse_per_dimension: list[float] | None
+    """Mean squared error over the variance of the true actions; None where nobody asked, or no
+    truth is known."""
+    r2: float | None
+    """1 minus the mean of those."""
+    trajectories: int
+    """Trajectories that have inferred actions now."""
+    left_out: int
+    """Trajectories that are not certain enough."""
+    uncertainty: dict[str, float]
+    """``min``, ``median`` and ``max`` of all trajectories."""
+    method: Method
+    """How they were inferred."""
+    name: str
+    """What they are called."""
+    path: str
+    """Where they are."""
+    dry_run: bool
+    """Nothing was written."""
+
+
 def relabel(
     run: RunFolder | Path | str,
     corpus: Path | str,
@@ -60,7 +84,7 @@ def relabel(
     max_uncertainty: float | None = None,
     dry_run: bool = False,
     truth_from_withheld: bool = False,
-) -> dict[str, Any]:
+) -> Relabeled:
     """Infer the actions that the run could not see and write them as a label overlay.
 
     Every trajectory is read whole, so that the state is filtered from its first step. No hidden
@@ -78,12 +102,6 @@ def relabel(
             overlay labels all steps of a trajectory or none.
         dry_run: write nothing.
         truth_from_withheld: compare the labels with the true actions, where a mask only hides them.
-
-    Returns:
-        ``nmse_per_dimension`` (mean squared error over the variance) and ``r2`` (1 - their mean),
-        None where nobody asked or no truth is known; ``trajectories`` labeled, those ``left_out``;
-        ``uncertainty``, the least, median and largest of all of them; ``method``; ``name``;
-        ``path``; ``dry_run``.
 
     Raises:
         ConfigError: nothing to relabel or nothing certain enough, a corpus of another environment,

@@ -7,10 +7,11 @@ one line have notes instead, without a full stop, each of its key alone.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from lawm_schemas.arrays import ArraySpec
 from lawm_schemas.base import Schema
 from lawm_schemas.provenance import EnvironmentInfo
 from lawm_schemas.run import CorpusRecord, Evaluation, TakenStages
@@ -658,6 +659,107 @@ class Relabel(Schema):
     """As given."""
 
 
+class RunSummary(Schema):
+    """A run in a few numbers."""
+
+    run: str
+    """Its folder."""
+    state: Literal["done", "running", "stopped", "unreadable"]
+    """``done``, ``running``, ``stopped``, or ``unreadable``: then only ``error`` is known."""
+    error: str | None
+    """Why it cannot be read."""
+    algorithm: str | None
+    """Name of the algorithm."""
+    preset: str | None
+    """Preset that its settings came from."""
+    corpora: tuple[str, ...]
+    """Folders of its corpora, or their addresses on the Hub."""
+    masks: tuple[str | None, ...]
+    """Mask of each."""
+    labeled: int | None
+    """Trajectories whose actions it could see."""
+    trajectories: int | None
+    """Trajectories that it saw."""
+    seed: int | None
+    """The one seed."""
+    step: int | None
+    """Gradient steps made, of all stages."""
+    steps: int | None
+    """Gradient steps asked for."""
+    seconds: float | None
+    """Spent training."""
+    return_mean: float | None
+    """Mean return of the evaluation at the end."""
+    return_std: float | None
+    """Standard deviation over episodes (population)."""
+    normalized: float | None
+    """100 × ``return_mean`` / largest possible return."""
+    labels_r2: dict[str, float | None]
+    """R² of the actions that its newest weights inferred, by the name of the overlay; null where no
+    truth is known."""
+
+
+class Runs(Schema):
+    """What ``lawm runs`` prints."""
+
+    folder: str
+    """As given."""
+    runs: tuple[RunSummary, ...]
+    """Those in the folder, and in folders within it, by name."""
+
+
+class Setting(Schema):
+    """Something that ``--set`` changes."""
+
+    key: str
+    """Dotted key."""
+    type: str
+    """What it may be, in words."""
+    value: Any
+    """In the preset, or else by default."""
+    meaning: str
+    """In a sentence or two."""
+
+
+class Settings(Schema):
+    """What ``lawm settings`` prints."""
+
+    algorithm: str
+    """As given."""
+    preset: str
+    """As given."""
+    settings: tuple[Setting, ...]
+    """Each key of ``--set``."""
+
+
+class ObservedField(Schema):
+    """A field of an observation."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class ExportPolicy(Schema):
+    """What ``lawm export-policy`` prints."""
+
+    run: str
+    """As given."""
+    out: str
+    """As given."""
+    bytes: int
+    """Size of the file."""
+    algorithm: str
+    """Algorithm, or kind of agent."""
+    weights: str
+    """Hash of the weights."""
+    observation: tuple[ObservedField, ...]
+    """The fields, in the order in which the program's ``observation`` has them."""
+    state: int
+    """Numbers that it remembers of each robot; 0 where it has no ``state``."""
+    action: ArraySpec
+    """Name, shape, type and bounds of what it chooses."""
+
+
 class ReliabilityBin(Schema):
     """A tenth of the inferred actions, by their stated error."""
 
@@ -943,6 +1045,9 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm evaluate": Evaluate,
     "lawm train": Train,
     "lawm relabel": Relabel,
+    "lawm runs": Runs,
+    "lawm settings": Settings,
+    "lawm export-policy": ExportPolicy,
     "lawm compare-labels": CompareLabels,
     "lawm audit": Audit,
     "lawm benchmark": Benchmark,

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -44,10 +45,34 @@ def test_train_says_what_it_left_behind(run, train: tuple, tmp_path: Path) -> No
     assert told["evaluation"] == json.loads((out / "evaluation.json").read_text())
 
 
-def test_run_without_evaluation_says_so(run, train: tuple, tmp_path: Path) -> None:
+def test_run_without_evaluation_says_so(run, train: tuple, corpus: Path, tmp_path: Path) -> None:
     words = (*train, tmp_path / "a", *settings("evaluation_episodes=0"))
     assert run("lawm", *words, "--json").json["evaluation"] is None
-    assert "return" not in run("lawm", *words).out
+    told = run("lawm", *words).out
+    assert re.search("return +not evaluated: evaluation_episodes is 0", told)
+    manifest = corpus / "corpus.json"
+    manifest.write_text(
+        re.sub(r'"environment": {.*?}', '"environment": null', manifest.read_text(), flags=re.S)
+    )
+    told = run("lawm", *train, tmp_path / "b").out
+    assert re.search("return +not evaluated: the corpus names no environment; lawm evaluate", told)
+    refused = run("lawm", "evaluate", tmp_path / "b")
+    assert (refused.code, "--env gym:ID" in refused.err) == (2, True)
+    words = ("evaluate", tmp_path / "b", "--episodes", 1, "--json", "--action-repeat", 40)
+    found = run("lawm", *words, "--env", "cartpole-swingup").json
+    assert found["environment"] == "dm_control:cartpole-swingup"
+    assert found["normalized"] == pytest.approx(found["return_mean"] / 10)
+    refused = run("lawm", *words, "--env", "walker-walk")
+    assert (refused.code, "it observes orientations" in refused.err) == (2, True)
+
+
+def test_paths_below_the_current_folder_are_shown_as_they_are_written(
+    run, train: tuple, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = run("lawm", *train, "a").out
+    assert re.search("^data +corpus@third: 2 of 6 labeled$", told, re.MULTILINE)
+    assert str(corpus) not in run("lawm", "audit", "a", "--steps", 1).out
 
 
 def test_finished_run_returns_at_once_and_unchanged(run, train: tuple, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_ctrl_c_waits_for_a_round_of_learning_in_both_of_its_processes(run, tmp_
     os.killpg(process.pid, signal.SIGINT)
     err = process.communicate(timeout=120)[1]
     assert (process.returncode, "Traceback" in err) == (130, False), err
-    assert err.endswith("lawm-data: interrupted\n")
+    assert err.endswith("lawm-data: interrupted; the same command goes on where it was\n")
     assert AgentFolder.read(agent_folder(out)).rounds == len(open_corpus(out)), "not a whole round"
     assert run("lawm-data", "validate", out, "--json").json["findings"] == []
 

@@ -1,39 +1,14 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from lawm_cli.experiment import corpus_source, from_file, from_options
-from lawm_schemas import ConfigError, CorpusSource
+from lawm_cli.experiment import changes, from_file, from_options
+from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 from lawm_schemas.plain_yaml import dump_yaml
 
-NAMES = st.text("abcxyz/._-", min_size=1).filter(lambda name: not Path(name).exists())
 
-
-def options(*settings: str, corpora: tuple[str, ...] = ("c",), mask: str | None = None, **given):
-    return from_options(corpora, mask, "lawm", "demo", settings, given)
-
-
-@given(NAMES, st.none() | st.text("ab5pct", min_size=1), st.none() | st.floats(1e-6, 1e6))
-def test_corpus_source_reads_what_was_written(
-    path: str, mask: str | None, weight: float | None
-) -> None:
-    word = path + (f"@{mask}" if mask else "") + (f"*{weight!r}" if weight else "")
-    assert corpus_source(word) == CorpusSource(path=path, mask=mask, weight=weight or 1.0)
-
-
-def test_corpus_source_takes_a_folder_that_exists_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "a@b*2").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert corpus_source("a@b*2") == CorpusSource(path="a@b*2")
-
-
-@pytest.mark.parametrize("word", ["c*x", "c*0", "c*-1", "c*"])
-def test_corpus_source_refuses_a_weight_that_is_none(word: str) -> None:
-    with pytest.raises(ConfigError, match="weight"):
-        corpus_source(word)
+def options(*settings: str, corpora=("c",), mask=None, seed=0, device=None) -> ExperimentConfig:
+    asked = changes(settings, device=device)
+    return from_options(corpora, mask, "lawm", "demo", seed, asked)
 
 
 def test_options_change_the_preset_and_leave_the_rest() -> None:
@@ -50,7 +25,7 @@ def test_mask_goes_to_the_one_corpus() -> None:
 def test_empty_mask_is_not_all_labels() -> None:
     with pytest.raises(ConfigError, match="--mask '': mask: "):
         options(mask="")
-    with pytest.raises(ConfigError, match="--corpus c@: mask: "):
+    with pytest.raises(ConfigError, match="corpus c@: mask: "):
         options(corpora=("c@",))
 
 
@@ -69,8 +44,8 @@ def test_file_round_trip_with_a_change(tmp_path: Path) -> None:
     config = options("algorithm.settings.support=1.5", corpora=("c@m*2", "d"))
     path = tmp_path / "config.yaml"
     path.write_text(config.to_yaml())
-    assert from_file(path, [], {"seed": None}) == config
-    assert from_file(path, ["batch_size=3"], {"seed": 5}) == config.model_copy(
+    assert from_file(path, changes([])) == config
+    assert from_file(path, changes(["batch_size=3"], seed=5)) == config.model_copy(
         update={"batch_size": 3, "seed": 5}
     )
 
@@ -79,9 +54,9 @@ def test_file_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(dump_yaml({**options().model_dump(mode="json"), "sed": 1}))
     with pytest.raises(ConfigError, match="sed"):
-        from_file(path, [], {})
+        from_file(path, {})
 
 
 def test_folder_is_not_a_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
-        from_file(tmp_path, [], {})
+        from_file(tmp_path, {})

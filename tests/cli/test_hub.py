@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lawm_cli.experiment import corpus_source
 
 from lawm_data import open_corpus
+from lawm_models.training.configure import corpus_source
 
 # The server of the tests in tests/data/hub.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "data" / "exchange" / "hub"))

@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
+from lawm_data.envs.convert import state_of
+
 
 class Step(NamedTuple):
     """What one step of N environments brought."""
@@ -88,9 +90,7 @@ class Environments(ABC):
 
     def state(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
         """State fields flattened and concatenated in the order of the specs, (N, O) float32."""
-        fields = [observations[spec.name] for spec in self.observations if spec.role is Role.state]
-        flat = [field.reshape(len(field), -1) for field in fields]
-        return np.concatenate(flat, axis=1, dtype=np.float32, casting="unsafe")
+        return state_of(observations, [s for s in self.observations if s.role is Role.state])
 
     def _pad(self, seeds: Sequence[int | None]) -> list[int | None]:
         """One seed per environment; idle ones at the end where seeds are left out."""

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from lawm_data.system import terminal as show
@@ -51,3 +53,19 @@ def test_a_title_is_one_line_however_narrow_the_table(capsys: pytest.CaptureFixt
     show.facts({"a": 1}, title)
     show.grid(["a"], [[1]], title)
     assert capsys.readouterr().out.splitlines().count(title) == 2
+
+
+def test_paths_are_relative_below_the_current_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert show.near(tmp_path / "a" / "b") == "a/b"
+    for other in ("a/b", "hf://user/name@main", str(tmp_path), f"{tmp_path}-2/a"):
+        assert show.near(other) == other
+
+
+def test_a_listing_fits_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    show.listing([("a.key=1", "what it means " * 5), ("other", "short")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith("    ")] == ["a.key=1", "other"]
+    assert max(map(len, lines)) <= 30
+    assert " ".join(" ".join(lines[1:-2]).split()) == ("what it means " * 5).strip()

@@ -159,15 +159,15 @@ def test_collecting_agent_acts_again(corpus, agent):
     environments = make(TASK, action_repeat=REPEAT)
     assert (trained.name, trained.environment) == (agent, environments.info)
     assert trained.state == tuple(s for s in environments.observations if s.role is Role.state)
-    first, again = (rollout(environments, trained.policy, [7])[0]["actions"] for _ in range(2))
+    first, again = (rollout(environments, trained.actor, [7])[0]["actions"] for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    noisy = load_policy(agent_folder(corpus.path), deterministic=False).policy
+    noisy = load_policy(agent_folder(corpus.path), deterministic=False).actor
     assert not np.array_equal(first, rollout(environments, noisy, [7])[0]["actions"])
 
 
 @pytest.mark.parametrize(
     ("agent", "message"),
-    [("nobody", "nobody.*give dreamer or plan2explore"), ("dreamer", "ensemble")],
+    [("nobody", "no agent .nobody.; known ones: dreamer, plan2explore"), ("dreamer", "ensemble")],
 )
 def test_unfit_agent_is_refused(tmp_path, agent, message):
     config = CONFIGS["plan2explore"]

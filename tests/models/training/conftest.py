@@ -1,5 +1,6 @@
-"""A small corpus of a linear system, seen through a mask, and tiny experiments on it."""
+"""Small corpora, tiny experiments on them, and what an earlier version has written."""
 
+import shutil
 from collections.abc import Callable, Container
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from lawm_schemas import ArraySpec, ExperimentConfig, Provenance, Role
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.training.run_folder import CONFIG, RECORD
 
+WRITTEN = Path(__file__).resolve().parents[2] / "fixtures" / "57c0a20"
 LOW, HIGH = (-1.0, 0.0), (1.0, 4.0)
 SETTINGS = {
     "bc": {"units": 8, "layers": 1},
@@ -99,3 +102,21 @@ def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
         return ExperimentConfig.parse({**data, **changes}, "test")
 
     return make
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """What commit 57c0a20 has written, in a copy in which runs name the copy of their corpus.
+
+    ``corpus``, of Pendulum-v1, with a mask and inferred labels; ``whole``, a finished run on it;
+    and ``half``, the same run killed at step 16 of its 24 model steps.
+    """
+    folder = Path(shutil.copytree(WRITTEN, tmp_path / "written"))
+    corpus = str(folder / "corpus")
+    for run in ("whole", "half"):
+        for name, before in ((CONFIG, "path: corpus\n"), (RECORD, '"path": "corpus"')):
+            path = folder / run / name
+            text = path.read_text()
+            assert text.count(before) == 1
+            path.write_text(text.replace(before, before.replace("corpus", corpus)))
+    return folder

@@ -70,7 +70,7 @@ def test_evaluation_is_the_returns_of_the_policy(run):
     result = evaluate(run.path, episodes=2, seed=5)
     trained = load_policy(run.path)
     environments = envs.make("cartpole-swingup", num_envs=1)
-    alone = [rollout(environments, trained.policy, [seed])[0]["rewards"].sum() for seed in (5, 6)]
+    alone = [rollout(environments, trained.actor, [seed])[0]["rewards"].sum() for seed in (5, 6)]
     assert result.returns == pytest.approx(alone, rel=1e-4)
     assert result.return_std == pytest.approx(np.std(alone), rel=1e-2)
     assert trained.environment == run.record.environment

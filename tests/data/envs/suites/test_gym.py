@@ -18,9 +18,10 @@ from lawm_schemas import ArraySpec, ConfigError, Provenance, Role, StorageError
 from lawm_data import CorpusWriter, RecordTrajectories, open_corpus
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs import suites as envs
+from lawm_data.envs.convert import nearest
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
-from lawm_data.envs.spaces import action_spec, nearest, observation_parts
+from lawm_data.envs.spaces import action_spec, observation_parts
 from lawm_data.recording.collect import collect
 
 IDS = ("CartPole-v1", "Pendulum-v1", "Blackjack-v1")
@@ -123,7 +124,7 @@ def test_whole_numbers_are_the_nearest_within_the_bounds() -> None:
         name="action", shape=(), dtype="int64", role=Role.action, low=(0.0,), high=(3.0,)
     )
     given = np.array([[-4.0], [0.49], [0.51], [2.6], [9.0]], np.float32)
-    assert nearest(given, discrete).tolist() == [0, 0, 1, 3, 3]
+    assert nearest(given, discrete, "test").tolist() == [0, 0, 1, 3, 3]
     drawn = RandomPolicy(discrete).act(np.zeros((4000, 1)))
     assert np.bincount(drawn.astype(int)).min() > 850  # the ends are not half as likely
 

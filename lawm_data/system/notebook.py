@@ -13,6 +13,8 @@ LONGEST = 200
 """Characters of a value; a longer one is cut."""
 NARROW = 40
 """Characters of a value that stands beside many."""
+MOST_ROWS, ENDS = 60, 5
+"""Rows of a table that are shown, and how many from either end of a longer one."""
 
 
 class Html(str):
@@ -31,8 +33,10 @@ def facts(title: str, rows: Mapping[str, Any]) -> Html:
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Html:
-    """A table with a header; numbers stand on the right."""
+    """A table with a header; numbers stand on the right, and of many rows the ends are shown."""
     rows = [list(row) for row in rows]
+    if len(rows) > MOST_ROWS:
+        rows[ENDS:-ENDS] = [["…", *[""] * (len(columns) - 1)]]
     sides = [
         "right" if any(type(row[i]) in (int, float) for row in rows) else "left"
         for i in range(len(columns))

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lawm_data.system.html import LONGEST, Html, facts, grid, shares
+from lawm_data.system.notebook import LONGEST, Html, facts, grid, shares
 
 HOSTILE = "</td></table><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 COLORS = {"a": "#111", "b": "#222"}
@@ -58,3 +58,11 @@ def test_shares_name_what_is_there() -> None:
     assert Reader(shares({"a": 3000, "b": 0}, COLORS)).text == "3,000 a"
     assert Reader(shares({"a": 1, "b": 2}, COLORS)).text == "1 a, 2 b"
     assert shares({"a": 0}, COLORS) == "none"
+
+
+def test_of_many_rows_the_ends_are_shown() -> None:
+    seen = Reader(grid(["place", "b"], [[str(i), "x"] for i in range(61)]))
+    assert seen.text == "placeb" + "".join(f"{i}x" for i in range(5)) + "…" + (
+        "".join(f"{i}x" for i in range(56, 61))
+    )
+    assert "…" not in Reader(grid(["place"], [[i] for i in range(60)])).text

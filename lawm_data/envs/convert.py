@@ -1,0 +1,53 @@
+"""Between an environment and a policy: observations to vectors, and vectors to actions.
+
+Everything that acts goes through these two: recording, evaluation, and a policy in a user's loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from lawm_schemas import ArraySpec, ConfigError
+
+
+def state_of(observations: Mapping[str, np.ndarray], specs: Iterable[ArraySpec]) -> np.ndarray:
+    """State fields, each (N, *shape), as what a policy reads: (N, O) float32.
+
+    They are flattened and concatenated in the order of the specs.
+    """
+    fields = [observations[spec.name] for spec in specs]
+    flat = [field.reshape(len(field), -1) for field in fields]
+    return np.concatenate(flat, axis=1, dtype=np.float32, casting="unsafe")
+
+
+def nearest(chosen: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
+    """The actions (N, *shape) of a spec that are nearest to what a policy chose, (N, …).
+
+    They are within the bounds. A policy that knows only continuous actions chooses among discrete
+    ones by their number.
+
+    Args:
+        chosen: what the policy returned.
+        spec: the action of the environment.
+        where: for messages.
+
+    Raises:
+        ConfigError: the policy's choice is not finite, or of another size.
+    """
+    chosen = np.asarray(chosen)
+    if not np.isfinite(chosen).all():
+        raise ConfigError(
+            "the policy returned an action that is not finite",
+            where,
+            "check the policy's weights and its observations",
+        )
+    if chosen.size != len(chosen) * spec.size:
+        what = f"actions have shape {chosen.shape}, expected {(len(chosen), *spec.shape)}"
+        raise ConfigError(what, where, "use a policy made for this task")
+    shaped, dtype = chosen.reshape(len(chosen), *spec.shape), np.dtype(spec.dtype)
+    if dtype.kind == "b":
+        return shaped > 0.5
+    bounds = spec.bounds()
+    whole = shaped if dtype.kind == "f" else np.rint(shaped)
+    return (whole if bounds is None else np.clip(whole, *bounds)).astype(dtype)

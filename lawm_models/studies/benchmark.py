@@ -1,0 +1,195 @@
+"""All runs of a study, in parallel, over several sittings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from lawm_schemas import CellResult, Results, Study
+
+from lawm_data.system.atomic import WriterLock, storage_errors, write_file
+from lawm_data.system.output import refuse_inside
+from lawm_models.studies import cell as cells_of
+from lawm_models.studies import pace, record, running
+from lawm_models.studies.cell import Cell, Place
+from lawm_models.studies.plan import Plan, read_study
+from lawm_models.studies.record import Known
+from lawm_models.studies.running import Turn, turns
+
+
+def benchmark(
+    study: Study | Path | str,
+    out: Path | str,
+    *,
+    only: Sequence[str] = ("*",),
+    known: Sequence[Path | str] = (),
+    workers: int | None = None,
+    backend: str = "processes",
+    device: str | None = None,
+    dry_run: bool = False,
+) -> Results:
+    """Run a study: corpora × algorithms × labels × seeds.
+
+    The same call again goes on where runs were stopped, and tries those that failed once more.
+    Everything is checked before anything runs; a run that fails does not stop the others.
+
+    Args:
+        study: the study, a YAML file of one, or the name of one in the package.
+        out: its folder: the runs, and ``results.json``, from which ``lawm table`` makes tables.
+        only: shell patterns; the runs of these names alone, such as ``*/lawm-5pct-seed0``.
+        known: ``results.json`` of earlier studies, whose runs are not made again.
+        workers: runs at once, one thread each; None takes one per core.
+        backend: where they run, ``processes`` here or ``ray`` on a cluster.
+        device: ``cpu``, ``cuda`` or ``cuda:N`` for all runs; None takes what the study says.
+        dry_run: only look what is there.
+
+    Returns:
+        What is known of the runs that were asked for; their ``state`` says whether they are done.
+
+    Raises:
+        ConfigError: something is wrong with the study; ``SeveralErrors`` names all of it.
+        StorageError: the folder is in a corpus, or another process works on the study.
+    """
+    out, made = Path(out), isinstance(study, Study)
+    where = out.name if isinstance(study, Study) else str(study)
+    asked = study if isinstance(study, Study) else read_study(where)
+    folder = out.absolute()
+    refuse_inside(folder / record.RESULTS)
+    plan = Plan(asked, where, device)
+    there = record.kept(folder / record.RESULTS)
+    there |= record.read([Path(path) for path in known], plan.cells)
+    chosen = plan.named(only)
+    called = ["lawm", "benchmark", where, "--out", str(out)]
+    called += ["--device", device] if device else []
+    name = out.name if made else Path(where).stem
+    if dry_run:
+        found = _Sitting(folder, name, shlex.join(called), plan, there)
+    else:
+        found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend)
+    return found.results_of(chosen)
+
+
+class _Sitting:
+    """The cells of a study, where they are run, and what is known of them."""
+
+    def __init__(self, out: Path, name: str, called: str, plan: Plan, known: Known) -> None:
+        self.out, self.name, self.called, self.study = out, name, called, plan.study
+        self.known = known
+        self.cells = plan.cells
+        self.places = cells_of.places(out, plan.cells)
+        self.errors = record.previous_errors(out)
+        self.results = [self._result(cell) for cell in plan.cells]
+
+    def results_of(self, cells: Sequence[Cell]) -> Results:
+        """What is known of some of them."""
+        names = {cell.name for cell in cells}
+        each = zip(self.cells, self.results, strict=True)
+        kept = [(cell, result) for cell, result in each if cell.name in names]
+        return record.results(self.name, self.called, self.study, *zip(*kept, strict=True))
+
+    def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
+        """One cell for each run of some of them that is not done."""
+        each = {cell.key: cell for cell in cells}
+        done = {key for key in each if self.places[key].finished} | self.known.keys()
+        return [cell for key, cell in each.items() if key not in done]
+
+    def finish(self, key: str, error: str | None) -> None:
+        """Look again at a run that has ended, and keep what came out."""
+        from lawm_models.training.run_folder import CONFIG, RunFolder
+
+        folder = self.places[key].folder
+        there = (folder / CONFIG).is_file()
+        self.places[key] = Place(folder, RunFolder.open(folder) if there else None)
+        self.errors.pop(folder.relative_to(self.out).as_posix(), None)
+        if error is not None:
+            self.errors[folder.relative_to(self.out).as_posix()] = error
+        for number, cell in enumerate(self.cells):
+            if cell.key == key:
+                self.results[number] = self._result(cell)
+        self.write()
+
+    def write(self) -> None:
+        """Write what is known."""
+        found = record.results(self.name, self.called, self.study, self.cells, self.results)
+        write_file(self.out / record.RESULTS, found.to_json().encode())
+
+    def _result(self, cell: Cell) -> CellResult:
+        place, known = self.places[cell.key], self.known.get(cell.key)
+        if known is not None and not place.finished:
+            return record.taken_over(self.out, self.study, cell, place, known)
+        error = self.errors.get(place.folder.relative_to(self.out).as_posix())
+        return record.cell_result(self.out, self.study, cell, place, error)
+
+
+def _run(
+    out: Path,
+    name: str,
+    called: str,
+    plan: Plan,
+    known: Known,
+    chosen: Sequence[Cell],
+    workers: int | None,
+    backend: str,
+) -> _Sitting:
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = WriterLock(out, "study")
+    try:
+        sitting = _Sitting(out, name, called, plan, known)
+        left = sitting.unfinished(chosen)
+        # those of runs that were taken from elsewhere, too: their commands name them
+        plan.write_masks([cell for cell in chosen if not sitting.places[cell.key].finished])
+        sitting.write()
+        if left:
+            _work(sitting, left, workers, backend)
+        return sitting
+    finally:
+        lock.release()
+
+
+def _work(sitting: _Sitting, left: list[Cell], workers: int | None, backend: str) -> None:
+    done = {
+        cell.key: (
+            cell,
+            (result.seconds or 0.0) - pace.taken_seconds(sitting.places[cell.key].folder),
+        )
+        for cell, result in zip(sitting.cells, sitting.results, strict=True)
+        if result.state == "done"
+    }
+    order = turns(left, sitting.cells, sitting.places)
+    shorter = {turn.cell.key for turn in order if turn.shorter}
+    shorter |= {
+        key for key, place in sitting.places.items() if place.run and place.run.record.taken
+    }
+    watch = pace.Pace(left, done, sitting.places, shorter)
+    work = [_item(turn, sitting.places[turn.cell.key]) for turn in order]
+    try:
+        for key, error, trace in running.run(work, workers, backend, watch):
+            _keep_traceback(sitting.places[key].folder, trace)
+            watch.finish(key, error is not None)
+            sitting.finish(key, error)
+    finally:
+        watch.stop()
+
+
+def _item(turn: Turn, place: Place) -> running.Work:
+    # what is begun goes on as it began: a mask of another name may hide the same
+    config = place.run.config if place.run else turn.cell.config
+    return running.Work(
+        turn.cell.key,
+        config.model_dump(mode="json"),
+        str(place.folder),
+        turn.cell.data.model_dump(mode="json"),
+        turn.others,
+    )
+
+
+def _keep_traceback(folder: Path, trace: str | None) -> None:
+    """Beside the run folder, so that what is in that stays a run."""
+    path = folder.with_name(f"{folder.name}.traceback.txt")
+    if trace is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, trace.encode())

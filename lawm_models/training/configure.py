@@ -1,0 +1,68 @@
+"""From words to an experiment's configuration: corpora, a preset, and what is changed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lawm_schemas import CorpusSource, ExperimentConfig
+
+from lawm_data.exchange.hub.cache import is_hub_address
+from lawm_models.training import presets
+
+Source = str | Path | CorpusSource
+"""A corpus of a training: ``PATH``, ``PATH@MASK`` or ``PATH@MASK*WEIGHT``."""
+
+
+def configure(
+    corpora: Source | Sequence[Source],
+    *,
+    algorithm: str = "lawm",
+    preset: str = "small",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> ExperimentConfig:
+    """The configuration of a training: a preset, the data, and what differs from the preset.
+
+    Args:
+        corpora: one corpus or several; ``"corpora/cs@5pct"`` is seen through the mask ``5pct``, and
+            ``"corpora/cs@5pct*2"`` drawn from twice as often. The path may be an address on the
+            Hub, ``hf://user/name``.
+        algorithm: name of the algorithm, such as ``lawm``, ``lawm_plus`` or ``bc``.
+        preset: name of the preset; ``presets.names()`` lists them.
+        seed: of all randomness.
+        settings: values by dotted key, such as ``{"steps.agent": 3000}``; ``lawm settings`` lists
+            the keys.
+
+    Raises:
+        ConfigError: something is unknown, or a value is not allowed.
+    """
+    sources = [corpora] if isinstance(corpora, str | Path | CorpusSource) else corpora
+    data = presets.load(preset, algorithm)
+    data["corpora"] = [corpus_source(source).model_dump() for source in sources]
+    data["seed"] = seed
+    return ExperimentConfig.parse(presets.replace(data, settings or {}), "configuration")
+
+
+def corpus_source(source: Source) -> CorpusSource:
+    """``PATH``, ``PATH@MASK``, ``PATH*WEIGHT`` or ``PATH@MASK*WEIGHT``.
+
+    A folder whose name has such a character in it is taken as it is. A path may be an address,
+    ``hf://user/name`` or ``hf://user/name@REVISION``; a mask goes behind the revision.
+
+    Raises:
+        ConfigError: the mask or the weight is none.
+    """
+    if isinstance(source, CorpusSource):
+        return source
+    word = str(source)
+    if isinstance(source, Path) or Path(word).exists():
+        return CorpusSource(path=word)
+    rest, star, weight = word.rpartition("*")
+    rest = rest if star else weight
+    path, at, mask = rest.rpartition("@")
+    if is_hub_address(rest) and "@" not in path:
+        path, at, mask = "", "", rest
+    data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
+    return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"corpus {word}")

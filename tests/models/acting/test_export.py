@@ -1,0 +1,105 @@
+"""An exported program does what the policy does, step by step, for any number of robots."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from lawm_schemas import ConfigError, StorageError
+
+from lawm_data.envs.policy import RandomPolicy
+from lawm_models.acting.policy import Policy
+from lawm_models.algorithms import ALGORITHMS
+
+STEPS = 4
+
+
+class Archive:
+    """A program of ``torch.export``."""
+
+    def __init__(self, path: Path) -> None:
+        files = {"lawm": ""}
+        self._program = torch.export.load(io.BytesIO(path.read_bytes()), extra_files=files)
+        self.facts = json.loads(files["lawm"])
+
+    def __call__(self, **inputs: np.ndarray) -> list[np.ndarray]:
+        out = self._program.module()(**{k: torch.from_numpy(v) for k, v in inputs.items()})
+        return [part.numpy() for part in (out if isinstance(out, tuple) else (out,))]
+
+
+class Model:
+    """An ONNX model."""
+
+    def __init__(self, path: Path) -> None:
+        onnx.checker.check_model(onnx.load(path), full_check=True)
+        self._session = onnxruntime.InferenceSession(path)
+        self.facts = json.loads(self._session.get_modelmeta().custom_metadata_map["lawm"])
+
+    def __call__(self, **inputs: np.ndarray) -> list[np.ndarray]:
+        return self._session.run(None, inputs)
+
+
+def assert_same(policy: Policy, program: Archive | Model, robots: int) -> None:
+    draws, width = np.random.default_rng(robots), program.facts["state"]
+    memory = {"state": np.zeros((robots, width), np.float32)} if width else {}
+    policy.reset()
+    for _ in range(STEPS):
+        observation = draws.normal(size=(robots, 4)).astype(np.float32)
+        action, *following = program(observation=observation, **memory)
+        memory = {"state": following[0]} if following else {}
+        expected = policy.act(observation)
+        assert (action.shape, action.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(action, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")  # torch's own, while it loads
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [*((name, "box") for name in ALGORITHMS.names()), ("lawm", "discrete"), ("bc", "many")],
+)
+def test_archive_acts_as_the_policy(make_policy, tmp_path, name: str, action: str) -> None:
+    policy = make_policy(name, action)
+    program = Archive(policy.export(tmp_path / "policy.pt2"))
+    for robots in (1, 2, 5):
+        assert_same(policy, program, robots)
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [("lawm", "discrete"), ("clap", "box"), ("bc", "many")]
+)
+def test_onnx_acts_as_the_policy(make_policy, tmp_path, name: str, action: str) -> None:
+    policy = make_policy(name, action)
+    program = Model(policy.export(str(tmp_path / "new" / "policy.onnx")))
+    for robots in (1, 2, 5):
+        assert_same(policy, program, robots)
+    facts = program.facts
+    assert [field["name"] for field in facts["observation"]] == [s.name for s in policy.state]
+    assert facts["action"] == policy.action.model_dump(mode="json")
+    assert (facts["algorithm"], facts["weights"]) == (name, policy.weights)
+
+
+def test_what_cannot_be_exported_is_refused(make_policy, tmp_path) -> None:
+    policy = make_policy("bc")
+    with pytest.raises(ConfigError, match="is no format of programs"):
+        policy.export(tmp_path / "policy.pt")
+    with pytest.raises(ConfigError, match="bc: acts with noise"):
+        make_policy("bc", deterministic=False).export(tmp_path / "policy.pt2")
+    policy.actor = RandomPolicy(policy.action)
+    with pytest.raises(ConfigError, match="bc: is no function of tensors"):
+        policy.export(tmp_path / "policy.pt2")
+    (tmp_path / "corpus.json").touch()
+    with pytest.raises(StorageError, match="lies in the corpus"):
+        make_policy("bc").export(tmp_path / "policy.pt2")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.json"]
+
+
+def test_missing_package_is_named(make_policy, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ConfigError, match=r"onnxscript; pip install 'lawm\[onnx\]'"):
+        make_policy("bc").export(tmp_path / "policy.onnx")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,71 @@
+"""What an earlier version wrote is opened, resumed and gives the same numbers.
+
+They are compared as closely as other processors round.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from lawm_data import open_corpus, read_overlay, validate
+from lawm_data.corpus.overlay import LABELS
+from lawm_models.training.evaluate import evaluate
+from lawm_models.training.relabel import relabel
+from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.trainer import train
+
+pytest.importorskip("gymnasium")
+
+
+def weights(run: RunFolder) -> dict[str, np.ndarray]:
+    return load_file(run.latest_checkpoint() / "model.safetensors")
+
+
+def assert_same_weights(run: RunFolder, other: RunFolder) -> None:
+    there, expected = weights(run), weights(other)
+    assert list(there) == list(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(there[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_corpus_is_sound_with_its_mask_and_labels(written: Path) -> None:
+    corpus = open_corpus(written / "corpus", verify=True)
+    assert validate(corpus.path) == []
+    assert (len(corpus), corpus.table.length.sum()) == (8, 1600)
+    view = corpus.with_mask("quarter").with_labels("inferred")
+    assert view.label_counts() == {"observed": 2, "withheld": 0, "missing": 0, "inferred": 6}
+
+
+def test_finished_run_evaluates_to_the_same_returns(written: Path) -> None:
+    found = evaluate(written / "whole", episodes=2, seed=0)
+    assert found.environment == "gym:Pendulum-v1"
+    assert found.returns == pytest.approx((-973.0969758, -887.4502448), rel=1e-5)
+    assert found.return_mean == pytest.approx(-930.2736103, rel=1e-5)
+
+
+def test_finished_run_infers_the_same_actions(written: Path) -> None:
+    corpus = open_corpus(written / "corpus").with_mask("quarter")
+    before = read_overlay(corpus.path / LABELS / "inferred")
+    found = relabel(written / "whole", corpus.path, "again")
+    assert found["r2"] == pytest.approx(before.r2, rel=1e-4)
+    for old, new in zip(corpus.with_labels("inferred"), corpus.with_labels("again"), strict=True):
+        assert old.labels is new.labels
+        np.testing.assert_allclose(old.actions, new.actions, rtol=1e-4, atol=1e-6)
+
+
+def test_killed_run_goes_on_to_the_same_weights(written: Path) -> None:
+    half, whole = (RunFolder.open(written / name) for name in ("half", "whole"))
+    assert max(half.checkpoints()) == 16
+    assert_same_weights(train(half.config, half.path), whole)
+    mean, expected = (run.evaluation().return_mean for run in (half, whole))
+    assert mean == pytest.approx(expected, rel=1e-5)
+
+
+def test_run_gives_its_world_model_to_another(written: Path) -> None:
+    whole = RunFolder.open(written / "whole")
+    assert train(whole.config, whole.path).is_finished()  # nothing is left to do
+    again = train(whole.config, written / "again", begin_from=whole.path)
+    assert again.record.taken.stages == ("model",)
+    assert_same_weights(again, whole)
