@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt
 from torch import Tensor
 
-from lawm_data.system.html import grid
+from lawm_data.system.notebook import grid
 
 
 @dataclass(frozen=True, repr=False)

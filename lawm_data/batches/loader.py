@@ -17,7 +17,7 @@ from lawm_data.batches.mixture import mix
 from lawm_data.batches.sampler import LabelUnit, Planner, SamplingSettings
 from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.system.html import facts
+from lawm_data.system.notebook import facts
 
 
 class Loader:

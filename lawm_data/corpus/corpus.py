@@ -27,7 +27,7 @@ from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import INFERRED, LABEL_STATES, OBSERVED, WITHHELD, Index, Table
 from lawm_data.corpus.trajectory import Observations, Trajectory
 from lawm_data.system.colors import STATE_COLORS
-from lawm_data.system.html import facts, shares
+from lawm_data.system.notebook import facts, shares
 
 if TYPE_CHECKING:
     import pandas

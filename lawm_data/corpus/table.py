@@ -13,7 +13,7 @@ import numpy as np
 from lawm_schemas import CorpusError, LabelState, TrajectoryInfo
 
 from lawm_data.system.dataframe import Column, to_arrow, to_pandas
-from lawm_data.system.html import grid
+from lawm_data.system.notebook import grid
 
 if TYPE_CHECKING:
     import pandas

@@ -15,7 +15,7 @@ from lawm_data.corpus.layout import element_names
 from lawm_data.corpus.table import INFERRED, LABEL_STATES, MISSING, NO_REWARDS, OBSERVED
 from lawm_data.system.colors import STATE_COLORS
 from lawm_data.system.dataframe import Column, to_arrow, to_pandas
-from lawm_data.system.html import facts, grid, shares
+from lawm_data.system.notebook import facts, grid, shares
 
 if TYPE_CHECKING:
     import pandas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
@@ -21,6 +22,12 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(text(item) for item in value)
     return str(value)
+
+
+def near(path: Path | str) -> str:
+    """A path as people write it: relative, where it is below the current folder."""
+    here = f"{Path.cwd()}/"
+    return str(path).removeprefix(here)
 
 
 def clock(seconds: float) -> str:

@@ -8,7 +8,6 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from lawm_data.system.formatting import clock as clock
+from lawm_data.system.formatting import near as near
 from lawm_data.system.formatting import size as size
 from lawm_data.system.formatting import text as text
 
@@ -65,12 +65,6 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | Non
     for row in rows:
         table.add_row(*(escape(text(value)) for value in row))
     _print(table, title)
-
-
-def near(path: Path | str) -> str:
-    """A path as people write it: relative, where it is below the current folder."""
-    here = f"{Path.cwd()}/"
-    return str(path).removeprefix(here)
 
 
 def line(message: str) -> None:

@@ -55,7 +55,7 @@ def test_it_says_what_it_is(run: Run, monkeypatch) -> None:
     assert told.startswith("Run(run: lawm on ")
     assert "@half (3 of 6 labeled), seed 0, 12 model, 12 agent steps, done)" in told
     page = run._repr_html_()
-    assert all(f"<td>{name}</td>" in page for name in run.facts())
+    assert all(f">{name}</td>" in page for name in run.facts())
 
 
 def test_state_is_that_of_its_trainer(experiment, tmp_path: Path) -> None:
