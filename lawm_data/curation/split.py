@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas import ConfigError, CorpusError, LawmError, LineageStep
 
-from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import NAME, NAME_HINT, ranks
 from lawm_data.corpus.record import content_hash
-from lawm_data.corpus.store import open_store
+from lawm_data.corpus.store import open_store, read_manifest
 from lawm_data.curation.derive import Derived, derive, through
-from lawm_data.system.output import new_output, require_free
+from lawm_data.system.atomic import temporary_name
+from lawm_data.system.output import new_output, remove_beside, require_free
 
 By = Literal["trajectory", "source", "agent", "seed"]
 """What stays together: ``source`` and ``agent`` as in the provenance, ``seed`` of the run."""
@@ -107,6 +108,9 @@ def split_corpus(
 ) -> dict[str, Derived]:
     """Write each part into ``OUT/NAME``: all of them, or none.
 
+    Where ``OUT`` is there already, the parts get their names one after the other. After a kill in
+    between, the same split again finds those that it has made and makes the others.
+
     Args:
         corpus: the view to divide.
         shares: see ``divide``.
@@ -120,27 +124,50 @@ def split_corpus(
         CorpusError: a part would be empty, or the source was altered.
         StorageError: something is already there, or the file system refused; nothing is left.
     """
-    out, written = Path(out), {}
-    parts = divide(corpus, shares, seed, by)
-    for name in parts:
-        require_free(out / name)
-    existed = out.exists()
-    try:
-        with ExitStack() as places:  # the parts get their names together, when all are written
-            for name, inside in parts.items():
-                settings = {"part": name, "parts": dict(shares), "seed": seed, "by": by}
-                settings |= through(corpus)
-                place = out / name
-                if not dry_run:
-                    place = places.enter_context(new_output(place))
-                part = derive([corpus.filter(inside)], place, "split", settings, dry_run=dry_run)
-                written[name] = part._replace(path=out / name)
-    except BaseException:
-        if not existed:
-            with suppress(OSError):
-                out.rmdir()
-        raise
+    out = Path(out)
+    views = {
+        name: corpus.filter(inside) for name, inside in divide(corpus, shares, seed, by).items()
+    }
+    settings = {
+        name: {"part": name, "parts": dict(shares), "seed": seed, "by": by, **through(corpus)}
+        for name in views
+    }
+    made = {name for name in views if _is_made(out / name, views[name], settings[name])}
+    if len(made) == len(views):
+        made = set()  # it is done, and not to be done again
+    remove_beside(out)
+    for name in views:
+        if name in made:
+            remove_beside(out / name)
+        else:
+            require_free(out / name)
+    written = {}
+    with ExitStack() as places:  # the parts get their names together, when all are written
+        whole = out if dry_run or out.exists() else places.enter_context(new_output(out))
+        for name, view in views.items():
+            place = whole / name
+            if name in made:
+                place = temporary_name(place)  # nothing is written there
+            elif whole == out and not dry_run:
+                place = places.enter_context(new_output(place))
+            known = dry_run or name in made
+            part = derive([view], place, "split", settings[name], dry_run=known)
+            if name in made:
+                part = part._replace(fingerprint=read_manifest(out / name).fingerprint)
+            written[name] = part._replace(path=out / name)
     return written
+
+
+def _is_made(part: Path, view: Corpus, settings: Mapping[str, object]) -> bool:
+    """Whether a part of this very split is there already."""
+    try:
+        there = open_corpus(part)
+    except LawmError:
+        return False
+    parents = (view.manifest.fingerprint,)
+    step = LineageStep(operation="split", parents=parents, settings=dict(settings))
+    same = [made.to_json() for made in there.manifest.lineage[-1:]] == [step.to_json()]
+    return same and there.table.id.tolist() == view.table.id.tolist()
 
 
 def parse_shares(texts: list[str]) -> dict[str, float]:

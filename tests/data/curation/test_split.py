@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,3 +175,25 @@ def test_all_parts_or_none(corpus: Corpus, tmp_path: Path, random_corpus: Callab
     with pytest.raises(CorpusError, match="was altered"):
         split_corpus(damaged, SHARES, tmp_path / "others")
     assert not (tmp_path / "others").exists()
+
+
+def test_a_split_that_was_killed_between_its_parts_goes_on(corpus: Corpus, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    said = split_corpus(corpus, SHARES, out, seed=3)
+    with pytest.raises(StorageError, match="something is already there"):
+        split_corpus(corpus, SHARES, out, seed=3)  # nothing is left to do
+    first, *others = SHARES
+    for name in others:
+        shutil.rmtree(out / name)
+    kept = (out / first / "corpus.json").stat().st_ino
+    for shares, seed in ((SHARES, 4), ({**SHARES, first: SHARES[first] / 2}, 3)):
+        with pytest.raises(StorageError, match="something is already there"):
+            split_corpus(corpus, shares, out, seed=seed)  # not the same split
+    with pytest.raises(StorageError, match="something is already there"):
+        split_corpus(corpus.filter(np.arange(len(corpus)) > 3), SHARES, out, seed=3)
+    assert split_corpus(corpus, SHARES, out, seed=3, dry_run=True) == said
+    assert [path.name for path in out.iterdir()] == [first]
+    assert split_corpus(corpus, SHARES, out, seed=3) == said
+    assert (out / first / "corpus.json").stat().st_ino == kept
+    views = [open_corpus(out / name, verify=True) for name in SHARES]
+    assert [view.fingerprint for view in views] == [part.fingerprint for part in said.values()]
