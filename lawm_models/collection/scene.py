@@ -11,7 +11,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Provenance, Role
 
 from lawm_data.envs import suites as envs
-from lawm_data.envs.policy import Policy, RandomPolicy
+from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.recording.collect import Rollout, RolloutContext, plan
 from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.snapshots import Band, deal
@@ -95,7 +95,7 @@ def _trained(scene: Scene) -> Cast:
 
 
 def _one_policy(
-    scene: Scene, environments: envs.Environments, policy: Policy, provenance: Provenance
+    scene: Scene, environments: envs.Environments, policy: VectorPolicy, provenance: Provenance
 ) -> Cast:
     def rollouts(trajectories: int, done: int) -> Iterator[Rollout]:
         return plan(trajectories, environments.num_envs, scene.seed, done)
@@ -122,9 +122,9 @@ def _snapshots(scene: Scene, band: Band) -> Cast:
         f"{record.agent}:{weights}",
         {"trajectories": scene.trajectories, "agent_seed": record.seed, "snapshots": ages},
     )
-    held: dict[str, Policy] = {}
+    held: dict[str, VectorPolicy] = {}
 
-    def policy(name: str) -> Policy:
+    def policy(name: str) -> VectorPolicy:
         if name not in held:
             held.clear()  # they come one after another
             held[name] = _OneThread(load_snapshot(band.path, name, not scene.noise))
@@ -185,15 +185,15 @@ def _provenance(
 class _OneThread:
     """A policy on one CPU thread: more would slow down small networks, and change their sums."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: VectorPolicy) -> None:
         self._policy = policy
 
     def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
+        """See ``VectorPolicy.start``."""
         self._policy.start(num_envs, seed)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """See ``Policy.act``."""
+        """See ``VectorPolicy.act``."""
         from lawm_models.training.seeding import thread_limit
 
         with thread_limit(1):

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lawm_data.system.notebook import html_table
+from lawm_data.system import html
 from lawm_data.system.optional import optional
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Metrics(list[dict[str, Any]]):
         return f"Metrics({len(self):,} rows: {', '.join(self.columns)})"
 
     def _repr_html_(self) -> str:
-        return html_table(self.columns, ([row.get(c) for c in self.columns] for row in self))
+        return html.grid(self.columns, ([row.get(c) for c in self.columns] for row in self))
 
 
 def read_metrics(path: Path, length: int | None = None) -> list[dict[str, Any]]:

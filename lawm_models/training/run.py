@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from lawm_schemas import ConfigError, Evaluation, ExperimentConfig, RunRecord
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.system import html
 from lawm_data.system.atomic import is_locked
-from lawm_data.system.notebook import html_facts
 from lawm_data.system.terminal import Bars, near
 from lawm_models.acting.policy import Policy
 from lawm_models.training import audit, evaluate, relabel, trainer
@@ -261,4 +261,4 @@ class Run:
         return f"Run({near(self.path)}: {', '.join(words)})"
 
     def _repr_html_(self) -> str:
-        return html_facts(self.facts(), near(self.path))
+        return html.facts(near(self.path), self.facts())
