@@ -159,7 +159,7 @@ class HandOver(FilteringPolicy):
         super().__init__(trained.model.world, trained.scale, self.choose)
 
     def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
+        """See ``VectorPolicy.start``."""
         self.acted, self.expected = 0, torch.empty(0)
         super().start(num_envs, seed)
 

@@ -27,9 +27,9 @@ def runs(
 ) -> None:
     """Compare the runs in a folder.
 
-    The return is that of the evaluation at the end of a training. R² is that of the actions that
-    the run inferred, where the true ones are known. A run is done, running, or stopped: then the
-    lawm train that began it goes on.
+    The return is that of the evaluation at the end of a training. Labels are the overlays of
+    actions that the run has inferred. A run is done, running, or stopped: then the lawm train that
+    began it goes on.
     """
     from lawm_models.training.run_table import compare_runs
 
@@ -40,38 +40,42 @@ def runs(
     if not rows:
         print(f"no runs in {folder}")
         return
-    several = len({row.corpora for row in rows if row.corpora}) > 1
-    columns = ["run", "algorithm", *(["corpus"] if several else []), "mask", "labeled", "seed"]
-    columns += ["steps", "return", "normalised", "R²", "state"]
-    grid = [_cells(row, folder, several) for row in rows]
-    corpora = ", ".join(map(show.near, next((row.corpora for row in rows if row.corpora), ())))
-    show.grid(columns, grid, title=f"{folder}" if several else f"{folder}, all on {corpora}")
+    corpora = {row.corpora for row in rows if row.corpora}
+    columns = {
+        "run": lambda row: row.run.relative_to(folder) if row.run != folder else folder,
+        "algorithm": lambda row: row.algorithm,
+        "corpus": lambda row: ", ".join(map(show.near, row.corpora)) or None,
+        "mask": lambda row: ", ".join(mask or "none" for mask in row.masks) or None,
+        "labeled": lambda row: row.labeled,
+        "seed": lambda row: row.seed,
+        "steps": _steps,
+        "return": lambda row: row.return_mean,
+        "normalised": lambda row: row.normalized,
+        "labels": lambda row: ", ".join(row.labels_r2) or None,
+        "R²": lambda row: max(
+            (r2 for r2 in row.labels_r2.values() if r2 is not None), default=None
+        ),
+        "state": lambda row: row.state,
+    }
+    grid = {name: [column(row) for row in rows] for name, column in columns.items()}
+    title = str(folder)
+    if len(corpora) == 1:  # nothing to compare
+        title = f"{folder}, all on {', '.join(map(show.near, *corpora))}"
+        del grid["corpus"]
+    for name in ("normalised", "labels", "R²"):
+        if not any(value is not None for value in grid[name]):
+            del grid[name]
+    show.grid(list(grid), zip(*grid.values(), strict=True), title=title)
     for row in rows:
         if row.error:
             print(f"unreadable: {row.error}")
 
 
-def _cells(row: RunRow, folder: Path, several: bool) -> list[Any]:
-    name = str(row.run.relative_to(folder)) if row.run != folder else str(folder)
-    corpora = [", ".join(map(show.near, row.corpora)) or None] if several else []
-    steps = None
-    if row.steps is not None:
-        share = "" if row.step == row.steps else f" of {row.steps:,}"
-        steps = f"{row.step:,}{share}"
-    known = [r2 for r2 in row.labels_r2.values() if r2 is not None]
-    return [
-        name,
-        row.algorithm,
-        *corpora,
-        ", ".join(mask or "none" for mask in row.masks) or None,
-        row.labeled,
-        row.seed,
-        steps,
-        row.return_mean,
-        row.normalized,
-        max(known, default=None),
-        row.state,
-    ]
+def _steps(row: RunRow) -> str | None:
+    """Gradient steps made, and of how many while they are not all made."""
+    if row.step is None or row.steps is None:
+        return None
+    return f"{row.step:,}" if row.step == row.steps else f"{row.step:,} of {row.steps:,}"
 
 
 SETTINGS = example(

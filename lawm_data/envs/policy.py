@@ -8,8 +8,8 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError
 
 
-class Policy(Protocol):
-    """Chooses actions for N environments in lockstep."""
+class VectorPolicy(Protocol):
+    """Chooses actions, as vectors, for N environments in lockstep."""
 
     def start(self, num_envs: int, seed: int) -> None:
         """Forget everything: N new trajectories begin, with this seed for any noise."""
@@ -39,11 +39,11 @@ class RandomPolicy:
         self.start(1, 0)
 
     def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
+        """See ``VectorPolicy.start``."""
         self._generator = np.random.default_rng(seed)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """See ``Policy.act``."""
+        """See ``VectorPolicy.act``."""
         size = (len(observation), *self._low.shape)
         if self._whole:
             low, high = self._low.astype(int), self._high.astype(int)

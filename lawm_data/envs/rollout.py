@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from lawm_data.envs.convert import nearest
-from lawm_data.envs.policy import Policy
+from lawm_data.envs.policy import VectorPolicy
 from lawm_data.envs.suites import Environments
 
 
@@ -29,7 +29,7 @@ class RecordedTrajectory(TypedDict):
 
 def rollout(
     envs: Environments,
-    policy: Policy,
+    policy: VectorPolicy,
     seeds: Sequence[int | None],
     noise_seed: int | None = None,
     progress: Callable[[int], None] | None = None,

@@ -11,7 +11,7 @@ import numpy as np
 from lawm_schemas import Provenance
 
 from lawm_data.corpus.writer import CorpusWriter
-from lawm_data.envs.policy import Policy
+from lawm_data.envs.policy import VectorPolicy
 from lawm_data.envs.rollout import RecordedTrajectory, rollout
 from lawm_data.envs.suites import Environments
 from lawm_data.system.interrupt import deferred_interrupts
@@ -28,7 +28,7 @@ class RolloutContext(NamedTuple):
 
     envs: Environments
     """N environments."""
-    policy: Callable[[str], Policy]
+    policy: Callable[[str], VectorPolicy]
     """A policy by the name that a rollout gives."""
 
 
@@ -126,7 +126,7 @@ def add_rollouts(
 
 def collect(
     envs: Environments,
-    policy: Policy,
+    policy: VectorPolicy,
     writer: CorpusWriter,
     trajectories: int,
     seed: int,

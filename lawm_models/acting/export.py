@@ -17,7 +17,7 @@ import torch
 from lawm_schemas import ArraySpec, ConfigError
 from torch import Tensor, nn
 
-from lawm_data.envs.policy import Policy
+from lawm_data.envs.policy import VectorPolicy
 from lawm_data.system.atomic import storage_errors, write_file
 from lawm_data.system.optional import optional
 from lawm_data.system.output import refuse_inside
@@ -30,7 +30,7 @@ METADATA = "lawm"
 
 
 def export_policy(
-    actor: Policy,
+    actor: VectorPolicy,
     state: Sequence[ArraySpec],
     action: ArraySpec,
     path: Path,

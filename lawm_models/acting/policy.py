@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
 
-from lawm_data.envs import policy as envs
 from lawm_data.envs.convert import nearest
+from lawm_data.envs.policy import VectorPolicy
 from lawm_models.acting.export import export_policy
 from lawm_models.acting.observation import ObservationLike, read_observation
 
@@ -38,7 +38,7 @@ class Policy:
 
     def __init__(
         self,
-        actor: envs.Policy,
+        actor: VectorPolicy,
         *,
         name: str,
         weights: str,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # algorithms are listed without importing torch
 
     from lawm_data.batches.batch import Batch
     from lawm_data.corpus.corpus import Corpus
-    from lawm_data.envs.policy import Policy
+    from lawm_data.envs.policy import VectorPolicy
 
 
 class ModelSpec(NamedTuple):
@@ -123,7 +123,7 @@ class Algorithm(Protocol):
 class Acting(Protocol):
     """An algorithm that learns a policy. One that does not simply lacks the method."""
 
-    def policy(self, deterministic: bool = True) -> Policy:
+    def policy(self, deterministic: bool = True) -> VectorPolicy:
         """The learned policy, acting in numpy and environment units."""
         ...
 

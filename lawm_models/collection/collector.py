@@ -19,7 +19,7 @@ from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs import suites as envs
-from lawm_data.envs.policy import Policy, RandomPolicy
+from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_data.system.interrupt import deferred_interrupts
 from lawm_models.collection.agent_folder import AgentFolder, AgentRecord
@@ -197,7 +197,7 @@ class _Collection:
 
     def _collect(self, k: int) -> Trajectory:
         env_seed, noise_seed, *_ = _streams(self.seed, k)
-        policy: Policy
+        policy: VectorPolicy
         if k < self.config.random_trajectories:
             policy = RandomPolicy(self.environments.action)
         else:

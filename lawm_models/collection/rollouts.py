@@ -11,7 +11,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Provenance, Role
 
 from lawm_data.envs import suites as envs
-from lawm_data.envs.policy import Policy, RandomPolicy
+from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.recording.collect import Rollout, RolloutContext, plan
 from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.snapshots import SnapshotRange, snapshot_rollouts
@@ -92,7 +92,7 @@ def open_context(settings: RolloutSettings) -> RolloutContext:
 def _one_policy(
     settings: RolloutSettings,
     environments: envs.Environments,
-    policy: Policy,
+    policy: VectorPolicy,
     provenance: Provenance,
 ) -> RolloutPlan:
     def rollouts(trajectories: int, done: int) -> Iterator[Rollout]:
@@ -120,9 +120,9 @@ def _snapshots(settings: RolloutSettings, span: SnapshotRange) -> RolloutPlan:
         f"{record.agent}:{weights}",
         {"trajectories": settings.trajectories, "agent_seed": record.seed, "snapshots": ages},
     )
-    held: dict[str, Policy] = {}
+    held: dict[str, VectorPolicy] = {}
 
-    def policy(name: str) -> Policy:
+    def policy(name: str) -> VectorPolicy:
         if name not in held:
             held.clear()  # they come one after another
             held[name] = _OneThread(load_snapshot(span.path, name, not settings.noise))
@@ -185,15 +185,15 @@ def _provenance(
 class _OneThread:
     """A policy on one CPU thread: more would slow down small networks, and change their sums."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: VectorPolicy) -> None:
         self._policy = policy
 
     def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
+        """See ``VectorPolicy.start``."""
         self._policy.start(num_envs, seed)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """See ``Policy.act``."""
+        """See ``VectorPolicy.act``."""
         from lawm_models.training.seeding import thread_limit
 
         with thread_limit(1):

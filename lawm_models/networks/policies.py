@@ -21,7 +21,7 @@ Choose = Callable[[State, torch.Generator], Tensor]
 
 
 class StepPolicy(ABC):
-    """A ``lawm_data.envs.policy.Policy`` that is one function and a memory.
+    """A ``lawm_data.envs.policy.VectorPolicy`` that is one function and a memory.
 
     Args:
         memory_dim: M, numbers that it remembers of each environment; 0 for none.
@@ -49,7 +49,7 @@ class StepPolicy(ABC):
         """
 
     def start(self, num_envs: int, seed: int) -> None:
-        """See ``Policy.start``."""
+        """See ``VectorPolicy.start``."""
         self._generator = torch.Generator(self._like.device).manual_seed(seed)
         self._memory = self._like.new_zeros(num_envs, self.memory_dim)
 
@@ -59,7 +59,7 @@ class StepPolicy(ABC):
 
     @torch.no_grad()
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """See ``Policy.act``."""
+        """See ``VectorPolicy.act``."""
         tensor = torch.tensor(observation).to(self._like)  # a copy: it may be read-only
         action, self._memory = self.step(tensor, self._memory, self._generator)
         return action.cpu().numpy()

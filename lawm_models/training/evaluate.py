@@ -9,7 +9,7 @@ import numpy as np
 from lawm_schemas import ConfigError, EnvironmentInfo, Evaluation, ExperimentConfig, Role, RunRecord
 
 from lawm_data.envs import suites as envs
-from lawm_data.envs.policy import Policy
+from lawm_data.envs.policy import VectorPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import Environments
 from lawm_data.system.video import require_video, write_video
@@ -112,7 +112,7 @@ class Evaluator:
             return None
         return cls(record, config.evaluation_episodes)
 
-    def evaluate(self, policy: Policy, seed: int, video: Path | None = None) -> Evaluation:
+    def evaluate(self, policy: VectorPolicy, seed: int, video: Path | None = None) -> Evaluation:
         """One episode on every environment; episode i is reset with ``seed + i``."""
         episodes = self.environments.num_envs
         frames: list[np.ndarray] = []

@@ -55,8 +55,7 @@ class RunRow:
     normalized: float | None = None
     """100 × mean / largest possible return."""
     labels_r2: dict[str, float | None] = field(default_factory=dict)
-    """R² of the actions that its newest weights inferred, by the name of the overlay; None where no
-    truth is known."""
+    """Overlays that its newest weights inferred, and R² of each; None where the overlay keeps none."""
 
 
 def compare_runs(folder: Path | str) -> list[RunRow]:

@@ -695,8 +695,7 @@ class RunSummary(Schema):
     normalized: float | None
     """100 × ``return_mean`` / largest possible return."""
     labels_r2: dict[str, float | None]
-    """R² of the actions that its newest weights inferred, by the name of the overlay; null where no
-    truth is known."""
+    """Overlays that its newest weights inferred, and R² of each; null where the overlay keeps none."""
 
 
 class Runs(Schema):

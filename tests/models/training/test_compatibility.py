@@ -48,7 +48,7 @@ def test_finished_run_evaluates_to_the_same_returns(written: Path) -> None:
 def test_finished_run_infers_the_same_actions(written: Path) -> None:
     corpus = open_corpus(written / "corpus").with_mask("quarter")
     before = read_overlay(corpus.path / LABELS / "inferred")
-    found = relabel(written / "whole", corpus.path, "again")
+    found = relabel(written / "whole", corpus.path, "again", truth_from_withheld=True)
     assert found["r2"] == pytest.approx(before.r2, rel=1e-4)
     for old, new in zip(corpus.with_labels("inferred"), corpus.with_labels("again"), strict=True):
         assert old.labels is new.labels
