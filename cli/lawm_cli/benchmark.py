@@ -18,7 +18,7 @@ from lawm_models.studies import record
 
 if TYPE_CHECKING:
     from lawm_data.system.registry import Registry
-    from lawm_models.studies.table import Table
+    from lawm_models.studies.table import ScoreTable
 
 EPILOG = example(
     "lawm benchmark claim --dry-run",
@@ -130,7 +130,7 @@ def _report(result: dict[str, Any]) -> None:
         "return_mean",
     ]
     rows = [
-        [cells_of.words(cell[key]) if key == "labels" else cell[key] for key in columns]
+        [cells_of.label_name(cell[key]) if key == "labels" else cell[key] for key in columns]
         for cell in result["cells"]
     ]
     show.grid([column.replace("_", " ") for column in columns], rows, title=str(result["out"]))
@@ -179,7 +179,7 @@ def table(
         print(path)
 
 
-def _write(made: Table, out: Path, kind: str) -> list[Path]:
+def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
     from lawm_data.system.atomic import storage_errors, write_file
     from lawm_data.system.figures import image
     from lawm_data.system.output import refuse_inside
@@ -203,7 +203,7 @@ def _write(made: Table, out: Path, kind: str) -> list[Path]:
     return [out / name for name in files]
 
 
-def _table_document(made: Table) -> dict[str, Any]:
+def _table_document(made: ScoreTable) -> dict[str, Any]:
     """What ``--json`` prints of the table."""
     columns = [
         {

@@ -101,7 +101,7 @@ def _print(table: Table, title: str | None) -> None:
 class Bars:
     """Progress on stderr: a bar with the time left on a terminal, a line now and then elsewhere.
 
-    A context manager, and a ``lawm_models.training.metrics.Progress``. What the first report after
+    A context manager, and a ``lawm_data.system.progress.ProgressBar``. What the first report after
     ``start`` says was done by an earlier process, and does not count for the time left.
     """
 

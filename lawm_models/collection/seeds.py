@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from lawm_schemas import ConfigError
 
 from lawm_data.system import terminal as show
+from lawm_data.system.progress import NoBar
 from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.session import Collection, collect, collected
 
@@ -83,14 +84,4 @@ def _prepare() -> Callable[[Collection], None]:
 
 def _collect_one(collection: Collection) -> None:
     workers = None if collection.agent in AGENTS else 1
-    collect(collection._replace(workers=workers), _Silent(), processes=1)
-
-
-class _Silent:
-    """Progress that the parent reads from the corpora."""
-
-    def start(self, stage: str, total: int) -> None:
-        """See ``Reach.start``."""
-
-    def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
-        """See ``Reach.reach``."""
+    collect(collection._replace(workers=workers), NoBar(), processes=1)

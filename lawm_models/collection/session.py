@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance
 
+from lawm_data.system.progress import ProgressBar
 from lawm_models.collection.agents import AGENTS
 
 if TYPE_CHECKING:
@@ -48,19 +49,7 @@ class Collection(NamedTuple):
     """Record the simulator's state."""
 
 
-class Reach(Protocol):
-    """Something that shows progress, such as ``Bars``."""
-
-    def start(self, stage: str, total: int) -> None:
-        """A task of ``total`` parts begins."""
-        ...
-
-    def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
-        """So many parts are done."""
-        ...
-
-
-def collect(collection: Collection, bars: Reach, processes: int = 2) -> None:
+def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> None:
     """Collect one corpus; goes on where an earlier call was stopped.
 
     Args:
@@ -85,7 +74,7 @@ def unfit_for_learning(
     return tuple(name for name, unfit in given.items() if unfit)
 
 
-def _collect_learning(collection: Collection, bars: Reach, processes: int) -> None:
+def _collect_learning(collection: Collection, bars: ProgressBar, processes: int) -> None:
     from lawm_data.envs.suites import usual_repeat
     from lawm_models.collection.collector import collect_learning
 
@@ -118,7 +107,7 @@ def _collect_learning(collection: Collection, bars: Reach, processes: int) -> No
     )
 
 
-def _collect_rollouts(collection: Collection, bars: Reach) -> None:
+def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
     """Record a policy that does not learn."""
     from lawm_data.recording.collect import add_rollouts
     from lawm_data.recording.parallel import parallel_rollouts

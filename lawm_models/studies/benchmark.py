@@ -10,9 +10,8 @@ from lawm_schemas import CellResult, Results, Study
 
 from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.output import refuse_inside
-from lawm_models.studies import cell as cells_of
 from lawm_models.studies import pace, record, running
-from lawm_models.studies.cell import Cell, Place
+from lawm_models.studies.cell import Cell, CellRun, cell_runs
 from lawm_models.studies.plan import Plan, read_study
 from lawm_models.studies.record import Known
 from lawm_models.studies.running import Turn, turns
@@ -64,20 +63,20 @@ def benchmark(
     called += ["--device", device] if device else []
     name = out.name if made else Path(where).stem
     if dry_run:
-        found = _Sitting(folder, name, shlex.join(called), plan, there)
+        found = _StudyState(folder, name, shlex.join(called), plan, there)
     else:
         found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend)
     return found.results_of(chosen)
 
 
-class _Sitting:
-    """The cells of a study, where they are run, and what is known of them."""
+class _StudyState:
+    """The cells of a study, their runs, and what is known of them."""
 
     def __init__(self, out: Path, name: str, called: str, plan: Plan, known: Known) -> None:
         self.out, self.name, self.called, self.study = out, name, called, plan.study
         self.known = known
         self.cells = plan.cells
-        self.places = cells_of.places(out, plan.cells)
+        self.runs = cell_runs(out, plan.cells)
         self.errors = record.previous_errors(out)
         self.results = [self._result(cell) for cell in plan.cells]
 
@@ -91,16 +90,16 @@ class _Sitting:
     def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
         """One cell for each run of some of them that is not done."""
         each = {cell.key: cell for cell in cells}
-        done = {key for key in each if self.places[key].finished} | self.known.keys()
+        done = {key for key in each if self.runs[key].finished} | self.known.keys()
         return [cell for key, cell in each.items() if key not in done]
 
     def finish(self, key: str, error: str | None) -> None:
         """Look again at a run that has ended, and keep what came out."""
         from lawm_models.training.run_folder import CONFIG, RunFolder
 
-        folder = self.places[key].folder
+        folder = self.runs[key].folder
         there = (folder / CONFIG).is_file()
-        self.places[key] = Place(folder, RunFolder.open(folder) if there else None)
+        self.runs[key] = CellRun(folder, RunFolder.open(folder) if there else None)
         self.errors.pop(folder.relative_to(self.out).as_posix(), None)
         if error is not None:
             self.errors[folder.relative_to(self.out).as_posix()] = error
@@ -115,11 +114,11 @@ class _Sitting:
         write_file(self.out / record.RESULTS, found.to_json().encode())
 
     def _result(self, cell: Cell) -> CellResult:
-        place, known = self.places[cell.key], self.known.get(cell.key)
-        if known is not None and not place.finished:
-            return record.taken_over(self.out, self.study, cell, place, known)
-        error = self.errors.get(place.folder.relative_to(self.out).as_posix())
-        return record.cell_result(self.out, self.study, cell, place, error)
+        run, known = self.runs[cell.key], self.known.get(cell.key)
+        if known is not None and not run.finished:
+            return record.taken_over(self.out, self.study, cell, run, known)
+        error = self.errors.get(run.folder.relative_to(self.out).as_posix())
+        return record.cell_result(self.out, self.study, cell, run, error)
 
 
 def _run(
@@ -131,55 +130,53 @@ def _run(
     chosen: Sequence[Cell],
     workers: int | None,
     backend: str,
-) -> _Sitting:
+) -> _StudyState:
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "study")
     try:
-        sitting = _Sitting(out, name, called, plan, known)
-        left = sitting.unfinished(chosen)
+        state = _StudyState(out, name, called, plan, known)
+        left = state.unfinished(chosen)
         # those of runs that were taken from elsewhere, too: their commands name them
-        plan.write_masks([cell for cell in chosen if not sitting.places[cell.key].finished])
-        sitting.write()
+        plan.write_masks([cell for cell in chosen if not state.runs[cell.key].finished])
+        state.write()
         if left:
-            _work(sitting, left, workers, backend)
-        return sitting
+            _work(state, left, workers, backend)
+        return state
     finally:
         lock.release()
 
 
-def _work(sitting: _Sitting, left: list[Cell], workers: int | None, backend: str) -> None:
+def _work(state: _StudyState, left: list[Cell], workers: int | None, backend: str) -> None:
     done = {
         cell.key: (
             cell,
-            (result.seconds or 0.0) - pace.taken_seconds(sitting.places[cell.key].folder),
+            (result.seconds or 0.0) - pace.taken_seconds(state.runs[cell.key].folder),
         )
-        for cell, result in zip(sitting.cells, sitting.results, strict=True)
+        for cell, result in zip(state.cells, state.results, strict=True)
         if result.state == "done"
     }
-    order = turns(left, sitting.cells, sitting.places)
+    order = turns(left, state.cells, state.runs)
     shorter = {turn.cell.key for turn in order if turn.shorter}
-    shorter |= {
-        key for key, place in sitting.places.items() if place.run and place.run.record.taken
-    }
-    watch = pace.Pace(left, done, sitting.places, shorter)
-    work = [_item(turn, sitting.places[turn.cell.key]) for turn in order]
+    shorter |= {key for key, run in state.runs.items() if run.saved and run.saved.record.taken}
+    watch = pace.Pace(left, done, state.runs, shorter)
+    work = [_item(turn, state.runs[turn.cell.key]) for turn in order]
     try:
         for key, error, trace in running.run(work, workers, backend, watch):
-            _keep_traceback(sitting.places[key].folder, trace)
+            _keep_traceback(state.runs[key].folder, trace)
             watch.finish(key, error is not None)
-            sitting.finish(key, error)
+            state.finish(key, error)
     finally:
         watch.stop()
 
 
-def _item(turn: Turn, place: Place) -> running.Work:
+def _item(turn: Turn, run: CellRun) -> running.Work:
     # what is begun goes on as it began: a mask of another name may hide the same
-    config = place.run.config if place.run else turn.cell.config
+    config = run.saved.config if run.saved else turn.cell.config
     return running.Work(
         turn.cell.key,
         config.model_dump(mode="json"),
-        str(place.folder),
+        str(run.folder),
         turn.cell.data.model_dump(mode="json"),
         turn.others,
     )

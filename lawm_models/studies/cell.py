@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """Name of its folder, unless that is taken."""
-        return f"{self.corpus}/{self.algorithm}-{words(self.labels)}-seed{self.seed}"
+        return f"{self.corpus}/{self.algorithm}-{label_name(self.labels)}-seed{self.seed}"
 
     @property
     def key(self) -> str:
@@ -49,17 +49,17 @@ class Cell(NamedTuple):
         return key(self.config, [self.data])
 
 
-class Place(NamedTuple):
-    """Where a cell is run."""
+class CellRun(NamedTuple):
+    """The run of a cell."""
 
     folder: Path
-    run: RunFolder | None
+    saved: RunFolder | None
     """What is there so far."""
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.run is not None and self.run.is_finished()
+        return self.saved is not None and self.saved.is_finished()
 
 
 def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
@@ -72,15 +72,15 @@ def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def places(out: Path, cells: Iterable[Cell]) -> dict[str, Place]:
-    """Where the cells are run, by their keys: runs that are there are found whatever their names.
+def cell_runs(out: Path, cells: Iterable[Cell]) -> dict[str, CellRun]:
+    """The runs of the cells, by their keys: those that are there are found whatever their names.
 
     Args:
         out: folder of the study.
         cells: what it asks for.
     """
     there = _runs(out / RUNS)
-    found: dict[str, Place] = {}
+    found: dict[str, CellRun] = {}
     taken = {run.path for run in there.values()}
     for cell in cells:
         if cell.key in found:
@@ -88,7 +88,7 @@ def places(out: Path, cells: Iterable[Cell]) -> dict[str, Place]:
         run = there.get(cell.key)
         folder = run.path if run else _free(out / RUNS / cell.name, taken)
         taken.add(folder)
-        found[cell.key] = Place(folder, run)
+        found[cell.key] = CellRun(folder, run)
     return found
 
 
@@ -120,14 +120,14 @@ def _free(folder: Path, taken: set[Path]) -> Path:
     return free
 
 
-def words(labels: float | str) -> str:
+def label_name(labels: float | str) -> str:
     """A label budget as a part of a name."""
     return labels if isinstance(labels, str) else f"{100 * labels:.10g}pct"
 
 
 def mask_name(study: Study, labels: float, seed: int) -> str:
     """What the mask of a fraction is called: everything that it was made with."""
-    parts = ["study", words(labels), study.masks.stratify, f"seed{seed}"]
+    parts = ["study", label_name(labels), study.masks.stratify, f"seed{seed}"]
     parts.insert(2, "steps" if study.masks.by == "steps" else None)
     return "-".join(part for part in parts if part)
 

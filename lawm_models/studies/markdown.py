@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from lawm_models.studies.paper import Reported
 from lawm_models.studies.score import Interval
-from lawm_models.studies.table import Entry, Table, printed
+from lawm_models.studies.table import Entry, ScoreTable, printed
 
 WIDE = 8
 """Columns that a table may have."""
@@ -16,7 +16,7 @@ NOTHING = "–"
 PAPER = "arXiv 2512.10016"
 
 
-def markdown(table: Table) -> str:
+def markdown(table: ScoreTable) -> str:
     """The table and what its numbers are, with a final newline.
 
     One with very many columns becomes one for each label budget, turned on its side if need be.
@@ -26,7 +26,7 @@ def markdown(table: Table) -> str:
     return "\n\n".join([*map(_grid, parts), caption(table)]) + "\n"
 
 
-def _grid(table: Table) -> str:
+def _grid(table: ScoreTable) -> str:
     head, *rest = [["corpus", *(column.heading for column in table.columns)], *body(table)]
     if len(table.columns) > WIDE:
         head, *rest = (list(cells) for cells in zip(["algorithm", *head[1:]], *rest, strict=True))
@@ -35,7 +35,7 @@ def _grid(table: Table) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
 
 
-def body(table: Table) -> Iterable[list[str]]:
+def body(table: ScoreTable) -> Iterable[list[str]]:
     """The rows below the header, as text."""
     seeds = len(table.seeds)
     for row in table.rows:
@@ -46,7 +46,7 @@ def body(table: Table) -> Iterable[list[str]]:
     yield from summaries(table)
 
 
-def summaries(table: Table) -> Iterable[list[str]]:
+def summaries(table: ScoreTable) -> Iterable[list[str]]:
     """The rows that sum up several corpora."""
     if len(table.rows) > 1:
         yield ["average", *map(number_text, table.averages)]
@@ -92,7 +92,7 @@ def interval_text(value: Interval | None) -> str:
     return f"{printed(value.value)} [{printed(value.low)}, {printed(value.high)}]"
 
 
-def caption(table: Table) -> str:
+def caption(table: ScoreTable) -> str:
     """What the numbers are."""
     seeds = ", ".join(map(str, table.seeds))
     entries = [entry for row in table.rows for entry in row.entries]
@@ -130,7 +130,7 @@ COLUMNS: tuple[str, ...] = (
 """``low`` and ``high`` bound the interval of an interquartile mean."""
 
 
-def comma_separated(table: Table) -> str:
+def comma_separated(table: ScoreTable) -> str:
     """Cells, then averages and interquartile means, which have no corpus of that name."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")

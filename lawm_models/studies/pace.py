@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lawm_data.system import terminal as show
-from lawm_models.studies.cell import Cell, Place
+from lawm_models.studies.cell import Cell, CellRun
 
 TAIL = 1 << 14
 """Bytes at the end of a log that hold its last line."""
@@ -31,7 +31,7 @@ class Pace:
     Args:
         cells: everything that is not done, one cell for each run.
         done: runs that are, with the seconds spent on each.
-        places: where they are run.
+        runs: the run of each, by key.
         shorter: keys of runs that take all stages but the last over from others.
     """
 
@@ -39,7 +39,7 @@ class Pace:
         self,
         cells: Sequence[Cell],
         done: Mapping[str, tuple[Cell, float]],
-        places: Mapping[str, Place],
+        runs: Mapping[str, CellRun],
         shorter: Collection[str] = (),
     ) -> None:
         self._left = {cell.key: cell for cell in cells}
@@ -47,7 +47,7 @@ class Pace:
         self._shorter = shorter
         for cell, seconds in done.values():
             self._learn(cell, seconds)
-        self._places = places
+        self._runs = runs
         self._total, self._failed = len(cells) + len(done), 0
         self._line = show.Line()
 
@@ -60,7 +60,7 @@ class Pace:
         cell = self._left.pop(key)
         self._failed += failed
         if not failed:
-            self._learn(cell, reached(self._places[key].folder, cell).seconds)
+            self._learn(cell, reached(self._runs[key].folder, cell).seconds)
 
     def stop(self) -> None:
         """Nothing more will come."""
@@ -77,7 +77,7 @@ class Pace:
 
     def text(self, busy: set[str]) -> str:
         """The line, given the keys of the runs that are being worked on."""
-        now = {key: reached(self._places[key].folder, self._left[key]) for key in busy}
+        now = {key: reached(self._runs[key].folder, self._left[key]) for key in busy}
         done = self._total - len(self._left) - self._failed
         parts = [f"{done} of {self._total} runs done"]
         if now:

@@ -13,7 +13,7 @@ from lawm_data.system.colors import GREY, SERIES
 from lawm_data.system.figures import Picture, new_figure
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies import score
-from lawm_models.studies.table import Column, Table
+from lawm_models.studies.table import Column, ScoreTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ PAGE_WIDTH = 11.0
 """Inches of a row of bar charts."""
 
 
-def pictures(table: Table) -> Mapping[str, tuple[str, Picture]]:
+def pictures(table: ScoreTable) -> Mapping[str, tuple[str, Picture]]:
     """Caption and figure by name, of all pictures that the results are enough for."""
     drawn = {
         "bars": ("Mean over seeds; the line is one standard deviation.", _bars(table)),
@@ -48,7 +48,7 @@ def pictures(table: Table) -> Mapping[str, tuple[str, Picture]]:
     }
 
 
-def looks(table: Table) -> Mapping[str, tuple[str, str]]:
+def looks(table: ScoreTable) -> Mapping[str, tuple[str, str]]:
     """Color and marker of each algorithm: those in the box have their own in every study."""
     names = dict.fromkeys(column.algorithm for column in table.columns)
     ours = ALGORITHMS.ours()
@@ -59,7 +59,7 @@ def looks(table: Table) -> Mapping[str, tuple[str, str]]:
     return {name: (SERIES[n], MARKERS[n]) for name, n in place.items()}
 
 
-def _bars(table: Table) -> Picture:
+def _bars(table: ScoreTable) -> Picture:
     """One panel for each label budget, corpora side by side."""
     budgets, look = table.budgets(), looks(table)
     each = max(WIDTH, 0.2 * max(len(places) for _, places in budgets))
@@ -84,7 +84,7 @@ def _bars(table: Table) -> Picture:
 
 def _bar_set(
     axes: Axes,
-    table: Table,
+    table: ScoreTable,
     place: int,
     shift: float,
     width: float,
@@ -107,7 +107,7 @@ def _bar_set(
         axes.scatter(x, mean, marker="D", s=12, label=REPORTED, **style)
 
 
-def _curves(table: Table) -> Picture | None:
+def _curves(table: ScoreTable) -> Picture | None:
     """One panel for all corpora and one for each; none when there are only two budgets."""
     lines: dict[str, list[int]] = {}  # columns of each algorithm, from few labels to all
     for place in sorted(range(len(table.columns)), key=lambda n: table.columns[n].fraction):
@@ -132,7 +132,9 @@ def _curves(table: Table) -> Picture | None:
     return figure
 
 
-def _curve(axes: Axes, table: Table, name: str, places: Sequence[int], corpus: str | None) -> None:
+def _curve(
+    axes: Axes, table: ScoreTable, name: str, places: Sequence[int], corpus: str | None
+) -> None:
     known = [(place, table.strata(place, corpus)) for place in places]
     known = [(place, strata) for place, strata in known if strata]
     if not known:
@@ -145,7 +147,7 @@ def _curve(axes: Axes, table: Table, name: str, places: Sequence[int], corpus: s
     axes.plot(x, value, color=color, marker=marker, markersize=4, label=title)
 
 
-def _profiles(table: Table) -> Picture | None:
+def _profiles(table: ScoreTable) -> Picture | None:
     """One panel for each label budget; none without a normalised score."""
     budgets = [
         (name, [place for place in places if table.strata(place)])

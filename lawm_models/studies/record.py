@@ -9,35 +9,35 @@ from typing import Any
 from lawm_schemas import CellResult, CorpusRecord, ExperimentConfig, LawmError, Results, Study
 
 from lawm_data.system import terminal as show
-from lawm_models.studies.cell import Cell, Place, command, key
+from lawm_models.studies.cell import Cell, CellRun, command, key
 
 RESULTS = "results.json"
 STATES = ("done", "begun", "open", "failed")
 """How far a cell can be; see ``CellResult.state``."""
 
 
-def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | None) -> CellResult:
+def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | None) -> CellResult:
     """What is known of a cell.
 
     Args:
         out: folder of the study.
         study: the study.
         cell: the cell.
-        place: its run.
+        run: its run.
         error: what stopped it when it was tried last, or none.
     """
-    folder = place.folder.relative_to(out).as_posix()
+    folder = run.folder.relative_to(out).as_posix()
     known: dict[str, Any] = {"state": "open"}
-    if place.run is not None:
-        record, metrics = place.run.record, place.run.metrics()
-        finished = place.run.is_finished()
+    if run.saved is not None:
+        record, metrics = run.saved.record, run.saved.metrics()
+        finished = run.saved.is_finished()
         known = {
             "state": "done" if finished else "begun",
             "seconds": metrics[-1]["elapsed"] if metrics else 0.0,
             "started": record.started,
             "device": record.device,
             "versions": record.versions,
-            "evaluation": place.run.evaluation() if finished else None,
+            "evaluation": run.saved.evaluation() if finished else None,
         }
     if error is not None and known["state"] != "done":
         known |= {"state": "failed", "error": error}
@@ -53,9 +53,9 @@ def cell_result(out: Path, study: Study, cell: Cell, place: Place, error: str | 
     )
 
 
-def taken_over(out: Path, study: Study, cell: Cell, place: Place, known: CellResult) -> CellResult:
+def taken_over(out: Path, study: Study, cell: Cell, run: CellRun, known: CellResult) -> CellResult:
     """A cell whose numbers are known from elsewhere; its names are those of this study."""
-    own = cell_result(out, study, cell, Place(place.folder, None), None)
+    own = cell_result(out, study, cell, CellRun(run.folder, None), None)
     names = own.model_dump(include={"corpus", "algorithm", "labels", "run", "command", "mask"})
     return known.model_copy(update=names)
 

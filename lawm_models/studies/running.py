@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from lawm_schemas import CorpusRecord, ExperimentConfig, LawmError
 
-from lawm_models.studies.cell import Cell, Place
+from lawm_models.studies.cell import Cell, CellRun
 
 
 class Work(NamedTuple):
@@ -127,13 +127,13 @@ class Turn(NamedTuple):
     """One of them has them, or makes them before."""
 
 
-def turns(left: Sequence[Cell], cells: Sequence[Cell], places: Mapping[str, Place]) -> list[Turn]:
+def turns(left: Sequence[Cell], cells: Sequence[Cell], runs: Mapping[str, CellRun]) -> list[Turn]:
     """The order of runs: seed by seed, and of each seed first those that others can take from.
 
     Args:
         left: one cell for each run that is not done, in the order of the study.
         cells: all cells of the study.
-        places: where they are run, by key.
+        runs: their runs, by key.
     """
     from lawm_models.training.stage_reuse import is_ready
 
@@ -147,8 +147,8 @@ def turns(left: Sequence[Cell], cells: Sequence[Cell], places: Mapping[str, Plac
         beginning = _shared_beginning(cell)
         keys = [key for key in alike[beginning] if key != cell.key]
         later = beginning in begun
-        shorter = later or any(places[k].run and is_ready(places[k].folder) for k in keys)
-        turn = Turn(cell, tuple(str(places[key].folder) for key in keys), shorter)
+        shorter = later or any(runs[k].saved and is_ready(runs[k].folder) for k in keys)
+        turn = Turn(cell, tuple(str(runs[key].folder) for key in keys), shorter)
         order.append((seeds.index(cell.seed), later, turn))
         begun.add(beginning)
     return [turn for *_, turn in sorted(order, key=lambda item: item[:2])]

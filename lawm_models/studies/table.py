@@ -65,7 +65,7 @@ class Row(NamedTuple):
     """By column."""
 
 
-class Table(NamedTuple):
+class ScoreTable(NamedTuple):
     """Everything that is printed."""
 
     name: str
@@ -90,7 +90,7 @@ class Table(NamedTuple):
         rows = [row for row in self.rows if row.normalized and corpus in (None, row.corpus)]
         return [row.entries[column].scores for row in rows if row.entries[column].scores]
 
-    def narrow(self, places: Sequence[int]) -> Table:
+    def narrow(self, places: Sequence[int]) -> ScoreTable:
         """The same with these columns only."""
 
         def pick(values: Sequence[T]) -> tuple[T, ...]:
@@ -115,7 +115,7 @@ class Table(NamedTuple):
         return list(by_name.items())
 
 
-def make_table(results: Results) -> Table:
+def make_table(results: Results) -> ScoreTable:
     """The table of a study, finished or not.
 
     Raises:
@@ -136,7 +136,7 @@ def make_table(results: Results) -> Table:
         [entry.mean for row in known if (entry := row.entries[n].reported)]
         for n in range(len(columns))
     ]
-    return Table(
+    return ScoreTable(
         name=results.name,
         description=results.study.description,
         command=results.command,

@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 
 from lawm_models.studies.markdown import body, caption, summaries
-from lawm_models.studies.table import Table
+from lawm_models.studies.table import ScoreTable
 
 STYLE = """
 td.oracle, th.oracle { color: var(--soft); }
@@ -19,7 +19,7 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
 """
 
 
-def web_page(table: Table, pictures: Mapping[str, bytes]) -> str:
+def web_page(table: ScoreTable, pictures: Mapping[str, bytes]) -> str:
     """The whole page.
 
     Args:
@@ -62,7 +62,7 @@ def web_page(table: Table, pictures: Mapping[str, bytes]) -> str:
 """
 
 
-def _header(table: Table) -> Iterable[str]:
+def _header(table: ScoreTable) -> Iterable[str]:
     """Two rows, as in the paper: budgets, and algorithms below."""
     budgets = table.budgets()
     spans = (f'<th colspan="{len(places)}">{escape(name)}</th>' for name, places in budgets)
@@ -71,7 +71,7 @@ def _header(table: Table) -> Iterable[str]:
     yield f"<tr><th>corpus</th>{''.join(names)}</tr>"
 
 
-def _body(table: Table) -> Iterable[str]:
+def _body(table: ScoreTable) -> Iterable[str]:
     below = next(iter(summaries(table)))[0]
     for name, *cells in body(table):
         paper = name.startswith("*")

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -189,32 +189,3 @@ def read_metrics(path: Path, length: int | None = None) -> list[dict[str, Any]]:
     # a killed trainer may leave half a line
     lines = path.read_bytes()[:length].split(b"\n")[:-1]
     return [json.loads(line) for line in lines]
-
-
-class Progress(Protocol):
-    """Something that shows progress, such as a bar."""
-
-    def start(self, stage: str, total: int) -> None:
-        """A stage of ``total`` steps begins, or goes on; ends the one before."""
-        ...
-
-    def advance(self, steps: int, metrics: Mapping[str, float]) -> None:
-        """So many more steps are done; ``metrics`` is the last line of the log, or empty."""
-        ...
-
-    def stop(self) -> None:
-        """Nothing more will come."""
-        ...
-
-
-class Silent:
-    """A ``Progress`` that shows nothing."""
-
-    def start(self, stage: str, total: int) -> None:
-        """See ``Progress.start``."""
-
-    def advance(self, steps: int, metrics: Mapping[str, float]) -> None:
-        """See ``Progress.advance``."""
-
-    def stop(self) -> None:
-        """See ``Progress.stop``."""

@@ -10,10 +10,11 @@ from lawm_schemas import ConfigError, Evaluation, ExperimentConfig, RunRecord
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.system import notebook
 from lawm_data.system.atomic import is_locked
+from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import Bars, near
 from lawm_models.acting.policy import Policy
 from lawm_models.training import audit, evaluate, relabel, trainer
-from lawm_models.training.metrics import Metrics, Progress, Silent
+from lawm_models.training.metrics import Metrics
 from lawm_models.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def train(
     config: ExperimentConfig,
     out: Path | str,
     *,
-    progress: Progress | bool = True,
+    progress: ProgressBar | bool = True,
     begin_from: Path | str | None = None,
 ) -> Run:
     """Train, from the start or from where an earlier call was stopped.
@@ -38,8 +39,8 @@ def train(
     Args:
         config: what to train on what; see ``configure``.
         out: the run folder; new, empty, or a run of this very configuration.
-        progress: show a bar on a terminal, and a line now and then elsewhere; or something of your
-            own that is told about every step.
+        progress: show a bar on a terminal, and a line now and then elsewhere; or a
+            ``ProgressBar`` of your own, which hears of every step.
         begin_from: folder of a run of which all stages but the last are taken over, such as its
             world model.
 
@@ -54,7 +55,7 @@ def train(
     if progress is True:
         with Bars() as bars:
             return Run(trainer.train(config, out, bars, begin_from))
-    return Run(trainer.train(config, out, progress or Silent(), begin_from))
+    return Run(trainer.train(config, out, progress or NoBar(), begin_from))
 
 
 def load_run(path: Path | str) -> Run:

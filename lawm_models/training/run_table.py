@@ -55,7 +55,7 @@ class RunRow:
     normalized: float | None = None
     """100 × mean / largest possible return."""
     labels_r2: dict[str, float | None] = field(default_factory=dict)
-    """Overlays that its newest weights inferred, and R² of each; None where the overlay keeps none."""
+    """R² of the overlays that its newest weights inferred; None where the overlay keeps none."""
 
 
 def compare_runs(folder: Path | str) -> list[RunRow]:

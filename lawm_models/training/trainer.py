@@ -15,17 +15,18 @@ from lawm_data.batches.loader import Loader, device_of
 from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside
+from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_models.training import checkpoint, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
-from lawm_models.training.metrics import Interval, MetricLog, NonFinite, Progress, Silent
+from lawm_models.training.metrics import Interval, MetricLog, NonFinite
 from lawm_models.training.run_folder import RunFolder, is_run
 
 
 def train(
     config: ExperimentConfig,
     out: Path | str,
-    progress: Progress | None = None,
+    progress: ProgressBar | None = None,
     begin_from: Path | str | None = None,
 ) -> RunFolder:
     """Train in a run folder, from the start or from its newest checkpoint.
@@ -37,7 +38,7 @@ def train(
     Args:
         config: the experiment; it is written out with all defaults.
         out: the run folder; new, empty, or a run of this very configuration.
-        progress: told about every step.
+        progress: shows every step.
         begin_from: a run of which a new one takes all stages but the last, see ``stage_reuse``; of
             no meaning to a run that has begun.
 
@@ -72,7 +73,7 @@ def train(
         run.require_same(config)
         run.require_same_data(record.corpora)
         with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
-            training = _Training(run, sources, evaluator, progress or Silent(), interrupt)
+            training = _Training(run, sources, evaluator, progress or NoBar(), interrupt)
             training.go(beginning)
     finally:
         lock.release()
@@ -107,7 +108,7 @@ class _Training:
         run: RunFolder,
         sources: Sources,
         evaluator: Evaluator | None,
-        progress: Progress,
+        progress: ProgressBar,
         interrupt: Interrupt,
     ) -> None:
         self.run, self.config, self.loaders = run, run.config, sources.loaders
@@ -189,7 +190,7 @@ class _Training:
                 checkpoint.load_optimizers(folder, self.algorithm.optimizers())
             self.latest = {}
             self.progress.start(stage, total)
-            self.progress.advance(self.position.step, {})
+            self.progress.reach(self.position.step)
             while self.position.step < total:
                 self._step(stage)
 
@@ -208,7 +209,7 @@ class _Training:
         last = step == self.config.steps[stage]
         if last or step % self.config.log_every == 0:
             self._log()
-        self.progress.advance(1, self.latest)
+        self.progress.reach(step, self.latest)
         if self.evaluator and not last and self._evaluation_is_due(stage, step):
             self._evaluate(self.evaluator)
         if last or self.interrupt.requested or step % self.config.checkpoint_every == 0:

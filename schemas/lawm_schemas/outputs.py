@@ -695,7 +695,7 @@ class RunSummary(Schema):
     normalized: float | None
     """100 × ``return_mean`` / largest possible return."""
     labels_r2: dict[str, float | None]
-    """Overlays that its newest weights inferred, and R² of each; null where the overlay keeps none."""
+    """R² of the overlays that its newest weights inferred; null where the overlay keeps none."""
 
 
 class Runs(Schema):

@@ -10,7 +10,7 @@ from lawm_schemas.errors import several
 from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
 from lawm_models.studies.packaged import RECIPES
-from lawm_models.studies.recipes.check import Check
+from lawm_models.studies.recipes.check import RecipeCheck
 from lawm_models.studies.recipes.job import AGENT, Job
 
 
@@ -39,7 +39,7 @@ def jobs(data: Any, recipe: str = "recipe") -> list[Job]:
     entries = entries if isinstance(entries, list) else []
     wrong = any(fault.key[:1] == ("seeds",) for fault in whole)
     seeds = (0,) if wrong or not entries else tuple(map(int, data.get("seeds", (0,))))
-    check = Check(name for n in of_steps for name in _promised(entries[n], seeds))
+    check = RecipeCheck(name for n in of_steps for name in _promised(entries[n], seeds))
     for n, entry in enumerate(entries):
         name = entry.get("make") if isinstance(entry, dict) else None
         where = f"{recipe}, step {n + 1}" + (f" ({name})" if name else "")

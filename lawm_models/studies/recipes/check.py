@@ -37,7 +37,7 @@ class Kind(NamedTuple):
         return f"{self.env} with action repeat {self.action_repeat}{pixels}{physics}"
 
 
-class Check:
+class RecipeCheck:
     """The jobs of a recipe so far, and what is wrong with the next one.
 
     Args:

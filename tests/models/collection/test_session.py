@@ -24,6 +24,8 @@ class Shown:
     def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
         self.reached.append(done)
 
+    def stop(self) -> None: ...
+
 
 def collection(out: Path, trajectories: int, **changed: Any) -> Collection:
     return Collection(

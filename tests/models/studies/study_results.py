@@ -7,7 +7,7 @@ from typing import Any
 from lawm_schemas import CellResult, Evaluation, Results, Study
 
 from lawm_models.studies import paper
-from lawm_models.studies.table import Table, make_table
+from lawm_models.studies.table import ScoreTable, make_table
 
 PAPER = paper.document()
 
@@ -57,7 +57,7 @@ def results(scores: dict[tuple[str, str, Any], list[float | None]], **study: Any
     return Results(name="s", command="lawm benchmark s", study=Study.parse(data, ""), cells=cells)
 
 
-def papers_own() -> Table:
+def papers_own() -> ScoreTable:
     """The paper's numbers as if they were ours: two seeds, one standard deviation off the mean."""
     scores: dict[tuple[str, str, Any], list[float | None]] = {
         (name.replace("/", "-"), *column): [found.mean - found.std, found.mean + found.std]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from lawm_schemas import Study
 
-from lawm_models.studies.cell import Place
+from lawm_models.studies.cell import CellRun
 from lawm_models.studies.pace import Pace, reached
 from lawm_models.studies.plan import Plan
 
@@ -48,13 +48,13 @@ def test_what_a_run_took_over_is_not_its_own_time(plan: Plan, log, tmp_path: Pat
     assert reached(folder, first) == (0.75, 0.0, None)
     log("run", model, {"stage": "agent", "step": 5, "elapsed": 51.0})
     assert reached(folder, first) == (0.875, 1.0, 2.0)
-    places = {cell.key: Place(tmp_path / "x", None) for cell in plan.cells}
-    places[first.key] = Place(folder, None)
-    pace = Pace([first, second], {}, places, {first.key})
+    runs = {cell.key: CellRun(tmp_path / "x", None) for cell in plan.cells}
+    runs[first.key] = CellRun(folder, None)
+    pace = Pace([first, second], {}, runs, {first.key})
     # one second of two is over, and nothing is known of runs that take nothing over
     assert pace.text({first.key}) == "0 of 2 runs done, 1 at work (88%), about 0:00:03 left"
     pace.finish(first.key, failed=False)
-    pace = Pace([second], {first.key: (first, 1.0)}, places, {first.key, second.key})
+    pace = Pace([second], {first.key: (first, 1.0)}, runs, {first.key, second.key})
     assert pace.text(set()) == "1 of 2 runs done, about 0:00:01 left"
 
 
@@ -63,8 +63,8 @@ def test_time_left_is_told_by_runs_of_the_same_kind(plan: Plan, log, tmp_path: P
     at_work = log("two", {"stage": "model", "step": 20, "elapsed": 50.0})
     done = {first.key: (first, 100.0), bc[0].key: (bc[0], 7.0)}
     folders = {first.key: tmp_path, second.key: at_work}
-    places = {cell.key: Place(folders.get(cell.key, tmp_path / "x"), None) for cell in plan.cells}
-    pace = Pace([second, bc[1]], done, places)
+    runs = {cell.key: CellRun(folders.get(cell.key, tmp_path / "x"), None) for cell in plan.cells}
+    pace = Pace([second, bc[1]], done, runs)
     # the second LAWM will take 100 s as the first did, and 50 of them are over
     assert pace.text({second.key}) == ("2 of 4 runs done, 1 at work (50%), about 0:00:57 left")
     log("two", {"stage": "agent", "step": 10, "elapsed": 80.0})
@@ -77,7 +77,7 @@ def test_time_left_is_told_by_runs_of_the_same_kind(plan: Plan, log, tmp_path: P
 def test_a_run_at_work_tells_the_time_when_none_is_done(plan: Plan, log, tmp_path: Path) -> None:
     first, second, *_ = plan.cells
     at_work = log("one", {"stage": "model", "step": 10, "elapsed": 25.0})
-    places = {first.key: Place(at_work, None), second.key: Place(tmp_path / "x", None)}
-    pace = Pace([first, second], {}, places)
+    runs = {first.key: CellRun(at_work, None), second.key: CellRun(tmp_path / "x", None)}
+    pace = Pace([first, second], {}, runs)
     assert pace.text(set()) == "0 of 2 runs done"
     assert pace.text({first.key}) == "0 of 2 runs done, 1 at work (25%), about 0:02:55 left"

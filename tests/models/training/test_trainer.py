@@ -39,14 +39,13 @@ class Watcher:
     """A progress that presses Ctrl-C after so many steps of its own."""
 
     def __init__(self, until=None):
-        self.until, self.steps, self.stages, self.done, self.stopped = until, 0, [], 0, False
+        self.until, self.steps, self.stages, self.stopped = until, 0, [], False
 
     def start(self, stage, total):
         self.stages.append((stage, total))
         self.steps -= 1  # the next call tells what was done before
 
-    def advance(self, steps, metrics):
-        self.done += steps
+    def reach(self, done, metrics=None):
         self.steps += 1
         if self.steps == self.until:
             os.kill(os.getpid(), signal.SIGINT)
