@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from lawm_cli.app import app
+from lawm_schemas import Manifest
 
 from lawm_data import open_corpus
 
@@ -51,9 +52,8 @@ def test_run_without_evaluation_says_so(run, train: tuple, corpus: Path, tmp_pat
     told = run("lawm", *words).out
     assert re.search("return +not evaluated: evaluation_episodes is 0", told)
     manifest = corpus / "corpus.json"
-    manifest.write_text(
-        re.sub(r'"environment": {.*?}', '"environment": null', manifest.read_text(), flags=re.S)
-    )
+    nameless = Manifest.read_json(manifest).model_copy(update={"environment": None})
+    manifest.write_text(nameless.to_json())
     told = run("lawm", *train, tmp_path / "b").out
     assert re.search("return +not evaluated: the corpus names no environment; lawm evaluate", told)
     refused = run("lawm", "evaluate", tmp_path / "b")

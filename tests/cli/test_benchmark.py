@@ -322,14 +322,13 @@ def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path
     ]
     # where there is nothing sound to take, of these versions, they come to the same by themselves
     whole = {run.path: run.evaluation() for run in runs.values()}
-    for seed, name, old, new in (
-        (0, "checkpoints/step_00000004/model.safetensors", b"", b"x"),
-        (1, "run.json", b'"python": "', b'"python": "not '),
-    ):
-        folder = runs[f"lawm-34pct-seed{seed}"].path
-        content = (folder / name).read_bytes()
-        assert old in content
-        (folder / name).write_bytes(content.replace(old, new, 1))
+    weights = runs["lawm-34pct-seed0"].path / "checkpoints/step_00000004/model.safetensors"
+    weights.write_bytes(b"x" + weights.read_bytes())
+    made = runs["lawm-34pct-seed1"]
+    other_python = {**made.record.versions, "python": "not this one"}
+    record = made.record.model_copy(update={"versions": other_python})
+    (made.path / "run.json").write_text(record.to_json())
+    for seed in (0, 1):
         for other in ("lawm-last", "lawm-near"):
             shutil.rmtree(runs[f"{other}-34pct-seed{seed}"].path)
     again = run("lawm", *words[:2], "--json", "--workers", 2, "--out", out).json
