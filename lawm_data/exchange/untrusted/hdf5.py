@@ -70,9 +70,10 @@ class ForeignFile:
         with storage_errors(path):
             if content is None:
                 with open_regular(path) as file:
-                    self._left = os.fstat(file.fileno()).st_size
+                    self._size = os.fstat(file.fileno()).st_size
             else:
-                self._left = content.seek(0, os.SEEK_END)
+                self._size = content.seek(0, os.SEEK_END)
+        self._left = self._size  # bytes that no array has been opened for
         with self._distrust(""):
             self._file = bound_metadata(h5py.File(content or path, "r", rdcc_nbytes=CACHE))
             self._root = h5g.open(self._file.id, b"/")
@@ -211,7 +212,7 @@ class ForeignFile:
             if layout == h5d.VIRTUAL or plist.get_external_count():
                 raise self.refuse(name, "is stored in another file")
             ratio = self._ratio(dataset, name) if layout == h5d.CHUNKED else 1
-            if stored > self._left or declared > stored * ratio:
+            if stored > self._size or declared > stored * ratio:
                 raise self.refuse(name, f"declares {declared} bytes in {stored}")
         return _Array(dataset, shape, dtype, stored)
 

@@ -228,3 +228,19 @@ def test_what_the_export_says_of_itself_is_checked(tmp_path: Path, plain_plan: C
             file[f"metadata/lawm/table/{column}"][0] = value
         with pytest.raises(CorpusError, match=r"does not match the file|rows where the table"):
             import_corpus(address, tmp_path / "back")
+
+
+@pytest.mark.parametrize("steps", [50, 1000, 4000])
+@pytest.mark.parametrize("storage", [{}, {"compression": "gzip"}])
+def test_files_of_nothing_but_the_usual_arrays_are_read(
+    tmp_path: Path, steps: int, storage: dict[str, Any]
+) -> None:
+    """Where the actions are most of a file, too: opened twice, they are not counted twice."""
+    arrays = recorded([steps, steps], [True, False])
+    del arrays["infos/qpos"], arrays["next_observations"]
+    place = write(tmp_path / "a.hdf5", arrays, **storage)
+    import_corpus(f"d4rl:{place.removeprefix('d4rl:')}", tmp_path / "corpus")
+    found = open_corpus(tmp_path / "corpus")
+    assert found.label_counts()["observed"] == 2
+    assert found[0].actions is not None
+    np.testing.assert_array_equal(found[0].actions, arrays["actions"][: len(found[0].actions)])
