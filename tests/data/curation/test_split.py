@@ -54,7 +54,12 @@ def test_parts_are_disjoint_and_of_their_size(
 ) -> None:
     total = sum(shares) if whole else max(1, sum(shares))
     named = {f"part-{i}": share / total for i, share in enumerate(shares)}
-    parts = divide(corpus, named, seed, "trajectory")
+    try:
+        parts = divide(corpus, named, seed, "trajectory")
+    except CorpusError:
+        # a share of no more than one group of two may fall between the groups
+        assert min(named.values()) * len(corpus) <= 2
+        return
     assert list(parts) == list(named)
     counts = np.sum(list(parts.values()), 0)
     assert counts.max() == 1
