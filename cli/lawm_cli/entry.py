@@ -6,6 +6,8 @@ to load, and who stops a program in that time should not be shown where it was.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -32,7 +34,36 @@ def lawm_data() -> int:
     return _run("lawm-data", "lawm_cli.data_app")
 
 
+class _Messages(io.TextIOWrapper):
+    """A stderr that cannot be written to, such as one on a full disk, stops no work."""
+
+    def write(self, text: str, /) -> int:
+        """As that of every text stream; what cannot be written is lost."""
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As that of every text stream; what cannot be written is lost."""
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+def _open_streams() -> None:
+    """Give closed streams the null device.
+
+    Else the next file that is opened gets their number, and what is printed could end up in it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    usual = sys.__stderr__  # which stays, and with it what it writes to
+    if usual is sys.stderr and isinstance(usual, io.TextIOWrapper):
+        sys.stderr = _Messages(usual.buffer, usual.encoding, usual.errors, line_buffering=True)
+
+
 def _run(program: str, module: str) -> int:
+    _open_streams()
     line = f"{program}: interrupted\n".encode()
 
     def stop(number: int, frame: FrameType | None) -> None:

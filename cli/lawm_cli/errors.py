@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Any, TextIO, cast
 
 import typer
 from lawm_schemas import LawmError, StorageError
@@ -42,30 +44,21 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
     words = sys.argv[1:] if arguments is None else list(arguments)
     if any(word == "" or EMPTY.fullmatch(word) for word in words):
         return _report(program, "an argument is empty; give it a value or leave it out", REFUSED)
+    output = _Output(sys.stdout)
     try:
-        # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
-        command = typer.main.get_command(app)
-        if COMPLETE.format(program.replace("-", "_").upper()) in os.environ:
-            command.main(words, prog_name=program)  # says what the shell asks for, and exits
-        with command.make_context(program, words) as context:
-            command.invoke(context)
-        sys.stdout.flush()
-        return 0
-    except typer.Exit as end:
-        return end.exit_code
-    except SystemExit as end:  # of the shell's completion
-        return int(end.code or 0)
+        with redirect_stdout(cast(TextIO, output)):
+            code = _invoke(app, program, words)
+        output.flush()
+        if output.failed is None:
+            return code
+        reason = StorageError.from_os_error(output.failed, "").what
+        return _report(program, f"stdout: {reason}; all else was done", code or REFUSED)
     except (KeyboardInterrupt, typer.Abort):
         again = "; the same command goes on where it was" if {*words[:1]} & {*RESUMABLE} else ""
         return _report(program, f"interrupted{again}", INTERRUPTED)
     except LawmError as error:
         return [_report(program, line, REFUSED) for line in error.lines][-1]
     except OSError as error:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            # what stdout could not take is forgotten: Python would try once more at its exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return PIPE_CLOSED
         where = str(error.filename or " ".join([program, *words[:1]]))
@@ -76,6 +69,62 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
             raise
         text = f"{type(error).__name__}: {error}; set {TRACEBACK}=1 to see where, and report it"
         return _report(program, f"defect: {text}", DEFECT) if code is None else code
+    finally:
+        with suppress(OSError):
+            output.flush()
+
+
+def _invoke(app: typer.Typer, program: str, words: list[str]) -> int:
+    # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
+    command = typer.main.get_command(app)
+    try:
+        if COMPLETE.format(program.replace("-", "_").upper()) in os.environ:
+            command.main(words, prog_name=program)  # says what the shell asks for, and exits
+        with command.make_context(program, words) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except SystemExit as end:  # of the shell's completion
+        return int(end.code or 0)
+    return 0
+
+
+class _Output:
+    """A stream that a full disk does not stop the work for; the last line says so.
+
+    Args:
+        stream: where everything goes.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.failed: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """As that of the stream."""
+        with self._noted():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As that of the stream."""
+        with self._noted():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self.failed is None:
+                # forgotten: Python would try once more to write it, at its exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            self.failed = error
+            if isinstance(error, BrokenPipeError):  # nobody listens any more, as with head
+                raise
 
 
 def _usage_error(program: str, error: Exception) -> int | None:
@@ -86,7 +135,8 @@ def _usage_error(program: str, error: Exception) -> int | None:
         return None
     text = str(message())
     if "\n" in text:  # the help screen of a program called without a command
-        print(text, file=sys.stderr)
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
         return REFUSED
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else program
@@ -95,5 +145,6 @@ def _usage_error(program: str, error: Exception) -> int | None:
 
 
 def _report(program: str, text: str, code: int) -> int:
-    print(f"{program}: {' '.join(text.split())}", file=sys.stderr)
+    with suppress(OSError):  # the exit code says it all the same
+        print(f"{program}: {' '.join(text.split())}", file=sys.stderr, flush=True)
     return code

@@ -125,6 +125,7 @@ def _check_table(opened: OpenShard, info: ShardInfo, sources: int, path: Path) -
         "action_row": column["action_row"] == np.where(recorded, first_action, -1),
         "labels": recorded | (labels == MISSING),
         "num_observed": np.where(recorded, (observed > 0) & (observed <= length), observed == 0),
+        "episode_return": np.isfinite(column["episode_return"]),
         "terminated": column["terminated"] <= 1,
         "truncated": column["truncated"] <= 1,
         "provenance": (column["provenance"] >= 0) & (column["provenance"] < sources),

@@ -9,6 +9,8 @@ import typer
 from lawm_cli import errors
 from lawm_schemas import ConfigError
 
+from lawm_data import open_corpus
+
 RAISES = {
     "refused": ConfigError("is wrong", "there", "mend\nit"),
     "full": OSError(errno.ENOSPC, "No space left on device", "/some/file"),
@@ -80,12 +82,47 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_full_disk_under_the_output_is_one_line(made: Path) -> None:
-    code = 'import sys; from lawm_cli.data_app import main; sys.exit(main(["info", sys.argv[1]]))'
-    done = shell(f"\"$PYTHON\" -c '{code}' {made / 'corpus'} > /dev/full")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "no space left on the device" in done.stderr
+RUN = "import sys; from lawm_cli.entry import lawm_data; sys.exit(lawm_data())"
+MAIN = "import sys; from lawm_cli.data_app import main; sys.exit(main(sys.argv[1:]))"
+NOWHERE = "lawm-data: nowhere: does not exist; check the path\n"
+needs_full = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs the device that is always full"
+)
+
+
+@needs_full
+@pytest.mark.parametrize("code", [RUN, MAIN])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_under_the_output_is_one_line(made: Path, code: str, unbuffered: str) -> None:
+    """However much of it is left to the last moment."""
+    program = f"PYTHONUNBUFFERED={unbuffered} \"$PYTHON\" -c '{code}'"
+    for words in ("info", "info --json", "info --help"):
+        done = shell(f"{program} {words} {made / 'corpus'} > /dev/full")
+        assert done.returncode == 2
+        assert done.stderr == "lawm-data: stdout: no space left on the device; all else was done\n"
+    done = shell(f"{program} info nowhere > /dev/full")
+    assert (done.returncode, done.stderr) == (2, NOWHERE)
+
+
+@needs_full
+def test_what_cannot_be_told_is_done_all_the_same(made: Path, tmp_path: Path) -> None:
+    words = f"filter {made / 'corpus'} 'length > 0' --out"
+    for number, rest in enumerate((">/dev/full", "2>/dev/full", ">&-", "2>&-", ">&- 2>&- <&-")):
+        out = tmp_path / str(number)
+        done = shell(f"\"$PYTHON\" -c '{RUN}' {words} {out} {rest}")
+        assert done.returncode == (2 if rest == ">/dev/full" else 0), done.stderr
+        assert "all else was done" in done.stderr or rest != ">/dev/full"
+        assert len(open_corpus(out, verify=True)) == len(open_corpus(made / "corpus"))
+
+
+def test_closed_streams_are_the_null_device(made: Path) -> None:
+    for rest in ("2>&-", "2>&- <&-"):
+        done = shell(f"\"$PYTHON\" -c '{RUN}' info nowhere {rest}")
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+    done = shell(f"\"$PYTHON\" -c '{RUN}' info nowhere >&-")
+    assert (done.returncode, done.stderr) == (2, NOWHERE)
+    done = shell(f"\"$PYTHON\" -c '{RUN}' info {made / 'corpus'} >&-")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_reader_that_stops_reading_is_no_error(made: Path) -> None:

@@ -228,6 +228,8 @@ LIES = {
     "an id of control characters": ("id", 0, b"\x1b[2J"),
     "an id of a path": ("id", 0, b"../x"),
     "no id": ("id", 0, b""),
+    "an infinite return": ("episode_return", 0, np.inf),
+    "a return that is no number": ("episode_return", 0, np.nan),
 }
 
 
