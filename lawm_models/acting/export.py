@@ -117,7 +117,7 @@ class _Traceable(NamedTuple):
 
 
 def _traceable(actor: StepPolicy, width: int, action: ArraySpec) -> _Traceable:
-    size = torch.export.Dim("N", min=1)
+    size = torch.export.Dim("N", min=1, max=1 << 31)
     # two robots: torch takes sizes 0 and 1 for constants
     inputs = {"observation": torch.zeros(2, width)}
     if actor.memory_dim:
@@ -130,7 +130,7 @@ def _archive(traceable: _Traceable, said: Mapping[str, Any]) -> bytes:
     program, inputs, shapes = traceable
     file = io.BytesIO()
     with torch.no_grad(), _quietly():
-        exported = torch.export.export(program, (), inputs, dynamic_shapes=shapes)
+        exported = torch.export.export(program, (), inputs, dynamic_shapes=shapes, strict=False)
         torch.export.save(exported, file, extra_files={METADATA: json.dumps(said)})
     return file.getvalue()
 

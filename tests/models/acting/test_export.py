@@ -58,6 +58,7 @@ def assert_same(policy: Policy, program: Archive | Model, robots: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")  # torch's own, while it loads
+@pytest.mark.filterwarnings("ignore:.*get_attr:UserWarning")
 @pytest.mark.parametrize(
     ("name", "action"),
     [*((name, "box") for name in ALGORITHMS.names()), ("lawm", "discrete"), ("bc", "many")],
