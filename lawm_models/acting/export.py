@@ -52,6 +52,9 @@ def export_policy(
     if not isinstance(actor, StepPolicy):
         what = "is no function of tensors, which alone can be exported"
         raise ConfigError(what, str(facts["algorithm"]), "make it a StepPolicy")
+    if actor.device.type != "cpu":
+        what = f"computes on {actor.device}, where a program could then be run alone"
+        raise ConfigError(what, str(facts["algorithm"]), "export a policy of the CPU")
     refuse_inside(path)
     width = sum(spec.size for spec in state)
     said = {

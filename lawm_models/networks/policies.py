@@ -33,6 +33,11 @@ class StepPolicy(ABC):
         self._like = like
         self.start(1, 0)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._like.device
+
     @abstractmethod
     def step(
         self,

@@ -99,7 +99,9 @@ def _type(field: FieldInfo) -> str:
         optional = " or null"
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation))) + optional
-    return " ".join([TYPES[annotation], " and ".join(bounds)]).strip() + optional
+    # an algorithm of another package may have any other type
+    known = TYPES.get(annotation, "YAML") if isinstance(annotation, type) else "YAML"
+    return " ".join([known, " and ".join(bounds)]).strip() + optional
 
 
 def _plain(text: str | None) -> str:
