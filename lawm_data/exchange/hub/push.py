@@ -9,6 +9,7 @@ from lawm_schemas import ConfigError, CorpusError, RemoteError
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.curation.derive import withhold
+from lawm_data.exchange.hub.published_files import Upload, companions, prepare
 from lawm_data.exchange.hub.remote import ChangedMeanwhile, Head, Remote
 from lawm_data.exchange.hub.repository import (
     IGNORED,
@@ -20,7 +21,6 @@ from lawm_data.exchange.hub.repository import (
     state_of,
 )
 from lawm_data.exchange.hub.rows import require_packages
-from lawm_data.exchange.hub.upload import Upload, companions, prepare
 from lawm_data.system.output import scratch_folder
 from lawm_data.system.progress import Progress, silent
 
