@@ -16,7 +16,7 @@ from lawm_schemas import (
     Provenance,
 )
 
-from lawm_data.corpus.commit import COMMIT_BYTES, free_id
+from lawm_data.corpus.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
@@ -162,7 +162,7 @@ def digests_of(view: Corpus) -> np.ndarray:
 
 def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection], int]:
     """The views without what an earlier one has too, and how many trajectories that were."""
-    selections, taken, seen, duplicates = [], set(), set(), 0
+    selections, taken, seen, duplicates = [], TakenIds(), set(), 0
     names, times = np.unique(np.concatenate([view.table.ids for view in views]), return_counts=True)
     for view in views:
         digests = _kept_digests(view, arrays, names[times > 1])
@@ -170,11 +170,8 @@ def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection
         new = np.array([key not in seen for key in keys], bool)
         seen.update(keys)
         duplicates += int((~new).sum())
-        kept, ids = view.filter(new), []
-        for name in kept.table.id.tolist():
-            ids.append(free_id(name, taken))
-            taken.add(ids[-1])
-        selections.append(Selection(kept, tuple(ids)))
+        kept = view.filter(new)
+        selections.append(Selection(kept, tuple(map(taken.take, kept.table.id.tolist()))))
     return selections, duplicates
 
 
