@@ -220,8 +220,8 @@ def _check_identity(run: RunFolder, views: Sequence[Corpus]) -> list[Check]:
     state = checkpoint.load_state(run.latest_checkpoint())
     saved, stage = state["loader"]["identity"], state["position"][0]
     same = saved == _loaders(run.config, views)[stage].state_dict()["identity"]
-    said = "the same trajectories with and without actions" if same else "other data or settings"
-    return [Check("loader of the newest checkpoint", same, said)]
+    detail = "the same trajectories with and without actions" if same else "other data or settings"
+    return [Check("loader of the newest checkpoint", same, detail)]
 
 
 def _states(view: Corpus) -> dict[str, Any]:
