@@ -11,7 +11,6 @@ import typer
 from lawm_cli.options import Corpora, Corpus, DryRun, Json, Out, Seed, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
-from lawm_models.studies.recipes.step import warn
 
 if TYPE_CHECKING:
     from lawm_data.curation.derive import Derived
@@ -168,6 +167,7 @@ def tier(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.tier import parse_band, write_tier
+    from lawm_models.studies.recipes.step import warn
 
     band = None if returns is None else parse_band(returns)
     views = [open_corpus(path) for path in corpora]

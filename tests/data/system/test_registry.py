@@ -17,7 +17,8 @@ from lawm_data.system.workers import BACKENDS
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.collection.agents import AGENTS
 from lawm_models.networks.encoders import ENCODERS
-from lawm_models.studies.packaged import RECIPES, STUDIES
+from lawm_models.studies.packaged import STUDIES
+from lawm_models.studies.recipes.packaged import RECIPES
 from lawm_models.training.presets import PRESETS
 
 ALL = (ALGORITHMS, ENCODERS, FORMATS, SUITES, BACKENDS, AGENTS, PRESETS, STUDIES, RECIPES)
