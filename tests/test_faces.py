@@ -32,14 +32,14 @@ def test_every_public_name_is_there(face: Any) -> None:
 def test_editors_know_every_public_name(face: Any) -> None:
     """What is looked up at run time is what type checkers are told."""
     tree = ast.parse(Path(face.__file__).read_text(encoding="utf-8"))
-    told = {
+    known = {
         name.asname or name.name: (node.module, name.name)
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module not in ("__future__", "typing")
         for name in node.names
     }
-    assert {*told, "__version__"} == {*face.__all__, "__version__"}
-    for name, (module, there) in told.items():
+    assert {*known, "__version__"} == {*face.__all__, "__version__"}
+    for name, (module, there) in known.items():
         assert getattr(importlib.import_module(str(module)), there) is getattr(face, name)
 
 

@@ -196,7 +196,7 @@ def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
 
     refuse_inside(out / "table.md")
     drawn = pictures(made)
-    page = web_page(made, {told: image(figure) for told, figure in drawn.values()})
+    page = web_page(made, {title: image(figure) for title, figure in drawn.values()})
     files = {
         "table.md": markdown(made).encode(),
         "table.csv": comma_separated(made).encode(),

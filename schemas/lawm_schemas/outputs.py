@@ -922,7 +922,7 @@ class Benchmark(Schema):
     """Each run."""
 
 
-class Interval(Schema):
+class IntervalEstimate(Schema):
     """A figure and its 95% interval."""
 
     value: float
@@ -930,7 +930,7 @@ class Interval(Schema):
     high: float
 
 
-class Column(Schema):
+class TableColumn(Schema):
     """A column of a table."""
 
     algorithm: str
@@ -939,7 +939,7 @@ class Column(Schema):
     fraction: float
     """share of trajectories with actions"""
     average: float | None
-    iqm: Interval | None
+    iqm: IntervalEstimate | None
     """interquartile mean"""
 
 
@@ -984,7 +984,7 @@ class Table(Schema):
     name: str
     """Of the study."""
     seeds: tuple[int, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     """Each column."""
     rows: tuple[Row, ...]
     """Each row."""
