@@ -13,7 +13,7 @@ from lawm_data.corpus.encode import Parts
 from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.record import Record
 from lawm_data.corpus.shard import OpenShard
-from lawm_data.corpus.table import ID_BYTES, MISSING, OBSERVED
+from lawm_data.corpus.table import ID_BYTES, MISSING, OBSERVED, SEEDED
 
 SHARD_BYTES = 128 << 20
 """Size that shards grow to. They are made in memory, beside what they are made of."""
@@ -92,7 +92,9 @@ class Pending(NamedTuple):
     record: Record
     provenance: int
     agent_step: int
+    """-1 where unknown."""
     seed: int
+    """-1 where unknown."""
 
 
 def groups(pending: Sequence[Pending]) -> Iterator[Sequence[Pending]]:
@@ -129,7 +131,8 @@ def to_parts(group: Sequence[Pending], ordinal: int, apart: Sequence[ArraySpec])
         "episode_return": [record.steps[:, -1].sum(dtype=np.float64) for record in records],
         "provenance": [item.provenance for item in group],
         "agent_step": [item.agent_step for item in group],
-        "seed": [item.seed for item in group],
+        "seed": np.array([max(0, item.seed) for item in group], np.uint64),
+        SEEDED: [item.seed >= 0 for item in group],
         "digest": [np.frombuffer(record.digest, np.uint8) for record in records],
     }
     return Parts(
@@ -142,18 +145,19 @@ def to_parts(group: Sequence[Pending], ordinal: int, apart: Sequence[ArraySpec])
     )
 
 
-def whole_number(number: int | None, name: str) -> int:
-    """A seed or an age as the table stores it; -1 stands for none.
+def whole_number(number: int | None, name: str, bits: int) -> int:
+    """A seed or an age; -1 stands for none.
 
     Raises:
-        CorpusError: it is not a whole number of 0 or more.
+        CorpusError: it is not a whole number of 0 or more, or needs more bits.
     """
     if number is None:
         return -1
     if isinstance(number, bool) or not isinstance(number, int | np.integer):
         raise CorpusError(f"{number!r} is not a whole number", name, "give 0 or more")
-    if not 0 <= number < 1 << 63:
-        raise CorpusError(f"{number} is out of range", name, "give 0 or more")
+    if not 0 <= number < 1 << bits:
+        hint = f"give a whole number from 0 to 2**{bits} - 1"
+        raise CorpusError(f"{number} is out of range", name, hint)
     return int(number)
 
 

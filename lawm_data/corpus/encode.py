@@ -14,7 +14,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, Manifest, ShardInfo
 
 from lawm_data.corpus.layout import Layout, is_chunked, stored_dtype
-from lawm_data.corpus.table import COLUMNS, OBSERVED
+from lawm_data.corpus.table import COLUMNS, OBSERVED, SEEDED, stored_seeds
 from lawm_data.system.atomic import write_file
 from lawm_data.system.hdf5 import ALIGNMENT, ChunkedField
 
@@ -201,7 +201,9 @@ def _store_table(file: h5py.File, parts: Parts) -> None:
     columns["row"] = np.cumsum(length + 1) - (length + 1)
     columns["action_row"] = np.where(recorded, np.cumsum(taken) - taken, -1)
     table = file.create_group("table")
-    for name, kind in COLUMNS.items():
+    columns |= (seeds := stored_seeds(columns["seed"], columns[SEEDED]))
+    kinds = COLUMNS | ({SEEDED: "|u1"} if SEEDED in seeds else {})
+    for name, kind in kinds.items():
         table.create_dataset(name, data=np.asarray(columns[name], kind))
     table.create_dataset("digest", data=np.asarray(columns["digest"], "u1"))
     if any(parts.metadata):

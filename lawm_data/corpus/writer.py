@@ -181,8 +181,8 @@ class CorpusWriter:
                 not stored.
             terminated: the last step ended in a terminal state; a bool or (T,) of them.
             truncated: the last step was cut by a limit; likewise.
-            agent_step: age of the collecting agent, 0 or more.
-            seed: seed of the environment's reset, 0 or more.
+            agent_step: age of the collecting agent, from 0 to 2**63 - 1.
+            seed: seed of the environment's reset, from 0 to 2**64 - 1.
             metadata: anything else that JSON can hold.
             trajectory_id: keeps the id of a trajectory that is copied from another corpus.
 
@@ -203,7 +203,7 @@ class CorpusWriter:
             truncated,
             metadata,
         )
-        numbers = [whole_number(agent_step, "agent_step"), whole_number(seed, "seed")]
+        numbers = [whole_number(agent_step, "agent_step", 63), whole_number(seed, "seed", 64)]
         wanted = record.base_id if trajectory_id is None else trajectory_id
         if not _ID.fullmatch(wanted):
             raise CorpusError(f"{wanted!r} is not an id", "trajectory_id", "use letters and digits")
