@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, EnvironmentInfo, Role
+from lawm_schemas import ArraySpec, ConfigError, Role
 from lawm_schemas.arrays import DTYPES
 
 from lawm_data.corpus.corpus import Corpus
@@ -89,9 +89,10 @@ def shared_action(views: Sequence[Corpus]) -> tuple[ArraySpec, dict[Path, list[D
 def _other_bounds(bounded: Corpus, view: Corpus) -> list[Difference]:
     """What keeps a corpus from having the bounds of another one."""
     known, its = bounded.manifest.action, view.manifest.action
-    if known.shape != its.shape or _bounds(known) == _bounds(its):
+    ours, ends = _bounds(known), _bounds(its)
+    if known.shape != its.shape or ours is None or ours == ends:
         return []
-    if _bounds(its) is None:
+    if ends is None:
         worst = _outside(view, known)
         if worst is None:
             return []
@@ -99,8 +100,8 @@ def _other_bounds(bounded: Corpus, view: Corpus) -> list[Difference]:
         return [Difference(what, {bounded.path: [f"--bounds {known.name}=none"]})]
     joint = its.model_copy(
         update={
-            "low": tuple(np.minimum(its.low, known.low).tolist()),
-            "high": tuple(np.maximum(its.high, known.high).tolist()),
+            "low": tuple(np.minimum(ours[0], ends[0]).tolist()),
+            "high": tuple(np.maximum(ours[1], ends[1]).tolist()),
         }
     )
     option = f"={show_bounds(joint)}"
@@ -155,6 +156,61 @@ def shared_state(views: Sequence[Corpus]) -> tuple[list[ArraySpec], dict[Path, l
         if found:
             odd[view.path] = found
     return state, odd
+
+
+def require_joint(views: Sequence[Corpus]) -> tuple[tuple[ArraySpec, ...], ArraySpec]:
+    """The state and the action that batches of several corpora have.
+
+    See ``shared_state`` and ``shared_action``.
+
+    Raises:
+        ConfigError: says what differs, cameras too, and the edits that bring them together.
+    """
+    state, odd = shared_state(views)
+    action, others = shared_action(views)
+    for more in (others, _other_pixels(views)):
+        for path, found in more.items():
+            odd.setdefault(path, []).extend(found)
+    if odd:
+        what, where, mend = say(odd)
+        hint = f"compared with {views[0].path}; {mend or 'train on corpora of one environment'}"
+        raise ConfigError(what, where, hint)
+    return tuple(state), action
+
+
+def _other_pixels(views: Sequence[Corpus]) -> dict[Path, list[Difference]]:
+    """What keeps corpora from having the same cameras."""
+    cameras = [
+        {s.name: s for s in view.manifest.observations if s.role is Role.pixels} for view in views
+    ]
+    odd = {}
+    for view, its in zip(views[1:], cameras[1:], strict=True):
+        ours, edits = cameras[0], {}
+        same = {n for n in ours if n in its and ours[n] == its[n].model_copy(update=_ends(ours[n]))}
+        for corpus, found in ((views[0], ours), (view, its)):
+            if more := [name for name in found if name not in same]:
+                edits[corpus.path] = [f"--drop {name}" for name in more]
+        if edits:
+            what = f"the pixels are {_fields(its.values())}, not {_fields(ours.values())}"
+            state = same or all(corpus.manifest.state for corpus in (views[0], view))
+            odd[view.path] = [Difference(what, edits if state else {})]
+    return odd
+
+
+def _ends(spec: ArraySpec) -> dict[str, object]:
+    return {"low": spec.low, "high": spec.high}
+
+
+def reads_alike(view: Corpus, state: Sequence[ArraySpec], action: ArraySpec) -> bool:
+    """Whether what was trained on a state and an action can read a corpus."""
+    its, other = view.manifest.state, view.manifest.action
+    named = [s.name for s in its] == [s.name for s in state] or same_under_another_name(its, state)
+    alike = named and all(
+        ours.shape == theirs.shape and wider(ours, theirs)
+        for ours, theirs in zip(state, its, strict=True)
+    )
+    bounds = {_bounds(action), _bounds(other)} - {None}
+    return bool(alike and action.shape == other.shape and wider(action, other) and len(bounds) < 2)
 
 
 def same_under_another_name(one: Sequence[ArraySpec], other: Sequence[ArraySpec]) -> bool:
@@ -213,30 +269,6 @@ def _without(name: str, *views: Corpus) -> Edits:
     return {view.path: [f"--drop {name}"] for view in views}
 
 
-def environment_differences(views: Sequence[Corpus]) -> dict[Path, list[Difference]]:
-    """What the environments differ in; one that names none goes with any."""
-    named = [(view, view.manifest.environment) for view in views if view.manifest.environment]
-    odd = {}
-    for view, its in named[1:]:
-        ours, found = named[0][1], []
-        if (its.suite, its.task) != (ours.suite, ours.task):
-            what = f"the environment is {show_task(its)}, not {show_task(ours)}"
-            found.append(Difference(what, {view.path: [f"--set env={show_task(ours)}"]}))
-        if its.action_repeat != ours.action_repeat:
-            what = f"the action repeat is {its.action_repeat}, not {ours.action_repeat}"
-            option = f"--set action_repeat={ours.action_repeat}"
-            found.append(Difference(what, {view.path: [option]}))
-        if found:
-            odd[view.path] = found
-    return odd
-
-
-def show_task(environment: EnvironmentInfo) -> str:
-    """An environment as ``--env`` takes it."""
-    suite = "" if environment.suite == "dm_control" else f"{environment.suite}:"
-    return f"{suite}{environment.task}"
-
-
 def rate_notes(views: Sequence[Corpus]) -> list[str]:
     """A line for each corpus whose steps last another time than those of the first that says so."""
     known = [(view, step_seconds(view.manifest)) for view in views]
@@ -280,7 +312,7 @@ def say(differences: Mapping[Path, Sequence[Difference]]) -> tuple[str, str, str
     for difference in found:
         for where, some in difference.edits.items():
             options.setdefault(where, []).extend(o for o in some if o not in options[where])
-    lines = " and ".join(command(where, some) for where, some in options.items())
+    lines = " && ".join(command(where, some) for where, some in options.items())
     return what, str(path), f"if they mean the same: {lines}"
 
 

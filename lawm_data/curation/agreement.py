@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Role
 
 from lawm_data.corpus.agreement import (
     Difference,
-    command,
-    environment_differences,
+    Edits,
     rate_notes,
     renamed,
     same_under_another_name,
@@ -22,6 +21,7 @@ from lawm_data.corpus.agreement import (
 )
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.envs.suites import named_environment
 from lawm_data.system.images import is_picture, pillow, resize
 
 SAME = ("shape", "role")
@@ -81,14 +81,48 @@ def require_same_environment(views: Sequence[Corpus]) -> None:
     Raises:
         CorpusError: says what differs, and the edit that brings them together.
     """
-    _require_none(environment_differences(views), views[0])
+    _require_none(_other_environments(views), views[0])
 
 
-def _require_none(differences: Mapping[Path, Sequence[Difference]], first: Corpus) -> None:
+def _other_environments(views: Sequence[Corpus]) -> dict[Path, list[Difference]]:
+    """What the environments differ in; one that names none goes with any."""
+    named = [(view, view.manifest.environment) for view in views if view.manifest.environment]
+    odd = {}
+    for view, its in named[1:]:
+        ours, found = named[0][1], []
+        if (its.suite, its.task) != (ours.suite, ours.task):
+            what = f"the environment is {_task(its)}, not {_task(ours)}"
+            found.append(Difference(what, {view.path: [_declaring(ours)]}))
+        if its.action_repeat != ours.action_repeat:
+            what = f"the action repeat is {its.action_repeat}, not {ours.action_repeat}"
+            option = f"--set action_repeat={ours.action_repeat}"
+            found.append(Difference(what, {view.path: [option]}))
+        if found:
+            odd[view.path] = found
+    return odd
+
+
+def _task(environment: EnvironmentInfo) -> str:
+    """An environment as ``--env`` takes it."""
+    suite = "" if environment.suite == "dm_control" else f"{environment.suite}:"
+    return f"{suite}{environment.task}"
+
+
+def _declaring(environment: EnvironmentInfo) -> str:
+    """The option that names an environment, or none where it cannot be made here."""
+    try:
+        named_environment(_task(environment))
+    except ConfigError:
+        return "--set env=null"
+    return f"--set env={_task(environment)}"
+
+
+def _require_none(
+    differences: Mapping[Path, Sequence[Difference]], first: Corpus, hint: str = "give others"
+) -> None:
     if differences:
-        what, where, hint = say(differences)
-        hint = f"{hint or 'give corpora of one kind'} (compared with {first.path})"
-        raise CorpusError(what, where, hint)
+        what, where, mend = say(differences)
+        raise CorpusError(what, where, f"compared with {first.path}; {mend or hint}")
 
 
 def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
@@ -119,14 +153,16 @@ def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
             kept.append(_joint([found[name] for found in specs]))
         else:
             left.append(f"array {name}: {odd}")
-    if not any(spec.role in (Role.state, Role.pixels) for spec in kept):
-        where = ", ".join(dict.fromkeys(str(view.path) for view in views))
-        hint = _renaming(views) or LIKE
-        raise CorpusError(f"share no observation ({'; '.join(left)})", where, hint)
     action, odd = shared_action(views)
-    for path, found in environment_differences(views).items():
+    for path, found in _other_environments(views).items():
         odd.setdefault(path, []).extend(found)
-    _require_none(odd, views[0])
+    hint = "give corpora of one kind"
+    if not any(spec.role in (Role.state, Role.pixels) for spec in kept):
+        what = f"shares no observation with the others ({'; '.join(left)})"
+        renaming = Difference(what, _renaming(views[0], views[-1]))
+        odd[views[-1].path] = [renaming, *odd.get(views[-1].path, [])]
+        hint = LIKE
+    _require_none(odd, views[0], hint)
     others = [
         f"action of {view.path}: none was recorded there"
         for view in views
@@ -154,13 +190,12 @@ def _other_names(first: Corpus, view: Corpus) -> dict[str, str]:
     return {ours[0].name: its[0].name}
 
 
-def _renaming(views: Sequence[Corpus]) -> str:
-    """The edit of the last corpus that would give its state the names of the first, if any."""
-    first, view = views[0], views[-1]
+def _renaming(first: Corpus, view: Corpus) -> Edits:
+    """The edit that would give the state of a corpus the names of the first one's, if any."""
     names = renamed(first.manifest.state, view.manifest.state)
     pairs = zip(view.manifest.state, names, strict=True)
     options = [f"--rename {spec.name}={name}" for spec, name in pairs if spec.name != name]
-    return f"if they mean the same: {command(view.path, options)}" if options else ""
+    return {view.path: options} if options else {}
 
 
 def fitted(
