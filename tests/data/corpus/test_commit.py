@@ -1,12 +1,16 @@
+"""What is written of trajectories that were added, and which shards are put together."""
+
 from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lawm_schemas import ShardInfo
+from lawm_schemas import CorpusError, ShardInfo
 
-from lawm_data.corpus.commit import FAN_IN, plan_all, plan_latest
+from lawm_data.corpus.commit import FAN_IN, free_id, plan_all, plan_latest, whole_number
+from lawm_data.corpus.table import ID_BYTES
 
 TARGET = 1 << 22
 
@@ -51,3 +55,21 @@ def test_a_working_writer_keeps_few_shards_and_rewrites_little(sizes: list[int])
     small = [size for size in shards if size < TARGET]
     assert len(small) <= 4 * FAN_IN
     assert rewritten <= 4 * sum(sizes)
+
+
+@given(st.lists(st.sampled_from(["a", "a-2", "b", "c" * ID_BYTES]), max_size=40))
+def test_ids_are_never_twice_and_fit(names: list[str]) -> None:
+    taken: list[str] = []
+    for name in names:
+        free = free_id(name, taken)
+        assert free == name or name in taken
+        assert free not in taken
+        assert len(free) <= ID_BYTES
+        taken.append(free)
+
+
+def test_whole_numbers_are_kept_and_nothing_else() -> None:
+    assert [whole_number(number, "seed") for number in (None, 0, 2**63 - 1)] == [-1, 0, 2**63 - 1]
+    for number in (True, 1.0, "1", -1, 2**63):
+        with pytest.raises(CorpusError, match=r"^seed: .*give 0 or more"):
+            whole_number(number, "seed")  # pyright: ignore[reportArgumentType]
