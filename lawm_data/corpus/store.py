@@ -21,7 +21,7 @@ from lawm_schemas import (
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.shard import OpenShard, Shard, open_shard
-from lawm_data.corpus.table import Index, MetadataColumn, Table
+from lawm_data.corpus.table import SEEDED, Index, MetadataColumn, Table
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.hdf5 import HINT
 
@@ -156,7 +156,8 @@ def join_shards(
         truncated=column("truncated", np.bool_),
         provenance=column("provenance", np.int32),
         agent_step=column("agent_step", np.int64),
-        seed=column("seed", np.int64),
+        seed=column("seed", np.uint64),
+        seeded=column(SEEDED, np.bool_),
         sources=tuple(entry.source for entry in manifest.provenance),
         metadata=metadata,
     )

@@ -370,6 +370,10 @@ class Filter(Derived):
     """Trajectories to choose from."""
 
 
+class Edit(Filter):
+    """What ``lawm-data edit`` prints."""
+
+
 class Merge(Filter):
     """What ``lawm-data merge`` prints."""
 
@@ -1032,6 +1036,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data export": Export,
     "lawm-data formats": Formats,
     "lawm-data filter": Filter,
+    "lawm-data edit": Edit,
     "lawm-data merge": Merge,
     "lawm-data split": Split,
     "lawm-data delete": Delete,

@@ -31,7 +31,7 @@ from lawm_schemas import (
     ShardInfo,
 )
 
-from lawm_data.corpus.commit import free_id, merge, to_parts
+from lawm_data.corpus.commit import TakenIds, merge, to_parts
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.fingerprint import fingerprint_of
@@ -305,13 +305,13 @@ def _report(
 
 def _with_own_ids(shards: list[ShardReport]) -> list[ShardReport]:
     """The same, where no trajectory of a damaged shard has the id of another one."""
-    taken = {name.decode() for report in shards if not report.kept for name in report.ids}
+    taken = TakenIds(name.decode() for report in shards if not report.kept for name in report.ids)
     named = []
     for report in shards:
         kept = []
         for one in report.kept:
-            kept.append(one if report.original else one._replace(id=free_id(one.id, taken)))
-            taken.add(kept[-1].id)
+            name = taken.take(one.id)
+            kept.append(one if report.original else one._replace(id=name))
         ids = [one.id.encode() for one in kept] if kept else report.ids
         named.append(replace(report, kept=kept, ids=ids))
     return named

@@ -130,7 +130,7 @@ def test_the_table_of_a_view_as_a_frame(seen: Corpus) -> None:
     assert frame["num_observed"].tolist() == table.num_observed.tolist()
     assert frame["episode_return"].isna().tolist() == [False] * 5 + [True]
     assert frame["seed"].isna().all()
-    assert frame["seed"].dtype == "Int64"
+    assert frame["seed"].dtype == "UInt64"
     assert frame["metadata"].dropna().to_dict() == {5: '{"rewards":"none"}'}
     assert seen.to_arrow().column_names == frame.columns.tolist()
     assert seen.to_arrow().column("episode_return").null_count == 1

@@ -141,10 +141,9 @@ def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
     steps, seed = attributes.get("total_steps", length), attributes.get("seed")
     if not isinstance(steps, int | np.integer) or int(steps) != length:
         raise CorpusError(f"has {length} rewards and says {steps} steps", source.where, HINT)
-    if seed is not None and (
-        not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0
-    ):
-        raise CorpusError(f"has seed {seed!r}"[:100], source.where, HINT)
+    if seed is not None and not _is_seed(seed):
+        conversion.note("seeds that are no whole numbers of 64 bits stand in the metadata alone")
+        attributes["reset_seed"], seed = seed, None
     observations = {
         leaf.spec.name: _observed(source, leaf, length, conversion)
         for leaf in conversion.observations
@@ -219,6 +218,11 @@ def _actions(
     if seen is None:
         return actions, None
     return (actions, seen) if seen.any() else (None, None)
+
+
+def _is_seed(seed: Any) -> bool:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    return whole and 0 <= int(seed) < 1 << 64
 
 
 def _metadata(attributes: Mapping[str, Any], conversion: Conversion) -> Iterator[tuple[str, Any]]:

@@ -93,14 +93,6 @@ def test_what_was_returned_is_the_callers_to_change(direct: bool) -> None:
             array.fill(True)
 
 
-def test_info_is_enough_to_make_it_again() -> None:
-    info = envs.make("hopper-hop", action_repeat=4).info
-    again = envs.make(info.task, suite=info.suite, action_repeat=info.action_repeat)
-    assert again.info == info
-    assert info.max_return == 1000
-    assert info.control_timestep == pytest.approx(0.02)
-
-
 @pytest.mark.parametrize("direct", [True, False])
 def test_a_diverging_simulation_is_one_error(direct: bool) -> None:
     environments = envs.make("cartpole-swingup", action_repeat=1000, direct=direct)
@@ -108,31 +100,6 @@ def test_a_diverging_simulation_is_one_error(direct: bool) -> None:
     actions = np.full((1, 1), np.nan, np.float32)
     with pytest.raises(LawmError, match=r"cartpole-swingup: the simulation diverged; "):
         environments.step(actions)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"task": "walker_walk"}, "walker_walk: unknown environment; nearest names: walker-walk"),
-        ({"task": "swingup"}, "cartpole-swingup"),
-        ({"task": "walker"}, "walker-"),
-        ({"task": ""}, "unknown environment"),
-        ({"task": "pendulum-swingup", "direct": True}, "cannot be stepped directly; can: cartpole"),
-        (
-            {"task": "walker-walk", "suite": "dm_contrl"},
-            "no suite 'dm_contrl'; nearest: dm_control",
-        ),
-        ({"task": "walker-walk", "suite": "direct"}, "no suite"),
-        ({"task": "walker-walk", "suite": "_suite"}, "no suite"),
-        ({"task": "walker-walk", "num_envs": 0}, "num_envs: 0 is below 1"),
-        ({"task": "walker-walk", "action_repeat": 0}, "action_repeat: 0 is below 1"),
-        ({"task": "walker-walk", "pixels": 0}, "pixels: 0 is below 1"),
-    ],
-)
-def test_bad_settings_are_refused_in_one_line(settings: dict, message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        envs.make(**settings)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("direct", [True, False])
