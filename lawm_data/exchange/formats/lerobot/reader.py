@@ -17,6 +17,7 @@ from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.formats.lerobot import features as names
+from lawm_data.exchange.formats.lerobot import language
 from lawm_data.exchange.formats.lerobot.depth import is_depth, millimetres
 from lawm_data.exchange.formats.lerobot.frames import (
     TOLERANCE,
@@ -70,10 +71,11 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
             raise ConfigError(f"there is no feature {key!r}", "the set", f"there are {there}")
     kept = {key: feature for key, feature in info.features.items() if key not in without}
     action, parts, left = _action(kept, settings, str(info.root))
+    sentences = [k for k in language.COLUMNS if k in kept and kept[k].dtype == language.DTYPE]
     observed = {}
     for key, feature in kept.items():
         taken = [spec.name for spec, _ in observed.values()]
-        if key in parts or key in left or key in _READ:
+        if key in (*parts, *left, *sentences, *_READ):
             continue
         found = _observation(info, key, feature, taken, size, key in also)
         if found is not None:
@@ -99,7 +101,7 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         origin="import",
         settings=_described(info, arrays, parts),
     )
-    reader = FrameReader(info, columns, tolerance)
+    reader = FrameReader(info, columns, tolerance, sentences)
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
@@ -239,6 +241,7 @@ def _foreign_episodes(
         metadata: dict[str, Any] = {"tasks": named} if named else {}
         split = info.split(number)
         metadata |= {"split": split} if split else {}
+        metadata |= {"language": frames.sentences} if frames.sentences else {}
         yield Episode(
             observations={name: found[key] for key, name in arrays.items()},
             rewards=np.zeros(steps, np.float32) if rewards is None else rewards,
