@@ -21,6 +21,22 @@ DECLARED = {
 """Settings of every format of this family."""
 
 
+def require_none(settings: Mapping[str, Any], names: Iterable[str], of: str) -> None:
+    """Refuse settings that say nothing to what is asked for.
+
+    Args:
+        settings: of the format.
+        names: those that are refused.
+        of: what they belong to, such as ``exports``.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    for name in names:
+        if name in settings:
+            raise ConfigError(f"is a setting of {of}", name, "leave it out")
+
+
 def declared_environment(settings: Mapping[str, Any]) -> EnvironmentInfo | None:
     """Where the data comes from, when it was declared.
 

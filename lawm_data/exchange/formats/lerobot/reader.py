@@ -50,6 +50,8 @@ def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
     sidecar = read_sidecar(root)
     if sidecar is None:
         return open_foreign(info, settings)
+    others = set(settings) - {"without"}
+    _settings.require_none(settings, others, "other people's sets, and this one is an export")
     without = _settings.listed(settings, "without")
     return open_export(info, _less(sidecar, without) if without else sidecar)
 
@@ -108,6 +110,7 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance),
         count=len(info.episodes.length) - short,
         files=info.files(left),
+        environment=_settings.declared_environment(settings),
         notes=_notes(info, columns, parts, left, short),
     )
 
@@ -135,7 +138,8 @@ def _action(
             raise ConfigError(what, "action", f"there are {there}")
     parts = given or ([names.ACTION] if names.ACTION in like else like)
     if not parts:
-        return ArraySpec(name="action", shape=(width,), role=Role.action), [], []
+        bounds = _settings.declared_bounds(settings, width) or {}
+        return ArraySpec(name="action", shape=(width,), role=Role.action, **bounds), [], []
     for key in parts:
         if key not in numbers or (len(parts) > 1 and features[key].dtype == "bool"):
             what = f"has type {features[key].dtype}, and LeRobot takes it for an action"
@@ -145,7 +149,8 @@ def _action(
     shape = features[parts[0]].shape
     if len(parts) > 1:
         shape = (sum(int(np.prod(features[key].shape)) for key in parts),)
-    action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action)
+    bounds = _settings.declared_bounds(settings, int(np.prod(shape))) or {}
+    action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action, **bounds)
     return action, parts, [key for key in like if key not in parts]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lawm_schemas import CorpusError, LabelState, StorageError
 
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats.minari.episodes import files_of, open_episodes
 from lawm_data.exchange.formats.minari.metadata import (
@@ -44,7 +45,10 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
-    settings={"nan": "import: missing, where NaN in the place of actions means not recorded"},
+    settings={
+        "nan": "import: missing, where NaN in the place of actions means not recorded",
+        **{key: _settings.DECLARED[key] for key in ("env", "action_repeat")},
+    },
 )
 
 
@@ -54,6 +58,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     metadata = read_metadata(place)
     sidecar, episodes = read_sidecar(metadata), open_episodes(metadata)
     if sidecar is not None:
+        others = "other people's datasets, and this one is an export"
+        _settings.require_none(settings, ("env", "action_repeat"), others)
         return Incoming(
             observations=sidecar.manifest.observations,
             action=sidecar.manifest.action,
@@ -75,7 +81,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         count=metadata.episodes,
         name=place,
         files=files_of(metadata),
-        environment=environment_of(metadata, conversion.note),
+        environment=_settings.declared_environment(settings)
+        or environment_of(metadata, conversion.note),
         notes=conversion.notes,
     )
 
@@ -104,6 +111,7 @@ def locate(place: str) -> Path:
 
 def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
     """Write a dataset with HDF5 storage, lossless, through Minari's own client."""
+    _settings.require_none(settings, settings, "imports")
     path.mkdir()
     write_dataset(outgoing, path, place)
     declare_namespaces(place, path.parent)

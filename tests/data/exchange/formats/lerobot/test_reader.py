@@ -296,3 +296,19 @@ def test_a_stack_of_frames_is_no_picture_and_can_be_left_out(foreign: Path) -> N
     edit_features(foreign, observation__images__camera=camera)
     refused(foreign, "none of 1 to 4 channels; leave it out with --without")
     assert len(brought(foreign, without="observation.images.camera")) == 3
+
+
+def test_environment_and_bounds_are_declared(foreign: Path) -> None:
+    corpus = brought(foreign, env="gym:Pendulum-v1", low=-40, high=40)
+    environment, action = corpus.manifest.environment, corpus.manifest.action
+    assert environment is not None
+    assert (environment.suite, environment.task) == ("gym", "Pendulum-v1")
+    assert (action.low, action.high) == ((-40.0,) * action.size, (40.0,) * action.size)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"size": 8}, {"env": "walker-walk"}, {"low": -1, "high": 1}, {"fps": 9}]
+)
+def test_an_export_comes_back_as_it_was(exported: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is a setting of .*; leave it out"):
+        brought(exported, **settings)

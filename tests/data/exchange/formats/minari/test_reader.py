@@ -50,6 +50,14 @@ def test_metadata_seeds_and_environment_come_along(tmp_path: Path) -> None:
     assert corpus.manifest.lineage[-1].settings["converted"] == ["infos/qpos was left out"]
 
 
+def test_a_declared_environment_goes_before_that_of_the_dataset(tmp_path: Path) -> None:
+    create(episode()).storage.update_metadata({"env_spec": gymnasium.spec("CartPole-v1").to_json()})
+    corpus = imported(tmp_path, env="walker-walk", action_repeat=2)
+    environment = corpus.manifest.environment
+    assert (environment.suite, environment.task) == ("dm_control", "walker-walk")
+    assert environment.action_repeat == 2
+
+
 def test_nan_actions_are_missing_only_where_that_is_declared(tmp_path: Path) -> None:
     actions = episode().actions.copy()
     actions[1, 0] = np.nan
