@@ -65,7 +65,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     """
     size = _settings.whole(settings, "size", 0, 4096, 0)
     tolerance = _settings.rate(settings, "tolerance", TOLERANCE)
-    without = _settings.listed(settings, "without")
+    names_of = {_short(key): key for key in info.features} | {key: key for key in info.features}
+    without = [names_of.get(name, name) for name in _settings.listed(settings, "without")]
     also = _settings.listed(settings, "observation")
     for key in (*without, *also):
         if key not in info.features:
@@ -94,8 +95,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     for key in (names.REWARD, *_ENDS):
         if key in kept:
             columns[key] = Column("numbers", (1,), None, nullable=key == names.REWARD)
-    short = int((info.episodes.length == 1).sum())
-    if short == len(info.episodes.length):
+    single = int((info.episodes.length == 1).sum())
+    if single == len(info.episodes.length):
         raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
     arrays = {key: spec.name for key, (spec, _) in observed.items()}
     provenance = Provenance(
@@ -108,10 +109,10 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
         trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance),
-        count=len(info.episodes.length) - short,
+        count=len(info.episodes.length) - single,
         files=info.files(left),
         environment=_settings.declared_environment(settings),
-        notes=_notes(info, columns, parts, left, short),
+        notes=_notes(info, columns, parts, left, single),
     )
 
 
@@ -138,7 +139,7 @@ def _action(
             raise ConfigError(what, "action", f"there are {there}")
     parts = given or ([names.ACTION] if names.ACTION in like else like)
     if not parts:
-        bounds = _settings.declared_bounds(settings, width) or {}
+        bounds: Any = _settings.declared_bounds(settings, width) or {}
         return ArraySpec(name="action", shape=(width,), role=Role.action, **bounds), [], []
     for key in parts:
         if key not in numbers or (len(parts) > 1 and features[key].dtype == "bool"):
@@ -149,7 +150,7 @@ def _action(
     shape = features[parts[0]].shape
     if len(parts) > 1:
         shape = (sum(int(np.prod(features[key].shape)) for key in parts),)
-    bounds = _settings.declared_bounds(settings, int(np.prod(shape))) or {}
+    bounds: Any = _settings.declared_bounds(settings, int(np.prod(shape))) or {}
     action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action, **bounds)
     return action, parts, [key for key in like if key not in parts]
 
@@ -162,10 +163,7 @@ def _observation(
     observes = key.startswith("observation.") or key == "observation" or also
     if not picture and not (observes and feature.dtype in _NUMBERS):
         return None
-    name = re.sub(r"[^\w.-]", "_", key)[:90]
-    for start in ("observation.images.", "observation."):
-        name = name.removeprefix(start)
-    name = name.lstrip(".") or "observation"
+    name = _short(key)
     while name in taken:
         name += "_"
     if not picture:
@@ -184,6 +182,14 @@ def _observation(
             column = column._replace(codes=codes)
     spec = ArraySpec(name=name, shape=column.kept, dtype=column.dtype or "", role=Role.pixels)
     return spec, column
+
+
+def _short(key: str) -> str:
+    """What a corpus calls a feature."""
+    name = re.sub(r"[^\w.-]", "_", key)[:90]
+    for start in ("observation.images.", "observation."):
+        name = name.removeprefix(start)
+    return name.lstrip(".") or "observation"
 
 
 def _picture_shape(feature: FeatureInfo, where: str) -> tuple[int, ...]:
@@ -293,15 +299,15 @@ def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool
 
 
 def _notes(
-    info: Info, columns: Mapping[str, Column], parts: list[str], left: list[str], short: int
+    info: Info, columns: Mapping[str, Column], parts: list[str], left: list[str], single: int
 ) -> list[str]:
     notes = [
         f"recorded at {info.fps:g} frames a second",
         "no observation follows the last action of an episode: that action, its reward and its end "
         "were left out, and an episode that ended there is marked as truncated",
     ]
-    if short:
-        notes.append(f"{short} episodes of a single frame were left out")
+    if single:
+        notes.append(f"{single} episodes of a single frame were left out")
     if names.REWARD not in columns:
         notes.append("no rewards were recorded: they are zero, and metadata says rewards: none")
     if not parts:

@@ -46,6 +46,7 @@ ABOUT = About(
     metadata=True,
     streaming=True,
     settings={
+        "without": "import: arrays that are left out, such as a camera that cannot be read",
         "nan": "import: missing, where NaN in the place of actions means not recorded",
         **{key: _settings.DECLARED[key] for key in ("env", "action_repeat")},
     },
@@ -54,16 +55,18 @@ ABOUT = About(
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a dataset below ``MINARI_DATASETS_PATH``; our own exports come back as they were."""
-    unrecorded = nan_is_missing(settings)
+    unrecorded, without = nan_is_missing(settings), _settings.listed(settings, "without")
     metadata = read_metadata(place)
     sidecar, episodes = read_sidecar(metadata), open_episodes(metadata)
     if sidecar is not None:
         others = "other people's datasets, and this one is an export"
         _settings.require_none(settings, ("env", "action_repeat"), others)
+        specs = sidecar.manifest.observations
+        kept = _settings.kept(without, [spec.name for spec in specs])
         return Incoming(
-            observations=sidecar.manifest.observations,
+            observations=tuple(spec for spec in specs if spec.name in kept),
             action=sidecar.manifest.action,
-            trajectories=_counted(metadata, lambda i: restore(episodes.open(i), sidecar)),
+            trajectories=_counted(metadata, lambda i: restore(episodes.open(i), sidecar, without)),
             count=metadata.episodes,
             name=place,
             files=files_of(metadata),
@@ -72,8 +75,9 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
             masks=sidecar.masks,
             overlay=sidecar.overlay,
             lineage=sidecar.manifest.lineage,
+            notes=[f"left out: {', '.join(without)}"] if without else [],
         )
-    conversion = plan_conversion(metadata, unrecorded)
+    conversion = plan_conversion(metadata, unrecorded, without)
     return Incoming(
         observations=tuple(leaf.spec for leaf in conversion.observations),
         action=conversion.action,
