@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, CorpusError, ShardInfo
+from lawm_schemas import ArraySpec, CorpusError, Provenance, ShardInfo
+from pydantic_core import PydanticSerializationError
 
 from lawm_data.corpus.encode import Parts
 from lawm_data.corpus.layout import Layout
@@ -160,10 +161,61 @@ def whole_number(number: int | None, name: str, bits: int) -> int:
     return int(number)
 
 
-def free_id(name: str, taken: Container[str]) -> str:
-    """The id itself, or with the first suffix that makes it one of its own."""
-    free, number = name, 2
-    while free in taken:
-        suffix = f"-{number}"
-        free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
-    return free
+class TakenIds:
+    """Ids of trajectories that are taken, and free ones like them.
+
+    Args:
+        ids: those that are taken at first.
+    """
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ids = set(ids)
+        self._next: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """The id itself, or with the first suffix that makes it one of its own."""
+        free, number = name, self._next.get(name, 2)
+        while free in self._ids:
+            suffix = f"-{number}"
+            free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
+        self._next[name] = number  # many may share a name: the search goes on where it ended
+        self._ids.add(free)
+        return free
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+class Sources:
+    """The sources of a corpus, each once.
+
+    Args:
+        sources: those that it has at first.
+    """
+
+    def __init__(self, sources: Sequence[Provenance]) -> None:
+        self._all = list(sources)
+        self._places: dict[str, int] = {}
+        for place, source in enumerate(sources):
+            self._places.setdefault(source.to_json(), place)
+
+    def place(self, source: Provenance) -> int:
+        """Where it stands among them; one that is new is added.
+
+        Raises:
+            CorpusError: it holds something that is not plain JSON.
+        """
+        try:
+            key = source.to_json()
+        except PydanticSerializationError as error:
+            raise CorpusError(
+                f"is not plain JSON ({error})", "provenance", "keep it plain"
+            ) from None
+        place = self._places.setdefault(key, len(self._all))
+        if place == len(self._all):
+            self._all.append(source)
+        return place
+
+    def all(self) -> tuple[Provenance, ...]:
+        """In the order in which they came."""
+        return tuple(self._all)

@@ -101,7 +101,7 @@ class Index(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Metadata:
+class MetadataColumn:
     """Free-form JSON of trajectories, unparsed."""
 
     blobs: tuple[np.ndarray, ...]
@@ -178,7 +178,7 @@ class Table:
     """(N,) bool: where it is known."""
     sources: tuple[str, ...]
     """Name of the source of each provenance entry."""
-    metadata: Metadata
+    metadata: MetadataColumn
 
     def __len__(self) -> int:
         return len(self.length)
@@ -279,7 +279,7 @@ class Table:
         columns = (field.name for field in fields(self) if field.name not in _NOT_COLUMNS)
         arrays = {name: getattr(self, name)[rows] for name in columns}
         kept = self.metadata
-        metadata = Metadata(kept.blobs, kept.shard[rows], kept.start[rows], kept.end[rows])
+        metadata = MetadataColumn(kept.blobs, kept.shard[rows], kept.start[rows], kept.end[rows])
         return replace(self, **arrays, metadata=metadata)
 
     def relabel(self, labels: np.ndarray) -> Table:

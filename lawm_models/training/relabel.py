@@ -13,6 +13,7 @@ from lawm_schemas import ArraySpec, ConfigError, LabelState, Role
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
+from lawm_data.corpus.agreement import reads_alike
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.overlay import free_folder, half_range, write_overlay
@@ -266,8 +267,7 @@ def _groups(lengths: np.ndarray) -> Iterator[range]:
 
 def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
     """The corpus through the mask that the run saw it through, if it saw it at all."""
-    state, action = whole.manifest.state, whole.manifest.action
-    if (state, action) != (run.record.state, run.record.action):
+    if not reads_alike(whole, run.record.state, run.record.action):
         raise ConfigError(
             "its state fields or actions are not those of the run",
             str(whole.path),

@@ -370,6 +370,10 @@ class Filter(Derived):
     """Trajectories to choose from."""
 
 
+class Edit(Filter):
+    """What ``lawm-data edit`` prints."""
+
+
 class Merge(Filter):
     """What ``lawm-data merge`` prints."""
 
@@ -922,7 +926,7 @@ class Benchmark(Schema):
     """Each run."""
 
 
-class Interval(Schema):
+class IntervalEstimate(Schema):
     """A figure and its 95% interval."""
 
     value: float
@@ -930,7 +934,7 @@ class Interval(Schema):
     high: float
 
 
-class Column(Schema):
+class TableColumn(Schema):
     """A column of a table."""
 
     algorithm: str
@@ -939,7 +943,7 @@ class Column(Schema):
     fraction: float
     """share of trajectories with actions"""
     average: float | None
-    iqm: Interval | None
+    iqm: IntervalEstimate | None
     """interquartile mean"""
 
 
@@ -984,7 +988,7 @@ class Table(Schema):
     name: str
     """Of the study."""
     seeds: tuple[int, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     """Each column."""
     rows: tuple[Row, ...]
     """Each row."""
@@ -1032,6 +1036,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data export": Export,
     "lawm-data formats": Formats,
     "lawm-data filter": Filter,
+    "lawm-data edit": Edit,
     "lawm-data merge": Merge,
     "lawm-data split": Split,
     "lawm-data delete": Delete,

@@ -9,10 +9,11 @@ from typing import Any, TypeGuard
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
+from lawm_data.envs.suites import named_environment
 from lawm_data.exchange.untrusted.arrays import action_bounds, checked_spec
 
 DECLARED = {
-    "env": "task that the data comes from, such as walker-walk, for evaluating in it",
+    "env": "where the data comes from, such as walker-walk or gym:Pendulum-v1, to evaluate there",
     "action_repeat": "control steps per recorded step, 1 if not given",
     "low": "lower bound of every action, with high",
     "high": "upper bound of every action, with low",
@@ -24,14 +25,13 @@ def declared_environment(settings: Mapping[str, Any]) -> EnvironmentInfo | None:
     """Where the data comes from, when it was declared.
 
     Raises:
-        ConfigError: the settings make no sense.
+        ConfigError: the settings make no sense, or there is no such environment.
     """
     if "env" not in settings:
         if "action_repeat" in settings:
             raise ConfigError("belongs to an environment", "action_repeat", "give env, too")
         return None
-    repeat = settings.get("action_repeat", 1)
-    return EnvironmentInfo.parse({"task": settings["env"], "action_repeat": repeat}, "env")
+    return named_environment(settings["env"], settings.get("action_repeat", 1))
 
 
 def declared_bounds(settings: Mapping[str, Any], size: int) -> dict[str, tuple[float, ...]] | None:

@@ -269,15 +269,15 @@ def test_a_killed_writer_loses_nothing_that_it_committed(tmp_path: Path) -> None
         command = [sys.executable, "-c", WRITE_FOREVER, str(path)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        said = [process.stdout.readline()]
+        lines = [process.stdout.readline()]
         time.sleep(clock.uniform(0, 0.4))
         process.send_signal(signal.SIGKILL)
-        said += process.stdout.read().split()
+        lines += process.stdout.read().split()
         process.wait()
         process.stdout.close()
         found = numbers(path)
         assert found == list(range(len(found)))
-        committed = int(said[-1])
+        committed = int(lines[-1])
         # A commit may have become durable just before its writer could say so.
         assert committed <= len(found) <= committed + 3
         assert len(found) % 3 == 0

@@ -14,7 +14,7 @@ import numpy as np
 from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
 
-from lawm_data.exchange.formats.minari.metadata import HDF5, HINT, Metadata
+from lawm_data.exchange.formats.minari.metadata import HDF5, HINT, DatasetMetadata
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.system.hdf5 import LIBRARY_ERRORS
 from lawm_data.system.optional import optional
@@ -80,7 +80,7 @@ class Hdf5Episodes:
         CorpusError: no HDF5 file, or it holds other episodes than the metadata says.
     """
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: DatasetMetadata) -> None:
         self.file = ImageFile(metadata.folder / HDF5)
         found = set(self.file.names(kind="group"))
         count = metadata.episodes
@@ -168,7 +168,7 @@ class ArrowEpisodes:
         CorpusError: Minari cannot open it.
     """
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: DatasetMetadata) -> None:
         self.metadata = metadata
         optional("pyarrow", "minari", metadata.id)
         storage = optional("minari.dataset.minari_storage", "minari", metadata.id)
@@ -250,12 +250,12 @@ class _ArrowEpisode:
         return dict(self._attributes) if isinstance(self._attributes, Mapping) else {}
 
 
-def open_episodes(metadata: Metadata) -> Hdf5Episodes | ArrowEpisodes:
+def open_episodes(metadata: DatasetMetadata) -> Hdf5Episodes | ArrowEpisodes:
     """The episodes of a dataset."""
     return Hdf5Episodes(metadata) if metadata.storage == "hdf5" else ArrowEpisodes(metadata)
 
 
-def files_of(metadata: Metadata) -> tuple[Path, ...]:
+def files_of(metadata: DatasetMetadata) -> tuple[Path, ...]:
     """All files of a dataset."""
     return tuple(sorted(path for path in metadata.folder.rglob("*") if path.is_file()))
 
