@@ -12,7 +12,6 @@ from lawm_schemas.plain_yaml import load_setting
 from lawm_cli.options import Corpora, Corpus, DryRun, Json, Out, Seed, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
-from lawm_models.studies.recipes.step import warn
 
 if TYPE_CHECKING:
     from lawm_data.curation.derive import Derived
@@ -234,6 +233,7 @@ def tier(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.tier import parse_band, write_tier
+    from lawm_models.studies.recipes.step import warn
 
     band = None if returns is None else parse_band(returns)
     views = [open_corpus(path) for path in corpora]

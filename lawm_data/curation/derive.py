@@ -15,7 +15,7 @@ from lawm_schemas import (
     Provenance,
 )
 
-from lawm_data.corpus.commit import COMMIT_BYTES, free_id
+from lawm_data.corpus.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
@@ -170,7 +170,7 @@ def digests_of(view: Corpus) -> np.ndarray:
 
 def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection], int]:
     """The views without what an earlier one has too, and how many trajectories that were."""
-    selections, taken, seen, duplicates = [], set(), set(), 0
+    selections, taken, seen, duplicates = [], TakenIds(), set(), 0
     names, times = np.unique(np.concatenate([view.table.ids for view in views]), return_counts=True)
     for number, view in enumerate(views):
         digests = _kept_digests(view, arrays, number, names[times > 1])
@@ -178,11 +178,8 @@ def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection
         new = np.array([key not in seen for key in keys], bool)
         seen.update(keys)
         duplicates += int((~new).sum())
-        kept, ids = view.filter(new), []
-        for name in kept.table.id.tolist():
-            ids.append(free_id(name, taken))
-            taken.add(ids[-1])
-        selections.append(Selection(kept, tuple(ids)))
+        kept = view.filter(new)
+        selections.append(Selection(kept, tuple(map(taken.take, kept.table.id.tolist()))))
     return selections, duplicates
 
 

@@ -20,12 +20,12 @@ from lawm_schemas import ConfigError, LabelState, Provenance
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.inert import KINDS, action_kinds
-from lawm_data.corpus.table import LABEL_STATES
+from lawm_data.corpus.table import LABEL_STATES, Table
 
 LONGEST = 4096
 """Characters of an expression."""
-LARGEST = 2**63
-"""Numbers beyond it are refused: no column holds one."""
+LEAST, LARGEST = -(2**63), 2**64 - 1
+"""Numbers beyond these are refused: no column holds one."""
 MOST_KEYS = 20
 """Keys of the metadata that a message names."""
 
@@ -272,12 +272,12 @@ class _Query:
         if kind == "text":
             array = np.array(filled, str)
         elif kind != "list":
-            wide = any(isinstance(v, float) or abs(v) >= LARGEST for v in filled)
+            wide = any(isinstance(v, float) or abs(v) >= 2**63 for v in filled)
             array = array.astype(bool if kind == "flag" else float if wide else np.int64)
         return _Values(kind, array, np.array([value is not None for value in values], bool))
 
     def _number(self, number: float, node: ast.expr) -> _Values:
-        if not abs(number) < LARGEST:
+        if not LEAST <= number <= LARGEST:
             self._refuse("is too large a number", node)
         return _Values("number", np.asarray(number), np.asarray(True))
 
@@ -324,14 +324,9 @@ def _plain(kind: str, read: Callable[[Corpus], np.ndarray]) -> _Column:
     return _Column(kind, lambda corpus: _Values(kind, read(corpus), np.asarray(True)))
 
 
-def _whole(read: Callable[[Corpus], np.ndarray]) -> _Column:
-    """A column of whole numbers in which -1 stands for unknown."""
-
-    def values(corpus: Corpus) -> _Values:
-        array = read(corpus)
-        return _Values("number", array, array >= 0)
-
-    return _Column("number", values)
+def _known(read: Callable[[Table], np.ndarray], known: Callable[[Table], np.ndarray]) -> _Column:
+    """A column of numbers that not every trajectory has."""
+    return _Column("number", lambda c: _Values("number", read(c.table), known(c.table)))
 
 
 def _of_source(kind: str, empty: Any, read: Callable[[Provenance], Any]) -> _Column:
@@ -367,8 +362,8 @@ COLUMNS: dict[str, _Column] = {
     "num_observed": _plain("number", lambda corpus: corpus.table.num_observed),
     "terminated": _plain("flag", lambda corpus: corpus.table.terminated),
     "truncated": _plain("flag", lambda corpus: corpus.table.truncated),
-    "agent_step": _whole(lambda corpus: corpus.table.agent_step),
-    "seed": _whole(lambda corpus: corpus.table.seed),
+    "agent_step": _known(lambda table: table.agent_step, lambda table: table.agent_step >= 0),
+    "seed": _known(lambda table: table.seed, lambda table: table.seeded),
     "source": _of_source("text", "", lambda entry: entry.source),
     "agent": _of_source("text", "", lambda entry: entry.agent),
     "origin": _of_source("text", "", lambda entry: entry.origin),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import MANIFEST, ConfigError, EnvironmentInfo, LineageStep, Provenance
 
+from lawm_data.corpus.commit import whole_number
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs.spaces import action_spec, observation_parts
@@ -87,7 +88,12 @@ class RecordTrajectories(gymnasium.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin a trajectory; what was going on is kept as one that simply stops."""
+        """Begin a trajectory; what was going on is kept as one that simply stops.
+
+        Raises:
+            CorpusError: the seed is not a whole number of 64 bits; the environment was not reset.
+        """
+        whole_number(seed, "seed", 64)
         self._finish(False, False)
         observation, info = self.env.reset(seed=seed, options=options)
         try:

@@ -22,7 +22,7 @@ from lawm_data.system.terminal import line
 from lawm_models.training import checkpoint, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
-from lawm_models.training.metrics import Interval, MetricLog, NonFinite
+from lawm_models.training.metrics import LogInterval, MetricLog, NonFinite
 from lawm_models.training.run_folder import RunFolder, is_run
 
 
@@ -136,7 +136,7 @@ class _Training:
         }
         self.seeds = seeding.derive(run.config.seed)
         self.generator = torch.Generator(device).manual_seed(self.seeds.updates)
-        self.interval = Interval()
+        self.interval = LogInterval()
         self.position = _Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
         self.latest: dict[str, float] = {}
 

@@ -940,7 +940,7 @@ class Benchmark(Schema):
     """Each run."""
 
 
-class Interval(Schema):
+class IntervalEstimate(Schema):
     """A figure and its 95% interval."""
 
     value: float
@@ -948,7 +948,7 @@ class Interval(Schema):
     high: float
 
 
-class Column(Schema):
+class TableColumn(Schema):
     """A column of a table."""
 
     algorithm: str
@@ -957,7 +957,7 @@ class Column(Schema):
     fraction: float
     """share of trajectories with actions"""
     average: float | None
-    iqm: Interval | None
+    iqm: IntervalEstimate | None
     """interquartile mean"""
 
 
@@ -1002,7 +1002,7 @@ class Table(Schema):
     name: str
     """Of the study."""
     seeds: tuple[int, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     """Each column."""
     rows: tuple[Row, ...]
     """Each row."""

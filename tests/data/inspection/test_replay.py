@@ -95,12 +95,12 @@ def test_an_altered_action_is_found_at_its_step(
 
 
 @pytest.mark.parametrize(
-    ("name", "step", "said"),
+    ("name", "step", "where"),
     [("rewards", 4, "step 4: replay differs in reward"), ("position", 0, "step -1"),
      ("position", 4, "step 3: replay differs in position by 0.001")],
 )  # fmt: skip
 def test_altered_observations_and_rewards_are_found(
-    record: Callable, tmp_path: Path, name: str, step: int, said: str
+    record: Callable, tmp_path: Path, name: str, step: int, where: str
 ) -> None:
     def observation(i: int, fields: dict) -> dict:
         if i == 0:
@@ -115,7 +115,7 @@ def test_altered_observations_and_rewards_are_found(
 
     change = {"rewards": reward} if name == "rewards" else {"observations": observation}
     (finding,) = reproduce(rewrite(record(DIRECT[0]), tmp_path / "c", **change)).findings
-    assert said in finding.what
+    assert where in finding.what
 
 
 def test_a_wrong_initial_state_is_found(record: Callable, tmp_path: Path) -> None:

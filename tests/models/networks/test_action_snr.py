@@ -8,8 +8,8 @@ from lawm_models.networks.latent_action import RATE, ActionSnr
 
 def draws(generator, signal, noise, states=64, dims=3):
     """Two independent draws in every state; the signal's mean is not zero."""
-    told = 5 + signal * torch.randn(states, dims, generator=generator)
-    return (told + noise * torch.randn(states, dims, generator=generator) for _ in range(2))
+    means = 5 + signal * torch.randn(states, dims, generator=generator)
+    return (means + noise * torch.randn(states, dims, generator=generator) for _ in range(2))
 
 
 @pytest.mark.parametrize(("signal", "noise"), [(2.0, 1.0), (0.3, 0.6), (1.0, 0.1)])

@@ -298,8 +298,8 @@ def test_corpora_without_rewards_are_refused(experiment, make_corpus, tmp_path, 
             continue
         labeled = "labeled " if algorithm.rewards_from == "labeled" else ""
         hint = "--algorithm bc" if one else "--set steps.agent=0"
-        said = f"not a single {labeled}trajectory has recorded rewards.*{hint}"
-        with pytest.raises(ConfigError, match=said):
+        message = f"not a single {labeled}trajectory has recorded rewards.*{hint}"
+        with pytest.raises(ConfigError, match=message):
             train(experiment(name, corpora=corpora), out)
         assert not out.exists()
         if not one:

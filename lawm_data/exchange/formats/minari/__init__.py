@@ -10,7 +10,12 @@ from lawm_schemas import CorpusError, LabelState, StorageError
 
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats.minari.episodes import files_of, open_episodes
-from lawm_data.exchange.formats.minari.metadata import HINT, Metadata, dataset_folder, read_metadata
+from lawm_data.exchange.formats.minari.metadata import (
+    HINT,
+    DatasetMetadata,
+    dataset_folder,
+    read_metadata,
+)
 from lawm_data.exchange.formats.minari.reader import (
     convert,
     environment_of,
@@ -75,7 +80,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     )
 
 
-def _counted(metadata: Metadata, read: Callable[[int], Episode]) -> Iterator[Episode]:
+def _counted(metadata: DatasetMetadata, read: Callable[[int], Episode]) -> Iterator[Episode]:
     """The trajectories by their number; their steps must be as many as the metadata says."""
     steps = 0
     for i in range(metadata.episodes):

@@ -11,7 +11,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, P
 
 from lawm_data.exchange.formats._protocol import Episode
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
-from lawm_data.exchange.formats.minari.metadata import HINT, Metadata
+from lawm_data.exchange.formats.minari.metadata import HINT, DatasetMetadata
 from lawm_data.exchange.formats.minari.sidecar import OBSERVED, ended, observed_flags
 from lawm_data.exchange.formats.minari.spaces import Leaf, Unfit, as_image, image_axes, leaves
 from lawm_data.exchange.untrusted.arrays import checked_spec
@@ -38,7 +38,7 @@ class Conversion(NamedTuple):
             self.notes.append(sentence)
 
 
-def plan_conversion(metadata: Metadata, unrecorded: bool) -> Conversion:
+def plan_conversion(metadata: DatasetMetadata, unrecorded: bool) -> Conversion:
     """Look at the spaces.
 
     Raises:
@@ -65,7 +65,7 @@ def plan_conversion(metadata: Metadata, unrecorded: bool) -> Conversion:
     return Conversion(tuple(observations), actions, action, source, unrecorded, notes)
 
 
-def _action(metadata: Metadata, notes: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
+def _action(metadata: DatasetMetadata, notes: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
     """The parts of the action, and the one array that they make."""
     where = f"{metadata.where}: action_space"
     found = list(leaves(metadata.action, "actions", "action", Role.action, where))
@@ -86,7 +86,7 @@ def _action(metadata: Metadata, notes: list[str]) -> tuple[tuple[Leaf, ...], Arr
     return tuple(parts), checked_spec("action", (size,), dtype, Role.action, where, **bounds)
 
 
-def _provenance(metadata: Metadata) -> Provenance:
+def _provenance(metadata: DatasetMetadata) -> Provenance:
     rest = metadata.rest
 
     def text(key: str) -> str | None:
@@ -108,7 +108,9 @@ def _provenance(metadata: Metadata) -> Provenance:
     )
 
 
-def environment_of(metadata: Metadata, note: Callable[[str], None]) -> EnvironmentInfo | None:
+def environment_of(
+    metadata: DatasetMetadata, note: Callable[[str], None]
+) -> EnvironmentInfo | None:
     """The environment, when its name alone makes it again."""
     text = metadata.rest.get("env_spec")
     try:
@@ -139,10 +141,9 @@ def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
     steps, seed = attributes.get("total_steps", length), attributes.get("seed")
     if not isinstance(steps, int | np.integer) or int(steps) != length:
         raise CorpusError(f"has {length} rewards and says {steps} steps", source.where, HINT)
-    if seed is not None and (
-        not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0
-    ):
-        raise CorpusError(f"has seed {seed!r}"[:100], source.where, HINT)
+    if seed is not None and not _is_seed(seed):
+        conversion.note("seeds that are no whole numbers of 64 bits stand in the metadata alone")
+        attributes["reset_seed"], seed = seed, None
     observations = {
         leaf.spec.name: _observed(source, leaf, length, conversion)
         for leaf in conversion.observations
@@ -217,6 +218,11 @@ def _actions(
     if seen is None:
         return actions, None
     return (actions, seen) if seen.any() else (None, None)
+
+
+def _is_seed(seed: Any) -> bool:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    return whole and 0 <= int(seed) < 1 << 64
 
 
 def _metadata(attributes: Mapping[str, Any], conversion: Conversion) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from lawm_schemas import ArraySpec, CorpusError, LawmError, Manifest, Mask, Over
 
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
-from lawm_data.exchange.formats.minari.metadata import HINT, SIDECAR, Metadata
+from lawm_data.exchange.formats.minari.metadata import HINT, SIDECAR, DatasetMetadata
 from lawm_data.exchange.formats.minari.spaces import restored
 from lawm_data.exchange.untrusted.strict_json import strict_json
 
@@ -52,7 +52,7 @@ def sidecar_of(outgoing: Outgoing) -> dict[str, Any]:
     }
 
 
-def read_sidecar(metadata: Metadata) -> Sidecar | None:
+def read_sidecar(metadata: DatasetMetadata) -> Sidecar | None:
     """What ``sidecar_of`` has written; None for datasets of others.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,6 @@ SPOILED: dict[str, tuple[dict[str, Any], str]] = {
     "whole numbers wanted": ({"rewards": np.full(5, np.nan)}, "not a finite number"),
     "ended before": ({"terminations": np.ones(5, bool)}, "is set at step 0"),
     "ends that are no flags": ({"terminations": np.arange(5)}, "more than flags"),
-    "negative seed": ({"seed": -3}, "seed"),
     "infinite": ({"observations": np.full((6, 3), np.inf, np.float32)}, "finite"),
 }
 
@@ -83,3 +83,44 @@ def test_what_minari_lets_through_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=words):
         imported(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["minari"]
+
+
+@pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
+def test_seeds_of_resets_without_a_seed(storage: str, tmp_path: Path) -> None:
+    seeds = [None, 0, 2**63 - 1, 2**63, 11775623750692241360, 2**64 - 1]
+    create(*(episode(3 + i, seed=seed) for i, seed in enumerate(seeds)), data_format=storage)
+    assert [t.info.seed for t in imported(tmp_path)] == seeds
+
+
+def test_seeds_that_no_corpus_holds_stand_in_the_metadata(tmp_path: Path) -> None:
+    create(episode(3, seed=2**70), episode(4, seed=-3), data_format="arrow")
+    corpus = imported(tmp_path)
+    assert [t.info.seed for t in corpus] == [None, None]
+    assert [t.info.metadata for t in corpus] == [{"reset_seed": 2**70}, {"reset_seed": -3}]
+    (note,) = corpus.manifest.lineage[-1].settings["converted"]
+    assert "seeds" in note
+
+
+INFOS: dict[str, Callable[[int], Any]] = {
+    "numbers": lambda rows: np.arange(float(rows)),
+    "flags": lambda rows: np.zeros(rows, bool),
+    "rows": lambda rows: np.zeros((rows, 2)),
+    "nested": lambda rows: {"numbers": np.arange(rows)},
+}
+
+
+@pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
+@pytest.mark.parametrize("names", [[name] for name in INFOS] + [[*INFOS]])
+def test_infos_that_are_left_out_never_cost_a_set(
+    names: list[str], storage: str, tmp_path: Path
+) -> None:
+    made = [episode(t, infos={name: INFOS[name](t + 1) for name in names}) for t in (5, 7)]
+    create(*made, data_format=storage)
+    corpus = imported(tmp_path)
+    for one, theirs in zip(corpus, made, strict=True):
+        assert np.array_equal(one.observations["observation"], theirs.observations)
+        assert np.array_equal(one.actions, theirs.actions)
+        assert np.array_equal(one.rewards, theirs.rewards)
+        assert one.info.terminated
+    notes = corpus.manifest.lineage[-1].settings["converted"]
+    assert sorted(notes) == sorted(f"infos/{name} was left out" for name in names)
