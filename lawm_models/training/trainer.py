@@ -11,10 +11,13 @@ from safetensors.torch import save as to_bytes
 
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.loader import Loader, device_of
+from lawm_data.corpus.agreement import rate_notes
+from lawm_data.corpus.inert import inert_actions
 from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
+from lawm_data.system.terminal import line
 from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
@@ -58,6 +61,7 @@ def train(
             return run
     refuse_inside(out)
     sources = open_sources(config)
+    _warn(sources)
     record, beginning = sources.record, None
     if begin_from is not None and not run:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
@@ -77,6 +81,16 @@ def train(
     finally:
         lock.release()
     return run
+
+
+def _warn(sources: Sources) -> None:
+    """Say on stderr what in the corpora looks as if it were not what was meant."""
+    views = [view for view, _ in sources.corpora]
+    for note in rate_notes(views):
+        line(f"warning: {note}")
+    for view in views:
+        for what, hint in inert_actions(view).warnings(view.path):
+            line(f"warning: {view.path}: {what}; {hint}")
 
 
 def _begun(out: Path) -> RunFolder | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, TypeGuard
 
@@ -19,6 +19,22 @@ DECLARED = {
     "high": "upper bound of every action, with low",
 }
 """Settings of every format of this family."""
+
+
+def require_none(settings: Mapping[str, Any], names: Iterable[str], of: str) -> None:
+    """Refuse settings that say nothing to what is asked for.
+
+    Args:
+        settings: of the format.
+        names: those that are refused.
+        of: what they belong to, such as ``exports``.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    for name in names:
+        if name in settings:
+            raise ConfigError(f"is a setting of {of}", name, "leave it out")
 
 
 def declared_environment(settings: Mapping[str, Any]) -> EnvironmentInfo | None:
@@ -105,6 +121,22 @@ def listed(settings: Mapping[str, Any], name: str) -> list[str]:
     if not all(found):
         raise ConfigError(f"is {value!r}", name, "give names, with commas between them")
     return list(dict.fromkeys(found))
+
+
+def kept(without: Sequence[str], names: Sequence[str], kind: str = "array") -> list[str]:
+    """The names that are left when some are not wanted.
+
+    Raises:
+        ConfigError: there is no such name, or none is left.
+    """
+    for name in without:
+        if name not in names:
+            hint = f"there are {', '.join(names)}"
+            raise ConfigError(f"there is no {kind} {name!r}", "without", hint)
+    found = [name for name in names if name not in without]
+    if not found:
+        raise ConfigError("leaves nothing", "without", "keep one of them")
+    return found
 
 
 def rate(settings: Mapping[str, Any], name: str, usual: float) -> float:
