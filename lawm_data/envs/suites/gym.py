@@ -31,7 +31,9 @@ def describe(task: str, action_repeat: int = 1) -> EnvironmentInfo:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             entry = gymnasium.registry[task].entry_point
-            made = entry if callable(entry) else gymnasium.envs.registration.load_env_creator(entry)
+            made: Any = (
+                entry if callable(entry) else gymnasium.envs.registration.load_env_creator(entry)
+            )
             seconds = 1 / made.metadata["render_fps"]
     except Exception:  # not said, no class, or a package that is not installed: anybody's code
         seconds = None
