@@ -40,6 +40,20 @@ def test_an_empty_view_is_refused(random_corpus: Callable[..., Corpus], tmp_path
     assert not (tmp_path / "a.hdf5").exists()
 
 
+def test_what_was_never_recorded_is_said(
+    random_corpus: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    corpus = random_corpus()
+    assert export_corpus(corpus, f"d4rl:{tmp_path / 'a.hdf5'}").notes == ()
+    recorded = tmp_path / "recorded"
+    export_corpus(corpus, f"lerobot:{recorded}", {"fps": 20})
+    shutil.rmtree(recorded / "meta/lawm")
+    import_corpus(f"lerobot:{recorded}", tmp_path / "b", without=["next.reward"])
+    made = export_corpus(open_corpus(tmp_path / "b"), f"d4rl:{tmp_path / 'b.hdf5'}")
+    count = len(open_corpus(tmp_path / "b"))
+    assert f"no rewards were recorded in {count} trajectories: zeros stand there" in made.notes
+
+
 WRITTEN = [name for name, module in FORMATS.load_all()[0].items() if module.ABOUT.writes]
 
 
