@@ -152,3 +152,18 @@ def test_files_that_are_wrong_are_refused_and_nothing_is_written(
         import_corpus(f"d3rlpy:{path}", tmp_path / "corpus")
     assert "\n" not in str(caught.value)
     assert [found.name for found in tmp_path.iterdir()] == ["data.h5"]
+
+
+def test_a_file_that_d3rlpy_wrote(tmp_path: Path) -> None:
+    """``MDPDataset.dump`` of d3rlpy 2.8.0: trajectories of 5 and 7 rows, the first terminated."""
+    file = Path(__file__).parents[3] / "fixtures" / "foreign" / "d3rlpy-2.8.h5"
+    import_corpus(f"d3rlpy:{file}", tmp_path / "corpus")
+    corpus = open_corpus(tmp_path / "corpus")
+    assert [t.info.length for t in corpus] == [4, 6]
+    assert [t.info.metadata["left_out"]["terminated"] for t in corpus] == [True, False]
+    with h5py.File(file) as found:
+        for i, trajectory in enumerate(corpus):
+            assert np.array_equal(
+                trajectory.observations["observation"], found[f"observations_{i}"]
+            )
+            assert np.array_equal(trajectory.actions, found[f"actions_{i}"][:-1])
