@@ -80,7 +80,8 @@ def test_depths_come_back_and_are_counted_as_they_are(tmp_path: Path, plain_plan
         export_corpus(corpus, f"lerobot:{place}", settings)
         info = json.loads((place / "meta/info.json").read_text())
         feature = info["features"]["observation.images.depth"]
-        assert (feature["dtype"], feature["info"]) == ("image", {"is_depth_map": True})
+        assert feature["dtype"] == "image"
+        assert feature["info"] == {"is_depth_map": True, "depth_unit": "mm"}
         stats = json.loads((place / "meta/stats.json").read_text())["observation.images.depth"]
         frames = np.concatenate([t.observations["depth"][:-1] for t in corpus])
         assert np.ravel(stats["max"]) == [frames.max()]
