@@ -150,7 +150,7 @@ def _run(algorithm: str, *settings: str) -> Callable[[Path], None]:
 
 def _labeled(work: Path) -> None:
     _run("idm_td3_bc", "steps.idm=2", "steps.agent=2")(work)
-    tiny.require("lawm", *"relabel run --corpus c --mask half --name model".split())
+    tiny.require("lawm relabel run --corpus c --name model")
 
 
 def _yaml(text: str) -> Callable[[Path], None]:
@@ -163,7 +163,7 @@ def _yaml(text: str) -> Callable[[Path], None]:
 
 def _studied(work: Path) -> None:
     _yaml(tiny.STUDY)(work)
-    tiny.require("lawm", *"benchmark plan.yaml --out study --workers 1".split())
+    tiny.require("lawm benchmark plan.yaml --out study --workers 1")
 
 
 _COLLECT = (
@@ -192,7 +192,7 @@ OPERATIONS: dict[str, Operation] = {
     "collect": Operation(f"{_COLLECT} --trajectories 5 --out c", lambda work: None, between=True),
     "collect-append": Operation(
         f"{_COLLECT} --trajectories 3 --out c --append",
-        lambda work: tiny.require(*f"{_COLLECT} --trajectories 3 --out c".split()),
+        lambda work: tiny.require(f"{_COLLECT} --trajectories 3 --out c"),
         between=True,
         adds=True,
     ),
@@ -237,23 +237,18 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "pull": Operation("lawm-data pull user/c out", _corpus, hub=True),
     "relabel": Operation(
-        "lawm relabel run --corpus c --mask half --name model",
+        "lawm relabel run --corpus c --name model",
         _run("idm_td3_bc", "steps.idm=2", "steps.agent=2"),
     ),
-    "relabel-replace": Operation(
-        "lawm relabel run --corpus c --mask half --name model --replace", _labeled
-    ),
+    "relabel-replace": Operation("lawm relabel run --corpus c --name model --replace", _labeled),
     "train": Operation(
         f"lawm train --corpus c@half --algorithm bc --preset demo {_TRAIN} --out run",
         _corpus,
         between=True,
         unseen=("run/tensorboard/*",),
     ),
-    "evaluate": Operation(
-        "lawm evaluate run --episodes 1", _run("bc", "steps.agent=3"), unseen=("run/*",)
-    ),
     "export-policy": Operation(
-        "lawm export-policy run policy.onnx", _run("bc", "steps.agent=3"), slow=True
+        "lawm export-policy run --out policy.onnx", _run("bc", "steps.agent=3"), slow=True
     ),
     "report": Operation("lawm-data report c --out page.html", _corpus),
     "build": Operation("lawm-data build plan.yaml --out study", _yaml(tiny.RECIPE), between=True),

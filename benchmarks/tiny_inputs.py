@@ -32,7 +32,8 @@ ENVIRONMENT = EnvironmentInfo(
 RECIPE = """\
 steps:
   - make: cs
-    collect: {env: cartpole-swingup, agent: random, trajectories: 4, num_envs: 2, action_repeat: 100}
+    collect:
+      {env: cartpole-swingup, agent: random, trajectories: 4, num_envs: 2, action_repeat: 100}
   - {make: long, filter: {corpus: cs, where: "length > 1"}}
   - {make: both, merge: {corpora: [cs, long]}}
   - {make: cs@half, mask: {fraction: 0.5}}
@@ -44,9 +45,9 @@ corpora: {c: c}
 algorithms:
   bc: {settings: {steps.agent: 3}}
 labels: [0.5]
-settings: {evaluation_episodes: 1, checkpoint_every: 2, log_every: 1, batch_size: 4, window: 3}
+settings: {evaluation_episodes: 1, checkpoint_every: 2, log_every: 1, batch_size: 4, window: 4}
 """
-TINY = ("batch_size=4", "window=3", "evaluation_episodes=0", "checkpoint_every=2", "log_every=1")
+TINY = ("batch_size=4", "window=4", "evaluation_episodes=0", "checkpoint_every=2", "log_every=1")
 
 
 def corpus(path: Path, seed: int = 0, shards: int = 2, everything: bool = False) -> Path:
@@ -97,10 +98,10 @@ def corpus(path: Path, seed: int = 0, shards: int = 2, everything: bool = False)
 def run(folder: Path, source: Path, algorithm: str = "bc", *settings: str) -> Path:
     """A run of three steps."""
     steps = settings or ("steps.agent=3",)
-    words = [part for setting in (*TINY, *steps) for part in ("--set", setting)]
+    words = " ".join(f"--set {setting}" for setting in (*TINY, *steps))
     preset = "demo" if algorithm == "bc" else "small"
-    data = ("train", "--corpus", f"{source}@half", "--algorithm", algorithm, "--preset", preset)
-    require("lawm", *data, *words, "--out", str(folder))
+    data = f"--corpus {source}@half --algorithm {algorithm} --preset {preset}"
+    require(f"lawm train {data} {words} --out {folder}")
     return folder
 
 
@@ -114,12 +115,13 @@ def main_of(program: str) -> Callable[[list[str]], int]:
     return app.main if program == "lawm" else data_app.main
 
 
-def require(program: str, *words: str) -> None:
+def require(line: str) -> None:
     """Run a command that cannot fail."""
+    program, *words = line.split()
     with quiet():
-        code = main_of(program)(list(words))
+        code = main_of(program)(words)
     if code:
-        raise SystemExit(f"{program} {' '.join(words)}: exit code {code}")
+        raise SystemExit(f"{line}: exit code {code}")
 
 
 @contextmanager

@@ -11,12 +11,10 @@ import typer
 from lawm_cli.options import DryRun, Json, choosing, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
-from lawm_models.studies.recipes import read_jobs, step
-from lawm_models.studies.recipes.build import JobState, Options, survey
-from lawm_models.studies.recipes.build import build as build_all
 
 if TYPE_CHECKING:
     from lawm_data.system.registry import Registry
+    from lawm_models.studies.recipes.build import JobState
 
 
 def build(
@@ -46,6 +44,9 @@ def build(
     nothing.
     """
     from lawm_data.system.output import refuse_inside
+    from lawm_models.studies.recipes import read_jobs
+    from lawm_models.studies.recipes.build import Options, survey
+    from lawm_models.studies.recipes.build import build as build_all
 
     study = out or Path("corpora") / Path(recipe).stem
     refuse_inside(study / "corpus")
@@ -78,6 +79,7 @@ def build(
 def _document(out: Path, entry: JobState) -> dict[str, Any]:
     """A step as ``--json`` prints it."""
     from lawm_models.collection.session import collected
+    from lawm_models.studies.recipes import step
 
     job, state, reason = entry
     record = step.read_record(out, job)

@@ -36,6 +36,9 @@ from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
 from lawm_models.networks.world_model import standard_noise
 
+ROWS_AT_ONCE = 64
+"""Copies of the windows whose actions are inferred are filtered side by side, up to so many."""
+
 
 class Config(Schema):
     """Settings of LAWM; the defaults are the paper's Table 2 and, where it is silent, C-LAP's."""
@@ -257,13 +260,20 @@ class Algorithm(nn.Module):
             labeled=torch.zeros_like(batch.labeled),
         )
         generator = torch.Generator(batch.reward.device).manual_seed(0)
-        members = self.config.model.inverse_members
-        passes = members * -(-samples // members)  # every member serves every row as often
-        drawn = [self._infer(batch, generator, i % members).action for i in range(passes)]
-        means = torch.stack([action.mean for action in drawn])
-        spread = torch.stack([torch.as_tensor(action.spread) for action in drawn])
-        std = (means.var(0) + spread.square().mean(0)).sqrt()
-        return self.scale.to_environment(means.mean(0)), std * self.scale.half_range
+        size, members = len(batch.labeled), self.config.model.inverse_members
+        rounds = -(-samples // members)  # every member serves every row as often
+        together = max(1, min(rounds, ROWS_AT_ONCE // (size * members)))
+        means, spreads = [], []
+        for start in range(0, rounds, together):
+            copies = members * min(together, rounds - start)
+            index = torch.arange(size, device=batch.reward.device).repeat_interleave(copies)
+            action = self._infer(batch.rows(index), generator).action
+            drawn = action.mean.unflatten(0, (size, copies))
+            means.append(drawn)
+            spreads.append(torch.as_tensor(action.spread).expand_as(action.mean).view_as(drawn))
+        mean, spread = torch.cat(means, 1), torch.cat(spreads, 1)
+        std = (mean.var(1) + spread.square().mean(1)).sqrt()
+        return self.scale.to_environment(mean.mean(1)), std * self.scale.half_range
 
     @torch.no_grad()
     def smooth_actions(

@@ -109,7 +109,7 @@ class Check(NamedTuple):
     """What was found."""
 
 
-class Trained(NamedTuple):
+class TrainingDigest(NamedTuple):
     """A few steps of training."""
 
     weights: str
@@ -220,8 +220,8 @@ def _check_identity(run: RunFolder, views: Sequence[Corpus]) -> list[Check]:
     state = checkpoint.load_state(run.latest_checkpoint())
     saved, stage = state["loader"]["identity"], state["position"][0]
     same = saved == _loaders(run.config, views)[stage].state_dict()["identity"]
-    said = "the same trajectories with and without actions" if same else "other data or settings"
-    return [Check("loader of the newest checkpoint", same, said)]
+    detail = "the same trajectories with and without actions" if same else "other data or settings"
+    return [Check("loader of the newest checkpoint", same, detail)]
 
 
 def _states(view: Corpus) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def _verdict(poison: dict[str, Any], needs_labels: bool) -> list[Check]:
     ]
 
 
-def _train(run: RunFolder, views: Sequence[Corpus], steps: int) -> Trained:
+def _train(run: RunFolder, views: Sequence[Corpus], steps: int) -> TrainingDigest:
     """Train from fresh weights for a few steps of every stage, as the run did."""
     config, device = run.config, device_of(run.config.device)
     seeds, loaders = seeding.derive(config.seed), _loaders(config, views)
@@ -300,7 +300,7 @@ def _train(run: RunFolder, views: Sequence[Corpus], steps: int) -> Trained:
                 algorithm.update(stage, batch, generator)
         for name, tensor in sorted(algorithm.state_dict().items()):
             weights.update(name.encode() + _bytes(tensor))
-    return Trained(weights.hexdigest(), batches.hexdigest(), labeled)
+    return TrainingDigest(weights.hexdigest(), batches.hexdigest(), labeled)
 
 
 def _bytes(tensor: torch.Tensor) -> bytes:

@@ -82,6 +82,14 @@ class SuiteEnvironments(Copies):
         }
         return {**fields, "physics": physics}
 
+    def unrestorable(self) -> frozenset[str]:
+        """See ``Environments.unrestorable``."""
+        return _suite.unrestorable(self._envs[0], self.info.task)
+
+    def remembers(self) -> bool:
+        """See ``Environments.remembers``."""
+        return _suite.remembers(self._envs[0])
+
     def seed_matters(self) -> bool:
         """See ``Environments.seed_matters``."""
         return _suite.seed_matters(self._envs[0], self.info.task)

@@ -44,6 +44,7 @@ ABOUT = About(
         "size": "edge of its square pictures (64)",
         "actions": "how many numbers an action would have (1)",
         "camera": "what they are called (pixels); with like, which of its cameras they are like",
+        "without": "files or folders that are left out, such as one that cannot be read",
         "like": "a corpus whose camera and actions are matched, instead of size and actions",
     },
 )
@@ -77,6 +78,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     if not takes:
         known = ", ".join((*DEMUXERS, *PICTURES))
         raise CorpusError("holds no videos", place, f"files that are read: {known}")
+    without = _settings.listed(settings, "without")
+    takes = {name: takes[name] for name in _settings.kept(without, list(takes), "video")}
     ffmpeg()
     pillow()
     height, width = pixels.shape[:2]
@@ -96,6 +99,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     if skipped:
         kinds = ", ".join(sorted(set(skipped)))
         notes.append(f"{len(skipped)} other files were left out ({kinds})")
+    notes += [f"left out: {', '.join(without)}"] if without else []
     name = root.resolve().name
     return Incoming(
         observations=(pixels,),

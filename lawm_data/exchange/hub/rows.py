@@ -165,7 +165,7 @@ def _trajectory_columns(manifest: Manifest) -> dict[str, Any]:
         "truncated": pa.bool_(),
         "source": text,
         "agent_step": whole,
-        "seed": whole,
+        "seed": pa.uint64(),
         "provenance": text,
         "metadata": text,
         **{f"final_observation.{spec.name}": _type(spec) for spec in manifest.observations},

@@ -176,6 +176,13 @@ def test_unfit_agent_is_refused(tmp_path, agent, message):
     assert not (tmp_path / "none").exists()
 
 
+def test_nothing_is_learned_where_actions_have_no_bounds(tmp_path):
+    with pytest.raises(ConfigError, match=r"lqr-lqr_2_1: .*; collect with --agent random"):
+        collect_learning("dreamer", "lqr-lqr_2_1", tmp_path / "none", 1, 0, REPEAT)
+    assert not (tmp_path / "none").exists()
+    assert not agent_folder(tmp_path / "none").exists()
+
+
 def test_snapshots_are_kept(tmp_path):
     out = tmp_path / "long"
     collect(out, 10)

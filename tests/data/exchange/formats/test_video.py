@@ -114,6 +114,15 @@ def test_a_damaged_video_is_named_and_nothing_is_written(
     refused(films, f"{name}: is no sound video")
 
 
+def test_one_video_never_costs_the_others(films: Path) -> None:
+    (films / "take 2.mp4").write_bytes(b"\0" * 1000)
+    refused(films, "there is no video 'take 3.mp4'; there are take 2.mp4, ", without="take 3.mp4")
+    refused(films, "leaves nothing", without="take 2.mp4,take 10.mp4")
+    corpus = brought(films, without="take 2.mp4")
+    assert [t.info.metadata["file"] for t in corpus] == ["take 10.mp4"]
+    assert "left out: take 2.mp4" in corpus.manifest.lineage[-1].settings["converted"]
+
+
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 def test_a_video_that_was_cut_is_refused(films: Path, share: float) -> None:
     whole = (films / "take 10.mp4").read_bytes()

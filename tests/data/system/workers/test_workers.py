@@ -116,15 +116,15 @@ def test_workers_do_not_outlive_the_process_they_work_for(tmp_path: Path) -> Non
         "from lawm_data.system.workers import executor\n"
         "list(executor()(partial(partial, subprocess.getoutput), [sys.argv[1]], 1))"
     )
-    told = tmp_path / "worker"
-    command = f"echo $PPID > {told}.part; mv {told}.part {told}; exec sleep 60"
+    pid_file = tmp_path / "worker"
+    command = f"echo $PPID > {pid_file}.part; mv {pid_file}.part {pid_file}; exec sleep 60"
     process = subprocess.Popen([sys.executable, "-c", code, command])
-    while not told.exists():
+    while not pid_file.exists():
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    worker = int(told.read_text())
+    worker = int(pid_file.read_text())
     for _ in range(500):
         if not _runs(worker):
             return

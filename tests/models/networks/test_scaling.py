@@ -1,3 +1,5 @@
+"""Scaling actions to their bounds and observations by their moments."""
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, Role
 
-from lawm_models.networks.scaling import ActionScale
+from lawm_models.networks.scaling import ActionScale, Normalizer
 
 bounds = st.tuples(st.floats(-1e3, 1e3, width=32), st.floats(-1e3, 1e3, width=32)).filter(
     lambda b: b[1] - b[0] > 1e-3
@@ -63,3 +65,19 @@ def test_of_an_array_it_has_its_bounds():
 
 def test_brings_no_state():
     assert not ActionScale((-1.0,), (1.0,)).state_dict()
+
+
+def test_moments_are_those_of_all_rows():
+    draws = np.random.default_rng(0)
+    parts = [1e4 + draws.normal(size=(n, 3)) * [1, 1e-2, 0] for n in (1, 40, 7)]
+    normalizer = Normalizer(3)
+    normalizer.fit(part.astype(np.float32) for part in parts)
+    rows = np.concatenate(parts).astype(np.float32).astype(np.float64)
+    np.testing.assert_allclose(normalizer.mean, rows.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(normalizer.std, rows.std(0) + 1e-3, rtol=1e-6)
+    assert normalizer.std[2] == pytest.approx(1e-3)
+
+
+def test_it_is_the_identity_before():
+    x = torch.randn(4, 3)
+    assert torch.equal(Normalizer(3)(x), x)
