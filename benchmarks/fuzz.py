@@ -152,11 +152,14 @@ def alter_bytes(rng: Random, file: Path, folder: Path) -> str:
         return "removed"
     elif kind == 9:
         file.unlink()
-        special = rng.choice(("folder", "link", "pipe", "loop", "dangling"))
+        special = rng.choice(("folder", "link", "pipe", "loop", "dangling", "linked folder"))
         if special == "folder":
             file.mkdir()
         elif special == "pipe":
             os.mkfifo(file)
+        elif special == "linked folder" and file.parent != folder:
+            shutil.rmtree(file.parent)
+            file.parent.symlink_to(folder.parent / "outside")
         else:
             target = {"link": folder.parent / "outside/precious", "loop": file}.get(special)
             file.symlink_to(target or folder / "nothing")

@@ -15,6 +15,7 @@ from lawm_schemas import ConfigError
 from lawm_schemas.plain_json import parse_json
 from torch import Tensor
 
+from lawm_data.system.atomic import own_folder
 from lawm_data.system.notebook import grid
 from lawm_data.system.optional import optional
 
@@ -110,6 +111,7 @@ class MetricLog:
 
     Raises:
         ConfigError: a link, or no regular file, has the name of the JSONL file.
+        StorageError: the folder of the event files is a link, or the file system refused.
     """
 
     def __init__(self, path: Path, events: Path, offset: int, total_step: int) -> None:
@@ -121,6 +123,7 @@ class MetricLog:
         self._file = open(path, "ab")  # noqa: SIM115 (closed in close)
         self._file.truncate(min(offset, path.stat().st_size))
         self._file.seek(0, os.SEEK_END)
+        own_folder(events)
         self._board = SummaryWriter(str(events), purge_step=total_step + 1)
 
     def write(
