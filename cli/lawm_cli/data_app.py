@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from lawm_schemas import CorpusError
+from lawm_schemas import ConfigError, CorpusError
 
 from lawm_cli import build, curation, errors, exchanging, inspection, report
 from lawm_cli.options import (
     HELP,
     Corpus,
     Json,
+    Keep,
     Labels,
     Mask,
     Replace,
@@ -230,6 +231,7 @@ def mask(
         Path | None,
         typer.Option(help="Write a corpus here in which the hidden actions do not exist."),
     ] = None,
+    keep: Keep = None,
     replace: Replace = False,
     json: Json = False,
 ) -> None:
@@ -240,16 +242,21 @@ def mask(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
+    from lawm_data.curation.clues import without_clues
     from lawm_data.curation.derive import withhold as write_withheld
     from lawm_data.system.output import require_free
 
     whole = open_corpus(corpus)
     made = make_mask(whole, fraction, seed, name, by, stratify)
+    if keep and withhold is None:
+        raise ConfigError("goes with --withhold", "--keep", "give both")
+    left: tuple[str, ...] = ()
     if withhold is not None:
         require_free(withhold)
+        left = without_clues(whole.with_mask(made), keep or ()).left
     path = save_mask(whole, made, replace)
     if withhold is not None:
-        write_withheld(whole.with_mask(made), withhold)
+        write_withheld(whole.with_mask(made), withhold, keep=keep or ())
     result = {
         "name": name,
         "labeled": len(made.labeled),
@@ -260,6 +267,7 @@ def mask(
         "by": by,
         "stratify": stratify,
         "withheld": withhold,
+        "left": left,
     }
     print_json(result) if json else report.mask(result, corpus)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ from lawm_data.curation.agreement import (
     require_same_environment,
     shared_arrays,
 )
+from lawm_data.curation.clues import without_clues
 from lawm_data.curation.companions import Selection, kept_masks, kept_overlays
 from lawm_data.curation.expression import matching
 from lawm_data.system.output import new_output, require_free
@@ -67,13 +68,14 @@ def derive(
     arrays: Arrays | None = None,
     tier: str | None = None,
     companions: bool = True,
+    keep: Collection[str] = (),
     dry_run: bool = False,
 ) -> Derived:
     """Write the trajectories of views into a corpus of its own, one view after the other.
 
     The checksums of the sources are compared first, since the copies get new ones. Every
     trajectory is written anew through its view, so that nothing a view hides can be in the new
-    files.
+    files, nor what else gives hidden actions away (``clues``).
 
     Args:
         views: where the trajectories come from.
@@ -83,6 +85,7 @@ def derive(
         arrays: what is kept of them; by default they hold the same arrays, and all are kept.
         tier: quality tier that the provenance of every trajectory gets.
         companions: take the masks and overlays beside the corpora along.
+        keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
 
     Raises:
@@ -91,6 +94,10 @@ def derive(
     """
     out = Path(out)
     require_free(out)
+    clueless = [without_clues(view, keep) for view in views]
+    views = [each.view for each in clueless]
+    parents = list(dict.fromkeys(name for each in clueless for name in each.parents))
+    clues_left = dict.fromkeys(line for each in clueless for line in each.left)
     if arrays is None:
         require_same_arrays(views)
         arrays = Arrays(views[0].manifest.observations, views[0].manifest.action)
@@ -114,14 +121,15 @@ def derive(
         renamed=sum(int((view.table.id != np.array(ids)).sum()) for view, ids in selections),
         masks=tuple(mask.name for mask in masks),
         overlays=tuple(overlay.name for overlay, _ in overlays),
-        left=(*arrays.left, *masks_left, *overlays_left),
+        left=(*arrays.left, *masks_left, *overlays_left, *clues_left),
     )
     if dry_run:
         return derived
     for path in dict.fromkeys(view.path for view in views):
         open_store(path, verify=True)
     with new_output(out) as temporary:
-        fingerprint = _write(temporary, selections, arrays, operation, settings, tier)
+        step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
+        fingerprint = _write(temporary, selections, arrays, step, tier)
         written = Corpus(open_store(temporary))
         for mask in masks:
             save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
@@ -205,15 +213,12 @@ def _write(
     out: Path,
     selections: Sequence[Selection],
     arrays: Arrays,
-    operation: str,
-    settings: Mapping[str, Any],
+    step: LineageStep,
     tier: str | None,
 ) -> str:
     """Copy everything that is kept into a new corpus; returns its fingerprint."""
     manifests = [selection.view.manifest for selection in selections]
     lineage = [step for manifest in manifests for step in manifest.lineage]
-    parents = dict.fromkeys(manifest.fingerprint for manifest in manifests)
-    step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
     licences = {manifest.licence for manifest in manifests}
     with CorpusWriter.create(
         out,
@@ -265,13 +270,21 @@ def _content(trajectory: Trajectory, kept: Sequence[ArraySpec]) -> dict[str, Any
     }
 
 
-def filter_corpus(corpus: Corpus, where: str, out: str | Path, *, dry_run: bool = False) -> Derived:
+def filter_corpus(
+    corpus: Corpus,
+    where: str,
+    out: str | Path,
+    *,
+    keep: Collection[str] = (),
+    dry_run: bool = False,
+) -> Derived:
     """Write the trajectories that an expression is true of.
 
     Args:
         corpus: the view. Through a mask the new corpus has no hidden action.
         where: see ``expression``.
         out: a folder that does not exist yet.
+        keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
 
     Raises:
@@ -281,7 +294,7 @@ def filter_corpus(corpus: Corpus, where: str, out: str | Path, *, dry_run: bool 
     """
     kept = corpus.filter(matching(corpus, where))
     settings = {"where": where, **through(corpus)}
-    return derive([kept], out, "filter", settings, dry_run=dry_run)
+    return derive([kept], out, "filter", settings, keep=keep, dry_run=dry_run)
 
 
 def delete_trajectories(
@@ -364,19 +377,22 @@ def merge_corpora(
     return derive(corpora, out, "merge", settings, arrays=arrays, dry_run=dry_run)
 
 
-def withhold(corpus: Corpus, out: str | Path) -> Path:
+def withhold(corpus: Corpus, out: str | Path, *, keep: Collection[str] = ()) -> Path:
     """Write what a view shows into a corpus of its own; ids are kept.
 
-    Inferred actions are not recorded ones and stay behind, and so do masks.
+    Inferred actions are not recorded ones and stay behind, and so do masks, and what else gives
+    hidden actions away. A training reads the same batches of it as of the view.
 
     Args:
         corpus: the view, usually ``with_mask(...)``.
         out: a folder that does not exist yet.
+        keep: clues to hidden actions that are kept, see ``without_clues``.
 
     Raises:
+        ConfigError: no such clue.
         CorpusError: the source was altered, or the view is empty.
         StorageError: something is already there, or the file system refused; nothing is left.
     """
     settings: dict[str, object] = {"trajectories": len(corpus), **through(corpus)}
     settings["labeled"] = int((corpus.table.labels == OBSERVED).sum())
-    return derive([corpus], out, "withhold", settings, companions=False).path
+    return derive([corpus], out, "withhold", settings, companions=False, keep=keep).path

@@ -274,6 +274,8 @@ class Mask(Schema):
     stratify: Literal["return", "source"] | None
     withheld: str | None
     """Folder of the corpus without the hidden actions."""
+    left: tuple[str, ...]
+    """Sentences: what it leaves out because it gives hidden actions away, and what remains."""
 
 
 class Import(Schema):
@@ -850,7 +852,7 @@ class AuditedCorpus(Schema):
 
 
 class GarbageTest(Schema):
-    """Trainings with and without garbage in the place of hidden actions."""
+    """Runs on corpora with and without garbage in the place of hidden actions."""
 
     steps: int
     """Gradient steps of each of three trainings."""
@@ -865,6 +867,10 @@ class GarbageTest(Schema):
     weights_altered: str
     labeled_windows: int
     """Windows with observed actions in the batches."""
+    artefacts: tuple[str, ...]
+    """What both runs wrote, without times and paths."""
+    artefacts_differing: tuple[str, ...]
+    """Which of it garbage changed."""
 
 
 class Audit(Schema):

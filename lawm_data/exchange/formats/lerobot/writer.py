@@ -190,6 +190,8 @@ class SetWriter:
         stats[names.ACTION] = self._nothing
         if observed.any():
             stats[names.ACTION] = of_numbers(actions[observed])
+        if self._inferred and episode.inferred is None:  # the zeros in their place count nothing
+            stats |= dict.fromkeys((names.MEAN, names.STD), of_nothing((), self._action.size))
         columns = {name: to_column(array) for name, array in rows.items()}
         columns[names.ACTION] = to_column(actions)
         rest = episode.labels.value if episode.labels and not observed.any() else "missing"
@@ -413,8 +415,11 @@ class Total:
             here = {"mean": count * np.asarray(stats["mean"], np.float64)}
             here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
             here |= {key: stats[key] for key in ("count", "min", "max")}
-            before = self._sums.setdefault(name, here)
-            if before is here:
+            before = self._sums.get(name)
+            if before is None or not before["count"][0]:
+                self._sums[name] = here
+                return
+            if not count:
                 return
             for key, value in here.items():
                 merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
@@ -452,13 +457,15 @@ class Total:
 
 
 def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
-    """(Q, D) quantiles of a feature over its frames; of actions, over those that are observed.
+    """(Q, D) quantiles of a feature over its frames; of actions, over those that have one.
 
     Some columns are held in memory at a time.
     """
     count, width = int(found["count"][0]), len(found["mean"])
     some = max(1, COLUMNS_BYTES // (8 * count))
-    names_read = [feature, names.OBSERVED] if feature == names.ACTION else [feature]
+    inferred = feature in (names.MEAN, names.STD)
+    names_read = [feature, *([names.OBSERVED] if feature == names.ACTION else [])]
+    names_read += [names.LABELS] if inferred else []
     parts = []
     for start in range(0, width, some):
         columns = np.empty((count, min(some, width - start)))
@@ -469,6 +476,8 @@ def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
                 rows, _ = from_column(batch.column(feature), width, str(file))
                 if feature == names.ACTION:
                     rows = rows[from_column(batch.column(names.OBSERVED), 1, str(file))[0][:, 0]]
+                if inferred:
+                    rows = rows[np.array(batch.column(names.LABELS).to_pylist()) == "inferred"]
                 columns[done : done + len(rows)] = rows[:, start : start + columns.shape[1]]
                 done += len(rows)
             reader.close()
