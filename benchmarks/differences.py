@@ -45,9 +45,9 @@ def main() -> None:
         parser.error(f"no {arguments.of} with labels {arguments.labels}")
     for other in sorted(here - {arguments.of}):
         found = difference(results, arguments.of, other, arguments.labels)
-        told = f"{found.mean:6.1f}  {found.ahead:2} of {found.pairs:2}  p {found.p:.3f}"
+        line = f"{found.mean:6.1f}  {found.ahead:2} of {found.pairs:2}  p {found.p:.3f}"
         each = ", ".join(f"{name} {mean:.1f}" for name, mean in found.by_corpus.items())
-        print(f"{arguments.of} - {other:<18}{told}  {each}")
+        print(f"{arguments.of} - {other:<18}{line}  {each}")
 
 
 def difference(results: Results, one: str, other: str, labels: str) -> Difference:

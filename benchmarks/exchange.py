@@ -158,14 +158,14 @@ def main() -> None:
             for row in measure(name, folder, size, copied)
         ]
     if out:
-        told = {
+        result = {
             "command": "python " + " ".join(sys.argv),
             "versions": installed_versions(),
             "corpus_bytes": size,
             "copy_seconds": copied,
             "rows": rows,
         }
-        out.write_text(json.dumps(told, indent=2) + "\n")
+        out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

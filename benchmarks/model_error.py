@@ -91,8 +91,8 @@ def measure(path: Path, trajectories: int) -> dict[str, Any]:
             "data": mean_return(held_out),
         },
         "inferred_actions": inferred_error(trained, held_out),
-        "on_data": told(one_step(trained, held_out, variance)),
-        "on_policy": told(one_step(trained, own, variance)),
+        "on_data": mean_by_time(one_step(trained, held_out, variance)),
+        "on_policy": mean_by_time(one_step(trained, own, variance)),
         "handed_over": handed_over(evaluator, trained, run),
     }
 
@@ -241,7 +241,7 @@ def unlabeled(episodes: Episodes) -> Batch:
     )
 
 
-def told(errors: Errors) -> dict[str, Any]:
+def mean_by_time(errors: Errors) -> dict[str, Any]:
     """Means over the ranges of time."""
     ends = [*TIMES[1:], len(errors.squared)]
     return {

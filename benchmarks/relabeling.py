@@ -60,13 +60,13 @@ def main() -> None:
         Path(corpus).name: compare_labels(open_corpus(corpus), found)["overlays"]
         for corpus, found in names.items()
     }
-    told = {
+    result = {
         "command": "python " + " ".join(sys.argv),
         "versions": installed_versions(),
         "corpora": compared,
     }
     if arguments.out:
-        arguments.out.write_text(json.dumps(told, indent=2) + "\n")
+        arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     for corpus, overlays in compared.items():
         for name, found in overlays.items():
             print(f"{corpus:<26} {name:<36} R² {found['r2']:.3f}  NLL {found['nll']:.2f}")

@@ -33,8 +33,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     words = ["lawm-data", "build", arguments.recipe, "--out", str(arguments.folder)]
-    told = subprocess.run([*words, "--dry-run", "--json"], stdout=subprocess.PIPE, check=True)
-    steps = json.loads(told.stdout)["steps"]
+    listed = subprocess.run([*words, "--dry-run", "--json"], stdout=subprocess.PIPE, check=True)
+    steps = json.loads(listed.stdout)["steps"]
     text = json.dumps(_described(steps, words, arguments.folder), indent=2) + "\n"
     if arguments.out:
         arguments.out.write_text(text)

@@ -61,8 +61,8 @@ def egl() -> dict[str, str]:
     command = [sys.executable, "-c", DRAW]
     drawn = subprocess.run(command, capture_output=True, text=True, env=variables)
     if drawn.returncode:
-        said = drawn.stderr.strip().splitlines() or [f"exit status {drawn.returncode}"]
-        why = f"bare MuJoCo cannot draw with EGL on this machine: {said[-1]}"
+        lines = drawn.stderr.strip().splitlines() or [f"exit status {drawn.returncode}"]
+        why = f"bare MuJoCo cannot draw with EGL on this machine: {lines[-1]}"
         # where it draws, the tests run and may fail
         pytest.skip(why)  # reason: the machine has no graphics driver; DRAW runs no line of ours
     return variables

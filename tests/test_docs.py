@@ -140,9 +140,9 @@ def test_commands_in_documents_are_understood(path: Path) -> None:
         try:
             group.commands[name].make_context(name, words)
         except Exception as error:
-            told = getattr(error, "format_message", error.__repr__)()
-            assert not complete, (line, told)
-            assert re.match("Missing|.*requires an argument", told), (line, told)
+            message = getattr(error, "format_message", error.__repr__)()
+            assert not complete, (line, message)
+            assert re.match("Missing|.*requires an argument", message), (line, message)
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from lawm_schemas import CellResult, Results
 
 from lawm_cli import errors
 from lawm_cli.options import DryRun, Json, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
-from lawm_models.studies import cell as cells_of
-from lawm_models.studies import record
 
 if TYPE_CHECKING:
+    from lawm_schemas import CellResult
+
     from lawm_data.system.registry import Registry
     from lawm_models.studies.table import ScoreTable
 
@@ -77,6 +76,7 @@ def benchmark(
     the others go on.
     """
     from lawm_models.studies.benchmark import benchmark as run_study
+    from lawm_models.studies.record import RESULTS
 
     out = out or Path("runs") / Path(study).stem
     found = run_study(
@@ -92,7 +92,7 @@ def benchmark(
     result = {
         "study": study,
         "out": out,
-        "results": None if dry_run else out / record.RESULTS,
+        "results": None if dry_run else out / RESULTS,
         "dry_run": dry_run,
         **_document(found.cells),
     }
@@ -103,6 +103,8 @@ def benchmark(
 
 def _document(cells: Sequence[CellResult]) -> dict[str, Any]:
     """What ``--json`` prints of the cells."""
+    from lawm_models.studies.record import by_state
+
     keys = ("corpus", "algorithm", "labels", "seed", "state", "run", "command", "seconds", "error")
     entries = []
     for cell in cells:
@@ -115,10 +117,13 @@ def _document(cells: Sequence[CellResult]) -> dict[str, Any]:
                 "normalized": seen.normalized if seen else None,
             }
         )
-    return {**record.by_state(cells), "cells": entries}
+    return {**by_state(cells), "cells": entries}
 
 
 def _report(result: dict[str, Any]) -> None:
+    from lawm_models.studies.cell import label_name
+    from lawm_models.studies.record import STATES
+
     columns = [
         "corpus",
         "algorithm",
@@ -130,12 +135,12 @@ def _report(result: dict[str, Any]) -> None:
         "return_mean",
     ]
     rows = [
-        [cells_of.label_name(cell[key]) if key == "labels" else cell[key] for key in columns]
+        [label_name(cell[key]) if key == "labels" else cell[key] for key in columns]
         for cell in result["cells"]
     ]
     show.grid([column.replace("_", " ") for column in columns], rows, title=str(result["out"]))
     print()
-    print(", ".join(f"{result[state]} {state}" for state in record.STATES if result[state]))
+    print(", ".join(f"{result[state]} {state}" for state in STATES if result[state]))
     for cell in result["cells"]:
         if cell["error"]:
             print(f"failed: {cell['run']}: {cell['error']}")
@@ -166,6 +171,8 @@ def table(
     the paper's. With --out it is also written as Markdown, CSV and HTML, with pictures: score
     against labels, performance profiles, bars.
     """
+    from lawm_schemas import Results
+
     from lawm_models.studies.markdown import markdown
     from lawm_models.studies.table import make_table
 
@@ -189,7 +196,7 @@ def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
 
     refuse_inside(out / "table.md")
     drawn = pictures(made)
-    page = web_page(made, {told: image(figure) for told, figure in drawn.values()})
+    page = web_page(made, {title: image(figure) for title, figure in drawn.values()})
     files = {
         "table.md": markdown(made).encode(),
         "table.csv": comma_separated(made).encode(),

@@ -1,4 +1,4 @@
-"""``lawm-data filter``, ``merge``, ``split``, ``delete``, ``tier``: new corpora out of others."""
+"""``lawm-data filter``, ``edit``, ``merge``, ``split``, ``delete``, ``tier``: new corpora."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from lawm_schemas.plain_yaml import load_setting
 
 from lawm_cli.options import Corpora, Corpus, DryRun, Json, Keep, Out, Seed, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
-from lawm_models.studies.recipes.step import warn
 
 if TYPE_CHECKING:
     from lawm_data.curation.derive import Derived
@@ -76,6 +76,71 @@ def delete(
 
     view = open_corpus(corpus)
     derived = delete_trajectories(view, out, where=where, ids=trajectory or (), dry_run=dry_run)
+    _show({**document(derived, dry_run), "of": len(view)}, json)
+
+
+def edit(
+    corpus: Corpus,
+    out: Out,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change env, action_repeat, fps or licence."
+        ),
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="OLD=NEW", help="Give an array another name.")
+    ] = None,
+    bounds: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LOW:HIGH",
+            help="Bounds of an array: a number, or one for each element with commas; or none.",
+        ),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=TYPE", help="Store an array in another type."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Leave an array out.")
+    ] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME,…", help="Keep these observations, in this order."),
+    ] = None,
+    missing_where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="These trajectories have no actions: what is stored as such is thrown away.",
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write a corpus that is described in another way.
+
+    Of names, types, bounds and the environment what is asked for is changed, everything else is
+    kept, and the corpus itself stays as it is. Actions that were lost and stored as zeros become
+    missing by --missing-where "actions == 'zero'". Expressions are those of filter.
+    """
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.edit import edit_corpus, parse_bounds, parse_pairs
+
+    view = open_corpus(corpus)
+    derived = edit_corpus(
+        view,
+        out,
+        settings=dict(map(load_setting, settings or [])),
+        rename=parse_pairs("--rename", rename or []),
+        bounds=parse_bounds(bounds or []),
+        dtype=parse_pairs("--dtype", dtype or []),
+        drop=drop or (),
+        fields=None if fields is None else fields.split(","),
+        missing_where=missing_where,
+        dry_run=dry_run,
+    )
     _show({**document(derived, dry_run), "of": len(view)}, json)
 
 
@@ -169,6 +234,7 @@ def tier(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.tier import parse_band, write_tier
+    from lawm_models.studies.recipes.step import warn
 
     band = None if returns is None else parse_band(returns)
     views = [open_corpus(path) for path in corpora]
@@ -228,6 +294,13 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example(f'lawm-data filter {corpus} "return >= 300" --out corpora/good'))(
         filter
     )
+    app.command(
+        epilog=example(
+            f"lawm-data edit {corpus} --set env=walker-walk --bounds action=-1:1 --out a",
+            f"lawm-data edit {corpus} --rename qpos=joints --dtype qpos=float32 --out b",
+            f"lawm-data edit {corpus} --missing-where \"actions == 'zero'\" --out c",
+        )
+    )(edit)
     app.command(
         epilog=example(
             "lawm-data merge corpora/a corpora/b --out corpora/both",

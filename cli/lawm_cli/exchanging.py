@@ -56,8 +56,8 @@ def import_(
 
     given = _with_short(dict(map(load_setting, settings or [])), fps=fps, size=size)
     with show.Bars() as bars:
-        told = bars.of("import")
-        made = import_corpus(address, out, given, told, without=without or (), dry_run=dry_run)
+        progress = bars.of("import")
+        made = import_corpus(address, out, given, progress, without=without or (), dry_run=dry_run)
     _show(made, json, dry_run=dry_run)
 
 

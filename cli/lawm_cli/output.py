@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lawm_schemas.base import plain
-
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Print one object on stdout, keys in their order; numbers that JSON lacks become null."""
+    from lawm_schemas.base import plain
+
     text = json.dumps(plain(data), indent=2, allow_nan=False, ensure_ascii=False)
     try:
         text.encode()

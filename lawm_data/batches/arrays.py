@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ class StateReader:
     """Reads the concatenated state and the rewards.
 
     float32 fields and the reward lie packed in ``steps``; fields of other types lie apart, are
-    cast to float32 and set between the packed ones, in the order of the manifest.
+    cast to float32 and set between the packed ones, in the order of the manifest. Where corpora
+    store the same fields in different types, each has its own way.
 
     Args:
         mixture: the trajectories.
@@ -28,18 +30,56 @@ class StateReader:
     """
 
     def __init__(self, mixture: Mixture, rows: int) -> None:
-        shards = mixture.shards
-        self._steps = WindowReader([shard.steps for shard in shards], rows)
+        ways: dict[tuple[str, ...], list[int]] = {}
+        for number, layout in enumerate(mixture.layouts):
+            ways.setdefault(tuple(s.dtype for s in layout.state), []).append(number)
+        self._readers = [_StateReader(mixture, numbers, rows) for numbers in ways.values()]
+        self._way = np.zeros(len(mixture.shards), np.int64)
+        for way, numbers in enumerate(ways.values()):
+            self._way[numbers] = way
+        self._shape = rows, mixture.manifest.state_dim
+
+    def __call__(
+        self,
+        shard: Int[np.ndarray, " B"],
+        row: Int[np.ndarray, " B"],
+        last: Int[np.ndarray, " B"] | None = None,
+    ) -> tuple[Float[np.ndarray, "B rows O"], Float[np.ndarray, "B rows"]]:
+        """State and, for the step that leaves each row, reward; see ``WindowReader``."""
+        if len(self._readers) == 1:
+            return self._readers[0](shard, row, last)
+        state = np.empty((len(shard), *self._shape), np.float32)
+        reward = np.empty((len(shard), self._shape[0]), np.float32)
+        way = self._way[shard]
+        for number in np.unique(way).tolist():
+            here = way == number
+            until = None if last is None else last[here]
+            state[here], reward[here] = self._readers[number](shard[here], row[here], until)
+        return state, reward
+
+
+class _StateReader:
+    """Reads shards that store the state in one way."""
+
+    def __init__(self, mixture: Mixture, numbers: Sequence[int], rows: int) -> None:
+        shards = [shard if n in numbers else None for n, shard in enumerate(mixture.shards)]
+        layouts = mixture.layouts
+        layout = layouts[numbers[0]]
+        self._steps = WindowReader([None if s is None else s.steps for s in shards], rows)
         self._packed: list[int] = []
         self._apart: list[tuple[slice, WindowReader]] = []
         column = 0
-        for spec in mixture.manifest.state:
+        for place, spec in enumerate(layout.state):
             here = range(column, column + spec.size)
             column = here.stop
             if spec.dtype == "float32":
                 self._packed.extend(here)
             else:
-                arrays: list[Any] = [shard.fields[spec.name] for shard in shards]
+                # the field may have another name in another corpus
+                arrays: list[Any] = [
+                    None if shard is None else shard.fields[its.state[place].name]
+                    for shard, its in zip(shards, layouts, strict=True)
+                ]
                 self._apart.append((slice(here.start, here.stop), WindowReader(arrays, rows)))
         self._width = column
 
@@ -49,7 +89,6 @@ class StateReader:
         row: Int[np.ndarray, " B"],
         last: Int[np.ndarray, " B"] | None = None,
     ) -> tuple[Float[np.ndarray, "B rows O"], Float[np.ndarray, "B rows"]]:
-        """State and, for the step that leaves each row, reward; see ``WindowReader``."""
         steps = self._steps(shard, row, last)
         packed, reward = steps[..., :-1], steps[..., -1]
         if not self._apart:
@@ -59,6 +98,44 @@ class StateReader:
         for columns, read in self._apart:
             state[..., columns] = read(shard, row, last).reshape(*reward.shape, -1)
         return state, reward
+
+
+class ActionReader:
+    """Reads actions, which corpora may store in different types, as float32.
+
+    Args:
+        mixture: the trajectories.
+        rows: rows per window.
+    """
+
+    def __init__(self, mixture: Mixture, rows: int) -> None:
+        arrays = [shard.actions for shard in mixture.shards]
+        kinds = list(dict.fromkeys(array.dtype for array in arrays if array is not None))
+        self._readers = [
+            WindowReader([a if a is not None and a.dtype == k else None for a in arrays], rows)
+            for k in kinds
+        ]
+        own = [0 if array is None else kinds.index(array.dtype) for array in arrays]
+        self._kind = np.array(own, np.int64)
+        self._shape = rows, mixture.manifest.action.size
+
+    def __call__(
+        self,
+        shard: Int[np.ndarray, " n"],
+        row: Int[np.ndarray, " n"],
+        last: Int[np.ndarray, " n"] | None = None,
+    ) -> Float[np.ndarray, "n T A"]:
+        """See ``WindowReader``."""
+        if len(self._readers) == 1:
+            read = self._readers[0](shard, row, last)
+            return read if read.dtype == np.float32 else read.astype(np.float32)
+        actions = np.empty((len(shard), *self._shape), np.float32)
+        kind = self._kind[shard]
+        for number in np.unique(kind).tolist():
+            here = kind == number
+            until = None if last is None else last[here]
+            actions[here] = self._readers[number](shard[here], row[here], until)
+        return actions
 
 
 class MappedArrays:
@@ -74,7 +151,7 @@ class MappedArrays:
         self._state = StateReader(mixture, window + 1)
         self._action = None
         if (mixture.action_row >= 0).any():
-            self._action = WindowReader([shard.actions for shard in shards], window)
+            self._action = ActionReader(mixture, window)
         self._width = manifest.action.size
         self._pixels = {
             spec.name: SliceReader([shard.fields[spec.name] for shard in shards], window + 1)
@@ -92,26 +169,18 @@ class MappedArrays:
         """Actions where the mask is set, zero elsewhere."""
         shard, row, last = windows.shard, windows.action_row, windows.last_action_row
         if not windows.hidden:
-            action = self._read_action(shard, row, last)
+            assert self._action is not None
+            action = self._action(shard, row, last)
         else:
             action = np.zeros((*mask.shape, self._width), np.float32)
             some = row >= 0
             if some.any():
                 last = None if last is None else last[some]
-                action[some] = self._read_action(shard[some], row[some], last)
+                assert self._action is not None
+                action[some] = self._action(shard[some], row[some], last)
         if windows.padded or windows.partial:
             action[~mask] = 0
         return torch.from_numpy(action)
-
-    def _read_action(
-        self,
-        shard: Int[np.ndarray, " n"],
-        row: Int[np.ndarray, " n"],
-        last: Int[np.ndarray, " n"] | None,
-    ) -> Float[np.ndarray, "n T A"]:
-        assert self._action is not None
-        read = self._action(shard, row, last)
-        return read if read.dtype == np.float32 else read.astype(np.float32)
 
     def pixels(self, windows: Windows) -> dict[str, UInt[Tensor, "B rows h w c"]]:
         """Camera fields by name; padding repeats the last image."""
@@ -159,7 +228,7 @@ class ResidentArrays:
         count = np.where(mixture.action_row >= 0, mixture.length, 0)
         actions = np.zeros((int(count.sum()) + 1, mixture.manifest.action.size), np.float32)
         if len(actions) > 1:
-            read = WindowReader([shard.actions for shard in mixture.shards], 1)
+            read = ActionReader(mixture, 1)
             found = read(np.repeat(mixture.shard, count), spans(mixture.action_row, count))
             actions[:-1] = found.reshape(len(found), -1)
         self._actions = torch.from_numpy(actions).to(device)

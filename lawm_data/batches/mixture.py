@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from lawm_schemas import ArraySpec, ConfigError, Manifest, Role
+from lawm_schemas import ConfigError, Manifest, Role
 
 from lawm_data.batches.windows import spans
+from lawm_data.corpus.agreement import require_joint
+from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.table import ID_BYTES
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class Mixture:
     """Trajectories of all corpora, one after the other, as columns."""
 
     corpora: tuple[Corpus, ...]
+    manifest: Manifest
+    """The first one's, with the state and the action that all have."""
     weights: Float[np.ndarray, " C"]
     """Share of the windows, per corpus."""
     shards: tuple[Shard, ...]
@@ -46,9 +50,10 @@ class Mixture:
     """The rewards were recorded."""
 
     @property
-    def manifest(self) -> Manifest:
-        """What all corpora agree on: the first one's manifest."""
-        return self.corpora[0].manifest
+    def layouts(self) -> list[Layout]:
+        """How each of ``shards`` stores its arrays."""
+        found = ((layout_of(corpus.manifest), len(corpus.shards)) for corpus in self.corpora)
+        return [layout for layout, count in found for _ in range(count)]
 
     @property
     def complete(self) -> Bool[np.ndarray, " N"]:
@@ -91,8 +96,8 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
     """Join the tables of corpora.
 
     Raises:
-        ConfigError: no corpus, an empty one, a weight that is not positive, or two corpora that
-            differ in state, action or pixels.
+        ConfigError: no corpus, an empty one, a weight that is not positive, or arrays that do not
+            go together, see ``require_joint``.
     """
     if not corpora:
         raise ConfigError("no corpus to draw from", "corpora", "give at least one")
@@ -102,14 +107,9 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
             raise ConfigError(f"weight {weight}", str(corpus.path), "give a number above 0")
         if not len(corpus):
             raise ConfigError("the view holds no trajectories", str(corpus.path), "widen it")
-        for name, left in _meaning(views[0].manifest).items():
-            right = _meaning(corpus.manifest)[name]
-            if left != right:
-                raise ConfigError(
-                    f"{name}: {right}, but {left} in {views[0].path}",
-                    str(corpus.path),
-                    "mix corpora of one environment",
-                )
+    state, action = require_joint(views)
+    rest = tuple(s for s in views[0].manifest.observations if s.role is not Role.state)
+    update = {"observations": (*state, *rest), "action": action}
     counts = np.array([len(corpus) for corpus in views])
     shards_before = np.cumsum([0, *(len(corpus.shards) for corpus in views)])
     index = [corpus.index for corpus in views]
@@ -119,6 +119,7 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
 
     return Mixture(
         corpora=views,
+        manifest=views[0].manifest.model_copy(update=update),
         weights=np.array([weight for _, weight in corpora], float),
         shards=tuple(shard for corpus in views for shard in corpus.shards),
         corpus=np.repeat(np.arange(len(views)), counts),
@@ -131,23 +132,3 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
         terminated=join([corpus.table.terminated for corpus in views], bool),
         rewarded=join([corpus.table.rewarded for corpus in views], bool),
     )
-
-
-def _meaning(manifest: Manifest) -> dict[str, object]:
-    """What has to be equal for batches to mean one thing, most telling first."""
-    action = manifest.action
-    pixels = [spec for spec in manifest.observations if spec.role is Role.pixels]
-    return {
-        "the width of the state": manifest.state_dim,
-        "the shape of the action": action.shape,
-        "the bounds of the action": (action.low, action.high),
-        "the type of the action": action.dtype,
-        # In their order: it is the order of the columns.
-        "the state": _names(manifest.state),
-        "the pixels": _names(sorted(pixels, key=lambda spec: spec.name)),
-    }
-
-
-def _names(specs: Sequence[ArraySpec]) -> str:
-    """Arrays by name, type and shape, for people to compare."""
-    return ", ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in specs) or "none"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, CorpusError, ShardInfo
+from lawm_schemas import ArraySpec, CorpusError, Provenance, ShardInfo
+from pydantic_core import PydanticSerializationError
 
 from lawm_data.corpus.encode import Parts
 from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.record import Record
 from lawm_data.corpus.shard import OpenShard
-from lawm_data.corpus.table import ID_BYTES, MISSING, OBSERVED
+from lawm_data.corpus.table import ID_BYTES, MISSING, OBSERVED, SEEDED
 
 SHARD_BYTES = 128 << 20
 """Size that shards grow to. They are made in memory, beside what they are made of."""
@@ -91,7 +92,9 @@ class Pending(NamedTuple):
     record: Record
     provenance: int
     agent_step: int
+    """-1 where unknown."""
     seed: int
+    """-1 where unknown."""
 
 
 def groups(pending: Sequence[Pending]) -> Iterator[Sequence[Pending]]:
@@ -128,7 +131,8 @@ def to_parts(group: Sequence[Pending], ordinal: int, apart: Sequence[ArraySpec])
         "episode_return": [record.steps[:, -1].sum(dtype=np.float64) for record in records],
         "provenance": [item.provenance for item in group],
         "agent_step": [item.agent_step for item in group],
-        "seed": [item.seed for item in group],
+        "seed": np.array([max(0, item.seed) for item in group], np.uint64),
+        SEEDED: [item.seed >= 0 for item in group],
         "digest": [np.frombuffer(record.digest, np.uint8) for record in records],
     }
     return Parts(
@@ -141,25 +145,77 @@ def to_parts(group: Sequence[Pending], ordinal: int, apart: Sequence[ArraySpec])
     )
 
 
-def whole_number(number: int | None, name: str) -> int:
-    """A seed or an age as the table stores it; -1 stands for none.
+def whole_number(number: int | None, name: str, bits: int) -> int:
+    """A seed or an age; -1 stands for none.
 
     Raises:
-        CorpusError: it is not a whole number of 0 or more.
+        CorpusError: it is not a whole number of 0 or more, or needs more bits.
     """
     if number is None:
         return -1
     if isinstance(number, bool) or not isinstance(number, int | np.integer):
         raise CorpusError(f"{number!r} is not a whole number", name, "give 0 or more")
-    if not 0 <= number < 1 << 63:
-        raise CorpusError(f"{number} is out of range", name, "give 0 or more")
+    if not 0 <= number < 1 << bits:
+        hint = f"give a whole number from 0 to 2**{bits} - 1"
+        raise CorpusError(f"{number} is out of range", name, hint)
     return int(number)
 
 
-def free_id(name: str, taken: Container[str]) -> str:
-    """The id itself, or with the first suffix that makes it one of its own."""
-    free, number = name, 2
-    while free in taken:
-        suffix = f"-{number}"
-        free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
-    return free
+class TakenIds:
+    """Ids of trajectories that are taken, and free ones like them.
+
+    Args:
+        ids: those that are taken at first.
+    """
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ids = set(ids)
+        self._next: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """The id itself, or with the first suffix that makes it one of its own."""
+        free, number = name, self._next.get(name, 2)
+        while free in self._ids:
+            suffix = f"-{number}"
+            free, number = name[: ID_BYTES - len(suffix)] + suffix, number + 1
+        self._next[name] = number  # many may share a name: the search goes on where it ended
+        self._ids.add(free)
+        return free
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+class Sources:
+    """The sources of a corpus, each once.
+
+    Args:
+        sources: those that it has at first.
+    """
+
+    def __init__(self, sources: Sequence[Provenance]) -> None:
+        self._all = list(sources)
+        self._places: dict[str, int] = {}
+        for place, source in enumerate(sources):
+            self._places.setdefault(source.to_json(), place)
+
+    def place(self, source: Provenance) -> int:
+        """Where it stands among them; one that is new is added.
+
+        Raises:
+            CorpusError: it holds something that is not plain JSON.
+        """
+        try:
+            key = source.to_json()
+        except PydanticSerializationError as error:
+            raise CorpusError(
+                f"is not plain JSON ({error})", "provenance", "keep it plain"
+            ) from None
+        place = self._places.setdefault(key, len(self._all))
+        if place == len(self._all):
+            self._all.append(source)
+        return place
+
+    def all(self) -> tuple[Provenance, ...]:
+        """In the order in which they came."""
+        return tuple(self._all)

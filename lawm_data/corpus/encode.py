@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +14,15 @@ import numpy as np
 from lawm_schemas import ArraySpec, Manifest, ShardInfo
 
 from lawm_data.corpus.layout import Layout, is_chunked, stored_dtype
-from lawm_data.corpus.table import COLUMNS, OBSERVED
+from lawm_data.corpus.table import COLUMNS, OBSERVED, SEEDED, stored_seeds
 from lawm_data.system.atomic import write_file
 from lawm_data.system.hdf5 import ALIGNMENT, ChunkedField
 
 CHUNK_BYTES = 1 << 17
 """Uncompressed size of a chunk of pixels: small enough for windows, large enough for deflate."""
 GZIP_LEVEL = 1
+BLOCK_BYTES = 4 << 20
+"""Short trajectories are joined to blocks of this size before they are written."""
 ABOUT = "manifest"
 """Dataset with a copy of the manifest, without shards and fingerprint."""
 
@@ -147,10 +149,23 @@ def _fill(dataset: h5py.Dataset, pieces: Pieces) -> None:
         _fill_chunks(dataset, pieces, dataset.chunks[0])
         return
     end = 0
+    for block in _blocks(pieces):
+        start, end = end, end + len(block)
+        dataset[start:end] = block.view(np.uint8) if block.dtype == np.bool_ else block
+
+
+def _blocks(pieces: Pieces) -> Iterator[np.ndarray]:
+    """The same rows in pieces of some megabytes: a call of HDF5 takes as long as 100 kB do."""
+    waiting: list[np.ndarray] = []
+    size = 0
     for piece in pieces:
-        start, end = end, end + len(piece)
-        values = piece[:]
-        dataset[start:end] = values.view(np.uint8) if values.dtype == np.bool_ else values
+        if waiting and size + piece.nbytes > BLOCK_BYTES:
+            yield np.concatenate(waiting)
+            waiting, size = [], 0
+        waiting.append(piece[:])
+        size += piece.nbytes
+    if waiting:
+        yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
 
 
 def _fill_chunks(dataset: h5py.Dataset, pieces: Pieces, size: int) -> None:
@@ -186,7 +201,9 @@ def _store_table(file: h5py.File, parts: Parts) -> None:
     columns["row"] = np.cumsum(length + 1) - (length + 1)
     columns["action_row"] = np.where(recorded, np.cumsum(taken) - taken, -1)
     table = file.create_group("table")
-    for name, kind in COLUMNS.items():
+    columns |= (seeds := stored_seeds(columns["seed"], columns[SEEDED]))
+    kinds = COLUMNS | ({SEEDED: "|u1"} if SEEDED in seeds else {})
+    for name, kind in kinds.items():
         table.create_dataset(name, data=np.asarray(columns[name], kind))
     table.create_dataset("digest", data=np.asarray(columns["digest"], "u1"))
     if any(parts.metadata):

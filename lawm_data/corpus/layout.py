@@ -19,6 +19,9 @@ class Layout(NamedTuple):
     """Columns of ``steps``."""
     action: ArraySpec
 
+    state: tuple[ArraySpec, ...] = ()
+    """State fields, in their order."""
+
     @property
     def action_dtype(self) -> np.dtype:
         """Type of ``actions`` on disk; its rows are flattened to (A,)."""
@@ -34,7 +37,7 @@ def layout_of(manifest: Manifest) -> Layout:
             column += spec.size
         else:
             apart.append(spec)
-    return Layout(tuple(packed), tuple(apart), column + 1, manifest.action)
+    return Layout(tuple(packed), tuple(apart), column + 1, manifest.action, manifest.state)
 
 
 def stored_dtype(spec: ArraySpec) -> np.dtype:

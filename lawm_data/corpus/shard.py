@@ -11,7 +11,7 @@ import numpy as np
 from lawm_schemas import CorpusError, ShardInfo
 
 from lawm_data.corpus.layout import Layout, is_chunked, stored_dtype
-from lawm_data.corpus.table import COLUMNS, MISSING, OBSERVED
+from lawm_data.corpus.table import COLUMNS, MISSING, OBSERVED, SEEDED, read_seeds
 from lawm_data.system.hdf5 import HINT, ChunkedField, MappedFile
 
 DIGEST_BYTES = 32
@@ -39,7 +39,8 @@ class OpenShard(NamedTuple):
 
     shard: Shard
     columns: dict[str, np.ndarray]
-    """The columns of ``COLUMNS``, and ``digest``, (n, 32) uint8."""
+    """The columns of ``COLUMNS`` and ``digest``, (n, 32) uint8; seeds as ``read_seeds`` gives them.
+    """
     metadata: np.ndarray
     """JSON of all trajectories, end to end."""
     metadata_end: np.ndarray
@@ -100,6 +101,8 @@ def _read(file: MappedFile, info: ShardInfo, layout: Layout) -> OpenShard:
             observed = file.array("action_observed", "|u1", (len(actions),)).view(np.bool_)
     columns = {name: file.array(f"table/{name}", kind, (n,)) for name, kind in COLUMNS.items()}
     columns["digest"] = file.array("table/digest", "|u1", (n, DIGEST_BYTES))
+    seeded = file.array(f"table/{SEEDED}", "|u1", (n,)) if file.has(f"table/{SEEDED}") else None
+    columns["seed"], columns[SEEDED] = read_seeds(columns["seed"], seeded)
     metadata, end = np.empty(0, np.uint8), np.zeros(n, np.int64)
     if file.has("table/metadata"):
         metadata = file.array("table/metadata", "|u1", (-1,))

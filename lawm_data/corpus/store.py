@@ -21,7 +21,7 @@ from lawm_schemas import (
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.shard import OpenShard, Shard, open_shard
-from lawm_data.corpus.table import Index, Metadata, Table
+from lawm_data.corpus.table import SEEDED, Index, MetadataColumn, Table
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.hdf5 import HINT
 
@@ -140,7 +140,7 @@ def join_shards(
     if not np.array_equal(column("ordinal", np.int64), position):
         raise CorpusError("trajectories are not in order", str(path / MANIFEST), HINT)
     shard = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    metadata = Metadata(
+    metadata = MetadataColumn(
         tuple(part.metadata for part in opened),
         shard,
         _join([np.concatenate([[0], part.metadata_end[:-1]]) for part in opened], np.int64),
@@ -156,7 +156,8 @@ def join_shards(
         truncated=column("truncated", np.bool_),
         provenance=column("provenance", np.int32),
         agent_step=column("agent_step", np.int64),
-        seed=column("seed", np.int64),
+        seed=column("seed", np.uint64),
+        seeded=column(SEEDED, np.bool_),
         sources=tuple(entry.source for entry in manifest.provenance),
         metadata=metadata,
     )

@@ -38,6 +38,8 @@ COLUMNS: dict[str, str] = {
     "seed": "<i8",
 }
 """Columns of ``table/`` in a shard, with their types; ``digest`` (32 bytes a row) comes extra."""
+SEEDED = "seeded"
+"""One more column, uint8, in shards that hold a seed of 2**63 or more; see ``stored_seeds``."""
 
 LABEL_STATES = (
     LabelState.observed,
@@ -52,6 +54,33 @@ NO_REWARDS = {"rewards": "none"}
 _NOT_COLUMNS = ("sources", "metadata")
 SHOWN = 5
 """Rows of either end that a notebook shows."""
+
+
+def stored_seeds(seed: np.ndarray, seeded: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns that hold seeds of 64 bits without a sign; ``read_seeds`` reads them.
+
+    ``seed`` is int64 and -1 where there is none. A seed of 2**63 or more stands in it as the
+    negative number with the same bits, and ``seeded`` is there then, and tells it from none.
+
+    Args:
+        seed: (N,) uint64.
+        seeded: (N,) bool: which of them are seeds.
+    """
+    bits = np.where(seeded, seed.view(np.int64), -1)
+    if (bits[seeded] >= 0).all():
+        return {"seed": bits}
+    return {"seed": bits, SEEDED: seeded.astype(np.uint8)}
+
+
+def read_seeds(seed: np.ndarray, seeded: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Seeds (N,) uint64, 0 where there is none, and (N,) bool: where there is one.
+
+    Args:
+        seed: the column of this name.
+        seeded: likewise; None where there is no such column.
+    """
+    known = seed >= 0 if seeded is None else seeded != 0
+    return np.where(known, seed, 0).view(np.uint64), known
 
 
 class Index(NamedTuple):
@@ -72,7 +101,7 @@ class Index(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Metadata:
+class MetadataColumn:
     """Free-form JSON of trajectories, unparsed."""
 
     blobs: tuple[np.ndarray, ...]
@@ -144,16 +173,19 @@ class Table:
     agent_step: np.ndarray
     """(N,) int64: -1 where unknown."""
     seed: np.ndarray
-    """(N,) int64: -1 where unknown."""
+    """(N,) uint64: seed of the environment's reset, 0 where unknown."""
+    seeded: np.ndarray
+    """(N,) bool: where it is known."""
     sources: tuple[str, ...]
     """Name of the source of each provenance entry."""
-    metadata: Metadata
+    metadata: MetadataColumn
 
     def __len__(self) -> int:
         return len(self.length)
 
     def __repr__(self) -> str:
-        names = [field.name for field in fields(self) if field.name not in ("ids", *_NOT_COLUMNS)]
+        hidden = ("ids", SEEDED, *_NOT_COLUMNS)
+        names = [field.name for field in fields(self) if field.name not in hidden]
         steps = int(self.length.sum())
         return f"Table({len(self):,} trajectories, {steps:,} steps: id, {', '.join(names)})"
 
@@ -190,7 +222,7 @@ class Table:
 
     def info(self, i: int) -> TrajectoryInfo:
         """One row as a schema."""
-        step, seed = int(self.agent_step[i]), int(self.seed[i])
+        step = int(self.agent_step[i])
         return TrajectoryInfo(
             id=self.ids[i].decode("ascii"),
             length=int(self.length[i]),
@@ -201,7 +233,7 @@ class Table:
             truncated=bool(self.truncated[i]),
             source=self.sources[self.provenance[i]],
             agent_step=None if step < 0 else step,
-            seed=None if seed < 0 else seed,
+            seed=int(self.seed[i]) if self.seeded[i] else None,
             metadata=self.metadata[i],
         )
 
@@ -219,7 +251,7 @@ class Table:
             "truncated": Column(self.truncated),
             "source": Column(source, categories=tuple(names.tolist())),
             "agent_step": Column(self.agent_step, self.agent_step < 0),
-            "seed": Column(self.seed, self.seed < 0),
+            "seed": Column(self.seed, ~self.seeded),
             "metadata": Column(np.array(notes, object), np.array([not n for n in notes], bool)),
         }
 
@@ -247,7 +279,7 @@ class Table:
         columns = (field.name for field in fields(self) if field.name not in _NOT_COLUMNS)
         arrays = {name: getattr(self, name)[rows] for name in columns}
         kept = self.metadata
-        metadata = Metadata(kept.blobs, kept.shard[rows], kept.start[rows], kept.end[rows])
+        metadata = MetadataColumn(kept.blobs, kept.shard[rows], kept.start[rows], kept.end[rows])
         return replace(self, **arrays, metadata=metadata)
 
     def relabel(self, labels: np.ndarray) -> Table:

@@ -26,7 +26,8 @@ from pydantic import ValidationError
 
 from lawm_data.corpus.commit import (
     Pending,
-    free_id,
+    Sources,
+    TakenIds,
     groups,
     merge,
     plan_all,
@@ -60,10 +61,10 @@ class CorpusWriter:
         self._lock = lock
         self._manifest = manifest
         self._layout = layout_of(manifest)
-        self._sources = list(manifest.provenance)
+        self._sources = Sources(manifest.provenance)
         self._pending: list[Pending] = []
         self._pending_bytes = 0
-        self._taken: set[str] = set()
+        self._taken = TakenIds()
         self._running = start_fingerprint(manifest)
         remove_leftovers(path, manifest)
 
@@ -129,7 +130,7 @@ class CorpusWriter:
         try:
             store = open_store(path)
             writer = cls(path, lock, store.manifest)
-            writer._taken = set(store.table.id.tolist())
+            writer._taken = TakenIds(store.table.id.tolist())
             feed_trajectories(writer._running, store.table.ids, store.digest)
             if writer._running.hexdigest() != store.manifest.fingerprint:
                 what, hint = "the fingerprint differs from the content", "run validate on it"
@@ -180,8 +181,8 @@ class CorpusWriter:
                 not stored.
             terminated: the last step ended in a terminal state; a bool or (T,) of them.
             truncated: the last step was cut by a limit; likewise.
-            agent_step: age of the collecting agent, 0 or more.
-            seed: seed of the environment's reset, 0 or more.
+            agent_step: age of the collecting agent, from 0 to 2**63 - 1.
+            seed: seed of the environment's reset, from 0 to 2**64 - 1.
             metadata: anything else that JSON can hold.
             trajectory_id: keeps the id of a trajectory that is copied from another corpus.
 
@@ -202,15 +203,13 @@ class CorpusWriter:
             truncated,
             metadata,
         )
-        numbers = [whole_number(agent_step, "agent_step"), whole_number(seed, "seed")]
+        numbers = [whole_number(agent_step, "agent_step", 63), whole_number(seed, "seed", 64)]
         wanted = record.base_id if trajectory_id is None else trajectory_id
         if not _ID.fullmatch(wanted):
             raise CorpusError(f"{wanted!r} is not an id", "trajectory_id", "use letters and digits")
-        name = free_id(wanted, self._taken)
-        if provenance not in self._sources:
-            self._sources.append(provenance)
-        item = Pending(name, record, self._sources.index(provenance), *numbers)
-        self._taken.add(name)
+        source = self._sources.place(provenance)
+        name = self._taken.take(wanted)
+        item = Pending(name, record, source, *numbers)
         self._pending.append(item)
         self._pending_bytes += record.nbytes
         return name
@@ -227,7 +226,7 @@ class CorpusWriter:
             return
         running, infos = self._running.copy(), list(self._manifest.shards)
         ordinal = self._manifest.trajectories
-        about = self._manifest.model_copy(update={"provenance": tuple(self._sources)})
+        about = self._manifest.model_copy(update={"provenance": self._sources.all()})
         for group in groups(self._pending):
             parts = to_parts(group, ordinal, self._layout.apart)
             infos.append(write_shard(self.path / SHARDS, parts, self._layout, about))
@@ -281,7 +280,7 @@ class CorpusWriter:
     def _replace(self, shards: Sequence[ShardInfo], fingerprint: str) -> None:
         update = {
             "shards": tuple(shards),
-            "provenance": tuple(self._sources),
+            "provenance": self._sources.all(),
             "fingerprint": fingerprint,
         }
         manifest = self._manifest.model_copy(update=update)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Role
 
+from lawm_data.corpus.agreement import (
+    Difference,
+    Edits,
+    rate_notes,
+    renamed,
+    same_under_another_name,
+    say,
+    shared_action,
+    wider,
+)
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.store import open_store
-from lawm_data.corpus.table import OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.envs.suites import named_environment
 from lawm_data.system.images import is_picture, pillow, resize
 
-SAME = ("shape", "dtype", "role")
-"""What arrays of one name must agree in to be shared; their bounds may differ."""
+SAME = ("shape", "role")
+"""What arrays of one name must agree in to be shared, beside a type that holds the numbers of both;
+their bounds may differ."""
 LIKE = "import videos with --set like=CORPUS; bring cameras of one name to one size with --size"
 LARGEST = 4096
 """Edge of a picture; a larger one is not made."""
@@ -28,6 +39,12 @@ class Arrays(NamedTuple):
     action: ArraySpec
     left: tuple[str, ...] = ()
     """What some of the others have beyond these, and why it is left out."""
+    sources: tuple[Mapping[str, str], ...] = ()
+    """What arrays are called in each of the others, where that is another name."""
+
+    def source(self, number: int) -> Mapping[str, str]:
+        """Names of arrays in one of the others, by their names here."""
+        return self.sources[number] if self.sources else {}
 
 
 def require_same_arrays(views: Sequence[Corpus], hint: str = "give corpora of one kind") -> None:
@@ -62,22 +79,56 @@ def require_same_environment(views: Sequence[Corpus]) -> None:
     """Refuse corpora of different environments; one that names none goes with any.
 
     Raises:
-        CorpusError: names the first difference.
+        CorpusError: says what differs, and the edit that brings them together.
     """
+    _require_none(_other_environments(views), views[0])
+
+
+def _other_environments(views: Sequence[Corpus]) -> dict[Path, list[Difference]]:
+    """What the environments differ in; one that names none goes with any."""
     named = [(view, view.manifest.environment) for view in views if view.manifest.environment]
-    for view, environment in named[1:]:
-        first = named[0][1]
-        odd = _difference(environment, first, ("suite", "task", "action_repeat"))
-        if odd:
-            hint = f"give corpora of one environment (compared with {named[0][0].path})"
-            raise CorpusError(f"the environment has {odd}", str(view.path), hint)
+    odd = {}
+    for view, its in named[1:]:
+        ours, found = named[0][1], []
+        if (its.suite, its.task) != (ours.suite, ours.task):
+            what = f"the environment is {_task(its)}, not {_task(ours)}"
+            found.append(Difference(what, {view.path: [_declaring(ours)]}))
+        if its.action_repeat != ours.action_repeat:
+            what = f"the action repeat is {its.action_repeat}, not {ours.action_repeat}"
+            option = f"--set action_repeat={ours.action_repeat}"
+            found.append(Difference(what, {view.path: [option]}))
+        if found:
+            odd[view.path] = found
+    return odd
+
+
+def _task(environment: EnvironmentInfo) -> str:
+    """An environment as ``--env`` takes it."""
+    suite = "" if environment.suite == "dm_control" else f"{environment.suite}:"
+    return f"{suite}{environment.task}"
+
+
+def _declaring(environment: EnvironmentInfo) -> str:
+    """The option that names an environment, or none where it cannot be made here."""
+    try:
+        named_environment(_task(environment))
+    except ConfigError:
+        return "--set env=null"
+    return f"--set env={_task(environment)}"
+
+
+def _require_none(
+    differences: Mapping[Path, Sequence[Difference]], first: Corpus, hint: str = "give others"
+) -> None:
+    if differences:
+        what, where, mend = say(differences)
+        raise CorpusError(what, where, f"compared with {first.path}; {mend or hint}")
 
 
 def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
     """The arrays that all corpora have, in the order of the first.
 
-    The action is that of the corpora in which actions were recorded. In one of videos, say, its
-    shape is only what an action would have been.
+    Their types hold the numbers of all; see ``shared_action`` and ``same_under_another_name``.
 
     Args:
         views: of the corpora.
@@ -85,43 +136,108 @@ def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
 
     Raises:
         ConfigError: no such size, or the package that resizes is missing.
-        CorpusError: they share no state and no pixels, or their actions differ.
+        CorpusError: they share no state and no pixels, or their actions or environments differ;
+            says in what, and the edit that brings them together.
     """
     if size is not None and not 1 <= size <= LARGEST:
         raise ConfigError(f"is {size}", "--size", f"give a whole number from 1 to {LARGEST}")
-    specs = [_sized(view.manifest.observations, size) for view in views]
+    sources = tuple(_other_names(views[0], view) for view in views)
+    specs = [
+        _sized(view.manifest.observations, size, source)
+        for view, source in zip(views, sources, strict=True)
+    ]
     kept, left = [], []
     for name in dict.fromkeys(name for found in specs for name in found):
         odd = _why_not_shared(name, specs, views)
         if odd is None:
-            shared = [found[name] for found in specs]
-            if any((spec.low, spec.high) != (shared[0].low, shared[0].high) for spec in shared):
-                # bounds that differ bind none of them
-                shared[0] = shared[0].model_copy(update={"low": None, "high": None})
-            kept.append(shared[0])
+            kept.append(_joint([found[name] for found in specs]))
         else:
             left.append(f"array {name}: {odd}")
+    action, odd = shared_action(views)
+    for path, found in _other_environments(views).items():
+        odd.setdefault(path, []).extend(found)
+    hint = "give corpora of one kind"
     if not any(spec.role in (Role.state, Role.pixels) for spec in kept):
-        where = ", ".join(dict.fromkeys(str(view.path) for view in views))
-        raise CorpusError(f"share no observation ({'; '.join(left)})", where, LIKE)
-    action, others = _action(views)
-    return Arrays(tuple(kept), action, (*left, *others))
+        what = f"shares no observation with the others ({'; '.join(left)})"
+        renaming = Difference(what, _renaming(views[0], views[-1]))
+        odd[views[-1].path] = [renaming, *odd.get(views[-1].path, [])]
+        hint = LIKE
+    _require_none(odd, views[0], hint)
+    others = [
+        f"action of {view.path}: none was recorded there"
+        for view in views
+        if view.manifest.action.shape != action.shape
+    ]
+    left += [*others, *rate_notes(views)]
+    return Arrays(tuple(kept), action, tuple(left), sources if any(sources) else ())
 
 
-def fitted(trajectory: Trajectory, specs: Sequence[ArraySpec]) -> dict[str, np.ndarray]:
-    """Arrays of a trajectory, (T+1, *shape) by name; pictures of another size are resized."""
-    arrays = trajectory.arrays(specs)
-    for spec in specs:
-        array = arrays[spec.name]
+def _joint(specs: Sequence[ArraySpec]) -> ArraySpec:
+    """One array that holds those of all; bounds that differ bind none of them."""
+    joint = specs[0]
+    for spec in specs[1:]:
+        joint = wider(joint, spec) or joint
+        if (spec.low, spec.high) != (joint.low, joint.high):
+            joint = joint.model_copy(update={"low": None, "high": None})
+    return joint
+
+
+def _other_names(first: Corpus, view: Corpus) -> dict[str, str]:
+    """What the arrays of the first corpus are called in another one, where that differs."""
+    ours, its = first.manifest.state, view.manifest.state
+    if not same_under_another_name(ours, its) or ours[0].name == its[0].name:
+        return {}
+    return {ours[0].name: its[0].name}
+
+
+def _renaming(first: Corpus, view: Corpus) -> Edits:
+    """The edit that would give the state of a corpus the names of the first one's, if any."""
+    names = renamed(first.manifest.state, view.manifest.state)
+    pairs = zip(view.manifest.state, names, strict=True)
+    options = [f"--rename {spec.name}={name}" for spec, name in pairs if spec.name != name]
+    return {view.path: options} if options else {}
+
+
+def fitted(
+    trajectory: Trajectory, specs: Sequence[ArraySpec], names: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Arrays of a trajectory, (T+1, *shape) by name.
+
+    Args:
+        trajectory: what has them.
+        specs: what they become; pictures of another size are resized.
+        names: what arrays are called in the trajectory, where that is another name.
+
+    Raises:
+        CorpusError: a number does not fit its new type.
+    """
+    known = {spec.name: spec for spec in trajectory.manifest.observations}
+    old = [known[names.get(spec.name, spec.name)] for spec in specs]
+    arrays, found = trajectory.arrays(old), {}
+    for spec, source in zip(specs, old, strict=True):
+        array = arrays[source.name]
         if array.shape[1:] != spec.shape:
-            resized = [resize(picture, *spec.shape[:2]) for picture in array]
-            arrays[spec.name] = np.stack(resized)
-    return {spec.name: arrays[spec.name] for spec in specs}
+            array = np.stack([resize(picture, *spec.shape[:2]) for picture in array])
+        found[spec.name] = converted(array, spec)
+    return found
 
 
-def records_actions(view: Corpus) -> bool:
-    """Whether the corpus of a view has any recorded action, shown or hidden."""
-    return bool((open_store(view.path).table.labels == OBSERVED).any())
+def converted(array: np.ndarray, spec: ArraySpec) -> np.ndarray:
+    """An array in the type of a spec, where that holds its numbers; floats may be rounded.
+
+    Raises:
+        CorpusError: names a number that does not fit.
+    """
+    wanted = np.dtype(spec.dtype)
+    if array.dtype == wanted or (array.dtype.kind, wanted.kind) == ("f", "f"):
+        return array.astype(wanted, copy=False)
+    with np.errstate(invalid="ignore", over="ignore"):
+        made = array.astype(wanted)
+    lost = made.astype(array.dtype) != array
+    if lost.any():
+        what = f"{array[lost].flat[0]} is no {wanted.name}"
+        raise CorpusError(what, spec.name, "give a type that holds all its numbers")
+    return made
 
 
 def _difference(its: object, ours: object, keys: Iterable[str]) -> str | None:
@@ -132,13 +248,18 @@ def _difference(its: object, ours: object, keys: Iterable[str]) -> str | None:
     return None
 
 
-def _sized(specs: Iterable[ArraySpec], size: int | None) -> dict[str, ArraySpec]:
-    """Arrays by name, pictures in the size that they will have."""
-    found = {spec.name: spec for spec in specs}
-    for name, spec in found.items():
+def _sized(
+    specs: Iterable[ArraySpec], size: int | None, source: Mapping[str, str]
+) -> dict[str, ArraySpec]:
+    """Arrays by the name that they will have, pictures in the size that they will have."""
+    names = {old: new for new, old in source.items()}
+    found = {}
+    for spec in specs:
         if size is not None and spec.role is Role.pixels and is_picture(spec.shape, spec.dtype):
             pillow()
-            found[name] = spec.model_copy(update={"shape": (size, size, spec.shape[2])})
+            spec = spec.model_copy(update={"shape": (size, size, spec.shape[2])})
+        name = names.get(spec.name, spec.name)
+        found[name] = spec.model_copy(update={"name": name})
     return found
 
 
@@ -149,21 +270,13 @@ def _why_not_shared(
     for found, view in zip(specs, views, strict=True):
         if name not in found:
             return f"is not in {view.path}"
+    joint = specs[0][name]
     for found, view in zip(specs, views, strict=True):
         odd = _difference(found[name], specs[0][name], SAME)
+        both = wider(joint, found[name])
+        if odd is None and both is None:
+            odd = _difference(found[name], joint, ("dtype",))
         if odd:
             return f"in {view.path} it has {odd}"
+        joint = both or joint
     return None
-
-
-def _action(views: Sequence[Corpus]) -> tuple[ArraySpec, list[str]]:
-    """The action that was recorded, and a line for each corpus that says another."""
-    recorded = [view for view in views if records_actions(view)] or views[:1]
-    action = recorded[0].manifest.action
-    for view in recorded:
-        odd = _difference(view.manifest.action, action, ArraySpec.model_fields)
-        if odd:
-            hint = f"give corpora of one action (compared with {recorded[0].path})"
-            raise CorpusError(f"the action has {odd}", str(view.path), hint)
-    others = [view for view in views if view.manifest.action != action]
-    return action, [f"action of {view.path}: none was recorded there" for view in others]

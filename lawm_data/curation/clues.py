@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, LineageStep, Manifest, Provenance, Role
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.table import NO_REWARDS, Metadata, Table
+from lawm_data.corpus.table import NO_REWARDS, MetadataColumn, Table
 from lawm_data.envs.action_costs import costs_action
 
 CLUES = {
@@ -50,6 +51,8 @@ class WithoutClues(NamedTuple):
     actions can check the guess by it."""
     left: tuple[str, ...]
     """What was left out, and what remains, one sentence each."""
+    of_manifest: Callable[[Manifest], Manifest]
+    """What is left of a manifest with the same sources, such as one that was edited."""
 
 
 def without_clues(view: Corpus, keep: Collection[str] = ()) -> WithoutClues:
@@ -70,14 +73,15 @@ def without_clues(view: Corpus, keep: Collection[str] = ()) -> WithoutClues:
             raise ConfigError(f"no {name!r} is left out", "--keep", f"known: {', '.join(CLUES)}")
     parents = (view.root_fingerprint,)
     if not view.withheld.any():
-        return WithoutClues(view, parents, ())
+        return WithoutClues(view, parents, (), lambda manifest: manifest)
     gone = [name for name in CLUES if name not in keep]
     if "rewards" in gone and not costs_action(view.manifest.environment):
         gone.remove("rewards")
     # of the whole corpus: a view of it is a choice of rows
     manifest, table, hidden = view.everything()
     origin = np.unique(table.provenance[hidden])
-    made = _manifest(manifest, gone, origin.tolist())
+    of_manifest = partial(_manifest, gone=gone, origin=origin.tolist())
+    made = of_manifest(manifest)
     kept = _table(table, gone, hidden, np.isin(table.provenance, origin))
     left = [
         f"left out: {CLUES[name]} (--keep {name})"
@@ -85,7 +89,7 @@ def without_clues(view: Corpus, keep: Collection[str] = ()) -> WithoutClues:
         if name in _there(manifest, table, made, hidden)
     ]
     parents = () if "lineage" in gone else parents
-    return WithoutClues(view.told_as(made, kept), parents, (*left, REMAINS))
+    return WithoutClues(view.told_as(made, kept), parents, (*left, REMAINS), of_manifest)
 
 
 def _manifest(manifest: Manifest, gone: Collection[str], origin: Collection[int]) -> Manifest:
@@ -167,7 +171,9 @@ def _table(table: Table, gone: Collection[str], hidden: np.ndarray, origin: np.n
     return replace(table, **update)
 
 
-def _metadata(metadata: Metadata, gone: Collection[str], hidden: np.ndarray) -> Metadata:
+def _metadata(
+    metadata: MetadataColumn, gone: Collection[str], hidden: np.ndarray
+) -> MetadataColumn:
     texts = [metadata.text(i) for i in range(len(hidden))]
     for i in np.flatnonzero(hidden).tolist():
         said = metadata[i]
@@ -177,7 +183,7 @@ def _metadata(metadata: Metadata, gone: Collection[str], hidden: np.ndarray) -> 
             said |= NO_REWARDS
         texts[i] = json.dumps(said, separators=(",", ":")).encode() if said else b""
     end = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    return Metadata(
+    return MetadataColumn(
         (np.frombuffer(b"".join(texts), np.uint8),),
         np.zeros(len(texts), np.int32),
         np.concatenate([[0], end[:-1]]),

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from lawm_schemas import ArraySpec, LawmError, Mask, Overlay
 
+from lawm_data.corpus.agreement import records_actions
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import open_labels, overlay_names, without_errors
 from lawm_data.corpus.store import open_store
-from lawm_data.curation.agreement import records_actions
 
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by the id of the trajectory."""
 T = TypeVar("T")
 
-_DRAW = ("fraction", "seed", "by", "stratify")
+_DRAW = ("fraction", "seed", "by", "stratify", "where")
 _MODEL = ("model", "algorithm", "method", "max_uncertainty")
 
 
@@ -31,13 +31,19 @@ class Selection(NamedTuple):
     """Their ids in the derived corpus: the same, unless an earlier selection has taken them."""
 
 
-def kept_masks(selections: Sequence[Selection]) -> tuple[list[Mask], list[str]]:
+def kept_masks(
+    selections: Sequence[Selection], unlabeled: Collection[str] = ()
+) -> tuple[list[Mask], list[str]]:
     """The masks that hold for all selections together, and why others are left behind.
 
     A mask hides every trajectory that it does not list. So one that stands beside some of the
     corpora only would hide all actions of the others, and stays behind; where no actions were
     recorded there are none to hide, and no mask is needed. A trajectory that is hidden in one
     corpus is hidden in the new one, even if another corpus shows it.
+
+    Args:
+        selections: the trajectories that are kept.
+        unlabeled: ids of those whose actions become missing, so that no mask shows them.
 
     Returns:
         Masks whose ``corpus`` is still to be filled in; and a line for each one left behind.
@@ -72,7 +78,7 @@ def kept_masks(selections: Sequence[Selection]) -> tuple[list[Mask], list[str]]:
             for old, new, seen in zip(
                 view.table.ids.tolist(), ids, readable[view.index.position].tolist(), strict=True
             )
-            if seen and old not in hidden
+            if seen and old not in hidden and old.decode() not in unlabeled
         )
         if odd:
             left.append(f"mask {name}: the corpora's masks of this name differ in {odd}")
@@ -117,7 +123,7 @@ def kept_overlays(
             )
             if labeled
         }
-        other = [s.view.path for s in there if s.view.manifest.action != action]
+        other = [s.view.path for s in there if s.view.manifest.action.shape != action.shape]
         if other:
             left.append(f"overlay {name}: that of {other[0]} is of another action")
         elif odd:

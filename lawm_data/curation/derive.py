@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import (
-    ArraySpec,
     ConfigError,
     CorpusError,
     LineageStep,
@@ -16,7 +15,7 @@ from lawm_schemas import (
     Provenance,
 )
 
-from lawm_data.corpus.commit import COMMIT_BYTES, free_id
+from lawm_data.corpus.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
@@ -28,9 +27,9 @@ from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.curation.agreement import (
     Arrays,
+    converted,
     fitted,
     require_same_arrays,
-    require_same_environment,
     shared_arrays,
 )
 from lawm_data.curation.clues import without_clues
@@ -66,7 +65,8 @@ def derive(
     settings: Mapping[str, Any],
     *,
     arrays: Arrays | None = None,
-    tier: str | None = None,
+    described: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+    unlabeled: Collection[str] = (),
     companions: bool = True,
     keep: Collection[str] = (),
     dry_run: bool = False,
@@ -83,7 +83,9 @@ def derive(
         operation: what the lineage calls it.
         settings: those of the operation, for the lineage.
         arrays: what is kept of them; by default they hold the same arrays, and all are kept.
-        tier: quality tier that the provenance of every trajectory gets.
+        described: what becomes of the environment, the licence and the sources that the manifest
+            of a view names; the number of sources stays.
+        unlabeled: ids of trajectories whose actions become missing.
         companions: take the masks and overlays beside the corpora along.
         keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
@@ -101,14 +103,18 @@ def derive(
     if arrays is None:
         require_same_arrays(views)
         arrays = Arrays(views[0].manifest.observations, views[0].manifest.action)
+    for each in clueless:
+        update = {"observations": arrays.observations, "action": arrays.action}
+        left = each.of_manifest(each.view.manifest.model_copy(update=update))
+        arrays = arrays._replace(observations=left.observations, action=left.action)
     selections, duplicates = _selections(views, arrays)
     if not any(selection.ids for selection in selections):
         source = ", ".join(dict.fromkeys(str(view.path) for view in views))
         raise CorpusError("no trajectory of it is left", source, "ask for something else")
-    masks, masks_left = kept_masks(selections) if companions else ([], [])
+    masks, masks_left = kept_masks(selections, unlabeled) if companions else ([], [])
     overlays, overlays_left = kept_overlays(selections, arrays.action) if companions else ([], [])
     fingerprint = None
-    if not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
+    if not unlabeled and not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
         ids = np.array([name.encode() for s in selections for name in s.ids], "S")
         digests = np.concatenate([digests_of(s.view) for s in selections])
         fingerprint = fingerprint_of(selections[0].view.manifest, ids, digests)
@@ -129,7 +135,8 @@ def derive(
         open_store(path, verify=True)
     with new_output(out) as temporary:
         step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
-        fingerprint = _write(temporary, selections, arrays, step, tier)
+        manifests = [each.of_manifest(described(each.view.manifest)) for each in clueless]
+        fingerprint = _write(temporary, selections, arrays, step, manifests, unlabeled)
         written = Corpus(open_store(temporary))
         for mask in masks:
             save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
@@ -153,6 +160,7 @@ def through(corpus: Corpus) -> dict[str, object]:
         "seed": mask.seed,
         "by": mask.by,
         "stratify": mask.stratify,
+        **({} if mask.where is None else {"where_of_mask": mask.where}),
     }
 
 
@@ -170,28 +178,26 @@ def digests_of(view: Corpus) -> np.ndarray:
 
 def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection], int]:
     """The views without what an earlier one has too, and how many trajectories that were."""
-    selections, taken, seen, duplicates = [], set(), set(), 0
+    selections, taken, seen, duplicates = [], TakenIds(), set(), 0
     names, times = np.unique(np.concatenate([view.table.ids for view in views]), return_counts=True)
-    for view in views:
-        digests = _kept_digests(view, arrays, names[times > 1])
+    for number, view in enumerate(views):
+        digests = _kept_digests(view, arrays, number, names[times > 1])
         keys = list(zip(view.table.id.tolist(), digests, strict=True))
         new = np.array([key not in seen for key in keys], bool)
         seen.update(keys)
         duplicates += int((~new).sum())
-        kept, ids = view.filter(new), []
-        for name in kept.table.id.tolist():
-            ids.append(free_id(name, taken))
-            taken.add(ids[-1])
-        selections.append(Selection(kept, tuple(ids)))
+        kept = view.filter(new)
+        selections.append(Selection(kept, tuple(map(taken.take, kept.table.id.tolist()))))
     return selections, duplicates
 
 
-def _kept_digests(view: Corpus, arrays: Arrays, twice: np.ndarray) -> list[bytes]:
+def _kept_digests(view: Corpus, arrays: Arrays, number: int, twice: np.ndarray) -> list[bytes]:
     """Content hash of each trajectory as recorded, as far as it is kept.
 
     Args:
         view: the trajectories.
         arrays: what is kept.
+        number: place of the view among all.
         twice: ids of which there are several; only their hashes are compared with others.
     """
     digests = list(map(bytes, digests_of(view)))
@@ -200,7 +206,8 @@ def _kept_digests(view: Corpus, arrays: Arrays, twice: np.ndarray) -> list[bytes
     made = Manifest(observations=arrays.observations, action=arrays.action)
     recorded = open_corpus(view.path).filter(view.table.id)
     for i in np.flatnonzero(np.isin(view.table.ids, twice)).tolist():
-        digests[i] = make_record(made, **_content(recorded[i], arrays.observations)).digest
+        content = _content(recorded[i], made, arrays.source(number))
+        digests[i] = make_record(made, **content).digest
     return digests
 
 
@@ -214,10 +221,10 @@ def _write(
     selections: Sequence[Selection],
     arrays: Arrays,
     step: LineageStep,
-    tier: str | None,
+    manifests: Sequence[Manifest],
+    unlabeled: Collection[str],
 ) -> str:
     """Copy everything that is kept into a new corpus; returns its fingerprint."""
-    manifests = [selection.view.manifest for selection in selections]
     lineage = [step for manifest in manifests for step in manifest.lineage]
     licences = {manifest.licence for manifest in manifests}
     with CorpusWriter.create(
@@ -229,12 +236,15 @@ def _write(
         lineage=[*(s for i, s in enumerate(lineage) if s not in lineage[:i]), step],
         licence=licences.pop() if len(licences) == 1 else None,
     ) as writer:
-        for view, ids in selections:
-            sources = _sources(view.manifest, writer.manifest.licence, tier)
+        for number, ((view, ids), manifest) in enumerate(zip(selections, manifests, strict=True)):
+            sources = _sources(manifest, writer.manifest.licence)
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:
+                content = _content(trajectory, writer.manifest, arrays.source(number))
+                if trajectory.info.id in unlabeled:
+                    content |= {"actions": None, "action_observed": None}
                 writer.add(
-                    **_content(trajectory, writer.manifest.observations),
+                    **content,
                     provenance=sources[entry],
                     agent_step=trajectory.info.agent_step,
                     seed=trajectory.info.seed,
@@ -245,29 +255,44 @@ def _write(
     return writer.manifest.fingerprint
 
 
-def _sources(manifest: Manifest, licence: str | None, tier: str | None) -> list[Provenance]:
+def _sources(manifest: Manifest, licence: str | None) -> list[Provenance]:
     """The sources of a corpus; they keep its licence where the new one has another."""
-    sources = list(manifest.provenance)
-    if manifest.licence != licence:
-        given = manifest.licence
-        sources = [s.model_copy(update={"licence": s.licence or given}) for s in sources]
-    if tier is not None:
-        sources = [s.model_copy(update={"tier": tier}) for s in sources]
-    return sources
+    given = manifest.licence
+    if given == licence:
+        return list(manifest.provenance)
+    return [s.model_copy(update={"licence": s.licence or given}) for s in manifest.provenance]
 
 
-def _content(trajectory: Trajectory, kept: Sequence[ArraySpec]) -> dict[str, Any]:
-    """What a view shows of a trajectory, as ``CorpusWriter.add`` and ``make_record`` take it."""
+def _content(
+    trajectory: Trajectory, manifest: Manifest, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a view shows of a trajectory, as ``CorpusWriter.add`` and ``make_record`` take it.
+
+    Args:
+        trajectory: as the view shows it.
+        manifest: the arrays that are kept, in their types.
+        names: what arrays are called in the view, where that is another name.
+
+    Raises:
+        CorpusError: a number does not fit its new type.
+    """
     shown, info = bool(trajectory.action_observed.any()), trajectory.info
-    return {
-        "observations": fitted(trajectory, kept),
-        "rewards": trajectory.rewards,
-        "actions": trajectory.actions if shown else None,
-        "action_observed": trajectory.action_observed if shown else None,
-        "terminated": info.terminated,
-        "truncated": info.truncated,
-        "metadata": info.metadata,
-    }
+    actions = None
+    if shown and trajectory.actions is not None:
+        actions = trajectory.actions.copy()
+        actions[~trajectory.action_observed] = 0
+    try:
+        return {
+            "observations": fitted(trajectory, manifest.observations, names),
+            "rewards": trajectory.rewards,
+            "actions": None if actions is None else converted(actions, manifest.action),
+            "action_observed": trajectory.action_observed if shown else None,
+            "terminated": info.terminated,
+            "truncated": info.truncated,
+            "metadata": info.metadata,
+        }
+    except CorpusError as error:
+        raise CorpusError(error.what, f"trajectory {info.id}: {error.where}", error.hint) from None
 
 
 def filter_corpus(
@@ -352,8 +377,9 @@ def merge_corpora(
     Args:
         corpora: views of them.
         out: a folder that does not exist yet.
-        common: they may hold different arrays; those that all have are kept. Corpora in which no
-            action was recorded go with every action, and theirs stay missing.
+        common: they may hold different arrays; those that all have are kept, in types that hold
+            the numbers of all. Corpora in which no action was recorded go with every action, and
+            theirs stay missing.
         size: with ``common``, edge of the squares that all pictures are brought to.
         dry_run: only report what would be written.
 
@@ -369,7 +395,6 @@ def merge_corpora(
             raise ConfigError("goes with --common", "--size", "give both")
         require_same_arrays(corpora, "keep what they share with --common, or give others")
         return derive(corpora, out, "merge", settings, dry_run=dry_run)
-    require_same_environment(corpora)
     arrays = shared_arrays(corpora, size)
     settings |= {"common": True, "left": list(arrays.left)}
     if size is not None:

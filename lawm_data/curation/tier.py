@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas import ConfigError, CorpusError, Manifest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lawm_data.corpus.corpus import Corpus
@@ -182,7 +182,12 @@ def write_tier(
         "seed": seed,
         "taken": [share.taken for share in shares],
     }
-    derived = derive(views, out, "tier", settings, tier=tier, dry_run=dry_run)
+
+    def described(manifest: Manifest) -> Manifest:
+        sources = tuple(s.model_copy(update={"tier": tier}) for s in manifest.provenance)
+        return manifest.model_copy(update={"provenance": sources})
+
+    derived = derive(views, out, "tier", settings, described=described, dry_run=dry_run)
     missing = sum(share.missing for share in shares)
     return Tiered(derived, tier, band, trajectories, missing, tuple(shares))
 

@@ -24,18 +24,20 @@ class VectorPolicy(Protocol):
 
 
 class RandomPolicy:
-    """Uniform actions within the bounds of the action spec.
+    """Uniform actions within the bounds of the action spec; standard normal where it has none.
+
+    That is how Gymnasium samples a ``Box``.
 
     Raises:
-        ConfigError: the action has no bounds.
+        ConfigError: the action is of whole numbers without bounds.
     """
 
     def __init__(self, action: ArraySpec) -> None:
-        bounds = action.bounds()
-        if bounds is None:
-            raise ConfigError("the action has no bounds", action.name, "give low and high")
-        self._low, self._high = bounds
+        self._shape, self._bounds = action.shape, action.bounds()
         self._whole = np.dtype(action.dtype).kind != "f"
+        if self._whole and self._bounds is None:
+            what = "is of whole numbers without bounds"
+            raise ConfigError(what, action.name, "nothing can be drawn from it")
         self.start(1, 0)
 
     def start(self, num_envs: int, seed: int) -> None:
@@ -44,8 +46,10 @@ class RandomPolicy:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See ``VectorPolicy.act``."""
-        size = (len(observation), *self._low.shape)
+        size = (len(observation), *self._shape)
+        if self._bounds is None:
+            return self._generator.standard_normal(size).astype(np.float32)
+        low, high = self._bounds
         if self._whole:
-            low, high = self._low.astype(int), self._high.astype(int)
-            return self._generator.integers(low, high, size, endpoint=True)
-        return self._generator.uniform(self._low, self._high, size).astype(np.float32)
+            return self._generator.integers(low.astype(int), high.astype(int), size, endpoint=True)
+        return self._generator.uniform(low, high, size).astype(np.float32)

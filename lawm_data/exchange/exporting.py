@@ -70,14 +70,18 @@ def export_corpus(
     if not len(view):
         raise CorpusError("shows no trajectory", str(view.path), "choose another view")
     masks, left = kept_masks([Selection(view, tuple(view.table.id.tolist()))])
-    view, parents, clues_left = without_clues(view, keep)
+    left = [] if view.mask else left
+    unrewarded = int((~view.table.rewarded).sum())
+    if unrewarded:
+        left.append(f"no rewards were recorded in {unrewarded:,} trajectories: zeros stand there")
+    view, parents, clues_left, _ = without_clues(view, keep)
     exported = Exported(
         path=path,
         address=str(where),
         trajectories=len(view),
         steps=int(view.table.length.sum()),
         masks=tuple(mask.name for mask in masks),
-        notes=clues_left if view.mask else tuple(left),
+        notes=(*left, *clues_left),
     )
     if dry_run:
         return exported

@@ -14,12 +14,13 @@ from lawm_schemas import MANIFEST, ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.commit import COMMIT_BYTES
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.mask import save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.exchange.address import Address, module_of, parse_address
-from lawm_data.exchange.formats import FORMATS
+from lawm_data.exchange.formats import FORMATS, _settings
 from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
 from lawm_data.exchange.hub.pull import pull
@@ -100,15 +101,8 @@ def import_corpus(
 
 def _less(incoming: Incoming, without: Sequence[str]) -> Incoming:
     """The same data without some of its observations."""
-    names = [spec.name for spec in incoming.observations]
-    for name in without:
-        if name not in names:
-            raise ConfigError(
-                f"there is no array {name!r}", WITHOUT, f"there are {', '.join(names)}"
-            )
-    kept = tuple(spec for spec in incoming.observations if spec.name not in without)
-    if not kept:
-        raise ConfigError("leaves no observation", WITHOUT, "keep one of them")
+    names = _settings.kept(without, [spec.name for spec in incoming.observations])
+    kept = tuple(spec for spec in incoming.observations if spec.name in names)
 
     def trajectories() -> Iterator[Episode]:
         for episode in incoming.trajectories:
@@ -188,11 +182,12 @@ def _imported(
             overlay = incoming.overlay.model_copy(update=bound)
             width = manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, inferred, width)
+        inert = [f"{what}; {hint}" for what, hint in inert_actions(corpus).warnings(out)]
     return found._replace(
         trajectories=manifest.trajectories,
         steps=manifest.steps,
         fingerprint=manifest.fingerprint,
-        notes=tuple(incoming.notes),
+        notes=(*incoming.notes, *inert),
     )
 
 

@@ -18,6 +18,8 @@ ALL = slice(None)
 COLLECTED = "collect it again, without --no-physics"
 STEP_SECONDS = 0.02
 """Time of a control step where the environment does not say."""
+LARGEST_SEED = 2**32 - 1
+"""Of ``Environments.reset``."""
 
 
 def frames(
@@ -50,7 +52,7 @@ def frames(
     shown = corpus[place_of(corpus, trajectory)]
     if shown.physics is not None:
         envs = remake(corpus)
-        envs.reset([shown.info.seed or 0])
+        envs.reset([reset_seed(shown.info.seed) or 0])
         return _drawn(envs, shown.physics[rows], size, camera)
     for spec in corpus.manifest.observations:
         if spec.role is Role.pixels and spec.shape[2] == 3 and spec.dtype == "uint8":
@@ -101,6 +103,11 @@ def remake(corpus: Corpus, direct: bool | None = None) -> Environments:
         hint = "only corpora of a known environment can be simulated"
         raise ConfigError("the corpus names no environment", str(corpus.path), hint)
     return make(info.task, suite=info.suite, action_repeat=info.action_repeat, direct=direct)
+
+
+def reset_seed(seed: int | None) -> int | None:
+    """The seed of a reset; None for one that no simulator takes, which is not the reset's then."""
+    return None if seed is None or seed > LARGEST_SEED else seed
 
 
 def _drawn(

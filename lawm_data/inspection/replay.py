@@ -16,7 +16,7 @@ from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.integrity.validate import NAMED, Finding
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.envs.suites import Environments
-from lawm_data.inspection.render import remake
+from lawm_data.inspection.render import LARGEST_SEED, remake, reset_seed
 from lawm_data.system.progress import Progress, silent
 
 TOLERANCE = 1e-5
@@ -30,6 +30,8 @@ SIMULATORS = ("mujoco", "dm_control")
 """Packages whose versions decide the numbers."""
 UNSEEDED = "the seed of the reset is unknown, and it decides the goal"
 """Why some trajectories cannot be replayed."""
+REMEMBERS = "it does not begin with its reset, and its environment has delays that no state holds"
+"""Likewise."""
 
 
 class Difference(NamedTuple):
@@ -67,7 +69,9 @@ def reproduce(
     An episode starts with the recorded seed, since some tasks draw a goal that is not part of the
     state, and then in the recorded state. Where a step does not end in exactly the recorded state,
     the next one begins in the recorded one: chaos cannot blow up what rounding left, and every
-    wrong step is found, not only the first. Camera images are not compared.
+    wrong step is found, not only the first. Camera images are not compared, nor are readings of
+    forces, touch and accelerations in a first state that was restored: they belong to the moment
+    before it.
 
     Args:
         path: folder of the corpus; masks do not matter here.
@@ -96,15 +100,13 @@ def reproduce(
         result.findings.append(Finding("warning", error.where, error.what, error.hint))
         result.skipped["its environment cannot be made here"] = len(chosen)
         return result
-    seeded = envs.seed_matters()
+    seeded, unrestorable = envs.seed_matters(), envs.unrestorable()
     for done, i in enumerate(chosen.tolist()):
         progress(done, len(chosen))
         reason = _reason_to_skip(corpus, i, seeded, envs)
+        reason = reason or _replay(corpus, i, envs, unrestorable, result)
         if reason:
             result.skipped[reason] += 1
-            continue
-        result.replayed += 1
-        _replay(corpus, i, envs, result)
     if result.skipped[UNSEEDED]:
         what = f"{result.skipped[UNSEEDED]} trajectories cannot be replayed: {UNSEEDED}"
         hint = f"{envs.info.task} keeps its goal outside of the state; record seeds"
@@ -118,18 +120,28 @@ def _reason_to_skip(corpus: Corpus, i: int, seeded: bool, envs: Environments) ->
     table = corpus.table
     if table.num_observed[i] < table.length[i]:
         return "not all of its actions were recorded"
-    if seeded and table.seed[i] < 0:
+    if seeded and (not table.seeded[i] or table.seed[i] > LARGEST_SEED):
         return UNSEEDED
     if table.length[i] > envs.steps_per_episode:
         return "it is longer than an episode of its environment"
     return ""
 
 
-def _replay(corpus: Corpus, i: int, envs: Environments, result: Reproduced) -> None:
+def _replay(
+    corpus: Corpus,
+    i: int,
+    envs: Environments,
+    unrestorable: frozenset[str],
+    result: Reproduced,
+) -> str:
+    """Replay a trajectory; returns why that is not possible, or nothing."""
     trajectory, count, exact = corpus[i], 0, True
     where = f"{corpus.path}: trajectory {trajectory.info.id}"
     try:
-        for difference in _differences(trajectory, envs):
+        observed = _first(envs.reset([reset_seed(trajectory.info.seed) or 0]))
+        if envs.remembers() and not _is_in(observed, trajectory, 0):
+            return REMEMBERS
+        for difference in _differences(trajectory, envs, observed, unrestorable):
             exact = False
             if difference is None:
                 continue
@@ -143,7 +155,9 @@ def _replay(corpus: Corpus, i: int, envs: Environments, result: Reproduced) -> N
         result.findings.append(_finding(corpus, i, where, f"cannot be replayed: {error.what}"))
     if count > NAMED:
         result.findings.append(_finding(corpus, i, where, f"{count - NAMED} more such steps"))
+    result.replayed += 1
     result.exact += exact
+    return ""
 
 
 def _finding(corpus: Corpus, i: int, where: str, what: str) -> Finding:
@@ -159,26 +173,43 @@ def _finding(corpus: Corpus, i: int, where: str, what: str) -> Finding:
     return Finding("error", where, what, "restore it from a copy, or delete the trajectory")
 
 
-def _differences(trajectory: Trajectory, envs: Environments) -> Iterator[Difference | None]:
-    """The steps that do not come out bit for bit; None stands for one within the tolerance."""
+def _differences(
+    trajectory: Trajectory,
+    envs: Environments,
+    observed: Mapping[str, np.ndarray],
+    unrestorable: frozenset[str],
+) -> Iterator[Difference | None]:
+    """The steps that do not come out bit for bit; None stands for one within the tolerance.
+
+    Args:
+        trajectory: all its actions are observed.
+        envs: the environment, just reset.
+        observed: what the reset gave.
+        unrestorable: see ``Environments.unrestorable``.
+    """
     actions, physics = trajectory.actions, trajectory.physics
     assert actions is not None
     assert physics is not None
     recorded = {**dict(trajectory.observations.items()), "physics": physics}
-    observed = _first(envs.reset([trajectory.info.seed or 0]))
-    if not np.array_equal(observed["physics"], physics[0]):
-        observed = envs.restore(0, physics[0])
-    truth = {name: rows[0] for name, rows in recorded.items()}
-    yield from _compare(-1, observed, truth)
+    if not _is_in(observed, trajectory, 0):
+        restored = envs.restore(0, physics[0])
+        observed = {name: value for name, value in restored.items() if name not in unrestorable}
+    yield from _compare(-1, observed, {name: rows[0] for name, rows in recorded.items()})
     for t, action in enumerate(actions):
         step = envs.step(action[None])
         observed = _first(step.observations)
         truth = {name: rows[t + 1] for name, rows in recorded.items()}
         paid = {"reward": step.reward[0], "terminated": step.terminated[0]}
         given = {"reward": trajectory.rewards[t], "terminated": trajectory.terminated[t]}
-        yield from _compare(t, observed | paid, truth | given)
-        if not np.array_equal(observed["physics"], truth["physics"]):
-            envs.restore(0, truth["physics"])
+        yield from _compare(t, {**observed, **paid}, truth | given)
+        if not _is_in(observed, trajectory, t + 1):
+            envs.restore(0, physics[t + 1])
+
+
+def _is_in(observed: Mapping[str, np.ndarray], trajectory: Trajectory, t: int) -> bool:
+    """Whether the simulator is in exactly the state that was recorded."""
+    assert trajectory.physics is not None
+    return np.array_equal(observed["physics"], trajectory.physics[t])
 
 
 def _first(observations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import MANIFEST, ConfigError, EnvironmentInfo, LineageStep, Provenance
 
+from lawm_data.corpus.commit import whole_number
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs.spaces import action_spec, observation_parts
@@ -87,7 +88,12 @@ class RecordTrajectories(gymnasium.Wrapper):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin a trajectory; what was going on is kept as one that simply stops."""
+        """Begin a trajectory; what was going on is kept as one that simply stops.
+
+        Raises:
+            CorpusError: the seed is not a whole number of 64 bits; the environment was not reset.
+        """
+        whole_number(seed, "seed", 64)
         self._finish(False, False)
         observation, info = self.env.reset(seed=seed, options=options)
         try:
@@ -102,6 +108,9 @@ class RecordTrajectories(gymnasium.Wrapper):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment and record it.
 
+        The environment is stepped with what is recorded: an action in another type than that of
+        the space, such as float64 for float32, is rounded before it is done.
+
         Raises:
             ConfigError: no trajectory is going on, or the action is not one of the space; the
                 environment was not stepped.
@@ -110,7 +119,8 @@ class RecordTrajectories(gymnasium.Wrapper):
         if trajectory is None:
             raise ConfigError("the trajectory is over", "step", "call reset first")
         known = self._known(action)
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        done = action if known is None else _as_given(known, action)
+        observation, reward, terminated, truncated, info = self.env.step(done)
         trajectory.observations.append(self._arrays(observation))
         trajectory.actions.append(known)
         trajectory.rewards.append(float(reward))
@@ -135,11 +145,15 @@ class RecordTrajectories(gymnasium.Wrapper):
             return None
         spec = self._action
         try:
-            array = np.asarray(action).astype(spec.dtype).reshape(spec.shape)
+            given = np.asarray(action)
+            array = given.astype(spec.dtype).reshape(spec.shape)
         except (TypeError, ValueError):
             raise ConfigError(
                 "is not an action of the space", "step", f"give {spec.shape}"
             ) from None
+        if array.dtype.kind != "f" and (array != given.reshape(spec.shape)).any():
+            hint = f"give {array.dtype} {spec.shape}"
+            raise ConfigError("is not one of the whole numbers of the space", "step", hint)
         if not np.isfinite(array).all() or beyond_bounds(array[None], spec).any():
             hint = "put gymnasium.wrappers.ClipAction around the recorder"
             raise ConfigError("the action is outside of the space", "step", hint)
@@ -182,6 +196,16 @@ class _Unfinished:
         blank = np.zeros(shape, dtype)
         rows = [blank if action is None else action for action in self.actions]
         return np.array(rows, dtype).reshape(len(rows), *shape), observed
+
+
+def _as_given(known: np.ndarray, action: Any) -> Any:
+    """The recorded action for the environment, which may write into it.
+
+    What is recorded as it was given stays the object that it is: a Discrete space may want an int.
+    """
+    given = np.asarray(action)
+    same = (given.dtype, given.shape) == (known.dtype, known.shape)
+    return action if same else known.copy()[()]
 
 
 def _environment(env: gymnasium.Env) -> EnvironmentInfo | None:

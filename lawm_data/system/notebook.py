@@ -72,5 +72,5 @@ def shares(parts: Mapping[str, int], colors: Mapping[str, str]) -> Html:
 def _cell(value: Any, most: int = LONGEST) -> str:
     if isinstance(value, Html):
         return value
-    told = text(value)
-    return escape(told if len(told) <= most else f"{told[: most - 1]}…")
+    shown = text(value)
+    return escape(shown if len(shown) <= most else f"{shown[: most - 1]}…")

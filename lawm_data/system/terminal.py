@@ -9,25 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from types import TracebackType
-from typing import Any, Self
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, Self
 
 from lawm_data.system.formatting import clock as clock
 from lawm_data.system.formatting import near as near
 from lawm_data.system.formatting import size as size
 from lawm_data.system.formatting import text as text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
 
 SPARSE = 30.0
 """Seconds between progress lines when stderr is not a terminal."""
@@ -39,6 +30,9 @@ PAGE = 200
 
 def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
     """A table of names and values."""
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -57,6 +51,9 @@ def listing(entries: Iterable[tuple[str, str]]) -> None:
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """A table with a header; numbers stand on the right."""
+    from rich.markup import escape
+    from rich.table import Table
+
     rows = [list(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="dim")
     for index, column in enumerate(columns):
@@ -83,6 +80,8 @@ def _fitting(words: Iterable[str], room: int) -> str:
 
 
 def _print(table: Table, title: str | None) -> None:
+    from rich.console import Console
+
     # Rich draws into memory: by itself it would exit with 1 when a reader closes the pipe, and
     # leave blanks at the end of lines.
     on_terminal, drawn = sys.stdout.isatty(), StringIO()
@@ -106,6 +105,8 @@ class Bars:
     """
 
     def __init__(self) -> None:
+        from rich.console import Console
+
         self._console = Console(stderr=True, highlight=False, markup=False)
         self._bars: Progress | None = None
         self._task: TaskID | None = None
@@ -173,6 +174,15 @@ class Bars:
         if not self._console.is_terminal:
             line(f"{self._name}: {self._done:,} of {self._total:,}")
             return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         if self._bars is None:
             self._bars = Progress(
                 TextColumn("{task.description:<9}"),
@@ -214,6 +224,8 @@ class Line:
         if not self._on_terminal:
             line(text())
             return
+        from rich.console import Console
+
         width = Console(stderr=True).width
         print(f"\r\x1b[2K{text()[: width - 1]}", end="", file=sys.stderr, flush=True)
         self._shown = True

@@ -46,10 +46,10 @@ class Film:
         program = import_module("imageio_ffmpeg").get_ffmpeg_exe()
         command = [program, "-y", "-v", "error", *words.split(), *options, str(path)]
         self._path = path
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - abandon closes it
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - abandon closes it
         # a session of its own: Ctrl-C is for this process, which then ends that one
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stderr=self._said, start_new_session=True
+            command, stdin=subprocess.PIPE, stderr=self._stderr, start_new_session=True
         )
 
     def add(self, picture: np.ndarray) -> None:
@@ -85,12 +85,12 @@ class Film:
             self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._said.close()
+        self._stderr.close()
 
     def _reason(self) -> str:
         """What ffmpeg complained about first, without the addresses of its objects."""
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return re.sub(r"\[[^]]*\]", "", lines[0]).strip() if lines else "unknown reason"
 
 

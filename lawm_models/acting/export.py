@@ -57,7 +57,7 @@ def export_policy(
         raise ConfigError(what, str(facts["algorithm"]), "export a policy of the CPU")
     refuse_inside(path)
     width = sum(spec.size for spec in state)
-    said = {
+    about = {
         "lawm": version("lawm"),
         **facts,
         "observation": [{"name": s.name, "shape": s.shape} for s in state],
@@ -65,7 +65,7 @@ def export_policy(
         "action": action.model_dump(mode="json"),
     }
     traceable = _traceable(actor, width, action)
-    content = _archive(traceable, said) if path.suffix == ".pt2" else _onnx(traceable, said, path)
+    content = _archive(traceable, about) if path.suffix == ".pt2" else _onnx(traceable, about, path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, content)
@@ -129,20 +129,20 @@ def _traceable(actor: StepPolicy, width: int, action: ArraySpec) -> _Traceable:
     return _Traceable(program, inputs, {name: {0: size} for name in inputs})
 
 
-def _archive(traceable: _Traceable, said: Mapping[str, Any]) -> bytes:
+def _archive(traceable: _Traceable, about: Mapping[str, Any]) -> bytes:
     program, inputs, shapes = traceable
     file = io.BytesIO()
     with torch.no_grad(), _quietly():
         exported = torch.export.export(program, (), inputs, dynamic_shapes=shapes, strict=False)
-        torch.export.save(exported, file, extra_files={METADATA: json.dumps(said)})
+        torch.export.save(exported, file, extra_files={METADATA: json.dumps(about)})
     return file.getvalue()
 
 
-def _onnx(traceable: _Traceable, said: Mapping[str, Any], path: Path) -> bytes:
+def _onnx(traceable: _Traceable, about: Mapping[str, Any], path: Path) -> bytes:
     for module in ("onnx", "onnxscript"):
         optional(module, "onnx", str(path))
     program, inputs, shapes = traceable
-    outputs = ["action", "next_state"] if said["state"] else ["action"]
+    outputs = ["action", "next_state"] if about["state"] else ["action"]
     with torch.no_grad(), _quietly():
         made = torch.onnx.export(
             program,
@@ -155,7 +155,7 @@ def _onnx(traceable: _Traceable, said: Mapping[str, Any], path: Path) -> bytes:
         )
     assert made is not None  # it is written to no file
     model = made.model_proto
-    model.metadata_props.add(key=METADATA, value=json.dumps(said))
+    model.metadata_props.add(key=METADATA, value=json.dumps(about))
     return model.SerializeToString()
 
 

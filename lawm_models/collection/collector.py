@@ -73,10 +73,14 @@ def collect_learning(
         physics: record the simulator's state.
 
     Raises:
-        ConfigError: no such agent, or the folder holds a corpus or an agent of another collection.
+        ConfigError: no such agent, one that the actions have no bounds for, or the folder holds a
+            corpus or an agent of another collection.
     """
     config = agent_config(agent, config.model_dump(mode="json") if config else {})
     environments = envs.make(task, num_envs=1, action_repeat=action_repeat, physics=physics)
+    if environments.action.bounds() is None:
+        hint = "collect with --agent random"
+        raise ConfigError(f"has actions without bounds, and {agent} needs some", task, hint)
     provenance = Provenance(
         source=agent,
         agent=agent,

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 
 from lawm_models.studies.paper import Reported
-from lawm_models.studies.score import Interval
+from lawm_models.studies.score import ConfidenceInterval
 from lawm_models.studies.table import Entry, ScoreTable, printed
 
 WIDE = 8
@@ -83,7 +83,7 @@ def number_text(value: float | None) -> str:
     return NOTHING if value is None else printed(value)
 
 
-def interval_text(value: Interval | None) -> str:
+def interval_text(value: ConfidenceInterval | None) -> str:
     """A figure and its interval."""
     if value is None:
         return NOTHING

@@ -13,7 +13,7 @@ from lawm_data.system.colors import GREY, SERIES
 from lawm_data.system.figures import Picture, new_figure
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.studies import score
-from lawm_models.studies.table import Column, ScoreTable
+from lawm_models.studies.table import ScoreColumn, ScoreTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -222,7 +222,7 @@ def _legend(figure: Picture, grid: Iterable[Axes]) -> None:
         legend.remove()
 
 
-def _budget_title(column: Column, name: str) -> str:
+def _budget_title(column: ScoreColumn, name: str) -> str:
     if isinstance(column.labels, float):
         return f"{name} of the actions"
     return "all actions (oracles)" if column.oracle else name

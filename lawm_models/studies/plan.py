@@ -22,7 +22,8 @@ from lawm_schemas.study import ALL
 
 from lawm_models.studies import paper
 from lawm_models.studies.cell import Cell, mask_name
-from lawm_models.studies.packaged import RECIPES, STUDIES
+from lawm_models.studies.packaged import STUDIES
+from lawm_models.studies.recipes.packaged import RECIPES
 from lawm_models.studies.variant import variant
 
 if TYPE_CHECKING:

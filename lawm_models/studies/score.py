@@ -32,7 +32,7 @@ class Spread(NamedTuple):
     """How many there are."""
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """A figure and its bootstrap interval."""
 
     value: float
@@ -63,7 +63,7 @@ def spread(scores: Sequence[float]) -> Spread:
     return Spread(float(values.mean()), float(values.std()), stderr, count)
 
 
-def iqm(strata: Sequence[Sequence[float]]) -> Interval:
+def iqm(strata: Sequence[Sequence[float]]) -> ConfidenceInterval:
     """Interquartile mean of all scores, with its stratified bootstrap interval.
 
     Args:
@@ -71,7 +71,7 @@ def iqm(strata: Sequence[Sequence[float]]) -> Interval:
     """
     value = _trimmed_mean(np.concatenate([np.asarray(part, float) for part in strata]))
     low, high = _quantiles(_trimmed_mean(_resampled(strata)))
-    return Interval(float(value), float(low), float(high))
+    return ConfidenceInterval(float(value), float(low), float(high))
 
 
 def profile(strata: Sequence[Sequence[float]], threshold: np.ndarray) -> Profile:

@@ -12,12 +12,12 @@ from lawm_schemas.study import ALL
 from lawm_models.algorithms import title
 from lawm_models.studies import paper, score
 from lawm_models.studies.paper import Reported
-from lawm_models.studies.score import Interval, Spread
+from lawm_models.studies.score import ConfidenceInterval, Spread
 
 T = TypeVar("T")
 
 
-class Column(NamedTuple):
+class ScoreColumn(NamedTuple):
     """An algorithm with a label budget."""
 
     algorithm: str
@@ -71,7 +71,7 @@ class ScoreTable(NamedTuple):
     name: str
     description: str
     command: str
-    columns: tuple[Column, ...]
+    columns: tuple[ScoreColumn, ...]
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
     averages: tuple[float | None, ...]
@@ -82,7 +82,7 @@ class ScoreTable(NamedTuple):
     """By column, over these."""
     reported_averages: tuple[float | None, ...]
     """By column, those of the paper over the same corpora."""
-    iqms: tuple[Interval | None, ...]
+    iqms: tuple[ConfidenceInterval | None, ...]
     """By column, over all corpora and seeds; none as for ``averages``."""
 
     def strata(self, column: int, corpus: str | None = None) -> list[tuple[float, ...]]:
@@ -156,7 +156,7 @@ def make_table(results: Results) -> ScoreTable:
     )
 
 
-def _columns(results: Results) -> Iterable[Column]:
+def _columns(results: Results) -> Iterable[ScoreColumn]:
     """Oracles first, as in the paper, then budgets from small to large."""
     study = results.study
     every = dict.fromkeys(labels for name in study.algorithms for labels in study.labels_of(name))
@@ -172,7 +172,7 @@ def _columns(results: Results) -> Iterable[Column]:
             if labels in study.labels_of(name):
                 algorithm = entry.algorithm or name
                 called = entry.title or (title(name) if name == algorithm else name)
-                yield Column(name, labels, called, budget(labels), fractions[labels])
+                yield ScoreColumn(name, labels, called, budget(labels), fractions[labels])
 
 
 def budget(labels: float | str) -> str:
@@ -183,7 +183,7 @@ def budget(labels: float | str) -> str:
 
 
 def _row(
-    results: Results, corpus: str, columns: Sequence[Column], finished: Sequence[CellResult]
+    results: Results, corpus: str, columns: Sequence[ScoreColumn], finished: Sequence[CellResult]
 ) -> Row:
     here = [cell for cell in finished if cell.corpus == corpus]
     normalized = all(c.evaluation and c.evaluation.normalized is not None for c in here)
@@ -212,7 +212,7 @@ def printed(value: float) -> str:
     return f"{value:.1f}"
 
 
-def _best(columns: Sequence[Column], found: Sequence[Sequence[float]]) -> Mapping[str, str]:
+def _best(columns: Sequence[ScoreColumn], found: Sequence[Sequence[float]]) -> Mapping[str, str]:
     """The highest mean of each label budget, as it is printed; oracles compete with nobody."""
     means: dict[str, list[float]] = {}
     for column, each in zip(columns, found, strict=True):

@@ -42,7 +42,7 @@ class Check(NamedTuple):
     """What was found."""
 
 
-class Trained(NamedTuple):
+class TrainingDigest(NamedTuple):
     """A training of a few steps of every stage."""
 
     weights: str
@@ -172,8 +172,8 @@ def _check_identity(run: RunFolder, views: Sequence[Corpus]) -> list[Check]:
         return [Check(name, False, what)]
     saved, stage = state["loader"]["identity"], state["position"][0]
     same = saved == _loaders(run.config, views)[stage].state_dict()["identity"]
-    said = "the same trajectories with and without actions" if same else "other data or settings"
-    return [Check(name, same, said)]
+    detail = "the same trajectories with and without actions" if same else "other data or settings"
+    return [Check(name, same, detail)]
 
 
 def _states(view: Corpus) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def _shortened(config: ExperimentConfig, views: Sequence[Corpus], steps: int) ->
     return config.model_copy(update=update)
 
 
-def _train(run: RunFolder, views: Sequence[Corpus], steps: int, folder: Path) -> Trained:
+def _train(run: RunFolder, views: Sequence[Corpus], steps: int, folder: Path) -> TrainingDigest:
     """Make a short run from the seed of another one, and look at all that it wrote."""
     config = _shortened(run.config, views, steps)
     number = len(list(folder.glob("run-*")))
@@ -285,7 +285,7 @@ def _train(run: RunFolder, views: Sequence[Corpus], steps: int, folder: Path) ->
             for tensor in (batch.observation, batch.action, batch.action_mask, batch.reward):
                 batches.update(_bytes(tensor))
             labeled += int(batch.action_mask.any(1).sum())
-    return Trained(weights, artefacts, batches.hexdigest(), labeled)
+    return TrainingDigest(weights, artefacts, batches.hexdigest(), labeled)
 
 
 def _artefacts(run: RunFolder) -> dict[str, str]:

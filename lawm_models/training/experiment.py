@@ -15,13 +15,13 @@ from lawm_schemas import (
     CorpusRecord,
     CorpusSource,
     ExperimentConfig,
-    Manifest,
     RunRecord,
     Schema,
     StageBatches,
 )
 
 from lawm_data.batches.loader import Loader, device_of
+from lawm_data.corpus.agreement import require_joint
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
@@ -100,16 +100,15 @@ def open_sources(config: ExperimentConfig) -> Sources:
     """
     views = [_view(source, verify=True) for source in config.corpora]
     first = views[0].manifest
-    for view in views[1:]:
-        _require_same_arrays(first, view)
+    state, action = require_joint(views)
     record = RunRecord(
         command=shlex.join(sys.argv),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         device=_device_name(device_of(config.device)),
         versions=installed_versions(),
         corpora=tuple(corpus_record(v, s.path) for v, s in zip(views, config.corpora, strict=True)),
-        state=first.state,
-        action=first.action,
+        state=state,
+        action=action,
         environment=first.environment,
     )
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
@@ -226,16 +225,6 @@ def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
         "corpora",
         f"add some, or {hint}",
     )
-
-
-def _require_same_arrays(first: Manifest, view: Corpus) -> None:
-    other = view.manifest
-    if (other.state, other.action) != (first.state, first.action):
-        raise ConfigError(
-            "its state fields or actions differ from the first corpus",
-            str(view.path),
-            "train on corpora of one environment",
-        )
 
 
 def _device_name(device: torch.device) -> str:

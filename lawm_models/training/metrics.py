@@ -45,7 +45,7 @@ class NonFinite(Exception):
         self.row, self.name, self.value = row, name, value
 
 
-class Interval:
+class LogInterval:
     """The steps since the last log line. Nothing waits for the device until they are read."""
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ INFORMATION = ("preset",)
 """Keys of the configuration that change nothing."""
 
 
-class Trained(NamedTuple):
+class TrainedAlgorithm(NamedTuple):
     """What a checkpoint holds."""
 
     algorithm: Algorithm
@@ -164,14 +164,14 @@ class RunFolder:
         """The trained algorithm, from the newest checkpoint."""
         return self.trained(device).algorithm
 
-    def trained(self, device: str | torch.device = "cpu") -> Trained:
+    def trained(self, device: str | torch.device = "cpu") -> TrainedAlgorithm:
         """The newest checkpoint, loaded; safe while another process trains here."""
         algorithm = build(self.config, self.record, torch.device(device))
         while True:
             folder = self.latest_checkpoint()
             try:
                 checkpoint.load_module(folder, algorithm)
-                return Trained(algorithm, checkpoint.model_sha256(folder))
+                return TrainedAlgorithm(algorithm, checkpoint.model_sha256(folder))
             except LawmError:
                 if folder.exists():
                     raise

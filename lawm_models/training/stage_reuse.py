@@ -155,16 +155,16 @@ def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> 
     *earlier, last = algorithm.stages
     if not earlier:
         return {}
-    told = config.model_dump(mode="json", exclude={*IRRELEVANT, "corpora"})
-    told["steps"].pop(last)
-    whole = {key: told.pop(key) for key in ("batch_size", "labeled_ratio")}
+    content = config.model_dump(mode="json", exclude={*IRRELEVANT, "corpora"})
+    content["steps"].pop(last)
+    whole = {key: content.pop(key) for key in ("batch_size", "labeled_ratio")}
     for stage in earlier:
-        own = told["batches"].get(stage, {})
-        told["batches"][stage] = whole | {k: v for k, v in own.items() if v is not None}
-    told["batches"].pop(last, None)
+        own = content["batches"].get(stage, {})
+        content["batches"][stage] = whole | {k: v for k, v in own.items() if v is not None}
+    content["batches"].pop(last, None)
     for name in algorithm.last_stage.settings:
-        told["algorithm"]["settings"].pop(name)
-    told["data"] = [
+        content["algorithm"]["settings"].pop(name)
+    content["data"] = [
         {
             "unlabeled": seen.unlabeled,
             "mask": seen.mask_sha256,
@@ -173,7 +173,7 @@ def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> 
         }
         for seen, source in zip(data, config.corpora, strict=True)
     ]
-    return told
+    return content
 
 
 def _merged(theirs: dict[str, Tensor], algorithm: Algorithm) -> dict[str, Any]:

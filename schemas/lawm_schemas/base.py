@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lawm_schemas.errors import ConfigError
 from lawm_schemas.plain_json import load_json
-from lawm_schemas.plain_yaml import dump_yaml, read_yaml
 
 
 class Fault(NamedTuple):
@@ -99,6 +98,8 @@ class Schema(BaseModel):
     @classmethod
     def read_yaml(cls, path: Path) -> Self:
         """Read a YAML file, refusing duplicate keys and anything the schema does not know."""
+        from lawm_schemas.plain_yaml import read_yaml
+
         return cls.parse(read_yaml(path), str(path))
 
     def to_json(self) -> str:
@@ -107,6 +108,8 @@ class Schema(BaseModel):
 
     def to_yaml(self) -> str:
         """Plain YAML in the order of the fields."""
+        from lawm_schemas.plain_yaml import dump_yaml
+
         return dump_yaml(self.model_dump(mode="json"))
 
 

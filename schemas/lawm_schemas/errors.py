@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 LONGEST = 500
 """Characters of each part of a message; names and numbers in it may be anybody's."""
+LONGEST_HINT = 2000
+"""Characters of a hint, which may hold commands with paths in them."""
 
 
 class LawmError(Exception):
@@ -19,7 +21,8 @@ class LawmError(Exception):
     """
 
     def __init__(self, what: str, where: str = "", hint: str = "") -> None:
-        self.what, self.where, self.hint = _shown(what), _shown(str(where)), _shown(hint)
+        self.what, self.where = _shown(what), _shown(str(where))
+        self.hint = _shown(hint, LONGEST_HINT)
         text = f"{self.where}: {self.what}" if self.where else self.what
         super().__init__(f"{text}; {self.hint}" if hint else text)
 
@@ -29,10 +32,10 @@ class LawmError(Exception):
         return [str(self)]
 
 
-def _shown(text: str) -> str:
+def _shown(text: str, longest: int = LONGEST) -> str:
     """A text that is one line of bounded length, and moves no cursor."""
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 + 1 :]}"
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-longest // 2 + 1 :]}"
     if text.isprintable():
         return text
     words = " ".join(text.split())

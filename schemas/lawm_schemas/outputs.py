@@ -62,8 +62,19 @@ class MaskSummary(Schema):
     by: Literal["trajectories", "steps"]
     """what the fraction counts"""
     stratify: Literal["return", "source"] | None
+    where: str | None
+    """the expression that chose them instead of a draw, or ``ids``"""
     current: bool
     """whether it belongs to the corpus as it is now"""
+
+
+class InertActions(Schema):
+    """Trajectories whose actions count as observed and never change: often they were lost."""
+
+    zero: int
+    """all zero"""
+    constant: int
+    """all one and the same, and not zero"""
 
 
 class OverlaySummary(Schema):
@@ -173,6 +184,7 @@ class Info(Schema):
     """What killed writers left; the next writer removes it."""
     returns: Spread | None
     """Of the trajectories whose rewards were recorded."""
+    inert_actions: InertActions
     without_rewards: int
     """Trajectories whose rewards were not."""
     lengths: Spread | None
@@ -268,10 +280,12 @@ class Mask(Schema):
     """Trajectories that keep their actions, and all."""
     trajectories: int
     fraction: float
-    """As given."""
+    """As given, or the share that was chosen."""
     seed: int
     by: Literal["trajectories", "steps"]
     stratify: Literal["return", "source"] | None
+    where: str | None
+    """The expression as given, or ``ids``."""
     withheld: str | None
     """Folder of the corpus without the hidden actions."""
     left: tuple[str, ...]
@@ -370,6 +384,10 @@ class Filter(Derived):
 
     of: int
     """Trajectories to choose from."""
+
+
+class Edit(Filter):
+    """What ``lawm-data edit`` prints."""
 
 
 class Merge(Filter):
@@ -928,7 +946,7 @@ class Benchmark(Schema):
     """Each run."""
 
 
-class Interval(Schema):
+class IntervalEstimate(Schema):
     """A figure and its 95% interval."""
 
     value: float
@@ -936,7 +954,7 @@ class Interval(Schema):
     high: float
 
 
-class Column(Schema):
+class TableColumn(Schema):
     """A column of a table."""
 
     algorithm: str
@@ -945,7 +963,7 @@ class Column(Schema):
     fraction: float
     """share of trajectories with actions"""
     average: float | None
-    iqm: Interval | None
+    iqm: IntervalEstimate | None
     """interquartile mean"""
 
 
@@ -990,7 +1008,7 @@ class Table(Schema):
     name: str
     """Of the study."""
     seeds: tuple[int, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     """Each column."""
     rows: tuple[Row, ...]
     """Each row."""
@@ -1038,6 +1056,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data export": Export,
     "lawm-data formats": Formats,
     "lawm-data filter": Filter,
+    "lawm-data edit": Edit,
     "lawm-data merge": Merge,
     "lawm-data split": Split,
     "lawm-data delete": Delete,

@@ -40,22 +40,24 @@ def test_every_command_has_help_with_an_example(run, name: str) -> None:
 
 def test_train_says_what_it_left_behind(run, train: tuple, tmp_path: Path) -> None:
     out = tmp_path / "a"
-    told = run("lawm", *train, out, "--json").json
-    assert (told["run"], told["steps"], told["seed"]) == (str(out), {"agent": 3}, 0)
-    assert [corpus["labeled"] for corpus in told["corpora"]] == [2]
-    assert told["evaluation"] == json.loads((out / "evaluation.json").read_text())
+    result = run("lawm", *train, out, "--json").json
+    assert (result["run"], result["steps"], result["seed"]) == (str(out), {"agent": 3}, 0)
+    assert [corpus["labeled"] for corpus in result["corpora"]] == [2]
+    assert result["evaluation"] == json.loads((out / "evaluation.json").read_text())
 
 
 def test_run_without_evaluation_says_so(run, train: tuple, corpus: Path, tmp_path: Path) -> None:
     words = (*train, tmp_path / "a", *settings("evaluation_episodes=0"))
     assert run("lawm", *words, "--json").json["evaluation"] is None
-    told = run("lawm", *words).out
-    assert re.search("return +not evaluated: evaluation_episodes is 0", told)
+    printed = run("lawm", *words).out
+    assert re.search("return +not evaluated: evaluation_episodes is 0", printed)
     manifest = corpus / "corpus.json"
     nameless = Manifest.read_json(manifest).model_copy(update={"environment": None})
     manifest.write_text(nameless.to_json())
-    told = run("lawm", *train, tmp_path / "b").out
-    assert re.search("return +not evaluated: the corpus names no environment; lawm evaluate", told)
+    printed = run("lawm", *train, tmp_path / "b").out
+    assert re.search(
+        "return +not evaluated: the corpus names no environment; lawm evaluate", printed
+    )
     refused = run("lawm", "evaluate", tmp_path / "b")
     assert (refused.code, "--env gym:ID" in refused.err) == (2, True)
     words = ("evaluate", tmp_path / "b", "--episodes", 1, "--json", "--action-repeat", 40)
@@ -70,8 +72,8 @@ def test_paths_below_the_current_folder_are_shown_as_they_are_written(
     run, train: tuple, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = run("lawm", *train, "a").out
-    assert re.search("^data +corpus@third: 2 of 6 labeled$", told, re.MULTILINE)
+    printed = run("lawm", *train, "a").out
+    assert re.search("^data +corpus@third: 2 of 6 labeled$", printed, re.MULTILINE)
     assert str(corpus) not in run("lawm", "audit", "a", "--steps", 1).out
 
 
@@ -97,18 +99,18 @@ def test_another_policy_in_the_same_world_model(run, corpus: Path, tmp_path: Pat
     assert whole.json["taken"] is None
 
     words = ("train", "--from", first, *near, "--out", tmp_path / "c")
-    told = run("lawm", *words, "--json").json
-    assert told["evaluation"] == whole.json["evaluation"]
-    assert (told["taken"]["run"], told["taken"]["stages"]) == (str(first), ["model"])
+    result = run("lawm", *words, "--json").json
+    assert result["evaluation"] == whole.json["evaluation"]
+    assert (result["taken"]["run"], result["taken"]["stages"]) == (str(first), ["model"])
     assert f"model from {first}" in run("lawm", *words).out.replace("\n", "")
     # with the whole command line, too
     words = ("train", "--from", first, *data, *settings(*LAWM), *near, "--out", tmp_path / "d")
-    assert run("lawm", *words, "--json").json["evaluation"] == told["evaluation"]
+    assert run("lawm", *words, "--json").json["evaluation"] == result["evaluation"]
 
     # the same command again needs no other run
     shutil.move(first, tmp_path / "elsewhere")
     words = ("train", "--from", first, *near, "--out", tmp_path / "c")
-    assert run("lawm", *words, "--json").json == told
+    assert run("lawm", *words, "--json").json == result
     shutil.move(tmp_path / "elsewhere", first)
 
     for words, line in (
@@ -127,8 +129,8 @@ def test_lawm_on_two_corpora_then_evaluate_and_relabel(run, corpus: Path, tmp_pa
     shutil.copytree(corpus, other)
     data = ("--corpus", f"{corpus}@third", "--corpus", f"{other}*0.5")
     words = ("train", *data, "--preset", "demo", "TINY", *settings(*LAWM), "--out", tmp_path / "a")
-    told = run("lawm", *words, "--json").json
-    assert [part["labeled"] for part in told["corpora"]] == [2, 6]
+    result = run("lawm", *words, "--json").json
+    assert [part["labeled"] for part in result["corpora"]] == [2, 6]
 
     evaluation = run("lawm", "evaluate", tmp_path / "a", "--episodes", 2, "--json").json
     assert evaluation["episodes"] == len(evaluation["returns"]) == 2

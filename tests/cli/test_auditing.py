@@ -8,18 +8,18 @@ def test_verdict_and_exit_code(run, require_documented, trained: Path) -> None:
     result = run("lawm", "audit", trained, "--steps", 2, "--json")
     assert (result.code, result.json["passed"]) == (0, True)
     require_documented("lawm audit", result.json)
-    told = run("lawm", "audit", trained, "--steps", 1)
-    assert told.code == 0
+    shown = run("lawm", "audit", trained, "--steps", 1)
+    assert shown.code == 0
     for word in ("withheld", "bit for bit", "it saw the observed actions and no others"):
-        assert word in told.out
+        assert word in shown.out
     record = json.loads((trained / "run.json").read_text())
     record["corpora"][0]["mask_sha256"] = "0" * 64
     del record["checksum"]
     (trained / "run.json").write_text(json.dumps(record))
-    told = run("lawm", "audit", trained)
-    assert told.code == 1
-    assert "FAILED" in told.out
-    assert "not proved" in told.out
+    shown = run("lawm", "audit", trained)
+    assert shown.code == 1
+    assert "FAILED" in shown.out
+    assert "not proved" in shown.out
 
 
 def test_bad_input_is_one_line(run, trained: Path, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def files(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
 
 
-def states(told: dict) -> dict[str, str]:
-    return {Path(cell["run"]).name: cell["state"] for cell in told["cells"]}
+def states(result: dict) -> dict[str, str]:
+    return {Path(cell["run"]).name: cell["state"] for cell in result["cells"]}
 
 
 def test_corpora_that_a_recipe_makes_are_told_with_it(
@@ -95,11 +95,13 @@ def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: 
             break
         time.sleep(0.005)
     assert process.wait() == -signal.SIGKILL
-    told = run("lawm", *words, "--dry-run", "--json").json
+    listed = run("lawm", *words, "--dry-run", "--json").json
     cells = 3 * len(NAMES)
-    assert 2 <= told["done"] < cells == len(told["cells"])
-    finished = {cell["run"]: files(out / cell["run"]) for cell in told["cells"] if cell["seconds"]}
-    done = {cell["run"] for cell in told["cells"] if cell["state"] == "done"}
+    assert 2 <= listed["done"] < cells == len(listed["cells"])
+    finished = {
+        cell["run"]: files(out / cell["run"]) for cell in listed["cells"] if cell["seconds"]
+    }
+    done = {cell["run"] for cell in listed["cells"] if cell["state"] == "done"}
 
     result = run("lawm", *words, "--json")
     assert (result.code, result.json["done"], result.json["failed"]) == (0, cells, 0)
@@ -141,9 +143,9 @@ def test_what_fails_is_told_and_the_others_go_on(run, study, tmp_path: Path) -> 
     result = run("lawm", *words)
     assert result.code == 1
     assert "1 done, 2 failed" in result.out
-    told = run("lawm", *words, "--dry-run", "--json")
-    assert told.code == 0
-    cells = {cell["algorithm"]: cell for cell in told.json["cells"]}
+    again = run("lawm", *words, "--dry-run", "--json")
+    assert again.code == 0
+    cells = {cell["algorithm"]: cell for cell in again.json["cells"]}
     assert [cells[name]["state"] for name in ("wild", "inside", "bc")] == [
         "failed",
         "failed",
@@ -158,8 +160,8 @@ def test_what_fails_is_told_and_the_others_go_on(run, study, tmp_path: Path) -> 
     assert "BC (34%)" in run("lawm", "table", out / "results.json").out
 
     (out / RUNS / "cs" / "inside-34pct-seed0").unlink()
-    told = run("lawm", *words, "--json")
-    assert (told.code, told.json["done"], told.json["failed"]) == (1, 2, 1)
+    again = run("lawm", *words, "--json")
+    assert (again.code, again.json["done"], again.json["failed"]) == (1, 2, 1)
 
 
 def test_content_decides_what_is_done(run, study, corpus: Path, tmp_path: Path) -> None:
@@ -168,13 +170,13 @@ def test_content_decides_what_is_done(run, study, corpus: Path, tmp_path: Path) 
     (cell,) = run("lawm", *words).json["cells"]
     # the command that it tells does the same
     *alone, _ = shlex.split(cell["command"])[1:]
-    told = run("lawm", *alone, tmp_path / "alone", "--json").json
-    assert told["evaluation"]["return_mean"] == cell["return_mean"]
+    result = run("lawm", *alone, tmp_path / "alone", "--json").json
+    assert result["evaluation"]["return_mean"] == cell["return_mean"]
 
     def now(**changes: Any) -> list[str]:
         study(**changes)
-        told = run("lawm", *words, "--dry-run").json
-        return [cell["state"] for cell in told["cells"]]
+        result = run("lawm", *words, "--dry-run").json
+        return [cell["state"] for cell in result["cells"]]
 
     assert now() == ["done"]
     assert now(algorithms={"renamed": {**bc(), "title": "something else"}}) == ["done"]
@@ -207,17 +209,17 @@ def test_what_is_known_from_elsewhere_is_not_made_again(run, study, tmp_path: Pa
     path = study(algorithms={"renamed": bc(), "wide": wide}, seeds=[0, 1])
     out = tmp_path / "second"
     words = ("benchmark", path, "--out", out, "--known", tmp_path / "known.json", "--json")
-    told = run("lawm", *words, "--dry-run").json
-    assert [c["state"] for c in told["cells"]] == ["done", "open", "done", "open"]
-    told = run("lawm", *words).json
-    assert told["done"] == 4
+    result = run("lawm", *words, "--dry-run").json
+    assert [c["state"] for c in result["cells"]] == ["done", "open", "done", "open"]
+    result = run("lawm", *words).json
+    assert result["done"] == 4
     assert {path.name for path in (out / RUNS / "cs").iterdir()} == {
         "wide-34pct-seed0",
         "wide-34pct-seed1",
     }
     before, after = (
         {cell["seed"]: cell["return_mean"] for cell in cells}
-        for cells in (first["cells"], told["cells"][::2])
+        for cells in (first["cells"], result["cells"][::2])
     )
     assert before == after
     kept = Results.read_json(out / "results.json").cells
@@ -239,9 +241,9 @@ def test_what_a_file_is_worth_is_told(run, study, tmp_path: Path) -> None:
     run("lawm", "benchmark", path, "--out", tmp_path / "first", "--only", "*seed0")
     shutil.move(tmp_path / "first" / "results.json", known)
     words = ("benchmark", path, "--out", tmp_path / "out", "--known", known, "--dry-run", "--json")
-    told = run("lawm", *words)
-    assert (told.json["done"], told.json["open"]) == (1, 1)
-    assert told.err == f"{known}: 1 of 2 runs are taken from it\n"
+    result = run("lawm", *words)
+    assert (result.json["done"], result.json["open"]) == (1, 1)
+    assert result.err == f"{known}: 1 of 2 runs are taken from it\n"
 
     def changed(change: Callable[[dict], object]) -> Any:
         data = json.loads(known.read_text())
@@ -359,8 +361,8 @@ def test_two_workers_make_two_world_models_for_two_seeds(run, study, tmp_path: P
 def test_a_dry_run_writes_nothing(run, study, corpus: Path, tmp_path: Path) -> None:
     path, before = study(), files(corpus)
     out = tmp_path / "out"
-    told = run("lawm", "benchmark", path, "--out", out, "--dry-run", "--json").json
-    assert states(told) == {"bc-34pct-seed0": "open"}
+    result = run("lawm", "benchmark", path, "--out", out, "--dry-run", "--json").json
+    assert states(result) == {"bc-34pct-seed0": "open"}
     assert not out.exists()
     assert files(corpus) == before
 
@@ -368,8 +370,8 @@ def test_a_dry_run_writes_nothing(run, study, corpus: Path, tmp_path: Path) -> N
 def test_some_runs_now_and_the_others_later(run, study, tmp_path: Path) -> None:
     path, out = study(seeds=[0, 1, 2]), tmp_path / "out"
     words = ("benchmark", path, "--out", out, "--json")
-    told = run("lawm", *words, "--only", "cs/*-seed2", "--only", "*seed1").json
-    assert states(told) == {"bc-34pct-seed1": "done", "bc-34pct-seed2": "done"}
+    result = run("lawm", *words, "--only", "cs/*-seed2", "--only", "*seed1").json
+    assert states(result) == {"bc-34pct-seed1": "done", "bc-34pct-seed2": "done"}
     cells = Results.read_json(out / "results.json").cells
     assert [cell.state for cell in cells] == ["open", "done", "done"]
     refused = run("lawm", *words, "--only", "*seed1", "--only", "seed1")
@@ -450,3 +452,29 @@ def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     assert f"no study 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     listed = run("lawm", "benchmark", "--help").out.partition("Studies:")[2].partition("\n\n")[0]
     assert re.findall(r"^  (\S+)", listed, re.M) == known.split(", ")
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<")])
+def test_pictures_of_a_table_are_of_the_kind_that_is_asked_for(
+    run: Callable[..., Any], tmp_path: Path, kind: str, begins: bytes
+) -> None:
+    results = Path(__file__).parents[2] / "benchmarks/results/claim.json"
+    made = run("lawm", "table", results, "--out", tmp_path / "table", "--pictures", kind)
+    assert made.code == 0, made.err
+    files = {path.name: path for path in (tmp_path / "table").iterdir()}
+    pictures = files.keys() - {"table.md", "table.csv", "table.html"}
+    assert pictures
+    for name in pictures:
+        assert name.endswith(f".{kind}")
+        assert files[name].read_bytes().startswith(begins)
+        assert str(files[name]) in made.out
+
+
+def test_pictures_of_a_table_are_of_a_kind_that_can_be_drawn(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    results = Path(__file__).parents[2] / "benchmarks/results/claim.json"
+    made = run("lawm", "table", results, "--out", tmp_path / "table", "--pictures", "jpg")
+    assert made.code == 2
+    assert "'jpg'" in made.err
+    assert not (tmp_path / "table").exists()

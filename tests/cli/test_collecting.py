@@ -47,10 +47,10 @@ def learned(collected: Path, tmp_path: Path) -> Path:
 def test_snapshots_top_up_a_collection_once(run, learned: Path) -> None:
     agent = f"{agent_folder(learned)}@snapshots"
     words = ("collect", *ENV, "--agent", agent, "--append", "--out", learned, "--workers", 1)
-    told = run("lawm-data", *words, "--trajectories", 3, "--json").json
-    assert told["trajectories"] == 13
-    told = run("lawm-data", *words, "--trajectories", 3, "--json").json
-    assert told["trajectories"] == 13  # the same command goes on, and there is nothing left
+    result = run("lawm-data", *words, "--trajectories", 3, "--json").json
+    assert result["trajectories"] == 13
+    result = run("lawm-data", *words, "--trajectories", 3, "--json").json
+    assert result["trajectories"] == 13  # the same command goes on, and there is nothing left
     assert run("lawm-data", *words, "--trajectories", 3, "--seed", 1).code == 0
     info = run("lawm-data", "info", learned, "--json").json
     assert info["sources"] == {"dreamer": 10, "dreamer@snapshots": 6}
@@ -149,5 +149,5 @@ def test_physics_is_recorded_unless_it_is_not_wanted(run, tmp_path: Path) -> Non
     result = run("lawm-data", *words, "--out", tmp_path / "without", "--append")
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert "physics[4]), choose" in result.err.replace(";", ",")
-    told = run("lawm-data", "validate", tmp_path / "without", "--replay", "--json").json
-    assert told["replay"]["skipped"] == {"no physics states were recorded": 2}
+    report = run("lawm-data", "validate", tmp_path / "without", "--replay", "--json").json
+    assert report["replay"]["skipped"] == {"no physics states were recorded": 2}

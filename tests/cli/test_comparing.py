@@ -9,8 +9,8 @@ import pytest
 def labeled(run, made: Path, corpus: Path) -> Path:
     """The corpus with two overlays, of all hidden trajectories and of some."""
     words = ("relabel", made / "run", "--corpus", corpus, "--json")
-    told = run("lawm", *words, "--name", "all").json
-    limit = told["uncertainty"]["median"]
+    result = run("lawm", *words, "--name", "all").json
+    limit = result["uncertainty"]["median"]
     assert run("lawm", *words, "--name", "sure", "--max-uncertainty", limit).code == 0
     return corpus
 
@@ -25,11 +25,11 @@ def test_tables_and_picture(run, labeled: Path, tmp_path: Path) -> None:
     words = ("--labels", "all", "--labels", "sure", "--truth-from-withheld", "--own")
     for ending, begins in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
         picture = tmp_path / f"labels{ending}"
-        told = run("lawm", "compare-labels", labeled, *words, "--picture", picture)
-        assert told.code == 0, told.err
+        result = run("lawm", "compare-labels", labeled, *words, "--picture", picture)
+        assert result.code == 0, result.err
         assert picture.read_bytes().startswith(begins)
     for word in ("R² by return", "R² by source", "expected", "observed", "written nowhere"):
-        assert word in told.out
+        assert word in result.out
 
 
 def test_other_pictures_are_refused(run, labeled: Path, tmp_path: Path) -> None:

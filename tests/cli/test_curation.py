@@ -45,8 +45,7 @@ def test_filter_and_delete_divide_a_corpus(run, corpus: Path, tmp_path: Path) ->
 
 def test_filter_through_a_mask_writes_no_hidden_action(run, corpus: Path, tmp_path: Path) -> None:
     words = ("filter", corpus, "length > 0", "--mask", "third", "--out", tmp_path / "a", "--json")
-    told = run("lawm-data", *words).json
-    mask, *clues = told["left"]
+    mask, *clues = run("lawm-data", *words).json["left"]
     assert mask == "mask third: the corpus is written through a mask already"
     assert "left out: seeds of collections and resets (--keep seeds)" in clues
     counts = open_corpus(tmp_path / "a").label_counts()
@@ -62,10 +61,10 @@ def test_delete_by_id(run, corpus: Path, tmp_path: Path) -> None:
 
 def test_split_says_what_is_in_no_part(run, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "parts"
-    told = run("lawm-data", "split", corpus, "a=0.5", "b=0.25", "--out", out, "--json").json
-    counts = {name: part["trajectories"] for name, part in told["parts"].items()}
+    result = run("lawm-data", "split", corpus, "a=0.5", "b=0.25", "--out", out, "--json").json
+    counts = {name: part["trajectories"] for name, part in result["parts"].items()}
     assert list(counts) == ["a", "b"]
-    assert sum(counts.values()) + told["rest"] == told["of"] == 6
+    assert sum(counts.values()) + result["rest"] == result["of"] == 6
     assert {name: len(open_corpus(out / name)) for name in counts} == counts
 
 
@@ -84,16 +83,16 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
     out = tmp_path / "out"
-    said = run("lawm-data", *words(name, corpus, out), "--dry-run", "--json").json
+    planned = run("lawm-data", *words(name, corpus, out), "--dry-run", "--json").json
     assert run("lawm-data", *words(name, corpus, out), "--dry-run").code == 0
     assert sorted(tmp_path.rglob("*")) == before
     done = run("lawm-data", *words(name, corpus, out), "--json").json
     assert out.exists()
-    for result in (said, *said.get("parts", {}).values()):
+    for result in (planned, *planned.get("parts", {}).values()):
         assert result.pop("dry_run") is True
     for result in (done, *done.get("parts", {}).values()):
         assert result.pop("dry_run") is False
-    assert said == done
+    assert planned == done
 
 
 @pytest.mark.parametrize(

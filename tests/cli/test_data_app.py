@@ -50,19 +50,19 @@ def test_version(run) -> None:
 
 
 def test_info_agrees_with_the_corpus(run, corpus: Path) -> None:
-    told, truth = run("lawm-data", "info", corpus, "--json").json, open_corpus(corpus)
-    assert told["trajectories"] == len(truth)
-    assert told["steps"] == sum(len(trajectory) for trajectory in truth)
-    assert told["fingerprint"] == truth.fingerprint
-    assert told["label_states"] == {"observed": 6, "withheld": 0, "missing": 0, "inferred": 0}
-    assert told["masks"]["third"]["labeled"] == 2
-    assert told["returns"]["max"] == pytest.approx(max(float(t.rewards.sum()) for t in truth))
+    result, truth = run("lawm-data", "info", corpus, "--json").json, open_corpus(corpus)
+    assert result["trajectories"] == len(truth)
+    assert result["steps"] == sum(len(trajectory) for trajectory in truth)
+    assert result["fingerprint"] == truth.fingerprint
+    assert result["label_states"] == {"observed": 6, "withheld": 0, "missing": 0, "inferred": 0}
+    assert result["masks"]["third"]["labeled"] == 2
+    assert result["returns"]["max"] == pytest.approx(max(float(t.rewards.sum()) for t in truth))
 
 
 def test_info_through_a_mask(run, corpus: Path) -> None:
-    told = run("lawm-data", "info", corpus, "--mask", "third", "--json").json
-    assert told["mask"] == "third"
-    assert told["label_states"] == {"observed": 2, "withheld": 4, "missing": 0, "inferred": 0}
+    result = run("lawm-data", "info", corpus, "--mask", "third", "--json").json
+    assert result["mask"] == "third"
+    assert result["label_states"] == {"observed": 2, "withheld": 4, "missing": 0, "inferred": 0}
 
 
 def test_info_for_people_names_what_json_says(run, corpus: Path) -> None:
@@ -72,9 +72,9 @@ def test_info_for_people_names_what_json_says(run, corpus: Path) -> None:
 
 
 def test_mask_file_lists_what_the_command_counts(run, corpus: Path) -> None:
-    told = run("lawm-data", "mask", corpus, "--fraction", 0.5, "--name", "half", "--json").json
-    on_disk = json.loads(Path(told["path"]).read_text())
-    assert told["labeled"] == len(on_disk["labeled"]) == 3
+    result = run("lawm-data", "mask", corpus, "--fraction", 0.5, "--name", "half", "--json").json
+    on_disk = json.loads(Path(result["path"]).read_text())
+    assert result["labeled"] == len(on_disk["labeled"]) == 3
     assert open_corpus(corpus).with_mask("half").label_counts()["observed"] == 3
 
 
@@ -171,8 +171,8 @@ def test_collecting_in_pieces_gives_the_same_corpus(run, tmp_path: Path) -> None
 
 def test_append_adds_trajectories_of_another_agent(run, trained: Path, corpus: Path) -> None:
     words = ("collect", "--env", "cartpole-swingup", "--agent", trained, "--noise", "--append")
-    told = run("lawm-data", *words, "--trajectories", 2, "--out", corpus, "--json").json
-    assert told["trajectories"] == 8
+    result = run("lawm-data", *words, "--trajectories", 2, "--out", corpus, "--json").json
+    assert result["trajectories"] == 8
     assert run("lawm-data", "info", corpus, "--json").json["sources"] == {"random": 6, "bc": 2}
     assert run("lawm-data", "validate", corpus).code == 0
 
@@ -180,19 +180,19 @@ def test_append_adds_trajectories_of_another_agent(run, trained: Path, corpus: P
 @pytest.mark.parametrize("agent", AGENTS.names())
 def test_learning_agent_collects_and_acts_again(run, agent: str, tmp_path: Path) -> None:
     words = ("collect", "--env", "cartpole-swingup", "--action-repeat", 40, "--trajectories", 2)
-    told = run("lawm-data", *words, "--agent", agent, "--out", tmp_path / "c", "--json").json
-    assert (told["agent"], told["trajectories"]) == (agent, 2)
+    result = run("lawm-data", *words, "--agent", agent, "--out", tmp_path / "c", "--json").json
+    assert (result["agent"], result["trajectories"]) == (agent, 2)
     again = ("--agent", tmp_path / "c.agent", "--out", tmp_path / "again", "--json")
     assert run("lawm-data", *words, *again).json["trajectories"] == 2
     for name in ("c", "again"):
-        told = run("lawm-data", "info", tmp_path / name, "--json").json
-        assert told["sources"] == {agent: 2}
+        result = run("lawm-data", "info", tmp_path / name, "--json").json
+        assert result["sources"] == {agent: 2}
 
 
 def test_run_collects_with_its_own_action_repeat(run, trained: Path, tmp_path: Path) -> None:
     words = ("--env", "cartpole-swingup", "--agent", trained, "--trajectories", 1)
-    told = run("lawm-data", "collect", *words, "--out", tmp_path / "c", "--json").json
-    assert told["environment"]["action_repeat"] == 40
+    result = run("lawm-data", "collect", *words, "--out", tmp_path / "c", "--json").json
+    assert result["environment"]["action_repeat"] == 40
 
 
 def test_run_of_another_environment_is_refused(run, trained: Path, tmp_path: Path) -> None:

@@ -25,46 +25,46 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def told(run, out: Path) -> dict:
+def summary(run, out: Path) -> dict:
     """The whole demo on the shipped corpus, with networks too small to learn."""
     words = [word for pair in TINY for word in ("--set", pair)]
     return run("lawm", "demo", "--out", out, *words, "--json").json
 
 
-def test_demo_does_the_whole_job(told: dict, out: Path) -> None:
+def test_demo_does_the_whole_job(summary: dict, out: Path) -> None:
     corpus = open_corpus(out / "corpus")
     labeled = round(demo.FRACTION * len(corpus))
-    assert told["corpus"]["trajectories"] == len(corpus)
-    assert told["corpus"]["labeled"] == labeled
-    assert told["labels"]["trajectories"] == len(corpus) - labeled
-    assert told["evaluation"]["episodes"] == 1
-    assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert summary["corpus"]["trajectories"] == len(corpus)
+    assert summary["corpus"]["labeled"] == labeled
+    assert summary["labels"]["trajectories"] == len(corpus) - labeled
+    assert summary["evaluation"]["episodes"] == 1
+    assert Path(summary["picture"]).read_bytes().startswith(b"\x89PNG")
     inferred = corpus.with_mask(demo.MASK).with_labels(demo.LABELS)
     assert inferred.label_counts()["inferred"] == len(corpus) - labeled
 
 
-def test_demo_again_changes_nothing(told: dict, out: Path, run) -> None:
+def test_demo_again_changes_nothing(summary: dict, out: Path, run) -> None:
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.h5")}
     words = [word for pair in TINY for word in ("--set", pair)]
-    assert run("lawm", "demo", "--out", out, *words, "--json").json == told
+    assert run("lawm", "demo", "--out", out, *words, "--json").json == summary
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.h5")} == before
     assert "best return" in run("lawm", "demo", "--out", out, *words).out
 
 
-def test_true_and_inferred_actions_are_those_of_the_same_steps(told: dict, out: Path) -> None:
+def test_true_and_inferred_actions_are_those_of_the_same_steps(summary: dict, out: Path) -> None:
     corpus = open_corpus(out / "corpus")
     mask = corpus.masks()[demo.MASK]
     hidden = corpus.filter(~np.isin(corpus.table.id, mask.labeled))
     actions = demo.true_and_inferred(hidden, hidden.with_mask(mask).with_labels(demo.LABELS))
     error = np.square(actions.inferred - actions.true).mean(0) / actions.true.var(0)
-    assert error.tolist() == pytest.approx(told["labels"]["nmse_per_dimension"], rel=1e-3)
+    assert error.tolist() == pytest.approx(summary["labels"]["nmse_per_dimension"], rel=1e-3)
 
 
-def test_demo_prints_the_keys_that_are_documented(told: dict, require_documented) -> None:
-    require_documented("lawm demo", told)
+def test_demo_prints_the_keys_that_are_documented(summary: dict, require_documented) -> None:
+    require_documented("lawm demo", summary)
 
 
-def test_demo_of_another_seed_needs_another_folder(told: dict, out: Path, run) -> None:
+def test_demo_of_another_seed_needs_another_folder(summary: dict, out: Path, run) -> None:
     words = [word for pair in TINY for word in ("--set", pair)]
-    result = run("lawm", "demo", "--out", out, *words, "--seed", told["seed"] + 1)
+    result = run("lawm", "demo", "--out", out, *words, "--seed", summary["seed"] + 1)
     assert (result.code, "choose another --out" in result.err) == (2, True)

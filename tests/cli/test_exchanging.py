@@ -76,8 +76,8 @@ def test_fps_and_size_are_settings(run, tmp_path: Path) -> None:
     corpus = open_corpus(tmp_path / "out")
     assert corpus.manifest.observations[0].shape == (8, 8, 3)
     assert corpus.manifest.lineage[-1].settings["settings"] == {"fps": 15, "size": 8}
-    told = run("lawm-data", "info", tmp_path / "out")
-    assert "no rewards were recorded for 1 trajectories: they have no returns" in told.out
+    result = run("lawm-data", "info", tmp_path / "out")
+    assert "no rewards were recorded for 1 trajectories: they have no returns" in result.out
 
 
 def test_the_document_has_the_table(run) -> None:
@@ -111,8 +111,8 @@ def test_a_run_is_trained_and_evaluated_in_gymnasium(run, tmp_path: Path) -> Non
     settings = ("--algorithm", "bc", "--preset", "demo", "TINY")
     words = ("train", "--corpus", tmp_path / "a", *settings, "--out", tmp_path / "run")
     assert run("lawm", *words).code == 0
-    told = run("lawm", "evaluate", tmp_path / "run", "--episodes", 2, "--json").json
-    assert told["environment"] == "gym:CartPole-v1"
+    result = run("lawm", "evaluate", tmp_path / "run", "--episodes", 2, "--json").json
+    assert result["environment"] == "gym:CartPole-v1"
     words = ("--env", "gym:CartPole-v1", "--agent", tmp_path / "run", "--trajectories", 2)
     assert run("lawm-data", "collect", *words, "--out", tmp_path / "b").code == 0
     assert open_corpus(tmp_path / "b").manifest.action.dtype == "int64"

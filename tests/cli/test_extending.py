@@ -71,8 +71,8 @@ def test_masks_audit_and_studies_know_it(run, tmp_path: Path) -> None:
         "labels: [half]\npreset: small\n"
         "settings: {batch_size: 4, window: 5, evaluation_episodes: 1}\n"
     )
-    told = run("lawm", "benchmark", study, "--out", tmp_path / "out", "--workers", 1)
-    assert told.code == 0, told.err
+    result = run("lawm", "benchmark", study, "--out", tmp_path / "out", "--workers", 1)
+    assert result.code == 0, result.err
     table = run("lawm", "table", tmp_path / "out" / "results.json").out
     assert "Linear (mask half)" in table
     assert "BC (mask half)" in table
@@ -110,13 +110,13 @@ def test_mistakes_are_one_line(run, tmp_path: Path, words: str, line: str) -> No
 
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "wanted"),
     [
         ("lawm train", "Linear: behaviour cloning by one linear layer"),
         ("lawm-data collect", "track Carts on a track, pushed to the left or right (my-lab 1.0)"),
     ],
 )
-def test_help_names_them_without_importing_them(words: str, told: str) -> None:
+def test_help_names_them_without_importing_them(words: str, wanted: str) -> None:
     program, command = words.split()
     module = {"lawm": "app", "lawm-data": "data_app"}[program]
     code = (
@@ -125,7 +125,7 @@ def test_help_names_them_without_importing_them(words: str, told: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert told in " ".join(done.stdout.split())
+    assert wanted in " ".join(done.stdout.split())
 
 
 def test_the_first_screen_looks_at_no_other_package() -> None:
@@ -146,10 +146,10 @@ def test_what_is_broken_is_told_beside_the_rest(run, install: Callable[..., Path
         "lawm.algorithms": {"bc": "lab.broken", "best": "lab.gone"},
     }
     install("lab 2.0", files, points)
-    told = run("lawm-data", "formats")
-    assert told.code == 0
-    assert "minari:namespace/name-v0" in told.out
-    lines = told.err.splitlines()
+    shown = run("lawm-data", "formats")
+    assert shown.code == 0
+    assert "minari:namespace/name-v0" in shown.out
+    lines = shown.err.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["warning", "warning"]
     assert all("lab 2.0" in line for line in lines)
     text = " ".join(run("lawm", "train", "--help").out.split())

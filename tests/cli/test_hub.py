@@ -23,14 +23,14 @@ def test_push_and_pull(
     hub: Hub, run: Callable, corpus: Path, tmp_path: Path, require_documented: Callable
 ) -> None:
     words = ("push-to-hub", corpus, "user/cs", "--mask", "third", "--licence", "MIT", "--json")
-    told = run("lawm-data", *words, "--dry-run")
-    require_documented("lawm-data push-to-hub", told.json)
+    result = run("lawm-data", *words, "--dry-run")
+    require_documented("lawm-data push-to-hub", result.json)
     assert not hub.repos
     pushed = run("lawm-data", *words)
     assert pushed.json["commit"] == hub.repos["user/cs"].head
     assert pushed.json["withheld"] == 4
-    told = run("lawm-data", "pull", "user/cs", tmp_path / "out", "--dry-run", "--json")
-    require_documented("lawm-data pull", told.json)
+    result = run("lawm-data", "pull", "user/cs", tmp_path / "out", "--dry-run", "--json")
+    require_documented("lawm-data pull", result.json)
     assert not (tmp_path / "out").exists()
     assert (
         "nothing is fetched (--dry-run)"
@@ -38,7 +38,7 @@ def test_push_and_pull(
     )
     pulled = run("lawm-data", "pull", "user/cs", tmp_path / "out", "--json")
     require_documented("lawm-data pull", pulled.json)
-    assert told.json | {"steps": pulled.json["steps"], "dry_run": False} == pulled.json
+    assert result.json | {"steps": pulled.json["steps"], "dry_run": False} == pulled.json
     assert pulled.json["fingerprint"] == pushed.json["fingerprint"]
     assert open_corpus(tmp_path / "out").label_counts()["observed"] == 2
 
@@ -48,9 +48,9 @@ def test_what_people_read(hub: Hub, run: Callable, corpus: Path, tmp_path: Path)
     assert "the actions of 4 trajectories, not published" in pushed.out
     assert "the card names no licence" in pushed.err
     kept = ("push-to-hub", corpus, "user/all", "--mask", "third", "--keep-withheld", "--dry-run")
-    told = run("lawm-data", *kept)
-    assert "nothing is published (--dry-run)" in told.out
-    assert "the actions of 4 trajectories, published all the same" in told.out
+    result = run("lawm-data", *kept)
+    assert "nothing is published (--dry-run)" in result.out
+    assert "the actions of 4 trajectories, published all the same" in result.out
     refused = run("lawm-data", "push-to-hub", corpus, "user/cs")
     assert refused.code == 2
     assert refused.err.splitlines()[-1].startswith("lawm-data: user/cs: holds another corpus")
@@ -66,20 +66,22 @@ def test_export_and_import_by_address(
     assert "export: 1 of" in pushed.err
     commit = hub.repos["user/cs"].head
     words = ("import", f"hf://user/cs@{commit}", tmp_path / "out", "--dry-run", "--json")
-    told = run("lawm-data", *words)
-    require_documented("lawm-data import", told.json)
+    result = run("lawm-data", *words)
+    require_documented("lawm-data import", result.json)
     assert not (tmp_path / "out").exists()
     pulled = run("lawm-data", "import", f"hf://user/cs@{commit}", tmp_path / "out", "--json")
     require_documented("lawm-data import", pulled.json)
     assert pulled.json["source"] == f"hf://user/cs@{commit}"
     assert "import: " in pulled.err
-    said, size = (
-        told.json["said"][0],
+    answer, size = (
+        result.json["said"][0],
         sum(f.stat().st_size for f in (tmp_path / "out").rglob("*.*")),
     )
-    assert re.fullmatch(r"(\d+) files, ([\d.]+) MB, are to be downloaded", said)
-    assert float(said.split()[2]) == pytest.approx(size / 1e6, rel=0.01)
-    assert told.json | {"said": [], "steps": pulled.json["steps"], "dry_run": False} == pulled.json
+    assert re.fullmatch(r"(\d+) files, ([\d.]+) MB, are to be downloaded", answer)
+    assert float(answer.split()[2]) == pytest.approx(size / 1e6, rel=0.01)
+    assert (
+        result.json | {"said": [], "steps": pulled.json["steps"], "dry_run": False} == pulled.json
+    )
     back = open_corpus(tmp_path / "out")
     assert (back.fingerprint, len(back)) == (pulled.json["fingerprint"], len(open_corpus(corpus)))
     assert back.label_counts()["observed"] == 2  # what the mask hides was not published

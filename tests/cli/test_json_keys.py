@@ -58,9 +58,8 @@ def test_validate(require_documented, run, corpus: Path) -> None:
 def test_derived_corpora(
     require_documented, run, corpus: Path, tmp_path: Path, command: str, words: list[str]
 ) -> None:
-    given = [word.format(corpus) for word in words]
-    told = run("lawm-data", command, *given, "--out", tmp_path / "out", "--dry-run", "--json").json
-    require_documented(f"lawm-data {command}", told)
+    given = [command, *(word.format(corpus) for word in words), "--out", tmp_path / "out"]
+    require_documented(f"lawm-data {command}", run("lawm-data", *given, "--dry-run", "--json").json)
 
 
 def test_build(require_documented, run, tmp_path: Path) -> None:
@@ -79,11 +78,11 @@ def test_benchmark_and_table(require_documented, run, made: Path, tmp_path: Path
 
 def test_train_and_evaluate(require_documented, run, made: Path) -> None:
     words = ("train", made / "run" / "config.yaml", "--out", made / "run", "--json")
-    told = run("lawm", *words).json
-    require_documented("lawm train", told)
+    result = run("lawm", *words).json
+    require_documented("lawm train", result)
     evaluation = run("lawm", "evaluate", made / "run", "--episodes", 1, "--json").json
     require_documented("lawm evaluate", evaluation)
-    assert set(told["evaluation"]) == set(evaluation) - {"run", "video"}
+    assert set(result["evaluation"]) == set(evaluation) - {"run", "video"}
 
 
 def test_relabel(require_documented, labels: dict) -> None:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lawm_cli.output import plain, print_json
+from lawm_cli.output import print_json
 from lawm_schemas import EnvironmentInfo
+from lawm_schemas.base import plain
 
 WORDS = st.text('aé"\\ \n', max_size=4)
 JSON = st.recursive(

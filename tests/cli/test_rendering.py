@@ -26,13 +26,13 @@ def test_a_video_and_what_is_said_of_it(
     run, require_documented, filmed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "a.gif"
-    told = run("lawm-data", "render", filmed, "--trajectory", 1, out, "--json").json
-    require_documented("lawm-data render", told)
-    assert told["trajectory"] == open_corpus(filmed).table.id[1]
-    assert (told["frames"], told["size"], told["return"]) == (4, [24, 16], 3.0)
-    assert told["seconds"] == pytest.approx(4 * 0.02)
+    result = run("lawm-data", "render", filmed, "--trajectory", 1, out, "--json").json
+    require_documented("lawm-data render", result)
+    assert result["trajectory"] == open_corpus(filmed).table.id[1]
+    assert (result["frames"], result["size"], result["return"]) == (4, [24, 16], 3.0)
+    assert result["seconds"] == pytest.approx(4 * 0.02)
     assert out.read_bytes().startswith(b"GIF89a")
-    words = ("--trajectory", told["trajectory"], "--every", 2, tmp_path / "b.gif")
+    words = ("--trajectory", result["trajectory"], "--every", 2, tmp_path / "b.gif")
     assert "frames      2" in run("lawm-data", "render", filmed, *words).out
 
 

@@ -11,9 +11,9 @@ import torch
 
 
 def test_runs_are_compared(run, made: Path, trained: Path, monkeypatch, require_documented) -> None:
-    told = run("lawm", "runs", made, "--json").json
-    require_documented("lawm runs", told)
-    (row,) = told["runs"]
+    result = run("lawm", "runs", made, "--json").json
+    require_documented("lawm runs", result)
+    (row,) = result["runs"]
     evaluation = json.loads((made / "run" / "evaluation.json").read_text())
     assert (row["state"], row["return_mean"]) == ("done", evaluation["return_mean"])
     (trained / "run.json").write_text("{}")
@@ -34,11 +34,11 @@ def test_a_folder_without_runs_says_so(run, corpus: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("preset", ["small", "paper"])
 def test_settings_are_as_they_are_set(run, preset: str, require_documented) -> None:
-    told = run("lawm", "settings", "lawm_plus", "--preset", preset, "--json").json
-    require_documented("lawm settings", told)
+    result = run("lawm", "settings", "lawm_plus", "--preset", preset, "--json").json
+    require_documented("lawm settings", result)
     lines = run("lawm", "settings", "lawm_plus", "--preset", preset).out.splitlines()
     keys = [line.partition("  ")[0] for line in lines if not line.startswith(" ")]
-    assert [key.partition("=")[0] for key in keys] == [one["key"] for one in told["settings"]]
+    assert [key.partition("=")[0] for key in keys] == [one["key"] for one in result["settings"]]
     again = ("train", "--corpus", "nowhere", "--algorithm", "lawm_plus", "--preset", preset)
     words = [word for key in keys if "=" in key for word in ("--set", key)]
     # all of them are understood, and only the corpus is missing
@@ -47,10 +47,10 @@ def test_settings_are_as_they_are_set(run, preset: str, require_documented) -> N
 
 def test_policy_is_exported(run, made: Path, tmp_path: Path, require_documented) -> None:
     words = ("export-policy", made / "run", "--out", tmp_path / "policy.pt2")
-    told = run("lawm", *words, "--json").json
-    require_documented("lawm export-policy", told)
-    assert told["state"] == 0
-    assert told["bytes"] == (tmp_path / "policy.pt2").stat().st_size
+    result = run("lawm", *words, "--json").json
+    require_documented("lawm export-policy", result)
+    assert result["state"] == 0
+    assert result["bytes"] == (tmp_path / "policy.pt2").stat().st_size
     program = torch.export.load(tmp_path / "policy.pt2").module()
     assert program(observation=torch.zeros(7, 5)).shape == (7, 1)
     assert "(N, 5) float32: position[3], velocity[2]" in run("lawm", *words).out

@@ -5,8 +5,8 @@ from pathlib import Path
 
 def test_replay_and_comparison_are_told(run, corpus: Path, tmp_path: Path) -> None:
     words = ("validate", corpus, "--replay", "--sample", 2, "--json")
-    told = run("lawm-data", *words).json
-    assert told["replay"] == {"trajectories": 2, "exact": 2, "skipped": {}}
+    replayed = run("lawm-data", *words).json
+    assert replayed["replay"] == {"trajectories": 2, "exact": 2, "skipped": {}}
     assert (
         "replayed 6 trajectories, 6 bit for bit"
         in run("lawm-data", "validate", corpus, "--replay").out
@@ -57,9 +57,9 @@ def test_repair_says_first_and_then_does(run, require_documented, corpus: Path) 
     require_documented("lawm-data repair", planned.json)
     assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
     assert "would keep 5 trajectories" in run("lawm-data", "repair", corpus, "--dry-run").out
-    told = run("lawm-data", "repair", corpus).out
-    assert "keeps 5 trajectories; damaged files are in" in told
-    assert "lost: 1 trajectories" in told
+    printed = run("lawm-data", "repair", corpus).out
+    assert "keeps 5 trajectories; damaged files are in" in printed
+    assert "lost: 1 trajectories" in printed
     assert run("lawm-data", "validate", corpus, "--json").json["findings"] == []
     assert planned.json["changes"][0]["where"] == str(shard)
     assert planned.json["trajectories"] == 5

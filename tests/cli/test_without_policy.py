@@ -51,11 +51,11 @@ def train(run, unlabeled: Path, tmp_path: Path) -> Callable[..., RunFolder]:
     def call(name: str = "run", **settings: object) -> RunFolder:
         words = [f"--set={key}={value}" for key, value in {**SETTINGS, **settings}.items()]
         out, data = tmp_path / name, ("--corpus", unlabeled, "--preset", "demo")
-        told = run(
+        result = run(
             "lawm", "train", *data, "--algorithm", "autoencoder", *words, "--out", out, "--json"
         )
-        assert told.code == 0, told.err
-        assert told.json["evaluation"] is None
+        assert result.code == 0, result.err
+        assert result.json["evaluation"] is None
         return RunFolder.open(out)
 
     return call
@@ -118,9 +118,9 @@ def test_the_audit_expects_no_difference_by_actions(run, train, corpus: Path, tm
     words = [f"--set={key}={value}" for key, value in SETTINGS.items()]
     data = ("--corpus", f"{corpus}@third", "--preset", "demo", "--algorithm", "autoencoder")
     assert run("lawm", "train", *data, *words, "--out", tmp_path / "labeled").code == 0
-    told = run("lawm", "audit", tmp_path / "labeled", "--steps", 2, "--json")
-    assert (told.code, told.json["passed"]) == (0, True), json.dumps(told.json["checks"])
-    (check,) = (c for c in told.json["checks"] if c["name"] == "other observed actions")
+    result = run("lawm", "audit", tmp_path / "labeled", "--steps", 2, "--json")
+    assert (result.code, result.json["passed"]) == (0, True), json.dumps(result.json["checks"])
+    (check,) = (c for c in result.json["checks"] if c["name"] == "other observed actions")
     assert check["what"] == "the same weights after 2 gradient steps, which need no action"
 
 

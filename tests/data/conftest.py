@@ -97,7 +97,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
             action_observed=np.arange(steps) > 2 if i == 3 else None,
             terminated=i == 2,
             provenance=Provenance(source=f"source-{i % 2}"),
-            seed=i,
+            seed=i if i % 3 else 2**63 + i,
             metadata={"i": i},
         )
         if i % 2:

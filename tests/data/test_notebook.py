@@ -94,10 +94,10 @@ def test_what_is_said(things: dict[str, Any]) -> None:
 
 def test_returns_that_were_not_recorded_are_not_zero(things: dict[str, Any]) -> None:
     assert "return 15.0" in repr(things["trajectory 0"])
-    for told in (repr(things["trajectory 1"]), things["trajectory 1"]._repr_html_()):
-        assert "no rewards" in told
-        assert "return 0.0" not in told
-        assert "reward</td>" not in told
+    for shown in (repr(things["trajectory 1"]), things["trajectory 1"]._repr_html_()):
+        assert "no rewards" in shown
+        assert "return 0.0" not in shown
+        assert "reward</td>" not in shown
     assert ">-<" in things["table"]._repr_html_()
 
 

@@ -69,11 +69,12 @@ def _origins(store: Store) -> list[tuple | None]:
     info, entries = store.manifest.environment, store.manifest.provenance
     task = info and (info.suite, info.task, info.action_repeat)
     return [
-        None if seed < 0 else (task, entries[at].source, entries[at].seed, step, seed)
-        for at, step, seed in zip(
+        (task, entries[at].source, entries[at].seed, step, seed) if seeded else None
+        for at, step, seed, seeded in zip(
             store.table.provenance.tolist(),
             store.table.agent_step.tolist(),
             store.table.seed.tolist(),
+            store.table.seeded.tolist(),
             strict=True,
         )
     ]

@@ -31,7 +31,7 @@ from lawm_schemas import (
     ShardInfo,
 )
 
-from lawm_data.corpus.commit import free_id, merge, to_parts
+from lawm_data.corpus.commit import TakenIds, merge, to_parts
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.fingerprint import fingerprint_of
@@ -83,7 +83,7 @@ class Change(NamedTuple):
     what: str
 
 
-class Found(Enum):
+class ManifestState(Enum):
     """In what state the manifest was found."""
 
     sound = "sound"
@@ -99,7 +99,7 @@ class Repair:
     path: Path
     manifest: Manifest
     """As it is, or as the shards have it; its shards are those that are there."""
-    found: Found
+    found: ManifestState
     shards: list[ShardReport]
     """In their order."""
     moved: set[str] = field(default_factory=set)
@@ -135,7 +135,7 @@ class Repair:
             if len(report)
         ]
         return (
-            self.found is not Found.sound
+            self.found is not ManifestState.sound
             or stay != list(self.manifest.shards)
             or self.fingerprint != self.manifest.fingerprint
         )
@@ -215,10 +215,10 @@ Opened = dict[str, ShardFile]
 """Shards that were opened to learn what the manifest should say, by name."""
 
 
-def _manifest(path: Path, like: str | Path | None) -> tuple[Manifest, Found, Opened]:
+def _manifest(path: Path, like: str | Path | None) -> tuple[Manifest, ManifestState, Opened]:
     """The manifest, as it is or as the shards have it."""
     try:
-        return read_manifest(path), Found.sound, {}
+        return read_manifest(path), ManifestState.sound, {}
     except CorpusError as error:
         if error.hint == UPGRADE:  # not damaged, only not understood
             raise
@@ -238,10 +238,10 @@ def _manifest(path: Path, like: str | Path | None) -> tuple[Manifest, Found, Ope
             hint = "give a corpus with the same arrays (--like)"
             raise CorpusError(what, str(path / MANIFEST), hint) from None
         infos = tuple(_infos(opened, layout_of(base)))
-        return base.model_copy(update={"shards": infos}), Found.lost, opened
+        return base.model_copy(update={"shards": infos}), ManifestState.lost, opened
 
 
-def _altered_manifest(path: Path, manifest: Manifest) -> tuple[Manifest, Found, Opened]:
+def _altered_manifest(path: Path, manifest: Manifest) -> tuple[Manifest, ManifestState, Opened]:
     """A manifest that can be read and is not what was written.
 
     What the shards prove is taken from them; the rest stays as it is found.
@@ -255,7 +255,7 @@ def _altered_manifest(path: Path, manifest: Manifest) -> tuple[Manifest, Found, 
     if not all(info.file in opened for info in manifest.shards):
         infos = tuple(_infos(opened, layout_of(manifest)))
         manifest = manifest.model_copy(update={"shards": infos})
-    return manifest, Found.altered, opened
+    return manifest, ManifestState.altered, opened
 
 
 def _shard_files(path: Path) -> list[Path]:
@@ -305,13 +305,13 @@ def _report(
 
 def _with_own_ids(shards: list[ShardReport]) -> list[ShardReport]:
     """The same, where no trajectory of a damaged shard has the id of another one."""
-    taken = {name.decode() for report in shards if not report.kept for name in report.ids}
+    taken = TakenIds(name.decode() for report in shards if not report.kept for name in report.ids)
     named = []
     for report in shards:
         kept = []
         for one in report.kept:
-            kept.append(one if report.original else one._replace(id=free_id(one.id, taken)))
-            taken.add(kept[-1].id)
+            name = taken.take(one.id)
+            kept.append(one if report.original else one._replace(id=name))
         ids = [one.id.encode() for one in kept] if kept else report.ids
         named.append(replace(report, kept=kept, ids=ids))
     return named
@@ -343,10 +343,10 @@ def _plan_shards(repair: Repair) -> None:
     digest = b"".join(part for report in shards for part in report.digest)
     rows = np.frombuffer(digest, np.uint8).reshape(-1, 32)
     repair.fingerprint = fingerprint_of(manifest, ids[: len(rows)], rows)
-    if repair.found is Found.lost:
+    if repair.found is ManifestState.lost:
         repair.change(MANIFEST, "is made again from the shards")
         return
-    if repair.found is Found.altered:
+    if repair.found is ManifestState.altered:
         what = "was altered: environment, sources, lineage and licence stay as they are found"
         repair.change(MANIFEST, what)
     if repair.fingerprint != manifest.fingerprint:
@@ -356,7 +356,7 @@ def _plan_shards(repair: Repair) -> None:
 def _parents(repair: Repair) -> set[str]:
     """Fingerprints whose masks and overlays are those of what is kept."""
     known = {repair.fingerprint}
-    if repair.found is not Found.lost:
+    if repair.found is not ManifestState.lost:
         known.add(repair.manifest.fingerprint)
     if (step := _unfinished(repair)) is not None:
         known.update(step.parents)
@@ -631,7 +631,7 @@ def _new_manifest(repair: Repair, infos: list[ShardInfo]) -> Manifest:
             "lost": len(repair.lost),
             "unproven": repair.unproven,
         }
-        lost = repair.found is Found.lost
+        lost = repair.found is ManifestState.lost
         parents = () if lost else (repair.manifest.fingerprint,)
         step = LineageStep(operation="repair", parents=parents, settings=settings)
         update["lineage"] = (*repair.manifest.lineage, step)

@@ -26,7 +26,7 @@ from lawm_data.corpus.integrity.soundness import is_metadata, trajectory_faults,
 from lawm_data.corpus.layout import Layout, is_chunked, stored_dtype
 from lawm_data.corpus.record import Record, content_hash, full_digest
 from lawm_data.corpus.shard import DIGEST_BYTES, OpenShard, plain_ids, read_shard
-from lawm_data.corpus.table import COLUMNS, MISSING, OBSERVED
+from lawm_data.corpus.table import COLUMNS, MISSING, OBSERVED, SEEDED, read_seeds
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.hdf5 import ALIGNMENT, ChunkedField, MappedFile, open_file
 
@@ -176,6 +176,8 @@ class DamagedShard:
         for name, kind in COLUMNS.items():
             column = _attempt(mapped, f"table/{name}", kind, (n,))
             self._columns[name] = np.zeros(n, kind) if column is None else column
+        seeded = _attempt(mapped, f"table/{SEEDED}", "|u1", (n,))
+        self._seed, self._seeded = read_seeds(self._columns["seed"], seeded)
         steps = _attempt(mapped, "steps", "<f4", (-1, layout.width))
         self._steps = np.empty((0, layout.width), "<f4") if steps is None else steps
         self._fields: dict[str, np.ndarray | ChunkedField] = {}
@@ -307,8 +309,9 @@ class DamagedShard:
         return text if is_metadata(text) else b""
 
     def _row(self, i: int, identity: str, record: Record) -> Pending:
-        numbers = (int(self._columns[key][i]) for key in ("provenance", "agent_step", "seed"))
-        return Pending(identity or record.base_id, record, *(max(-1, n) for n in numbers))
+        source, step = (max(-1, int(self._columns[k][i])) for k in ("provenance", "agent_step"))
+        seed = int(self._seed[i]) if self._seeded[i] else -1
+        return Pending(identity or record.base_id, record, source, step, seed)
 
 
 def examine(shard: DamagedShard, manifest: Manifest, info: ShardInfo) -> ShardReport:

@@ -115,6 +115,14 @@ class DirectEnvironments(Environments):
         state = row[self._state_start :].astype(np.float32)
         return {**{name: state[columns] for name, columns in self._fields}, "physics": physics}
 
+    def unrestorable(self) -> frozenset[str]:
+        """See ``Environments.unrestorable``."""
+        return _suite.unrestorable(self._suite, self.info.task)
+
+    def remembers(self) -> bool:
+        """See ``Environments.remembers``."""
+        return _suite.remembers(self._suite)
+
     def seed_matters(self) -> bool:
         """See ``Environments.seed_matters``."""
         return _suite.seed_matters(self._suite, self.info.task)

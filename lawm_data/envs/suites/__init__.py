@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lawm_schemas import ConfigError
+from lawm_schemas import ConfigError, EnvironmentInfo
 
 from lawm_data.envs.suites._copies import Advance as Advance
 from lawm_data.envs.suites._copies import Copies as Copies
@@ -19,14 +19,47 @@ SUITES = Modules[SuiteModule](
 """Every suite; a module imports its simulator only when it makes something."""
 
 
+def named_environment(name: str, action_repeat: int = 1) -> EnvironmentInfo:
+    """The environment that a user means by a name, as the suite's ``describe`` describes it.
+
+    Args:
+        name: a task of dm_control, such as ``walker-walk``, or ``SUITE:TASK``, such as
+            ``gym:Pendulum-v1``.
+        action_repeat: control steps per recorded step.
+
+    Raises:
+        ConfigError: no such environment, its package is missing, or a number is out of range.
+    """
+    suite, task = split_task(name)
+    values = {"suite": suite, "task": task, "action_repeat": action_repeat}
+    found = EnvironmentInfo.parse(values, "env")
+    require_task(name)
+    describe = getattr(SUITES.load(suite), "describe", None)
+    return found if describe is None else describe(task, action_repeat)
+
+
 def require_task(task: str, suite: str = "dm_control") -> None:
     """Refuse a task that the suite does not have; makes nothing.
 
     Raises:
         ConfigError: no such task, or the suite's package is missing.
     """
-    suite, task = split_task(task, suite)
-    SUITES.load(suite).require_task(task)
+    suite, name = split_task(task, suite)
+    try:
+        SUITES.load(suite, task).require_task(name)
+    except ConfigError as error:
+        others = [other for other in SUITES.ours() if other != suite and _has(other, name)]
+        if not others:
+            raise
+        raise ConfigError(error.what, error.where, f"it is {others[0]}:{name}") from None
+
+
+def _has(suite: str, task: str) -> bool:
+    try:
+        SUITES.load(suite).require_task(task)
+    except ConfigError:
+        return False
+    return True
 
 
 def make(
@@ -54,6 +87,7 @@ def make(
     Raises:
         ConfigError: suite or task is unknown, its package is missing, or a number is out of range.
     """
+    require_task(task, suite)
     suite, task = split_task(task, suite)
     module = SUITES.load(suite)
     for name, number in (("num_envs", num_envs), ("action_repeat", action_repeat)):
@@ -79,5 +113,5 @@ def usual_repeat(task: str, suite: str = "dm_control") -> int:
 
 def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:
     """Suite and task of ``SUITE:TASK``; without a suite in front, the one that is given."""
-    prefix, colon, rest = task.partition(":")
-    return (prefix, rest) if colon and prefix in SUITES else (suite, task)
+    prefix, colon, rest = str(task).partition(":")
+    return (prefix, rest) if colon else (suite, prefix)

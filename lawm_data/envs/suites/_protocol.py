@@ -78,6 +78,20 @@ class Environments(ABC):
             Observations by field, (*shape), without pixels.
         """
 
+    def unrestorable(self) -> frozenset[str]:
+        """Names of observations that do not follow from a physics state alone; ends all episodes.
+
+        Forces, touch and accelerations are read one substep before the state that a step ends in.
+        """
+        return frozenset()
+
+    def remembers(self) -> bool:
+        """Whether a step depends on more of the past than the physics state, as delays do.
+
+        No recorded state can then be gone on from, only a reset.
+        """
+        return False
+
     @abstractmethod
     def seed_matters(self) -> bool:
         """Whether a reset draws something that is not in the physics state, such as a goal."""

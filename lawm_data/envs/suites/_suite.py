@@ -22,6 +22,11 @@ UNLIMITED_EPISODE = 1000
 """Control steps of an episode of the few tasks without a time limit (lqr)."""
 _UNBOUNDED = 1e10
 """mjMAXVAL: what the suite writes for actions without bounds."""
+_AFTER_VELOCITIES = (
+    *("qacc", "qacc_smooth", "act_dot", "actuator_force"),
+    *("qfrc_actuator", "qfrc_smooth", "qfrc_constraint", "cacc", "cfrc_int", "cfrc_ext"),
+)
+"""What MuJoCo computes after positions and velocities, from the controls too."""
 
 
 def load(task: str) -> Any:
@@ -83,6 +88,40 @@ def restore(env: Any, task: str, physics: np.ndarray) -> dict[str, np.ndarray]:
         env.physics.set_state(physics)
         env.physics.forward()
         return env.task.get_observation(env.physics)
+
+
+def unrestorable(env: Any, task: str) -> frozenset[str]:
+    """Names of observations that depend on accelerations and forces.
+
+    Those that change when everything is altered that MuJoCo computes after positions and
+    velocities. Actuation, constraint forces and their sensors are of the substep before the state.
+    """
+    mujoco: Any = import_module("mujoco")
+    model, data = env.physics.model.ptr, env.physics.data.ptr
+    reset(env, task, 0)
+    with _errors.simulating(task):
+        kept, before = mujoco.MjData(model), _observed(env)
+        mujoco.mj_copyData(kept, model, data)
+        for name in _AFTER_VELOCITIES:
+            getattr(data, name)[...] += 1
+        late = model.sensor_needstage == mujoco.mjtStage.mjSTAGE_ACC
+        for start, size in zip(model.sensor_adr[late], model.sensor_dim[late], strict=True):
+            data.sensordata[start : start + size] += 1
+        after = _observed(env)
+        mujoco.mj_copyData(data, model, kept)
+    return frozenset(name for name in before if not np.array_equal(before[name], after[name]))
+
+
+def _observed(env: Any) -> dict[str, np.ndarray]:
+    """Copies of what is observed in the present state."""
+    return {name: np.array(a) for name, a in env.task.get_observation(env.physics).items()}
+
+
+def remembers(env: Any) -> bool:
+    """Whether the model has delays; what they hold is no part of dm_control's state."""
+    mujoco: Any = import_module("mujoco")
+    history = getattr(mujoco.mjtState, "mjSTATE_HISTORY", None)  # of MuJoCo 3.5 and newer
+    return history is not None and mujoco.mj_stateSize(env.physics.model.ptr, history) > 0
 
 
 def require_state(physics: np.ndarray, size: int, task: str) -> None:

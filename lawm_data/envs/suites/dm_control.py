@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from lawm_schemas import EnvironmentInfo
 
 from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._copies import Advance, Copies
@@ -17,6 +18,11 @@ ACTION_REPEAT = 2
 def require_task(task: str) -> None:
     """See ``lawm_data.envs.suites.require_task``."""
     _suite.require_task(task)
+
+
+def describe(task: str, action_repeat: int) -> EnvironmentInfo:
+    """What a corpus remembers of a task."""
+    return _suite.environment_info(_suite.load(task), task, action_repeat)
 
 
 def make(
@@ -81,6 +87,14 @@ class SuiteEnvironments(Copies):
             for name, value in observation.items()
         }
         return {**fields, "physics": physics}
+
+    def unrestorable(self) -> frozenset[str]:
+        """See ``Environments.unrestorable``."""
+        return _suite.unrestorable(self._envs[0], self.info.task)
+
+    def remembers(self) -> bool:
+        """See ``Environments.remembers``."""
+        return _suite.remembers(self._envs[0])
 
     def seed_matters(self) -> bool:
         """See ``Environments.seed_matters``."""

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, LawmError, Manifest, Mask, Role, StorageError
 
-from lawm_data.corpus.table import ID_BYTES
+from lawm_data.corpus.table import ID_BYTES, SEEDED, read_seeds, stored_seeds
 from lawm_data.exchange.formats._protocol import Episode, Incoming, Outgoing
 from lawm_data.exchange.untrusted.archive import HINT
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile, ForeignRows
@@ -57,8 +57,12 @@ def write_sidecar(group: h5py.Group, outgoing: Outgoing, metadata: Sequence[byte
     }
     group["about"] = np.frombuffer(json.dumps(about, allow_nan=False).encode(), "u1")
     table["id"] = view.table.ids.astype(f"S{ID_BYTES}")
+    seeds = stored_seeds(view.table.seed, view.table.seeded)
     for name, kind in _COLUMNS.items():
-        table[name] = getattr(view.table, name).astype(kind)
+        column = seeds[name] if name in seeds else getattr(view.table, name)
+        table[name] = column.astype(kind)
+    if SEEDED in seeds:
+        table[SEEDED] = seeds[SEEDED]
     table["metadata"] = np.frombuffer(b"".join(metadata), "u1")
     table["metadata_end"] = np.cumsum([len(item) for item in metadata]).astype("<i8")
 
@@ -99,6 +103,8 @@ class Sidecar:
         columns = {name: self._column(name, kind) for name, kind in _COLUMNS.items()}
         self.length, self.num_observed = columns["length"], columns["num_observed"]
         self._columns = columns
+        seeded = self._column(SEEDED, "|u1") if file.has(f"{group}/table/{SEEDED}") else None
+        self._seed, self._seeded = read_seeds(columns["seed"], seeded)
         self._metadata = file.rows(f"{group}/table/metadata")
         self._end = self._column("metadata_end", "<i8")
         self._check()
@@ -160,7 +166,7 @@ class Sidecar:
             terminated=bool(row["terminated"]),
             truncated=bool(row["truncated"]),
             agent_step=None if row["agent_step"] < 0 else row["agent_step"],
-            seed=None if row["seed"] < 0 else row["seed"],
+            seed=int(self._seed[i]) if self._seeded[i] else None,
             metadata=metadata,
             trajectory_id=self.id[i],
         )

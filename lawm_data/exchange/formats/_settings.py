@@ -2,36 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, TypeGuard
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
+from lawm_data.envs.suites import named_environment
 from lawm_data.exchange.untrusted.arrays import action_bounds, checked_spec
 
 DECLARED = {
-    "env": "task that the data comes from, such as walker-walk, for evaluating in it",
+    "env": "where the data comes from, such as walker-walk or gym:Pendulum-v1, to evaluate there",
     "action_repeat": "control steps per recorded step, 1 if not given",
     "low": "lower bound of every action, with high",
     "high": "upper bound of every action, with low",
 }
 """Settings of every format of this family."""
 
+UNRECORDED = {"actions": "how many numbers an action would have, where none are stored (1)"}
+"""Setting of formats in which the actions of a whole file may be missing."""
+UNRECORDED_NOTE = "no actions are stored: they are missing, and their shape is a setting (actions)"
+
+
+def unrecorded_action(settings: Mapping[str, Any]) -> ArraySpec:
+    """The spec of an action that was never recorded.
+
+    Raises:
+        ConfigError: a setting makes no sense.
+    """
+    width = whole(settings, "actions", 1, 10_000, 1)
+    ends = declared_bounds(settings, width) or {}
+    data = {"name": "action", "shape": (width,), "role": Role.action, **ends}
+    return ArraySpec.parse(data, "actions")
+
+
+def require_none(settings: Mapping[str, Any], names: Iterable[str], of: str) -> None:
+    """Refuse settings that say nothing to what is asked for.
+
+    Args:
+        settings: of the format.
+        names: those that are refused.
+        of: what they belong to, such as ``exports``.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    for name in names:
+        if name in settings:
+            raise ConfigError(f"is a setting of {of}", name, "leave it out")
+
 
 def declared_environment(settings: Mapping[str, Any]) -> EnvironmentInfo | None:
     """Where the data comes from, when it was declared.
 
     Raises:
-        ConfigError: the settings make no sense.
+        ConfigError: the settings make no sense, or there is no such environment.
     """
     if "env" not in settings:
         if "action_repeat" in settings:
             raise ConfigError("belongs to an environment", "action_repeat", "give env, too")
         return None
-    repeat = settings.get("action_repeat", 1)
-    return EnvironmentInfo.parse({"task": settings["env"], "action_repeat": repeat}, "env")
+    return named_environment(settings["env"], settings.get("action_repeat", 1))
 
 
 def declared_bounds(settings: Mapping[str, Any], size: int) -> dict[str, tuple[float, ...]] | None:
@@ -105,6 +137,22 @@ def listed(settings: Mapping[str, Any], name: str) -> list[str]:
     if not all(found):
         raise ConfigError(f"is {value!r}", name, "give names, with commas between them")
     return list(dict.fromkeys(found))
+
+
+def kept(without: Sequence[str], names: Sequence[str], kind: str = "array") -> list[str]:
+    """The names that are left when some are not wanted.
+
+    Raises:
+        ConfigError: there is no such name, or none is left.
+    """
+    for name in without:
+        if name not in names:
+            hint = f"there are {', '.join(names)}"
+            raise ConfigError(f"there is no {kind} {name!r}", "without", hint)
+    found = [name for name in names if name not in without]
+    if not found:
+        raise ConfigError("leaves nothing", "without", "keep one of them")
+    return found
 
 
 def rate(settings: Mapping[str, Any], name: str, usual: float) -> float:

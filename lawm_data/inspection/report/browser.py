@@ -122,7 +122,7 @@ def _facts(trajectory: Trajectory, position: int) -> dict[str, Any]:
         "length": info.length,
         "state": info.labels.value,
         "source": info.source,
-        "seed": info.seed,
+        "seed": None if info.seed is None else str(info.seed),  # JavaScript would round it
         "agent_step": info.agent_step,
         "end": "terminated" if info.terminated else "truncated" if info.truncated else None,
     }

@@ -9,9 +9,9 @@ from lawm_schemas import ConfigError, Fault, Recipe, Step
 from lawm_schemas.errors import several
 from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
 
-from lawm_models.studies.packaged import RECIPES
 from lawm_models.studies.recipes.check import RecipeCheck
 from lawm_models.studies.recipes.job import AGENT, Job
+from lawm_models.studies.recipes.packaged import RECIPES
 
 
 def read_jobs(name: str) -> list[Job]:

@@ -65,8 +65,8 @@ def _brought(algorithm: str, preset: str) -> dict[str, Any]:
     """What an algorithm of another package says that it takes in a preset; nothing of ours."""
     if ALGORITHMS.find(algorithm).package is None:
         return {}
-    said = getattr(ALGORITHMS.load(algorithm), "PRESETS", {})
-    return {algorithm: said[preset]} if preset in said else {}
+    own = getattr(ALGORITHMS.load(algorithm), "PRESETS", {})
+    return {algorithm: own[preset]} if preset in own else {}
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -55,28 +55,64 @@ def test_an_empty_view_is_refused(random_corpus):
 
 
 CAMERA = ArraySpec(name="camera", shape=(4, 5, 3), dtype="uint8", role=Role.pixels)
+ACTION = ArraySpec(name="action", shape=(3,), role=Role.action, low=(-1.0,) * 3, high=(1.0,) * 3)
 POSITION, HEIGHT = ArraySpec(name="position", shape=(2,)), ArraySpec(name="height", shape=())
 
 
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"observations": (POSITION,)}, "other: the width of the state: 2, but 3 in .*one; mix"),
+        (
+            {"observations": (POSITION,)},
+            r"other: the state is position .*, not .*height .*edit .*one --fields position --out",
+        ),
         (
             {"observations": (HEIGHT, POSITION)},
-            "other: the state: height .*, but position ",
+            r"the state is height .*edit .*other --fields position,height --out",
         ),
-        ({"observations": (POSITION, HEIGHT, CAMERA)}, "other: the pixels: camera .*, but none"),
+        (
+            {"observations": (POSITION, HEIGHT, CAMERA)},
+            r"the pixels are camera .*, not none; .*edit .*other --drop camera --out",
+        ),
         (
             {"action": ArraySpec(name="action", shape=(2,), role=Role.action)},
-            r"other: the shape of the action: \(2,\), but \(3,\) in",
+            r"other: the action has shape \(2,\), not \(3,\); .*train on corpora of one",
         ),
         (
-            {"action": ArraySpec(name="action", shape=(3,), role=Role.action)},
-            "other: the bounds of the action",
+            {"action": ACTION.model_copy(update={"high": (2.0,) * 3})},
+            r"other: the action has bounds -1:2, not -1:1; .*edit .*one --bounds action=-1:2 --out",
         ),
     ],
 )
 def test_corpora_of_different_arrays_do_not_mix(random_corpus, change, line):
     with pytest.raises(ConfigError, match=line):
         Loader([(random_corpus("one"), 1.0), (random_corpus("other", **change), 1.0)], 4, 7)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_types_bounds_and_names_that_say_nothing_do_not_keep_corpora_apart(random_corpus, resident):
+    """A window has the numbers of its trajectory, whichever corpus it is from."""
+    wide = {
+        "observations": (ArraySpec(name="state", shape=(4,), dtype="float64"),),
+        "action": ArraySpec(name="a", shape=(3,), dtype="float64", role=Role.action),
+    }
+    narrow = {"observations": (ArraySpec(name="observation", shape=(4,)),)}
+    one = random_corpus("one", lengths=(30, 20), **narrow)
+    other = random_corpus("other", lengths=(25, 9, 12), unlabeled=(1,), seed=1, shards=2, **wide)
+    loader = Loader([(one, 1.0), (other, 1.0)], 32, 4, resident=resident)
+    seen = [0, 0]
+    for _ in range(5):
+        batch = loader.next()
+        for b in range(32):
+            place, corpus = next(
+                (n, c) for n, c in enumerate((one, other)) if window_is_from(c, batch, b)
+            )
+            seen[place] += 1
+            t, start = corpus[int(batch.trajectory[b])], int(batch.start[b])
+            steps = slice(start, start + 4)
+            state = t.observations.state[start : start + 5]
+            assert np.array_equal(batch.observation[b], state.astype(np.float32))
+            assert np.array_equal(batch.reward[b], t.rewards[steps])
+            if t.actions is not None:
+                assert np.array_equal(batch.action[b], t.actions[steps].astype(np.float32))
+    assert min(seen) > 10

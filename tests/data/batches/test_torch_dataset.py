@@ -130,7 +130,7 @@ def test_each_worker_goes_on_where_it_was(random_corpus, taken: int) -> None:
     loader = DataLoader(AskedInWorkers(data), batch_size=None, num_workers=2)
     every = list(loader)
     # what a worker said before the batch that it is to make next
-    states = [next(told for by, told, _ in every[taken:] if by == worker) for worker in (0, 1)]
+    states = [next(state for by, state, _ in every[taken:] if by == worker) for worker in (0, 1)]
     again = DataLoader(AskedInWorkers(data, states), batch_size=None, num_workers=2)
     # the first worker is asked first, also where it was the second one's turn
     wanted = _swapped(every[taken:]) if taken % 2 else every[taken:]

@@ -121,7 +121,7 @@ def test_a_refused_trajectory_leaves_nothing_behind(tmp_path: Path) -> None:
         before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
         with pytest.raises(CorpusError, match="nan"):
             writer.add(**arguments(actions=changed(ACTIONS, 0, np.nan)), provenance=source)
-        for number in (-1, 1 << 63, 0.5, True):
+        for number in (-1, 1 << 64, 0.5, True):
             with pytest.raises(CorpusError, match="seed"):
                 writer.add(**arguments(), provenance=source, seed=number)
         with pytest.raises(CorpusError, match="trajectory_id"):

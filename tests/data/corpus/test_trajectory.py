@@ -69,8 +69,8 @@ def test_observations_are_a_mapping_of_fields(random_corpus: Callable) -> None:
 
 
 def test_each_step_has_its_label(seen: Corpus) -> None:
-    told = [[LABEL_STATES[code].value for code in t.step_labels] for t in seen]
-    assert told == [
+    states = [[LABEL_STATES[code].value for code in t.step_labels] for t in seen]
+    assert states == [
         ["missing"] * 4,
         ["withheld"] * 6,
         ["observed"] * 5,
@@ -82,11 +82,11 @@ def test_each_step_has_its_label(seen: Corpus) -> None:
 
 def test_a_partial_trajectory_lacks_what_was_not_recorded(random_corpus: Callable) -> None:
     trajectory = random_corpus(partial=(0,))[0]
-    told = np.array(LABEL_STATES)[trajectory.step_labels] == LabelState.observed
-    assert told.tolist() == trajectory.action_observed.tolist()
+    observed = np.array(LABEL_STATES)[trajectory.step_labels] == LabelState.observed
+    assert observed.tolist() == trajectory.action_observed.tolist()
     frame = trajectory.to_pandas()
-    assert frame["action[0]"].isna().tolist() == (~told).tolist()
-    assert frame["label"].tolist() == np.where(told, "observed", "missing").tolist()
+    assert frame["action[0]"].isna().tolist() == (~observed).tolist()
+    assert frame["label"].tolist() == np.where(observed, "observed", "missing").tolist()
 
 
 def test_a_frame_has_a_row_for_each_step(seen: Corpus) -> None:
@@ -130,7 +130,7 @@ def test_the_table_of_a_view_as_a_frame(seen: Corpus) -> None:
     assert frame["num_observed"].tolist() == table.num_observed.tolist()
     assert frame["episode_return"].isna().tolist() == [False] * 5 + [True]
     assert frame["seed"].isna().all()
-    assert frame["seed"].dtype == "Int64"
+    assert frame["seed"].dtype == "UInt64"
     assert frame["metadata"].dropna().to_dict() == {5: '{"rewards":"none"}'}
     assert seen.to_arrow().column_names == frame.columns.tolist()
     assert seen.to_arrow().column("episode_return").null_count == 1

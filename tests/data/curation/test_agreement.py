@@ -231,7 +231,7 @@ def test_two_environments_are_never_one(tmp_path: Path, common: bool) -> None:
     films = write(tmp_path / "films", (CAMERA,), 2, labeled=False)
     walk = write(tmp_path / "walk", (CAMERA,), environment=WALKER)
     run = write(tmp_path / "run", (CAMERA,), 1, environment=EnvironmentInfo(task="walker-run"))
-    with pytest.raises(CorpusError, match="has task walker-run, not walker-walk") as refusal:
+    with pytest.raises(CorpusError, match="environment is walker-run, not walker-walk") as refusal:
         merge_corpora([films, walk, run], tmp_path / "out", common=common)
     assert "--common" not in str(refusal.value)
     merged = merge_corpora([films, walk], tmp_path / "out", common=common)

@@ -184,7 +184,7 @@ def test_all_parts_or_none(corpus: Corpus, tmp_path: Path, random_corpus: Callab
 
 def test_a_split_that_was_killed_between_its_parts_goes_on(corpus: Corpus, tmp_path: Path) -> None:
     out = tmp_path / "parts"
-    said = split_corpus(corpus, SHARES, out, seed=3)
+    parts = split_corpus(corpus, SHARES, out, seed=3)
     with pytest.raises(StorageError, match="something is already there"):
         split_corpus(corpus, SHARES, out, seed=3)  # nothing is left to do
     first, *others = SHARES
@@ -196,9 +196,9 @@ def test_a_split_that_was_killed_between_its_parts_goes_on(corpus: Corpus, tmp_p
             split_corpus(corpus, shares, out, seed=seed)  # not the same split
     with pytest.raises(StorageError, match="something is already there"):
         split_corpus(corpus.filter(np.arange(len(corpus)) > 3), SHARES, out, seed=3)
-    assert split_corpus(corpus, SHARES, out, seed=3, dry_run=True) == said
+    assert split_corpus(corpus, SHARES, out, seed=3, dry_run=True) == parts
     assert [path.name for path in out.iterdir()] == [first]
-    assert split_corpus(corpus, SHARES, out, seed=3) == said
+    assert split_corpus(corpus, SHARES, out, seed=3) == parts
     assert (out / first / "corpus.json").stat().st_ino == kept
     views = [open_corpus(out / name, verify=True) for name in SHARES]
-    assert [view.fingerprint for view in views] == [part.fingerprint for part in said.values()]
+    assert [view.fingerprint for view in views] == [part.fingerprint for part in parts.values()]

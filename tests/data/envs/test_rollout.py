@@ -29,10 +29,10 @@ def same(a: RecordedTrajectory, b: RecordedTrajectory) -> bool:
 
 def test_replaying_the_actions_gives_the_same_trajectory(cartpoles: envs.Environments) -> None:
     steps = 1000 // REPEAT
-    told: list[int] = []
+    counts: list[int] = []
     policy = RandomPolicy(cartpoles.action)
-    recorded = rollout(cartpoles, policy, [4, 5, 6], progress=told.append)
-    assert told == list(range(1, steps + 1))
+    recorded = rollout(cartpoles, policy, [4, 5, 6], progress=counts.append)
+    assert counts == list(range(1, steps + 1))
     observations = cartpoles.reset([4, 5, 6])
     for t in range(steps):
         for i, one in enumerate(recorded):

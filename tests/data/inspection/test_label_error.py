@@ -32,8 +32,8 @@ def write(corpus: Corpus, name: str, noise=0.1, stated=None, mask="few", keep=No
             true = np.zeros((400, 2)) if true is None else true
             std = np.full(true.shape, noise) * rng.choice([0.5, 1.0, 2.0], (400, 1))
             error = rng.normal(size=true.shape) * std
-            told = std if stated is None else std * stated
-            labels.append((view.table.id[i], true + error * HALF, told * HALF))
+            stated_std = std if stated is None else std * stated
+            labels.append((view.table.id[i], true + error * HALF, stated_std * HALF))
     write_overlay(view, labels, name=name, model="0" * 64, algorithm="test", replace=True)
 
 

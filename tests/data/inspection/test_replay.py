@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dm_control import mujoco, suite
+from dm_control.rl import control
 from lawm_schemas import EnvironmentInfo, LawmError, Provenance
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
+from lawm_data.envs.suites import _suite
 from lawm_data.inspection.replay import UNSEEDED, reproduce
 from lawm_data.recording.collect import collect
 
 DIRECT = ("cartpole-swingup", "walker-walk", "cheetah-run", "hopper-hop")
+FEELING = ("hopper-hop", "quadruped-walk", "dog-run")
+"""They observe forces, touch and accelerations."""
 SUITE_ONLY = ("reacher-easy", "finger-turn_easy")
 """Both keep their goal in the model."""
 STEPS = 12
@@ -95,12 +100,12 @@ def test_an_altered_action_is_found_at_its_step(
 
 
 @pytest.mark.parametrize(
-    ("name", "step", "said"),
+    ("name", "step", "where"),
     [("rewards", 4, "step 4: replay differs in reward"), ("position", 0, "step -1"),
      ("position", 4, "step 3: replay differs in position by 0.001")],
 )  # fmt: skip
 def test_altered_observations_and_rewards_are_found(
-    record: Callable, tmp_path: Path, name: str, step: int, said: str
+    record: Callable, tmp_path: Path, name: str, step: int, where: str
 ) -> None:
     def observation(i: int, fields: dict) -> dict:
         if i == 0:
@@ -115,7 +120,7 @@ def test_altered_observations_and_rewards_are_found(
 
     change = {"rewards": reward} if name == "rewards" else {"observations": observation}
     (finding,) = reproduce(rewrite(record(DIRECT[0]), tmp_path / "c", **change)).findings
-    assert said in finding.what
+    assert where in finding.what
 
 
 def test_a_wrong_initial_state_is_found(record: Callable, tmp_path: Path) -> None:
@@ -186,3 +191,80 @@ def test_another_simulator_makes_differences_a_warning(record: Callable, tmp_pat
 def test_no_corpus_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LawmError, match="not a corpus"):
         reproduce(tmp_path)
+
+
+def cut(corpus: Corpus, out: Path, first: int, alter: Callable[[dict], None]) -> Path:
+    """The first trajectory from a step on, without its seed, after ``alter`` has changed it."""
+    manifest, trajectory = corpus.manifest, corpus[0]
+    whole = trajectory.arrays(manifest.observations)
+    arrays: dict = {name: array[first:].copy() for name, array in whole.items()}
+    arrays["reward"], arrays["action"] = trajectory.rewards[first:], trajectory.actions[first:]
+    alter(arrays)
+    with CorpusWriter.create(
+        out,
+        observations=manifest.observations,
+        action=manifest.action,
+        environment=manifest.environment,
+    ) as writer:
+        rewards, actions = arrays.pop("reward"), arrays.pop("action")
+        writer.add(arrays, rewards, actions, provenance=Provenance(source="cut"))
+    return out
+
+
+@pytest.mark.parametrize("first", [0, 1, 7])
+@pytest.mark.parametrize("task", [*DIRECT, *FEELING])
+def test_honest_parts_without_a_seed_hold(
+    record: Callable, task: str, first: int, tmp_path: Path
+) -> None:
+    result = reproduce(cut(record(task), tmp_path / "part", first, lambda arrays: None))
+    assert (result.replayed, result.findings) == (1, [])
+
+
+@pytest.mark.parametrize("name", ["action", "reward", "physics", "state", "felt"])
+@pytest.mark.parametrize("task", FEELING)
+def test_what_is_wrong_in_a_part_without_a_seed_is_found(
+    record: Callable, task: str, name: str, tmp_path: Path
+) -> None:
+    environment = envs.make(task)
+    felt = environment.unrestorable()
+    state = [spec.name for spec in environment.observations if spec.name not in felt]
+
+    def alter(arrays: dict) -> None:
+        field = {"state": state[0], "felt": min(felt)}.get(name, name)
+        arrays[field] = arrays[field].copy()
+        arrays[field].reshape(len(arrays[field]), -1)[2, 0] += 1e-2 if name != "action" else -0.1
+
+    (finding, *_) = reproduce(cut(record(task), tmp_path / "part", 3, alter)).findings
+    assert finding.severity == "error"
+    step = 2 if name in ("action", "reward") else 1
+    assert finding.what.startswith(f"step {step}: replay differs in ")
+
+
+def test_a_first_state_that_is_not_that_of_its_observations_is_found(
+    record: Callable, tmp_path: Path
+) -> None:
+    def alter(arrays: dict) -> None:
+        arrays["physics"][0, 10] += 0.1  # a joint
+
+    (finding, *_) = reproduce(cut(record("dog-run"), tmp_path / "part", 3, alter)).findings
+    assert finding.what.startswith("step -1: ")
+
+
+def test_a_seed_that_no_simulator_takes_is_none(record: Callable, tmp_path: Path) -> None:
+    for task, skipped in (("walker-walk", {}), ("reacher-easy", {UNSEEDED: 3})):
+        path = rewrite(record(task), tmp_path / task, seed=lambda i, seed: 2**63 + seed)
+        result = reproduce(path)
+        assert dict(result.skipped) == skipped
+        assert not [f for f in result.findings if f.severity == "error"]
+
+
+DELAYED = """<mujoco><worldbody><body><joint name="hinge" axis="0 1 0"/>
+<geom size=".1"/></body></worldbody>
+<actuator><motor joint="hinge" %s/></actuator></mujoco>"""
+
+
+@pytest.mark.parametrize("delay", ["", 'delay=".01" nsample="4"'])
+def test_delays_are_no_part_of_a_state(delay: str) -> None:
+    task = suite.load("pendulum", "swingup").task
+    env = control.Environment(mujoco.Physics.from_xml_string(DELAYED % delay), task)
+    assert _suite.remembers(env) == bool(delay)

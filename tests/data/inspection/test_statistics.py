@@ -45,15 +45,15 @@ def test_statistics_are_those_of_the_trajectories(
     monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     corpus = random_corpus(observations=FIELDS, unlabeled=(1,), partial=(2, 5), shards=2)
     view = corpus.filter(np.arange(len(corpus)) != 4)
-    said = measure(view)
+    measured = measure(view)
     truth = {
         "position": np.concatenate([t.observations["position"] for t in view]),
         "count": np.concatenate([t.observations["count"] for t in view]),
         "camera": np.concatenate([t.observations["camera"].reshape(-1, 3) for t in view]),
         "physics": np.concatenate([t.physics for t in view if t.physics is not None]),
     }
-    assert [entry["name"] for entry in said["observations"]] == list(truth)
-    for entry in said["observations"]:
+    assert [entry["name"] for entry in measured["observations"]] == list(truth)
+    for entry in measured["observations"]:
         rows = truth[entry["name"]].astype(np.float64)
         assert entry["mean"] == pytest.approx(rows.mean(0))
         assert entry["std"] == pytest.approx(rows.std(0))
@@ -61,9 +61,9 @@ def test_statistics_are_those_of_the_trajectories(
     actions = np.concatenate(
         [t.actions[t.action_observed] for t in view if t.actions is not None]
     ).astype(np.float64)
-    assert said["actions"]["steps"] == len(actions) == int(view.table.num_observed.sum())
-    assert said["actions"]["mean"] == pytest.approx(actions.mean(0))
-    assert said["actions"]["std"] == pytest.approx(actions.std(0))
+    assert measured["actions"]["steps"] == len(actions) == int(view.table.num_observed.sum())
+    assert measured["actions"]["mean"] == pytest.approx(actions.mean(0))
+    assert measured["actions"]["std"] == pytest.approx(actions.std(0))
 
 
 def test_hidden_and_inferred_actions_do_not_show(random_corpus: Callable) -> None:
@@ -93,30 +93,30 @@ def test_shares_at_the_bounds_duplicates_and_still_dimensions(tmp_path) -> None:
     writer.add({**still, "s": state + np.float32([1, 0, 0])}, np.ones(4), None, provenance=source)
     writer.close()
     corpus = open_corpus(tmp_path / "c")
-    said = measure(corpus)
-    assert said["near_constant"] == ["s[1]", "height"]
-    assert said["duplicates"] == [corpus.table.id[:3].tolist()]
-    assert said["actions"]["at_low"] == [1 / 8, 5 / 8]
-    assert said["actions"]["at_high"] == [2 / 8, 1 / 8]
+    measured = measure(corpus)
+    assert measured["near_constant"] == ["s[1]", "height"]
+    assert measured["duplicates"] == [corpus.table.id[:3].tolist()]
+    assert measured["actions"]["at_low"] == [1 / 8, 5 / 8]
+    assert measured["actions"]["at_high"] == [2 / 8, 1 / 8]
 
 
 def test_summary_counts_steps_and_sources(random_corpus: Callable) -> None:
     corpus = random_corpus(unlabeled=(1,), partial=(5,))
-    said = summarize(corpus, stats=True)
-    assert json.loads(json.dumps(said, allow_nan=False)) == said
-    assert sum(said["label_steps"].values()) == said["steps"]
-    assert said["label_steps"]["observed"] == int(corpus.table.num_observed.sum())
-    assert said["label_steps"]["missing"] == 4 + 2 * 20 // 3
-    (source,) = said["by_source"].values()
-    assert {key: said[key] for key in source} == source
+    summary = summarize(corpus, stats=True)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert sum(summary["label_steps"].values()) == summary["steps"]
+    assert summary["label_steps"]["observed"] == int(corpus.table.num_observed.sum())
+    assert summary["label_steps"]["missing"] == 4 + 2 * 20 // 3
+    (source,) = summary["by_source"].values()
+    assert {key: summary[key] for key in source} == source
     masked = summarize(corpus.with_mask(make_mask(corpus, 0.5, 0, "half")))["label_steps"]
     assert masked["withheld"] > 0
-    assert sum(masked.values()) == said["steps"]
+    assert sum(masked.values()) == summary["steps"]
     assert summarize(corpus)["stats"] is None
 
 
 def test_an_empty_view_has_no_statistics(random_corpus: Callable) -> None:
-    said = summarize(random_corpus().filter(lambda info: False), stats=True)
-    assert said["by_source"] == {}
-    assert said["stats"]["actions"] is None
-    assert said["stats"]["observations"][0]["mean"] is None
+    summary = summarize(random_corpus().filter(lambda info: False), stats=True)
+    assert summary["by_source"] == {}
+    assert summary["stats"]["actions"] is None
+    assert summary["stats"]["observations"][0]["mean"] is None

@@ -16,22 +16,22 @@ def test_the_promised_keys_hold_the_right_numbers(random_corpus: Callable) -> No
     mask = make_mask(corpus, 0.25, 3, "quarter", by="steps", stratify="source")
     save_mask(corpus, mask)
     view = corpus.with_mask("quarter")
-    said = summarize(view)
-    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    summary = summarize(view)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     returns = np.array([trajectory.rewards.sum(dtype=np.float64) for trajectory in corpus])
-    assert said["trajectories"] == 8
-    assert said["steps"] == sum(len(trajectory) for trajectory in corpus)
-    assert said["fingerprint"] == corpus.fingerprint
+    assert summary["trajectories"] == 8
+    assert summary["steps"] == sum(len(trajectory) for trajectory in corpus)
+    assert summary["fingerprint"] == corpus.fingerprint
     labeled = len(mask.labeled)
-    assert said["label_states"] == {
+    assert summary["label_states"] == {
         "observed": labeled,
         "withheld": 7 - labeled,
         "missing": 1,
         "inferred": 0,
     }
     assert summarize(corpus)["partially_labeled"] == 1
-    assert said["partially_labeled"] == 0
-    assert said["masks"] == {
+    assert summary["partially_labeled"] == 0
+    assert summary["masks"] == {
         "quarter": {
             "fraction": 0.25,
             "seed": 3,
@@ -41,7 +41,7 @@ def test_the_promised_keys_hold_the_right_numbers(random_corpus: Callable) -> No
             "current": True,
         }
     }
-    assert said["returns"] == pytest.approx(
+    assert summary["returns"] == pytest.approx(
         {
             "mean": returns.mean(),
             "std": returns.std(),
@@ -52,30 +52,30 @@ def test_the_promised_keys_hold_the_right_numbers(random_corpus: Callable) -> No
             "max": returns.max(),
         }
     )
-    assert said["lengths"]["max"] == 30
-    assert said["sources"] == {"test": 8}
-    assert [field["name"] for field in said["observations"]] == ["position", "height"]
-    assert said["bytes"] == sum(p.stat().st_size for p in (corpus.path / "shards").iterdir())
+    assert summary["lengths"]["max"] == 30
+    assert summary["sources"] == {"test": 8}
+    assert [field["name"] for field in summary["observations"]] == ["position", "height"]
+    assert summary["bytes"] == sum(p.stat().st_size for p in (corpus.path / "shards").iterdir())
 
 
 def test_what_cannot_be_read_is_listed(random_corpus: Callable) -> None:
     corpus = random_corpus()
     save_mask(corpus, make_mask(corpus, 0.25, 0, "good"))
     (corpus.path / "masks" / "bad.json").write_text("{")
-    said = summarize(corpus)
-    assert list(said["masks"]) == ["good"]
-    assert [thing["where"] for thing in said["damaged"]] == [str(corpus.path / "masks/bad.json")]
+    summary = summarize(corpus)
+    assert list(summary["masks"]) == ["good"]
+    assert [thing["where"] for thing in summary["damaged"]] == [str(corpus.path / "masks/bad.json")]
     assert corpus.with_mask("good").mask
 
 
 def test_an_empty_view_has_no_returns(random_corpus: Callable) -> None:
-    said = summarize(random_corpus().filter(lambda info: False))
-    assert (said["trajectories"], said["steps"]) == (0, 0)
-    assert said["returns"] is said["lengths"] is None
+    summary = summarize(random_corpus().filter(lambda info: False))
+    assert (summary["trajectories"], summary["steps"]) == (0, 0)
+    assert summary["returns"] is summary["lengths"] is None
 
 
 def test_trajectories_without_rewards_are_counted_in_the_view(tmp_path: Path) -> None:
-    said = [
+    summary = [
         {"rewards": "none"},
         {},
         {"a": 1, "rewards": "none"},
@@ -88,7 +88,7 @@ def test_trajectories_without_rewards_are_counted_in_the_view(tmp_path: Path) ->
         observations=[ArraySpec(name="x", shape=(1,))],
         action=ArraySpec(name="action", shape=(1,), role=Role.action),
     ) as writer:
-        for i, metadata in enumerate(said):
+        for i, metadata in enumerate(summary):
             writer.add(
                 {"x": np.full((3, 1), i)},
                 np.full(2, 0 if metadata.get("rewards") == "none" else i),
@@ -98,13 +98,13 @@ def test_trajectories_without_rewards_are_counted_in_the_view(tmp_path: Path) ->
             if i == 1:
                 writer.commit()
     corpus = open_corpus(tmp_path / "a")
-    said = summarize(corpus)
-    assert said["without_rewards"] == 2
+    summary = summarize(corpus)
+    assert summary["without_rewards"] == 2
     rewarded = corpus.table.episode_return[corpus.table.rewarded]
-    assert said["returns"]["min"] == min(rewarded) > 0
-    assert said["by_source"]["test"]["returns"] == said["returns"]
+    assert summary["returns"]["min"] == min(rewarded) > 0
+    assert summary["by_source"]["test"]["returns"] == summary["returns"]
     unrewarded = summarize(corpus.filter(~corpus.table.rewarded))
     assert unrewarded["returns"] is None
-    assert unrewarded["lengths"]["mean"] == said["lengths"]["mean"]
+    assert unrewarded["lengths"]["mean"] == summary["lengths"]["mean"]
     kept = corpus.filter([corpus.table.id[i] for i in (1, 2, 3)])
     assert summarize(kept)["without_rewards"] == 1

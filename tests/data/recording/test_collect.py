@@ -87,17 +87,17 @@ def test_reset_seeds_do_not_depend_on_the_number_of_environments(tmp_path: Path)
 def test_every_batch_is_committed_before_it_is_told(
     tmp_path: Path, cartpoles: envs.Environments
 ) -> None:
-    told: list[tuple[int, int, float]] = []
+    reports: list[tuple[int, int, float]] = []
     writer = create(tmp_path / "c", cartpoles)
 
-    def tell(count: int, recorded) -> None:
-        told.append((count, len(open_corpus(tmp_path / "c")), float(recorded["rewards"].sum())))
+    def report(count: int, recorded) -> None:
+        reports.append((count, len(open_corpus(tmp_path / "c")), float(recorded["rewards"].sum())))
 
-    collect(cartpoles, RandomPolicy(cartpoles.action), writer, 6, 0, PROVENANCE, tell)
+    collect(cartpoles, RandomPolicy(cartpoles.action), writer, 6, 0, PROVENANCE, report)
     writer.discard()  # as if it died now
     corpus = open_corpus(tmp_path / "c")
-    assert [t[:2] for t in told] == [(1, 4), (2, 4), (3, 4), (4, 4), (5, 6), (6, 6)]
-    assert [t[2] for t in told] == pytest.approx(corpus.table.episode_return.tolist())
+    assert [t[:2] for t in reports] == [(1, 4), (2, 4), (3, 4), (4, 4), (5, 6), (6, 6)]
+    assert [t[2] for t in reports] == pytest.approx(corpus.table.episode_return.tolist())
 
 
 def test_a_full_corpus_is_left_alone(tmp_path: Path, cartpoles: envs.Environments) -> None:

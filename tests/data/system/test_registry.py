@@ -17,7 +17,8 @@ from lawm_data.system.workers import BACKENDS
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.collection.agents import AGENTS
 from lawm_models.networks.encoders import ENCODERS
-from lawm_models.studies.packaged import RECIPES, STUDIES
+from lawm_models.studies.packaged import STUDIES
+from lawm_models.studies.recipes.packaged import RECIPES
 from lawm_models.training.presets import PRESETS
 
 ALL = (ALGORITHMS, ENCODERS, FORMATS, SUITES, BACKENDS, AGENTS, PRESETS, STUDIES, RECIPES)
@@ -104,10 +105,10 @@ def test_a_name_means_one_thing(install: Install, one: set[str], other: set[str]
             assert "one 1.0" in str(caught.value)
             assert "other 1.0" in str(caught.value)
         refused = ((one | other) & ours) | (one & other)
-        told = [str(fault) for fault in BACKENDS.faults()]
-        assert len(told) == len(refused)
+        faults = [str(fault) for fault in BACKENDS.faults()]
+        assert len(faults) == len(refused)
         for name in refused:
-            (line,) = [line for line in told if f"'{name}'" in line]
+            (line,) = [line for line in faults if f"'{name}'" in line]
             assert "\n" not in line
             assert "1.0" in line
 

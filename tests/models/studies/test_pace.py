@@ -1,22 +1,14 @@
+"""How far the runs of a study are, and how long the rest will take."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lawm_schemas import Study
 
 from lawm_models.studies.cell import CellRun
 from lawm_models.studies.pace import Pace, reached
 from lawm_models.studies.plan import Plan
-
-STEPS = {"steps.model": 30, "steps.agent": 10}
-
-
-@pytest.fixture
-def plan(corpus: Path) -> Plan:
-    algorithms = {"lawm": {"settings": STEPS}, "bc": {"settings": {"steps.agent": 5}}}
-    data = {"corpora": {"cs": str(corpus)}, "algorithms": algorithms, "labels": [0.34, 0.67]}
-    return Plan(Study.parse({"preset": "demo", **data}, ""), "study")
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_models.training.checkpoint import pack, unpack
-from lawm_models.training.metrics import Interval, MetricLog, NonFinite, read_metrics
+from lawm_models.training.metrics import LogInterval, MetricLog, NonFinite, read_metrics
 
 CPU = torch.device("cpu")
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
 
 def filled(rows):
-    interval = Interval()
+    interval = LogInterval()
     for step, row in enumerate(rows, 1):
         interval.add(step, {name: torch.tensor(value) for name, value in row.items()})
     return interval
@@ -39,7 +39,7 @@ def test_mean_over_the_steps_that_report(rows):
 def test_interval_survives_a_checkpoint(rows):
     interval = filled(rows[:1])
     plain, tensors = pack(interval.state())
-    restored = Interval()
+    restored = LogInterval()
     restored.restore(unpack(json.loads(json.dumps(plain)), tensors), CPU)
     for step, row in enumerate(rows[1:], 2):
         restored.add(step, {name: torch.tensor(value) for name, value in row.items()})
@@ -53,7 +53,7 @@ def test_reading_starts_anew():
 
 
 def test_a_buffer_changed_later_is_not_seen():
-    interval, scale = Interval(), torch.ones(())
+    interval, scale = LogInterval(), torch.ones(())
     interval.add(1, {"scale": scale})
     scale.fill_(5)
     assert interval.read() == {"scale": 1.0}

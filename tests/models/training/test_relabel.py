@@ -180,11 +180,11 @@ def test_uncertain_trajectories_are_left_out_whole(runs, corpus):
 
 
 def test_dry_run_writes_nothing(runs, corpus):
-    told = relabel(runs["bc"], corpus, "dry", dry_run=True)
-    assert told["dry_run"]
-    assert told["r2"] is told["nmse_per_dimension"] is None  # nobody asked
+    planned = relabel(runs["bc"], corpus, "dry", dry_run=True)
+    assert planned["dry_run"]
+    assert planned["r2"] is planned["nmse_per_dimension"] is None  # nobody asked
     assert not (corpus / "labels" / "dry").exists()
-    assert relabel(runs["bc"], corpus, "dry") == {**told, "dry_run": False}
+    assert relabel(runs["bc"], corpus, "dry") == {**planned, "dry_run": False}
 
 
 def test_smoothing_needs_a_world_model(runs, corpus):

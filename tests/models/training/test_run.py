@@ -51,9 +51,9 @@ def test_metrics_are_rows_and_a_table(run: Run) -> None:
 
 def test_it_says_what_it_is(run: Run, monkeypatch) -> None:
     monkeypatch.chdir(run.path.parent)
-    told = repr(load_run("run"))
-    assert told.startswith("Run(run: lawm on ")
-    assert "@half (3 of 6 labeled), seed 0, 12 model, 12 agent steps, done)" in told
+    shown = repr(load_run("run"))
+    assert shown.startswith("Run(run: lawm on ")
+    assert "@half (3 of 6 labeled), seed 0, 12 model, 12 agent steps, done)" in shown
     page = run._repr_html_()
     assert all(f">{name}</td>" in page for name in run.facts())
 

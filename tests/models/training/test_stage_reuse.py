@@ -125,9 +125,9 @@ def test_same_numbers_as_made_whole(config, donor, whole, tmp_path) -> None:
     assert (taken.run, taken.stages) == (str(donor.path), tuple(earlier))
     assert taken.versions == donor.record.versions
     # the clock goes on, as if it had been one run
-    told = [line["elapsed"] for line in run.metrics()]
-    assert told == sorted(told)
-    assert told[: len(donor.metrics())] == [line["elapsed"] for line in donor.metrics()]
+    elapsed = [line["elapsed"] for line in run.metrics()]
+    assert elapsed == sorted(elapsed)
+    assert elapsed[: len(donor.metrics())] == [line["elapsed"] for line in donor.metrics()]
 
 
 def test_taken_on_from_one_that_has_taken(config, donor, whole, tmp_path) -> None:
@@ -185,7 +185,7 @@ def test_what_it_was_to_take_is_gone(config, killed, tmp_path, there) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         (f"checkpoints/step_00000012/{MODEL}", b"x", "does not match its checksum"),
         (
@@ -199,13 +199,13 @@ def test_what_it_was_to_take_is_gone(config, killed, tmp_path, there) -> None:
         ("metrics.jsonl", None, "No such file"),
     ],
 )
-def test_a_damaged_run_is_left_alone(config, donor, tmp_path, name, content, told) -> None:
+def test_a_damaged_run_is_left_alone(config, donor, tmp_path, name, content, message) -> None:
     moved = Path(shutil.copytree(donor.path, tmp_path / "donor"))
     (moved / name).unlink()
     if content is not None:
         (moved / name).write_bytes(content)
     with pytest.raises(
-        ConfigError, match=f"step_00000012: cannot be taken from: .*{told}"
+        ConfigError, match=f"step_00000012: cannot be taken from: .*{message}"
     ) as error:
         train(config, tmp_path / "run", begin_from=moved)
     assert "or train without --from" in str(error.value)
@@ -263,23 +263,23 @@ def test_versions_are_those_of_whoever_trained_it(config, donor, tmp_path) -> No
 )
 def test_what_is_not_the_same_is_refused(config, donor, tmp_path, changes) -> None:
     ((key, value),) = changes.items()
-    told = (
+    message = (
         f"{key} was {getattr(config, key)!r} in this run and is now {value!r}; set {key} back, or"
     )
-    with pytest.raises(ConfigError, match=re.escape(told)):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         train(changed(config, **changes), tmp_path / "run", begin_from=donor.path)
     assert not (tmp_path / "run").exists()
 
 
 def test_other_steps_and_batches_are_refused(config, donor, tmp_path) -> None:
     first, last = config.steps
-    for changes, told in (
+    for changes, message in (
         ({"steps": {first: 11, last: 12}}, f"steps.{first} was 12 in this run and is now 11"),
         ({"batch_size": 5}, f"batches.{first}.batch_size was 4 in this run and is now 5"),
         ({"labeled_ratio": 1.0}, f"batches.{first}.labeled_ratio was 0.5 in this run"),
         ({"batches": {first: {"labeled_ratio": 1.0}}}, f"batches.{first}.labeled_ratio was 0.5"),
     ):
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=message):
             train(changed(config, **changes), tmp_path / "run", begin_from=donor.path)
     # the same, said otherwise
     batches = {first: {"batch_size": 4}, last: {"batch_size": 3}}
@@ -290,14 +290,14 @@ def test_other_steps_and_batches_are_refused(config, donor, tmp_path) -> None:
 def test_other_settings_of_the_model_are_refused(experiment, tmp_path) -> None:
     donor = train(experiment("lawm"), tmp_path / "donor")
     settings = donor.config.algorithm.settings
-    for name, told in (
+    for name, message in (
         ("model_rate", "algorithm.settings.model_rate was 0.0003"),
         ("clip", "algorithm.settings.clip was 100.0"),
     ):
         other = changed(
             donor.config, algorithm={"name": "lawm", "settings": settings | {name: 1.0}}
         )
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=message):
             train(other, tmp_path / "run", begin_from=donor.path)
     with pytest.raises(
         ConfigError, match=r"algorithm\.name was 'lawm' in this run and is now 'clap'"
@@ -308,14 +308,14 @@ def test_other_settings_of_the_model_are_refused(experiment, tmp_path) -> None:
 def test_other_data_are_refused(config, donor, make_corpus, tmp_path) -> None:
     path, other = make_corpus(tmp_path / "corpus"), make_corpus(tmp_path / "other", (40, 41, 40))
     save_mask(open_corpus(path), make_mask(open_corpus(path), 0.2, seed=3, name="fifth"))
-    for sources, told in (
+    for sources, message in (
         ([{"path": str(path), "mask": "fifth"}], "under another mask"),
         ([{"path": str(path)}], "under another mask"),
         ([{"path": str(path), "mask": "half", "weight": 2.0}], "with other weights of its corpora"),
         ([{"path": str(path), "mask": "half"}] * 2, "on other corpora"),
         ([{"path": str(other), "mask": "half"}], "on another corpus"),
     ):
-        with pytest.raises(ConfigError, match=f"was trained {told}; give the same, or train"):
+        with pytest.raises(ConfigError, match=f"was trained {message}; give the same, or train"):
             train(changed(config, corpora=sources), tmp_path / "run", begin_from=donor.path)
     # the same corpus, elsewhere
     same = changed(config, corpora=[{"path": str(path), "mask": "half"}])

@@ -17,6 +17,7 @@ from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.formats.lerobot import features as names
+from lawm_data.exchange.formats.lerobot import language
 from lawm_data.exchange.formats.lerobot.depth import is_depth, millimetres
 from lawm_data.exchange.formats.lerobot.frames import (
     TOLERANCE,
@@ -49,6 +50,8 @@ def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
     sidecar = read_sidecar(root)
     if sidecar is None:
         return open_foreign(info, settings)
+    others = set(settings) - {"without"}
+    _settings.require_none(settings, others, "other people's sets, and this one is an export")
     without = _settings.listed(settings, "without")
     return open_export(info, _less(sidecar, without) if without else sidecar)
 
@@ -62,7 +65,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     """
     size = _settings.whole(settings, "size", 0, 4096, 0)
     tolerance = _settings.rate(settings, "tolerance", TOLERANCE)
-    without = _settings.listed(settings, "without")
+    names_of = {_short(key): key for key in info.features} | {key: key for key in info.features}
+    without = [names_of.get(name, name) for name in _settings.listed(settings, "without")]
     also = _settings.listed(settings, "observation")
     for key in (*without, *also):
         if key not in info.features:
@@ -70,10 +74,11 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
             raise ConfigError(f"there is no feature {key!r}", "the set", f"there are {there}")
     kept = {key: feature for key, feature in info.features.items() if key not in without}
     action, parts, left = _action(kept, settings, str(info.root))
+    sentences = [k for k in language.COLUMNS if k in kept and kept[k].dtype == language.DTYPE]
     observed = {}
     for key, feature in kept.items():
         taken = [spec.name for spec, _ in observed.values()]
-        if key in parts or key in left or key in _READ:
+        if key in (*parts, *left, *sentences, *_READ):
             continue
         found = _observation(info, key, feature, taken, size, key in also)
         if found is not None:
@@ -90,8 +95,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     for key in (names.REWARD, *_ENDS):
         if key in kept:
             columns[key] = Column("numbers", (1,), None, nullable=key == names.REWARD)
-    short = int((info.episodes.length == 1).sum())
-    if short == len(info.episodes.length):
+    single = int((info.episodes.length == 1).sum())
+    if single == len(info.episodes.length):
         raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
     arrays = {key: spec.name for key, (spec, _) in observed.items()}
     provenance = Provenance(
@@ -99,14 +104,15 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         origin="import",
         settings=_described(info, arrays, parts),
     )
-    reader = FrameReader(info, columns, tolerance)
+    reader = FrameReader(info, columns, tolerance, sentences)
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
         trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance),
-        count=len(info.episodes.length) - short,
+        count=len(info.episodes.length) - single,
         files=info.files(left),
-        notes=_notes(info, columns, parts, left, short),
+        environment=_settings.declared_environment(settings),
+        notes=_notes(info, columns, parts, left, single),
     )
 
 
@@ -133,7 +139,8 @@ def _action(
             raise ConfigError(what, "action", f"there are {there}")
     parts = given or ([names.ACTION] if names.ACTION in like else like)
     if not parts:
-        return ArraySpec(name="action", shape=(width,), role=Role.action), [], []
+        bounds: Any = _settings.declared_bounds(settings, width) or {}
+        return ArraySpec(name="action", shape=(width,), role=Role.action, **bounds), [], []
     for key in parts:
         if key not in numbers or (len(parts) > 1 and features[key].dtype == "bool"):
             what = f"has type {features[key].dtype}, and LeRobot takes it for an action"
@@ -143,7 +150,8 @@ def _action(
     shape = features[parts[0]].shape
     if len(parts) > 1:
         shape = (sum(int(np.prod(features[key].shape)) for key in parts),)
-    action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action)
+    bounds: Any = _settings.declared_bounds(settings, int(np.prod(shape))) or {}
+    action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action, **bounds)
     return action, parts, [key for key in like if key not in parts]
 
 
@@ -155,10 +163,7 @@ def _observation(
     observes = key.startswith("observation.") or key == "observation" or also
     if not picture and not (observes and feature.dtype in _NUMBERS):
         return None
-    name = re.sub(r"[^\w.-]", "_", key)[:90]
-    for start in ("observation.images.", "observation."):
-        name = name.removeprefix(start)
-    name = name.lstrip(".") or "observation"
+    name = _short(key)
     while name in taken:
         name += "_"
     if not picture:
@@ -177,6 +182,14 @@ def _observation(
             column = column._replace(codes=codes)
     spec = ArraySpec(name=name, shape=column.kept, dtype=column.dtype or "", role=Role.pixels)
     return spec, column
+
+
+def _short(key: str) -> str:
+    """What a corpus calls a feature."""
+    name = re.sub(r"[^\w.-]", "_", key)[:90]
+    for start in ("observation.images.", "observation."):
+        name = name.removeprefix(start)
+    return name.lstrip(".") or "observation"
 
 
 def _picture_shape(feature: FeatureInfo, where: str) -> tuple[int, ...]:
@@ -239,6 +252,7 @@ def _foreign_episodes(
         metadata: dict[str, Any] = {"tasks": named} if named else {}
         split = info.split(number)
         metadata |= {"split": split} if split else {}
+        metadata |= {"language": frames.sentences} if frames.sentences else {}
         yield Episode(
             observations={name: found[key] for key, name in arrays.items()},
             rewards=np.zeros(steps, np.float32) if rewards is None else rewards,
@@ -285,15 +299,15 @@ def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool
 
 
 def _notes(
-    info: Info, columns: Mapping[str, Column], parts: list[str], left: list[str], short: int
+    info: Info, columns: Mapping[str, Column], parts: list[str], left: list[str], single: int
 ) -> list[str]:
     notes = [
         f"recorded at {info.fps:g} frames a second",
         "no observation follows the last action of an episode: that action, its reward and its end "
         "were left out, and an episode that ended there is marked as truncated",
     ]
-    if short:
-        notes.append(f"{short} episodes of a single frame were left out")
+    if single:
+        notes.append(f"{single} episodes of a single frame were left out")
     if names.REWARD not in columns:
         notes.append("no rewards were recorded: they are zero, and metadata says rewards: none")
     if not parts:

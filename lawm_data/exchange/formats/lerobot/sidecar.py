@@ -23,7 +23,7 @@ from lawm_data.corpus.mask import NAME
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.features import Feature
-from lawm_data.exchange.formats.lerobot.info import inside, read_json
+from lawm_data.exchange.formats.lerobot.layout import inside, read_json
 from lawm_data.exchange.formats.lerobot.parquet import (
     ParquetReader,
     ParquetWriter,
@@ -48,7 +48,7 @@ _COLUMNS = {
     "truncated": "bool",
     "provenance": "int64",
     "agent_step": "int64",
-    "seed": "int64",
+    "seed": "uint64",
     "metadata": "string",
     "labels": "string",
 }
@@ -151,7 +151,9 @@ class Sidecar(NamedTuple):
         row_bytes = sum(f.width * np.dtype(f.dtype).itemsize for f in self.features) + 1000
         for batch in self.table.batches(row_bytes):
             for name, kind in _COLUMNS.items():
-                if str(batch.schema.field(name).type) != kind:
+                # seeds had a sign before they had 64 bits
+                kinds = (kind, "int64") if name == "seed" else (kind,)
+                if str(batch.schema.field(name).type) not in kinds:
                     raise CorpusError(f"{name} is not {kind}", str(self.table.path), HINT)
             finals: dict[str, np.ndarray] = {}
             for feature in self.features:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ import numpy as np
 from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
 
-from lawm_data.exchange.formats.minari.metadata import HDF5, HINT, Metadata
+from lawm_data.exchange.formats.minari.metadata import HDF5, HINT, DatasetMetadata
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.system.hdf5 import LIBRARY_ERRORS
 from lawm_data.system.optional import optional
@@ -79,7 +80,7 @@ class Hdf5Episodes:
         CorpusError: no HDF5 file, or it holds other episodes than the metadata says.
     """
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: DatasetMetadata) -> None:
         self.file = ImageFile(metadata.folder / HDF5)
         found = set(self.file.names(kind="group"))
         count = metadata.episodes
@@ -156,6 +157,9 @@ def _decoded(dataset: h5py.Dataset, shape: tuple[int, ...], where: str) -> np.nd
 class ArrowEpisodes:
     """The Arrow and Parquet storages, read by Minari itself; an episode is read as a whole.
 
+    Minari reads all or nothing. An episode with a flat array among its ``infos``, which its writer
+    takes and its reader does not, is read once more, array by array.
+
     Args:
         metadata: of the dataset.
 
@@ -164,7 +168,7 @@ class ArrowEpisodes:
         CorpusError: Minari cannot open it.
     """
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: DatasetMetadata) -> None:
         self.metadata = metadata
         optional("pyarrow", "minari", metadata.id)
         storage = optional("minari.dataset.minari_storage", "minari", metadata.id)
@@ -175,9 +179,43 @@ class ArrowEpisodes:
         """Episode ``i``."""
         where = str(self.metadata.folder / str(i))
         with _minari_errors(where):
-            (found,) = self._storage.get_episodes([i])
             (attributes,) = self._storage.get_episode_metadata([i])
+        try:
+            (found,) = self._storage.get_episodes([i])
+        except Exception:
+            with _minari_errors(where):
+                found = self._by_array(i)
         return _ArrowEpisode(found, attributes, where, self.metadata.jpeg)
+
+    def _by_array(self, i: int) -> dict[str, Any]:
+        """An episode as Minari gives it; ``infos`` that it cannot read are None."""
+        storage = self._storage
+        minari = sys.modules[type(storage).__module__]
+        batches = minari.ds.dataset(
+            self.metadata.folder / str(i),
+            format=storage.FORMAT,
+            ignore_prefixes=["_", ".", "metadata.json"],
+        ).to_batches()
+        (rows,) = [batch for batch in batches if len(batch)]
+
+        def of_space(name: str, end: int) -> Any:
+            space = getattr(storage, f"{name.removesuffix('s')}_space")
+            return minari._decode_space(space, rows[name][:end], storage._jpeg_encoding)
+
+        episode: dict[str, Any] = {
+            "observations": of_space("observations", len(rows)),
+            "actions": of_space("actions", -1),
+        }
+        for name in ("rewards", "terminations", "truncations"):
+            episode[name] = np.asarray(rows[name])[:-1]
+        episode["infos"] = infos = {}
+        if "infos" in rows.schema.names:
+            for array, field in zip(rows["infos"].flatten(), rows["infos"].type, strict=True):
+                infos[field.name] = None
+                with contextlib.suppress(Exception):
+                    one = minari.pa.StructArray.from_arrays([array], fields=[field])
+                    infos |= minari._decode_info(one)
+        return episode
 
 
 class _ArrowEpisode:
@@ -212,12 +250,12 @@ class _ArrowEpisode:
         return dict(self._attributes) if isinstance(self._attributes, Mapping) else {}
 
 
-def open_episodes(metadata: Metadata) -> Hdf5Episodes | ArrowEpisodes:
+def open_episodes(metadata: DatasetMetadata) -> Hdf5Episodes | ArrowEpisodes:
     """The episodes of a dataset."""
     return Hdf5Episodes(metadata) if metadata.storage == "hdf5" else ArrowEpisodes(metadata)
 
 
-def files_of(metadata: Metadata) -> tuple[Path, ...]:
+def files_of(metadata: DatasetMetadata) -> tuple[Path, ...]:
     """All files of a dataset."""
     return tuple(sorted(path for path in metadata.folder.rglob("*") if path.is_file()))
 

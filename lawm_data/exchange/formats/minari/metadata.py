@@ -29,7 +29,7 @@ VERSIONS = ("0.4.", "0.5.")
 _ID = re.compile(r"(?:[-\w]{2,}(?:/[-\w]{2,})*/)?[-\w]+-v\d{1,9}", re.ASCII)
 
 
-class Metadata(NamedTuple):
+class DatasetMetadata(NamedTuple):
     """What a dataset says of itself."""
 
     id: str
@@ -66,7 +66,7 @@ def dataset_folder(place: str) -> Path:
     return Path(root) / place
 
 
-def read_metadata(place: str) -> Metadata:
+def read_metadata(place: str) -> DatasetMetadata:
     """Read and check the metadata of a dataset.
 
     Raises:
@@ -97,7 +97,7 @@ def read_metadata(place: str) -> Metadata:
     return _checked(rest, place, folder)
 
 
-def _checked(rest: dict[str, Any], place: str, folder: Path) -> Metadata:
+def _checked(rest: dict[str, Any], place: str, folder: Path) -> DatasetMetadata:
     where = str(folder / METADATA)
 
     def expect(key: str, kind: type, usual: Any = None) -> Any:
@@ -119,7 +119,7 @@ def _checked(rest: dict[str, Any], place: str, folder: Path) -> Metadata:
     if expect("dataset_id", str) != place:
         what = f"says that it is {rest['dataset_id']!r}"[:100]
         raise CorpusError(what, where, "move it to where its id says")
-    return Metadata(
+    return DatasetMetadata(
         id=place,
         folder=folder,
         storage=storage,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Provenance, Role
 
+from lawm_data.envs.suites import named_environment
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
-from lawm_data.exchange.formats.minari.metadata import HINT, Metadata
+from lawm_data.exchange.formats.minari.metadata import HINT, DatasetMetadata
 from lawm_data.exchange.formats.minari.sidecar import OBSERVED, ended, observed_flags
 from lawm_data.exchange.formats.minari.spaces import Leaf, Unfit, as_image, image_axes, leaves
 from lawm_data.exchange.untrusted.arrays import checked_spec
@@ -38,10 +40,18 @@ class Conversion(NamedTuple):
             self.notes.append(sentence)
 
 
-def plan_conversion(metadata: Metadata, unrecorded: bool) -> Conversion:
+def plan_conversion(
+    metadata: DatasetMetadata, unrecorded: bool, without: Sequence[str] = ()
+) -> Conversion:
     """Look at the spaces.
 
+    Args:
+        metadata: of the dataset.
+        unrecorded: whether NaN stands for an action that was not recorded.
+        without: names of observations that are not read.
+
     Raises:
+        ConfigError: there is no such observation, or none is left.
         CorpusError: they are damaged, or hold what no corpus can.
     """
     notes: list[str] = []
@@ -60,12 +70,15 @@ def plan_conversion(metadata: Metadata, unrecorded: bool) -> Conversion:
     if not names or len(set(names)) != len(names):
         what = "gives two arrays one name" if names else "holds no array of numbers"
         raise CorpusError(what, where, "rename its parts")
+    left = _settings.kept(without, names)
+    observations = [leaf for leaf in observations if leaf.spec.name in left]
+    notes += [f"left out: {', '.join(without)}"] if without else []
     actions, action = _action(metadata, notes)
     source = _provenance(metadata)
     return Conversion(tuple(observations), actions, action, source, unrecorded, notes)
 
 
-def _action(metadata: Metadata, notes: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
+def _action(metadata: DatasetMetadata, notes: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
     """The parts of the action, and the one array that they make."""
     where = f"{metadata.where}: action_space"
     found = list(leaves(metadata.action, "actions", "action", Role.action, where))
@@ -86,7 +99,7 @@ def _action(metadata: Metadata, notes: list[str]) -> tuple[tuple[Leaf, ...], Arr
     return tuple(parts), checked_spec("action", (size,), dtype, Role.action, where, **bounds)
 
 
-def _provenance(metadata: Metadata) -> Provenance:
+def _provenance(metadata: DatasetMetadata) -> Provenance:
     rest = metadata.rest
 
     def text(key: str) -> str | None:
@@ -108,7 +121,9 @@ def _provenance(metadata: Metadata) -> Provenance:
     )
 
 
-def environment_of(metadata: Metadata, note: Callable[[str], None]) -> EnvironmentInfo | None:
+def environment_of(
+    metadata: DatasetMetadata, note: Callable[[str], None]
+) -> EnvironmentInfo | None:
     """The environment, when its name alone makes it again."""
     text = metadata.rest.get("env_spec")
     try:
@@ -120,7 +135,10 @@ def environment_of(metadata: Metadata, note: Callable[[str], None]) -> Environme
     if spec.get("kwargs") or spec.get("additional_wrappers"):
         note(f"the environment {spec['id']} has settings of its own, and was not taken along")
         return None
-    return EnvironmentInfo(suite="gym", task=spec["id"], action_repeat=1)
+    try:
+        return named_environment(f"gym:{spec['id']}")
+    except ConfigError:  # nobody has registered it here
+        return EnvironmentInfo(suite="gym", task=spec["id"])
 
 
 def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
@@ -139,10 +157,9 @@ def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
     steps, seed = attributes.get("total_steps", length), attributes.get("seed")
     if not isinstance(steps, int | np.integer) or int(steps) != length:
         raise CorpusError(f"has {length} rewards and says {steps} steps", source.where, HINT)
-    if seed is not None and (
-        not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0
-    ):
-        raise CorpusError(f"has seed {seed!r}"[:100], source.where, HINT)
+    if seed is not None and not _is_seed(seed):
+        conversion.note("seeds that are no whole numbers of 64 bits stand in the metadata alone")
+        attributes["reset_seed"], seed = seed, None
     observations = {
         leaf.spec.name: _observed(source, leaf, length, conversion)
         for leaf in conversion.observations
@@ -217,6 +234,11 @@ def _actions(
     if seen is None:
         return actions, None
     return (actions, seen) if seen.any() else (None, None)
+
+
+def _is_seed(seed: Any) -> bool:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    return whole and 0 <= int(seed) < 1 << 64
 
 
 def _metadata(attributes: Mapping[str, Any], conversion: Conversion) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ every episode: ``trajectory_id``, ``actions`` (the state that they are in), ``ac
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from lawm_schemas import ArraySpec, CorpusError, LawmError, Manifest, Mask, Over
 
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
-from lawm_data.exchange.formats.minari.metadata import HINT, SIDECAR, Metadata
+from lawm_data.exchange.formats.minari.metadata import HINT, SIDECAR, DatasetMetadata
 from lawm_data.exchange.formats.minari.spaces import restored
 from lawm_data.exchange.untrusted.strict_json import strict_json
 
@@ -52,7 +52,7 @@ def sidecar_of(outgoing: Outgoing) -> dict[str, Any]:
     }
 
 
-def read_sidecar(metadata: Metadata) -> Sidecar | None:
+def read_sidecar(metadata: DatasetMetadata) -> Sidecar | None:
     """What ``sidecar_of`` has written; None for datasets of others.
 
     Raises:
@@ -111,19 +111,24 @@ def observed_flags(source: StoredEpisode, length: int) -> np.ndarray | None:
     return flags.reshape(-1)[:-1]
 
 
-def restore(source: StoredEpisode, sidecar: Sidecar) -> Episode:
+def restore(source: StoredEpisode, sidecar: Sidecar, without: Sequence[str] = ()) -> Episode:
     """One trajectory of our own export.
+
+    Args:
+        source: its episode.
+        sidecar: of the dataset.
+        without: names of observations that are not read.
 
     Raises:
         CorpusError: it is not what the metadata of the dataset says.
     """
     attributes, observations = source.attributes(), {}
     single = len(sidecar.observed) == 1
-    for spec in sidecar.observed:
+    for spec in (spec for spec in sidecar.observed if spec.name not in without):
         place = "observations" if single else f"observations/{spec.name}"
         observations[spec.name] = restored(source.array(place), spec)
     for spec in sidecar.manifest.observations:
-        if spec.role is Role.physics:
+        if spec.role is Role.physics and spec.name not in without:
             observations[spec.name] = source.array(f"infos/{PHYSICS}")
     rewards = source.array("rewards")
     length = len(rewards) if rewards.ndim else 0

@@ -99,7 +99,7 @@ def test_every_file_is_read_once(pristine: Path, copy: Path, disk, is_killed: Ca
     files = [[str(file), file.stat().st_ino] for file in copy.rglob("*") if file.is_file()]
     shards = {number for name, number in files if name.endswith(".h5")}
     assert len(shards) == 4  # three of trajectories, and the arrays of the overlay
-    told = copy.with_name("told.json")
+    counts = copy.with_name("counts.json")
 
     def count() -> None:
         read: list[tuple[str, int]] = []
@@ -120,10 +120,10 @@ def test_every_file_is_read_once(pristine: Path, copy: Path, disk, is_killed: Ca
         h5py.File = Counted
         sys.addaudithook(note)
         repair(copy)
-        told.write_text(json.dumps([read, parsed]))
+        counts.write_text(json.dumps([read, parsed]))
 
     assert not is_killed(count, sys.maxsize)
-    read, parsed = json.loads(told.read_text())
+    read, parsed = json.loads(counts.read_text())
     assert sorted(file for file in read if file in files) == sorted(files)
     assert shards <= set(parsed)
     # what is new is read back once: the salvaged shard, the one behind it, the overlay
@@ -354,10 +354,13 @@ def test_masks_that_are_none_are_set_aside(pristine: Path, copy: Path, disk) -> 
     mask = json.loads((copy / "masks" / "half.json").read_text())
     twice = {**mask, "name": "twice", "labeled": [mask["labeled"][0], *mask["labeled"]]}
     (copy / "masks" / "twice.json").write_text(json.dumps(twice))
-    said = {Path(f.where).stem: f for f in validate(copy)}
-    assert {name: f.severity for name, f in said.items()} == {"folder": "error", "twice": "error"}
-    assert "is a folder, not a mask" in said["folder"].what
-    assert f"trajectory {mask['labeled'][0]} stands twice" in said["twice"].what
+    found = {Path(f.where).stem: f for f in validate(copy)}
+    assert {name: f.severity for name, f in found.items()} == {
+        "folder": "error",
+        "twice": "error",
+    }
+    assert "is a folder, not a mask" in found["folder"].what
+    assert f"trajectory {mask['labeled'][0]} stands twice" in found["twice"].what
     done = repair(copy)
     disk.require_repaired(pristine, copy, set())
     assert open_corpus(copy).masks().keys() == {"half"}

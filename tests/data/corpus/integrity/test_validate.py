@@ -201,8 +201,8 @@ def test_values_and_bounds_are_checked_again(
     with h5py.File(shard_of(corpus, 0), "r+") as file:
         file[name][row] = value
     first = f"trajectory {corpus.table.id[0]}"
-    said = [f.what for f in validate(corpus.path) if f.where.endswith(first)]
-    assert message in said
+    faults = [f.what for f in validate(corpus.path) if f.where.endswith(first)]
+    assert message in faults
 
 
 def test_long_lists_of_findings_are_cut(random_corpus: Callable) -> None:
@@ -226,8 +226,8 @@ def test_copies_and_emptiness_are_worth_knowing(tmp_path: Path) -> None:
             )
     (finding,) = validate(tmp_path / "c")
     names = open_corpus(tmp_path / "c").table.id[1:].tolist()
-    said = f"2 trajectories are copies of others: {', '.join(names)}"
-    assert (finding.severity, finding.what) == ("warning", said)
+    note = f"2 trajectories are copies of others: {', '.join(names)}"
+    assert (finding.severity, finding.what) == ("warning", note)
 
 
 def test_masks_are_checked(random_corpus: Callable) -> None:

@@ -179,7 +179,7 @@ def trajectories(labels: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, 
             "terminated": st.booleans(),
             "truncated": st.booleans(),
             "agent_step": st.sampled_from((None, 0, 2**62)),
-            "seed": st.sampled_from((None, 0, 2**63 - 1)),
+            "seed": st.sampled_from((None, 0, 2**63 - 1, 2**63, 2**64 - 1)),
             "metadata": st.integers(0, len(METADATA) - 1),
             "source": st.integers(0, len(SOURCES) - 1),
         }

@@ -270,8 +270,8 @@ def test_a_dry_run_writes_nothing(name: str, plain_plan: Callable) -> None:
     with workplace() as folder:
         whole = plain_plan().write(folder / "corpus")
         before = content(folder)
-        told = export_corpus(whole, address(name), dry_run=True)
-        assert (told.trajectories, told.path) == (4, target(name))
+        planned = export_corpus(whole, address(name), dry_run=True)
+        assert (planned.trajectories, planned.path) == (4, target(name))
         assert content(folder) == before
         export_corpus(whole, address(name))
         before = content(folder)

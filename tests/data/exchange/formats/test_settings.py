@@ -29,13 +29,18 @@ def test_declared_bounds_come_before_those_of_the_numbers() -> None:
     assert wide.bounds() is None
 
 
-def test_an_environment_is_declared_by_its_task() -> None:
+def test_an_environment_is_declared_by_its_name() -> None:
     assert _settings.declared_environment({}) is None
     with pytest.raises(ConfigError, match="give env, too"):
         _settings.declared_environment({"action_repeat": 2})
     found = _settings.declared_environment({"env": "walker-walk", "action_repeat": 2})
     assert found is not None
     assert (found.task, found.action_repeat) == ("walker-walk", 2)
+    found = _settings.declared_environment({"env": "gym:Pendulum-v1"})
+    assert found is not None
+    assert (found.suite, found.task, found.action_repeat) == ("gym", "Pendulum-v1", 1)
+    with pytest.raises(ConfigError, match=r"gym:Pendulum-v2: .* nearest ids: Pendulum-v1"):
+        _settings.declared_environment({"env": "gym:Pendulum-v2"})
 
 
 @pytest.mark.parametrize("value", [0, 11, 1.5, True, "3"])
@@ -56,3 +61,9 @@ def test_choices_are_one_of_those_that_there_are() -> None:
     assert _settings.choice({}, "pixels", ("png", "mp4")) == "png"
     with pytest.raises(ConfigError, match="give one of png, mp4"):
         _settings.choice({"pixels": "gif"}, "pixels", ("png", "mp4"))
+
+
+def test_what_says_nothing_here_is_refused() -> None:
+    _settings.require_none({"size": 3}, ("fps", "pixels"), "exports")
+    with pytest.raises(ConfigError, match="fps: is a setting of exports; leave it out"):
+        _settings.require_none({"size": 3, "fps": 7}, ("fps", "pixels"), "exports")

@@ -55,9 +55,9 @@ def test_packed_signals_are_those_of_the_view(tmp_path: Path, length: int) -> No
 def test_rewards_that_were_not_recorded_are_not_zero(tmp_path: Path) -> None:
     view = corpus_with(tmp_path / "some", unrewarded=(1,))
     data = browser.pack(view, np.arange(8), dict.fromkeys(range(8), "test"))
-    told = data["trajectories"]
-    assert [one["place"] for one in told] == list(range(8))
-    assert [one["return"] is None for one in told] == [i == 1 for i in range(8)]
+    rows = data["trajectories"]
+    assert [one["place"] for one in rows] == list(range(8))
+    assert [one["return"] is None for one in rows] == [i == 1 for i in range(8)]
     assert data["panels"][0]["kind"] == "reward"
     assert np.isnan(unpack(data, 1)[:, 0]).all()
     assert not np.isnan(unpack(data, 0)[:-1, 0]).any()

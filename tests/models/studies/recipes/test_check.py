@@ -8,8 +8,8 @@ from lawm_schemas import ConfigError
 from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.curation.tier import band_of
-from lawm_models.studies.packaged import RECIPES
 from lawm_models.studies.recipes import jobs, read_jobs
+from lawm_models.studies.recipes.packaged import RECIPES
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6}
 LEARN = {**COLLECT, "agent": "dreamer"}

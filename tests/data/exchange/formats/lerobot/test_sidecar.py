@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from lerobot_sets import edit_column, refused
 
+from lawm_data import open_corpus
+from lawm_data.exchange import import_corpus
+
 
 def test_a_sidecar_of_another_set_is_refused(exported: Path) -> None:
     rows = pq.read_table(exported / "meta/lawm/trajectories.parquet")
@@ -22,7 +25,16 @@ def test_a_sidecar_of_another_set_is_refused(exported: Path) -> None:
 def test_a_sidecar_of_other_types_is_refused(exported: Path, column: str) -> None:
     path = exported / "meta/lawm/trajectories.parquet"
     edit_column(path, column, pa.array([[1.0]] * len(pq.read_table(path))))
-    refused(exported, f"{column} is not (int64|bool|string); restore it")
+    refused(exported, f"{column} is not (u?int64|bool|string); restore it")
+
+
+def test_seeds_of_an_export_made_before_they_had_64_bits(exported: Path, tmp_path: Path) -> None:
+    path = exported / "meta/lawm/trajectories.parquet"
+    count = len(pq.read_table(path))
+    edit_column(path, "seed", pa.array([None, *range(count - 1)], pa.int64()))
+    import_corpus(f"lerobot:{exported}", tmp_path / "back")
+    back = open_corpus(tmp_path / "back")
+    assert [t.info.seed for t in back] == [None, *range(count - 1)]
 
 
 @pytest.mark.parametrize(

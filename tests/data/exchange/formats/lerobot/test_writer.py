@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lawm_schemas import ArraySpec, ConfigError, Provenance, Role
-from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, refused
+from lawm_schemas import ArraySpec, ConfigError, Role
+from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, edit_column, refused
 
-from lawm_data import Corpus, CorpusWriter, open_corpus
+from lawm_data import Corpus, merge_corpora, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
-from lawm_data.exchange.formats.lerobot import parquet, writer
+from lawm_data.exchange.formats.lerobot import parquet
+from lawm_data.exchange.formats.lerobot.writer import _spans
 
 STATISTICS = ("min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99")
 
@@ -72,69 +73,6 @@ def test_the_table_of_episodes_is_the_documented_one(exported: Path, corpus: Cor
         start += length
 
 
-def test_statistics_are_those_of_observed_actions(exported: Path, corpus: Corpus) -> None:
-    stats = json.loads((exported / "meta/stats.json").read_text())
-    shown = [t.actions[t.action_observed] for t in corpus if t.actions is not None]
-    observed = np.concatenate(shown).astype(float)
-    action = stats["action"]
-    assert action["count"] == [len(observed)]
-    for name in ("min", "max", "mean", "std"):
-        np.testing.assert_allclose(action[name], getattr(observed, name)(0))
-    camera = np.concatenate([t.observations["camera"][:-1] for t in corpus]) / 255
-    np.testing.assert_allclose(
-        np.ravel(stats["observation.images.camera"]["mean"]), camera.mean((0, 1, 2))
-    )
-
-
-def test_an_episode_without_actions_changes_no_total(exported: Path) -> None:
-    """LeRobot's tools put the statistics of episodes together again, weighted by their count."""
-    rows = pq.read_table(exported / EPISODES).to_pylist()
-    stats = json.loads((exported / "meta/stats.json").read_text())["action"]
-    parts = {s: np.array([row[f"stats/action/{s}"] for row in rows]) for s in STATISTICS}
-    assert parts["count"][:, 0].tolist() == [7, 0, 8, 1]
-    np.testing.assert_allclose(parts["min"].min(0), stats["min"])
-    np.testing.assert_allclose(parts["max"].max(0), stats["max"])
-    weights = parts["count"][:, 0]
-    np.testing.assert_allclose(np.average(parts["mean"], 0, weights), stats["mean"])
-
-
-def test_quantiles_are_those_of_all_frames(
-    exported: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Of observed actions alone; means of the episodes' quantiles would be something else."""
-    # the same when memory is for one column at a time
-    monkeypatch.setattr(writer, "COLUMNS_BYTES", 1)
-    export_corpus(corpus, f"lerobot:{tmp_path / 'narrow'}")
-    shown = [t.actions[t.action_observed] for t in corpus if t.actions is not None]
-    frames = {
-        "action": np.concatenate(shown).astype(float),
-        "observation.state": np.concatenate([t.observations.state[:-1] for t in corpus]),
-        "next.reward": np.concatenate([t.rewards for t in corpus])[:, None],
-    }
-    for place in (exported, tmp_path / "narrow"):
-        stats = json.loads((place / "meta/stats.json").read_text())
-        for name, rows in frames.items():
-            width = len(stats[name]["mean"])
-            for quantile, share in writer.QUANTILES.items():
-                expected = np.quantile(rows[:, :width].astype(float), share, axis=0)
-                np.testing.assert_allclose(stats[name][quantile], expected, rtol=1e-6)
-
-
-def test_quantiles_of_what_is_constant_in_each_trajectory(
-    tmp_path: Path, plain_plan: Callable
-) -> None:
-    """LeRobot divides by q99 - q01: it must not be zero for a goal that differs between them."""
-    given = {"observations": STATE, "action": plain_plan().action}
-    with CorpusWriter.create(tmp_path / "goals", **given) as made:
-        for goal in (-10.0, 0.0, 10.0, 20.0):
-            arrays = {"position": np.full((21, 2), goal), "height": np.zeros(21)}
-            source = Provenance(source="test")
-            made.add(arrays, np.zeros(20), np.zeros((20, 2)), provenance=source)
-    export_corpus(open_corpus(tmp_path / "goals"), f"lerobot:{tmp_path / 'set'}")
-    stats = json.loads((tmp_path / "set/meta/stats.json").read_text())["observation.state"]
-    assert (stats["q01"][0], stats["q99"][0]) == (-10, 20)
-
-
 def test_depths_come_back_and_are_counted_as_they_are(tmp_path: Path, plain_plan: Callable) -> None:
     depth = ArraySpec(name="depth", shape=(16, 24, 1), dtype="uint16", role=Role.pixels)
     corpus = plain_plan(observations=(*STATE, depth)).write(tmp_path / "deep")
@@ -143,7 +81,8 @@ def test_depths_come_back_and_are_counted_as_they_are(tmp_path: Path, plain_plan
         export_corpus(corpus, f"lerobot:{place}", settings)
         info = json.loads((place / "meta/info.json").read_text())
         feature = info["features"]["observation.images.depth"]
-        assert (feature["dtype"], feature["info"]) == ("image", {"is_depth_map": True})
+        assert feature["dtype"] == "image"
+        assert feature["info"] == {"is_depth_map": True, "depth_unit": "mm"}
         stats = json.loads((place / "meta/stats.json").read_text())["observation.images.depth"]
         frames = np.concatenate([t.observations["depth"][:-1] for t in corpus])
         assert np.ravel(stats["max"]) == [frames.max()]
@@ -155,24 +94,6 @@ def test_depths_come_back_and_are_counted_as_they_are(tmp_path: Path, plain_plan
         foreign = brought(place)[0].observations["depth"]
         assert foreign.dtype == np.uint16
         assert np.array_equal(foreign, corpus[0].observations["depth"][:-1])
-
-
-def test_statistics_stay_numbers(tmp_path: Path, plain_plan: Callable) -> None:
-    """Squares of these overflow; JSON has no infinity."""
-    huge = ArraySpec(name="huge", shape=(2,), dtype="float64", role=Role.physics)
-    given = {"observations": [*STATE, huge], "action": plain_plan().action}
-    with CorpusWriter.create(tmp_path / "huge", **given) as writer:
-        arrays = {
-            "huge": np.array([[1e300, -1e300], [-1e300, 1e300], [1.0, 0.0]]),
-            "position": np.zeros((3, 2)),
-            "height": np.zeros(3),
-        }
-        writer.add(arrays, [0.0, 1.0], np.zeros((2, 2)), provenance=Provenance(source="test"))
-    export_corpus(open_corpus(tmp_path / "huge"), f"lerobot:{tmp_path / 'set'}")
-    stats = json.loads((tmp_path / "set/meta/stats.json").read_text())["physics.huge"]
-    assert np.isfinite(stats["std"]).all()
-    assert stats["max"] == [1e300, 1e300]
-    assert open_corpus(tmp_path / "huge").fingerprint == brought(tmp_path / "set").fingerprint
 
 
 def test_unobserved_actions_are_zero_and_marked(exported: Path, corpus: Corpus) -> None:
@@ -258,6 +179,7 @@ def test_what_a_set_said_of_itself_is_there_when_it_goes_out_again(exported: Pat
     """Frame rate, robot, tasks and names of joints, through a corpus and without the sidecar."""
     file = exported / "meta/info.json"
     info = json.loads(file.read_text()) | {"fps": 20, "robot_type": "so101"}
+    info["splits"] = {"train": "0:2", "validation": "2:4"}
     info["features"]["action"]["names"] = ["shoulder.pos", "gripper.pos"]
     file.write_text(json.dumps(info))
     shutil.rmtree(exported / "meta/lawm")
@@ -272,5 +194,42 @@ def test_what_a_set_said_of_itself_is_there_when_it_goes_out_again(exported: Pat
     assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
     found = pq.read_table(exported.parent / "again" / EPISODES)["tasks"].to_pylist()
     assert found == [["wash up"], ["dry", "stack"], ["wash up"]]
+    assert again["splits"] == {"train": "0:2", "validation": "2:3"}  # one is too short to be kept
     frames = pq.read_table(exported.parent / "again" / FRAMES)["task_index"].to_pylist()
     assert frames == [0] * 6 + [1] * 2 + [0] * 11
+
+
+def test_corpora_of_one_robot_keep_what_all_of_them_say(exported: Path) -> None:
+    file = exported / "meta/info.json"
+    shutil.rmtree(exported / "meta/lawm")
+    info = json.loads(file.read_text()) | {"fps": 20}
+    info["features"]["action"]["names"] = ["shoulder.pos", "gripper.pos"]
+    corpora = []
+    for i, robot in enumerate(("so101", "so100")):
+        file.write_text(json.dumps(info | {"robot_type": robot}))
+        place = exported.rename(exported.parent / f"set-{i}")
+        import_corpus(f"lerobot:{place}", exported.parent / f"corpus-{i}")
+        corpora.append(open_corpus(exported.parent / f"corpus-{i}"))
+        shutil.copytree(place, exported)
+        rewards = pq.read_table(exported / FRAMES)["next.reward"].to_numpy() + np.float32(1)
+        edit_column(exported / FRAMES, "next.reward", pa.array(rewards))  # else they are the same
+    merged = merge_corpora(corpora, exported.parent / "merged").path
+    export_corpus(open_corpus(merged), f"lerobot:{exported.parent / 'again'}")
+    again = json.loads((exported.parent / "again/meta/info.json").read_text())
+    assert (again["fps"], again["robot_type"]) == (20, None)
+    assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "spans"),
+    [
+        (["train"], {"train": "0:1"}),
+        (["a", "a", "b"], {"a": "0:2", "b": "2:3"}),
+        (["a", "b", "a"], {"train": "0:3"}),
+        (["a", None], {"train": "0:2"}),
+        ([None, "a"], {"train": "0:2"}),
+        ([None, None], {"train": "0:2"}),
+    ],
+)
+def test_splits_are_runs_of_episodes(splits: list, spans: dict[str, str]) -> None:
+    assert _spans(splits) == spans

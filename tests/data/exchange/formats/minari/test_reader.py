@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import h5py
 import numpy as np
 import pytest
-from lawm_schemas import CorpusError
+from lawm_schemas import ConfigError, CorpusError
 from minari.data_collector import EpisodeBuffer
-from minari_sets import ID, create, episode, imported
+from minari_sets import FREE, ID, create, episode, imported
+
+from lawm_data.exchange import export_corpus
 
 
 @pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
@@ -49,6 +54,14 @@ def test_metadata_seeds_and_environment_come_along(tmp_path: Path) -> None:
     assert corpus.manifest.lineage[-1].settings["converted"] == ["infos/qpos was left out"]
 
 
+def test_a_declared_environment_goes_before_that_of_the_dataset(tmp_path: Path) -> None:
+    create(episode()).storage.update_metadata({"env_spec": gymnasium.spec("CartPole-v1").to_json()})
+    corpus = imported(tmp_path, env="walker-walk", action_repeat=2)
+    environment = corpus.manifest.environment
+    assert (environment.suite, environment.task) == ("dm_control", "walker-walk")
+    assert environment.action_repeat == 2
+
+
 def test_nan_actions_are_missing_only_where_that_is_declared(tmp_path: Path) -> None:
     actions = episode().actions.copy()
     actions[1, 0] = np.nan
@@ -71,7 +84,6 @@ SPOILED: dict[str, tuple[dict[str, Any], str]] = {
     "whole numbers wanted": ({"rewards": np.full(5, np.nan)}, "not a finite number"),
     "ended before": ({"terminations": np.ones(5, bool)}, "is set at step 0"),
     "ends that are no flags": ({"terminations": np.arange(5)}, "more than flags"),
-    "negative seed": ({"seed": -3}, "seed"),
     "infinite": ({"observations": np.full((6, 3), np.inf, np.float32)}, "finite"),
 }
 
@@ -83,3 +95,72 @@ def test_what_minari_lets_through_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=words):
         imported(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["minari"]
+
+
+@pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
+def test_seeds_of_resets_without_a_seed(storage: str, tmp_path: Path) -> None:
+    seeds = [None, 0, 2**63 - 1, 2**63, 11775623750692241360, 2**64 - 1]
+    create(*(episode(3 + i, seed=seed) for i, seed in enumerate(seeds)), data_format=storage)
+    assert [t.info.seed for t in imported(tmp_path)] == seeds
+
+
+def test_seeds_that_no_corpus_holds_stand_in_the_metadata(tmp_path: Path) -> None:
+    create(episode(3, seed=2**70), episode(4, seed=-3), data_format="arrow")
+    corpus = imported(tmp_path)
+    assert [t.info.seed for t in corpus] == [None, None]
+    assert [t.info.metadata for t in corpus] == [{"reset_seed": 2**70}, {"reset_seed": -3}]
+    (note,) = corpus.manifest.lineage[-1].settings["converted"]
+    assert "seeds" in note
+
+
+INFOS: dict[str, Callable[[int], Any]] = {
+    "numbers": lambda rows: np.arange(float(rows)),
+    "flags": lambda rows: np.zeros(rows, bool),
+    "rows": lambda rows: np.zeros((rows, 2)),
+    "nested": lambda rows: {"numbers": np.arange(rows)},
+}
+
+
+@pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
+@pytest.mark.parametrize("names", [[name] for name in INFOS] + [[*INFOS]])
+def test_infos_that_are_left_out_never_cost_a_set(
+    names: list[str], storage: str, tmp_path: Path
+) -> None:
+    made = [episode(t, infos={name: INFOS[name](t + 1) for name in names}) for t in (5, 7)]
+    create(*made, data_format=storage)
+    corpus = imported(tmp_path)
+    for one, theirs in zip(corpus, made, strict=True):
+        assert np.array_equal(one.observations["observation"], theirs.observations)
+        assert np.array_equal(one.actions, theirs.actions)
+        assert np.array_equal(one.rewards, theirs.rewards)
+        assert one.info.terminated
+    notes = corpus.manifest.lineage[-1].settings["converted"]
+    assert sorted(notes) == sorted(f"infos/{name} was left out" for name in names)
+
+
+@pytest.mark.parametrize("name", ["camera", "joints"])
+@pytest.mark.parametrize("ours", [False, True])
+def test_one_array_never_costs_the_dataset(
+    name: str, ours: bool, root: Path, tmp_path: Path
+) -> None:
+    pixels = gymnasium.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    space = gymnasium.spaces.Dict({"joints": FREE, "camera": pixels})
+    seen = {"joints": np.ones((6, 3), np.float32), "camera": np.full((6, 16, 16, 3), 7, np.uint8)}
+    create(episode(observations=seen), observation_space=space)
+    if ours:
+        whole = imported(tmp_path / "whole")
+        shutil.rmtree(root / ID)
+        export_corpus(whole, f"minari:{ID}")
+    with h5py.File(root / ID / "data" / "main_data.hdf5", "a") as file:
+        del file[f"episode_0/observations/{name}"]
+        file[f"episode_0/observations/{name}"] = "nothing of this kind"
+    with pytest.raises(CorpusError, match=name):
+        imported(tmp_path)
+    corpus = imported(tmp_path, without=name)
+    assert {spec.name for spec in corpus.manifest.observations} == {"camera", "joints"} - {name}
+    assert len(corpus) == 1
+    assert f"left out: {name}" in corpus.manifest.lineage[-1].settings["converted"]
+    with pytest.raises(ConfigError, match=r"no array 'nose'; there are .*camera"):
+        imported(tmp_path / "more", without="nose")
+    with pytest.raises(ConfigError, match="leaves nothing"):
+        imported(tmp_path / "more", without="camera,joints")
