@@ -27,6 +27,7 @@ from lawm_data.exchange.formats._settings import (
     UNRECORDED_NOTE,
     declared_action,
     declared_environment,
+    require_none,
     unrecorded_action,
 )
 from lawm_data.exchange.untrusted.archive import Archive
@@ -245,8 +246,7 @@ def _action(files: list[_File], settings: Mapping[str, Any]) -> ArraySpec:
     recorded = [file.arrays["action"] for file in files if "action" in file.arrays]
     if not recorded:
         return unrecorded_action(settings)
-    if "actions" in settings:
-        raise ConfigError("is known from the files", "actions", "leave it out")
+    require_none(settings, UNRECORDED, "files without actions")
     first = recorded[0]
     blocks = (array.tensor[i, 1:].numpy() for array in recorded for i in range(len(array.tensor)))
     return declared_action(settings, first.shape, first.dtype, first.where, blocks)
