@@ -42,11 +42,10 @@ from lawm_data.exchange.untrusted.archive import Archive
 from lawm_data.exchange.untrusted.arrays import (
     column,
     is_image,
-    observation_spec,
     plain_dtype,
     require_finite,
     to_plain,
-    turned,
+    turned_spec,
     whole_images,
 )
 from lawm_data.system.atomic import storage_errors
@@ -254,14 +253,11 @@ class _Field(NamedTuple):
 
 def _field(name: str, rows: _Rows) -> _Field:
     shape, dtype = rows.shape[1:], rows.dtype
-    other = turned(shape)
-    turn = other is not None and is_image(other)
-    shape = other if turn and other is not None else shape
-    if is_image(shape) and dtype.kind == "f":
-        dtype = np.dtype(np.uint8)  # Push-T stores its pictures as floats
-    spec = observation_spec(name, shape, dtype, rows.where)
-    if turn and spec.role is not Role.pixels:
-        return _Field(observation_spec(name, rows.shape[1:], dtype, rows.where), rows, False)
+    if dtype.kind == "f" and (is_image(shape) or is_image((*shape[1:], *shape[:1]))):
+        first = rows.part(0, 1)
+        if np.array_equal(first, np.clip(np.rint(first), 0, 255)):
+            dtype = np.dtype(np.uint8)  # Push-T stores its pictures as floats
+    spec, turn = turned_spec(name, shape, dtype, rows.where)
     return _Field(spec, rows, turn)
 
 

@@ -153,6 +153,15 @@ def test_rewards_channels_and_groups(tmp_path: Path) -> None:
     assert corpus.manifest.action.high == (512.0, 512.0)
 
 
+def test_floats_that_are_no_colors_stay_floats(tmp_path: Path) -> None:
+    arrays = recorded(LENGTHS)
+    arrays["img"] /= 255
+    import_corpus(f"zarr:{write(tmp_path / 'b.zarr', arrays, LENGTHS, 3)}", tmp_path / "corpus")
+    corpus = open_corpus(tmp_path / "corpus")
+    assert [s.role for s in corpus.manifest.observations if s.name == "img"] == [Role.state]
+    assert np.array_equal(corpus[0].observations["img"], arrays["img"][:6])
+
+
 def other(name: str, array: np.ndarray) -> Callable[[Path], None]:
     def make(buffer: Path) -> None:
         shutil.rmtree(buffer / name)
@@ -207,7 +216,7 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "no ends": (lambda b: shutil.rmtree(b / "meta"), "holds no replay buffers"),
     "NaN": (other("data/state", NAN), "data/state: row 0 holds a number that is not finite"),
     "half a color": (
-        other("data/img", np.full((10, 16, 16, 3), 0.5)),
+        other("data/img", np.repeat([1.0, 0.5], 5)[:, None, None, None] + np.zeros((16, 16, 3))),
         "data/img: is an image with numbers other than",
     ),
     "complex": (other("data/state", np.ones((10, 5), "c8")), "data/state: has type complex64"),
