@@ -352,13 +352,10 @@ class Laboratory:
                 os._exit(code)
         os.close(write)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with os.fdopen(read) as pipe:
-            seen = int(pipe.read() or 0) if not _in_session(child) else 0
-        for _ in range(1200):
-            if not _in_session(child):
-                break
+        while _in_session(child):  # its workers end by themselves
             time.sleep(0.05)
-        return status, seen
+        with os.fdopen(read) as pipe:
+            return status, int(pipe.read() or 0)
 
     def said(self) -> str:
         """What the last command has printed at the end."""
@@ -521,7 +518,7 @@ def unbroken(lab: Laboratory, name: str, operation: Operation) -> dict[str, Any]
     """What an operation does without a fault, twice, to know what differs by itself."""
     lab.fresh()
     before, _ = lab.look(operation)
-    seen = []
+    seen, calls = [], 0
     for _ in range(2):
         lab.fresh()
         code, calls = lab.called(operation.words, 0, COUNT)
@@ -578,7 +575,7 @@ def measure(
             lab.called("lawm-data push-to-hub c user/c --licence MIT", 0, COUNT)
             lab.published = copy.deepcopy(lab.hub.repos)
         known = unbroken(lab, name, operation)
-        numbers = chosen(known["calls"], most // 3 if operation.slow else most)
+        numbers = chosen(known["calls"], max(2, most // 3) if operation.slow else most)
         for turn, number in enumerate(numbers):
             mode = modes[turn % len(modes)]
             faults = trial(lab, operation, number, mode, known)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lawm_schemas import ArraySpec, EnvironmentInfo, Provenance, Role
@@ -149,8 +150,9 @@ def minari_arrow(folder: Path) -> str:
 
     os.environ["MINARI_DATASETS_PATH"] = str(folder)
     rng = np.random.default_rng(0)
+    episode: Any = EpisodeBuffer  # its annotations know of lists alone
     episodes = [
-        EpisodeBuffer(
+        episode(
             id=i,
             seed=i,
             observations=rng.standard_normal((n + 1, 3)).astype("f4"),
@@ -218,7 +220,9 @@ def ogbench(folder: Path) -> str:
     terminals = np.zeros(sum(rows), bool)
     terminals[np.cumsum(rows) - 1] = True
     shapes = {"observations": 5, "actions": 2, "qpos": 3, "qvel": 2}
-    arrays = {name: rng.uniform(-1, 1, (sum(rows), n)).astype("f4") for name, n in shapes.items()}
+    arrays: dict[str, Any] = {
+        name: rng.uniform(-1, 1, (sum(rows), n)).astype("f4") for name, n in shapes.items()
+    }
     np.savez(folder / "set.npz", terminals=terminals, **arrays)
     return f"ogbench:{folder / 'set.npz'}"
 
