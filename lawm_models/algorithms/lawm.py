@@ -29,6 +29,7 @@ from lawm_models.networks.latent_action_model import (
     Inferred,
     LatentActionModel,
     LatentActionModelConfig,
+    Noise,
 )
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.policies import FilteringPolicy, noisy
@@ -150,7 +151,8 @@ class Algorithm(nn.Module):
     def _update_agent(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model = self._frozen[0]
         with torch.no_grad():
-            observed = self._infer(batch, generator).observed.state
+            noise = self.model.draw_noise(batch, generator)
+            observed = self._infer(batch, noise).observed.state
         start = choose_starts(observed, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         actor, critic, metrics = self.agent.losses(dream, model.world.reward(dream.feature[1:]))
@@ -216,12 +218,10 @@ class Algorithm(nn.Module):
         u = torch.addcmul(prior.mean, self.config.support * prior.std, bounded)
         return model.decoder(feature, u, noise=noise)
 
-    def _infer(self, batch: Batch, generator: torch.Generator | None, first: int = 0) -> Inferred:
+    def _infer(self, batch: Batch, noise: Noise) -> Inferred:
         batch = self._normalized(batch)
         labeled = batch.labeled.to(batch.reward.dtype)
-        noise = self.model.draw_noise(batch, generator)
-        seen = Observation.of(batch)
-        return self.model.infer(seen, batch.action, labeled, noise, batch.valid, first)
+        return self.model.infer(Observation.of(batch), batch.action, labeled, noise, batch.valid)
 
     def _normalized(self, batch: Batch) -> Batch:
         """The batch with actions in [-1, 1]; hidden ones are zero, whatever stood there."""
@@ -267,7 +267,9 @@ class Algorithm(nn.Module):
         for start in range(0, rounds, together):
             copies = members * min(together, rounds - start)
             index = torch.arange(size, device=batch.reward.device).repeat_interleave(copies)
-            action = self._infer(batch.rows(index), generator).action
+            # drawn one copy after the other, however many go together
+            noise = Noise.joined([self.model.draw_noise(batch, generator) for _ in range(copies)])
+            action = self._infer(batch.rows(index), noise).action
             drawn = action.mean.unflatten(0, (size, copies))
             means.append(drawn)
             spreads.append(torch.as_tensor(action.spread).expand_as(action.mean).view_as(drawn))

@@ -20,6 +20,22 @@ DECLARED = {
 }
 """Settings of every format of this family."""
 
+UNRECORDED = {"actions": "how many numbers an action would have, where none are stored (1)"}
+"""Setting of formats in which the actions of a whole file may be missing."""
+UNRECORDED_NOTE = "no actions are stored: they are missing, and their shape is a setting (actions)"
+
+
+def unrecorded_action(settings: Mapping[str, Any]) -> ArraySpec:
+    """The spec of an action that was never recorded.
+
+    Raises:
+        ConfigError: a setting makes no sense.
+    """
+    width = whole(settings, "actions", 1, 10_000, 1)
+    ends = declared_bounds(settings, width) or {}
+    data = {"name": "action", "shape": (width,), "role": Role.action, **ends}
+    return ArraySpec.parse(data, "actions")
+
 
 def require_none(settings: Mapping[str, Any], names: Iterable[str], of: str) -> None:
     """Refuse settings that say nothing to what is asked for.

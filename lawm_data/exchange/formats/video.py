@@ -104,7 +104,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     return Incoming(
         observations=(pixels,),
         action=action,
-        trajectories=_trajectories(takes, fps, pixels, f"video:{name}"),
+        trajectories=_trajectories(takes, fps, "fps" in settings, pixels, f"video:{name}"),
         count=len(takes),
         name=name,
         files=tuple(chain.from_iterable(t if isinstance(t, list) else [t] for t in takes.values())),
@@ -162,9 +162,12 @@ def _takes_below(root: Path) -> tuple[Takes, list[str]]:
     return dict(sorted(found.items(), key=lambda item: natural(item[0]))), skipped
 
 
-def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> Iterator[Episode]:
+def _trajectories(
+    takes: Takes, fps: float, given: bool, pixels: ArraySpec, source: str
+) -> Iterator[Episode]:
+    """Decode one after the other; pictures are as far apart as the user says, if anybody does."""
     timed = Provenance(source=source, origin="import", settings={FPS: fps})
-    untimed = Provenance(source=source, origin="import")
+    untimed = timed if given else Provenance(source=source, origin="import")
     height, width = pixels.shape[:2]
     most = MEMORY_LIMIT // pixels.size
     for name, take in takes.items():

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Provenance, Role
 
+from lawm_data.envs.suites import named_environment
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
@@ -134,7 +135,10 @@ def environment_of(
     if spec.get("kwargs") or spec.get("additional_wrappers"):
         note(f"the environment {spec['id']} has settings of its own, and was not taken along")
         return None
-    return EnvironmentInfo(suite="gym", task=spec["id"], action_repeat=1)
+    try:
+        return named_environment(f"gym:{spec['id']}")
+    except ConfigError:  # nobody has registered it here
+        return EnvironmentInfo(suite="gym", task=spec["id"])
 
 
 def convert(source: StoredEpisode, conversion: Conversion) -> Episode:

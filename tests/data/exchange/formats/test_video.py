@@ -12,6 +12,7 @@ from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
 from PIL import Image
 
 from lawm_data import Corpus, Loader, merge_corpora, open_corpus
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.exchange import import_corpus
 from lawm_data.system.video import write_video
 
@@ -103,6 +104,16 @@ def test_pictures_are_averaged_when_they_shrink(tmp_path: Path) -> None:
     boxes = np.stack(frames).reshape(3, 16, 4, 16, 2, 3).mean((2, 4))
     assert np.abs(trajectory.observations["pixels"] - boxes).max() <= 1
     assert trajectory.info.metadata["file"] == "films"
+
+
+def test_pictures_are_as_far_apart_as_somebody_says(films: Path, tmp_path: Path) -> None:
+    save_pictures(tmp_path / "pictures/take", ramp(12))
+    unknown = brought(tmp_path / "pictures")
+    assert step_seconds(unknown.manifest) is None
+    import_corpus(f"video:{tmp_path / 'pictures'}", tmp_path / "known", {"fps": 5})
+    assert step_seconds(open_corpus(tmp_path / "known").manifest) == 0.2
+    import_corpus(f"video:{films}", tmp_path / "films-15")
+    assert step_seconds(open_corpus(tmp_path / "films-15").manifest) == 1 / 15
 
 
 @pytest.mark.parametrize("name", ["take 2.mp4", "new.mp4", "new.mkv", "new.avi", "new.gif"])

@@ -1,10 +1,6 @@
 """Work is shell commands: they can say what they did, count their calls and kill their worker."""
 
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -100,54 +96,6 @@ def test_work_is_drawn_when_a_worker_is_free(run: Executor) -> None:
     getattr(results, "close")()  # noqa: B009 - generators have it, iterators do not
 
 
-def test_closing_ends_the_workers(tmp_path: Path) -> None:
-    items = ["echo $PPID", *(f"sleep 60; touch {tmp_path}/late" for _ in range(2))]
-    results = executor()(PREPARE, items, 1)
-    worker = int(next(results))
-    os.kill(worker, 0)
-    getattr(results, "close")()  # noqa: B009 - as above
-    with pytest.raises(ProcessLookupError):
-        os.kill(worker, 0)
-
-
-def test_workers_do_not_outlive_the_process_they_work_for(tmp_path: Path) -> None:
-    code = (
-        "import subprocess, sys; from functools import partial\n"
-        "from lawm_data.system.workers import executor\n"
-        "list(executor()(partial(partial, subprocess.getoutput), [sys.argv[1]], 1))"
-    )
-    pid_file = tmp_path / "worker"
-    command = f"echo $PPID > {pid_file}.part; mv {pid_file}.part {pid_file}; exec sleep 60"
-    process = subprocess.Popen([sys.executable, "-c", code, command])
-    while not pid_file.exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    worker = int(pid_file.read_text())
-    for _ in range(500):
-        if not _runs(worker):
-            return
-        time.sleep(0.02)
-    raise AssertionError("the worker goes on")
-
-
-def _runs(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
 def test_unknown_backend() -> None:
     with pytest.raises(ConfigError, match=r"no backend 'dask'; known ones: processes, ray"):
         executor("dask")
-
-
-def test_missing_ray_is_one_line() -> None:
-    code = (
-        "import sys; sys.modules['ray'] = None\nfrom lawm_data.system.workers import executor\n"
-        "try: executor('ray')\nexcept Exception as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (
-        done.stdout == "--backend ray: Ray is not installed; install it: pip install 'lawm[ray]'\n"
-    )
