@@ -411,6 +411,29 @@ def alter_parquet(rng: Random, file: Path) -> str:
     return "parquet"
 
 
+def alter_archive(rng: Random, file: Path) -> str:
+    """A member of a zip file, such as a tensor or the pickle that names them."""
+    import zipfile
+
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: bytearray(archive.read(name)) for name in archive.namelist()}
+    name = rng.choice(list(parts))
+    part, kind = parts[name], rng.randrange(6)
+    at = rng.randrange(len(part)) if part else 0
+    if kind < 3 and part:
+        part[at : at + 1] = bytes([rng.randrange(256)])
+    elif kind == 3:
+        del part[at:]
+    elif kind == 4:
+        del parts[name]
+    else:
+        parts[rng.choice(("../x", "a/../../x", name + "x"))] = parts.pop(name)
+    with zipfile.ZipFile(file, "w", rng.choice((0, 0, 8))) as archive:
+        for key, content in parts.items():
+            archive.writestr(key, bytes(content))
+    return "archive"
+
+
 STRUCTURED: dict[str, Callable[[Random, Path], str]] = {
     ".json": alter_json,
     ".jsonl": alter_json,
@@ -419,6 +442,7 @@ STRUCTURED: dict[str, Callable[[Random, Path], str]] = {
     ".h5": alter_hdf5,
     ".npz": alter_npz,
     ".parquet": alter_parquet,
+    ".pt": alter_archive,
 }
 
 
@@ -711,6 +735,9 @@ PLACES = {
     "ogbench": "ogbench:set.npz",
     "exorl": "exorl:set",
     "aime": "aime:set",
+    "dreamer": "dreamer:set",
+    "d3rlpy": "d3rlpy:set.h5",
+    "tdmpc2": "tdmpc2:set",
     "video": "video:set",
 }
 KINDS: dict[str, Kind] = {
@@ -900,7 +927,7 @@ def fuzz(
 
 def load(kinds: Sequence[str]) -> None:
     """Import everything that inputs of these kinds are read with, once."""
-    learns = not {"native", *PLACES}.issuperset(kinds)
+    learns = not {"native", "recipe", *PLACES}.issuperset(kinds)
     for module in (*IMPORTED, *LEARNING) if learns else IMPORTED:
         importlib.import_module(module)
 

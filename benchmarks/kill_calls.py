@@ -175,7 +175,8 @@ _PLACES = {
     "minari": "minari:tiny/set-v0",
     "minari-arrow": "minari:tiny/arrow-v0",
     "ogbench": "ogbench:foreign/set.npz",
-    **{name: f"{name}:foreign/set" for name in ("aime", "exorl", "video")},
+    "d3rlpy": "d3rlpy:foreign/set.h5",
+    **{name: f"{name}:foreign/set" for name in ("aime", "dreamer", "exorl", "tdmpc2", "video")},
     **{name: f"{name}:foreign/set.hdf5" for name in ("d4rl", "robomimic")},
 }
 _REPAIR = {
