@@ -228,6 +228,7 @@ OPERATIONS: dict[str, Operation] = {
         f"export-{name}": Operation(
             f"lawm-data export c {place}".replace("foreign/", ""),
             _corpus,
+            between=name == "minari",  # a namespace is declared before its set is there
         )
         for name, place in _PLACES.items()
         if name in tiny.WRITTEN
