@@ -175,7 +175,8 @@ _PLACES = {
     "minari": "minari:tiny/set-v0",
     "minari-arrow": "minari:tiny/arrow-v0",
     "ogbench": "ogbench:foreign/set.npz",
-    **{name: f"{name}:foreign/set" for name in ("aime", "exorl", "video")},
+    "d3rlpy": "d3rlpy:foreign/set.h5",
+    **{name: f"{name}:foreign/set" for name in ("aime", "dreamer", "exorl", "tdmpc2", "video")},
     **{name: f"{name}:foreign/set.hdf5" for name in ("d4rl", "robomimic")},
 }
 _REPAIR = {
@@ -227,6 +228,7 @@ OPERATIONS: dict[str, Operation] = {
         f"export-{name}": Operation(
             f"lawm-data export c {place}".replace("foreign/", ""),
             _corpus,
+            between=name == "minari",  # a namespace is declared before its set is there
         )
         for name, place in _PLACES.items()
         if name in tiny.WRITTEN
@@ -352,13 +354,10 @@ class Laboratory:
                 os._exit(code)
         os.close(write)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with os.fdopen(read) as pipe:
-            seen = int(pipe.read() or 0) if not _in_session(child) else 0
-        for _ in range(1200):
-            if not _in_session(child):
-                break
+        while _in_session(child):  # its workers end by themselves
             time.sleep(0.05)
-        return status, seen
+        with os.fdopen(read) as pipe:
+            return status, int(pipe.read() or 0)
 
     def summary(self) -> str:
         """What the last command has printed at the end."""
@@ -521,7 +520,7 @@ def unbroken(lab: Laboratory, name: str, operation: Operation) -> dict[str, Any]
     """What an operation does without a fault, twice, to know what differs by itself."""
     lab.fresh()
     before, _ = lab.look(operation)
-    seen = []
+    seen, calls = [], 0
     for _ in range(2):
         lab.fresh()
         code, calls = lab.called(operation.words, 0, COUNT)
@@ -578,7 +577,7 @@ def measure(
             lab.called("lawm-data push-to-hub c user/c --licence MIT", 0, COUNT)
             lab.published = copy.deepcopy(lab.hub.repos)
         known = unbroken(lab, name, operation)
-        numbers = chosen(known["calls"], most // 3 if operation.slow else most)
+        numbers = chosen(known["calls"], max(2, most // 3) if operation.slow else most)
         for turn, number in enumerate(numbers):
             mode = modes[turn % len(modes)]
             faults = trial(lab, operation, number, mode, known)

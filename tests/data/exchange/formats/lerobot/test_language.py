@@ -1,43 +1,66 @@
-"""Sentences come with their time, and nothing but sentences is taken."""
+"""Sentences about frames."""
 
+from __future__ import annotations
+
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from lawm_schemas import CorpusError
+from lerobot_sets import FRAMES, brought, edit_column, edit_features, refused
 
-from lawm_data.exchange.formats.lerobot.language import EVENTS, MOST, PERSISTENT, sentences
+from lawm_data.exchange.formats.lerobot import language
+from lawm_data.exchange.formats.lerobot.language import EVENTS, PERSISTENT, sentences
+
+ROW = {"role": "user", "content": "go on", "style": None}
 
 
-def spoken(name: str, rows: list[Any], times: list[float]) -> list[dict[str, Any]]:
+def said(name: str, rows: list[Any], times: list[float]) -> list[dict[str, Any]]:
     return list(sentences(name, pa.array(rows), times, "here"))
 
 
-def test_events_are_said_where_they_happen() -> None:
-    rows = [[{"role": "user", "content": "go"}], None, [], [{"role": None, "content": "stop"}]]
-    assert spoken(EVENTS, rows, [0.0, 0.1, 0.2, 0.3]) == [
-        {"timestamp": 0.0, "role": "user", "content": "go"},
-        {"timestamp": 0.3, "content": "stop"},
-    ]
+def test_events_have_the_time_of_their_frame() -> None:
+    kept = {"role": "user", "content": "go on"}
+    found = said(EVENTS, [[], [ROW], None, [ROW, ROW]], [0.0, 0.1, 0.2, 0.3])
+    assert found == [{"timestamp": time} | kept for time in (0.1, 0.3, 0.3)]
 
 
-def test_what_every_frame_says_is_taken_once_with_its_own_time() -> None:
-    rows = [[{"content": "fold", "timestamp": 1.5}, {"content": "lift", "timestamp": None}]] * 3
-    assert spoken(PERSISTENT, rows, [0.0, 0.1, 0.2]) == [
-        {"timestamp": 1.5, "content": "fold"},
-        {"timestamp": 0.0, "content": "lift"},
-    ]
+def test_what_every_frame_says_is_read_once_and_keeps_its_time() -> None:
+    rows = [ROW | {"timestamp": 0.0}, ROW | {"timestamp": 0.5}]
+    found = said(PERSISTENT, [rows] * 3, [0.0, 0.1, 0.2])
+    assert [row["timestamp"] for row in found] == [0.0, 0.5]
 
 
-@pytest.mark.parametrize("rows", [[["go"]], [[1, 2]]])
-def test_anything_else_is_refused(rows: list) -> None:
+@pytest.mark.parametrize("rows", [["text"], [7], [[1, 2]], [["a"]], [{"role": "x"}]])
+def test_what_holds_no_sentences_is_refused(rows: list[Any]) -> None:
     with pytest.raises(CorpusError, match="here: holds no sentences; leave it out with --without"):
-        spoken(EVENTS, rows, [0.0])
+        said(EVENTS, rows, [0.0])
 
 
-def test_very_much_is_refused() -> None:
-    rows = pa.ListArray.from_arrays(
-        [0, MOST + 1], pa.nulls(MOST + 1, pa.struct([("a", pa.int8())]))
-    )
-    with pytest.raises(CorpusError, match="says too much at once"):
-        list(sentences(EVENTS, rows, [0.0], "here"))
+def test_very_many_sentences_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "MOST", 3)
+    assert len(said(EVENTS, [[ROW] * 3], [0.0])) == 3
+    with pytest.raises(CorpusError, match="here: says too much at once; leave it out"):
+        said(EVENTS, [[ROW] * 2, [ROW] * 2], [0.0, 0.1])
+
+
+def with_events(place: Path, values: pa.Array) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(place / FRAMES)
+    pq.write_table(table.append_column(EVENTS, values), place / FRAMES)
+
+
+def test_a_damaged_column_never_costs_the_set(foreign: Path) -> None:
+    import pyarrow.parquet as pq
+
+    feature = {"dtype": "language", "shape": [1], "names": None}
+    edit_features(foreign, **{EVENTS: feature})
+    refused(foreign, f"has 0 columns '{EVENTS}'")
+    frames = len(pq.read_table(foreign / FRAMES))
+    with_events(foreign, pa.array(["text"] * frames))
+    refused(foreign, "holds no sentences; leave it out with --without")
+    edit_column(foreign / FRAMES, EVENTS, pa.array([[{"role": b"\xff"}]] * frames))
+    refused(foreign, "is not plain JSON")
+    assert len(brought(foreign, without=EVENTS)) == 3
