@@ -109,7 +109,7 @@ def test_what_its_tools_make_of_a_set(unpacked: Any, name: str, episodes: tuple)
 def test_sentences_of_annotations_are_kept(unpacked: Any) -> None:
     corpus = brought(unpacked(NEW, "annotated"))
     require_states(corpus, (0, 1))
-    said = {"name": "say", "arguments": {"text": "going on"}}
+    notes = {"name": "say", "arguments": {"text": "going on"}}
     for trajectory in corpus:
         rows = trajectory.info.metadata["language"]
         assert [(row["timestamp"], row.get("content")) for row in rows] == [
@@ -118,7 +118,7 @@ def test_sentences_of_annotations_are_kept(unpacked: Any) -> None:
             (pytest.approx(0.1), None),
         ]
         assert rows[0]["style"] == "subtask"
-        assert rows[2]["tool_calls"] == [{"type": "function", "function": said}]
+        assert rows[2]["tool_calls"] == [{"type": "function", "function": notes}]
 
 
 @pytest.mark.parametrize("name", ["filmed", "numbers"])
