@@ -163,7 +163,8 @@ def _outward(bound: float) -> float:
 def _table(table: Table, gone: Collection[str], hidden: np.ndarray, origin: np.ndarray) -> Table:
     update: dict[str, Any] = {}
     if "seeds" in gone:
-        update["seed"] = np.where(origin, -1, table.seed)
+        update["seed"] = np.where(origin, np.uint64(0), table.seed)
+        update["seeded"] = table.seeded & ~origin
     if "rewards" in gone:
         update["episode_return"] = np.where(hidden, 0.0, table.episode_return)
     if "metadata" in gone or "rewards" in gone:
@@ -197,7 +198,7 @@ def _there(before: Manifest, table: Table, after: Manifest, hidden: np.ndarray) 
     sources = [old for old, new in pairs if old != new]
     metadata = (table.metadata[i] for i in np.flatnonzero(hidden).tolist())
     there = {
-        "seeds": any(a.seed is not None for a in sources) or (table.seed >= 0).any(),
+        "seeds": any(a.seed is not None for a in sources) or table.seeded.any(),
         "agent": any(a.agent or a.versions or a.settings for a in sources),
         "lineage": True,  # the parent at least
         "metadata": any(said.keys() - HARMLESS for said in metadata),
