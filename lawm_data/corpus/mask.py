@@ -17,7 +17,7 @@ from lawm_schemas import ConfigError, Mask, MaskError, load_json
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store
 from lawm_data.corpus.table import OBSERVED, Table
-from lawm_data.system.atomic import storage_errors, write_file
+from lawm_data.system.atomic import own_folder, storage_errors, write_file
 
 if TYPE_CHECKING:
     from lawm_data.corpus.corpus import Corpus
@@ -163,8 +163,7 @@ def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
             return path
         hint = "choose another name, or replace it (--replace)"
         raise MaskError("another mask has this name", str(path), hint)
-    with storage_errors(path):
-        path.parent.mkdir(exist_ok=True)
+    own_folder(path.parent)
     write_file(path, mask.to_json().encode())
     return path
 

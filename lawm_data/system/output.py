@@ -142,8 +142,10 @@ def abandoned(out: Path) -> list[Path]:
 
 
 def remove(entry: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with all that is in it; after a kill none of it has its name."""
     if entry.is_dir() and not entry.is_symlink():
+        if not entry.name.startswith(TEMPORARY):
+            entry = entry.rename(temporary_name(entry))
         shutil.rmtree(entry)
     else:
         entry.unlink(missing_ok=True)
@@ -223,6 +225,7 @@ def refuse_inside(path: Path) -> None:
     Raises:
         StorageError: names the corpus.
     """
-    for folder in path.resolve().parents:
+    # unlike Path.resolve, a link that leads to itself is no error here
+    for folder in Path(os.path.realpath(path)).parents:
         if (folder / MANIFEST).is_file():
             raise StorageError(f"lies in the corpus {folder}", str(path), "choose another place")

@@ -13,7 +13,7 @@ from lawm_data.batches.batch import Batch
 from lawm_data.batches.loader import Loader, device_of
 from lawm_data.corpus.agreement import rate_notes
 from lawm_data.corpus.inert import inert_actions
-from lawm_data.system.atomic import WriterLock, storage_errors, write_file
+from lawm_data.system.atomic import WriterLock, own_folder, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
@@ -157,7 +157,7 @@ class _Training:
 
     def _restore(self, beginning: stage_reuse.Beginning | None) -> Path | None:
         checkpoints = self.run.path / "checkpoints"
-        checkpoints.mkdir(exist_ok=True)
+        own_folder(checkpoints)
         checkpoint.remove_leftovers(checkpoints)
         if not self.run.checkpoints():
             if self.run.record.taken is None:

@@ -6,6 +6,7 @@ own, and lines of JSON list them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def inside(
     if not parts or "{" in name or "\0" in name or ".." in parts or Path(name).is_absolute():
         raise CorpusError(f"has a path {pattern[:100]!r}", where, "do not trust it")
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         hint = "copy the set with the files that its links point to (cp -rL)"
         raise CorpusError("leads outside the set", str(path), hint)
     return path
