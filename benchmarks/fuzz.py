@@ -226,7 +226,7 @@ def alter_yaml(rng: Random, file: Path) -> str:
     return "yaml"
 
 
-def alter_array(rng: Random, array: np.ndarray) -> np.ndarray:
+def alter_array(rng: Random, array: np.ndarray) -> Any:
     """Type, shape or values of an array."""
     array = np.array(array)
     kind = rng.randrange(10)
@@ -262,7 +262,8 @@ def alter_hdf5(rng: Random, file: Path) -> str:
         if not names:
             return "nothing"
         name = rng.choice(names)
-        holder, item = opened[name].parent, opened[name]
+        holder: Any = opened[name].parent
+        item: Any = opened[name]
         last, kind = name.rpartition("/")[2], rng.randrange(14)
         if kind == 0:
             del holder[last]
@@ -410,6 +411,29 @@ def alter_parquet(rng: Random, file: Path) -> str:
     return "parquet"
 
 
+def alter_archive(rng: Random, file: Path) -> str:
+    """A member of a zip file, such as a tensor or the pickle that names them."""
+    import zipfile
+
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: bytearray(archive.read(name)) for name in archive.namelist()}
+    name = rng.choice(list(parts))
+    part, kind = parts[name], rng.randrange(6)
+    at = rng.randrange(len(part)) if part else 0
+    if kind < 3 and part:
+        part[at : at + 1] = bytes([rng.randrange(256)])
+    elif kind == 3:
+        del part[at:]
+    elif kind == 4:
+        del parts[name]
+    else:
+        parts[rng.choice(("../x", "a/../../x", name + "x"))] = parts.pop(name)
+    with zipfile.ZipFile(file, "w", rng.choice((0, 0, 8))) as archive:
+        for key, content in parts.items():
+            archive.writestr(key, bytes(content))
+    return "archive"
+
+
 STRUCTURED: dict[str, Callable[[Random, Path], str]] = {
     ".json": alter_json,
     ".jsonl": alter_json,
@@ -418,6 +442,7 @@ STRUCTURED: dict[str, Callable[[Random, Path], str]] = {
     ".h5": alter_hdf5,
     ".npz": alter_npz,
     ".parquet": alter_parquet,
+    ".pt": alter_archive,
 }
 
 
@@ -496,29 +521,35 @@ def alter_native(rng: Random, folder: Path) -> str:
     return text
 
 
-def content_of(path: Path) -> str:
-    """Hash of everything that a corpus shows: arrays, table, masks, overlays, what it says."""
+def content_of(path: Path) -> dict[str, str]:
+    """Hashes of everything that a corpus shows: what it says, arrays, table, masks, overlays."""
     from lawm_data import open_corpus
     from lawm_data.corpus.overlay import open_labels, overlay_names
 
-    corpus, seen = open_corpus(path), hashlib.sha256()
-    said = corpus.manifest.model_dump_json(exclude={"shards"})
-    seen.update(said.encode())
-    for trajectory in corpus:
-        seen.update(repr(trajectory.info).encode())
-        for array in (*trajectory.observations.values(), trajectory.rewards):
-            seen.update(array.tobytes())
-        if trajectory.actions is not None:
-            seen.update(trajectory.actions.tobytes())
-    for name in sorted(corpus.masks()):
-        seen.update(corpus.with_mask(name).mask.model_dump_json().encode())
+    def hashed(*parts: str | np.ndarray | None) -> str:
+        kept = [part for part in parts if part is not None]
+        data = [part.encode() if isinstance(part, str) else part.tobytes() for part in kept]
+        return hashlib.sha256(b"".join(data)).hexdigest()
+
+    corpus = open_corpus(path)
+    seen = {"corpus.json": hashed(corpus.manifest.model_dump_json(exclude={"shards"}))}
+    for one in corpus:
+        arrays = (*one.observations.values(), one.rewards, one.actions)
+        seen[one.info.id] = hashed(repr(one.info), *arrays)
+    for name, mask in corpus.masks().items():
+        seen[f"masks/{name}.json"] = hashed(mask.model_dump_json())
     for name in overlay_names(path):
         labels = open_labels(corpus, name)
-        seen.update(labels.info.model_dump_json().encode())
-        for known in labels.ids.tolist():
-            for array in labels.read(known.decode()):
-                seen.update(array.tobytes())
-    return seen.hexdigest()
+        actions = [array for known in labels.ids.tolist() for array in labels.read(known.decode())]
+        seen[f"labels/{name}"] = hashed(labels.info.model_dump_json(), *actions)
+    return seen
+
+
+def _same(path: Path, known: dict[str, str]) -> bool:
+    """Whether a corpus shows what it did, apart from masks and overlays that are not there."""
+    now = content_of(path)
+    gone = {name for name in known if "/" in name and not os.path.lexists(path / name)}
+    return now == {name: text for name, text in known.items() if name not in gone}
 
 
 def read_native(folder: Path, rng: Random) -> list[str]:
@@ -539,8 +570,8 @@ def read_native(folder: Path, rng: Random) -> list[str]:
     ]
     sound = codes == [0] and not any(f.severity == "warning" for f in validate(path))
     wrong = []
-    known = (folder.parent / "native.content").read_text()
-    if sound and not (folder / "fitted").exists() and content_of(path) != known:
+    known = json.loads((folder.parent / "native.content").read_text())
+    if sound and not (folder / "fitted").exists() and not _same(path, known):
         wrong.append("passes with other content")
     for way in rng.sample(ways, 2):
         codes.append(call("lawm-data", *way))
@@ -638,7 +669,7 @@ def read_results(folder: Path, rng: Random) -> list[str]:
 
 def _native(folder: Path) -> None:
     tiny.corpus(folder / "c", everything=True)
-    (folder.parent / "native.content").write_text(content_of(folder / "c"))
+    (folder.parent / "native.content").write_text(json.dumps(content_of(folder / "c")))
 
 
 def _run(folder: Path) -> None:
@@ -704,6 +735,9 @@ PLACES = {
     "ogbench": "ogbench:set.npz",
     "exorl": "exorl:set",
     "aime": "aime:set",
+    "dreamer": "dreamer:set",
+    "d3rlpy": "d3rlpy:set.h5",
+    "tdmpc2": "tdmpc2:set",
     "video": "video:set",
 }
 KINDS: dict[str, Kind] = {
@@ -772,27 +806,25 @@ class Laboratory:
             What was altered, and what was wrong.
         """
         self._fresh(name)
-        rng = Random(seed)
-        altered = [
-            KINDS[name].alter(rng, self.work / "in") for _ in range(rng.choice((1, 1, 2, 3)))
-        ]
-        if any("fitted" in text for text in altered):
+        altered = "; ".join(self._called(lambda: _alter(name, self.work / "in", Random(seed))))
+        if "fitted" in altered:
             (self.work / "fitted").touch()
         before = _listing(self.folder, self.work)
-        wrong = self._read(name, rng)
+        wrong = self._called(lambda: KINDS[name].read(self.work, Random(f"{seed}/read")))
         if _listing(self.folder, self.work) != before:
             wrong.append("something outside was changed")
         left = {path.name for path in (self.work / "tmp").iterdir()}
         left -= {f"torchinductor_{getpass.getuser()}"}  # PyTorch's cache
         if left and not wrong:
             wrong.append(f"left among the temporary files: {sorted(left)[:3]}")
-        return "; ".join(altered), wrong
+        return altered, wrong
 
-    def _read(self, name: str, rng: Random) -> list[str]:
+    def _called(self, function: Callable[[], list[str]]) -> list[str]:
+        """What a function returns in a process of its own, under limits, or how that ended."""
         log = self.folder / "log"
         child = os.fork()
         if child == 0:
-            os._exit(_child(lambda: KINDS[name].read(self.work, rng), self.work, log))
+            os._exit(_child(function, self.work, log))
         _, status = os.waitpid(child, 0)
         code, said = os.waitstatus_to_exitcode(status), log.read_text(errors="replace")
         if code == 3:
@@ -807,6 +839,11 @@ class Laboratory:
         return [f"{names.get(code, f'ended with {code}')}: {said.strip()[-400:]}"]
 
 
+def _alter(name: str, folder: Path, rng: Random) -> list[str]:
+    """Alter an input once or more often."""
+    return [KINDS[name].alter(rng, folder) for _ in range(rng.choice((1, 1, 2, 3)))]
+
+
 def _quietly(read: Callable[[Path, Random], list[str]], work: Path) -> None:
     """Read something sound."""
     with tiny.quiet():
@@ -815,8 +852,8 @@ def _quietly(read: Callable[[Path, Random], list[str]], work: Path) -> None:
         raise SystemExit(f"something sound was refused: {wrong}")
 
 
-def _child(read: Callable[[], list[str]], work: Path, log: Path) -> int:
-    """Read in this process, under limits; its exit status."""
+def _child(function: Callable[[], list[str]], work: Path, log: Path) -> int:
+    """Call a function in this process, under limits; its exit status."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
@@ -828,15 +865,15 @@ def _child(read: Callable[[], list[str]], work: Path, log: Path) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.alarm(WALL)
     try:
-        wrong = read()
+        said = function()
     except BaseException:
         print(traceback.format_exc())
         return 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    if wrong:
-        print(f"\n@@@{json.dumps(wrong)}", flush=True)
+    if said:
+        print(f"\n@@@{json.dumps(said)}", flush=True)
         return 3
     return 0
 
@@ -872,28 +909,25 @@ def fuzz(
         Counts by kind, and what was wrong.
     """
     lab, counts, wrong = Laboratory(folder, kinds), Counter[str](), []
-    cpu = Counter[str]()
     gc.collect()
     gc.freeze()
     turns = [name for name in kinds for _ in range(KINDS[name].share)]
     for number in range(inputs):
         name = turns[number % len(turns)]
         key = f"{seed}/{number}/{name}"
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         altered, found = lab.try_one(name, key)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu[name] += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         counts[name] += 1
+        if number % 1000 == 999:
+            print(f"{number + 1} inputs", flush=True)
         if found:
             wrong.append({"input": key, "altered": altered, "wrong": found})
             print(json.dumps(wrong[-1]), flush=True)
-    print({name: round(cpu[name] / counts[name], 3) for name in counts})
     return {"inputs": inputs, "seed": seed, "by_kind": dict(counts), "wrong": wrong}
 
 
 def load(kinds: Sequence[str]) -> None:
     """Import everything that inputs of these kinds are read with, once."""
-    learns = not {"native", *PLACES}.issuperset(kinds)
+    learns = not {"native", "recipe", *PLACES}.issuperset(kinds)
     for module in (*IMPORTED, *LEARNING) if learns else IMPORTED:
         importlib.import_module(module)
 

@@ -129,8 +129,8 @@ def _listed(file: ForeignFile) -> tuple[int, int, list[str]]:
             what = "is not one of a trajectory that has all its arrays"
             raise CorpusError(what, file.where(name), "write the file again")
     if file.has("num_episodes"):
-        told = file.read("num_episodes")
-        if told.size != 1 or int(told.reshape(())) != count:
+        stated = file.read("num_episodes")
+        if stated.size != 1 or int(stated.reshape(())) != count:
             what = f"does not say {count}, the number of trajectories that are there"
             raise CorpusError(what, file.where("num_episodes"), "write the file again")
     return count, width, others
