@@ -238,6 +238,10 @@ def _write(
     ) as writer:
         for number, ((view, ids), manifest) in enumerate(zip(selections, manifests, strict=True)):
             sources = _sources(manifest, writer.manifest.licence)
+            if view.mask is None and not unlabeled and _is_whole(view, arrays):
+                # as it is: nothing is hidden in it, and nothing about it changes
+                writer.copy(open_store(view.path), view.index.position, ids, sources)
+                continue
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:
                 content = _content(trajectory, writer.manifest, arrays.source(number))
