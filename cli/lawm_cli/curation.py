@@ -39,8 +39,9 @@ def filter(
 ) -> None:
     """Write the trajectories that an expression is true of.
 
-    Names: id, position, length, return, labels, num_observed, terminated, truncated, agent_step,
-    seed, source, agent, origin, tier, run_seed. With < <= == != >= >, in, and, or, not, None.
+    Names: id, position, length, return, labels, actions, num_observed, terminated, truncated,
+    agent_step, seed, source, agent, origin, tier, run_seed, and keys of the metadata, as in
+    "'train' in filter_keys". With < <= == != >= >, in, and, or, not, None.
     Masks and overlays come along, restricted to what is kept.
     """
     from lawm_data.corpus.corpus import open_corpus

@@ -9,6 +9,7 @@ from lawm_data import open_corpus
 WRITING = {
     "filter": ("filter", "{}", "return >= 0"),
     "delete": ("delete", "{}", "--where", "position == 0"),
+    "edit": ("edit", "{}", "--set", "fps=20"),
     "merge": ("merge", "{}"),
     "mix": ("merge", "{}", "--common"),
     "split": ("split", "{}", "a=0.5", "b=0.5"),
