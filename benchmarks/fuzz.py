@@ -48,7 +48,7 @@ MEMORY = 3 << 30
 """Bytes of address space that an input may take beyond what the process has."""
 CPU = 20
 """Seconds of CPU that reading an input may take."""
-WALL = 240
+WALL = 60
 """Seconds on the clock, for what waits instead of computing."""
 PACKAGES = ("lawm", "h5py", "numpy", "pyarrow", "minari", "imageio-ffmpeg", "pydantic")
 IMPORTED = (
@@ -784,7 +784,7 @@ class Laboratory:
     def __init__(self, folder: Path, kinds: Sequence[str]) -> None:
         self.folder, self.work = folder, folder / "work"
         self.outside, self.altering = folder / "work/outside", folder / "altering"
-        self.log, self.results = folder / "log", folder / "results"
+        self.log, self.results = folder / "log", folder / "seen"
         for name in kinds:
             place = folder / name
             place.mkdir()
