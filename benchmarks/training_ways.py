@@ -141,7 +141,7 @@ def policy_step(algorithm: Algorithm, batch: Batch, starts: int, frozen: bool) -
 
     def run() -> None:
         with torch.no_grad():
-            state = algorithm._infer(batch, None).observed.state
+            state = algorithm._infer(batch, algorithm.model.draw_noise(batch, None)).observed.state
         start = choose_starts(state, batch.valid, starts, None)
         dream = agent.dream(model.world, start, algorithm._constrained(model), None)
         reward = model.world.reward(dream.feature[1:])

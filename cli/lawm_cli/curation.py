@@ -295,9 +295,9 @@ def register(app: typer.Typer) -> None:
     )
     app.command(
         epilog=example(
-            f"lawm-data edit {corpus} --set env=walker-walk --bounds action=-1:1 --out corpora/ww",
-            f"lawm-data edit {corpus} --rename qpos=position --dtype qpos=float32 --out corpora/p",
-            f"lawm-data edit {corpus} --missing-where \"actions == 'zero'\" --out corpora/lost",
+            f"lawm-data edit {corpus} --set env=walker-walk --bounds action=-1:1 --out a",
+            f"lawm-data edit {corpus} --rename qpos=joints --dtype qpos=float32 --out b",
+            f"lawm-data edit {corpus} --missing-where \"actions == 'zero'\" --out c",
         )
     )(edit)
     app.command(

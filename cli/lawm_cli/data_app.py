@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from lawm_schemas import CorpusError
+from lawm_schemas import ConfigError, CorpusError
 
 from lawm_cli import build, curation, errors, exchanging, inspection, report
 from lawm_cli.options import (
@@ -210,14 +210,26 @@ def info(
         "lawm-data mask corpora/cs --fraction 0.05 --seed 0 --name 5pct",
         "lawm-data mask corpora/cs --fraction 0.05 --name 5pct \\",
         "    --withhold corpora/cs-5pct",
+        "lawm-data mask corpora/cs --where \"'train' in filter_keys\" --name train",
     )
 )
 def mask(
     corpus: Corpus,
-    fraction: Annotated[
-        float, typer.Option(help="Share that keeps its actions: above 0, at most 1.")
-    ],
     name: Annotated[str, typer.Option(help="Name of the mask.")],
+    fraction: Annotated[
+        float | None, typer.Option(help="Share that keeps its actions: above 0, at most 1.")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="Or: those keep theirs that this is true of, see filter.",
+        ),
+    ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Or: those whose ids stand in this file, one a line."),
+    ] = None,
     seed: Seed = 0,
     by: Annotated[
         Literal["trajectories", "steps"], typer.Option(help="What the fraction counts.")
@@ -237,14 +249,26 @@ def mask(
 
     All but a fraction of them are hidden, under a name. Nothing is copied or deleted: a mask is a
     small file beside the shards. With one seed, smaller fractions are subsets of larger ones.
+    Instead of a fraction, --where or --ids say which trajectories keep their actions.
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
+    from lawm_data.curation.choose import mask_by_ids, mask_where
     from lawm_data.curation.derive import withhold as write_withheld
     from lawm_data.system.output import require_free
 
     whole = open_corpus(corpus)
-    made = make_mask(whole, fraction, seed, name, by, stratify)
+    if [fraction, where, ids].count(None) != 2:
+        raise ConfigError("give exactly one of --fraction, --where and --ids", "mask")
+    if fraction is None and (seed or stratify or by != "trajectories"):
+        raise ConfigError("go with --fraction", "--seed, --by and --stratify", "leave them out")
+    if where is not None:
+        made = mask_where(whole, where, name)
+    elif ids is not None:
+        made = mask_by_ids(whole, ids, name)
+    else:
+        assert fraction is not None
+        made = make_mask(whole, fraction, seed, name, by, stratify)
     if withhold is not None:
         require_free(withhold)
     path = save_mask(whole, made, replace)
@@ -255,10 +279,11 @@ def mask(
         "labeled": len(made.labeled),
         "trajectories": len(whole),
         "path": path,
-        "fraction": fraction,
+        "fraction": made.fraction,
         "seed": seed,
         "by": by,
         "stratify": stratify,
+        "where": made.where,
         "withheld": withhold,
     }
     print_json(result) if json else report.mask(result, corpus)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lawm_data.corpus.inert import Inert
 from lawm_data.system import terminal as show
 
 
@@ -43,14 +44,18 @@ def corpus(summary: Mapping[str, Any]) -> None:
     if summary["without_rewards"]:
         count = show.text(summary["without_rewards"])
         print(f"\nno rewards were recorded for {count} trajectories: they have no returns")
+    for what, hint in Inert(**summary["inert_actions"]).warnings(Path(summary["path"])):
+        print(f"\nwarning: {what}; {hint}")
     for kind, columns in (
-        ("masks", ("labeled", "fraction", "seed", "by", "stratify", "current")),
+        ("masks", ("labeled", "fraction", "seed", "by", "stratify", "where", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
     ):
         if summary[kind]:
             print()
             entries = summary[kind].values()
-            columns = [c for c in columns if c != "r2" or any(e["r2"] is not None for e in entries)]
+            rare = ("r2", "where")  # most masks were drawn, most errors are unknown
+            known = [c for c in rare if any(e.get(c) is not None for e in entries)]
+            columns = [c for c in columns if c not in rare or c in known]
             rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
             show.grid([kind, *columns], rows)
     if summary["stats"]:
@@ -68,7 +73,8 @@ def mask(made: Mapping[str, Any], corpus: Path) -> None:
     rows = {
         "mask": made["name"],
         "labeled": f"{labeled} of {of} trajectories",
-        "chosen": f"{made['fraction']:.4g} of the {made['by']}{stratified}, seed {made['seed']}",
+        "chosen": made["where"]
+        or f"{made['fraction']:.4g} of the {made['by']}{stratified}, seed {made['seed']}",
         "file": made["path"],
     }
     without = {"corpus without hidden actions": made["withheld"]} if made["withheld"] else {}

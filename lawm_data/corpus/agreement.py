@@ -316,10 +316,16 @@ def say(differences: Mapping[Path, Sequence[Difference]]) -> tuple[str, str, str
     return what, str(path), f"if they mean the same: {lines}"
 
 
-def command(path: Path, options: Sequence[str]) -> str:
-    """The line that edits a corpus, into a folder that is not there yet."""
+def command(path: Path, options: Sequence[str], *more: str) -> str:
+    """The line that edits a corpus, into a folder that is not there yet.
+
+    Args:
+        path: the corpus.
+        options: options of ``lawm-data edit``, each with its value behind a space.
+        more: words that may have spaces in them.
+    """
     out, number = path.with_name(f"{path.name}-edited"), 2
     while out.exists():
         out, number = path.with_name(f"{path.name}-edited-{number}"), number + 1
     words = [word for option in options for word in option.split(" ")]
-    return shlex.join(["lawm-data", "edit", str(path), *words, "--out", str(out)])
+    return shlex.join(["lawm-data", "edit", str(path), *words, *more, "--out", str(out)])

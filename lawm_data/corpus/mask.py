@@ -17,7 +17,7 @@ from lawm_schemas import ConfigError, Mask, MaskError, load_json
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store
 from lawm_data.corpus.table import OBSERVED, Table
-from lawm_data.system.atomic import storage_errors, write_file
+from lawm_data.system.atomic import own_folder, storage_errors, write_file
 
 if TYPE_CHECKING:
     from lawm_data.corpus.corpus import Corpus
@@ -110,6 +110,38 @@ def make_mask(
         raise MaskError(error.what, error.where, error.hint) from None
 
 
+def mask_of(corpus: Corpus, chosen: np.ndarray, name: str, where: str) -> Mask:
+    """The mask that lets the actions of some trajectories be read, and hides all others.
+
+    Args:
+        corpus: the view to choose from.
+        chosen: (N,) bool. Of these the ones with every action observed are labeled.
+        name: name of the mask.
+        where: what chose them, for whoever reads the mask.
+
+    Raises:
+        MaskError: none of them has all its actions, or the name cannot be one.
+    """
+    if not NAME.fullmatch(name):
+        raise MaskError("cannot be the name of a mask", repr(name), NAME_HINT)
+    table = corpus.table
+    kept = chosen & (table.labels == OBSERVED) & (table.num_observed == table.length)
+    if not kept.any():
+        found = int(chosen.sum())
+        what = f"chooses {found} trajectories, of which none has all its actions"
+        raise MaskError(what, where, "choose others")
+    data = {
+        "name": name,
+        "corpus": corpus.root_fingerprint,
+        "fraction": float(kept.sum() / len(table)),
+        "seed": 0,
+        "where": where,
+        "chosen_from": corpus.fingerprint,
+        "labeled": table.id[kept].tolist(),
+    }
+    return Mask.parse(data, f"mask {name!r}")
+
+
 def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
     """Write ``masks/NAME.json``; saving the same mask again changes nothing.
 
@@ -131,8 +163,7 @@ def save_mask(corpus: Corpus, mask: Mask, replace: bool = False) -> Path:
             return path
         hint = "choose another name, or replace it (--replace)"
         raise MaskError("another mask has this name", str(path), hint)
-    with storage_errors(path):
-        path.parent.mkdir(exist_ok=True)
+    own_folder(path.parent)
     write_file(path, mask.to_json().encode())
     return path
 
@@ -207,6 +238,8 @@ def choice_fault(mask: Mask, corpus: Corpus) -> str:
         mask: a mask of this corpus.
         corpus: the whole corpus.
     """
+    if mask.where is not None:
+        return ""  # no seed chose it
     stated = mask.chosen_from is not None
     # An older mask may have come along from another corpus, and then shows fewer.
     if mask.chosen_from != corpus.root_fingerprint and (stated or corpus.manifest.lineage):

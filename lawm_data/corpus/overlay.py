@@ -14,7 +14,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
 
 from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
 from lawm_data.corpus.table import ID_BYTES
-from lawm_data.system.atomic import storage_errors, write_folder
+from lawm_data.system.atomic import own_folder, storage_errors, write_folder
 from lawm_data.system.hdf5 import ALIGNMENT, HINT, MappedFile
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ def save_overlay(
     data = encode_labels(found, width)
     update = {"trajectories": len(found), "sha256": hashlib.sha256(data).hexdigest()}
     overlay = overlay.model_copy(update=update)
+    own_folder(folder.parent)
     write_folder(folder, {ARRAYS: data, OVERLAY: overlay.to_json().encode()})
     return overlay
 

@@ -15,14 +15,16 @@ FPS = "fps"
 def step_seconds(manifest: Manifest) -> float | None:
     """Seconds from one observation to the next, or None when nothing says so.
 
-    The environment tells, or else what the sources of the corpus were recorded at, when all agree.
+    What its sources were recorded at tells, when all agree, or else the environment.
     """
-    environment = manifest.environment
-    if environment is not None and environment.control_timestep:
-        return environment.control_timestep * environment.action_repeat
     found = {_recorded(source) for source in manifest.provenance}
     rate = found.pop() if len(found) == 1 else None
-    return None if rate is None else 1 / rate
+    if rate is not None:
+        return 1 / rate
+    environment = manifest.environment
+    if environment is None or not environment.control_timestep:
+        return None
+    return environment.control_timestep * environment.action_repeat
 
 
 def _recorded(source: Provenance) -> float | None:

@@ -43,7 +43,13 @@ from lawm_data.corpus.record import make_record
 from lawm_data.corpus.shard import open_shard
 from lawm_data.corpus.store import SHARDS, open_store, read_manifest
 from lawm_data.corpus.table import ID_BYTES
-from lawm_data.system.atomic import WriterLock, storage_errors, sync_folder, write_file
+from lawm_data.system.atomic import (
+    WriterLock,
+    own_folder,
+    storage_errors,
+    sync_folder,
+    write_file,
+)
 from lawm_data.system.output import refuse_inside
 
 _ID = re.compile(rf"[0-9A-Za-z][0-9A-Za-z-]{{0,{ID_BYTES - 1}}}")
@@ -106,8 +112,7 @@ class CorpusWriter:
         lock = WriterLock(path)
         try:
             refuse_existing(path)
-            with storage_errors(path):
-                (path / SHARDS).mkdir(exist_ok=True)
+            own_folder(path / SHARDS)
             write_file(path / MANIFEST, manifest.to_json().encode())
             with storage_errors(path):
                 sync_folder(path.absolute().parent)
@@ -128,6 +133,7 @@ class CorpusWriter:
         read_manifest(path)
         lock = WriterLock(path)
         try:
+            own_folder(path / SHARDS)
             store = open_store(path)
             writer = cls(path, lock, store.manifest)
             writer._taken = TakenIds(store.table.id.tolist())

@@ -18,7 +18,7 @@ Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by the id of the trajectory."""
 T = TypeVar("T")
 
-_DRAW = ("fraction", "seed", "by", "stratify")
+_DRAW = ("fraction", "seed", "by", "stratify", "where")
 _MODEL = ("model", "algorithm", "method", "max_uncertainty")
 
 

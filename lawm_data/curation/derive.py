@@ -152,6 +152,7 @@ def through(corpus: Corpus) -> dict[str, object]:
         "seed": mask.seed,
         "by": mask.by,
         "stratify": mask.stratify,
+        **({} if mask.where is None else {"where_of_mask": mask.where}),
     }
 
 

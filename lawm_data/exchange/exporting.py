@@ -66,13 +66,17 @@ def export_corpus(
     if not len(view):
         raise CorpusError("shows no trajectory", str(view.path), "choose another view")
     masks, left = kept_masks([Selection(view, tuple(view.table.id.tolist()))])
+    left = [] if view.mask else left
+    unrewarded = int((~view.table.rewarded).sum())
+    if unrewarded:
+        left.append(f"no rewards were recorded in {unrewarded:,} trajectories: zeros stand there")
     exported = Exported(
         path=path,
         address=str(where),
         trajectories=len(view),
         steps=int(view.table.length.sum()),
         masks=tuple(mask.name for mask in masks),
-        notes=() if view.mask else tuple(left),
+        notes=tuple(left),
     )
     if dry_run:
         return exported

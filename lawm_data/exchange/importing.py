@@ -13,6 +13,7 @@ from lawm_schemas import MANIFEST, ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.commit import COMMIT_BYTES
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.mask import save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
@@ -164,11 +165,12 @@ def _imported(
             overlay = incoming.overlay.model_copy(update=bound)
             width = manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, inferred, width)
+        inert = [f"{what}; {hint}" for what, hint in inert_actions(corpus).warnings(out)]
     return found._replace(
         trajectories=manifest.trajectories,
         steps=manifest.steps,
         fingerprint=manifest.fingerprint,
-        notes=tuple(incoming.notes),
+        notes=(*incoming.notes, *inert),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from lawm_schemas import LawmError
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.inert import LOOKED_AT, inert_actions
 from lawm_data.corpus.leftovers import dead_leftovers
 from lawm_data.corpus.mask import mask_files, read_mask
 from lawm_data.corpus.overlay import LABELS, overlay_names, read_overlay
@@ -29,7 +30,9 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
     ``returns`` are those of trajectories whose rewards were recorded, None where there are none;
     ``lengths`` is None for an empty view. ``current`` of a mask or an overlay
     says whether it belongs to the corpus as it is now; those that cannot be read are ``damaged``.
-    ``leftovers`` is what dead writers left in the corpus and beside it.
+    ``inert_actions`` counts trajectories whose actions count as observed and never change; without
+    ``stats`` among ``LOOKED_AT`` of them at most. ``leftovers`` is what dead writers left in the
+    corpus and beside it.
     """
     manifest, table = corpus.manifest, corpus.table
     counts = np.bincount(table.provenance, minlength=len(table.sources))
@@ -60,6 +63,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
                 "labeled": len(mask.labeled),
                 "by": mask.by,
                 "stratify": mask.stratify,
+                "where": mask.where,
                 "current": mask.corpus == corpus.root_fingerprint,
             }
             for name, mask in masks.items()
@@ -78,6 +82,7 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
         "label_steps": label_steps(table),
         "damaged": damaged_masks + damaged_overlays,
         "leftovers": [str(entry) for entry in dead_leftovers(corpus.path, manifest)],
+        "inert_actions": inert_actions(corpus, None if stats else LOOKED_AT)._asdict(),
         "returns": _spread(table.episode_return[table.rewarded]),
         "without_rewards": int((~table.rewarded).sum()),
         "lengths": _spread(table.length),

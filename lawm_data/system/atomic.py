@@ -100,6 +100,20 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def own_folder(folder: Path) -> None:
+    """Make a folder inside of what is written to, unless it is there.
+
+    Raises:
+        StorageError: it is a link, so that somebody else's files would be changed; or the file
+            system refused.
+    """
+    if folder.is_symlink():
+        hint = "put the folder itself in its place (cp -rL)"
+        raise StorageError("is a link: nothing is written through it", str(folder), hint)
+    with storage_errors(folder):
+        folder.mkdir(exist_ok=True)
+
+
 def remove_dead(folder: Path) -> None:
     """Remove what ``write_file`` and ``write_folder`` have left in a folder when they were killed.
 

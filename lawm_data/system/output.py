@@ -223,6 +223,7 @@ def refuse_inside(path: Path) -> None:
     Raises:
         StorageError: names the corpus.
     """
-    for folder in path.resolve().parents:
+    # unlike Path.resolve, a link that leads to itself is no error here
+    for folder in Path(os.path.realpath(path)).parents:
         if (folder / MANIFEST).is_file():
             raise StorageError(f"lies in the corpus {folder}", str(path), "choose another place")

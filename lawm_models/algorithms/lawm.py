@@ -29,12 +29,16 @@ from lawm_models.networks.latent_action_model import (
     Inferred,
     LatentActionModel,
     LatentActionModelConfig,
+    Noise,
 )
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
 from lawm_models.networks.world_model import standard_noise
+
+ROWS_AT_ONCE = 64
+"""Copies of the windows whose actions are inferred are filtered side by side, up to so many."""
 
 
 class Config(Schema):
@@ -147,7 +151,8 @@ class Algorithm(nn.Module):
     def _update_agent(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model = self._frozen[0]
         with torch.no_grad():
-            observed = self._infer(batch, generator).observed.state
+            noise = self.model.draw_noise(batch, generator)
+            observed = self._infer(batch, noise).observed.state
         start = choose_starts(observed, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         actor, critic, metrics = self.agent.losses(dream, model.world.reward(dream.feature[1:]))
@@ -213,12 +218,10 @@ class Algorithm(nn.Module):
         u = torch.addcmul(prior.mean, self.config.support * prior.std, bounded)
         return model.decoder(feature, u, noise=noise)
 
-    def _infer(self, batch: Batch, generator: torch.Generator | None, first: int = 0) -> Inferred:
+    def _infer(self, batch: Batch, noise: Noise) -> Inferred:
         batch = self._normalized(batch)
         labeled = batch.labeled.to(batch.reward.dtype)
-        noise = self.model.draw_noise(batch, generator)
-        seen = Observation.of(batch)
-        return self.model.infer(seen, batch.action, labeled, noise, batch.valid, first)
+        return self.model.infer(Observation.of(batch), batch.action, labeled, noise, batch.valid)
 
     def _normalized(self, batch: Batch) -> Batch:
         """The batch with actions in [-1, 1]; hidden ones are zero, whatever stood there."""
@@ -257,13 +260,22 @@ class Algorithm(nn.Module):
             labeled=torch.zeros_like(batch.labeled),
         )
         generator = torch.Generator(batch.reward.device).manual_seed(0)
-        members = self.config.model.inverse_members
-        passes = members * -(-samples // members)  # every member serves every row as often
-        drawn = [self._infer(batch, generator, i % members).action for i in range(passes)]
-        means = torch.stack([action.mean for action in drawn])
-        spread = torch.stack([torch.as_tensor(action.spread) for action in drawn])
-        std = (means.var(0) + spread.square().mean(0)).sqrt()
-        return self.scale.to_environment(means.mean(0)), std * self.scale.half_range
+        size, members = len(batch.labeled), self.config.model.inverse_members
+        rounds = -(-samples // members)  # every member serves every row as often
+        together = max(1, min(rounds, ROWS_AT_ONCE // (size * members)))
+        means, spreads = [], []
+        for start in range(0, rounds, together):
+            copies = members * min(together, rounds - start)
+            index = torch.arange(size, device=batch.reward.device).repeat_interleave(copies)
+            # drawn one copy after the other, however many go together
+            noise = Noise.joined([self.model.draw_noise(batch, generator) for _ in range(copies)])
+            action = self._infer(batch.rows(index), noise).action
+            drawn = action.mean.unflatten(0, (size, copies))
+            means.append(drawn)
+            spreads.append(torch.as_tensor(action.spread).expand_as(action.mean).view_as(drawn))
+        mean, spread = torch.cat(means, 1), torch.cat(spreads, 1)
+        std = (mean.var(1) + spread.square().mean(1)).sqrt()
+        return self.scale.to_environment(mean.mean(1)), std * self.scale.half_range
 
     @torch.no_grad()
     def smooth_actions(

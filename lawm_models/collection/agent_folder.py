@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lawm_schemas import ArraySpec, Checksummed, ConfigError, EnvironmentInfo
 
-from lawm_data.system.atomic import storage_errors, write_file
+from lawm_data.system.atomic import own_folder, storage_errors, write_file
 from lawm_models.collection.agents import agent_config
 from lawm_models.training.checkpoint import (
     load_module,
@@ -95,7 +95,7 @@ class AgentFolder:
                 path.mkdir(parents=True, exist_ok=True)
             write_file(path / RECORD, record.to_json().encode())
         for parent in (path, path / SNAPSHOTS):
-            if parent.is_dir():
+            if parent.is_dir() and not parent.is_symlink():
                 remove_leftovers(parent)
         return cls(path, record)
 
@@ -133,7 +133,7 @@ class AgentFolder:
         """
         state = {"rounds": rounds}
         if snapshot:
-            (self.path / SNAPSHOTS).mkdir(exist_ok=True)
+            own_folder(self.path / SNAPSHOTS)
             save_checkpoint(self.path / SNAPSHOTS / f"{rounds:05d}", agent, {}, state)
         save_checkpoint(self.path / LATEST, agent, agent.optimizers(), {**state, **rest})
         self.rounds = rounds

@@ -93,6 +93,17 @@ class Noise(NamedTuple):
     action: Float[Tensor, "B T A"] | None = None
     """For a ~ p(a|s,u) on the action-free path; None takes the mean."""
 
+    @classmethod
+    def joined(cls, passes: Sequence[Noise]) -> Noise:
+        """That of N passes over B windows as that of one over (B N): each window N times."""
+
+        def join(parts: Sequence[Tensor]) -> Tensor:
+            return torch.stack(tuple(parts), 1).flatten(0, 1)
+
+        state, inverse, posterior, action = zip(*passes, strict=True)
+        drawn = None if action[0] is None else join(action)
+        return cls(join(state), join(inverse), join(posterior), drawn)
+
 
 class Inferred(NamedTuple):
     """A posterior rollout over a window with labeled and unlabeled rows."""
@@ -163,7 +174,6 @@ class LatentActionModel(nn.Module):
         labeled: Float[Tensor, " B"],
         noise: Noise,
         valid: Bool[Tensor, "B T"] | None = None,
-        first: int = 0,
     ) -> Inferred:
         """Roll the posterior over a window; a_in = m · a_data + (1 − m) · a_decoded.
 
@@ -175,14 +185,12 @@ class LatentActionModel(nn.Module):
             labeled: m.
             noise: all of it.
             valid: real steps, which nothing looks beyond; None for all.
-            first: member of the inverse posterior that row 0 takes; row b takes the b-th after it.
         """
         embed = self.world.encoder(observation)
         known = self._next_known(observation, embed, valid)
-        inverses = self.inverses
         observed, feature, inverse, decoded = self.world.scan.infer(
             self.world.rssm,
-            inverses[first:] + inverses[:first],
+            self.inverses,
             self.decoder,
             (embed, known),
             action,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lawm_schemas import LawmError, RunRecord
+
 from lawm_data.system import terminal as show
 from lawm_models.studies.cell import Cell, CellRun
+from lawm_models.training.metrics import read_metrics, read_row
+from lawm_models.training.run_folder import METRICS, RECORD
 
 TAIL = 1 << 14
 """Bytes at the end of a log that hold its last line."""
@@ -109,32 +112,32 @@ class Pace:
 
 def reached(folder: Path, cell: Cell) -> Reached:
     """How far a run is, by the last line of its log."""
-    last = _last(folder / "metrics.jsonl")
-    if last is None:
-        return Reached(0.0, 0.0, None)
-    steps = cell.config.steps
+    steps, nothing = cell.config.steps, Reached(0.0, 0.0, None)
+    try:
+        last, taken, before = _last(folder / METRICS), _taken(folder), taken_seconds(folder)
+    except LawmError:  # what is damaged is named by whoever goes on with the run
+        return nothing
+    if last is None or not {last["stage"], *taken} <= steps.keys():
+        return nothing
     total, done = sum(steps.values()), cell.config.steps_before(last["stage"]) + last["step"]
-    taken = _taken(folder)
     others = sum(steps[stage] for stage in taken)
-    seconds = last["elapsed"] - taken_seconds(folder)
+    seconds = last["elapsed"] - before
     whole = seconds * (total - others) / (done - others) if done > others else None
     return Reached(done / total, seconds, whole)
 
 
 def taken_seconds(folder: Path) -> float:
     """Seconds that others spent on what a run took over."""
-    taken, log = _taken(folder), folder / "metrics.jsonl"
-    if not taken or not log.is_file():
-        return 0.0
-    rows = (json.loads(line) for line in log.read_bytes().split(b"\n")[:-1])
+    taken = _taken(folder)
+    rows = read_metrics(folder / METRICS) if taken else []
     return max((row["elapsed"] for row in rows if row["stage"] in taken), default=0.0)
 
 
-def _taken(folder: Path) -> list[str]:
+def _taken(folder: Path) -> Sequence[str]:
     """Stages that a run took over."""
-    record = folder / "run.json"
-    taken = json.loads(record.read_bytes()).get("taken") if record.is_file() else None
-    return taken["stages"] if taken else []
+    record = folder / RECORD
+    taken = RunRecord.read_json(record).taken if record.is_file() else None
+    return taken.stages if taken else ()
 
 
 def _last(path: Path) -> dict | None:
@@ -144,4 +147,4 @@ def _last(path: Path) -> dict | None:
         file.seek(max(0, path.stat().st_size - TAIL))
         # a line that is being written has no end yet
         lines = file.read().split(b"\n")[:-1]
-    return json.loads(lines[-1]) if lines else None
+    return read_row(lines[-1], str(path)) if lines else None

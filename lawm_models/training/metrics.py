@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
+from lawm_schemas import ConfigError
+from lawm_schemas.plain_json import parse_json
 from torch import Tensor
 
+from lawm_data.system.atomic import own_folder
 from lawm_data.system.notebook import grid
 from lawm_data.system.optional import optional
 
@@ -105,14 +108,22 @@ class MetricLog:
         events: folder of the event files.
         offset: length of the file at the checkpoint; later lines are dropped.
         total_step: step over all stages at the checkpoint; TensorBoard hides later points.
+
+    Raises:
+        ConfigError: a link, or no regular file, has the name of the JSONL file.
+        StorageError: the folder of the event files is a link, or the file system refused.
     """
 
     def __init__(self, path: Path, events: Path, offset: int, total_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            # what a link leads to may be somebody's, and would be cut
+            raise ConfigError("is a link, or no regular file", str(path), "move it away")
         self._file = open(path, "ab")  # noqa: SIM115 (closed in close)
         self._file.truncate(min(offset, path.stat().st_size))
         self._file.seek(0, os.SEEK_END)
+        own_folder(events)
         self._board = SummaryWriter(str(events), purge_step=total_step + 1)
 
     def write(
@@ -183,9 +194,30 @@ class Metrics(list[dict[str, Any]]):
 
 
 def read_metrics(path: Path, length: int | None = None) -> list[dict[str, Any]]:
-    """Every complete line of a ``metrics.jsonl``, or of so many bytes; none without a file."""
-    if not path.exists():
+    """Every complete line of a ``metrics.jsonl``, or of so many bytes; none without a file.
+
+    Raises:
+        ConfigError: a line is not what a trainer writes.
+    """
+    if not path.is_file():
         return []
     # a killed trainer may leave half a line
     lines = path.read_bytes()[:length].split(b"\n")[:-1]
-    return [json.loads(line) for line in lines]
+    return [read_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def read_row(line: bytes, where: str) -> dict[str, Any]:
+    """One line of a ``metrics.jsonl``.
+
+    Raises:
+        ConfigError: it is not what a trainer writes.
+    """
+    row = parse_json(line, where)
+    numbers = row.items() if isinstance(row, dict) else ()
+    named = {name: type(value) for name, value in numbers}
+    stage, step = named.pop("stage", None), named.get("step")
+    if stage is not str or step is not int or not {*named.values()} <= {int, float}:
+        raise ConfigError("is no row of metrics", where, "restore the file from a copy")
+    if "elapsed" not in named:
+        raise ConfigError("has no 'elapsed'", where, "restore the file from a copy")
+    return row

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from lawm_schemas import ArraySpec, ConfigError, LabelState, Role
+from lawm_schemas import ArraySpec, ConfigError, Role
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
@@ -17,6 +17,7 @@ from lawm_data.corpus.agreement import reads_alike
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.overlay import free_folder, half_range, write_overlay
+from lawm_data.corpus.table import MISSING, WITHHELD
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import seeding
@@ -168,8 +169,7 @@ def uncertainty(labels: Sequence[Label], action: ArraySpec) -> Float[np.ndarray,
 
 def hidden_trajectories(view: Corpus) -> list[int]:
     """Positions in a view of the trajectories without a single readable action."""
-    hidden = (LabelState.withheld, LabelState.missing)
-    return [i for i in range(len(view)) if view.table.info(i).labels in hidden]
+    return np.flatnonzero(np.isin(view.table.labels, (WITHHELD, MISSING))).tolist()
 
 
 def infer_labels(

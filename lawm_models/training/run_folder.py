@@ -29,6 +29,7 @@ from lawm_models.training.metrics import read_metrics
 
 CONFIG = "config.yaml"
 RECORD = "run.json"
+METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
 KEEP = 2
 """Checkpoints kept beside the last one of every stage."""
@@ -84,7 +85,7 @@ class RunFolder:
     @property
     def metrics_path(self) -> Path:
         """The metrics, one JSON object per line."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def events_path(self) -> Path:

@@ -1,10 +1,9 @@
-"""The training loop: stages of gradient steps, logged, checkpointed, and resumed exactly."""
+"""The training loop: stages of gradient steps, logged, evaluated and checkpointed."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from lawm_schemas import Evaluation, ExperimentConfig, LawmError
@@ -12,11 +11,14 @@ from safetensors.torch import save as to_bytes
 
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.loader import Loader, device_of
-from lawm_data.system.atomic import WriterLock, storage_errors, write_file
+from lawm_data.corpus.agreement import rate_notes
+from lawm_data.corpus.inert import inert_actions
+from lawm_data.system.atomic import WriterLock, own_folder, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
-from lawm_models.training import checkpoint, seeding, stage_reuse
+from lawm_data.system.terminal import line
+from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
 from lawm_models.training.metrics import LogInterval, MetricLog, NonFinite
@@ -59,6 +61,7 @@ def train(
             return run
     refuse_inside(out)
     sources = open_sources(config)
+    _warn(sources)
     record, beginning = sources.record, None
     if begin_from is not None and not run:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
@@ -80,24 +83,20 @@ def train(
     return run
 
 
+def _warn(sources: Sources) -> None:
+    """Say on stderr what in the corpora looks as if it were not what was meant."""
+    views = [view for view, _ in sources.corpora]
+    for note in rate_notes(views):
+        line(f"warning: {note}")
+    for view in views:
+        for what, hint in inert_actions(view).warnings(view.path):
+            line(f"warning: {view.path}: {what}; {hint}")
+
+
 def _begun(out: Path) -> RunFolder | None:
     """The run in a folder, unless it has not even begun: then there is nothing to go on with."""
     run = RunFolder.open(out) if is_run(out) else None
     return run if run and run.has_begun() else None
-
-
-class _Position(NamedTuple):
-    """Where training is. A checkpoint holds it, beside the weights and the generators."""
-
-    stage: str
-    step: int
-    """Gradient steps of the stage."""
-    total_step: int
-    """Gradient steps of all stages."""
-    elapsed: float
-    """Seconds spent training."""
-    metrics_bytes: int
-    """Length of ``metrics.jsonl``."""
 
 
 class _Training:
@@ -123,7 +122,7 @@ class _Training:
         self.seeds = seeding.derive(run.config.seed)
         self.generator = torch.Generator(device).manual_seed(self.seeds.updates)
         self.interval = LogInterval()
-        self.position = _Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
+        self.position = resume.Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
         self.latest: dict[str, float] = {}
 
     @property
@@ -157,7 +156,7 @@ class _Training:
 
     def _restore(self, beginning: stage_reuse.Beginning | None) -> Path | None:
         checkpoints = self.run.path / "checkpoints"
-        checkpoints.mkdir(exist_ok=True)
+        own_folder(checkpoints)
         checkpoint.remove_leftovers(checkpoints)
         if not self.run.checkpoints():
             if self.run.record.taken is None:
@@ -166,12 +165,9 @@ class _Training:
                 beginning = stage_reuse.reread(self.run)
             stage_reuse.write(beginning, self.run, self.algorithm)
         folder = self.run.latest_checkpoint()
-        state = checkpoint.load_state(folder)
-        self.position = _Position(*state["position"])
-        self.loader.load_state_dict(state["loader"])
-        self.interval.restore(state["interval"], self.generator.device)
-        seeding.restore_generators(self.generator, state["generators"])
-        checkpoint.load_module(folder, self.algorithm)
+        self.position = resume.restore(
+            folder, self.algorithm, self.loaders, self.interval, self.generator
+        )
         return folder
 
     def _stages(self, folder: Path | None) -> None:
@@ -185,9 +181,7 @@ class _Training:
                 continue
             self.algorithm.begin(stage)
             if folder and resumed:
-                # weights once more: begin may have set some for a fresh start of the stage
-                checkpoint.load_module(folder, self.algorithm)
-                checkpoint.load_optimizers(folder, self.algorithm.optimizers())
+                resume.restore_stage(folder, self.algorithm)
             self.latest = {}
             self.progress.start(stage, total)
             self.progress.reach(self.position.step)
@@ -249,14 +243,10 @@ class _Training:
         self.position = self.position._replace(
             elapsed=time.monotonic() - self.clock, metrics_bytes=self.log.sync()
         )
-        state = {
-            "position": tuple(self.position),
-            "loader": self.loader.state_dict(),
-            "interval": self.interval.state(),
-            "generators": seeding.generator_states(self.generator),
-        }
         folder = self.run.checkpoint_path(self.position.total_step)
-        checkpoint.save_checkpoint(folder, self.algorithm, self.algorithm.optimizers(), state)
+        resume.save(
+            folder, self.algorithm, self.position, self.loader, self.interval, self.generator
+        )
         self.run.prune_checkpoints()
 
     def _finish(self) -> None:

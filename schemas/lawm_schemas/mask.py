@@ -25,6 +25,9 @@ class Mask(Checksummed):
     """What the fraction counts."""
     stratify: Literal["return", "source"] | None = None
     """Strata that each get their share, or none."""
+    where: str | None = None
+    """What chose the trajectories instead of a draw: an expression, or ``ids`` for a list of them;
+    the fraction is then their share, and the seed means nothing."""
     chosen_from: str | None = None
     """Fingerprint of the corpus, or part of it, that the choice was made from; other than
     ``corpus`` where trajectories have left or come since. Older masks do not say."""

@@ -62,8 +62,19 @@ class MaskSummary(Schema):
     by: Literal["trajectories", "steps"]
     """what the fraction counts"""
     stratify: Literal["return", "source"] | None
+    where: str | None
+    """the expression that chose them instead of a draw, or ``ids``"""
     current: bool
     """whether it belongs to the corpus as it is now"""
+
+
+class InertActions(Schema):
+    """Trajectories whose actions count as observed and never change: often they were lost."""
+
+    zero: int
+    """all zero"""
+    constant: int
+    """all one and the same, and not zero"""
 
 
 class OverlaySummary(Schema):
@@ -173,6 +184,7 @@ class Info(Schema):
     """What killed writers left; the next writer removes it."""
     returns: Spread | None
     """Of the trajectories whose rewards were recorded."""
+    inert_actions: InertActions
     without_rewards: int
     """Trajectories whose rewards were not."""
     lengths: Spread | None
@@ -268,10 +280,12 @@ class Mask(Schema):
     """Trajectories that keep their actions, and all."""
     trajectories: int
     fraction: float
-    """As given."""
+    """As given, or the share that was chosen."""
     seed: int
     by: Literal["trajectories", "steps"]
     stratify: Literal["return", "source"] | None
+    where: str | None
+    """The expression as given, or ``ids``."""
     withheld: str | None
     """Folder of the corpus without the hidden actions."""
 

@@ -452,3 +452,29 @@ def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     assert f"no study 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     listed = run("lawm", "benchmark", "--help").out.partition("Studies:")[2].partition("\n\n")[0]
     assert re.findall(r"^  (\S+)", listed, re.M) == known.split(", ")
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<")])
+def test_pictures_of_a_table_are_of_the_kind_that_is_asked_for(
+    run: Callable[..., Any], tmp_path: Path, kind: str, begins: bytes
+) -> None:
+    results = Path(__file__).parents[2] / "benchmarks/results/claim.json"
+    made = run("lawm", "table", results, "--out", tmp_path / "table", "--pictures", kind)
+    assert made.code == 0, made.err
+    files = {path.name: path for path in (tmp_path / "table").iterdir()}
+    pictures = files.keys() - {"table.md", "table.csv", "table.html"}
+    assert pictures
+    for name in pictures:
+        assert name.endswith(f".{kind}")
+        assert files[name].read_bytes().startswith(begins)
+        assert str(files[name]) in made.out
+
+
+def test_pictures_of_a_table_are_of_a_kind_that_can_be_drawn(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    results = Path(__file__).parents[2] / "benchmarks/results/claim.json"
+    made = run("lawm", "table", results, "--out", tmp_path / "table", "--pictures", "jpg")
+    assert made.code == 2
+    assert "'jpg'" in made.err
+    assert not (tmp_path / "table").exists()

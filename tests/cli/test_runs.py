@@ -1,9 +1,6 @@
 """``lawm runs``, ``settings`` and ``export-policy``, and the shell's completion."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,32 +51,3 @@ def test_policy_is_exported(run, made: Path, tmp_path: Path, require_documented)
     program = torch.export.load(tmp_path / "policy.pt2").module()
     assert program(observation=torch.zeros(7, 5)).shape == (7, 1)
     assert "(N, 5) float32: position[3], velocity[2]" in run("lawm", *words).out
-
-
-@pytest.mark.parametrize(
-    ("program", "line", "offered"),
-    [
-        ("lawm", "lawm e", ["evaluate", "export-policy"]),
-        ("lawm", "lawm train --algorithm lawm", ["lawm", "lawm_plus"]),
-        ("lawm", "lawm settings --preset s", ["small"]),
-        ("lawm-data", "lawm-data col", ["collect"]),
-    ],
-)
-def test_a_shell_is_told_what_could_come_next(program: str, line: str, offered: list) -> None:
-    name = program.replace("-", "_")
-    environment = {
-        **os.environ,
-        f"_{name.upper()}_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(line.split()) - 1),
-    }
-    code = f"import sys; from lawm_cli.entry import {name} as run; sys.exit(run())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, offered, "")
-
-
-def test_completion_can_be_shown(run) -> None:
-    shown = run("lawm", "--show-completion", "bash")
-    assert (shown.code, "complete -o default -F" in shown.out) == (0, True)

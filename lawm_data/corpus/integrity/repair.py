@@ -63,6 +63,7 @@ from lawm_data.system.atomic import (
     REPLACED,
     TEMPORARY,
     WriterLock,
+    own_folder,
     storage_errors,
     sync_folder,
     write_file,
@@ -173,6 +174,9 @@ def repair(
         planned = plan_repair(path, like)
         if planned.changes:
             _require_something(planned)
+            for name in (SHARDS, MASKS, LABELS):
+                if (path / name).is_symlink():
+                    own_folder(path / name)
             planned.backup = _keep_damaged(planned)
             _apply(planned, path, planned.known)
     except BaseException:

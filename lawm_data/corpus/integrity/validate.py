@@ -12,6 +12,7 @@ from lawm_schemas import ALTERED, MANIFEST, LawmError, Manifest, Mask, ShardInfo
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.fingerprint import fingerprint_of
+from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.integrity.soundness import trajectory_faults
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import is_a_writers, leftovers
@@ -146,6 +147,8 @@ def _check_whole(
         yield Finding("warning", str(path), f"{what}: {some}", f"{hint}, unless they are meant")
     if not len(table):
         yield Finding("warning", str(path), "holds no trajectories", "collect some")
+    for what, hint in inert_actions(Corpus(store)).warnings(path):
+        yield Finding("warning", str(path), what, hint)
     yield from _check_beside(path, store, known)
 
 

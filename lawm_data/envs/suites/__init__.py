@@ -20,7 +20,7 @@ SUITES = Modules[SuiteModule](
 
 
 def named_environment(name: str, action_repeat: int = 1) -> EnvironmentInfo:
-    """The environment that a user means by a name; makes nothing.
+    """The environment that a user means by a name, as the suite's ``describe`` describes it.
 
     Args:
         name: a task of dm_control, such as ``walker-walk``, or ``SUITE:TASK``, such as
@@ -34,7 +34,8 @@ def named_environment(name: str, action_repeat: int = 1) -> EnvironmentInfo:
     values = {"suite": suite, "task": task, "action_repeat": action_repeat}
     found = EnvironmentInfo.parse(values, "env")
     require_task(name)
-    return found
+    describe = getattr(SUITES.load(suite), "describe", None)
+    return found if describe is None else describe(task, action_repeat)
 
 
 def require_task(task: str, suite: str = "dm_control") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from lawm_schemas import EnvironmentInfo
 
 from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._copies import Advance, Copies
@@ -17,6 +18,11 @@ ACTION_REPEAT = 2
 def require_task(task: str) -> None:
     """See ``lawm_data.envs.suites.require_task``."""
     _suite.require_task(task)
+
+
+def describe(task: str, action_repeat: int) -> EnvironmentInfo:
+    """What a corpus remembers of a task."""
+    return _suite.environment_info(_suite.load(task), task, action_repeat)
 
 
 def make(

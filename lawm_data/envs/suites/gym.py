@@ -24,6 +24,24 @@ def require_task(task: str) -> None:
     _registered(task)
 
 
+def describe(task: str, action_repeat: int = 1) -> EnvironmentInfo:
+    """What a corpus remembers of an environment; its class is loaded, and it is not made."""
+    gymnasium = _registered(task)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            entry = gymnasium.registry[task].entry_point
+            made: Any = (
+                entry if callable(entry) else gymnasium.envs.registration.load_env_creator(entry)
+            )
+            seconds = 1 / made.metadata["render_fps"]
+    except Exception:  # not said, no class, or a package that is not installed: anybody's code
+        seconds = None
+    return EnvironmentInfo(
+        suite="gym", task=task, action_repeat=action_repeat, control_timestep=seconds
+    )
+
+
 def make(
     task: str,
     *,

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from lawm_schemas import (
     ArraySpec,
-    ConfigError,
     EnvironmentInfo,
     LabelState,
     LineageStep,
@@ -27,6 +26,7 @@ from lawm_schemas import (
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.exchange.formats import _settings
 from lawm_data.system.progress import Progress
 
 READ_AT_ONCE = 64 << 20
@@ -162,14 +162,8 @@ class Incoming:
         Raises:
             ConfigError: there is no such array, or none is left.
         """
-        names = [spec.name for spec in self.observations]
-        for name in left:
-            if name not in names:
-                there = ", ".join(names)
-                raise ConfigError(f"there is no array {name!r}", "without", f"there are {there}")
-        kept = tuple(spec for spec in self.observations if spec.name not in left)
-        if not kept:
-            raise ConfigError("leaves no observation", "without", "keep one of them")
+        names = _settings.kept(left, [spec.name for spec in self.observations])
+        kept = tuple(spec for spec in self.observations if spec.name in names)
 
         def trajectories() -> Iterator[Episode]:
             for episode in self.trajectories:

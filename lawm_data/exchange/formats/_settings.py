@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any, TypeGuard
@@ -20,6 +20,38 @@ DECLARED = {
     "high": "upper bound of every action, with low",
 }
 """Settings of every format of this family."""
+
+UNRECORDED = {"actions": "how many numbers an action would have, where none are stored (1)"}
+"""Setting of formats in which the actions of a whole file may be missing."""
+UNRECORDED_NOTE = "no actions are stored: they are missing, and their shape is a setting (actions)"
+
+
+def unrecorded_action(settings: Mapping[str, Any]) -> ArraySpec:
+    """The spec of an action that was never recorded.
+
+    Raises:
+        ConfigError: a setting makes no sense.
+    """
+    width = whole(settings, "actions", 1, 10_000, 1)
+    ends = declared_bounds(settings, width) or {}
+    data = {"name": "action", "shape": (width,), "role": Role.action, **ends}
+    return ArraySpec.parse(data, "actions")
+
+
+def require_none(settings: Mapping[str, Any], names: Iterable[str], of: str) -> None:
+    """Refuse settings that say nothing to what is asked for.
+
+    Args:
+        settings: of the format.
+        names: those that are refused.
+        of: what they belong to, such as ``exports``.
+
+    Raises:
+        ConfigError: one of them is given.
+    """
+    for name in names:
+        if name in settings:
+            raise ConfigError(f"is a setting of {of}", name, "leave it out")
 
 
 def declared_environment(settings: Mapping[str, Any]) -> EnvironmentInfo | None:
@@ -141,6 +173,22 @@ def dispensable(name: str) -> Iterator[None]:
     except CorpusError as error:
         hint = f"{error.hint}, or leave it out with --without {name}"
         raise CorpusError(error.what, error.where, hint) from None
+
+
+def kept(without: Sequence[str], names: Sequence[str], kind: str = "array") -> list[str]:
+    """The names that are left when some are not wanted.
+
+    Raises:
+        ConfigError: there is no such name, or none is left.
+    """
+    for name in without:
+        if name not in names:
+            hint = f"there are {', '.join(names)}"
+            raise ConfigError(f"there is no {kind} {name!r}", "without", hint)
+    found = [name for name in names if name not in without]
+    if not found:
+        raise ConfigError("leaves nothing", "without", "keep one of them")
+    return found
 
 
 def rate(settings: Mapping[str, Any], name: str, usual: float) -> float:

@@ -44,6 +44,7 @@ ABOUT = About(
         "size": "edge of its square pictures (64)",
         "actions": "how many numbers an action would have (1)",
         "camera": "what they are called (pixels); with like, which of its cameras they are like",
+        "without": "files or folders that are left out, such as one that cannot be read",
         "like": "a corpus whose camera and actions are matched, instead of size and actions",
     },
 )
@@ -77,6 +78,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     if not takes:
         known = ", ".join((*DEMUXERS, *PICTURES))
         raise CorpusError("holds no videos", place, f"files that are read: {known}")
+    without = _settings.listed(settings, "without")
+    takes = {name: takes[name] for name in _settings.kept(without, list(takes), "video")}
     ffmpeg()
     pillow()
     height, width = pixels.shape[:2]
@@ -96,11 +99,12 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     if skipped:
         kinds = ", ".join(sorted(set(skipped)))
         notes.append(f"{len(skipped)} other files were left out ({kinds})")
+    notes += [f"left out: {', '.join(without)}"] if without else []
     name = root.resolve().name
     return Incoming(
         observations=(pixels,),
         action=action,
-        trajectories=_trajectories(takes, fps, pixels, f"video:{name}"),
+        trajectories=_trajectories(takes, fps, "fps" in settings, pixels, f"video:{name}"),
         count=len(takes),
         name=name,
         files=tuple(chain.from_iterable(t if isinstance(t, list) else [t] for t in takes.values())),
@@ -146,7 +150,7 @@ def _takes_below(root: Path) -> tuple[Takes, list[str]]:
             if kind not in (*DEMUXERS, *PICTURES):
                 skipped.append(kind or name)
                 continue
-            if not path.resolve().is_relative_to(root.resolve()):
+            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
                 raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
             if kind in DEMUXERS:
                 found[str(path.relative_to(root))] = path
@@ -158,9 +162,12 @@ def _takes_below(root: Path) -> tuple[Takes, list[str]]:
     return dict(sorted(found.items(), key=lambda item: natural(item[0]))), skipped
 
 
-def _trajectories(takes: Takes, fps: float, pixels: ArraySpec, source: str) -> Iterator[Episode]:
+def _trajectories(
+    takes: Takes, fps: float, given: bool, pixels: ArraySpec, source: str
+) -> Iterator[Episode]:
+    """Decode one after the other; pictures are as far apart as the user says, if anybody does."""
     timed = Provenance(source=source, origin="import", settings={FPS: fps})
-    untimed = Provenance(source=source, origin="import")
+    untimed = timed if given else Provenance(source=source, origin="import")
     height, width = pixels.shape[:2]
     most = MEMORY_LIMIT // pixels.size
     for name, take in takes.items():

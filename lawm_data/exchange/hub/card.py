@@ -11,6 +11,7 @@ from lawm_schemas import Manifest
 from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.corpus.table import OBSERVED
 from lawm_data.inspection.summary import summarize
 
@@ -83,7 +84,8 @@ def make_card(
         f"# {repo.partition('/')[2]}\n",
         f"{facts['trajectories']:,} trajectories{task}, {facts['steps']:,} steps. A trajectory of T"
         " steps has T+1 observations: action and reward of row t belong to the step from"
-        " observation t to t+1, and the last observation stands in the table of trajectories.\n",
+        " observation t to t+1, and the last observation stands in the table of trajectories."
+        f"{_rate(view)}\n",
         _labels(view, facts, kept, list(masks)),
         _returns(view, facts),
         f"## Arrays\n\n{_grid(('column', 'type', 'shape', 'role'), arrays)}",
@@ -91,6 +93,11 @@ def make_card(
         _origin(native.manifest),
     ]
     return "\n".join(parts)
+
+
+def _rate(view: Corpus) -> str:
+    seconds = step_seconds(view.manifest)
+    return "" if seconds is None else f" A step takes {seconds:.4g} s ({1 / seconds:.4g} a second)."
 
 
 def _header(view: Corpus, repo: str, licence: str | None) -> dict[str, Any]:
@@ -164,7 +171,7 @@ def _returns(view: Corpus, facts: dict[str, Any]) -> str:
     picture = f"![Histogram of the returns]({PICTURE})\n\n{grid}\n" if cells else ""
     none = facts["without_rewards"]
     unknown = (
-        f"No rewards were recorded for {none:,} trajectories; theirs are 0.\n\n" if none else ""
+        f"No rewards were recorded for {none:,} trajectories; theirs are null.\n\n" if none else ""
     )
     return f"## Returns\n\n{picture}{unknown}Each trajectory has {lengths} steps.\n"
 

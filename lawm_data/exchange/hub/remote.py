@@ -34,6 +34,10 @@ AGAIN = "run it again; what has been uploaded is not uploaded twice"
 T = TypeVar("T")
 
 
+class NotThere(RemoteError):
+    """There is no such repository, file or folder, or not for this token."""
+
+
 class ChangedMeanwhile(RemoteError):
     """The repository is no longer at the commit that it was at."""
 
@@ -105,7 +109,7 @@ def _refusal(error: BaseException, place: str, endpoint: str) -> RemoteError:
         hint = "use a token that may write there"
         return RemoteError("the token has no right to do this", place, hint)
     if status == 404:
-        return RemoteError("is not there, or not for this token", place, "check the name")
+        return NotThere("is not there, or not for this token", place, "check the name")
     if status in (409, 412):
         what = "was changed by somebody else meanwhile; nothing was overwritten"
         return ChangedMeanwhile(what, place, "look at the change, then run it again")

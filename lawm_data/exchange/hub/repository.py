@@ -12,7 +12,7 @@ from lawm_schemas.publication import PUBLICATION_VERSION
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.curation.derive import digests_of
-from lawm_data.exchange.hub.remote import NOT_OURS, Head, Remote, RemoteFile
+from lawm_data.exchange.hub.remote import NOT_OURS, Head, NotThere, Remote, RemoteFile
 
 PUBLICATION = "lawm.json"
 NATIVE = "corpus"
@@ -72,7 +72,10 @@ def read_publication(remote: Remote, commit: str) -> tuple[Publication, bytes]:
         RemoteError: there is none, it is damaged, or it is of a newer version.
     """
     where = f"{remote.repo}: {PUBLICATION}"
-    text = remote.read(commit, PUBLICATION, PUBLICATION_LIMIT)
+    try:
+        text = remote.read(commit, PUBLICATION, PUBLICATION_LIMIT)
+    except NotThere as error:
+        raise _other_data(remote, commit) or error from None
     try:
         data = parse_json(text, where)
     except ConfigError as error:
@@ -84,6 +87,23 @@ def read_publication(remote: Remote, commit: str) -> tuple[Publication, bytes]:
         return Publication.parse(data, where), text
     except ConfigError as error:
         raise RemoteError(error.what, error.where, NOT_OURS) from None
+
+
+def _other_data(remote: Remote, commit: str) -> RemoteError | None:
+    """What to do with a repository that holds a LeRobot set; None where it does not."""
+    for folder in ("meta", "meta_data"):  # of today, and of before v2.0
+        try:
+            found = f"{folder}/info.json" in remote.files(commit, folder)
+        except NotThere:
+            found = False
+        if found:
+            name = remote.repo.rpartition("/")[2]
+            hint = (
+                f"hf download {remote.repo} --repo-type dataset --local-dir {name}, "
+                f"then lawm-data import lerobot:{name} OUT"
+            )
+            return RemoteError("holds a LeRobot set, and no corpus of lawm", remote.repo, hint)
+    return None
 
 
 def deviation(

@@ -2,7 +2,8 @@
 
 Column names are those of the arrays, behind ``observation.``. An action that the view does not show
 is a list of nulls, and never a number: a null in place of the list would keep ``datasets`` from
-making arrays of a batch that begins with one. Pixels are PNG files, lossless.
+making arrays of a batch that begins with one. Rewards that were never recorded are null. Pixels are
+PNG files, lossless.
 """
 
 from __future__ import annotations
@@ -120,7 +121,10 @@ def _step_columns(manifest: Manifest) -> dict[str, Any]:
 
 
 def _steps(view: Corpus, which: range) -> dict[str, Any]:
+    import pyarrow as pa
+
     some, manifest = [view[i] for i in which], view.manifest
+    unrewarded = np.repeat([not one.is_rewarded for one in some], [len(one) for one in some])
     observed = np.concatenate([one.action_observed for one in some])
     action, states = manifest.action, []
     actions = np.zeros((len(observed), *action.shape), action.dtype)
@@ -140,7 +144,7 @@ def _steps(view: Corpus, which: range) -> dict[str, Any]:
         "action": _arrow(actions, action, observed),
         "action_observed": observed,
         "action_state": states,
-        "reward": np.concatenate([one.rewards for one in some]),
+        "reward": pa.array(np.concatenate([one.rewards for one in some]), mask=unrewarded),
         "terminated": np.concatenate([one.terminated for one in some]),
         "truncated": np.concatenate([one.truncated for one in some]),
     }
@@ -176,7 +180,7 @@ def _trajectories(view: Corpus, which: range) -> dict[str, Any]:
     some, manifest = [view[i] for i in which], view.manifest
     infos, sources = [one.info for one in some], view.table.provenance[which.start : which.stop]
     columns: dict[str, Any] = {
-        "return": [info.episode_return for info in infos],
+        "return": [one.info.episode_return if one.is_rewarded else None for one in some],
         "labels": [info.labels.value for info in infos],
         "provenance": [manifest.provenance[entry].model_dump_json() for entry in sources],
         "metadata": [json.dumps(info.metadata, ensure_ascii=False) for info in infos],

@@ -59,6 +59,13 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and min(shape[:2]) >= SMALLEST_IMAGE and shape[2] <= min(shape[:2])
 
 
+def turned(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of a picture with its channels last, if they come first; None otherwise."""
+    if len(shape) == 3 and shape[0] < min(shape[1:]) and not is_image(shape):
+        return (*shape[1:], shape[0])
+    return None
+
+
 def checked_spec(
     name: str, shape: tuple[int, ...], dtype: np.dtype, role: Role, where: str, **bounds: object
 ) -> ArraySpec:

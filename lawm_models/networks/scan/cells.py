@@ -27,10 +27,10 @@ class GRU(Normed):
         super().__init__(source, cell.linear, cell.norm, steps, shared=True)
         size = state.values.shape[-1]
         self.state = state
-        self.gates = Stack(self.empty())  # sigmoids of all three parts, one of them unused
+        self.gates = Stack(self.between())  # sigmoids of all three parts, one of them unused
         self.reset = self.gates.columns(0, size)
         self.update = self.gates.columns(2 * size, 3 * size)
-        self.candidate = Stack(self.empty()[..., :size].contiguous())
+        self.candidate = Stack(self.between(size))
         self.shift = cell.norm.bias.detach().clone()
         self.shift[2 * size :] -= 1  # the cell's update gate starts by remembering
 
@@ -41,7 +41,7 @@ class GRU(Normed):
     def forward(self, t: int) -> None:
         """See ``Layer``."""
         super().forward(t)
-        normed, candidate, h = self.normed[t], self.candidate.at[t], self.state.at[t]
+        normed, candidate, h = self.last, self.candidate.at[t], self.state.at[t]
         torch.sigmoid(normed, out=self.gates.at[t])
         torch.mul(self.reset.at[t], normed.chunk(3, -1)[1], out=candidate).tanh_()
         torch.lerp(h, candidate, self.update.at[t], out=self.state.at[t + 1])

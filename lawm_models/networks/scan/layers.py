@@ -111,10 +111,20 @@ class Product(Layer):
         self.transposed = module.weight.detach().t().contiguous()
         self.steps = steps
         self.shape = (steps, source.values.shape[1], module.out_features)
+        self.kept = torch.is_grad_enabled()
 
     def empty(self) -> Tensor:
         """Memory for something of the width of the product, (T, B, N)."""
         return self.source.values.new_empty(self.shape)
+
+    def between(self, width: int | None = None) -> Tensor:
+        """The same, or of another width, for what only the backward pass reads again.
+
+        Without one every step writes over the last, in the cache of the processor.
+        """
+        shape = (*self.shape[:2], width or self.shape[2])
+        kept = shape if self.kept else (1, *shape[1:])
+        return self.source.values.new_empty(kept).expand(shape)
 
     def to_source(self, t: int, gradient: Tensor) -> None:
         """The gradient of the product at step t, handed on to x."""
@@ -179,7 +189,7 @@ class Normed(Product):
         self.scale, self.shift, self.width = norm.weight, norm.bias, norm.normalized_shape
         self.known = known
         self.known_at = () if known is None else known.detach().unbind()
-        self.sums = Stack(self.empty())
+        self.sums = Stack(self.between())
         self.normed: list[Tensor] = []
         self.means: list[Tensor] = []
         self.rstds: list[Tensor] = []
@@ -190,7 +200,7 @@ class Normed(Product):
         return self.weight, self.scale, self.shift, *known
 
     def forward(self, t: int) -> None:
-        """See ``Layer``; the value is the last of ``normed``."""
+        """See ``Layer``; leaves its value in ``last``."""
         x, out = self.source.at[t], self.sums.at[t]
         if self.known is None:
             torch.mm(x, self.transposed, out=out)
@@ -199,9 +209,11 @@ class Normed(Product):
         normed, mean, rstd = torch.native_layer_norm(
             out, self.width, self.scale, self.shift, self.norm.eps
         )
-        self.normed.append(normed)
-        self.means.append(mean)
-        self.rstds.append(rstd)
+        self.last = normed
+        if self.kept:
+            self.normed.append(normed)
+            self.means.append(mean)
+            self.rstds.append(rstd)
 
     def prepare(self) -> None:
         """See ``Layer``."""
@@ -255,12 +267,12 @@ class Swish(Normed):
     ) -> None:
         super().__init__(source, module, norm, steps, known, shared)
         self.owns = out is None
-        self.out = Stack(self.empty()) if out is None else out
+        self.out = Stack(self.between()) if out is None else out
 
     def forward(self, t: int) -> None:
         """See ``Layer``."""
         super().forward(t)
-        _silu(self.normed[t], out=self.out.at[t])
+        _silu(self.last, out=self.out.at[t])
 
     def prepare(self) -> None:
         """See ``Layer``."""

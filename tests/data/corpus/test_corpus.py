@@ -202,15 +202,6 @@ def test_indices_point_at_the_arrays(random_corpus: Callable) -> None:
             np.testing.assert_array_equal(taken, trajectory.actions)
 
 
-def test_the_table_says_what_the_trajectories_say(random_corpus: Callable) -> None:
-    corpus = random_corpus(unlabeled=(1,), partial=(2,))
-    for i, trajectory in enumerate(corpus):
-        assert corpus.table.info(i) == trajectory.info
-        assert corpus.table.id[i] == trajectory.info.id
-        assert corpus.table.source[i] == "test"
-    assert corpus.label_counts() == {"observed": 7, "withheld": 0, "missing": 1, "inferred": 0}
-
-
 def test_filters_keep_the_order_and_compose(random_corpus: Callable) -> None:
     corpus = random_corpus(shards=2)
 

@@ -18,9 +18,11 @@ def manifest(environment: EnvironmentInfo | None, *rates: object) -> Manifest:
     return Manifest(**given, environment=environment, provenance=sources)
 
 
-def test_the_environment_tells_or_else_the_sources() -> None:
+def test_the_sources_tell_or_else_the_environment() -> None:
     task = EnvironmentInfo(task="walker-walk", control_timestep=0.025, action_repeat=2)
-    assert step_seconds(manifest(task, 10)) == 0.05
+    assert step_seconds(manifest(task, 10)) == 0.1
+    assert step_seconds(manifest(task, 10, 20)) == 0.05
+    assert step_seconds(manifest(task, None)) == 0.05
     assert step_seconds(manifest(EnvironmentInfo(task="unknown"), 20)) == 0.05
     assert step_seconds(manifest(None, 20, 20.0)) == 0.05
 

@@ -224,7 +224,7 @@ def test_a_device_too_full_to_compact_keeps_the_small_shards(
     file_limit(resource.RLIM_INFINITY)
     assert len(open_corpus(path).shards) == 3
     assert numbers(path) == [0, 1, 2]
-    assert validate(path) == []
+    assert not [f for f in validate(path) if f.severity == "error"]
 
 
 def test_an_altered_shard_gets_no_new_checksum(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_killed_writer_loses_nothing_that_it_committed(tmp_path: Path) -> None
     with CorpusWriter.append(path) as writer:
         add(writer, committed)
     assert numbers(path) == list(range(committed + 1))
-    assert validate(path) == []
+    assert not [f for f in validate(path) if f.severity == "error"]
 
 
 SEEDS = [None, 0, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1, None, 7]

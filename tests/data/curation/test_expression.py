@@ -145,14 +145,16 @@ def test_any_text_is_answered_or_refused_in_one_line(corpus: Corpus, text: str) 
         ("length in 3", 11, r"needs a list .* \(3,\); or write == 3"),
         ("source in ('x')", 12, r"needs a list .*a list of one has a comma, \('x',\); or write =="),
         ("source not in ('x')", 16, "a list of one has a comma"),
-        ("source in agent", 11, "write for example in"),
+        ("3 in source", 1, "a text never holds a number"),
+        ("source in length", 11, "a number holds nothing"),
+        ("None in source", 1, "a text never holds a none"),
         ("length is 3", 11, "'is' goes with None only"),
-        ("labels == 'observd'", 11, "'observd' is not a label state"),
+        ("labels == 'observd'", 11, "'observd' is not one of observed, withheld"),
         ("length > 1e30", 10, "too large a number"),
-        ("length + 1 > 3", 1, "only columns, numbers"),
-        ("__import__('os').system('true')", 1, "only columns, numbers"),
-        ("length > (lambda: 3)()", 10, "only columns, numbers"),
-        ("length.__class__ == 3", 1, "only columns, numbers"),
+        ("length + 1 > 3", 1, "only columns, keys of metadata, numbers"),
+        ("__import__('os').system('true')", 1, "only columns, keys of metadata, numbers"),
+        ("length > (lambda: 3)()", 10, "only columns, keys of metadata, numbers"),
+        ("length.__class__ == 3", 1, "only columns, keys of metadata, numbers"),
         ("length > 3; 4", 11, "invalid syntax"),
     ],
 )
@@ -189,3 +191,81 @@ def test_every_name_means_its_column(corpus: Corpus, tmp_path: Path) -> None:
     masked = corpus.with_mask(make_mask(corpus, 0.25, 0, "m"))
     assert len(found("labels == 'withheld'", masked)) == 5
     assert found("labels == 'withheld'") == []
+
+
+METADATA = (
+    {"demo": "demo_0", "filter_keys": ["train", "10"], "success": True, "score": 1.5, "mixed": 1},
+    {"demo": "demo_1", "filter_keys": ["valid"], "success": False, "mixed": "x"},
+    {"meta": {"task name": "lift the cube", "difficulty": 3}, "filter_keys": [], "seed": 7},
+    {"meta": {"task name": "open the drawer"}, "score": 2, "success": None},
+    {},
+)
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Five trajectories with metadata; seeds of the resets are 0, 1, …"""
+    path = tmp_path_factory.mktemp("metadata") / "corpus"
+    action = ArraySpec(name="action", shape=(2,), role=Role.action)
+    kinds = np.zeros((12, 2)), np.full((12, 2), 0.5), np.eye(12)[:, :2], None, np.ones((1, 2))
+    with CorpusWriter.create(
+        path, observations=[ArraySpec(name="x", shape=(2,))], action=action
+    ) as writer:
+        for i, (metadata, actions) in enumerate(zip(METADATA, kinds, strict=True)):
+            steps = 12 if actions is None else len(actions)
+            rest = {"provenance": SOURCES[0], "seed": i, "metadata": metadata}
+            writer.add({"x": np.full((steps + 1, 2), i)}, np.zeros(steps), actions, **rest)
+    return open_corpus(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("'train' in filter_keys", [0]),
+        ("'train' not in filter_keys", [1, 2, 3, 4]),
+        ("10 in filter_keys", []),
+        ("filter_keys is None", [3, 4]),
+        ("demo == 'demo_1' or demo in ('demo_0',)", [0, 1]),
+        ("demo != 'demo_1'", [0, 2, 3, 4]),
+        ("success", [0]),
+        ("success == False", [1]),
+        ("success is None", [2, 3, 4]),
+        ("score >= 1.5", [0, 3]),
+        ("'lift' in meta['task name']", [2]),
+        ("metadata['meta'].difficulty == 3", [2]),
+        ("meta.difficulty < 4 and seed == 2", [2]),
+        ("metadata['seed'] == 7", [2]),
+        ("actions == 'zero'", [0]),
+        ("actions == 'constant'", [1]),
+        ("actions == 'varied'", [2, 4]),  # of a single action nothing is said
+        ("actions is None", [3]),
+        ("'drea' in source", [0, 1, 2, 3, 4]),
+    ],
+)
+def test_keys_of_the_metadata_are_names(described: Corpus, text: str, found: list[int]) -> None:
+    assert np.flatnonzero(matching(described, text)).tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("succes == True", "no such name 'succes'; names: .*in the metadata: demo, filter_keys"),
+        ("meta.dificulty == 3", "no such name 'meta.dificulty'"),
+        ("meta == 3", "meta has keys of its own; name one of its keys: meta.task name, meta.dif"),
+        ("mixed == 1", "mixed is a number in some trajectories, a text in others"),
+        ("filter_keys == 'train'", "is a list; write for example 'train' in filter_keys"),
+        ("metadata == 3", "metadata has keys of its own"),
+        ("filter_keys[0] == 'train'", "only columns, keys"),
+        ("meta.__class__ == 3", "no such name 'meta.__class__'"),
+        ("actions == 'zeros'", "'zeros' is not one of varied, zero, constant"),
+    ],
+)
+def test_keys_that_make_no_sense_are_refused(described: Corpus, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        matching(described, text)
+
+
+def test_before_there_is_a_corpus_metadata_is_named_as_such() -> None:
+    require_expression("metadata['success'] == True and length > 3")
+    with pytest.raises(ConfigError, match="no such name 'success'"):
+        require_expression("success == True")

@@ -10,10 +10,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lawm_schemas import StorageError
 
-from lawm_data import CorpusWriter, filter_corpus, summarize
+from lawm_data import (
+    Corpus,
+    CorpusWriter,
+    filter_corpus,
+    make_mask,
+    open_corpus,
+    save_mask,
+    summarize,
+    write_overlay,
+)
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.system.atomic import WriterLock, hold
 from lawm_data.system.output import new_output
@@ -99,8 +109,9 @@ def test_a_foreign_corpus_leads_nowhere(random_corpus: Callable, tmp_path: Path)
         shard.rename(other.path / "shards" / shard.name)
     (corpus.path / "shards").rmdir()
     (corpus.path / "shards").symlink_to(other.path / "shards")
-    CorpusWriter.append(corpus.path).close()
-    repair(corpus.path)
+    with pytest.raises(StorageError, match="shards: is a link: nothing is written through it"):
+        CorpusWriter.append(corpus.path)
+    repair(corpus.path)  # nothing is to be repaired
     assert set(theirs) < set((other.path / "shards").iterdir())
 
 
@@ -151,3 +162,42 @@ def test_a_lock_that_was_removed_meanwhile_is_no_lock(tmp_path: Path) -> None:
     kept = WriterLock(tmp_path)
     kept.withdraw()
     assert (tmp_path / ".lock").exists()  # it was there before
+
+
+def _flipped(corpus: Corpus) -> None:
+    (corpus.path / "masks").mkdir(exist_ok=True)
+    (corpus.path / "masks/x.json").write_text("nonsense")
+
+
+WRITERS: dict[str, tuple[str, Callable[[Corpus], object]]] = {
+    "mask": ("masks", lambda corpus: save_mask(corpus, make_mask(corpus, 0.5, 0, "half"))),
+    "overlay": ("labels", lambda corpus: _labelled(corpus)),
+    "append": ("shards", lambda corpus: CorpusWriter.append(corpus.path)),
+    "repair": ("shards", lambda corpus: (_flipped(corpus), repair(corpus.path))),
+}
+
+
+def _labelled(corpus: Corpus) -> None:
+    shape = (int(corpus.table.length[0]), corpus.manifest.action.size)
+    labels = [(str(corpus.table.id[0]), np.zeros(shape), np.ones(shape))]
+    write_overlay(corpus, labels, name="idm", model="m", algorithm="lawm")
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_nothing_is_written_through_a_folder_that_is_a_link(
+    tmp_path: Path, random_corpus: Callable[..., Corpus], writer: str
+) -> None:
+    (name, write), corpus, outside = WRITERS[writer], random_corpus(), tmp_path / "outside"
+    folder = corpus.path / name
+    if folder.exists():
+        folder.rename(outside)
+    else:
+        outside.mkdir()
+    folder.symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    with pytest.raises(StorageError, match=f"{name}.*is a link: nothing is written through it"):
+        write(open_corpus(corpus.path))
+    assert sorted(outside.rglob("*")) == before
+    folder.unlink()
+    outside.rename(folder)  # as the message says
+    write(open_corpus(corpus.path))

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from lawm_schemas import ArraySpec, ConfigError
+from lawm_schemas import ConfigError
 
 from lawm_data.envs.convert import nearest
 from lawm_models.acting.observation import read_observation
@@ -160,16 +158,3 @@ def test_wrong_ends_are_told_in_one_line(make_policy, ended) -> None:
     policy.act(observations()[0])
     with pytest.raises(ConfigError, match=r"ended: has shape .*; give 3 booleans"):
         policy.reset(ended)
-
-
-@given(st.integers(1, 4))
-def test_the_axis_of_a_single_number_may_be_left_out(robots: int) -> None:
-    """dm_control observes numbers where a corpus has arrays of one."""
-    specs = [ArraySpec(name="height", shape=(1,)), ArraySpec(name="position", shape=(2,))]
-    position = np.zeros((robots, 2))
-    full = read_observation({"height": np.ones((robots, 1)), "position": position}, specs)
-    left_out = read_observation({"height": np.ones(robots), "position": position}, specs)
-    assert left_out.robots == full.robots == robots
-    np.testing.assert_array_equal(left_out.state, full.state)
-    one = read_observation({"height": 1.0, "position": position[0]}, specs)
-    assert (one.robots, one.state.tolist()) == (0, [[1, 0, 0]])

@@ -297,3 +297,16 @@ def test_defaults_are_the_papers():
     assert (model.inverse_supervision, model.inverse_dropout, config.warmup) == (0, 0, 0)
     assert config.prior_kl == 0
     assert (model.latent_action_kl_weight, model.decoded_gradient) == (1, True)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_inferred_actions_do_not_depend_on_how_many_are_filtered_at_once(
+    members, make_batch, monkeypatch
+) -> None:
+    algorithm = build(world={"inverse_members": members})
+    found = []
+    for rows in (1, 20, 1000):
+        monkeypatch.setattr("lawm_models.algorithms.lawm.ROWS_AT_ONCE", rows)
+        found.append(algorithm.infer_actions(make_batch(), samples=7))
+    for other in found[1:]:
+        torch.testing.assert_close(found[0], other)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from lawm_schemas import ConfigError, Role
+from small_agents import CONFIG
 
 from lawm_data import open_corpus
 from lawm_data.corpus.integrity.validate import validate
@@ -12,27 +13,14 @@ from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import make
 from lawm_models.collection.agent_folder import AgentFolder
 from lawm_models.collection.agents import AGENTS
-from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.agents.plan2explore import Plan2ExploreConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
 from lawm_models.collection.trained_policy import load_policy
-from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.ensemble import EnsembleConfig
-from lawm_models.networks.rssm import RSSMConfig
-from lawm_models.networks.world_model import WorldModelConfig
 
 pytest.importorskip("dm_control")
 
 TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory
-CONFIG = DreamerConfig(
-    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
-    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
-    batch_size=2,
-    window=8,
-    random_trajectories=2,
-    first_updates=3,
-    updates=2,
-)
 
 
 CONFIGS = {

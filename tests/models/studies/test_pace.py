@@ -1,22 +1,15 @@
+"""How far the runs of a study are, and how long the rest will take."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lawm_schemas import Study
+from lawm_schemas import ArraySpec, Role, RunRecord, TakenStages
 
 from lawm_models.studies.cell import CellRun
 from lawm_models.studies.pace import Pace, reached
 from lawm_models.studies.plan import Plan
-
-STEPS = {"steps.model": 30, "steps.agent": 10}
-
-
-@pytest.fixture
-def plan(corpus: Path) -> Plan:
-    algorithms = {"lawm": {"settings": STEPS}, "bc": {"settings": {"steps.agent": 5}}}
-    data = {"corpora": {"cs": str(corpus)}, "algorithms": algorithms, "labels": [0.34, 0.67]}
-    return Plan(Study.parse({"preset": "demo", **data}, ""), "study")
 
 
 @pytest.fixture
@@ -40,11 +33,27 @@ def test_how_far_a_run_is(plan: Plan, log, tmp_path: Path) -> None:
     assert reached(log("run", model, agent), lawm) == (0.9, 9.0, 10.0)
 
 
+def test_of_a_damaged_log_nothing_is_known(plan: Plan, log) -> None:
+    for rest in ("nonsense\n", "[]\n", '{"stage": "other", "step": 1, "elapsed": 1.0}\n'):
+        assert reached(log("damaged", rest=rest), plan.cells[0]) == (0, 0, None)
+
+
 def test_what_a_run_took_over_is_not_its_own_time(plan: Plan, log, tmp_path: Path) -> None:
     first, second, *_ = plan.cells
     model = {"stage": "model", "step": 30, "elapsed": 50.0}
     folder = log("run", model)
-    (folder / "run.json").write_text(json.dumps({"taken": {"stages": ["model"]}}))
+    taken = TakenStages(run="runs/a", stages=("model",), sha256="0" * 64, versions={})
+    record = RunRecord(
+        command="lawm train",
+        started="2026-01-01T00:00:00Z",
+        device="cpu",
+        versions={},
+        corpora=(),
+        state=(),
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+        taken=taken,
+    )
+    (folder / "run.json").write_text(record.to_json())
     assert reached(folder, first) == (0.75, 0.0, None)
     log("run", model, {"stage": "agent", "step": 5, "elapsed": 51.0})
     assert reached(folder, first) == (0.875, 1.0, 2.0)

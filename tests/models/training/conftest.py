@@ -1,6 +1,7 @@
 """Small corpora, tiny experiments on them, and what an earlier version has written."""
 
 import shutil
+import sys
 from collections.abc import Callable, Container
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from lawm_schemas import ArraySpec, ExperimentConfig, Provenance, Role
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.training.run_folder import CONFIG, RECORD
+from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
+from lawm_models.training.trainer import train
+
+# The helpers stand beside the tests, which are no package.
+sys.path.append(str(Path(__file__).parent))
 
 WRITTEN = Path(__file__).resolve().parents[2] / "fixtures" / "57c0a20"
 LOW, HIGH = (-1.0, 0.0), (1.0, 4.0)
@@ -102,6 +107,18 @@ def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
         return ExperimentConfig.parse({**data, **changes}, "test")
 
     return make
+
+
+@pytest.fixture(scope="session", params=ALGORITHMS.names())
+def config(request: pytest.FixtureRequest, experiment: Callable) -> ExperimentConfig:
+    """A tiny experiment with each algorithm."""
+    return experiment(request.param)
+
+
+@pytest.fixture(scope="session")
+def whole(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """An uninterrupted run of it."""
+    return train(config, tmp_path_factory.mktemp("runs") / "whole")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lawm_schemas import ConfigError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_models.training.checkpoint import pack, unpack
@@ -96,3 +97,22 @@ def test_log_goes_back_to_a_checkpoint(tmp_path):
 
 def test_no_log_has_no_lines(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xee", b"[]", b'{"stage": "a"}', b'{"stage": "a", "step": "1"}']
+)
+def test_a_line_that_no_trainer_writes_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"stage": "a", "step": 1, "elapsed": 0.5, "loss": 2.0}\n' + line + b"\n")
+    with pytest.raises(ConfigError, match=r"metrics.jsonl, line 2.* restore the file from a copy"):
+        read_metrics(path)
+    assert read_metrics(path, len(path.read_bytes()) - 1)[0]["loss"] == 2.0
+
+
+def test_a_log_is_not_written_through_a_link(tmp_path):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "metrics.jsonl").symlink_to("precious")
+    with pytest.raises(ConfigError, match="is a link"):
+        MetricLog(tmp_path / "metrics.jsonl", tmp_path / "events", 0, 0)
+    assert (tmp_path / "precious").read_bytes() == b"precious"

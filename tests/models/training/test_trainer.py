@@ -1,68 +1,24 @@
-"""Training: resumed exactly, refused clearly, stopped at the first number that is not one."""
+"""Training: repeated exactly, refused clearly, stopped at the first number that is not one."""
 
 import hashlib
 import json
-import multiprocessing
 import os
-import random
-import signal
-import time
 
 import h5py
 import numpy as np
 import pytest
 import torch
 from lawm_schemas import ConfigError, CorpusError, LawmError, Provenance, StorageError
+from runs_compared import Watcher, numbers, weights
 from safetensors.torch import load_file
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
 from lawm_data.system.atomic import WriterLock
 from lawm_models.algorithms import ALGORITHMS, lawm
-from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.experiment import open_sources, resolve, settings_of
-from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import batch_tensors, train
 
 PROVENANCE = Provenance(source="test")
-
-
-def numbers(run):
-    """Everything in the log but the clock."""
-    return [{k: v for k, v in line.items() if k != "elapsed"} for line in run.metrics()]
-
-
-def weights(run):
-    return (run.latest_checkpoint() / MODEL).read_bytes()
-
-
-class Watcher:
-    """A progress that presses Ctrl-C after so many steps of its own."""
-
-    def __init__(self, until=None):
-        self.until, self.steps, self.stages, self.stopped = until, 0, [], False
-
-    def start(self, stage, total):
-        self.stages.append((stage, total))
-        self.steps -= 1  # the next call tells what was done before
-
-    def reach(self, done, metrics=None):
-        self.steps += 1
-        if self.steps == self.until:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def stop(self):
-        self.stopped = True
-
-
-@pytest.fixture(scope="module", params=ALGORITHMS.names())
-def config(request, experiment):
-    return experiment(request.param)
-
-
-@pytest.fixture(scope="module")
-def whole(config, tmp_path_factory):
-    """An uninterrupted run."""
-    return train(config, tmp_path_factory.mktemp("runs") / "whole")
 
 
 def test_same_seed_same_numbers(config, whole, tmp_path):
@@ -75,50 +31,6 @@ def test_same_seed_same_numbers(config, whole, tmp_path):
 def test_other_seed_other_numbers(config, whole, tmp_path):
     other = train(config.model_copy(update={"seed": 1}), tmp_path / "other")
     assert numbers(other)[0] != numbers(whole)[0]
-
-
-def test_interrupted_run_resumes_exactly(config, whole, tmp_path):
-    """In the middle of a log interval, before and after checkpoints, between stages."""
-    handler = signal.getsignal(signal.SIGINT)
-    total, done = sum(config.steps.values()), 0
-    for steps in (4, 3, 5, 1, 6):
-        if done + steps > total:
-            break
-        watcher = Watcher(until=steps)
-        with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "run", watcher)
-        assert watcher.steps == steps
-        assert watcher.stopped
-        assert signal.getsignal(signal.SIGINT) is handler
-        done += steps
-        assert max(RunFolder.open(tmp_path / "run").checkpoints()) == done
-    run = train(config, tmp_path / "run")
-    assert numbers(run) == numbers(whole)
-    assert weights(run) == weights(whole)
-
-
-def test_killed_run_resumes_exactly(experiment, tmp_path):
-    """SIGKILL at random moments of the training, the checkpoints and the log."""
-    config = experiment("lawm", steps={"model": 20, "agent": 20}, window=4, checkpoint_every=4)
-    whole = train(config, tmp_path / "whole")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lawm_models.training.trainer", "lawm_models.algorithms.lawm"])
-    out, killed = tmp_path / "run", 0
-    for attempt in range(3):
-        process = context.Process(target=train, args=(config, out))
-        process.start()
-        # every trainer opens an event file of its own when it starts to train
-        while process.is_alive() and len(list(out.glob("tensorboard/*"))) <= attempt:
-            time.sleep(0.002)
-        time.sleep(random.uniform(0, 0.3))
-        process.kill()
-        process.join()
-        killed += process.exitcode == -signal.SIGKILL
-    assert killed
-    run = train(config, out)
-    assert numbers(run) == numbers(whole)
-    assert weights(run) == weights(whole)
-    assert not [p.name for p in (out / "checkpoints").iterdir() if p.name.startswith(".")]
 
 
 def test_finished_run_returns_at_once(config, whole):
@@ -172,18 +84,6 @@ def test_stages_may_draw_other_batches(experiment):
     assert loaders["agent"].next().labeled.sum() == 2
     same = open_sources(resolve(experiment("lawm"))).loaders
     assert same["model"] is same["agent"]
-
-
-def test_run_with_other_batches_resumes_exactly(experiment, tmp_path):
-    """Before, at and after the change of the loader."""
-    config = experiment("idm_td3_bc", batches={"idm": {"batch_size": 6, "labeled_ratio": 1.0}})
-    whole = train(config, tmp_path / "whole")
-    for steps in (7, 5, 4):
-        with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "run", Watcher(until=steps))
-    run = train(config, tmp_path / "run")
-    assert numbers(run) == numbers(whole)
-    assert weights(run) == weights(whole)
 
 
 def test_run_folder_is_complete(config, whole):

@@ -41,14 +41,17 @@ ABOUT = About(
     settings={
         "pixels": "export: png (lossless), or mp4, which is smaller and changes the pictures",
         "fps": "export: frames per second; else the environment or the source tells, or it is 30",
+        "without": "import: FEATURE,… that are left out, such as a camera that cannot be read",
         "size": "import of other people's sets: edge of the pictures, shrunk to a square; 0 keeps",
         "action": "import of other people's sets: FEATURE,… that are the action, side by side",
         "actions": "import of sets without actions: how many numbers an action would have (1)",
         "observation": "import: FEATURE,… that are observed, though their names do not say so",
-        "without": "import: FEATURE,… that are left out, such as a camera that cannot be read",
         "tolerance": "import: seconds that a timestamp may lie from its picture (0.0001)",
+        **_settings.DECLARED,
     },
 )
+_EXPORT = ("pixels", "fps")
+"""Settings of exports; the others are those of imports."""
 FPS = 30
 """Frames per second of a set when neither its environment nor its sources tell."""
 
@@ -57,6 +60,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a set; see ``FormatModule.read``."""
     from lawm_data.exchange.formats.lerobot.reader import open_set
 
+    _settings.require_none(settings, _EXPORT, "exports")
     return open_set(Path(place), settings)
 
 
@@ -68,6 +72,7 @@ def locate(place: str) -> Path:
 
 def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
     """Write a set; see ``FormatModule.write``."""
+    _settings.require_none(settings, set(settings) - {*_EXPORT}, "imports")
     videos = _settings.choice(settings, "pixels", ("png", "mp4")) == "mp4"
     if videos:
         ffmpeg()

@@ -119,7 +119,7 @@ def info_features(
         }
         if spec.dtype == "uint16":
             # LeRobot then gives the numbers as they are, and not as shares of 255
-            info[feature.name]["info"] = {"is_depth_map": True}
+            info[feature.name]["info"] = {"is_depth_map": True, "depth_unit": "mm"}
         if feature.storage == "video":
             info[feature.name]["info"] = {
                 "video.height": height,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError
 
+from lawm_data.exchange.formats.lerobot import language
 from lawm_data.exchange.formats.lerobot.info import Info
 from lawm_data.exchange.formats.lerobot.parquet import HINT, ParquetReader, from_column
 from lawm_data.system.images import decode, resize
@@ -65,6 +66,8 @@ class Frames(NamedTuple):
     """(n, *shape) by feature."""
     there: dict[str, np.ndarray]
     """(n,) bool by nullable feature."""
+    sentences: list[dict[str, Any]]
+    """What the language columns say of them."""
 
 
 class FrameReader:
@@ -74,11 +77,17 @@ class FrameReader:
         info: the set.
         columns: what is read, by feature.
         tolerance: seconds that a frame may lie from the time of its picture.
+        sentences: language columns that are read.
     """
 
     def __init__(
-        self, info: Info, columns: Mapping[str, Column], tolerance: float = TOLERANCE
+        self,
+        info: Info,
+        columns: Mapping[str, Column],
+        tolerance: float = TOLERANCE,
+        sentences: Sequence[str] = (),
     ) -> None:
+        self._sentences = sentences
         self._info, self._tolerance = info, tolerance
         self._columns = dict(columns)
         self._tabled = {n: c for n, c in columns.items() if c.storage != "video"}
@@ -94,7 +103,7 @@ class FrameReader:
         self._row_bytes = row_bytes
 
     def __iter__(self) -> Iterator[Frames]:
-        read = [*self._tabled, "episode_index", "frame_index"]
+        read = [*self._tabled, *self._sentences, "episode_index", "frame_index"]
         read += [TIMESTAMP] if self._timed and TIMESTAMP not in read else []
         rows = _Rows(self._info, read, self._row_bytes)
         try:
@@ -108,6 +117,7 @@ class FrameReader:
 
     def _episode(self, rows: _Rows, episode: int, length: int) -> Frames:
         arrays: dict[str, np.ndarray] = {}
+        sentences: list[dict[str, Any]] = []
         at = np.arange(length)
         there = {n: np.ones(length, bool) for n, c in self._columns.items() if c.nullable}
         for begin, batch in rows.take(episode, length):
@@ -124,6 +134,11 @@ class FrameReader:
                     there[name][begin : begin + len(part)] = given
                 elif not given.all():
                     raise CorpusError("is missing in some frames", where, HINT)
+            times = ((begin + np.arange(len(batch))) / self._info.fps).tolist()
+            for name in self._sentences:
+                if name != language.PERSISTENT or not begin:
+                    where = f"{rows.path}: episode {episode}: {name}"
+                    sentences += language.sentences(name, batch.column(name), times, where)
         for name, film in self._films.items():
             column = self._columns[name]
             places, start = self._info.episodes.films[name]
@@ -133,7 +148,7 @@ class FrameReader:
             arrays[name] = np.empty((length, *column.kept), column.dtype)
             for i, frame in enumerate(film.read(path, float(start[episode]), at)):
                 arrays[name][i] = _fitted(_dequantized(frame, column), column, str(path))
-        return Frames(arrays, there)
+        return Frames(arrays, there, sentences)
 
     def _frame_numbers(self, batch: Any, where: str) -> np.ndarray:
         """(n,) places of the pictures, counted from the start of the episode in its film."""

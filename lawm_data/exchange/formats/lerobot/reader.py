@@ -17,6 +17,7 @@ from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import FINAL_NOTE, Episode, Incoming, repeat_last
 from lawm_data.exchange.formats.lerobot import features as names
+from lawm_data.exchange.formats.lerobot import language
 from lawm_data.exchange.formats.lerobot.depth import is_depth, millimetres
 from lawm_data.exchange.formats.lerobot.frames import (
     TOLERANCE,
@@ -49,6 +50,8 @@ def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
     sidecar = read_sidecar(root)
     if sidecar is None:
         return open_foreign(info, settings)
+    others = set(settings) - {"without"}
+    _settings.require_none(settings, others, "other people's sets, and this one is an export")
     without = _settings.listed(settings, "without")
     return open_export(info, _less(sidecar, without) if without else sidecar)
 
@@ -62,7 +65,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     """
     size = _settings.whole(settings, "size", 0, 4096, 0)
     tolerance = _settings.rate(settings, "tolerance", TOLERANCE)
-    without = _settings.listed(settings, "without")
+    names_of = {_short(key): key for key in info.features} | {key: key for key in info.features}
+    without = [names_of.get(name, name) for name in _settings.listed(settings, "without")]
     also = _settings.listed(settings, "observation")
     for key in (*without, *also):
         if key not in info.features:
@@ -70,10 +74,11 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
             raise ConfigError(f"there is no feature {key!r}", "the set", f"there are {there}")
     kept = {key: feature for key, feature in info.features.items() if key not in without}
     action, parts, left = _action(kept, settings, str(info.root))
+    sentences = [k for k in language.COLUMNS if k in kept and kept[k].dtype == language.DTYPE]
     observed = {}
     for key, feature in kept.items():
         taken = [spec.name for spec, _ in observed.values()]
-        if key in parts or key in left or key in _READ:
+        if key in (*parts, *left, *sentences, *_READ):
             continue
         found = _observation(info, key, feature, taken, size, key in also)
         if found is not None:
@@ -91,8 +96,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         if key in kept:
             columns[key] = Column("numbers", (1,), None, nullable=key == names.REWARD)
     whole = any(key in columns for key in (names.REWARD, *_ENDS))
-    short = 0 if whole else int((info.episodes.length == 1).sum())
-    if short == len(info.episodes.length):
+    single = 0 if whole else int((info.episodes.length == 1).sum())
+    if single == len(info.episodes.length):
         raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
     arrays = {key: spec.name for key, (spec, _) in observed.items()}
     provenance = Provenance(
@@ -100,14 +105,15 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         origin="import",
         settings=_described(info, arrays, parts),
     )
-    reader = FrameReader(info, columns, tolerance)
+    reader = FrameReader(info, columns, tolerance, sentences)
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
         trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance, whole),
-        count=len(info.episodes.length) - short,
+        count=len(info.episodes.length) - single,
         files=info.files(left),
-        notes=_notes(info, columns, parts, left, short, whole),
+        environment=_settings.declared_environment(settings),
+        notes=_notes(info, columns, parts, left, single, whole),
     )
 
 
@@ -134,7 +140,8 @@ def _action(
             raise ConfigError(what, "action", f"there are {there}")
     parts = given or ([names.ACTION] if names.ACTION in like else like)
     if not parts:
-        return ArraySpec(name="action", shape=(width,), role=Role.action), [], []
+        bounds: Any = _settings.declared_bounds(settings, width) or {}
+        return ArraySpec(name="action", shape=(width,), role=Role.action, **bounds), [], []
     for key in parts:
         if key not in numbers or (len(parts) > 1 and features[key].dtype == "bool"):
             what = f"has type {features[key].dtype}, and LeRobot takes it for an action"
@@ -144,7 +151,8 @@ def _action(
     shape = features[parts[0]].shape
     if len(parts) > 1:
         shape = (sum(int(np.prod(features[key].shape)) for key in parts),)
-    action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action)
+    bounds: Any = _settings.declared_bounds(settings, int(np.prod(shape))) or {}
+    action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action, **bounds)
     return action, parts, [key for key in like if key not in parts]
 
 
@@ -156,10 +164,7 @@ def _observation(
     observes = key.startswith("observation.") or key == "observation" or also
     if not picture and not (observes and feature.dtype in _NUMBERS):
         return None
-    name = re.sub(r"[^\w.-]", "_", key)[:90]
-    for start in ("observation.images.", "observation."):
-        name = name.removeprefix(start)
-    name = name.lstrip(".") or "observation"
+    name = _short(key)
     while name in taken:
         name += "_"
     if not picture:
@@ -178,6 +183,14 @@ def _observation(
             column = column._replace(codes=codes)
     spec = ArraySpec(name=name, shape=column.kept, dtype=column.dtype or "", role=Role.pixels)
     return spec, column
+
+
+def _short(key: str) -> str:
+    """What a corpus calls a feature."""
+    name = re.sub(r"[^\w.-]", "_", key)[:90]
+    for start in ("observation.images.", "observation."):
+        name = name.removeprefix(start)
+    return name.lstrip(".") or "observation"
 
 
 def _picture_shape(feature: FeatureInfo, where: str) -> tuple[int, ...]:
@@ -242,11 +255,12 @@ def _foreign_episodes(
             actions = np.concatenate(flat, 1).astype(action.dtype).reshape(steps, *action.shape)
         where = f"{info.root}: episode {number}"
         rewards = _rewards(frames, steps, where)
-        terminated, truncated = _ends(found, steps, whole, where)
+        terminated, truncated = _ends(found, steps, where)
         metadata: dict[str, Any] = {"tasks": named} if named else {}
         metadata |= FINAL_MISSING if whole else {}
         split = info.split(number)
         metadata |= {"split": split} if split else {}
+        metadata |= {"language": frames.sentences} if frames.sentences else {}
         yield Episode(
             observations={
                 name: repeat_last(found[key]) if whole else found[key]
@@ -279,21 +293,20 @@ def _rewards(frames: Frames, steps: int, where: str) -> np.ndarray | None:
     raise CorpusError(what, where, f"leave it out with --without {names.REWARD}")
 
 
-def _ends(
-    found: Mapping[str, np.ndarray], steps: int, whole: bool, where: str
-) -> tuple[bool, bool]:
-    """Whether the last step terminated, or was truncated."""
-    if not whole:
-        return False, False
-    none = np.zeros(steps, bool)
+def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool, bool]:
+    """Whether the last step that is kept terminated, or was truncated."""
+    none = np.zeros(len(next(iter(found.values()))), bool)
     done, terminated, truncated = (found[k][:, 0] != 0 if k in found else none for k in _ENDS)
     if names.TERMINATED not in found:
         terminated = done & ~truncated
-    early = np.flatnonzero((done | terminated | truncated)[: steps - 1])
+    marked, last = done | terminated | truncated, steps - 1
+    early = np.flatnonzero(marked[:last])
     if len(early):
-        what = f"ends at frame {early[0]} of {steps}"
+        what = f"ends at frame {early[0]} of {len(none)}"
         raise CorpusError(what, where, "split the episode there")
-    return bool(terminated[-1]), bool(truncated[-1])
+    # where a step is left out that ended, what is left was cut before the end
+    cut = bool(marked[steps:].any()) and not terminated[last]
+    return bool(terminated[last]), bool(truncated[last]) or cut
 
 
 def _notes(
@@ -301,7 +314,7 @@ def _notes(
     columns: Mapping[str, Column],
     parts: list[str],
     left: list[str],
-    short: int,
+    single: int,
     whole: bool,
 ) -> list[str]:
     notes = [
@@ -310,8 +323,8 @@ def _notes(
         if whole
         else "no observation follows the last action of an episode, which was left out",
     ]
-    if short:
-        notes.append(f"{short} episodes of a single frame were left out")
+    if single:
+        notes.append(f"{single} episodes of a single frame were left out")
     if names.REWARD not in columns:
         notes.append("no rewards were recorded: they are zero, and metadata says rewards: none")
     if not parts:

@@ -23,7 +23,7 @@ from lawm_data.corpus.mask import NAME
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.features import Feature
-from lawm_data.exchange.formats.lerobot.info import inside, read_json
+from lawm_data.exchange.formats.lerobot.layout import inside, read_json
 from lawm_data.exchange.formats.lerobot.parquet import (
     ParquetReader,
     ParquetWriter,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,11 +62,10 @@ class SetWriter:
         self._root, self._fps, self._action = root, fps, manifest.action
         self._inferred = outgoing.view.overlay is not None
         self.features = names.features_of(manifest.observations, videos)
-        said = _said(manifest)
-        elements = said.get("names", {})
-        self._info = names.info_features(
-            self.features, self._action, self._inferred, fps, elements if elements else {}
-        )
+        known = _known(manifest)
+        elements = known.get("names")
+        elements = elements if isinstance(elements, Mapping) else {}
+        self._info = names.info_features(self.features, self._action, self._inferred, fps, elements)
         (root / "meta").mkdir(parents=True)
         self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._info)))
         self._episodes = ParquetFiles(root, EPISODES_PATH, self._episode_schema())
@@ -75,10 +74,11 @@ class SetWriter:
         environment = manifest.environment
         self._task = environment.task if environment else UNNAMED_TASK
         self._tasks: dict[str, int] = {}
-        self._robot = environment.suite if environment else said.get("robot_type")
+        self._robot = known.get("robot_type") or (environment.suite if environment else None)
         self._nothing = of_nothing(_observed_actions(outgoing), self._action.size)
         self._total = Total()
         self._rows: list[dict[str, Any]] = []
+        self._splits: list[str | None] = []
         self._index = self._count = 0
 
     def add(self, episode: Episode) -> None:
@@ -87,6 +87,8 @@ class SetWriter:
         index = self._frames.settle()
         arrays = {name: array[:-1] for name, array in episode.observations.items()}
         tasks = _tasks(episode, self._task)
+        split = episode.metadata.get("split")
+        self._splits.append(split if isinstance(split, str) else None)
         numbers = [self._tasks.setdefault(task, len(self._tasks)) for task in tasks]
         columns, stats = self._numbers(episode, arrays, numbers[0])
         row: dict[str, Any] = {
@@ -137,7 +139,7 @@ class SetWriter:
             "data_files_size_in_mb": DATA_MB,
             "video_files_size_in_mb": VIDEO_MB,
             "fps": self._fps,
-            "splits": {"train": f"0:{self._count}"},
+            "splits": _spans(self._splits),
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH if self._films else None,
             "features": self._info,
@@ -227,10 +229,21 @@ class SetWriter:
         return pa.schema(fields)
 
 
-def _said(manifest: Manifest) -> Mapping[str, Any]:
-    """What a LeRobot set that the corpus was imported from said of itself; nothing of several."""
-    several = len(manifest.provenance) != 1
-    return {} if several else manifest.provenance[0].settings
+def _known(manifest: Manifest) -> Mapping[str, Any]:
+    """What the sources of the corpus say of themselves, as far as all say the same."""
+    first, *others = [source.settings for source in manifest.provenance]
+    return {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
+
+
+def _spans(splits: Sequence[str | None]) -> dict[str, str]:
+    """``splits`` of ``info.json``: those that an import found, where each is a run of episodes."""
+    spans: dict[str, tuple[int, int]] = {}
+    for i, name in enumerate(splits):
+        begin, end = spans.get(name or "", (i, i))
+        if not name or end != i:
+            return {"train": f"0:{len(splits)}"}
+        spans[name] = begin, i + 1
+    return {name: f"{begin}:{end}" for name, (begin, end) in spans.items()}
 
 
 def _tasks(episode: Episode, usual: str) -> list[str]:

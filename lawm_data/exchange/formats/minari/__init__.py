@@ -8,6 +8,7 @@ from typing import Any
 
 from lawm_schemas import CorpusError, LabelState, StorageError
 
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Episode, Incoming, Outgoing
 from lawm_data.exchange.formats.minari.episodes import files_of, open_episodes
 from lawm_data.exchange.formats.minari.metadata import (
@@ -44,20 +45,28 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
-    settings={"nan": "import: missing, where NaN in the place of actions means not recorded"},
+    settings={
+        "without": "import: arrays that are left out, such as a camera that cannot be read",
+        "nan": "import: missing, where NaN in the place of actions means not recorded",
+        **{key: _settings.DECLARED[key] for key in ("env", "action_repeat")},
+    },
 )
 
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a dataset below ``MINARI_DATASETS_PATH``; our own exports come back as they were."""
-    unrecorded = nan_is_missing(settings)
+    unrecorded, without = nan_is_missing(settings), _settings.listed(settings, "without")
     metadata = read_metadata(place)
     sidecar, episodes = read_sidecar(metadata), open_episodes(metadata)
     if sidecar is not None:
+        others = "other people's datasets, and this one is an export"
+        _settings.require_none(settings, ("env", "action_repeat"), others)
+        specs = sidecar.manifest.observations
+        kept = _settings.kept(without, [spec.name for spec in specs])
         return Incoming(
-            observations=sidecar.manifest.observations,
+            observations=tuple(spec for spec in specs if spec.name in kept),
             action=sidecar.manifest.action,
-            trajectories=_counted(metadata, lambda i: restore(episodes.open(i), sidecar)),
+            trajectories=_counted(metadata, lambda i: restore(episodes.open(i), sidecar, without)),
             count=metadata.episodes,
             name=place,
             files=files_of(metadata),
@@ -66,8 +75,9 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
             masks=sidecar.masks,
             overlay=sidecar.overlay,
             lineage=sidecar.manifest.lineage,
+            notes=[f"left out: {', '.join(without)}"] if without else [],
         )
-    conversion = plan_conversion(metadata, unrecorded)
+    conversion = plan_conversion(metadata, unrecorded, without)
     return Incoming(
         observations=tuple(leaf.spec for leaf in conversion.observations),
         action=conversion.action,
@@ -75,7 +85,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         count=metadata.episodes,
         name=place,
         files=files_of(metadata),
-        environment=environment_of(metadata, conversion.note),
+        environment=_settings.declared_environment(settings)
+        or environment_of(metadata, conversion.note),
         notes=conversion.notes,
     )
 
@@ -104,6 +115,7 @@ def locate(place: str) -> Path:
 
 def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any]) -> Sequence[str]:
     """Write a dataset with HDF5 storage, lossless, through Minari's own client."""
+    _settings.require_none(settings, settings, "imports")
     path.mkdir()
     write_dataset(outgoing, path, place)
     declare_namespaces(place, path.parent)

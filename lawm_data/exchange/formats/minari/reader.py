@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Provenance, Role
 
+from lawm_data.envs.suites import named_environment
+from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
 from lawm_data.exchange.formats.minari.metadata import HINT, DatasetMetadata
@@ -38,10 +40,18 @@ class Conversion(NamedTuple):
             self.notes.append(sentence)
 
 
-def plan_conversion(metadata: DatasetMetadata, unrecorded: bool) -> Conversion:
+def plan_conversion(
+    metadata: DatasetMetadata, unrecorded: bool, without: Sequence[str] = ()
+) -> Conversion:
     """Look at the spaces.
 
+    Args:
+        metadata: of the dataset.
+        unrecorded: whether NaN stands for an action that was not recorded.
+        without: names of observations that are not read.
+
     Raises:
+        ConfigError: there is no such observation, or none is left.
         CorpusError: they are damaged, or hold what no corpus can.
     """
     notes: list[str] = []
@@ -60,6 +70,9 @@ def plan_conversion(metadata: DatasetMetadata, unrecorded: bool) -> Conversion:
     if not names or len(set(names)) != len(names):
         what = "gives two arrays one name" if names else "holds no array of numbers"
         raise CorpusError(what, where, "rename its parts")
+    left = _settings.kept(without, names)
+    observations = [leaf for leaf in observations if leaf.spec.name in left]
+    notes += [f"left out: {', '.join(without)}"] if without else []
     actions, action = _action(metadata, notes)
     source = _provenance(metadata)
     return Conversion(tuple(observations), actions, action, source, unrecorded, notes)
@@ -122,7 +135,10 @@ def environment_of(
     if spec.get("kwargs") or spec.get("additional_wrappers"):
         note(f"the environment {spec['id']} has settings of its own, and was not taken along")
         return None
-    return EnvironmentInfo(suite="gym", task=spec["id"], action_repeat=1)
+    try:
+        return named_environment(f"gym:{spec['id']}")
+    except ConfigError:  # nobody has registered it here
+        return EnvironmentInfo(suite="gym", task=spec["id"])
 
 
 def convert(source: StoredEpisode, conversion: Conversion) -> Episode:

@@ -9,7 +9,7 @@ every episode: ``trajectory_id``, ``actions`` (the state that they are in), ``ac
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,19 +111,24 @@ def observed_flags(source: StoredEpisode, length: int) -> np.ndarray | None:
     return flags.reshape(-1)[:-1]
 
 
-def restore(source: StoredEpisode, sidecar: Sidecar) -> Episode:
+def restore(source: StoredEpisode, sidecar: Sidecar, without: Sequence[str] = ()) -> Episode:
     """One trajectory of our own export.
+
+    Args:
+        source: its episode.
+        sidecar: of the dataset.
+        without: names of observations that are not read.
 
     Raises:
         CorpusError: it is not what the metadata of the dataset says.
     """
     attributes, observations = source.attributes(), {}
     single = len(sidecar.observed) == 1
-    for spec in sidecar.observed:
+    for spec in (spec for spec in sidecar.observed if spec.name not in without):
         place = "observations" if single else f"observations/{spec.name}"
         observations[spec.name] = restored(source.array(place), spec)
     for spec in sidecar.manifest.observations:
-        if spec.role is Role.physics:
+        if spec.role is Role.physics and spec.name not in without:
             observations[spec.name] = source.array(f"infos/{PHYSICS}")
     rewards = source.array("rewards")
     length = len(rewards) if rewards.ndim else 0

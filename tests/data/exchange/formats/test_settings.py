@@ -61,3 +61,9 @@ def test_choices_are_one_of_those_that_there_are() -> None:
     assert _settings.choice({}, "pixels", ("png", "mp4")) == "png"
     with pytest.raises(ConfigError, match="give one of png, mp4"):
         _settings.choice({"pixels": "gif"}, "pixels", ("png", "mp4"))
+
+
+def test_what_says_nothing_here_is_refused() -> None:
+    _settings.require_none({"size": 3}, ("fps", "pixels"), "exports")
+    with pytest.raises(ConfigError, match="fps: is a setting of exports; leave it out"):
+        _settings.require_none({"size": 3, "fps": 7}, ("fps", "pixels"), "exports")

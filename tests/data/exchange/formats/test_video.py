@@ -12,6 +12,7 @@ from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
 from PIL import Image
 
 from lawm_data import Corpus, Loader, merge_corpora, open_corpus
+from lawm_data.corpus.rate import step_seconds
 from lawm_data.exchange import import_corpus
 from lawm_data.system.video import write_video
 
@@ -105,6 +106,16 @@ def test_pictures_are_averaged_when_they_shrink(tmp_path: Path) -> None:
     assert trajectory.info.metadata["file"] == "films"
 
 
+def test_pictures_are_as_far_apart_as_somebody_says(films: Path, tmp_path: Path) -> None:
+    save_pictures(tmp_path / "pictures/take", ramp(12))
+    unknown = brought(tmp_path / "pictures")
+    assert step_seconds(unknown.manifest) is None
+    import_corpus(f"video:{tmp_path / 'pictures'}", tmp_path / "known", {"fps": 5})
+    assert step_seconds(open_corpus(tmp_path / "known").manifest) == 0.2
+    import_corpus(f"video:{films}", tmp_path / "films-15")
+    assert step_seconds(open_corpus(tmp_path / "films-15").manifest) == 1 / 15
+
+
 @pytest.mark.parametrize("name", ["take 2.mp4", "new.mp4", "new.mkv", "new.avi", "new.gif"])
 @pytest.mark.parametrize("data", [b"", b"not a video " * 99, b"#EXTM3U\nfile:///etc/passwd\n"])
 def test_a_damaged_video_is_named_and_nothing_is_written(
@@ -112,6 +123,15 @@ def test_a_damaged_video_is_named_and_nothing_is_written(
 ) -> None:
     (films / name).write_bytes(data)
     refused(films, f"{name}: is no sound video")
+
+
+def test_one_video_never_costs_the_others(films: Path) -> None:
+    (films / "take 2.mp4").write_bytes(b"\0" * 1000)
+    refused(films, "there is no video 'take 3.mp4'; there are take 2.mp4, ", without="take 3.mp4")
+    refused(films, "leaves nothing", without="take 2.mp4,take 10.mp4")
+    corpus = brought(films, without="take 2.mp4")
+    assert [t.info.metadata["file"] for t in corpus] == ["take 10.mp4"]
+    assert "left out: take 2.mp4" in corpus.manifest.lineage[-1].settings["converted"]
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])

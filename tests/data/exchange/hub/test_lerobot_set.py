@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from hub_server import Hub
-from lawm_schemas import ArraySpec
+from lawm_schemas import ArraySpec, RemoteError
 
 from lawm_data import make_mask, open_corpus, save_mask
 from lawm_data.exchange import export_corpus, import_corpus
+from lawm_data.exchange.hub.pull import pull
 
 pytest.importorskip("pyarrow")
 
@@ -33,3 +34,35 @@ def test_a_set_is_uploaded_tagged_and_imported_again(
     back = open_corpus(tmp_path / "back", verify=True)
     assert back.fingerprint == corpus.fingerprint
     assert list(back.masks()) == ["half"]
+
+
+@pytest.mark.parametrize("folder", ["meta", "meta_data"])
+def test_a_set_of_others_says_how_to_import_it(hub: Hub, tmp_path: Path, folder: str) -> None:
+    from huggingface_hub import HfApi
+
+    info = tmp_path / "set" / folder / "info.json"
+    info.parent.mkdir(parents=True)
+    info.write_text("{}")
+    api = HfApi(endpoint=hub.url, token="hf_good")
+    api.create_repo("user/set", repo_type="dataset")
+    api.upload_folder(repo_id="user/set", folder_path=tmp_path / "set", repo_type="dataset")
+    words = (
+        r"user/set: holds a LeRobot set, and no corpus of lawm; hf download user/set --repo-type "
+        r"dataset --local-dir set, then lawm-data import lerobot:set OUT"
+    )
+    for fetch in (import_corpus, lambda place, out: pull("user/set", out)):
+        with pytest.raises(RemoteError, match=words):
+            fetch("hf://user/set", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_other_repositories_are_no_sets(hub: Hub, tmp_path: Path) -> None:
+    from huggingface_hub import HfApi
+
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some/README.md").write_text("nothing")
+    api = HfApi(endpoint=hub.url, token="hf_good")
+    api.create_repo("user/some", repo_type="dataset")
+    api.upload_folder(repo_id="user/some", folder_path=tmp_path / "some", repo_type="dataset")
+    with pytest.raises(RemoteError, match=r"lawm\.json: is not there"):
+        import_corpus("hf://user/some", tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def written(folder: Path, made: dict[str, Any]) -> Corpus:
                 action_observed=seen if label == "some" else None,
                 truncated=True,
                 seed=None if label == "none" else 3,
-                metadata={"label": label},
+                metadata={"label": label} | ({"rewards": "none"} if label == "some" else {}),
                 provenance=Provenance(source=label),
             )
     return open_corpus(folder)
@@ -117,7 +118,12 @@ def test_tables_hold_what_the_corpus_holds(made: dict[str, Any]) -> None:
                     np.testing.assert_array_equal(action, one.actions[t])
                 else:
                     assert set(np.ravel(np.array(action, object))) == {None}
-            assert ends["metadata"][i] == f'{{"label": "{made["labels"][i]}"}}'
+            assert json.loads(ends["metadata"][i]) == one.info.metadata
+            if one.is_rewarded:
+                assert steps["reward"][here] == one.rewards.tolist()
+                assert ends["return"][i] == one.info.episode_return
+            else:
+                assert set(steps["reward"][here]) == {ends["return"][i]} == {None}
             assert ends["seed"][i] == one.info.seed
         assert first == len(steps["step"])
 

@@ -12,9 +12,9 @@ from lerobot_sets import edit_features, edit_info, refused
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ({"codebase_version": "v2.1"}, "v2.1', not v3.0; .*lerobot.scripts.convert_dataset_v21"),
-        ({"codebase_version": "v2.0"}, "v2.0', not v3.0; bring it to v2.1"),
-        ({"codebase_version": "v1.6"}, "v1.6', not v3.0; bring it to v2.1"),
+        ({"codebase_version": "v2.1"}, "episodes.jsonl: there is no such file"),
+        ({"codebase_version": "v1.6"}, "v1.6', not v3.0; LeRobot 0.3.3 brings"),
+        ({"codebase_version": "v4.0"}, "v4.0', not v3.0; give a set of v2.0, v2.1 or v3.0"),
         ({"codebase_version": None}, "has version None"),
         ({"fps": 0}, "no sound fps"),
         ({"fps": True}, "no sound fps"),

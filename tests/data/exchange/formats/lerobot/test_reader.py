@@ -191,13 +191,14 @@ def test_features_can_be_declared_observed(foreign: Path) -> None:
     assert np.array_equal(back[0].observations["state"], np.array(state.to_pylist()[:7]))
 
 
-def test_one_camera_never_costs_the_set(foreign: Path) -> None:
+@pytest.mark.parametrize("name", ["observation.images.camera", "camera"])
+def test_one_camera_never_costs_the_set(foreign: Path, name: str) -> None:
     key = "observation.images.camera"
     table = pq.read_table(foreign / FRAMES)
     broken = pa.array([{"bytes": b"x", "path": None}] * len(table), table.schema.field(key).type)
     edit_column(foreign / FRAMES, key, broken)
     refused(foreign, "is no sound picture .*; leave the camera out with --without")
-    back = brought(foreign, without=key)
+    back = brought(foreign, without=name)
     assert "camera" not in [spec.name for spec in back.manifest.observations]
     assert len(back) == 3
     notes = back.manifest.lineage[-1].settings["converted"]
@@ -296,3 +297,19 @@ def test_a_stack_of_frames_is_no_picture_and_can_be_left_out(foreign: Path) -> N
     edit_features(foreign, observation__images__camera=camera)
     refused(foreign, "none of 1 to 4 channels; leave it out with --without")
     assert len(brought(foreign, without="observation.images.camera")) == 3
+
+
+def test_environment_and_bounds_are_declared(foreign: Path) -> None:
+    corpus = brought(foreign, env="gym:Pendulum-v1", low=-40, high=40)
+    environment, action = corpus.manifest.environment, corpus.manifest.action
+    assert environment is not None
+    assert (environment.suite, environment.task) == ("gym", "Pendulum-v1")
+    assert (action.low, action.high) == ((-40.0,) * action.size, (40.0,) * action.size)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"size": 8}, {"env": "walker-walk"}, {"low": -1, "high": 1}, {"fps": 9}]
+)
+def test_an_export_comes_back_as_it_was(exported: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"is a setting of .*; leave it out"):
+        brought(exported, **settings)

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lawm_schemas import ArraySpec, ConfigError, Role
-from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, refused
+from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, edit_column, refused
 
-from lawm_data import Corpus
+from lawm_data import Corpus, merge_corpora, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.exchange.formats.lerobot import parquet
+from lawm_data.exchange.formats.lerobot.writer import _spans
 
 STATISTICS = ("min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99")
 
@@ -80,7 +81,8 @@ def test_depths_come_back_and_are_counted_as_they_are(tmp_path: Path, plain_plan
         export_corpus(corpus, f"lerobot:{place}", settings)
         info = json.loads((place / "meta/info.json").read_text())
         feature = info["features"]["observation.images.depth"]
-        assert (feature["dtype"], feature["info"]) == ("image", {"is_depth_map": True})
+        assert feature["dtype"] == "image"
+        assert feature["info"] == {"is_depth_map": True, "depth_unit": "mm"}
         stats = json.loads((place / "meta/stats.json").read_text())["observation.images.depth"]
         frames = np.concatenate([t.observations["depth"][:-1] for t in corpus])
         assert np.ravel(stats["max"]) == [frames.max()]
@@ -177,6 +179,7 @@ def test_what_a_set_said_of_itself_is_there_when_it_goes_out_again(exported: Pat
     """Frame rate, robot, tasks and names of joints, through a corpus and without the sidecar."""
     file = exported / "meta/info.json"
     info = json.loads(file.read_text()) | {"fps": 20, "robot_type": "so101"}
+    info["splits"] = {"train": "0:2", "validation": "2:4"}
     info["features"]["action"]["names"] = ["shoulder.pos", "gripper.pos"]
     file.write_text(json.dumps(info))
     shutil.rmtree(exported / "meta/lawm")
@@ -191,5 +194,42 @@ def test_what_a_set_said_of_itself_is_there_when_it_goes_out_again(exported: Pat
     assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
     found = pq.read_table(exported.parent / "again" / EPISODES)["tasks"].to_pylist()
     assert found == [["wash up"], ["dry", "stack"], ["wash up"]]
+    assert again["splits"] == {"train": "0:2", "validation": "2:3"}  # one is too short to be kept
     frames = pq.read_table(exported.parent / "again" / FRAMES)["task_index"].to_pylist()
     assert frames == [0] * 6 + [1] * 2 + [0] * 11
+
+
+def test_corpora_of_one_robot_keep_what_all_of_them_say(exported: Path) -> None:
+    file = exported / "meta/info.json"
+    shutil.rmtree(exported / "meta/lawm")
+    info = json.loads(file.read_text()) | {"fps": 20}
+    info["features"]["action"]["names"] = ["shoulder.pos", "gripper.pos"]
+    corpora = []
+    for i, robot in enumerate(("so101", "so100")):
+        file.write_text(json.dumps(info | {"robot_type": robot}))
+        place = exported.rename(exported.parent / f"set-{i}")
+        import_corpus(f"lerobot:{place}", exported.parent / f"corpus-{i}")
+        corpora.append(open_corpus(exported.parent / f"corpus-{i}"))
+        shutil.copytree(place, exported)
+        rewards = pq.read_table(exported / FRAMES)["next.reward"].to_numpy() + np.float32(1)
+        edit_column(exported / FRAMES, "next.reward", pa.array(rewards))  # else they are the same
+    merged = merge_corpora(corpora, exported.parent / "merged").path
+    export_corpus(open_corpus(merged), f"lerobot:{exported.parent / 'again'}")
+    again = json.loads((exported.parent / "again/meta/info.json").read_text())
+    assert (again["fps"], again["robot_type"]) == (20, None)
+    assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "spans"),
+    [
+        (["train"], {"train": "0:1"}),
+        (["a", "a", "b"], {"a": "0:2", "b": "2:3"}),
+        (["a", "b", "a"], {"train": "0:3"}),
+        (["a", None], {"train": "0:2"}),
+        ([None, "a"], {"train": "0:2"}),
+        ([None, None], {"train": "0:2"}),
+    ],
+)
+def test_splits_are_runs_of_episodes(splits: list, spans: dict[str, str]) -> None:
+    assert _spans(splits) == spans

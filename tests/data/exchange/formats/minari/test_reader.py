@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import h5py
 import numpy as np
 import pytest
-from lawm_schemas import CorpusError
+from lawm_schemas import ConfigError, CorpusError
 from minari.data_collector import EpisodeBuffer
-from minari_sets import ID, create, episode, imported
+from minari_sets import FREE, ID, create, episode, imported
+
+from lawm_data.exchange import export_corpus
 
 
 @pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
@@ -48,6 +52,14 @@ def test_metadata_seeds_and_environment_come_along(tmp_path: Path) -> None:
     assert corpus[0].info.metadata == {"options/goal": 3, "options/deep/a": 1.5}
     assert corpus.manifest.environment.task == "CartPole-v1"
     assert corpus.manifest.lineage[-1].settings["converted"] == ["infos/qpos was left out"]
+
+
+def test_a_declared_environment_goes_before_that_of_the_dataset(tmp_path: Path) -> None:
+    create(episode()).storage.update_metadata({"env_spec": gymnasium.spec("CartPole-v1").to_json()})
+    corpus = imported(tmp_path, env="walker-walk", action_repeat=2)
+    environment = corpus.manifest.environment
+    assert (environment.suite, environment.task) == ("dm_control", "walker-walk")
+    assert environment.action_repeat == 2
 
 
 def test_nan_actions_are_missing_only_where_that_is_declared(tmp_path: Path) -> None:
@@ -124,3 +136,31 @@ def test_infos_that_are_left_out_never_cost_a_set(
         assert one.info.terminated
     notes = corpus.manifest.lineage[-1].settings["converted"]
     assert sorted(notes) == sorted(f"infos/{name} was left out" for name in names)
+
+
+@pytest.mark.parametrize("name", ["camera", "joints"])
+@pytest.mark.parametrize("ours", [False, True])
+def test_one_array_never_costs_the_dataset(
+    name: str, ours: bool, root: Path, tmp_path: Path
+) -> None:
+    pixels = gymnasium.spaces.Box(0, 255, (16, 16, 3), np.uint8)
+    space = gymnasium.spaces.Dict({"joints": FREE, "camera": pixels})
+    seen = {"joints": np.ones((6, 3), np.float32), "camera": np.full((6, 16, 16, 3), 7, np.uint8)}
+    create(episode(observations=seen), observation_space=space)
+    if ours:
+        whole = imported(tmp_path / "whole")
+        shutil.rmtree(root / ID)
+        export_corpus(whole, f"minari:{ID}")
+    with h5py.File(root / ID / "data" / "main_data.hdf5", "a") as file:
+        del file[f"episode_0/observations/{name}"]
+        file[f"episode_0/observations/{name}"] = "nothing of this kind"
+    with pytest.raises(CorpusError, match=name):
+        imported(tmp_path)
+    corpus = imported(tmp_path, without=name)
+    assert {spec.name for spec in corpus.manifest.observations} == {"camera", "joints"} - {name}
+    assert len(corpus) == 1
+    assert f"left out: {name}" in corpus.manifest.lineage[-1].settings["converted"]
+    with pytest.raises(ConfigError, match=r"no array 'nose'; there are .*camera"):
+        imported(tmp_path / "more", without="nose")
+    with pytest.raises(ConfigError, match="leaves nothing"):
+        imported(tmp_path / "more", without="camera,joints")

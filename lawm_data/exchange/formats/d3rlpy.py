@@ -1,0 +1,270 @@
+"""d3rlpy: one HDF5 file of a ``ReplayBuffer``, or of the ``MDPDataset`` of version 1.
+
+Version 2 stores the arrays of trajectory i as ``observations_i`` (``observations_i_j`` where there
+are several), ``actions_i``, ``rewards_i`` and the flag ``terminated_i``. Version 1 has
+``observations``, ``actions``, ``rewards``, ``terminals`` and ``episode_terminals`` of all rows, one
+trajectory after the other. Row t holds ``o_t``, ``a_t`` and ``r_t``; what the last action led to is
+not stored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from lawm_schemas import ArraySpec, CorpusError, LabelState, Provenance, Role
+
+from lawm_data.exchange.formats._flat import (
+    Rows,
+    blocks,
+    marked,
+    next_finite,
+    same_length,
+    segments,
+)
+from lawm_data.exchange.formats._protocol import BOUNDS_NOTE, About, Episode, Incoming
+from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
+from lawm_data.exchange.untrusted.arrays import (
+    column,
+    flags,
+    observation_spec,
+    require_finite,
+    turned,
+)
+from lawm_data.exchange.untrusted.hdf5 import ForeignFile
+
+ABOUT = About(
+    title="d3rlpy, one HDF5 file",
+    place="FILE.h5",
+    extra=None,
+    reads=True,
+    writes=False,
+    label_states=(LabelState.observed,),
+    partial=False,
+    arrays="all",
+    alignment="a_t leaves o_t",
+    final_observation=False,
+    ends="terminated",
+    pixels="lossless",
+    metadata=False,
+    streaming=True,
+    settings=DECLARED,
+)
+_OF_TRAJECTORY = re.compile(r"(observations|actions|rewards|terminated)_(\d+)(?:_(\d+))?")
+_FLAT = ("observations", "actions", "rewards", "terminals")
+_CUT = (
+    "what the last action of a trajectory led to is not stored: that step was left out; its reward "
+    "and its end are in the metadata ({} ended in a terminal state)"
+)
+
+
+def read(place: str, settings: Mapping[str, Any]) -> Incoming:
+    """Open a file; see ``FormatModule.read``."""
+    with ExitStack() as undo:
+        file = ForeignFile(Path(place))
+        undo.callback(file.close)
+        flat = all(file.has(name) for name in _FLAT)
+        found = _read_flat(file, settings) if flat else _read_buffer(file, settings)
+        undo.pop_all()
+        return found
+
+
+class _Field(NamedTuple):
+    """An array of observations."""
+
+    stored: str
+    """What stands behind ``observations`` in its name, ``{}`` for the trajectory."""
+    spec: ArraySpec
+    turn: bool
+    """Channels come first."""
+
+
+def _field(name: str, stored: str, shape: tuple[int, ...], dtype: np.dtype, where: str) -> _Field:
+    """Pictures are (channels, height, width) in d3rlpy."""
+    spec = observation_spec(name, shape, dtype, where)
+    other = turned(shape)
+    if spec.role is not Role.pixels and other is not None:
+        turn = observation_spec(name, other, dtype, where)
+        if turn.role is Role.pixels:
+            return _Field(stored, turn, True)
+    return _Field(stored, spec, False)
+
+
+def _read_buffer(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
+    """A file of version 2."""
+    count, parts, others = _listed(file)
+    fields = []
+    for part in range(parts) if parts else (None,):
+        suffix = "{}" if part is None else f"{{}}_{part}"
+        name = f"observations_{suffix.format(0)}"
+        shape, dtype = file.header(name)
+        called = "observation" if part is None else f"observation_{part}"
+        fields.append(_field(called, suffix, shape[1:], dtype, file.where(name)))
+    shape, dtype = file.header("actions_0")
+    recorded = (file.rows(f"actions_{i}", again=True)[()] for i in range(count))
+    action = declared_action(settings, shape[1:], dtype, file.where("actions_0"), recorded)
+    ended = [_ended(file, i) for i in range(count)]
+    notes = [_CUT.format(sum(ended))]
+    if others:
+        notes.append(f"not kept: {', '.join(others)}")
+    return _incoming(file, settings, fields, action, _buffered(file, fields, ended), count, notes)
+
+
+def _listed(file: ForeignFile) -> tuple[int, int, list[str]]:
+    """Number of trajectories, of their arrays of observations (0 if one), and other arrays."""
+    names: dict[str, set[tuple[int, int | None]]] = {}
+    others = []
+    for name in file.names():
+        match = _OF_TRAJECTORY.fullmatch(name)
+        if match:
+            part = None if match[3] is None else int(match[3])
+            names.setdefault(match[1], set()).add((int(match[2]), part))
+        elif name not in ("columns", "num_episodes", "version"):
+            others.append(name)
+    if set(names) != {"observations", "actions", "rewards", "terminated"}:
+        hint = "give a file that ReplayBuffer.dump or MDPDataset.dump wrote"
+        raise CorpusError("holds no trajectories of d3rlpy", str(file.path), hint)
+    count = len(names["actions"])
+    parts = {part for _, part in names["observations"]}
+    width = 0 if parts == {None} else len(parts)
+    due = {(i, part) for i in range(count) for part in ((None,) if not width else range(width))}
+    for kind, found in names.items():
+        wanted = due if kind == "observations" else {(i, None) for i in range(count)}
+        odd = sorted(found ^ wanted, key=str)
+        if odd:
+            name = "_".join(str(part) for part in (kind, *odd[0]) if part is not None)
+            what = "is not one of a trajectory that has all its arrays"
+            raise CorpusError(what, file.where(name), "write the file again")
+    if file.has("num_episodes"):
+        told = file.read("num_episodes")
+        if told.size != 1 or int(told.reshape(())) != count:
+            what = f"does not say {count}, the number of trajectories that are there"
+            raise CorpusError(what, file.where("num_episodes"), "write the file again")
+    return count, width, others
+
+
+def _ended(file: ForeignFile, i: int) -> bool:
+    flag = file.read(f"terminated_{i}")
+    if flag.size != 1:
+        raise file.refuse(f"terminated_{i}", "is not one flag")
+    return bool(flags(flag.reshape(1), file.where(f"terminated_{i}"))[0])
+
+
+def _buffered(
+    file: ForeignFile, fields: list[_Field], ended: list[bool]
+) -> Iterator[Episode | None]:
+    for i, terminated in enumerate(ended):
+        rewards = column(_finite(file, f"rewards_{i}"), file.where(f"rewards_{i}"))
+        arrays = {
+            field.spec.name: _finite(file, f"observations_{field.stored.format(i)}", len(rewards))
+            for field in fields
+        }
+        actions = _finite(file, f"actions_{i}", len(rewards))
+        source = f"d3rlpy:{file.path.name}"
+        yield _episode(arrays, fields, actions, rewards, terminated, source, {"episode": i})
+
+
+def _finite(file: ForeignFile, name: str, rows: int | None = None) -> np.ndarray:
+    array = file.read(name) if rows is None else file.read_rows(name, rows)
+    return require_finite(array, file.where(name))
+
+
+def _read_flat(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
+    """A file of version 1."""
+    arrays: dict[str, Rows] = {name: file.rows(name) for name in _FLAT[:3]}
+    marks: dict[str, Rows] = {
+        name: file.rows(name) for name in ("terminals", "episode_terminals") if file.has(name)
+    }
+    rows = same_length({**arrays, **marks})
+    terminals = marked(marks["terminals"])
+    ends = terminals
+    if "episode_terminals" in marks:
+        ends = np.union1d(terminals, marked(marks["episode_terminals"]))
+    cuts = segments(ends, rows)
+    shown, actions = arrays["observations"], file.rows("actions", again=True)
+    field = _field("observation", "", shown.shape[1:], shown.dtype, shown.where)
+    shape, where = actions.shape[1:], actions.where
+    action = declared_action(settings, shape, actions.dtype, where, blocks(actions))
+    notes = [_CUT.format(len(terminals))]
+    if len(cuts) > len(ends):
+        notes.append("the last rows have no mark at their end; they are a truncated trajectory")
+    known = (*_FLAT, "episode_terminals", "discrete_action", "version", "create_mask", "mask_size")
+    left = [name for name in file.names() if name not in known]
+    if left:
+        notes.append(f"not kept: {', '.join(left)}")
+
+    def trajectories() -> Iterator[Episode | None]:
+        ended = np.isin(cuts[:, 1] - 1, terminals).tolist()
+        for (first, end), terminated in zip(cuts.tolist(), ended, strict=True):
+            read = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
+            rewards = column(read["rewards"], arrays["rewards"].where)
+            observed = {"observation": read["observations"]}
+            source, more = f"d3rlpy:{file.path.name}", {"first_row": first}
+            yield _episode(observed, [field], read["actions"], rewards, terminated, source, more)
+
+    return _incoming(file, settings, [field], action, trajectories(), len(cuts), notes)
+
+
+def _incoming(
+    file: ForeignFile,
+    settings: Mapping[str, Any],
+    fields: list[_Field],
+    action: ArraySpec,
+    trajectories: Iterator[Episode | None],
+    count: int,
+    notes: list[str],
+) -> Incoming:
+    if action.low is not None and "low" not in settings:
+        notes.append(BOUNDS_NOTE)
+
+    def long_enough() -> Iterator[Episode]:
+        alone = 0
+        for episode in trajectories:
+            if episode is not None:
+                yield episode
+            else:
+                alone += 1
+        if alone:
+            notes.append(f"{alone} trajectories of a single row were left out")
+
+    return Incoming(
+        observations=tuple(field.spec for field in fields),
+        action=action,
+        trajectories=long_enough(),
+        count=count,
+        name=file.path.name,
+        files=(file.path,),
+        environment=declared_environment(settings),
+        notes=notes,
+        close=file.close,
+    )
+
+
+def _episode(
+    observed: Mapping[str, np.ndarray],
+    fields: list[_Field],
+    actions: np.ndarray,
+    rewards: np.ndarray,
+    terminated: bool,
+    source: str,
+    metadata: dict[str, Any],
+) -> Episode | None:
+    """A trajectory without its last step; None where there is no other one."""
+    if len(rewards) < 2:
+        return None
+    arrays = {}
+    for field in fields:
+        array = observed[field.spec.name]
+        arrays[field.spec.name] = np.moveaxis(array, 1, -1) if field.turn else array
+    return Episode(
+        observations=arrays,
+        rewards=rewards[:-1],
+        provenance=Provenance(source=source, origin="import"),
+        actions=actions[:-1],
+        truncated=True,
+        metadata={**metadata, "left_out": {"reward": float(rewards[-1]), "terminated": terminated}},
+    )

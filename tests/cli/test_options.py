@@ -1,0 +1,40 @@
+"""What commands have in common: their version, and what a shell offers."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "offered"),
+    [
+        ("lawm", "lawm e", ["evaluate", "export-policy"]),
+        ("lawm", "lawm train --algorithm lawm", ["lawm", "lawm_plus"]),
+        ("lawm", "lawm settings --preset s", ["small"]),
+        ("lawm-data", "lawm-data col", ["collect"]),
+    ],
+)
+def test_a_shell_is_told_what_could_come_next(program: str, line: str, offered: list) -> None:
+    name = program.replace("-", "_")
+    environment = {
+        **os.environ,
+        f"_{name.upper()}_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split()) - 1),
+    }
+    code = f"import sys; from lawm_cli.entry import {name} as run; sys.exit(run())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, offered, "")
+
+
+def test_completion_can_be_shown(run) -> None:
+    shown = run("lawm", "--show-completion", "bash")
+    assert (shown.code, "complete -o default -F" in shown.out) == (0, True)
+
+
+def test_version(run) -> None:
+    assert run("lawm-data", "--version").out == run("lawm", "--version").out == "0.1.0\n"

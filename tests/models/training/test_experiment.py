@@ -1,0 +1,71 @@
+"""From a configuration to what it is run on."""
+
+import pytest
+import torch
+from lawm_schemas import ConfigError
+
+from lawm_models.algorithms import ALGORITHMS
+from lawm_models.training.experiment import (
+    build,
+    data_now,
+    learns_policy,
+    make_loaders,
+    open_sources,
+    resolve,
+)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_resolving_writes_out_everything_once(experiment, name: str) -> None:
+    config = resolve(experiment(name))
+    assert resolve(config) == config
+    module = ALGORITHMS.load(name)
+    assert config.algorithm.settings == module.Config.model_validate(
+        config.algorithm.settings
+    ).model_dump(mode="json")
+    assert tuple(config.steps) == module.Algorithm.stages
+    assert learns_policy(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": {"agent": 1, "model": 1}}, "steps.model: no such stage; known ones: agent"),
+        ({"batches": {"model": {"batch_size": 1}}}, "batches.model: no such stage"),
+        ({"steps": {}}, "steps.agent: missing"),
+        ({"steps": {"agent": 0}}, "steps: all are 0"),
+    ],
+)
+def test_stages_have_to_be_the_algorithms(experiment, changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(experiment("bc", **changes))
+
+
+def test_weights_come_from_the_seed_and_from_nothing_else(experiment) -> None:
+    record, cpu = open_sources(resolve(experiment())).record, torch.device("cpu")
+    weights = []
+    for seed in (0, 0, 1):
+        state = torch.get_rng_state()
+        algorithm = build(resolve(experiment(seed=seed)), record, cpu)
+        assert torch.equal(torch.get_rng_state(), state)
+        torch.rand(3)
+        weights.append(torch.cat([p.detach().ravel() for p in algorithm.parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_stages_that_draw_alike_share_a_loader(experiment) -> None:
+    config = resolve(experiment("lawm"))
+    alike = make_loaders(config, open_sources(config).corpora)
+    assert alike["model"] is alike["agent"]
+    config = resolve(experiment("lawm", batches={"agent": {"batch_size": 2}}))
+    apart = make_loaders(config, open_sources(config).corpora)
+    assert [len(apart[stage].next().labeled) for stage in ("model", "agent")] == [4, 2]
+
+
+def test_what_data_are_now_is_known_without_reading_them(experiment, make_corpus, tmp_path) -> None:
+    path = make_corpus(tmp_path / "corpus")
+    config = resolve(experiment("bc", corpora=[{"path": str(path), "mask": "half"}]))
+    assert data_now(config) == open_sources(config).record.corpora
+    path.rename(tmp_path / "gone")
+    assert data_now(config) == (None,)

@@ -1,0 +1,43 @@
+"""What a study compares is named once, and short forms mean what the long ones mean."""
+
+import pytest
+from documents import require_refused, require_round_trip
+from hypothesis import given
+from hypothesis import strategies as st
+from lawm_schemas import Study
+
+STUDY = {"corpora": {"cs": "corpora/cs"}, "algorithms": {"bc": None}}
+
+
+def test_short_forms_are_the_long_ones() -> None:
+    short = require_round_trip(Study, {**STUDY, "labels": [1, 0.05]})
+    long = {"corpora": {"cs": {"path": "corpora/cs"}}, "algorithms": {"bc": {}}}
+    assert short == Study.parse({**long, "labels": ["all", 0.05]}, "")
+
+
+@given(st.floats(0, 1, exclude_min=True, exclude_max=True))
+def test_an_algorithm_has_its_own_budgets_or_those_of_the_study(fraction: float) -> None:
+    algorithms = {"bc": None, "oracle": {"labels": ["all"]}}
+    study = Study.parse({**STUDY, "algorithms": algorithms, "labels": [fraction]}, "")
+    assert study.labels_of("bc") == (fraction,)
+    assert study.labels_of("oracle") == ("all",)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"corpora": {}}, "corpora"),
+        ({"corpora": {"a/b": "c"}}, "corpora"),
+        ({"algorithms": {}}, "algorithms"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"seeds": [1, 1]}, "seeds has a value twice"),
+        ({"labels": [1, "all"]}, "labels has a value twice"),
+        ({"algorithms": {"bc": {"labels": [0.1, 0.1]}}}, r"algorithms\.bc\.labels has a value"),
+        ({"labels": [0]}, r"the fraction 0 is not in \(0, 1\]"),
+        ({"labels": [1.5]}, r"the fraction 1\.5 is not in \(0, 1\]"),
+        ({"labels": [True]}, "True is no fraction such as 0.05"),
+        ({"labels": ["../m"]}, "is no fraction such as 0.05"),
+    ],
+)
+def test_bad_studies_are_refused(change: dict, words: str) -> None:
+    require_refused(Study, STUDY, change, words)
