@@ -10,7 +10,7 @@ and ``action_observed``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -331,6 +331,7 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         if not file.has(name):
             raise file.refuse(name, "is missing", OTHER_FORMAT)
     fields = wanted(settings, _fields(file))
+    observations = tuple(_spec(file, name, place) for name, place in fields.items())
     later = file.has("next_observations")
     cuts = _cuts(file, fields.values() if later else (), settings)
     shape, dtype = file.header("actions")
@@ -342,7 +343,7 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     columns = _columns(file, fields, later)
     same_length({name: rows for place in columns for name, rows in place.items()})
     return Incoming(
-        observations=tuple(_spec(file, name, place) for name, place in fields.items()),
+        observations=observations,
         action=action,
         trajectories=_trajectories(columns, cuts, source),
         count=len(cuts.rows),
@@ -362,9 +363,20 @@ def _fields(file: ForeignFile) -> dict[str, str]:
 
 
 def _spec(file: ForeignFile, name: str, place: str) -> ArraySpec:
-    with dispensable(name) if name != "observation" else nullcontext():
+    with _perhaps_dispensable(name):
         shape, dtype = file.header(place)
         return observation_spec(name, shape[1:], dtype, file.where(place))
+
+
+def _next(name: str, rows: Rows, first: int, count: int) -> np.ndarray:
+    with _perhaps_dispensable(name):
+        return next_finite(rows, first, count)
+
+
+def _perhaps_dispensable(name: str) -> AbstractContextManager[None]:
+    """One of several observations can be left out; the only one and other arrays cannot."""
+    needed = name in ("observation", "actions", "rewards")
+    return nullcontext() if needed else dispensable(name)
 
 
 class _Columns(NamedTuple):
@@ -487,7 +499,7 @@ def _trajectories(columns: _Columns, cuts: _Cuts, source: Provenance) -> Iterato
     ends = cuts.terminated.tolist(), cuts.truncated.tolist()
     for (first, end), terminated, truncated in zip(cuts.rows.tolist(), *ends, strict=True):
         now, later, steps = (
-            {name: next_finite(rows, first, end - first) for name, rows in place.items()}
+            {name: _next(name, rows, first, end - first) for name, rows in place.items()}
             for place in columns
         )
         metadata: dict[str, Any] = {"first_row": first}

@@ -409,8 +409,10 @@ def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
         hint += f"; leave it out with --without {name}" if more[0].startswith("obs/") else ""
         where = file.where(f"{place}/{more[0]}")
         raise CorpusError("is not in the first demonstration", where, hint)
-    name = f"{place}/obs/{next(iter(layout.observations))}"
-    rows, *_ = file.header(name)[0] or (0,)
+    path, spec = next(iter(layout.observations.items()))
+    name = f"{place}/obs/{path}"
+    with dispensable(spec.name):
+        rows, *_ = file.header(name)[0] or (0,)
     if rows < (1 if layout.whole else 2):
         hint = "leave it out: a trajectory has one step or more"
         raise CorpusError(f"has {rows} rows", file.where(name), hint)
