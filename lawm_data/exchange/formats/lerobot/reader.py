@@ -241,8 +241,7 @@ def _foreign_episodes(
     for number, frames in enumerate(reader):
         named = [task for task in next(tasks, None) or () if task]
         found = frames.arrays
-        # the last frame may be a dummy, which has no reward
-        whole = rewarded and bool(frames.there[names.REWARD][-1] if names.REWARD in found else True)
+        whole = rewarded and not _is_dummy(frames)
         steps = len(next(iter(found.values()))) - (not whole)
         if not steps:
             continue
@@ -291,6 +290,13 @@ def _rewards(frames: Frames, steps: int, where: str) -> np.ndarray | None:
         return None
     what = f"{names.REWARD} is missing in frame {np.flatnonzero(~there)[0]}, and not in all"
     raise CorpusError(what, where, f"leave it out with --without {names.REWARD}")
+
+
+def _is_dummy(frames: Frames) -> bool:
+    """Whether the last frame has no step: its reward is missing, or the step before was the end."""
+    if names.REWARD in frames.arrays and not frames.there[names.REWARD][-1]:
+        return True
+    return any(frames.arrays[k][-2:-1, 0].any() for k in _ENDS if k in frames.arrays)
 
 
 def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool, bool]:
