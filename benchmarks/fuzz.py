@@ -3,7 +3,7 @@
 Each input is a copy of a small sound one, altered by one to three mutations: bits, ends and links
 of files; keys, types, numbers and depth of JSON and YAML; names, types, shapes, values and links of
 HDF5, npz and Parquet arrays. Half of the altered native files get checksums that fit again. It is
-read by the commands of a user in a process of its own, with a limit of memory and of time. Wrong is
+read by the commands of a user in a process apart, with a limit of memory and of time. Wrong is
 
 - an uncaught exception or a death: an exit code other than 0, 1 and 2, or a traceback;
 - a hang: more than the seconds of CPU that are allowed, or memory beyond the limit;
@@ -48,7 +48,7 @@ MEMORY = 3 << 30
 """Bytes of address space that an input may take beyond what the process has."""
 CPU = 20
 """Seconds of CPU that reading an input may take."""
-WALL = 240
+WALL = 60
 """Seconds on the clock, for what waits instead of computing."""
 PACKAGES = ("lawm", "h5py", "numpy", "pyarrow", "minari", "imageio-ffmpeg", "pydantic")
 IMPORTED = (
@@ -226,7 +226,7 @@ def alter_yaml(rng: Random, file: Path) -> str:
     return "yaml"
 
 
-def alter_array(rng: Random, array: np.ndarray) -> np.ndarray:
+def alter_array(rng: Random, array: np.ndarray) -> Any:
     """Type, shape or values of an array."""
     array = np.array(array)
     kind = rng.randrange(10)
@@ -262,7 +262,8 @@ def alter_hdf5(rng: Random, file: Path) -> str:
         if not names:
             return "nothing"
         name = rng.choice(names)
-        holder, item = opened[name].parent, opened[name]
+        holder: Any = opened[name].parent
+        item: Any = opened[name]
         last, kind = name.rpartition("/")[2], rng.randrange(14)
         if kind == 0:
             del holder[last]
@@ -410,6 +411,29 @@ def alter_parquet(rng: Random, file: Path) -> str:
     return "parquet"
 
 
+def alter_archive(rng: Random, file: Path) -> str:
+    """A member of a zip file, such as a tensor or the pickle that names them."""
+    import zipfile
+
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: bytearray(archive.read(name)) for name in archive.namelist()}
+    name = rng.choice(list(parts))
+    part, kind = parts[name], rng.randrange(6)
+    at = rng.randrange(len(part)) if part else 0
+    if kind < 3 and part:
+        part[at : at + 1] = bytes([rng.randrange(256)])
+    elif kind == 3:
+        del part[at:]
+    elif kind == 4:
+        del parts[name]
+    else:
+        parts[rng.choice(("../x", "a/../../x", name + "x"))] = parts.pop(name)
+    with zipfile.ZipFile(file, "w", rng.choice((0, 0, 8))) as archive:
+        for key, content in parts.items():
+            archive.writestr(key, bytes(content))
+    return "archive"
+
+
 STRUCTURED: dict[str, Callable[[Random, Path], str]] = {
     ".json": alter_json,
     ".jsonl": alter_json,
@@ -418,6 +442,7 @@ STRUCTURED: dict[str, Callable[[Random, Path], str]] = {
     ".h5": alter_hdf5,
     ".npz": alter_npz,
     ".parquet": alter_parquet,
+    ".pt": alter_archive,
 }
 
 
@@ -496,29 +521,35 @@ def alter_native(rng: Random, folder: Path) -> str:
     return text
 
 
-def content_of(path: Path) -> str:
-    """Hash of everything that a corpus shows: arrays, table, masks, overlays, what it says."""
+def content_of(path: Path) -> dict[str, str]:
+    """Hashes of everything that a corpus shows: what it says, arrays, table, masks, overlays."""
     from lawm_data import open_corpus
     from lawm_data.corpus.overlay import open_labels, overlay_names
 
-    corpus, seen = open_corpus(path), hashlib.sha256()
-    said = corpus.manifest.model_dump_json(exclude={"shards"})
-    seen.update(said.encode())
-    for trajectory in corpus:
-        seen.update(repr(trajectory.info).encode())
-        for array in (*trajectory.observations.values(), trajectory.rewards):
-            seen.update(array.tobytes())
-        if trajectory.actions is not None:
-            seen.update(trajectory.actions.tobytes())
-    for name in sorted(corpus.masks()):
-        seen.update(corpus.with_mask(name).mask.model_dump_json().encode())
+    def hashed(*parts: str | np.ndarray | None) -> str:
+        kept = [part for part in parts if part is not None]
+        data = [part.encode() if isinstance(part, str) else part.tobytes() for part in kept]
+        return hashlib.sha256(b"".join(data)).hexdigest()
+
+    corpus = open_corpus(path)
+    seen = {"corpus.json": hashed(corpus.manifest.model_dump_json(exclude={"shards"}))}
+    for one in corpus:
+        arrays = (*one.observations.values(), one.rewards, one.actions)
+        seen[one.info.id] = hashed(repr(one.info), *arrays)
+    for name, mask in corpus.masks().items():
+        seen[f"masks/{name}.json"] = hashed(mask.model_dump_json())
     for name in overlay_names(path):
         labels = open_labels(corpus, name)
-        seen.update(labels.info.model_dump_json().encode())
-        for known in labels.ids.tolist():
-            for array in labels.read(known.decode()):
-                seen.update(array.tobytes())
-    return seen.hexdigest()
+        actions = [array for known in labels.ids.tolist() for array in labels.read(known.decode())]
+        seen[f"labels/{name}"] = hashed(labels.info.model_dump_json(), *actions)
+    return seen
+
+
+def _same(path: Path, known: dict[str, str]) -> bool:
+    """Whether a corpus shows what it did, apart from masks and overlays that are not there."""
+    now = content_of(path)
+    gone = {name for name in known if "/" in name and not os.path.lexists(path / name)}
+    return now == {name: text for name, text in known.items() if name not in gone}
 
 
 def read_native(folder: Path, rng: Random) -> list[str]:
@@ -539,8 +570,8 @@ def read_native(folder: Path, rng: Random) -> list[str]:
     ]
     sound = codes == [0] and not any(f.severity == "warning" for f in validate(path))
     wrong = []
-    known = (folder.parent / "native.content").read_text()
-    if sound and not (folder / "fitted").exists() and content_of(path) != known:
+    known = json.loads((folder.parent / "native.content").read_text())
+    if sound and not (folder / "fitted").exists() and not _same(path, known):
         wrong.append("passes with other content")
     for way in rng.sample(ways, 2):
         codes.append(call("lawm-data", *way))
@@ -638,7 +669,7 @@ def read_results(folder: Path, rng: Random) -> list[str]:
 
 def _native(folder: Path) -> None:
     tiny.corpus(folder / "c", everything=True)
-    (folder.parent / "native.content").write_text(content_of(folder / "c"))
+    (folder.parent / "native.content").write_text(json.dumps(content_of(folder / "c")))
 
 
 def _run(folder: Path) -> None:
@@ -704,10 +735,13 @@ PLACES = {
     "ogbench": "ogbench:set.npz",
     "exorl": "exorl:set",
     "aime": "aime:set",
+    "dreamer": "dreamer:set",
+    "d3rlpy": "d3rlpy:set.h5",
+    "tdmpc2": "tdmpc2:set",
     "video": "video:set",
 }
 KINDS: dict[str, Kind] = {
-    "native": Kind(_native, read_native, alter_native, share=4),
+    "native": Kind(_native, read_native, alter_native, share=3),
     **{name: Kind(_foreign(name), read_foreign(place)) for name, place in PLACES.items()},
     "run": Kind(_run, read_run, alter_run, share=2),
     "recipe": Kind(_plan(tiny.RECIPE), read_recipe, _only("plan.yaml")),
@@ -720,6 +754,25 @@ KINDS: dict[str, Kind] = {
 # ---- one input in a process of its own ----------------------------------------------------------
 
 
+class Seen(NamedTuple):
+    """An input that was read."""
+
+    altered: str
+    """What was altered."""
+    wrong: list[str]
+    """What was wrong with how it was read."""
+
+
+ENDS = {
+    -signal.SIGPROF: "hang: computes",
+    -signal.SIGALRM: "hang: waits",
+    -signal.SIGKILL: "killed",
+}
+"""What it means that a process ended in this way."""
+TOGETHER = 25
+"""Inputs that one process reads."""
+
+
 class Laboratory:
     """Sound inputs of every kind, and what was seen of altered ones.
 
@@ -730,12 +783,12 @@ class Laboratory:
 
     def __init__(self, folder: Path, kinds: Sequence[str]) -> None:
         self.folder, self.work = folder, folder / "work"
-        outside = folder / "work/outside"
+        self.outside, self.altering = folder / "work/outside", folder / "altering"
+        self.log, self.results = folder / "log", folder / "seen"
         for name in kinds:
             place = folder / name
             place.mkdir()
             self._apart(lambda place=place, name=name: KINDS[name].make(place))
-        self.outside = outside
         for name in kinds:  # what reading imports is imported once, here
             self._fresh(name)
             self._apart(lambda name=name: _quietly(KINDS[name].read, self.work))
@@ -765,46 +818,92 @@ class Laboratory:
         (self.outside / "precious.h5").write_bytes(b"precious")
         shutil.copytree(self.folder / name, self.work / "in", symlinks=True)
 
-    def try_one(self, name: str, seed: str) -> tuple[str, list[str]]:
-        """Alter an input and read it.
+    def try_some(self, keys: Sequence[str]) -> dict[str, Seen]:
+        """Alter and read inputs, each alone in its folder, one after the other in one process.
 
-        Returns:
-            What was altered, and what was wrong.
+        When the process dies, the input that it died of is known, and the others go on in a new
+        one.
         """
+        seen: dict[str, Seen] = {}
+        while rest := [key for key in keys if key not in seen]:
+            self.results.write_text("")
+            child = os.fork()
+            if child == 0:
+                with contextlib.suppress(BaseException):
+                    self._try(rest)
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            for line in self.results.read_text().splitlines():
+                key, altered, wrong = json.loads(line)
+                seen[key] = Seen(altered, wrong)
+            code = os.waitstatus_to_exitcode(status)
+            if rest[-1] not in seen:
+                dead = next(key for key in rest if key not in seen)
+                altering = self.altering.exists()
+                said = self.log.read_text(errors="replace").strip()[-400:]
+                wrong = [] if altering else [f"{ENDS.get(code, f'ended with {code}')}: {said}"]
+                seen[dead] = Seen("could not be altered" if altering else "", wrong)
+        return seen
+
+    def _try(self, keys: Sequence[str]) -> None:
+        """Alter and read inputs in this process, under limits."""
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        os.environ |= {"TMPDIR": str(self.work / "tmp"), "LAWM_TRACEBACK": "1"}
+        tempfile.tempdir = str(self.work / "tmp")
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for key in keys:
+            os.truncate(self.log, 0)
+            os.chdir(self.folder)
+            signal.alarm(WALL)
+            signal.setitimer(signal.ITIMER_PROF, CPU)
+            told = (key, *self._try_one(key.rpartition("/")[2], key))
+            with self.results.open("a") as file:
+                file.write(json.dumps(told) + "\n")
+
+    def _try_one(self, name: str, key: str) -> Seen:
         self._fresh(name)
-        rng = Random(seed)
-        altered = [
-            KINDS[name].alter(rng, self.work / "in") for _ in range(rng.choice((1, 1, 2, 3)))
-        ]
-        if any("fitted" in text for text in altered):
+        self.altering.touch()
+        altered = "; ".join(_alter(name, self.work / "in", Random(key)))
+        if "fitted" in altered:
             (self.work / "fitted").touch()
-        before = _listing(self.folder, self.work)
-        wrong = self._read(name, rng)
-        if _listing(self.folder, self.work) != before:
+        before = self._listing()
+        self.altering.unlink()
+        try:
+            wrong = KINDS[name].read(self.work, Random(f"{key}/read"))
+        except BaseException:
+            wrong = [traceback.format_exc()[-400:]]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        said = self.log.read_text(errors="replace")
+        if "Traceback (most recent call last)" in said:
+            wrong.append(said.strip()[-400:])
+        if self._listing() != before:
             wrong.append("something outside was changed")
         left = {path.name for path in (self.work / "tmp").iterdir()}
         left -= {f"torchinductor_{getpass.getuser()}"}  # PyTorch's cache
         if left and not wrong:
             wrong.append(f"left among the temporary files: {sorted(left)[:3]}")
-        return "; ".join(altered), wrong
+        return Seen(altered, wrong)
 
-    def _read(self, name: str, rng: Random) -> list[str]:
-        log = self.folder / "log"
-        child = os.fork()
-        if child == 0:
-            os._exit(_child(lambda: KINDS[name].read(self.work, rng), self.work, log))
-        _, status = os.waitpid(child, 0)
-        code, said = os.waitstatus_to_exitcode(status), log.read_text(errors="replace")
-        if code == 3:
-            return json.loads(said.rpartition("\n@@@")[2])
-        if code == 0 and "Traceback (most recent call last)" not in said:
-            return []
-        names = {
-            -signal.SIGXCPU: "hang: CPU",
-            -signal.SIGALRM: "hang: waits",
-            -signal.SIGKILL: "killed",
-        }
-        return [f"{names.get(code, f'ended with {code}')}: {said.strip()[-400:]}"]
+    def _listing(self) -> str:
+        """Hash of everything that no input may change."""
+        seen = hashlib.sha256()
+        for path in sorted(self.outside.rglob("*")):
+            seen.update(f"{path} {path.lstat().st_mode}".encode())
+            seen.update(path.read_bytes() if path.is_file() else b"")
+        for path in sorted(self.folder.iterdir()):
+            if (path.is_dir() and path != self.work) or path.suffix == ".content":
+                seen.update(f"{path} {path.lstat().st_mtime_ns}".encode())
+        return seen.hexdigest()
+
+
+def _alter(name: str, folder: Path, rng: Random) -> list[str]:
+    """Alter an input once or more often."""
+    return [KINDS[name].alter(rng, folder) for _ in range(rng.choice((1, 1, 2, 3)))]
 
 
 def _quietly(read: Callable[[Path, Random], list[str]], work: Path) -> None:
@@ -813,45 +912,6 @@ def _quietly(read: Callable[[Path, Random], list[str]], work: Path) -> None:
         wrong = read(work, Random(0))
     if wrong:
         raise SystemExit(f"something sound was refused: {wrong}")
-
-
-def _child(read: Callable[[], list[str]], work: Path, log: Path) -> int:
-    """Read in this process, under limits; its exit status."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.environ |= {"TMPDIR": str(work / "tmp"), "LAWM_TRACEBACK": "1"}
-    tempfile.tempdir = str(work / "tmp")
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(WALL)
-    try:
-        wrong = read()
-    except BaseException:
-        print(traceback.format_exc())
-        return 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    if wrong:
-        print(f"\n@@@{json.dumps(wrong)}", flush=True)
-        return 3
-    return 0
-
-
-def _listing(folder: Path, work: Path) -> str:
-    """Hash of everything that no input may change."""
-    seen = hashlib.sha256()
-    for path in sorted((work / "outside").rglob("*")):
-        seen.update(f"{path} {path.lstat().st_mode}".encode())
-        seen.update(path.read_bytes() if path.is_file() else b"")
-    for path in sorted(folder.iterdir()):
-        if path not in (work, folder / "log", folder / "modules"):
-            status = path.lstat()
-            seen.update(f"{path} {status.st_mtime_ns}".encode())
-    return seen.hexdigest()
 
 
 def fuzz(
@@ -872,28 +932,24 @@ def fuzz(
         Counts by kind, and what was wrong.
     """
     lab, counts, wrong = Laboratory(folder, kinds), Counter[str](), []
-    cpu = Counter[str]()
     gc.collect()
     gc.freeze()
     turns = [name for name in kinds for _ in range(KINDS[name].share)]
-    for number in range(inputs):
-        name = turns[number % len(turns)]
-        key = f"{seed}/{number}/{name}"
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        altered, found = lab.try_one(name, key)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu[name] += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        counts[name] += 1
-        if found:
-            wrong.append({"input": key, "altered": altered, "wrong": found})
-            print(json.dumps(wrong[-1]), flush=True)
-    print({name: round(cpu[name] / counts[name], 3) for name in counts})
+    keys = [f"{seed}/{number}/{turns[number % len(turns)]}" for number in range(inputs)]
+    for first in range(0, inputs, TOGETHER):
+        for key, seen in lab.try_some(keys[first : first + TOGETHER]).items():
+            counts[key.rpartition("/")[2]] += 1
+            if seen.wrong:
+                wrong.append({"input": key, **seen._asdict()})
+                print(json.dumps(wrong[-1]), flush=True)
+        if first % 1000 == 0:
+            print(f"{min(first + TOGETHER, inputs)} inputs", flush=True)
     return {"inputs": inputs, "seed": seed, "by_kind": dict(counts), "wrong": wrong}
 
 
 def load(kinds: Sequence[str]) -> None:
     """Import everything that inputs of these kinds are read with, once."""
-    learns = not {"native", *PLACES}.issuperset(kinds)
+    learns = not {"native", "recipe", *PLACES}.issuperset(kinds)
     for module in (*IMPORTED, *LEARNING) if learns else IMPORTED:
         importlib.import_module(module)
 
@@ -915,7 +971,7 @@ def main() -> None:
         place = Path(folder).resolve()
         if arguments.again:
             name = arguments.again.rpartition("/")[2]
-            print(Laboratory(place, [name]).try_one(name, arguments.again))
+            print(Laboratory(place, [name]).try_some([arguments.again]))
             print((place / "log").read_text(errors="replace"))
             return
         result = fuzz(place, arguments.inputs, arguments.seed, arguments.kinds)

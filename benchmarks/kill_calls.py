@@ -175,7 +175,8 @@ _PLACES = {
     "minari": "minari:tiny/set-v0",
     "minari-arrow": "minari:tiny/arrow-v0",
     "ogbench": "ogbench:foreign/set.npz",
-    **{name: f"{name}:foreign/set" for name in ("aime", "exorl", "video")},
+    "d3rlpy": "d3rlpy:foreign/set.h5",
+    **{name: f"{name}:foreign/set" for name in ("aime", "dreamer", "exorl", "tdmpc2", "video")},
     **{name: f"{name}:foreign/set.hdf5" for name in ("d4rl", "robomimic")},
 }
 _REPAIR = {
@@ -227,6 +228,7 @@ OPERATIONS: dict[str, Operation] = {
         f"export-{name}": Operation(
             f"lawm-data export c {place}".replace("foreign/", ""),
             _corpus,
+            between=name == "minari",  # a namespace is declared before its set is there
         )
         for name, place in _PLACES.items()
         if name in tiny.WRITTEN
@@ -352,15 +354,12 @@ class Laboratory:
                 os._exit(code)
         os.close(write)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with os.fdopen(read) as pipe:
-            seen = int(pipe.read() or 0) if not _in_session(child) else 0
-        for _ in range(1200):
-            if not _in_session(child):
-                break
+        while _in_session(child):  # its workers end by themselves
             time.sleep(0.05)
-        return status, seen
+        with os.fdopen(read) as pipe:
+            return status, int(pipe.read() or 0)
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """What the last command has printed at the end."""
         return self.log.read_text(errors="replace").strip()[-300:]
 
@@ -426,8 +425,8 @@ def _state(work: Path, unseen: Sequence[str]) -> Iterator[tuple[str, str]]:
         except Exception as error:
             yield where, f"damaged: {error}"
             continue
-        said = manifest.model_dump(mode="json", exclude={"shards"})
-        yield where, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        content = manifest.model_dump(mode="json", exclude={"shards"})
+        yield where, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     for path in sorted(work.rglob("*")):
         inside = path.relative_to(work)
         hidden = any(part.startswith(".") or part.startswith("backup-") for part in inside.parts)
@@ -488,9 +487,9 @@ def trial(
         if code == 0:
             return None
         if code != -signal.SIGKILL:
-            faults["ended"] = f"{code}: {lab.said()}"
-    elif code not in (0, 1, 2) or "Traceback" in lab.said():
-        faults["ended"] = f"{code}: {lab.said()}"
+            faults["ended"] = f"{code}: {lab.summary()}"
+    elif code not in (0, 1, 2) or "Traceback" in lab.summary():
+        faults["ended"] = f"{code}: {lab.summary()}"
     visible, wrong = lab.look(operation, known["volatile"])
     done = visible == known["after"]
     if not operation.between and not done and visible != known["before"]:
@@ -499,7 +498,7 @@ def trial(
         faults["unsound"] = wrong
     code, _ = lab.called(operation.words, 0, COUNT)
     if code != 0 and not (code == 2 and done):
-        faults["again"] = f"{code}: {lab.said()}"
+        faults["again"] = f"{code}: {lab.summary()}"
     visible, wrong = lab.look(operation, known["volatile"])
     if visible != known["after"] and not operation.adds:
         faults["result"] = _difference(known["after"], visible)
@@ -521,13 +520,13 @@ def unbroken(lab: Laboratory, name: str, operation: Operation) -> dict[str, Any]
     """What an operation does without a fault, twice, to know what differs by itself."""
     lab.fresh()
     before, _ = lab.look(operation)
-    seen = []
+    seen, calls = [], 0
     for _ in range(2):
         lab.fresh()
         code, calls = lab.called(operation.words, 0, COUNT)
         state, wrong = lab.look(operation)
         if code or wrong:
-            raise SystemExit(f"{name}: exit code {code}: {lab.said()} {wrong}")
+            raise SystemExit(f"{name}: exit code {code}: {lab.summary()} {wrong}")
         seen.append((state, lab.names()))
         for module in lab.modules.read_text().split("\n"):  # imported once, here
             with contextlib.suppress(Exception):
@@ -578,7 +577,7 @@ def measure(
             lab.called("lawm-data push-to-hub c user/c --licence MIT", 0, COUNT)
             lab.published = copy.deepcopy(lab.hub.repos)
         known = unbroken(lab, name, operation)
-        numbers = chosen(known["calls"], most // 3 if operation.slow else most)
+        numbers = chosen(known["calls"], max(2, most // 3) if operation.slow else most)
         for turn, number in enumerate(numbers):
             mode = modes[turn % len(modes)]
             faults = trial(lab, operation, number, mode, known)

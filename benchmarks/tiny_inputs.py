@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lawm_schemas import ArraySpec, EnvironmentInfo, Provenance, Role
@@ -149,8 +150,9 @@ def minari_arrow(folder: Path) -> str:
 
     os.environ["MINARI_DATASETS_PATH"] = str(folder)
     rng = np.random.default_rng(0)
+    episode: Any = EpisodeBuffer  # its annotations know of lists alone
     episodes = [
-        EpisodeBuffer(
+        episode(
             id=i,
             seed=i,
             observations=rng.standard_normal((n + 1, 3)).astype("f4"),
@@ -218,9 +220,63 @@ def ogbench(folder: Path) -> str:
     terminals = np.zeros(sum(rows), bool)
     terminals[np.cumsum(rows) - 1] = True
     shapes = {"observations": 5, "actions": 2, "qpos": 3, "qvel": 2}
-    arrays = {name: rng.uniform(-1, 1, (sum(rows), n)).astype("f4") for name, n in shapes.items()}
+    arrays: dict[str, Any] = {
+        name: rng.uniform(-1, 1, (sum(rows), n)).astype("f4") for name, n in shapes.items()
+    }
     np.savez(folder / "set.npz", terminals=terminals, **arrays)
     return f"ogbench:{folder / 'set.npz'}"
+
+
+def dreamer(folder: Path) -> str:
+    """Two files of Dreamer."""
+    rng, place = np.random.default_rng(0), folder / "set"
+    place.mkdir()
+    for i, rows in enumerate((5, 8)):
+        last = np.arange(rows) == rows - 1
+        np.savez_compressed(
+            place / f"20210823T15000{i}-{i:032x}-{rows - 1}.npz",
+            image=rng.integers(0, 256, (rows, 8, 8, 3), dtype=np.uint8),
+            height=rng.random(rows).astype("f4"),
+            action=rng.uniform(-1, 1, (rows, 2)).astype("f4") * (np.arange(rows) > 0)[:, None],
+            reward=rng.random(rows).astype("f4"),
+            discount=np.where(last, 0.0, 1.0).astype("f4"),
+            is_first=np.arange(rows) == 0,
+            is_last=last,
+            is_terminal=last,
+        )
+    return f"dreamer:{place}"
+
+
+def d3rlpy(folder: Path) -> str:
+    """A file of d3rlpy 2."""
+    import h5py
+
+    rng = np.random.default_rng(0)
+    with h5py.File(folder / "set.h5", "w") as file:
+        file["columns"] = ["observations", "actions", "rewards", "terminated"]
+        file["num_episodes"] = 2
+        for i, rows in enumerate((5, 8)):
+            file[f"observations_{i}"] = rng.random((rows, 3)).astype("f4")
+            file[f"actions_{i}"] = rng.uniform(-1, 1, (rows, 2)).astype("f4")
+            file[f"rewards_{i}"] = rng.random((rows, 1))
+            file[f"terminated_{i}"] = bool(i)
+        file["version"] = "2.1"
+    return f"d3rlpy:{folder / 'set.h5'}"
+
+
+def tdmpc2(folder: Path) -> str:
+    """Two files of TD-MPC2."""
+    import torch
+
+    place = folder / "set"
+    place.mkdir()
+    for i in range(2):
+        g = torch.Generator().manual_seed(i)
+        action, reward = torch.rand(3, 6, 2, generator=g), torch.rand(3, 6, generator=g)
+        action[:, 0] = reward[:, 0] = torch.nan
+        tensors = {"obs": torch.randn(3, 6, 4, generator=g), "action": action, "reward": reward}
+        torch.save(tensors, place / f"chunk_{i}.pt")
+    return f"tdmpc2:{place}"
 
 
 def video(folder: Path) -> str:
@@ -236,7 +292,15 @@ def video(folder: Path) -> str:
     return f"video:{place}"
 
 
-FOREIGN = {"aime": aime, "exorl": exorl, "ogbench": ogbench, "video": video}
+FOREIGN = {
+    "aime": aime,
+    "d3rlpy": d3rlpy,
+    "dreamer": dreamer,
+    "exorl": exorl,
+    "ogbench": ogbench,
+    "tdmpc2": tdmpc2,
+    "video": video,
+}
 WRITTEN = ("d4rl", "robomimic", "lerobot", "minari")
 
 

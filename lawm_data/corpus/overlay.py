@@ -214,11 +214,27 @@ def read_overlay(path: Path, name: str | None = None) -> Overlay:
 
 def overlay_names(corpus_path: Path) -> list[str]:
     """Names of the finished overlays of a corpus."""
+    folders = _overlay_folders(corpus_path)
+    with storage_errors(corpus_path / LABELS):
+        return [folder.name for folder in folders if (folder / OVERLAY).is_file()]
+
+
+def headless_overlays(corpus_path: Path) -> list[str]:
+    """Names of folders that hold actions, and no ``overlay.json`` that says whose."""
+    folders = _overlay_folders(corpus_path)
+    with storage_errors(corpus_path / LABELS):
+        return [
+            folder.name
+            for folder in folders
+            if not (folder / OVERLAY).is_file() and (folder / ARRAYS).exists()
+        ]
+
+
+def _overlay_folders(corpus_path: Path) -> list[Path]:
     folder = corpus_path / LABELS
     with storage_errors(folder):
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
-        named = [entry for entry in entries if not entry.name.startswith(".")]
-        return [entry.name for entry in named if (entry / OVERLAY).is_file()]
+        return [entry for entry in entries if not entry.name.startswith(".")]
 
 
 def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:

@@ -142,8 +142,10 @@ def abandoned(out: Path) -> list[Path]:
 
 
 def remove(entry: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with all that is in it; after a kill none of it has its name."""
     if entry.is_dir() and not entry.is_symlink():
+        if not entry.name.startswith(TEMPORARY):
+            entry = entry.rename(temporary_name(entry))
         shutil.rmtree(entry)
     else:
         entry.unlink(missing_ok=True)

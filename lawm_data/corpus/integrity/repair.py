@@ -44,7 +44,7 @@ from lawm_data.corpus.integrity.salvage import (
     examine,
     unreadable,
 )
-from lawm_data.corpus.integrity.validate import Known, check
+from lawm_data.corpus.integrity.validate import HEADLESS, Known, check
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import leftovers
 from lawm_data.corpus.mask import MASKS, choice_fault, mask_files, read_mask
@@ -54,6 +54,7 @@ from lawm_data.corpus.overlay import (
     OVERLAY,
     Labels,
     encode_labels,
+    headless_overlays,
     overlay_names,
     read_labels,
     read_overlay,
@@ -433,6 +434,9 @@ def _choice_fault(mask: Mask, whole: Corpus) -> str:
 def _plan_overlays(repair: Repair) -> None:
     there = _ids(repair)
     _plan_folder(repair, LABELS, repair.overlays)
+    for name in headless_overlays(repair.path):
+        repair.overlays[Path(LABELS, name)] = None
+        repair.change(Path(LABELS, name), f"{HEADLESS}: set aside")
     for place, name in _overlays(repair.path):
         folder = repair.path / place
         try:

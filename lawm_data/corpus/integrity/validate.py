@@ -17,11 +17,21 @@ from lawm_data.corpus.integrity.soundness import trajectory_faults
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import is_a_writers, leftovers
 from lawm_data.corpus.mask import ASIDE, MASKS, choice_fault, mask_files, read_mask, readable_under
-from lawm_data.corpus.overlay import LABELS, Labels, overlay_names, read_labels, read_overlay
+from lawm_data.corpus.overlay import (
+    LABELS,
+    OVERLAY,
+    Labels,
+    headless_overlays,
+    overlay_names,
+    read_labels,
+    read_overlay,
+)
 from lawm_data.corpus.shard import OpenShard, read_shard
 from lawm_data.corpus.store import SHARDS, Store, join_shards, read_manifest
 from lawm_data.system.hdf5 import HINT, MappedFile
 
+HEADLESS = f"has no {OVERLAY}"
+"""What is said of actions that nothing says anything of."""
 STALE = "belongs to another corpus, or to this one before it changed"
 """What is said of masks and overlays that cannot be used any more."""
 NAMED = 5
@@ -170,6 +180,8 @@ def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
                 yield Finding(severity, str(file), fault, "make it again with --replace")
         except LawmError as error:
             yield Finding("error", str(file), error.what, error.hint)
+    for name in headless_overlays(path):
+        yield Finding("error", str(path / LABELS / name), HEADLESS, ASIDE)
     for name in overlay_names(path):
         try:
             folder, labels = path / LABELS / name, known.overlays.get(name)

@@ -53,11 +53,15 @@ from lawm_data.exchange.formats._protocol import (
 )
 from lawm_data.exchange.formats._settings import (
     DECLARED,
+    UNRECORDED,
+    UNRECORDED_NOTE,
     WITHOUT,
     declared_action,
     declared_environment,
     dispensable,
     listed,
+    require_none,
+    unrecorded_action,
     wanted,
 )
 from lawm_data.exchange.untrusted.arrays import column, flags, observation_spec
@@ -80,6 +84,7 @@ ABOUT = About(
     streaming=True,
     settings={
         **DECLARED,
+        **UNRECORDED,
         **WITHOUT,
         "horizon": "steps after which a trajectory was cut, for files without timeouts",
     },
@@ -90,7 +95,7 @@ UNLABELED = f"{GROUP}/unlabeled"
 """Group of the trajectories that lack actions."""
 FINAL = f"{GROUP}/final"
 """Group of the last observations of arrays that stand under ``infos``."""
-_NEEDED = ("observations", "actions", "rewards", "terminals")
+_NEEDED = ("observations", "rewards", "terminals")
 _Arrays = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
 """Observations, rewards, actions and which of them are observed."""
 
@@ -334,10 +339,14 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     observations = tuple(_spec(file, name, place) for name, place in fields.items())
     later = file.has("next_observations")
     cuts = _cuts(file, fields.values() if later else (), settings)
-    shape, dtype = file.header("actions")
-    action = declared_action(
-        settings, shape[1:], dtype, file.where("actions"), blocks(file.rows("actions", again=True))
-    )
+    if file.has("actions"):
+        require_none(settings, UNRECORDED, "files without actions")
+        actions = file.rows("actions", again=True)
+        action = declared_action(
+            settings, actions.shape[1:], actions.dtype, actions.where, blocks(actions)
+        )
+    else:
+        action = unrecorded_action(settings)
     known, left = file.described("")
     source = Provenance(source=f"d4rl:{file.path.name}", origin="import", settings=known)
     columns = _columns(file, fields, later)
@@ -386,13 +395,14 @@ class _Columns(NamedTuple):
     later: dict[str, Rows]
     """The observations that steps led to; none where the file has no such."""
     steps: dict[str, Rows]
-    """``actions`` and ``rewards``."""
+    """``rewards``, and ``actions`` where there are some."""
 
 
 def _columns(file: ForeignFile, fields: Mapping[str, str], later: bool) -> _Columns:
     now: dict[str, Rows] = {name: file.rows(place) for name, place in fields.items()}
     after: dict[str, Rows] = {n: file.rows(f"next_{p}") for n, p in fields.items()} if later else {}
-    return _Columns(now, after, {name: file.rows(name) for name in ("actions", "rewards")})
+    steps = {name: file.rows(name) for name in ("actions", "rewards") if file.has(name)}
+    return _Columns(now, after, dict[str, Rows](steps))
 
 
 class _Cuts(NamedTuple):
@@ -485,7 +495,9 @@ def _notes(
         )
     if cuts.open:
         notes.append("the last rows have no mark at their end; they are a truncated trajectory")
-    known = (*_NEEDED, "timeouts", "next_observations")
+    if not file.has("actions"):
+        notes.append(UNRECORDED_NOTE)
+    known = (*_NEEDED, "actions", "timeouts", "next_observations")
     there = (*file.names(), *file.names(kind="group"), *left, *listed(settings, "without"))
     others = [name for name in there if name not in known]
     if others:
@@ -512,7 +524,7 @@ def _trajectories(columns: _Columns, cuts: _Cuts, source: Provenance) -> Iterato
             observations=observations,
             rewards=column(steps["rewards"], columns.steps["rewards"].where),
             provenance=source,
-            actions=steps["actions"],
+            actions=steps.get("actions"),
             terminated=terminated,
             truncated=truncated,
             metadata=metadata,

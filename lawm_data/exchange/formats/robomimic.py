@@ -46,10 +46,14 @@ from lawm_data.exchange.formats._protocol import (
 )
 from lawm_data.exchange.formats._settings import (
     DECLARED,
+    UNRECORDED,
+    UNRECORDED_NOTE,
     WITHOUT,
     declared_action,
     declared_environment,
     dispensable,
+    require_none,
+    unrecorded_action,
     wanted,
 )
 from lawm_data.exchange.untrusted.arrays import (
@@ -76,7 +80,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
-    settings={**DECLARED, **WITHOUT},
+    settings={**DECLARED, **UNRECORDED, **WITHOUT},
 )
 GROUP = "lawm"
 """Group of what our own files say of themselves."""
@@ -287,6 +291,8 @@ class _Layout(NamedTuple):
     left: frozenset[str]
     """Paths below ``obs`` that are not read."""
     action: ArraySpec
+    recorded: bool
+    """Some demonstration has actions."""
     rewarded: bool
     followed: bool
     """Whether the observation after the last step is there (``next_obs``)."""
@@ -307,16 +313,17 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
             shape, dtype = file.header(place)
             specs[path] = observation_spec(name, shape[1:], dtype, file.where(place))
     labeled = [f"data/{demo}/actions" for demo in demos if file.has(f"data/{demo}/actions")]
-    if not labeled:
-        hint = "a corpus needs the shape of its actions: add one demonstration that has them"
-        raise CorpusError("holds no actions", file.where("data"), hint)
-    shape, dtype = file.header(labeled[0])
-    recorded = (file.rows(name, again=True)[()] for name in labeled)
-    action = declared_action(settings, shape[1:], dtype, file.where(labeled[0]), recorded)
+    if labeled:
+        require_none(settings, UNRECORDED, "files without actions")
+        shape, dtype = file.header(labeled[0])
+        recorded = (file.rows(name, again=True)[()] for name in labeled)
+        action = declared_action(settings, shape[1:], dtype, file.where(labeled[0]), recorded)
+    else:
+        action = unrecorded_action(settings)
     rewarded, followed = file.has(f"{first}/rewards"), file.has(f"{first}/next_obs")
     whole = followed or rewarded or file.has(f"{first}/dones")
     left = frozenset(paths) - frozenset(specs)
-    return _Layout(specs, left, action, rewarded, followed, whole)
+    return _Layout(specs, left, action, bool(labeled), rewarded, followed, whole)
 
 
 def _notes(
@@ -341,6 +348,8 @@ def _notes(
         notes.append("there is no next_obs: the last step of each demonstration was left out")
     if not layout.rewarded:
         notes.append(REWARDS_NOTE)
+    if not layout.recorded:
+        notes.append(UNRECORDED_NOTE)
     if left:
         notes.append(f"not kept: {', '.join(left)}")
     if layout.action.low is not None and "low" not in settings:

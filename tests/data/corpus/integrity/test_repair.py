@@ -391,3 +391,18 @@ def test_a_manifest_that_is_a_folder_is_made_again(pristine: Path, copy: Path, d
     repair(copy)
     assert (copy / "corpus.json").read_text() == text
     disk.require_repaired(pristine, copy, set())
+
+
+def test_a_repair_that_is_killed_while_it_removes_an_overlay_leaves_no_part(
+    copy: Path, tmp_path: Path, is_killed: Callable[[Callable[[], object], int], bool]
+) -> None:
+    damaged = copy / "labels/idm/actions.h5"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    number, killed = 0, True
+    while killed:
+        number += 1
+        tried = Path(shutil.copytree(copy, tmp_path / str(number)))
+        killed = is_killed(lambda tried=tried: repair(tried), number)
+        repair(tried)
+        assert not list((tried / "labels").iterdir())
+        assert (tried / "backup-1/labels/idm/actions.h5").read_bytes() == damaged.read_bytes()

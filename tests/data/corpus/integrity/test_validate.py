@@ -34,6 +34,7 @@ from lawm_data import (
     save_mask,
     write_overlay,
 )
+from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
 
 OBSERVATIONS = (
@@ -366,3 +367,12 @@ def test_masks_of_parts_and_masks_that_came_along_are_sound(
     filter_corpus(corpus, "length > 3", tmp_path / "fewer")
     assert {path.stem for path in (tmp_path / "fewer" / "masks").iterdir()} == {"whole", "part"}
     assert validate(tmp_path / "fewer") == []
+
+
+def test_actions_without_an_overlay_json_are_seen_and_set_aside(copy: Path) -> None:
+    (copy / "labels/idm/overlay.json").unlink()
+    (found,) = validate(copy)
+    assert (found.severity, found.what) == ("error", "has no overlay.json")
+    assert repair(copy).backup == copy / "backup-1"
+    assert (copy / "backup-1/labels/idm/actions.h5").is_file()
+    assert validate(copy) == []

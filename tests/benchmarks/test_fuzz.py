@@ -1,0 +1,21 @@
+"""Some hundred altered inputs, the same ones each time: none crashes, hangs or changes others."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "fuzz.py"
+KINDS = ("native", "d4rl", "robomimic", "lerobot", "minari", "minari-arrow", "ogbench", "exorl")
+MORE = ("aime", "dreamer", "d3rlpy", "video", "recipe")
+
+
+def test_altered_inputs_are_refused_or_read(tmp_path: Path) -> None:
+    out = tmp_path / "fuzz.json"
+    words = [sys.executable, "-W", "ignore", str(SCRIPT), "--inputs", "256", "--seed", "1"]
+    kinds = ["--kinds", *KINDS, *MORE]
+    done = subprocess.run([*words, *kinds, "--out", str(out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(out.read_text())
+    assert set(told["by_kind"]) == {*KINDS, *MORE}
+    assert told["wrong"] == []
