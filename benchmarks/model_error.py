@@ -234,6 +234,7 @@ def unlabeled(episodes: Episodes) -> Batch:
         rewarded=~none[:, 0],
         terminated=none,
         valid=~none,
+        unseen=torch.zeros_like(~none),
         labeled=none[:, 0],
         trajectory=torch.arange(size),
         start=torch.zeros(size, dtype=torch.int64),

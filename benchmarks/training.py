@@ -78,6 +78,7 @@ def make_batch(size: int, steps: int) -> Batch:
         rewarded=torch.ones(size, dtype=torch.bool),
         terminated=torch.zeros(size, steps, dtype=torch.bool),
         valid=torch.ones(size, steps, dtype=torch.bool),
+        unseen=torch.zeros_like(torch.ones(size, steps, dtype=torch.bool)),
         labeled=labeled,
         trajectory=torch.arange(size),
         start=torch.zeros(size, dtype=torch.int64),

@@ -19,6 +19,8 @@ class Batch:
 
     Where ``action_mask`` is False, ``action`` is zero and means nothing.
     Where ``valid`` is False the step is padding: observations repeat the last one, the rest is 0.
+    Or it is ``unseen``: action, reward and end are real, and only the observation after it was not
+    recorded, in whose place the one before it stands.
     """
 
     observation: Float[Tensor, "B T+1 O"]
@@ -34,7 +36,10 @@ class Batch:
     terminated: Bool[Tensor, "B T"]
     """The step ended in a terminal state."""
     valid: Bool[Tensor, "B T"]
-    """Real steps; False is padding of a short trajectory."""
+    """Steps from one recorded observation to the next; False is padding of a short trajectory, or
+    ``unseen``."""
+    unseen: Bool[Tensor, "B T"]
+    """The last step of a trajectory whose final observation was not recorded."""
     labeled: Bool[Tensor, " B"]
     """Eq. 10's m: every action of the trajectory (or of the window) is observed."""
     trajectory: Int[Tensor, " B"]

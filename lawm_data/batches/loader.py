@@ -140,6 +140,7 @@ class Loader:
             rewarded=torch.from_numpy(windows.rewarded),
             terminated=torch.from_numpy(plan.terminated),
             valid=torch.from_numpy(plan.valid),
+            unseen=torch.from_numpy(plan.unseen),
             labeled=torch.from_numpy(plan.labeled),
             trajectory=torch.from_numpy(windows.local),
             start=torch.from_numpy(windows.start),

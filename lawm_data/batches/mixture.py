@@ -48,6 +48,8 @@ class Mixture:
     terminated: Bool[np.ndarray, " N"]
     rewarded: Bool[np.ndarray, " N"]
     """The rewards were recorded."""
+    final_observed: Bool[np.ndarray, " N"]
+    """The last observation was recorded."""
 
     @property
     def layouts(self) -> list[Layout]:
@@ -131,4 +133,5 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
         partial=join([i.partial for i in index], bool),
         terminated=join([corpus.table.terminated for corpus in views], bool),
         rewarded=join([corpus.table.rewarded for corpus in views], bool),
+        final_observed=join([corpus.table.final_observed for corpus in views], bool),
     )

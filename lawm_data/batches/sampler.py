@@ -234,6 +234,8 @@ class Windows(NamedTuple):
     """Every action of the trajectory is observed."""
     rewarded: Bool[np.ndarray, " B"]
     """Its rewards were recorded."""
+    final_observed: Bool[np.ndarray, " B"]
+    """Its last observation was recorded."""
     padded: bool
     """Some window reaches beyond the end of its trajectory."""
     hidden: bool
@@ -242,6 +244,8 @@ class Windows(NamedTuple):
     """Some window with actions to read is of a partially labeled trajectory."""
     ended: bool
     """Some window reaches a terminal state."""
+    unseen: bool
+    """Some window reaches a last observation that was not recorded."""
 
     @property
     def last_row(self) -> Int[np.ndarray, " B"] | None:
@@ -259,6 +263,7 @@ class BatchPlan(NamedTuple):
 
     windows: Windows
     valid: Bool[np.ndarray, "B T"]
+    unseen: Bool[np.ndarray, "B T"]
     action_mask: Bool[np.ndarray, "B T"]
     terminated: Bool[np.ndarray, "B T"]
     labeled: Bool[np.ndarray, " B"]
@@ -298,15 +303,23 @@ class Planner:
         if windows.padded:
             valid = self._steps < windows.remaining[:, None]
         mask = self._action_mask(windows, valid)
-        terminated = np.zeros(self._all.shape, bool)
-        if windows.ended:  # only ever at the last step of a trajectory
-            ends = self._mixture.terminated[windows.trajectory]
-            here = np.flatnonzero(ends & (windows.remaining <= self._window))
-            terminated[here, windows.remaining[here] - 1] = True
         labeled = windows.complete
         if self._per_window and windows.partial:
             labeled = np.all(mask == valid, axis=1)
-        return BatchPlan(windows, valid, mask, terminated, labeled)
+        terminated, unseen = np.zeros((2, *self._all.shape), bool)
+        if windows.ended:
+            terminated = self._at_end(windows, self._mixture.terminated[windows.trajectory])
+        if windows.unseen:
+            unseen = self._at_end(windows, ~windows.final_observed)
+            valid &= ~unseen
+        return BatchPlan(windows, valid, unseen, mask, terminated, labeled)
+
+    def _at_end(self, windows: Windows, which: Bool[np.ndarray, " B"]) -> Bool[np.ndarray, "B T"]:
+        """The last step of the trajectories of some windows, where it is in the window."""
+        found = np.zeros(self._all.shape, bool)
+        here = np.flatnonzero(which & (windows.remaining <= self._window))
+        found[here, windows.remaining[here] - 1] = True
+        return found
 
     def _draw(self, block: int) -> list[Windows]:
         table = self._mixture
@@ -314,12 +327,14 @@ class Planner:
         remaining = table.length[trajectory] - start
         action_row = table.action_row[trajectory]
         hidden = np.less(action_row, 0)
-        ended = table.terminated[trajectory] & (remaining <= self._window)
-        flags = (remaining < self._window, hidden, self._partial[trajectory], ended)
+        at_end, seen = remaining <= self._window, table.final_observed[trajectory]
+        ended = table.terminated[trajectory] & at_end
+        partial = self._partial[trajectory]
+        flags = (remaining < self._window, hidden, partial, ended, at_end & ~seen)
         columns = zip(  # in the order of the fields of Windows
             *(trajectory, self._local[trajectory], start, remaining, table.shard[trajectory]),
             *(table.row[trajectory] + start, np.where(hidden, -1, action_row + start)),
-            *(self._complete[trajectory], table.rewarded[trajectory]),
+            *(self._complete[trajectory], table.rewarded[trajectory], seen),
             *(np.any(flag, axis=1).tolist() for flag in flags),
             strict=True,
         )

@@ -51,6 +51,9 @@ LABEL_STATES = (
 OBSERVED, WITHHELD, MISSING, INFERRED = range(4)
 NO_REWARDS = {"rewards": "none"}
 """Metadata of a trajectory whose rewards were never recorded: its zeros mean nothing."""
+FINAL_MISSING = {"final_observation": "missing"}
+"""Metadata of a trajectory of which nobody recorded where its last step led: its last observation
+repeats the one before it."""
 _NOT_COLUMNS = ("sources", "metadata")
 SHOWN = 5
 """Rows of either end that a notebook shows."""
@@ -213,6 +216,12 @@ class Table:
     def rewarded(self) -> np.ndarray:
         """(N,) bool: rewards were recorded; elsewhere the return, 0, is no result."""
         ((key, value),) = NO_REWARDS.items()
+        return ~self.metadata.saying(key, value)
+
+    @cached_property
+    def final_observed(self) -> np.ndarray:
+        """(N,) bool: the last observation was recorded; elsewhere it repeats the one before it."""
+        ((key, value),) = FINAL_MISSING.items()
         return ~self.metadata.saying(key, value)
 
     @property

@@ -12,7 +12,14 @@ import numpy as np
 from lawm_schemas import ArraySpec, LabelState, Manifest, Role, TrajectoryInfo
 
 from lawm_data.corpus.layout import element_names
-from lawm_data.corpus.table import INFERRED, LABEL_STATES, MISSING, NO_REWARDS, OBSERVED
+from lawm_data.corpus.table import (
+    FINAL_MISSING,
+    INFERRED,
+    LABEL_STATES,
+    MISSING,
+    NO_REWARDS,
+    OBSERVED,
+)
 from lawm_data.system.colors import STATE_COLORS
 from lawm_data.system.dataframe import Column, to_arrow, to_pandas
 from lawm_data.system.notebook import facts, grid, shares
@@ -86,7 +93,8 @@ class Trajectory:
     """One trajectory, as read from a corpus."""
 
     observations: Observations
-    """(T+1, …): ``a_t`` is taken at ``o_t`` and leads to ``o_{t+1}``."""
+    """(T+1, …): ``a_t`` is taken at ``o_t`` and leads to ``o_{t+1}``. The last one repeats the one
+    before it where ``final_observed`` is False."""
     actions: np.ndarray | None
     """(T, A), or None when not a single action is observed or inferred. Partially labeled
     trajectories hold zeros where ``action_observed`` is False."""
@@ -231,11 +239,15 @@ class Trajectory:
     def step_labels(self) -> np.ndarray:
         """(T,) uint8: label state of each action, as a place in ``LABEL_STATES``.
 
-        What a partially labeled trajectory lacks is missing.
+        What a partially labeled trajectory lacks is missing, and so is what cannot be inferred: an
+        action whose next observation was not recorded.
         """
         state = LABEL_STATES.index(self.labels)
         if self.labels is not LabelState.observed:
-            return np.full(len(self), state, np.uint8)
+            codes = np.full(len(self), state, np.uint8)
+            if self.labels is LabelState.inferred and not self.final_observed:
+                codes[-1] = MISSING
+            return codes
         return np.where(self.action_observed, state, MISSING).astype(np.uint8)
 
     @property
@@ -247,6 +259,11 @@ class Trajectory:
     def is_rewarded(self) -> bool:
         """The rewards were recorded; else they are zero and mean nothing."""
         return not NO_REWARDS.items() <= self.info.metadata.items()
+
+    @property
+    def final_observed(self) -> bool:
+        """The observation after the last step was recorded."""
+        return not FINAL_MISSING.items() <= self.info.metadata.items()
 
 
 def _elements(spec: ArraySpec, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

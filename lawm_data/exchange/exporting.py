@@ -94,7 +94,18 @@ def export_corpus(
     outgoing = Outgoing(view, tuple(masks), (*view.manifest.lineage, step), progress)
     with new_output(path) as temporary:
         notes = module.write(outgoing, temporary, where.place, settings)
-    return exported._replace(notes=(*exported.notes, *notes))
+    return exported._replace(notes=(*exported.notes, *notes, *_repeated(view)))
+
+
+def _repeated(view: Corpus) -> list[str]:
+    """What stands in the place of last observations that nobody recorded."""
+    count = int((~view.table.final_observed).sum())
+    if not count:
+        return []
+    return [
+        f"{count} trajectories have no observation after their last step: the one before it is "
+        "written in its place"
+    ]
 
 
 def _push(

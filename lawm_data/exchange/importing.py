@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +19,8 @@ from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.exchange.address import Address, module_of, parse_address
-from lawm_data.exchange.formats import FORMATS, _settings
-from lawm_data.exchange.formats._protocol import Episode, Incoming
+from lawm_data.exchange.formats import FORMATS
+from lawm_data.exchange.formats._protocol import Incoming
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
 from lawm_data.exchange.hub.pull import pull
 from lawm_data.system.atomic import sha256_file, storage_errors, write_file
@@ -95,24 +94,8 @@ def import_corpus(
         settings = {**settings, WITHOUT: ",".join(without)}
     module = module_of(where, "reads", settings)
     with closing(module.read(where.place, settings)) as incoming:
-        incoming = incoming if left or not without else _less(incoming, without)
+        incoming = incoming if left or not without else incoming.without(without)
         return _imported(where, out, settings, incoming, progress, dry_run)
-
-
-def _less(incoming: Incoming, without: Sequence[str]) -> Incoming:
-    """The same data without some of its observations."""
-    names = _settings.kept(without, [spec.name for spec in incoming.observations])
-    kept = tuple(spec for spec in incoming.observations if spec.name in names)
-
-    def trajectories() -> Iterator[Episode]:
-        for episode in incoming.trajectories:
-            arrays = {spec.name: episode.observations[spec.name] for spec in kept}
-            yield replace(episode, observations=arrays)
-
-    # notes may grow while trajectories are read: a list stays the same one
-    notes = incoming.notes if isinstance(incoming.notes, list) else list(incoming.notes)
-    notes.append(f"left out: {', '.join(without)}")
-    return replace(incoming, observations=kept, trajectories=trajectories(), notes=notes)
 
 
 def _pull(

@@ -201,6 +201,9 @@ def _differences(
         truth = {name: rows[t + 1] for name, rows in recorded.items()}
         paid = {"reward": step.reward[0], "terminated": step.terminated[0]}
         given = {"reward": trajectory.rewards[t], "terminated": trajectory.terminated[t]}
+        if t + 1 == len(actions) and not trajectory.final_observed:
+            yield from _compare(t, paid, given)
+            return
         yield from _compare(t, {**observed, **paid}, truth | given)
         if not _is_in(observed, trajectory, t + 1):
             envs.restore(0, physics[t + 1])

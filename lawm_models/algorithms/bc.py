@@ -84,8 +84,8 @@ class Algorithm(nn.Module):
         return Normal(torch.tanh(self.mean(x)), F.softplus(self.std(x)) + MIN_STD)
 
     def losses(self, batch: Batch) -> Losses:
-        """Means over observed, valid steps and dimensions; 0 when the batch has none."""
-        observed = batch.action_mask & batch.valid
+        """Means over observed steps and dimensions; 0 when the batch has none."""
+        observed = batch.action_mask
         density = self(_before_actions(batch))
         error = _masked(density.mean - self.scale.to_model(batch.action), observed)
         residual = error.detach() / density.std

@@ -112,7 +112,8 @@ class Algorithm(nn.Module):
 
     def _example(self, view: Corpus, place: int) -> Examples:
         trajectory, like = view[place], self.best_loss
-        known = torch.from_numpy(trajectory.action_observed)
+        known = torch.from_numpy(trajectory.action_observed.copy())
+        known[-1] &= trajectory.final_observed  # nothing says where that action led
         action = np.asarray(trajectory.actions).reshape(len(known), -1)
         state = torch.from_numpy(trajectory.observations.state).to(like)
         context = self._contexts(self.encoder(Observation(state.unsqueeze(0)))).squeeze(0)
@@ -139,13 +140,13 @@ class Algorithm(nn.Module):
         embed = self.encoder(Observation.of(batch))
         t = one_step(batch, embed, self.scale, place, weight)
         rows = torch.arange(len(place), device=place.device)
-        context = self._contexts(embed)[rows, place]
+        context, leads = self._contexts(embed)[rows, place], batch.valid[rows, place]
         if stage == "idm":
-            weight = t.weight * t.observed * ~torch.isin(batch.trajectory, self._held_out)
+            weight = t.weight * leads * t.observed * ~torch.isin(batch.trajectory, self._held_out)
             return self._update_inverse(t._replace(weight=weight), context, generator)
         inferred = self.best(context).mode()
         action = torch.where(t.observed.unsqueeze(-1), t.action, inferred)
-        t = t._replace(action=action, weight=t.weight * t.rewarded)
+        t = t._replace(action=action, weight=t.weight * t.rewarded * (t.observed | leads))
         return self.agent.update(t, standard_noise(t.action, generator, *t.action.shape))
 
     def _update_inverse(

@@ -52,6 +52,7 @@ class ReplayBuffer:
             rewarded=torch.ones(batch_size, dtype=torch.bool),
             terminated=torch.zeros_like(valid),
             valid=valid,
+            unseen=torch.zeros_like(valid),
             labeled=torch.ones(batch_size, dtype=torch.bool),
             trajectory=torch.from_numpy(chosen),
             start=torch.from_numpy(starts),

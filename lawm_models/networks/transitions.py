@@ -35,8 +35,16 @@ class Transitions(NamedTuple):
 
 
 def every_step(batch: Batch, embed: Float[Tensor, "B T1 E"], scale: ActionScale) -> Transitions:
-    """All steps of a batch, N = B · T; padding has no weight. ``embed``: its observations."""
-    weight = batch.valid.flatten().to(batch.reward.dtype)
+    """All steps of a batch, N = B · T; what cannot be learned from has no weight.
+
+    That is padding, and a last step that leads to no recorded observation and to no end either.
+
+    Args:
+        batch: windows.
+        embed: its observations.
+        scale: of actions.
+    """
+    weight = _learnable(batch).flatten().to(batch.reward.dtype)
     return _transitions(batch, embed, scale, lambda x: x.flatten(0, 1), weight)
 
 
@@ -59,16 +67,23 @@ def choose_step(
 
     The last step of a window has them. The first T−1 steps of a trajectory are never last; they
     come from the window that begins there: one of its n steps at random, with weight n. So every
-    step of every trajectory counts the same.
+    step of every trajectory counts the same, but one that leads to no recorded observation and to
+    no end either, which has no weight.
 
     Returns:
         Place of the step in its window, and its weight.
     """
-    steps = batch.valid.sum(1)
+    steps = (batch.valid | batch.unseen).sum(1)
     uniform = torch.rand(steps.shape, generator=generator, device=steps.device)
     begins = batch.start == 0
     place = torch.where(begins, (uniform * steps).long(), steps - 1)
-    return place, torch.where(begins, steps, 1).to(batch.reward.dtype)
+    learnable = _learnable(batch)[torch.arange(len(place), device=place.device), place]
+    return place, (torch.where(begins, steps, 1) * learnable).to(batch.reward.dtype)
+
+
+def _learnable(batch: Batch) -> Bool[Tensor, "B T"]:
+    """Steps whose next observation is known, or does not matter, since the step is an end."""
+    return batch.valid | (batch.unseen & batch.terminated)
 
 
 def weighted(value: Float[Tensor, " N"], weight: Float[Tensor, " N"]) -> Float[Tensor, ""]:

@@ -199,8 +199,20 @@ def infer_labels(
             )
         mean, std = (tensor.cpu().numpy() for tensor in inferred)
         for i, trajectory in enumerate(trajectories):
-            steps = len(trajectory)
-            yield Label(trajectory.info.id, mean[i, :steps], std[i, :steps])
+            label = Label(trajectory.info.id, mean[i, : len(trajectory)], std[i, : len(trajectory)])
+            yield label if trajectory.final_observed else _without_last(label, view.manifest.action)
+
+
+def _without_last(label: Label, action: ArraySpec) -> Label:
+    """The label of a trajectory whose last action led to nothing that was recorded.
+
+    Nothing is known of that action: it is uniform within the bounds.
+    """
+    mean, std, half = label.mean.copy(), label.std.copy(), half_range(action)
+    bounds = action.bounds()
+    mean[-1] = 0 if bounds is None else np.mean(bounds, axis=0).ravel()
+    std[-1] = half / np.sqrt(3)
+    return Label(label.trajectory, mean, std)
 
 
 def errors_against(
@@ -220,7 +232,8 @@ def errors_against(
     for position, label in zip(positions, labels, strict=True):
         trajectory = whole[position]
         if trajectory.actions is not None:
-            observed = trajectory.action_observed
+            observed = trajectory.action_observed.copy()
+            observed[-1] &= trajectory.final_observed  # that one was not inferred
             truths.append(trajectory.actions.reshape(label.mean.shape)[observed])
             predictions.append(label.mean[observed])
     if not truths:
@@ -234,15 +247,18 @@ def batch_of(trajectories: Sequence[Trajectory], action_dim: int, cameras: Seque
     """Whole trajectories as one batch without actions, padded to the longest."""
     lengths = torch.tensor([len(t) for t in trajectories])
     size = (len(trajectories), int(lengths.max()))
-    valid = torch.arange(size[1]) < lengths[:, None]
+    step, seen = torch.arange(size[1]), torch.tensor([t.final_observed for t in trajectories])
+    real = step < lengths[:, None]
+    unseen = (step == lengths[:, None] - 1) & ~seen[:, None]
     return Batch(
         observation=_stack([t.observations.state for t in trajectories], size[1] + 1),
         action=torch.zeros(*size, action_dim),
         action_mask=torch.zeros(size, dtype=torch.bool),
-        reward=_stack([t.rewards for t in trajectories], size[1]) * valid,
+        reward=_stack([t.rewards for t in trajectories], size[1]) * real,
         rewarded=torch.tensor([t.is_rewarded for t in trajectories]),
-        terminated=_stack([t.terminated for t in trajectories], size[1]) & valid,
-        valid=valid,
+        terminated=_stack([t.terminated for t in trajectories], size[1]) & real,
+        valid=real & ~unseen,
+        unseen=unseen,
         labeled=torch.zeros(size[0], dtype=torch.bool),
         trajectory=torch.arange(size[0]),
         start=torch.zeros(size[0], dtype=torch.int64),

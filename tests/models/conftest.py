@@ -60,6 +60,7 @@ def make_batch(spec) -> Callable[..., Batch]:
             rewarded=torch.ones(size, dtype=torch.bool),
             terminated=torch.zeros_like(valid),
             valid=valid,
+            unseen=torch.zeros_like(valid),
             labeled=labeled,
             trajectory=torch.arange(size),
             start=torch.zeros(size, dtype=torch.int64),

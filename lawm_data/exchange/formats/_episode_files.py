@@ -18,14 +18,16 @@ from lawm_schemas.arrays import PICTURES
 
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.table import NO_REWARDS
-from lawm_data.exchange.formats._protocol import REWARDS_NOTE, Episode, Incoming
+from lawm_data.exchange.formats._protocol import REWARDS_NOTE, Episode, Incoming, nested_note
 from lawm_data.exchange.formats._settings import (
     UNRECORDED,
     UNRECORDED_NOTE,
     declared_bounds,
     declared_environment,
+    dispensable,
     require_none,
     unrecorded_action,
+    wanted,
 )
 from lawm_data.exchange.untrusted.arrays import (
     checked_spec,
@@ -81,6 +83,8 @@ class _Layout(NamedTuple):
     """Arrays that are not read."""
     names: frozenset[str]
     """All arrays of a file but the actions, which may be missing."""
+    places: dict[str, str]
+    """Where the observations are in a file, by name."""
     converted: tuple[str, ...]
     """Images that are stored in another type than uint8."""
 
@@ -101,6 +105,7 @@ def incoming(
         if layout.recorded
         else UNRECORDED_NOTE
     ]
+    notes += nested_note(spec.name for spec in layout.observations)
     if not layout.rewarded:
         notes.append(REWARDS_NOTE)
     if layout.left:
@@ -126,25 +131,36 @@ def _layout(
     sources: Sequence[Source], convention: Convention, settings: Mapping[str, Any]
 ) -> _Layout:
     with closing(sources[0].open()) as file:
-        names = file.names()
-        fields = [n for n in names if n not in (convention.action, "reward", *convention.flags)]
-        stored = {name: _step(file, name) for name in fields}
-        specs = [convention.spec(name, *stored[name], file.where(name)) for name in fields]
+        names = _names(file)
+        known = (convention.action, "reward", *convention.flags)
+        places = {n.replace("/", "."): n for n in names if n not in known}
+        stored: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        specs: list[ArraySpec | None] = []
+        for name, place in wanted(settings, places).items():
+            with dispensable(name):
+                stored[name] = _step(file, place)
+                shape, dtype = stored[name]
+                specs.append(convention.spec(name, shape, dtype, file.where(place)))
     found = _chosen(tuple(spec for spec in specs if spec is not None), settings)
     if not any(spec.role is not Role.physics for spec in found):
         raise CorpusError("holds no observations", file.where(""), "check the format")
     kept = {spec.name for spec in found}
-    action = _action_spec(sources, convention.action, settings)
     pixels = [spec.name for spec in found if spec.role is Role.pixels]
+    action = _action_spec(sources, convention.action, settings)
     return _Layout(
         observations=found,
         action=action or unrecorded_action(settings),
         recorded=action is not None,
         rewarded="reward" in names,
-        left=tuple(name for name in fields if name not in kept),
+        left=tuple(place for name, place in places.items() if name not in kept),
         names=frozenset(names) - {convention.action},
+        places=places,
         converted=tuple(name for name in pixels if stored[name][1].name not in PICTURES),
     )
+
+
+def _names(file: TrajectoryFile) -> list[str]:
+    return file.tree() if isinstance(file, ForeignFile) else file.names()
 
 
 def _chosen(found: tuple[ArraySpec, ...], settings: Mapping[str, Any]) -> tuple[ArraySpec, ...]:
@@ -176,7 +192,7 @@ def _action_spec(
     """The action as the first file with actions has it, or None."""
     for source in sources:
         with closing(source.open()) as file:
-            if name not in file.names():
+            if name not in _names(file):
                 continue
             require_none(settings, UNRECORDED, "files without actions")
             shape, dtype = _step(file, name)
@@ -193,22 +209,17 @@ def _trajectory(
     source: Source, convention: Convention, layout: _Layout, provenance: Provenance
 ) -> Episode:
     with closing(source.open()) as file:
-        names = set(file.names())
+        names = set(_names(file))
         _require_same(names - {convention.action}, layout, file.where(""))
-        first = layout.observations[0].name
+        first = layout.places[layout.observations[0].name]
         rows, *_ = file.header(first)[0] or (0,)
         if rows < 2:
             hint = "leave the file out: a trajectory has one step or more"
             raise CorpusError(f"has {rows} rows", file.where(first), hint)
         observations = {}
         for spec in layout.observations:
-            array, where = _read(file, spec.name, rows), file.where(spec.name)
-            if array.shape[1:] != spec.shape:
-                what = f"has rows of shape {array.shape[1:]} instead of {spec.shape}"
-                raise CorpusError(what, where, "all files of a folder hold the same arrays")
-            if spec.role is Role.pixels and array.dtype != np.dtype(spec.dtype):
-                array = whole_images(array, where)
-            observations[spec.name] = array
+            with dispensable(spec.name):
+                observations[spec.name] = _observed(file, layout.places[spec.name], spec, rows)
         rewards = np.zeros(rows, np.float32)
         if layout.rewarded:
             rewards = column(_read_entering(file, "reward", rows), file.where("reward"))
@@ -216,6 +227,7 @@ def _trajectory(
         terminated, truncated = convention.ends(
             ends, {key: file.where(key) for key in convention.flags}
         )
+        described = file.described("")[0] if isinstance(file, ForeignFile) else {}
         actions, where = None, file.where(convention.action)
         if convention.action in names:
             actions = _entered(_read_entering(file, convention.action, rows), layout.action, where)
@@ -226,13 +238,23 @@ def _trajectory(
         actions=actions,
         terminated=terminated,
         truncated=truncated,
-        metadata={"file": source.name, **({} if layout.rewarded else NO_REWARDS)},
+        metadata={**described, "file": source.name, **({} if layout.rewarded else NO_REWARDS)},
     )
+
+
+def _observed(file: TrajectoryFile, place: str, spec: ArraySpec, rows: int) -> np.ndarray:
+    array, where = _read(file, place, rows), file.where(place)
+    if array.shape[1:] != spec.shape:
+        what = f"has rows of shape {array.shape[1:]} instead of {spec.shape}"
+        raise CorpusError(what, where, "all files of a folder hold the same arrays")
+    if spec.role is Role.pixels and array.dtype != np.dtype(spec.dtype):
+        return whole_images(array, where)
+    return array
 
 
 def _require_same(names: set[str], layout: _Layout, where: str) -> None:
     """Refuse a file that lacks what is read, or has what the first has not: it would be lost."""
-    needed = [spec.name for spec in layout.observations] + ["reward"] * layout.rewarded
+    needed = [layout.places[s.name] for s in layout.observations] + ["reward"] * layout.rewarded
     missing, more = sorted({*needed} - names), sorted(names - layout.names)
     if missing or more:
         what = f"lacks {', '.join(missing)}"

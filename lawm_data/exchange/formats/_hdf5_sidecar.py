@@ -19,6 +19,7 @@ from lawm_schemas import ConfigError, CorpusError, LawmError, Manifest, Mask, Ro
 
 from lawm_data.corpus.table import ID_BYTES, SEEDED, read_seeds, stored_seeds
 from lawm_data.exchange.formats._protocol import Episode, Incoming, Outgoing
+from lawm_data.exchange.formats._settings import listed
 from lawm_data.exchange.untrusted.archive import HINT
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile, ForeignRows
 from lawm_data.exchange.untrusted.strict_json import strict_json
@@ -261,7 +262,10 @@ def read_file(
     file = ForeignFile(Path(place))
     try:
         if file.has(group):
-            return read_export(file, Sidecar(file, group), settings)
+            left = listed(settings, "without")
+            rest = {key: value for key, value in settings.items() if key != "without"}
+            incoming = read_export(file, Sidecar(file, group), rest)
+            return incoming.without(left) if left else incoming
         return read_foreign(file, settings)
     except BaseException:
         file.close()

@@ -8,8 +8,8 @@ not formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,12 +26,28 @@ from lawm_schemas import (
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.exchange.formats import _settings
 from lawm_data.system.progress import Progress
 
 READ_AT_ONCE = 64 << 20
 """Bytes of a corpus that are read before its pages are let go."""
 REWARDS_NOTE = "no rewards are stored: they are zero, and metadata says rewards: none"
 BOUNDS_NOTE = "no bounds of actions are stored; -1 and 1 were taken, all lie between them"
+FINAL_NOTE = (
+    "the observation after the last step of a trajectory is not stored: the step was kept, the "
+    "observation before it stands in its place, and metadata says final_observation: missing"
+)
+
+
+def nested_note(names: Iterable[str]) -> list[str]:
+    """What becomes of arrays that lie in groups, if there are any."""
+    nested = [name for name in names if "." in name]
+    return [f"in groups of their own: {', '.join(nested)}"] if nested else []
+
+
+def repeat_last(array: np.ndarray) -> np.ndarray:
+    """(T, …) as (T+1, …), for a trajectory with the metadata ``FINAL_MISSING``."""
+    return np.concatenate([array, array[-1:]])
 
 
 class About(NamedTuple):
@@ -139,6 +155,25 @@ class Incoming:
     while ``trajectories`` are read."""
     close: Callable[[], None] = lambda: None
     """Called when nothing more is read, after an error too."""
+
+    def without(self, left: Sequence[str]) -> Incoming:
+        """The same data without some of its observations.
+
+        Raises:
+            ConfigError: there is no such array, or none is left.
+        """
+        names = _settings.kept(left, [spec.name for spec in self.observations])
+        kept = tuple(spec for spec in self.observations if spec.name in names)
+
+        def trajectories() -> Iterator[Episode]:
+            for episode in self.trajectories:
+                arrays = {spec.name: episode.observations[spec.name] for spec in kept}
+                yield replace(episode, observations=arrays)
+
+        # notes may grow while trajectories are read: a list stays the same one
+        notes = self.notes if isinstance(self.notes, list) else list(self.notes)
+        notes.append(f"left out: {', '.join(left)}")
+        return replace(self, observations=kept, trajectories=trajectories(), notes=notes)
 
 
 @dataclass(frozen=True, eq=False)

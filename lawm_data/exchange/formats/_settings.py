@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isfinite
 from typing import Any, TypeGuard
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Role
 
 from lawm_data.envs.suites import named_environment
 from lawm_data.exchange.untrusted.arrays import action_bounds, checked_spec
@@ -137,6 +138,41 @@ def listed(settings: Mapping[str, Any], name: str) -> list[str]:
     if not all(found):
         raise ConfigError(f"is {value!r}", name, "give names, with commas between them")
     return list(dict.fromkeys(found))
+
+
+WITHOUT = {"without": "import: NAME,… that are left out unread, such as a camera that is damaged"}
+"""The setting of formats that need not read what is not wanted."""
+
+
+def wanted(settings: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
+    """The arrays of observations without those that the setting ``without`` names.
+
+    Args:
+        settings: of the format.
+        fields: place in the source of each array, by its name in a corpus; either is taken.
+
+    Raises:
+        ConfigError: there is no such array, or none is left.
+    """
+    left = listed(settings, "without")
+    for name in left:
+        if not any(name in names for names in fields.items()):
+            there = ", ".join(fields)
+            raise ConfigError(f"there is no array {name!r}", "without", f"there are {there}")
+    kept = {name: place for name, place in fields.items() if not {name, place} & {*left}}
+    if fields and not kept:
+        raise ConfigError("leaves no observation", "without", "keep one of them")
+    return kept
+
+
+@contextmanager
+def dispensable(name: str) -> Iterator[None]:
+    """What is wrong with one of several observations can be helped by leaving it out."""
+    try:
+        yield
+    except CorpusError as error:
+        hint = f"{error.hint}, or leave it out with --without {name}"
+        raise CorpusError(error.what, error.where, hint) from None
 
 
 def kept(without: Sequence[str], names: Sequence[str], kind: str = "array") -> list[str]:

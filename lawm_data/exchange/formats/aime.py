@@ -29,7 +29,7 @@ from lawm_data.exchange.formats._episode_files import (
     incoming,
 )
 from lawm_data.exchange.formats._protocol import About, Incoming
-from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED
+from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED, WITHOUT
 from lawm_data.exchange.untrusted.archive import Archive
 from lawm_data.exchange.untrusted.arrays import (
     CHANNELS,
@@ -62,6 +62,7 @@ ABOUT = About(
         "orientations,height,velocity",
         **DECLARED,
         **UNRECORDED,
+        **WITHOUT,
     },
 )
 MEMBER_LIMIT = 1 << 28

@@ -9,7 +9,8 @@ and ``action_observed``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Manife
 
 from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import stored_dtype
+from lawm_data.corpus.table import FINAL_MISSING
 from lawm_data.exchange.formats._flat import (
+    BLOCK,
     Rows,
     blocks,
     marked,
@@ -38,18 +41,31 @@ from lawm_data.exchange.formats._hdf5_sidecar import (
     write_sidecar,
 )
 from lawm_data.exchange.formats._hdf5_sidecar import locate as locate
-from lawm_data.exchange.formats._protocol import BOUNDS_NOTE, About, Episode, Incoming, Outgoing
+from lawm_data.exchange.formats._protocol import (
+    BOUNDS_NOTE,
+    FINAL_NOTE,
+    About,
+    Episode,
+    Incoming,
+    Outgoing,
+    nested_note,
+    repeat_last,
+)
 from lawm_data.exchange.formats._settings import (
     DECLARED,
     UNRECORDED,
     UNRECORDED_NOTE,
+    WITHOUT,
     declared_action,
     declared_environment,
+    dispensable,
+    listed,
     require_none,
     unrecorded_action,
+    wanted,
 )
-from lawm_data.exchange.untrusted.arrays import column, first_difference, flags, observation_spec
-from lawm_data.exchange.untrusted.hdf5 import ForeignFile
+from lawm_data.exchange.untrusted.arrays import column, flags, observation_spec
+from lawm_data.exchange.untrusted.hdf5 import OTHER_FORMAT, ForeignFile
 
 ABOUT = About(
     title="D4RL, one flat HDF5 file",
@@ -69,6 +85,7 @@ ABOUT = About(
     settings={
         **DECLARED,
         **UNRECORDED,
+        **WITHOUT,
         "horizon": "steps after which a trajectory was cut, for files without timeouts",
     },
 )
@@ -317,20 +334,12 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     """Trajectories that D4RL or a converter to it wrote."""
     for name in _NEEDED:
         if not file.has(name):
-            raise file.refuse(name, "is missing")
-    recorded = file.has("actions")
-    names = ["observations", *(["actions"] if recorded else []), "rewards"]
+            raise file.refuse(name, "is missing", OTHER_FORMAT)
+    fields = wanted(settings, _fields(file))
+    observations = tuple(_spec(file, name, place) for name, place in fields.items())
     later = file.has("next_observations")
-    names += ["next_observations"] if later else []
-    arrays: dict[str, Rows] = {name: file.rows(name) for name in names}
-    marks: dict[str, Rows] = {
-        name: file.rows(name) for name in ("terminals", "timeouts") if file.has(name)
-    }
-    rows = same_length({**arrays, **marks})
-    cuts = _cuts(marks, rows, settings, file)
-    shown = arrays["observations"]
-    spec = observation_spec("observation", shown.shape[1:], shown.dtype, shown.where)
-    if recorded:
+    cuts = _cuts(file, fields.values() if later else (), settings)
+    if file.has("actions"):
         require_none(settings, UNRECORDED, "files without actions")
         actions = file.rows("actions", again=True)
         action = declared_action(
@@ -338,17 +347,62 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         )
     else:
         action = unrecorded_action(settings)
+    known, left = file.described("")
+    source = Provenance(source=f"d4rl:{file.path.name}", origin="import", settings=known)
+    columns = _columns(file, fields, later)
+    same_length({name: rows for place in columns for name, rows in place.items()})
     return Incoming(
-        observations=(spec,),
+        observations=observations,
         action=action,
-        trajectories=_trajectories(file, arrays, cuts),
-        count=int((cuts.rows[:, 1] - cuts.rows[:, 0] > (not later)).sum()),
+        trajectories=_trajectories(columns, cuts, source),
+        count=len(cuts.rows),
         name=file.path.name,
         files=(file.path,),
         environment=declared_environment(settings),
-        notes=_notes(file, cuts, later, action),
+        notes=_notes(file, cuts, settings, action, left),
         close=file.close,
     )
+
+
+def _fields(file: ForeignFile) -> dict[str, str]:
+    """Place of every array of observations, by its name in a corpus."""
+    if not file.is_group("observations"):
+        return {"observation": "observations"}
+    return {path.replace("/", "."): f"observations/{path}" for path in file.tree("observations")}
+
+
+def _spec(file: ForeignFile, name: str, place: str) -> ArraySpec:
+    with _perhaps_dispensable(name):
+        shape, dtype = file.header(place)
+        return observation_spec(name, shape[1:], dtype, file.where(place))
+
+
+def _next(name: str, rows: Rows, first: int, count: int) -> np.ndarray:
+    with _perhaps_dispensable(name):
+        return next_finite(rows, first, count)
+
+
+def _perhaps_dispensable(name: str) -> AbstractContextManager[None]:
+    """One of several observations can be left out; the only one and other arrays cannot."""
+    needed = name in ("observation", "actions", "rewards")
+    return nullcontext() if needed else dispensable(name)
+
+
+class _Columns(NamedTuple):
+    """Everything that is read row by row, by name."""
+
+    now: dict[str, Rows]
+    later: dict[str, Rows]
+    """The observations that steps led to; none where the file has no such."""
+    steps: dict[str, Rows]
+    """``rewards``, and ``actions`` where there are some."""
+
+
+def _columns(file: ForeignFile, fields: Mapping[str, str], later: bool) -> _Columns:
+    now: dict[str, Rows] = {name: file.rows(place) for name, place in fields.items()}
+    after: dict[str, Rows] = {n: file.rows(f"next_{p}") for n, p in fields.items()} if later else {}
+    steps = {name: file.rows(name) for name in ("actions", "rewards") if file.has(name)}
+    return _Columns(now, after, dict[str, Rows](steps))
 
 
 class _Cuts(NamedTuple):
@@ -356,92 +410,122 @@ class _Cuts(NamedTuple):
     """(n, 2): first row and end of each trajectory."""
     terminated: np.ndarray
     """(n,) bool: the last row leads to a terminal state."""
+    truncated: np.ndarray
+    """(n,) bool: it is marked as a timeout, or as nothing."""
+    breaks: int
+    """Ends that no mark shows, but only that ``next_observations`` leads elsewhere."""
     open: bool
     """The last one has no mark at its end."""
 
 
-def _cuts(
-    marks: dict[str, Rows], rows: int, settings: Mapping[str, Any], file: ForeignFile
-) -> _Cuts:
-    terminals = marked(marks["terminals"])
+def _cuts(file: ForeignFile, followed: Iterable[str], settings: Mapping[str, Any]) -> _Cuts:
+    """Where trajectories end.
+
+    Args:
+        file: the file.
+        followed: places of the observations that have a ``next_`` one.
+        settings: of the format.
+    """
+    marks: dict[str, Rows] = {
+        name: file.rows(name) for name in ("terminals", "timeouts") if file.has(name)
+    }
+    rows = same_length({**marks, "rewards": file.rows("rewards", again=True)})
+    terminals, timeouts = marked(marks["terminals"]), np.empty(0, np.int64)
     horizon = settings.get("horizon")
     if "timeouts" in marks:
         if horizon is not None:
             raise ConfigError("is known from timeouts", "horizon", "leave it out")
-        ends = np.union1d(terminals, marked(marks["timeouts"]))
+        timeouts = marked(marks["timeouts"])
     elif isinstance(horizon, int) and horizon > 0 and not isinstance(horizon, bool):
         # after so many steps, or in a terminal state before
         spans = segments(terminals, rows).tolist()
         full = [np.arange(start + horizon - 1, end, horizon) for start, end in spans]
-        ends = np.union1d(terminals, np.concatenate(full or [terminals]))
+        timeouts = np.setdiff1d(np.concatenate(full or [terminals]), terminals)
     else:
         hint = "take a version that has it (-v2), or give the length (--set horizon=1000)"
         raise CorpusError("is missing", file.where("timeouts"), hint)
-    found = segments(ends, rows)
-    return _Cuts(found, np.isin(found[:, 1] - 1, terminals), len(found) > len(ends))
+    ends = np.union1d(terminals, timeouts)
+    breaks = np.empty(0, np.int64)
+    for place in followed:
+        breaks = np.union1d(breaks, _breaks(file, place, ends))
+    found = segments(np.union1d(ends, breaks), rows)
+    last = found[:, 1] - 1
+    terminated = np.isin(last, terminals)
+    truncated = np.isin(last, timeouts) | ~terminated
+    return _Cuts(found, terminated, truncated, len(breaks), rows - 1 not in ends)
 
 
-def _notes(file: ForeignFile, cuts: _Cuts, later: bool, action: ArraySpec) -> list[str]:
-    notes = []
-    if not later:
+def _breaks(file: ForeignFile, place: str, ends: np.ndarray) -> np.ndarray:
+    """Rows that lead to another observation than that of the next row, other than known ends.
+
+    Raises:
+        CorpusError: it is so in most rows.
+    """
+    now, later = (file.rows(name, again=True) for name in (place, f"next_{place}"))
+    if (now.shape, now.dtype) != (later.shape, later.dtype):
+        what = f"is {later.dtype} {later.shape}, not {now.dtype} {now.shape}"
+        raise CorpusError(what, later.where, "make them agree")
+    size, found = max(1, BLOCK // max(1, int(np.prod(now.shape[1:])))), [np.empty(0, np.int64)]
+    for start in range(0, len(now) - 1, size):
+        end = min(start + size, len(now) - 1)
+        differ = later[start:end] != now[start + 1 : end + 1]
+        found.append(start + np.flatnonzero(differ.any(axis=tuple(range(1, differ.ndim)))))
+    breaks = np.setdiff1d(np.concatenate(found), ends)
+    if 2 * len(breaks) > len(now) - 1 and len(breaks) > 1:
+        what = f"leads elsewhere than to the next row in {len(breaks)} rows of {len(now)}"
+        hint = "bring the rows into the order of time, or delete next_observations"
+        raise CorpusError(what, later.where, hint)
+    return breaks
+
+
+def _notes(
+    file: ForeignFile,
+    cuts: _Cuts,
+    settings: Mapping[str, Any],
+    action: ArraySpec,
+    left: list[str],
+) -> list[str]:
+    notes = nested_note(_fields(file))
+    if not file.has("next_observations"):
+        notes.append(f"there is no next_observations: {FINAL_NOTE}")
+    if cuts.breaks:
         notes.append(
-            "there is no next_observations: the last step of each trajectory leads to an "
-            "observation that is not there, and was left out; its reward and its end are in the "
-            f"metadata ({int(cuts.terminated.sum())} ended in a terminal state)"
+            f"{cuts.breaks} rows lead elsewhere than to the next row, and no mark says so: "
+            "a trajectory ends there, and counts as truncated"
         )
-        alone = int((cuts.rows[:, 1] - cuts.rows[:, 0] == 1).sum())
-        if alone:
-            notes.append(f"{alone} trajectories of a single row were left out")
     if cuts.open:
         notes.append("the last rows have no mark at their end; they are a truncated trajectory")
     if not file.has("actions"):
         notes.append(UNRECORDED_NOTE)
     known = (*_NEEDED, "actions", "timeouts", "next_observations")
-    left = [name for name in file.names() if name not in known] + file.names(kind="group")
-    if left:
-        notes.append(f"not kept: {', '.join(left)}")
-    if action.low is not None:
+    there = (*file.names(), *file.names(kind="group"), *left, *listed(settings, "without"))
+    others = [name for name in there if name not in known]
+    if others:
+        notes.append(f"not kept: {', '.join(others)}")
+    if action.low is not None and "low" not in settings:
         notes.append(BOUNDS_NOTE)
     return notes
 
 
-def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> Iterator[Episode]:
-    source = Provenance(source=f"d4rl:{file.path.name}", origin="import")
-    ends = cuts.terminated.tolist()
-    for (first, end), terminated in zip(cuts.rows.tolist(), ends, strict=True):
-        rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
-        rewards = column(rows["rewards"], arrays["rewards"].where)
-        if "next_observations" in rows:
-            where = arrays["next_observations"].where
-            yield Episode(
-                observations={"observation": _with_final(rows, first, where)},
-                rewards=rewards,
-                provenance=source,
-                actions=rows.get("actions"),
-                terminated=terminated,
-                truncated=not terminated,
-                metadata={"first_row": first},
-            )
-        elif end - first > 1:  # without the last step, which leads to no observation
-            left_out = {"reward": float(rewards[-1]), "terminated": terminated}
-            yield Episode(
-                observations={"observation": rows["observations"]},
-                rewards=rewards[:-1],
-                provenance=source,
-                actions=rows["actions"][:-1] if "actions" in rows else None,
-                truncated=True,
-                metadata={"first_row": first, "left_out": left_out},
-            )
-
-
-def _with_final(rows: dict[str, np.ndarray], first: int, where: str) -> np.ndarray:
-    """The observations and the final one; those between stand in the file twice, and agree."""
-    now, later = rows["observations"], rows["next_observations"]
-    if now.shape != later.shape or now.dtype != later.dtype:
-        what = f"has rows of {later.dtype} {later.shape[1:]}, not of {now.dtype} {now.shape[1:]}"
-        raise CorpusError(what, where, "make them agree")
-    row = first_difference(later[:-1], now[1:])
-    if row is not None:
-        what = f"row {first + row} is not row {first + row + 1} of observations"
-        raise CorpusError(what, where, "mark the end of the trajectory there (timeouts)")
-    return np.concatenate([now, later[-1:]])
+def _trajectories(columns: _Columns, cuts: _Cuts, source: Provenance) -> Iterator[Episode]:
+    ends = cuts.terminated.tolist(), cuts.truncated.tolist()
+    for (first, end), terminated, truncated in zip(cuts.rows.tolist(), *ends, strict=True):
+        now, later, steps = (
+            {name: _next(name, rows, first, end - first) for name, rows in place.items()}
+            for place in columns
+        )
+        metadata: dict[str, Any] = {"first_row": first}
+        if later:
+            observations = {n: np.concatenate([now[n], later[n][-1:]]) for n in now}
+        else:
+            observations = {name: repeat_last(array) for name, array in now.items()}
+            metadata |= FINAL_MISSING
+        yield Episode(
+            observations=observations,
+            rewards=column(steps["rewards"], columns.steps["rewards"].where),
+            provenance=source,
+            actions=steps.get("actions"),
+            terminated=terminated,
+            truncated=truncated,
+            metadata=metadata,
+        )

@@ -21,7 +21,7 @@ from lawm_schemas import ArraySpec, CorpusError, LabelState, Manifest, Provenanc
 
 from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import is_chunked
-from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
 from lawm_data.exchange.formats._hdf5_sidecar import (
     Sidecar,
     at_observed,
@@ -35,20 +35,26 @@ from lawm_data.exchange.formats._hdf5_sidecar import (
 from lawm_data.exchange.formats._hdf5_sidecar import locate as locate
 from lawm_data.exchange.formats._protocol import (
     BOUNDS_NOTE,
+    FINAL_NOTE,
     REWARDS_NOTE,
     About,
     Episode,
     Incoming,
     Outgoing,
+    nested_note,
+    repeat_last,
 )
 from lawm_data.exchange.formats._settings import (
     DECLARED,
     UNRECORDED,
     UNRECORDED_NOTE,
+    WITHOUT,
     declared_action,
     declared_environment,
+    dispensable,
     require_none,
     unrecorded_action,
+    wanted,
 )
 from lawm_data.exchange.untrusted.arrays import (
     column,
@@ -57,8 +63,7 @@ from lawm_data.exchange.untrusted.arrays import (
     observation_spec,
     require_finite,
 )
-from lawm_data.exchange.untrusted.hdf5 import ForeignFile
-from lawm_data.exchange.untrusted.strict_json import strict_json
+from lawm_data.exchange.untrusted.hdf5 import OTHER_FORMAT, ForeignFile
 
 ABOUT = About(
     title="robomimic, one HDF5 file",
@@ -75,7 +80,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
-    settings={**DECLARED, **UNRECORDED},
+    settings={**DECLARED, **UNRECORDED, **WITHOUT},
 )
 GROUP = "lawm"
 """Group of what our own files say of themselves."""
@@ -85,6 +90,9 @@ GYM = 2
 """robomimic's number for environments that are made by name."""
 _DEMO = re.compile(r"demo_(\d{1,9})")
 _KNOWN = ("actions", "rewards", "dones")
+_GROUPS = ("data", "mask")
+_TAKEN = ("num_samples", "seed", "model_file", *NO_REWARDS, *FINAL_MISSING)
+"""Attributes of a demonstration that are no metadata: known otherwise, long, or words of ours."""
 
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
@@ -159,8 +167,9 @@ def _wide(array: np.ndarray) -> np.ndarray:
 
 def _env_args(manifest: Manifest) -> str:
     """The environment as the file said that this came from, or in robomimic's words."""
-    known = {json.dumps(entry.settings.get(ENV_ARGS)) for entry in manifest.provenance}
-    if len(known) == 1 and (text := known.pop()) != "null":
+    known = [entry.settings.get(ENV_ARGS) for entry in manifest.provenance]
+    texts = {said if isinstance(said, str) else json.dumps(said) for said in known}
+    if len(texts) == 1 and (text := texts.pop()) != "null":
         return text
     environment = manifest.environment
     name = "unknown" if environment is None else environment.task
@@ -177,7 +186,9 @@ def demonstrations(file: ForeignFile, group: str) -> list[str]:
     names = file.names(group, "group")
     odd = [name for name in names if not _DEMO.fullmatch(name)]
     if odd:
-        raise file.refuse(f"{group}/{odd[0]}", "is not named like demo_0")
+        raise file.refuse(
+            f"{group}/{odd[0]}", "is not named like demo_0", "rename it, or remove it"
+        )
     return sorted(names, key=lambda name: int(name[5:]))
 
 
@@ -246,50 +257,61 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     """Demonstrations that robomimic or one of its converters wrote."""
     demos = demonstrations(file, "data")
     if not demos:
-        raise file.refuse("data", "holds no demonstration (data/demo_0)")
+        raise file.refuse("data", "holds no demonstration (data/demo_0)", OTHER_FORMAT)
     layout = _layout(file, demos, settings)
     keys: dict[str, list[str]] = {demo: [] for demo in demos}
+    unknown: list[str] = []
     for key in file.names("mask"):
         for demo in file.labels(f"mask/{key}", len(demos)):
-            if demo not in keys:
-                raise file.refuse(f"mask/{key}", f"names {demo!r}, which is not there")
-            keys[demo].append(key)
-    arguments = file.attributes("data").get(ENV_ARGS)
-    known = {} if arguments is None else {ENV_ARGS: strict_json(arguments, file.where("data"))}
+            keys.get(demo, unknown).append(key)
+    set_wide, left = file.described("data")
+    known = {**file.described("")[0], **set_wide}
+    known.pop("total", None)
     source = Provenance(source=f"robomimic:{file.path.name}", origin="import", settings=known)
+    notes = _notes(file, f"data/{demos[0]}", layout, settings, left)
+    if unknown:
+        names = ", ".join(dict.fromkeys(unknown))
+        notes.append(f"filter keys that name demonstrations that are not there: {names}")
     return Incoming(
-        observations=layout.observations,
+        observations=tuple(layout.observations.values()),
         action=layout.action,
         trajectories=(_demonstration(file, demo, layout, keys[demo], source) for demo in demos),
         count=len(demos),
         name=file.path.name,
         files=(file.path,),
         environment=declared_environment(settings),
-        notes=_notes(file, f"data/{demos[0]}", layout),
+        notes=notes,
         close=file.close,
     )
 
 
 class _Layout(NamedTuple):
-    observations: tuple[ArraySpec, ...]
+    observations: dict[str, ArraySpec]
+    """By their path below ``obs``."""
+    left: frozenset[str]
+    """Paths below ``obs`` that are not read."""
     action: ArraySpec
     recorded: bool
     """Some demonstration has actions."""
     rewarded: bool
-    ended: bool
+    followed: bool
     """Whether the observation after the last step is there (``next_obs``)."""
+    whole: bool
+    """Whether the last step is kept all the same, since its reward or its end was recorded."""
 
 
 def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) -> _Layout:
     first = f"data/{demos[0]}"
-    names = file.names(f"{first}/obs")
-    if not names:
+    paths = file.tree(f"{first}/obs")
+    if not paths:
         hint = "let robomimic's dataset_states_to_obs extract them"
         raise CorpusError("holds no observations", file.where(f"{first}/obs"), hint)
-    specs = []
-    for name in names:
-        shape, dtype = file.header(f"{first}/obs/{name}")
-        specs.append(observation_spec(name, shape[1:], dtype, file.where(f"{first}/obs/{name}")))
+    kept, specs = wanted(settings, {path.replace("/", "."): path for path in paths}), {}
+    for name, path in kept.items():
+        with dispensable(name):
+            place = f"{first}/obs/{path}"
+            shape, dtype = file.header(place)
+            specs[path] = observation_spec(name, shape[1:], dtype, file.where(place))
     labeled = [f"data/{demo}/actions" for demo in demos if file.has(f"data/{demo}/actions")]
     if labeled:
         require_none(settings, UNRECORDED, "files without actions")
@@ -298,27 +320,39 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
         action = declared_action(settings, shape[1:], dtype, file.where(labeled[0]), recorded)
     else:
         action = unrecorded_action(settings)
-    rewarded, ended = file.has(f"{first}/rewards"), file.has(f"{first}/next_obs")
-    return _Layout(tuple(specs), action, bool(labeled), rewarded, ended)
+    rewarded, followed = file.has(f"{first}/rewards"), file.has(f"{first}/next_obs")
+    whole = followed or rewarded or file.has(f"{first}/dones")
+    left = frozenset(paths) - frozenset(specs)
+    return _Layout(specs, left, action, bool(labeled), rewarded, followed, whole)
 
 
-def _notes(file: ForeignFile, first: str, layout: _Layout) -> list[str]:
+def _notes(
+    file: ForeignFile, first: str, layout: _Layout, settings: Mapping[str, Any], more: list[str]
+) -> list[str]:
     left = [name for name in file.names(first) if name not in _KNOWN]
     left += [name for name in file.names(first, "group") if name not in ("obs", "next_obs")]
-    left += ["model_file"] if "model_file" in file.attributes(first) else []
-    notes = [
+    kept, unfit = file.described(first)
+    left += [*unfit, *({"model_file"} & {*kept}), *more]
+    left += [f"obs/{path}" for path in sorted(layout.left)]
+    left += [name for name in (*file.names(), *file.names(kind="group")) if name not in _GROUPS]
+    notes = nested_note(spec.name for spec in layout.observations.values())
+    told = [key for key in kept if key not in _TAKEN]
+    notes += [f"attributes that became metadata: {', '.join(told)}"] if told else []
+    notes += [
         "dones does not tell a terminal state from a limit: a demonstration whose last done is 1 "
         "counts as terminated, the others as truncated"
     ]
-    if not layout.ended:
+    if not layout.followed and layout.whole:
+        notes.append(f"there is no next_obs: {FINAL_NOTE}")
+    if not layout.whole:
         notes.append("there is no next_obs: the last step of each demonstration was left out")
-    if not layout.recorded:
-        notes.append(UNRECORDED_NOTE)
     if not layout.rewarded:
         notes.append(REWARDS_NOTE)
+    if not layout.recorded:
+        notes.append(UNRECORDED_NOTE)
     if left:
         notes.append(f"not kept: {', '.join(left)}")
-    if layout.action.low is not None:
+    if layout.action.low is not None and "low" not in settings:
         notes.append(BOUNDS_NOTE)
     return notes
 
@@ -328,12 +362,15 @@ def _demonstration(
 ) -> Episode:
     place = f"data/{demo}"
     rows = _rows(file, place, layout)
-    steps = rows if layout.ended else rows - 1
+    steps = rows if layout.whole else rows - 1
     observations = {
-        spec.name: _observed(file, place, spec, rows, layout.ended) for spec in layout.observations
+        spec.name: _observed(file, place, path, spec, rows, layout)
+        for path, spec in layout.observations.items()
     }
     rewards = np.zeros(steps, np.float32)
-    metadata: dict[str, Any] = {"demo": demo, **({} if layout.rewarded else NO_REWARDS)}
+    metadata = {k: v for k, v in file.described(place)[0].items() if k not in _TAKEN}
+    metadata |= {"demo": demo, **({} if layout.rewarded else NO_REWARDS)}
+    metadata |= FINAL_MISSING if layout.whole and not layout.followed else {}
     if layout.rewarded:
         name = f"{place}/rewards"
         rewards = column(_finite(file, name, rows), file.where(name))[:steps]
@@ -347,15 +384,23 @@ def _demonstration(
     actions = None
     if file.has(f"{place}/actions"):
         actions = _finite(file, f"{place}/actions", rows)[:steps]
+    terminated = layout.whole and bool(done[-1])
     return Episode(
         observations=observations,
         rewards=rewards,
         provenance=source,
         actions=actions,
-        terminated=layout.ended and bool(done[-1]),
-        truncated=not layout.ended or not done[-1],
+        terminated=terminated,
+        truncated=not terminated,
+        seed=_seed(file.attributes(place).get("seed")),
         metadata=metadata,
     )
+
+
+def _seed(value: Any) -> int | None:
+    """The seed of the reset, where the attribute is one."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return int(value) if whole and 0 <= int(value) < 1 << 64 else None
 
 
 def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
@@ -363,17 +408,21 @@ def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
 
     A demonstration with what the first one lacks is refused: it would be lost without a word.
     """
-    known = {spec.name for spec in layout.observations}
-    more = [f"obs/{name}" for name in file.names(f"{place}/obs") if name not in known]
+    known = {*layout.observations, *layout.left}
+    more = [f"obs/{path}" for path in file.tree(f"{place}/obs") if path not in known]
     more += ["rewards"] if file.has(f"{place}/rewards") and not layout.rewarded else []
-    more += ["next_obs"] if file.has(f"{place}/next_obs") and not layout.ended else []
+    more += ["next_obs"] if file.has(f"{place}/next_obs") and not layout.followed else []
     if more:
+        name = more[0].removeprefix("obs/").replace("/", ".")
         hint = "all demonstrations hold the same arrays"
+        hint += f"; leave it out with --without {name}" if more[0].startswith("obs/") else ""
         where = file.where(f"{place}/{more[0]}")
         raise CorpusError("is not in the first demonstration", where, hint)
-    name = f"{place}/obs/{layout.observations[0].name}"
-    rows, *_ = file.header(name)[0] or (0,)
-    if rows < (1 if layout.ended else 2):
+    path, spec = next(iter(layout.observations.items()))
+    name = f"{place}/obs/{path}"
+    with dispensable(spec.name):
+        rows, *_ = file.header(name)[0] or (0,)
+    if rows < (1 if layout.whole else 2):
         hint = "leave it out: a trajectory has one step or more"
         raise CorpusError(f"has {rows} rows", file.where(name), hint)
     counted = file.attributes(place).get("num_samples", rows)
@@ -383,17 +432,20 @@ def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
     return rows
 
 
-def _observed(file: ForeignFile, place: str, spec: ArraySpec, rows: int, ended: bool) -> np.ndarray:
-    """An array of observations, with the one after the last step where that is there."""
-    array = _like(_finite(file, f"{place}/obs/{spec.name}", rows), spec, file, place)
-    if not ended:
-        return array
-    name = f"{place}/next_obs/{spec.name}"
-    later = _like(_finite(file, name, rows), spec, file, place)
-    row = first_difference(later[:-1], array[1:])
-    if row is not None:
-        what = f"row {row} is not row {row + 1} of obs/{spec.name}"
-        raise CorpusError(what, file.where(name), "cut the demonstration there")
+def _observed(
+    file: ForeignFile, place: str, path: str, spec: ArraySpec, rows: int, layout: _Layout
+) -> np.ndarray:
+    """An array of observations, (steps + 1, *shape)."""
+    with dispensable(spec.name):
+        array = _like(_finite(file, f"{place}/obs/{path}", rows), spec, file, place)
+        if not layout.followed:
+            return repeat_last(array) if layout.whole else array
+        name = f"{place}/next_obs/{path}"
+        later = _like(_finite(file, name, rows), spec, file, place)
+        row = first_difference(later[:-1], array[1:])
+        if row is not None:
+            what = f"row {row} is not row {row + 1} of obs/{path}"
+            raise CorpusError(what, file.where(name), "cut the demonstration there")
     return np.concatenate([array, later[-1:]])
 
 

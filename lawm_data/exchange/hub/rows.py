@@ -188,9 +188,10 @@ def _trajectories(view: Corpus, which: range) -> dict[str, Any]:
     for name in SAME:
         columns[name] = [getattr(info, name) for info in infos]
     arrays = [one.arrays(manifest.observations) for one in some]
+    seen = np.array([one.final_observed for one in some])
     for spec in manifest.observations:
         rows = np.stack([found[spec.name][-1] for found in arrays])
-        columns[f"final_observation.{spec.name}"] = _arrow(rows, spec)
+        columns[f"final_observation.{spec.name}"] = _arrow(rows, spec, seen)
     return columns
 
 
@@ -211,7 +212,11 @@ def _arrow(rows: np.ndarray, spec: ArraySpec, shown: np.ndarray | None = None) -
     import pyarrow as pa
 
     if _is_image(spec):
-        pictures = [{"bytes": _png(row), "path": None} for row in rows]
+        kept = np.ones(len(rows), bool) if shown is None else shown
+        pictures = [
+            {"bytes": _png(row), "path": None} if it else None
+            for row, it in zip(rows, kept, strict=True)
+        ]
         return pa.array(pictures, _type(spec))
     hidden = None if shown is None else np.repeat(~shown, spec.size)
     values: Any = pa.array(np.ascontiguousarray(rows).reshape(-1), mask=hidden)

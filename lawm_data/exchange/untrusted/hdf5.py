@@ -7,6 +7,7 @@ out of the file, claims more than its bytes can hold, or is not a plain number, 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from lawm_schemas.errors import reason_of
 
 from lawm_data.exchange.untrusted.archive import HINT, open_regular
 from lawm_data.exchange.untrusted.arrays import plain_dtype, require_rows, to_plain
+from lawm_data.exchange.untrusted.strict_json import strict_json
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.hdf5 import (
     CHUNK_LIMIT,
@@ -37,6 +39,15 @@ GROUPS = 64
 """Groups that are kept open."""
 TEXT_LIMIT = 1 << 24
 """Bytes of a text in an attribute or a dataset; a longer one is not read."""
+UNWRITTEN = 1 << 28
+"""Bytes of a file's arrays that may never have been written: they read as the fill value."""
+DEPTH, ARRAYS = 10, 100_000
+"""How deep groups are looked into, and how many arrays may be found there."""
+LONGEST_TEXT, LONGEST_LIST = 10_000, 1000
+"""Characters, and numbers, of an attribute that is taken along."""
+OTHER_FORMAT = "check that the file is of this format"
+INSIDE = "store the array itself in the file"
+REWRITE = "write it again with gzip (h5repack -f GZIP=4)"
 _RATIOS = {
     h5z.FILTER_DEFLATE: DEFLATE_RATIO,
     h5z.FILTER_LZF: LZF_RATIO,
@@ -51,6 +62,9 @@ class _Array(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
     claim: int
+    """Bytes of the file that are its."""
+    unwritten: int
+    """Bytes that none of these can hold."""
 
 
 class ForeignFile:
@@ -74,6 +88,7 @@ class ForeignFile:
             else:
                 self._size = content.seek(0, os.SEEK_END)
         self._left = self._size  # bytes that no array has been opened for
+        self._unwritten_left = UNWRITTEN
         with self._distrust(""):
             self._file = bound_metadata(h5py.File(content or path, "r", rdcc_nbytes=CACHE))
             self._root = h5g.open(self._file.id, b"/")
@@ -98,17 +113,53 @@ class ForeignFile:
         Raises:
             CorpusError: a member is a link to another place.
         """
+        found = self._members(group)
+        for name in (name for name, its in found.items() if its == "link"):
+            raise self.refuse(f"{group}/{name}".lstrip("/"), "is a link to another place", INSIDE)
+        return sorted(name for name, its in found.items() if its == kind)
+
+    def _members(self, group: str) -> dict[str, str]:
+        """What the members of a group are, by name: ``dataset``, ``group``, ``link``."""
         with self._distrust(group):
             place = self._root if not group else self._find(group)
             if place is None:
-                return []
+                return {}
             if not isinstance(place, h5g.GroupID):
-                raise self.refuse(group, "is not a group")
-            found = []
+                raise self.refuse(group, "is not a group", OTHER_FORMAT)
+            found = {}
             for name in place:
-                self._require_inside(place, name, f"{group}/{name.decode()}".lstrip("/"))
-                found.append((name.decode(), _KINDS.get(h5o.get_info(place, name).type)))
-        return sorted(name for name, its in found if its == kind)
+                hard = place.links.get_info(name).type == h5l.TYPE_HARD
+                its = _KINDS.get(h5o.get_info(place, name).type, "") if hard else "link"
+                found[name.decode()] = its
+        return found
+
+    def is_group(self, name: str) -> bool:
+        """Whether a group of this name is there."""
+        with self._distrust(name):
+            return isinstance(self._find(name), h5g.GroupID)
+
+    def tree(self, group: str = "") -> list[str]:
+        """Paths of the arrays of a group and of all groups in it, without its own, sorted.
+
+        A link to another place counts as an array, which is refused when it is read.
+
+        Raises:
+            CorpusError: groups lie too deep in each other, as in a circle, or hold too many arrays.
+        """
+        found, waiting = [], [("", 0)]
+        while waiting:
+            path, depth = waiting.pop()
+            above = f"{group}/{path}".strip("/")
+            start = f"{path}/" if path else ""
+            for name, its in self._members(above).items():
+                if its == "group":
+                    waiting.append((start + name, depth + 1))
+                elif its:
+                    found.append(start + name)
+            if depth > DEPTH or len(found) + len(waiting) > ARRAYS:
+                hint = "give a file with fewer groups in groups"
+                raise self.refuse(above, "holds too many groups or arrays", hint)
+        return sorted(found)
 
     def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         """Shape, and the type in which ``read`` returns it.
@@ -150,8 +201,11 @@ class ForeignFile:
         """
         found = self._array(name)
         self._left -= 0 if again else found.claim
+        self._unwritten_left -= 0 if again else found.unwritten
         if self._left < 0:
-            raise self.refuse(name, "shares its bytes with other arrays")
+            raise self.refuse(name, "shares its bytes with other arrays", INSIDE)
+        if self._unwritten_left < 0:
+            raise self._unwritten(name, found.unwritten, found.claim)
         return ForeignRows(self, name, found)
 
     def text(self, name: str) -> bytes:
@@ -162,42 +216,82 @@ class ForeignFile:
         """
         found = self._array(name)
         if found.dtype != np.uint8 or len(found.shape) != 1 or found.shape[0] > TEXT_LIMIT:
-            raise self.refuse(name, "is not a text")
+            raise self.refuse(name, "is not a text", OTHER_FORMAT)
         with self._distrust(name):
             return found.dataset[()].tobytes()
 
     def labels(self, name: str, limit: int) -> list[str]:
-        """An array of short texts of fixed length.
+        """An array of short texts, of fixed or of any length.
 
         Raises:
             CorpusError: anything else, or more than ``limit`` of them.
         """
         with self._distrust(name):
             dataset = self._dataset(name)
-            if dataset.dtype.kind != "S" or dataset.dtype.itemsize > 1000 or dataset.ndim != 1:
-                raise self.refuse(name, "is not a list of names (fixed-length strings)")
+            texts = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
+            if not texts or dataset.dtype.itemsize > 1000 or dataset.ndim != 1:
+                hint = "store names as texts, such as np.array(names, 'S')"
+                raise self.refuse(name, "is not a list of names", hint)
             if dataset.shape[0] > limit:
-                raise self.refuse(name, f"lists {dataset.shape[0]} names where {limit} can be")
-            return [text.decode() for text in dataset[()].tolist()]
+                hint = "name each one once"
+                raise self.refuse(
+                    name, f"lists {dataset.shape[0]} names where {limit} can be", hint
+                )
+            found = []
+            for i in range(dataset.shape[0]):  # one by one: a text may be as long as the file
+                text = dataset[i]
+                if len(text) > 1000:
+                    raise self.refuse(name, f"holds a name of {len(text)} bytes", "shorten it")
+                found.append(text.decode())
+            return found
 
     def attributes(self, name: str) -> dict[str, Any]:
         """The attributes of a group that are one number or one text; others are left out."""
-        with self._distrust(name):
-            place = self._find(name)
-            if place is None:
-                return {}
-            found = {}
-            for i in range(h5a.get_num_attrs(place)):
-                attribute = h5a.open(place, index=i)
-                if attribute.shape == () and attribute.get_storage_size() <= TEXT_LIMIT:
-                    key = attribute.name.decode()
-                    found[key] = h5py.AttributeManager(_Holder(place))[key]
-            plain = str | bytes | int | float | np.generic
-            return {key: value for key, value in found.items() if isinstance(value, plain)}
+        plain = str | bytes | int | float | np.generic
+        return {key: value for key, value in self._attributes(name) if isinstance(value, plain)}
 
-    def refuse(self, name: str, what: str) -> CorpusError:
+    def described(self, name: str) -> tuple[dict[str, Any], list[str]]:
+        """The attributes of a group, or of the file (``""``), as plain data.
+
+        Texts that are JSON objects are taken apart.
+
+        Returns:
+            What can be taken along, and the names of what cannot: long texts and arrays, numbers
+            that are not finite, and what cannot be read.
+        """
+        kept, left = {}, []
+        for key, value in self._attributes(name):
+            try:
+                kept[key] = _plain(value)
+            except (TypeError, ValueError):
+                left.append(key)
+        return kept, left
+
+    def _attributes(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Names and values of attributes; None stands for a value that cannot be read."""
+        with self._distrust(name):
+            place = self._find(name) if name else self._root
+            names = (
+                []
+                if place is None
+                else [
+                    h5a.open(place, index=i).name.decode() for i in range(h5a.get_num_attrs(place))
+                ]
+            )
+        for key in names:
+            value = None
+            with contextlib.suppress(*LIBRARY_ERRORS, CorpusError):
+                if h5a.open(place, key.encode()).get_storage_size() <= TEXT_LIMIT:
+                    value = h5py.AttributeManager(_Holder(place))[key]
+            yield key, value
+
+    def refuse(self, name: str, what: str, hint: str = HINT) -> CorpusError:
         """The error that names a place in the file."""
-        return CorpusError(what, self.where(name), HINT)
+        return CorpusError(what, self.where(name), hint)
+
+    def _unwritten(self, name: str, missing: int, stored: int) -> CorpusError:
+        hint = "write all its numbers, or get the file again if it lost some"
+        return self.refuse(name, f"declares {missing + stored} bytes in {stored}", hint)
 
     def _array(self, name: str) -> _Array:
         with self._distrust(name):
@@ -205,25 +299,30 @@ class ForeignFile:
             kind, shape = dataset.dtype, dataset.shape
             dtype = plain_dtype(kind, self.where(name))
             if shape is None:
-                raise self.refuse(name, "is empty")
+                raise self.refuse(name, "is empty", OTHER_FORMAT)
             declared = size_of(shape) * kind.itemsize
             plist = dataset.id.get_create_plist()
             stored, layout = dataset.id.get_storage_size(), plist.get_layout()
             if layout == h5d.VIRTUAL or plist.get_external_count():
-                raise self.refuse(name, "is stored in another file")
+                raise self.refuse(name, "is stored in another file", INSIDE)
             ratio = self._ratio(dataset, name) if layout == h5d.CHUNKED else 1
-            if stored > self._size or declared > stored * ratio:
-                raise self.refuse(name, f"declares {declared} bytes in {stored}")
-        return _Array(dataset, shape, dtype, stored)
+            if stored > self._size:
+                raise self.refuse(name, f"has {stored} bytes in a file of {self._size}")
+            unwritten = max(0, declared - stored * ratio)
+            if unwritten > UNWRITTEN:
+                raise self._unwritten(name, declared - stored, stored)
+        return _Array(dataset, shape, dtype, stored, unwritten)
 
     def _ratio(self, dataset: h5py.Dataset, name: str) -> int:
         """How much the filters can shrink; refuses unknown ones and chunks of absurd size."""
         plist = dataset.id.get_create_plist()
         filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
         if set(filters) - set(_RATIOS):
-            raise self.refuse(name, "uses a filter other than gzip, lzf, shuffle and fletcher32")
+            what = "uses a filter other than gzip, lzf, shuffle and fletcher32"
+            raise self.refuse(name, what, REWRITE)
         if size_of(plist.get_chunk()) * dataset.dtype.itemsize > CHUNK_LIMIT:
-            raise self.refuse(name, f"has chunks of shape {plist.get_chunk()}")
+            hint = "write it again in smaller chunks"
+            raise self.refuse(name, f"has chunks of shape {plist.get_chunk()}", hint)
         ratio = 1
         for used in filters:
             ratio *= _RATIOS[used]
@@ -232,7 +331,8 @@ class ForeignFile:
     def _dataset(self, name: str) -> h5py.Dataset:
         place = self._find(name)
         if not isinstance(place, h5d.DatasetID):
-            raise self.refuse(name, "is missing" if place is None else "is not an array")
+            what = "is missing" if place is None else "is not an array"
+            raise self.refuse(name, what, OTHER_FORMAT)
         return h5py.Dataset(place)
 
     def _find(self, name: str) -> h5g.GroupID | h5d.DatasetID | None:
@@ -256,7 +356,7 @@ class ForeignFile:
 
     def _require_inside(self, group: h5g.GroupID, part: bytes, name: str) -> None:
         if group.links.get_info(part).type != h5l.TYPE_HARD:
-            raise self.refuse(name, "is a link to another place")
+            raise self.refuse(name, "is a link to another place", INSIDE)
 
     @contextlib.contextmanager
     def _distrust(self, name: str) -> Iterator[None]:
@@ -264,6 +364,35 @@ class ForeignFile:
             yield
         except LIBRARY_ERRORS as error:
             raise self.refuse(name, f"cannot be read ({reason_of(error)})") from None
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as plain data.
+
+    Raises:
+        TypeError: no number, text, or list of them.
+        ValueError: too long, or not finite.
+    """
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ValueError("too long")
+        if value.lstrip().startswith("{"):
+            with contextlib.suppress(CorpusError):
+                return strict_json(value, "attribute")
+        return value
+    if isinstance(value, np.ndarray):
+        if value.size > LONGEST_LIST:
+            raise ValueError("too long")
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, bool | int | float) or not math.isfinite(value):
+        raise TypeError("no number or text") if value is None else ValueError("not finite")
+    return value
 
 
 class ForeignRows:

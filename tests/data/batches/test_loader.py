@@ -9,7 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, ConfigError, Role
+import torch
+from lawm_schemas import ArraySpec, ConfigError, Provenance, Role
 from windows_read import identical
 
 from lawm_data import Batch, Corpus, CorpusWriter, Loader, make_mask, open_corpus, withhold
@@ -152,6 +153,44 @@ def test_hidden_actions_are_never_read(random_corpus, tmp_path, masked, resident
             clean, batch = (loader.next() for loader in loaders)
             assert identical(clean, batch)
             assert (batch.action[~batch.action_mask] == 0).all()
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("window", [1, 3, 6, 9])
+def test_a_missing_last_observation_is_no_target(tmp_path, window, resident):
+    """Its step is real but for that; everything else is as in other trajectories."""
+    action = ArraySpec(name="action", shape=(1,), role=Role.action)
+    with CorpusWriter.create(
+        tmp_path / "corpus", observations=[ArraySpec(name="x", shape=(1,))], action=action
+    ) as writer:
+        for i in range(4):
+            steps = np.arange(6.0) + 10 * i
+            writer.add(
+                {"x": np.append(steps, steps[-1])[:, None]},
+                steps + 1,
+                steps[:, None] if i != 1 else None,
+                terminated=i % 2 == 0,
+                provenance=Provenance(source="test"),
+                metadata={"final_observation": "missing"} if i < 2 else {},
+            )
+    corpus = open_corpus(tmp_path / "corpus")
+    assert corpus.table.final_observed.tolist() == [False, False, True, True]
+    loader = Loader([(corpus, 1.0)], 32, min(window, 6), resident=resident)
+    seen = set()
+    for _ in range(20):
+        batch = loader.next()
+        step = batch.start[:, None] + torch.arange(batch.valid.shape[1])
+        last = (step == 5) & (batch.trajectory < 2)[:, None]
+        assert torch.equal(batch.unseen, last)
+        assert torch.equal(batch.valid, (step < 6) & ~last)
+        assert torch.equal(batch.terminated, (step == 5) & (batch.trajectory % 2 == 0)[:, None])
+        assert torch.equal(batch.action_mask, (step < 6) & (batch.trajectory != 1)[:, None])
+        real = step < 6
+        value = (step + 10 * batch.trajectory[:, None]).float()
+        assert torch.equal(batch.reward[real], value[real] + 1)
+        assert torch.equal(batch.action[..., 0][batch.action_mask], value[batch.action_mask])
+        seen |= {int(i) for i in batch.trajectory[last.any(1)]}
+    assert seen == {0, 1}
 
 
 def with_other_actions(corpus: Corpus, shown: Collection[str], out: Path) -> Corpus:

@@ -268,3 +268,34 @@ def test_delays_are_no_part_of_a_state(delay: str) -> None:
     task = suite.load("pendulum", "swingup").task
     env = control.Environment(mujoco.Physics.from_xml_string(DELAYED % delay), task)
     assert _suite.remembers(env) == bool(delay)
+
+
+def test_a_last_observation_that_is_missing_is_not_compared(
+    record: Callable, tmp_path: Path
+) -> None:
+    corpus = record("walker-walk")
+    manifest, trajectory = corpus.manifest, corpus[0]
+    whole = trajectory.arrays(manifest.observations)
+    arrays = {name: np.concatenate([a[:-1], a[-2:-1]]) for name, a in whole.items()}
+    for wrong in (0, 0.1):
+        path = tmp_path / str(wrong)
+        with CorpusWriter.create(
+            path,
+            observations=manifest.observations,
+            action=manifest.action,
+            environment=manifest.environment,
+        ) as writer:
+            rewards = trajectory.rewards.copy()
+            rewards[-1] += wrong
+            writer.add(
+                arrays,
+                rewards,
+                trajectory.actions,
+                provenance=Provenance(source="x"),
+                seed=trajectory.info.seed,
+                metadata={"final_observation": "missing"},
+            )
+        findings = reproduce(path).findings
+        assert [f.what.split(" by")[0] for f in findings] == (
+            [f"step {STEPS - 1}: replay differs in reward"] if wrong else []
+        )

@@ -67,3 +67,25 @@ def test_weighted_mean():
     value, weight = torch.tensor([1.0, 5.0, 7.0]), torch.tensor([1.0, 3.0, 0.0])
     assert weighted(value, weight) == 4
     assert weighted(value, 0 * weight) == 0
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_last_step_without_its_observation_counts_where_it_is_an_end(make_batch, scale, ends):
+    """All windows of a trajectory of seven steps whose last observation is missing."""
+    length, steps, repeats = 7, 4, 4000
+    starts = torch.arange(length - steps + 1)
+    batch = make_batch("all", steps=steps).rows(torch.zeros(len(starts), dtype=torch.int64))
+    unseen = torch.zeros_like(batch.valid)
+    unseen[-1, -1] = True
+    batch = replace(
+        batch, start=starts, valid=~unseen, unseen=unseen, terminated=unseen.clone() & ends
+    )
+    t = every_step(batch, torch.randn(len(starts), steps + 1, 7), scale)
+    assert t.weight[:-1].all()
+    assert t.weight[-1] == t.terminated[-1] == ends
+    many = batch.rows(torch.arange(len(starts)).repeat(repeats))
+    place, weight = choose_step(many, torch.Generator().manual_seed(0))
+    counts = np.bincount(many.start + place, weight, minlength=length)
+    assert (counts[-1] > 0) == ends
+    counted = counts[: length if ends else length - 1]
+    np.testing.assert_allclose(counted / counted.sum(), 1 / len(counted), rtol=0.12)

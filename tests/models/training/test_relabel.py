@@ -9,9 +9,23 @@ import pytest
 import torch
 from lawm_schemas import ConfigError, CorpusError, Provenance
 
-from lawm_data import CorpusWriter, make_mask, open_corpus, read_overlay, save_mask
+from lawm_data import (
+    CorpusWriter,
+    make_mask,
+    open_corpus,
+    read_overlay,
+    save_mask,
+    write_overlay,
+)
 from lawm_models.training.checkpoint import MODEL
-from lawm_models.training.relabel import SMALLEST_VARIANCE, Label, batch_of, errors_against, relabel
+from lawm_models.training.relabel import (
+    SMALLEST_VARIANCE,
+    Label,
+    batch_of,
+    errors_against,
+    infer_labels,
+    relabel,
+)
 from lawm_models.training.trainer import train
 
 
@@ -151,6 +165,34 @@ def test_padded_batch_is_what_batches_are(corpus):
     assert (batch.reward[1, 25:] == 0).all()
     assert not batch.action_mask.any()
     assert not batch.labeled.any()
+
+
+def test_an_action_that_leads_nowhere_is_not_inferred(runs, corpus, tmp_path):
+    """Its label is as good as none, and no view calls it inferred."""
+    whole = open_corpus(corpus)
+    manifest, copy = whole.manifest, tmp_path / "copy"
+    with CorpusWriter.create(
+        copy, observations=manifest.observations, action=manifest.action
+    ) as writer:
+        for i in (0, 1):
+            trajectory = whole[i]
+            arrays = trajectory.arrays(manifest.observations)
+            arrays = {k: np.concatenate([a[:-1], a[-2:-1]]) for k, a in arrays.items()}
+            known = {"final_observation": "missing"} if i else {}
+            source = manifest.provenance[0]
+            writer.add(arrays, trajectory.rewards, provenance=source, metadata=known)
+    view = open_corpus(copy)
+    batch = batch_of([view[0], view[1]], 2, ())
+    assert batch.unseen.sum(1).tolist() == [0, 1]
+    assert batch.valid.sum(1).tolist() == [len(view[0]), len(view[1]) - 1]
+    algorithm, weights = runs["lawm"].trained()
+    labels = list(infer_labels(algorithm, view, (0, 1)))
+    low, high = manifest.action.bounds()
+    np.testing.assert_allclose(labels[1].mean[-1], (low + high) / 2, atol=1e-6)
+    np.testing.assert_allclose(labels[1].std[-1], (high - low) / 12**0.5, rtol=1e-5)
+    write_overlay(view, labels, name="lawm", model=weights, algorithm="lawm")
+    states = [t.label_runs()[-1][0].value for t in view.with_labels("lawm")]
+    assert states == ["inferred", "missing"]
 
 
 def test_uncertain_trajectories_are_left_out_whole(runs, corpus):

@@ -13,9 +13,9 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 from lawm_schemas.arrays import DTYPES
 
 from lawm_data.corpus.rate import FPS
-from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
 from lawm_data.exchange.formats import _settings
-from lawm_data.exchange.formats._protocol import Episode, Incoming
+from lawm_data.exchange.formats._protocol import FINAL_NOTE, Episode, Incoming, repeat_last
 from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot import language
 from lawm_data.exchange.formats.lerobot.depth import is_depth, millimetres
@@ -95,7 +95,8 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     for key in (names.REWARD, *_ENDS):
         if key in kept:
             columns[key] = FrameColumn("numbers", (1,), None, nullable=key == names.REWARD)
-    single = int((info.episodes.length == 1).sum())
+    whole = any(key in columns for key in (names.REWARD, *_ENDS))
+    single = 0 if whole else int((info.episodes.length == 1).sum())
     if single == len(info.episodes.length):
         raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
     arrays = {key: spec.name for key, (spec, _) in observed.items()}
@@ -108,11 +109,11 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
-        trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance),
+        trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance, whole),
         count=len(info.episodes.length) - single,
         files=info.files(left),
         environment=_settings.declared_environment(settings),
-        notes=_notes(info, columns, parts, left, single),
+        notes=_notes(info, columns, parts, left, single, whole),
     )
 
 
@@ -230,13 +231,18 @@ def _foreign_episodes(
     parts: list[str],
     action: ArraySpec,
     provenance: Provenance,
+    rewarded: bool,
 ) -> Iterator[Episode]:
-    """T frames as T-1 steps: nothing is known of where the last action led."""
+    """T frames as T steps where rewards or ends were recorded (``rewarded``), else as T-1.
+
+    Nothing is known of where the last action led; its reward, and that it was the end, are.
+    """
     tasks = chain.from_iterable(column.to_pylist() for column in info.episodes.tasks)
     for number, frames in enumerate(reader):
         named = [task for task in next(tasks, None) or () if task]
         found = frames.arrays
-        steps = len(next(iter(found.values()))) - 1
+        whole = rewarded and not _is_dummy(frames)
+        steps = len(next(iter(found.values()))) - (not whole)
         if not steps:
             continue
         observed = np.full(steps, bool(parts))
@@ -250,11 +256,15 @@ def _foreign_episodes(
         rewards = _rewards(frames, steps, where)
         terminated, truncated = _ends(found, steps, where)
         metadata: dict[str, Any] = {"tasks": named} if named else {}
+        metadata |= FINAL_MISSING if whole else {}
         split = info.split(number)
         metadata |= {"split": split} if split else {}
         metadata |= {"language": frames.sentences} if frames.sentences else {}
         yield Episode(
-            observations={name: found[key] for key, name in arrays.items()},
+            observations={
+                name: repeat_last(found[key]) if whole else found[key]
+                for key, name in arrays.items()
+            },
             rewards=np.zeros(steps, np.float32) if rewards is None else rewards,
             provenance=provenance,
             actions=actions,
@@ -282,29 +292,42 @@ def _rewards(frames: Frames, steps: int, where: str) -> np.ndarray | None:
     raise CorpusError(what, where, f"leave it out with --without {names.REWARD}")
 
 
+def _is_dummy(frames: Frames) -> bool:
+    """Whether the last frame has no step: its reward is missing, or the step before was the end."""
+    if names.REWARD in frames.arrays and not frames.there[names.REWARD][-1]:
+        return True
+    return any(frames.arrays[k][-2:-1, 0].any() for k in _ENDS if k in frames.arrays)
+
+
 def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool, bool]:
     """Whether the last step that is kept terminated, or was truncated."""
-    none = np.zeros(steps + 1, bool)
+    none = np.zeros(len(next(iter(found.values()))), bool)
     done, terminated, truncated = (found[k][:, 0] != 0 if k in found else none for k in _ENDS)
     if names.TERMINATED not in found:
         terminated = done & ~truncated
-    early = np.flatnonzero((done | terminated | truncated)[: steps - 1])
+    marked, last = done | terminated | truncated, steps - 1
+    early = np.flatnonzero(marked[:last])
     if len(early):
-        what = f"ends at frame {early[0]} of {steps + 1}"
+        what = f"ends at frame {early[0]} of {len(none)}"
         raise CorpusError(what, where, "split the episode there")
-    # the step that ended is the one that is not kept: what is left was cut before the end
-    cut = bool(done[steps] or terminated[steps] or truncated[steps])
-    last = steps - 1
-    return bool(terminated[last]), bool(truncated[last] or (cut and not terminated[last]))
+    # where a step is left out that ended, what is left was cut before the end
+    cut = bool(marked[steps:].any()) and not terminated[last]
+    return bool(terminated[last]), bool(truncated[last]) or cut
 
 
 def _notes(
-    info: Info, columns: Mapping[str, FrameColumn], parts: list[str], left: list[str], single: int
+    info: Info,
+    columns: Mapping[str, FrameColumn],
+    parts: list[str],
+    left: list[str],
+    single: int,
+    whole: bool,
 ) -> list[str]:
     notes = [
         f"recorded at {info.fps:g} frames a second",
-        "no observation follows the last action of an episode: that action, its reward and its end "
-        "were left out, and an episode that ended there is marked as truncated",
+        FINAL_NOTE
+        if whole
+        else "no observation follows the last action of an episode, which was left out",
     ]
     if single:
         notes.append(f"{single} episodes of a single frame were left out")

@@ -72,27 +72,21 @@ def test_rows_are_cut_where_they_are_marked(
     assert not list(validate(folder / "corpus"))
     assert any("there is no next_observations" in note for note in made.notes) != later
     assert any("no mark at their end" in note for note in made.notes) != marked
-    start, found = 0, iter(corpus)
-    for i, length in enumerate(lengths):
+    start = 0
+    for i, (length, trajectory) in enumerate(zip(lengths, corpus, strict=True)):
         part, first, start = slice(start, start + length), start, start + length
-        steps = length if later else length - 1
-        if not steps:
-            continue
-        trajectory = next(found)
         expected = arrays["observations"][part]
-        if later:
-            expected = np.concatenate([expected, arrays["next_observations"][part][-1:]])
+        last = arrays["next_observations"][part] if later else expected
+        expected = np.concatenate([expected, last[-1:]])
         np.testing.assert_array_equal(trajectory.observations["observation"], expected)
-        np.testing.assert_array_equal(trajectory.actions, arrays["actions"][part][:steps])
-        np.testing.assert_array_equal(trajectory.rewards, arrays["rewards"][part][:steps])
+        np.testing.assert_array_equal(trajectory.actions, arrays["actions"][part])
+        np.testing.assert_array_equal(trajectory.rewards, arrays["rewards"][part])
         ended = terminal[i] and (marked or i < len(lengths) - 1)
-        assert trajectory.info.terminated == (later and ended)
+        assert trajectory.info.terminated == ended
         assert trajectory.info.truncated != trajectory.info.terminated
-        left = {"reward": float(arrays["rewards"][part][-1]), "terminated": ended}
-        assert trajectory.info.metadata == {"first_row": first} | (
-            {} if later else {"left_out": left}
-        )
-    assert next(found, None) is None
+        assert trajectory.final_observed == later
+        assert corpus.table.final_observed[i] == later
+        assert trajectory.info.metadata.pop("first_row") == first
 
 
 @given(
@@ -190,8 +184,11 @@ WRONG = {
         "observations: row 5 holds a number",
     ),
     "NaN done": (changed(actions=np.stack([NAN] * 2, 1)), "actions: row 5 holds a number"),
-    "another next one": (changed(observations=ZEROS), "row 0 is not row 1 of observations"),
-    "next ones of another type": (changed(observations=ZEROS.astype("f8")), "not of float64"),
+    "next ones of others": (
+        changed(observations=ZEROS),
+        "leads elsewhere than to the next row in 5 rows of 7; bring the rows into the order",
+    ),
+    "next ones of another type": (changed(observations=ZEROS.astype("f8")), "not float64"),
     "wide rewards": (changed(rewards=np.zeros((7, 2))), "rewards: has shape .*not one number"),
     "texts": (changed(actions=np.array([b"a"] * 7)), "actions: has type .*not numbers"),
     "nothing": (changed(**{k: v[:0] for k, v in recorded([2], [True]).items()}), "no trajectory"),
@@ -244,3 +241,79 @@ def test_files_of_nothing_but_the_usual_arrays_are_read(
     assert found.label_counts()["observed"] == 2
     assert found[0].actions is not None
     np.testing.assert_array_equal(found[0].actions, arrays["actions"][: len(found[0].actions)])
+
+
+@pytest.mark.parametrize("next_ones", [True, False])
+def test_flags_that_are_set_together_are_both_kept(tmp_path: Path, next_ones: bool) -> None:
+    arrays = recorded([3, 4, 2], [True, False, True])
+    arrays["timeouts"][2] = True
+    if not next_ones:
+        del arrays["next_observations"]
+    import_corpus(write(tmp_path / "a.hdf5", arrays), tmp_path / "corpus")
+    ends = [(t.info.terminated, t.info.truncated) for t in open_corpus(tmp_path / "corpus")]
+    assert ends == [(True, True), (False, True), (True, False)]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_ends_that_no_mark_shows_are_found_and_said(tmp_path: Path, nested: bool) -> None:
+    arrays = recorded([8, 9, 8], [True, False, False])
+    arrays["timeouts"][16] = False
+    if nested:
+        for name in ("observations", "next_observations"):
+            whole = arrays.pop(name)
+            arrays |= {f"{name}/arm/q": whole[:, :3], f"{name}/force": whole[:, 3]}
+    made = import_corpus(write(tmp_path / "a.hdf5", arrays), tmp_path / "corpus")
+    corpus = open_corpus(tmp_path / "corpus")
+    assert corpus.table.length.tolist() == [8, 9, 8]
+    assert corpus.table.truncated.tolist() == [False, True, True]
+    assert any("1 rows lead elsewhere" in note for note in made.notes)
+    names = ["arm.q", "force"] if nested else ["observation"]
+    assert [spec.name for spec in corpus.manifest.observations] == names
+
+
+def test_groups_attributes_and_arrays_that_were_never_written(tmp_path: Path) -> None:
+    arrays = recorded([4, 3], [True, False])
+    address = write(tmp_path / "a.hdf5", arrays)
+    with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+        del file["observations"], file["next_observations"], file["rewards"]
+        file["observations/q"] = arrays["observations"]
+        file["observations/broken"] = h5py.SoftLink("/nowhere")
+        file.create_dataset("rewards", (7,), "f4", chunks=(7,), compression="gzip")
+        file.attrs["robot"], file.attrs["far"] = "arm", np.zeros(5000)
+    with pytest.raises(CorpusError, match=r"link to another place; .*--without broken"):
+        import_corpus(address, tmp_path / "corpus")
+    made = import_corpus(address, tmp_path / "corpus", without=["broken"])
+    corpus = open_corpus(tmp_path / "corpus")
+    assert [spec.name for spec in corpus.manifest.observations] == ["q"]
+    assert not any(t.rewards.any() for t in corpus)
+    assert corpus.manifest.provenance[0].settings == {"robot": "arm"}
+    assert any("not kept: infos, far, broken" in note for note in made.notes)
+    with pytest.raises(ConfigError, match="there is no array 'x'; there are broken, q"):
+        import_corpus(address, tmp_path / "other", without=["x"])
+
+
+def test_bounds_that_were_declared_are_not_said_to_be_guessed(tmp_path: Path) -> None:
+    address = write(tmp_path / "a.hdf5", recorded([4], [True]))
+    for bounds, guessed in (({}, True), ({"low": -2, "high": 2}, False)):
+        made = import_corpus(address, tmp_path / str(guessed), bounds)
+        assert any("-1 and 1 were taken" in note for note in made.notes) == guessed
+
+
+@pytest.mark.parametrize("name", ["d4rl", "robomimic", "lerobot", "minari"])
+def test_a_missing_last_observation_stays_one_on_every_way(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    arrays = recorded([3, 1, 4], [True, True, False])
+    del arrays["next_observations"]
+    import_corpus(write(tmp_path / "a.hdf5", arrays), tmp_path / "corpus")
+    corpus = open_corpus(tmp_path / "corpus")
+    place = {"minari": "lab/arm-v0", "lerobot": str(tmp_path / "set")}
+    address = f"{name}:{place.get(name, tmp_path / 'b.hdf5')}"
+    written = export_corpus(corpus, address)
+    assert any("3 trajectories have no observation after" in note for note in written.notes)
+    import_corpus(address, tmp_path / "back")
+    back = open_corpus(tmp_path / "back")
+    assert not back.table.final_observed.any()
+    assert back.table.episode_return.tolist() == corpus.table.episode_return.tolist()
+    assert back.fingerprint == corpus.fingerprint

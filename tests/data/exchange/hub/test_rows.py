@@ -135,3 +135,26 @@ def test_a_view_is_divided_between_files(random_corpus: Any, monkeypatch: Any) -
     assert [i for part in parts for i in part] == list(range(6))
     assert [len(part) for part in parts] == [2, 1, 2, 1]
     assert rows.pieces(view, steps=False) == [range(6)]
+
+
+def test_a_missing_last_observation_is_null(tmp_path: Path) -> None:
+    specs = (
+        ArraySpec(name="x", shape=(2,)),
+        ArraySpec(name="cam", shape=(8, 8, 3), dtype="uint8", role=Role.pixels),
+    )
+    action = ArraySpec(name="action", shape=(1,), role=Role.action)
+    with CorpusWriter.create(tmp_path / "c", observations=specs, action=action) as writer:
+        for i, seed in enumerate((None, 2**64 - 1)):
+            writer.add(
+                {"x": np.full((3, 2), i), "cam": np.zeros((3, 8, 8, 3), "u1")},
+                np.ones(2),
+                np.zeros((2, 1)),
+                provenance=Provenance(source="test"),
+                seed=seed,
+                metadata={"final_observation": "missing"} if i else {},
+            )
+    rows.write_trajectories(open_corpus(tmp_path / "c"), range(2), tmp_path / "t.parquet")
+    table = parquet.read_table(tmp_path / "t.parquet").to_pydict()
+    assert table["final_observation.x"] == [[0, 0], [None, None]]
+    assert [picture is None for picture in table["final_observation.cam"]] == [False, True]
+    assert table["seed"] == [None, 2**64 - 1]

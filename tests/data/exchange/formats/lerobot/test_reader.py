@@ -27,24 +27,43 @@ def without(place: Path, *names: str) -> None:
     )
 
 
-def test_a_foreign_set_comes_without_its_last_actions(foreign: Path, corpus: Corpus) -> None:
+def test_a_foreign_set_comes_without_its_last_observations(foreign: Path, corpus: Corpus) -> None:
     back = brought(foreign)
-    kept = [t for t in corpus if len(t) > 1]
-    assert len(back) == len(kept)
-    for one, other in zip(kept, back, strict=True):
-        steps = len(one) - 1
-        assert len(other) == steps
-        state = other.observations["state"]
-        assert np.array_equal(state, one.observations.state[:-1, :3])
-        clock = one.observations["clock"][:-1]
-        assert np.array_equal(other.observations["clock"], clock.reshape(-1, 4))
-        assert np.array_equal(other.observations["camera"], one.observations["camera"][:-1])
-        assert np.array_equal(other.rewards, one.rewards[:-1])
-        assert np.array_equal(other.actions, zeroed(one)[:-1])
-        assert other.info.metadata == {"tasks": ["walker-walk"], "split": "train"}
-        assert (other.info.terminated, other.info.truncated) == (False, True)
+    assert not back.table.final_observed.any()
+    for one, other in zip(corpus, back, strict=True):
+        for name, array in (
+            ("state", one.observations.state[:, :3]),
+            ("clock", one.observations["clock"].reshape(-1, 4)),
+            ("camera", one.observations["camera"]),
+        ):
+            repeated = np.concatenate([array[:-1], array[-2:-1]])
+            assert np.array_equal(other.observations[name], repeated)
+        assert np.array_equal(other.rewards, one.rewards)
+        assert np.array_equal(other.actions, zeroed(one))
+        assert other.info.metadata["tasks"] == ["walker-walk"]
+        ends = (one.info.terminated, one.info.truncated)
+        assert (other.info.terminated, other.info.truncated) == ends
     notes = back.manifest.lineage[-1].settings["converted"]
-    assert any("no observation follows the last action" in line for line in notes)
+    assert any("final_observation: missing" in line for line in notes)
+
+
+def test_the_frame_after_an_end_is_the_last_observation(foreign: Path) -> None:
+    table = pq.read_table(foreign / FRAMES)
+    for key in ("next.done", "next.terminated", "next.truncated"):
+        flags = np.array(table[key].to_pylist())
+        flags[[5, 6]] = [True, False]
+        edit_column(foreign / FRAMES, key, pa.array(flags))
+    first = brought(foreign)[0]
+    assert (len(first), first.final_observed, first.info.terminated) == (6, True, True)
+
+
+def test_without_rewards_and_ends_the_last_action_is_all_that_is_lost(foreign: Path) -> None:
+    without(foreign, "next.reward", "next.done", "next.truncated", "next.terminated")
+    back = brought(foreign)
+    assert back.table.final_observed.all()
+    assert len(back[0]) == 6
+    notes = back.manifest.lineage[-1].settings["converted"]
+    assert any("the last action of an episode, which was left out" in line for line in notes)
     assert any("1 episodes of a single frame" in line for line in notes)
 
 
@@ -74,9 +93,10 @@ def test_null_and_nan_actions_are_not_observed(foreign: Path, nothing: Any) -> N
     actions[:7] = [nothing] * 7
     actions[11] = nothing
     edit_column(foreign / FRAMES, "action", pa.array(actions, pa.list_(pa.float32())))
-    first, _, third = brought(foreign)
+    first, *others = brought(foreign)
     assert first.actions is None
-    assert third.action_observed.sum() == len(third) - 1
+    (one,) = [t for t in others if not t.action_observed.all()]
+    assert one.action_observed.sum() == len(one) - 1
 
 
 def test_one_nan_in_an_action_is_refused(foreign: Path) -> None:
@@ -120,7 +140,7 @@ def test_nested_lists_and_other_orders_of_axes(foreign: Path) -> None:
     back = brought(foreign, size=8)
     specs = {spec.name: spec.shape for spec in back.manifest.observations}
     assert (specs["grid"], specs["camera"]) == ((2, 3), (8, 8, 3))
-    assert np.array_equal(back[0].observations["grid"], grid[:7])
+    assert np.array_equal(back[0].observations["grid"][:-1], grid[:7])
 
 
 def renamed(place: Path, **features: tuple[slice, str]) -> None:
@@ -156,16 +176,15 @@ def test_what_lerobot_takes_for_an_action_is_one(
 ) -> None:
     renamed(foreign, **features)
     back = brought(foreign)
-    assert back.label_counts()["observed"] == len(back) == 3
-    kept = [t for t in corpus if len(t) > 1]
-    for one, other in zip(kept, back, strict=True):
-        np.testing.assert_array_equal(other.actions, zeroed(one)[:-1])
+    assert back.label_counts()["observed"] == len(back)
+    for one, other in zip(corpus, back, strict=True):
+        np.testing.assert_array_equal(other.actions, zeroed(one))
 
 
 def test_features_can_be_declared_the_action(foreign: Path, corpus: Corpus) -> None:
     renamed(foreign, action=(BOTH, "float32"), joints__goal=(RIGHT, "float32"))
     back = brought(foreign, action="joints.goal,action")
-    first, second = corpus[0].actions[:-1], back[0].actions
+    first, second = corpus[0].actions, back[0].actions
     assert np.array_equal(second, np.concatenate([first[:, 1:], first], 1))
 
 
@@ -188,7 +207,7 @@ def test_features_can_be_declared_observed(foreign: Path) -> None:
     edit_features(foreign, state={"dtype": "float32", "shape": [3], "names": None})
     back = brought(foreign, observation="state", without="observation.state")
     assert "state" in [spec.name for spec in back.manifest.observations]
-    assert np.array_equal(back[0].observations["state"], np.array(state.to_pylist()[:7]))
+    assert np.array_equal(back[0].observations["state"][:-1], np.array(state.to_pylist()[:7]))
 
 
 @pytest.mark.parametrize("name", ["observation.images.camera", "camera"])
@@ -200,7 +219,7 @@ def test_one_camera_never_costs_the_set(foreign: Path, name: str) -> None:
     refused(foreign, "is no sound picture .*; leave the camera out with --without")
     back = brought(foreign, without=name)
     assert "camera" not in [spec.name for spec in back.manifest.observations]
-    assert len(back) == 3
+    assert len(back) == 4
     notes = back.manifest.lineage[-1].settings["converted"]
     assert any(line.startswith("left out: ") and key in line for line in notes)
 
@@ -234,9 +253,9 @@ def test_some_actions_of_nulls_are_not_observed(
     actions[0], actions[3] = [None, None], None
     edit_column(foreign / FRAMES, "action", pa.array(actions, kind))
     first = brought(foreign)[0]
-    assert first.action_observed.tolist() == [False, True, True, False, True, True]
+    assert first.action_observed.tolist() == [False, True, True, False, True, True, True]
     seen = first.action_observed
-    assert np.array_equal(first.actions[seen], corpus[0].actions[:-1][seen])
+    assert np.array_equal(first.actions[seen], corpus[0].actions[seen])
 
 
 def test_half_an_action_is_refused(foreign: Path) -> None:
@@ -262,11 +281,16 @@ def test_what_a_set_says_of_itself_is_kept(foreign: Path) -> None:
     joints = ["shoulder.pos", "gripper.pos"]
     edit_features(foreign, action={"dtype": "float32", "shape": [2], "names": joints})
     back = brought(foreign)
-    notes = back.manifest.provenance[0].settings
-    assert (notes["robot_type"], notes["names"]["action"]) == ("so101", joints)
-    assert notes["names"]["state"] == ["position[0]", "position[1]", "height"]
-    assert notes["splits"] == {"train": "0:2", "validation": "2:4"}
-    assert [t.info.metadata["split"] for t in back] == ["train", "train", "validation"]
+    said = back.manifest.provenance[0].settings
+    assert (said["robot_type"], said["names"]["action"]) == ("so101", joints)
+    assert said["names"]["state"] == ["position[0]", "position[1]", "height"]
+    assert said["splits"] == {"train": "0:2", "validation": "2:4"}
+    assert [t.info.metadata["split"] for t in back] == [
+        "train",
+        "train",
+        "validation",
+        "validation",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +312,7 @@ def test_what_a_set_says_of_itself_is_kept(foreign: Path) -> None:
 def test_axes_of_any_name(foreign: Path, corpus: Corpus, names: Any, shape: list[int]) -> None:
     camera = {"dtype": "image", "shape": shape, "names": names}
     edit_features(foreign, observation__images__camera=camera)
-    found = brought(foreign)[0].observations["camera"]
+    found = brought(foreign)[0].observations["camera"][:-1]
     assert np.array_equal(found, corpus[0].observations["camera"][:-1])
 
 
@@ -296,7 +320,7 @@ def test_a_stack_of_frames_is_no_picture_and_can_be_left_out(foreign: Path) -> N
     camera = {"dtype": "image", "shape": [16, 24, 9], "names": None}
     edit_features(foreign, observation__images__camera=camera)
     refused(foreign, "none of 1 to 4 channels; leave it out with --without")
-    assert len(brought(foreign, without="observation.images.camera")) == 3
+    assert len(brought(foreign, without="observation.images.camera")) == 4
 
 
 def test_environment_and_bounds_are_declared(foreign: Path) -> None:
