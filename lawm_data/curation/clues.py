@@ -36,7 +36,11 @@ REMAINS = (
     "actions that are shown (docs/labels.md)"
 )
 HARMLESS = frozenset(
-    (*NO_REWARDS, "task", "tasks", "instruction", "language_instruction", "split", "filter_keys")
+    (
+        *NO_REWARDS,
+        *("task", "tasks", "instruction", "language", "language_instruction"),
+        *("split", "filter_keys"),
+    )
 )
 """Keys of metadata that say what was to be done, and what belongs where."""
 
@@ -114,7 +118,9 @@ def _provenance(entry: Provenance, gone: Collection[str]) -> Provenance:
     if "seeds" in gone:
         update |= {"seed": None, "settings": _without_seeds(entry.settings)}
     if "agent" in gone:
-        update |= {"agent": None, "versions": {}, "settings": {}}
+        update |= {"agent": None, "versions": {}}
+        if entry.origin != "import":  # there they are what a format says of robot and environment
+            update["settings"] = {}
     return entry.model_copy(update=update)
 
 
@@ -201,7 +207,7 @@ def _there(
     metadata = (table.metadata[i] for i in np.flatnonzero(hidden).tolist())
     there = {
         "seeds": any(a.seed is not None for a in sources) or (table.seeded != kept.seeded).any(),
-        "agent": any(a.agent or a.versions or a.settings for a in sources),
+        "agent": any(a.agent or a.versions for a in sources),
         "lineage": True,  # the parent at least
         "metadata": any(said.keys() - HARMLESS for said in metadata),
         "physics": before.observations != after.observations,
