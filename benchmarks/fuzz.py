@@ -3,7 +3,7 @@
 Each input is a copy of a small sound one, altered by one to three mutations: bits, ends and links
 of files; keys, types, numbers and depth of JSON and YAML; names, types, shapes, values and links of
 HDF5, npz and Parquet arrays. Half of the altered native files get checksums that fit again. It is
-read by the commands of a user in a process of its own, with a limit of memory and of time. Wrong is
+read by the commands of a user in a process apart, with a limit of memory and of time. Wrong is
 
 - an uncaught exception or a death: an exit code other than 0, 1 and 2, or a traceback;
 - a hang: more than the seconds of CPU that are allowed, or memory beyond the limit;
@@ -48,7 +48,7 @@ MEMORY = 3 << 30
 """Bytes of address space that an input may take beyond what the process has."""
 CPU = 20
 """Seconds of CPU that reading an input may take."""
-WALL = 240
+WALL = 60
 """Seconds on the clock, for what waits instead of computing."""
 PACKAGES = ("lawm", "h5py", "numpy", "pyarrow", "minari", "imageio-ffmpeg", "pydantic")
 IMPORTED = (
@@ -741,7 +741,7 @@ PLACES = {
     "video": "video:set",
 }
 KINDS: dict[str, Kind] = {
-    "native": Kind(_native, read_native, alter_native, share=4),
+    "native": Kind(_native, read_native, alter_native, share=3),
     **{name: Kind(_foreign(name), read_foreign(place)) for name, place in PLACES.items()},
     "run": Kind(_run, read_run, alter_run, share=2),
     "recipe": Kind(_plan(tiny.RECIPE), read_recipe, _only("plan.yaml")),
@@ -754,6 +754,25 @@ KINDS: dict[str, Kind] = {
 # ---- one input in a process of its own ----------------------------------------------------------
 
 
+class Seen(NamedTuple):
+    """An input that was read."""
+
+    altered: str
+    """What was altered."""
+    wrong: list[str]
+    """What was wrong with how it was read."""
+
+
+ENDS = {
+    -signal.SIGPROF: "hang: computes",
+    -signal.SIGALRM: "hang: waits",
+    -signal.SIGKILL: "killed",
+}
+"""What it means that a process ended in this way."""
+TOGETHER = 25
+"""Inputs that one process reads."""
+
+
 class Laboratory:
     """Sound inputs of every kind, and what was seen of altered ones.
 
@@ -764,12 +783,12 @@ class Laboratory:
 
     def __init__(self, folder: Path, kinds: Sequence[str]) -> None:
         self.folder, self.work = folder, folder / "work"
-        outside = folder / "work/outside"
+        self.outside, self.altering = folder / "work/outside", folder / "altering"
+        self.log, self.results = folder / "log", folder / "seen"
         for name in kinds:
             place = folder / name
             place.mkdir()
             self._apart(lambda place=place, name=name: KINDS[name].make(place))
-        self.outside = outside
         for name in kinds:  # what reading imports is imported once, here
             self._fresh(name)
             self._apart(lambda name=name: _quietly(KINDS[name].read, self.work))
@@ -799,44 +818,87 @@ class Laboratory:
         (self.outside / "precious.h5").write_bytes(b"precious")
         shutil.copytree(self.folder / name, self.work / "in", symlinks=True)
 
-    def try_one(self, name: str, seed: str) -> tuple[str, list[str]]:
-        """Alter an input and read it.
+    def try_some(self, keys: Sequence[str]) -> dict[str, Seen]:
+        """Alter and read inputs, each alone in its folder, one after the other in one process.
 
-        Returns:
-            What was altered, and what was wrong.
+        When the process dies, the input that it died of is known, and the others go on in a new
+        one.
         """
+        seen: dict[str, Seen] = {}
+        while rest := [key for key in keys if key not in seen]:
+            self.results.write_text("")
+            child = os.fork()
+            if child == 0:
+                with contextlib.suppress(BaseException):
+                    self._try(rest)
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            for line in self.results.read_text().splitlines():
+                key, altered, wrong = json.loads(line)
+                seen[key] = Seen(altered, wrong)
+            code = os.waitstatus_to_exitcode(status)
+            if rest[-1] not in seen:
+                dead = next(key for key in rest if key not in seen)
+                altering = self.altering.exists()
+                said = self.log.read_text(errors="replace").strip()[-400:]
+                wrong = [] if altering else [f"{ENDS.get(code, f'ended with {code}')}: {said}"]
+                seen[dead] = Seen("could not be altered" if altering else "", wrong)
+        return seen
+
+    def _try(self, keys: Sequence[str]) -> None:
+        """Alter and read inputs in this process, under limits."""
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        os.environ |= {"TMPDIR": str(self.work / "tmp"), "LAWM_TRACEBACK": "1"}
+        tempfile.tempdir = str(self.work / "tmp")
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for key in keys:
+            os.truncate(self.log, 0)
+            os.chdir(self.folder)
+            signal.alarm(WALL)
+            signal.setitimer(signal.ITIMER_PROF, CPU)
+            told = (key, *self._try_one(key.rpartition("/")[2], key))
+            with self.results.open("a") as file:
+                file.write(json.dumps(told) + "\n")
+
+    def _try_one(self, name: str, key: str) -> Seen:
         self._fresh(name)
-        altered = "; ".join(self._called(lambda: _alter(name, self.work / "in", Random(seed))))
+        self.altering.touch()
+        altered = "; ".join(_alter(name, self.work / "in", Random(key)))
         if "fitted" in altered:
             (self.work / "fitted").touch()
-        before = _listing(self.folder, self.work)
-        wrong = self._called(lambda: KINDS[name].read(self.work, Random(f"{seed}/read")))
-        if _listing(self.folder, self.work) != before:
+        before = self._listing()
+        self.altering.unlink()
+        try:
+            wrong = KINDS[name].read(self.work, Random(f"{key}/read"))
+        except BaseException:
+            wrong = [traceback.format_exc()[-400:]]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        said = self.log.read_text(errors="replace")
+        if "Traceback (most recent call last)" in said:
+            wrong.append(said.strip()[-400:])
+        if self._listing() != before:
             wrong.append("something outside was changed")
         left = {path.name for path in (self.work / "tmp").iterdir()}
         left -= {f"torchinductor_{getpass.getuser()}"}  # PyTorch's cache
         if left and not wrong:
             wrong.append(f"left among the temporary files: {sorted(left)[:3]}")
-        return altered, wrong
+        return Seen(altered, wrong)
 
-    def _called(self, function: Callable[[], list[str]]) -> list[str]:
-        """What a function returns in a process of its own, under limits, or how that ended."""
-        log = self.folder / "log"
-        child = os.fork()
-        if child == 0:
-            os._exit(_child(function, self.work, log))
-        _, status = os.waitpid(child, 0)
-        code, said = os.waitstatus_to_exitcode(status), log.read_text(errors="replace")
-        if code == 3:
-            return json.loads(said.rpartition("\n@@@")[2])
-        if code == 0 and "Traceback (most recent call last)" not in said:
-            return []
-        names = {
-            -signal.SIGXCPU: "hang: CPU",
-            -signal.SIGALRM: "hang: waits",
-            -signal.SIGKILL: "killed",
-        }
-        return [f"{names.get(code, f'ended with {code}')}: {said.strip()[-400:]}"]
+    def _listing(self) -> str:
+        """Hash of everything that no input may change."""
+        seen = hashlib.sha256()
+        for path in sorted(self.outside.rglob("*")):
+            seen.update(f"{path} {path.lstat().st_mode}".encode())
+            seen.update(path.read_bytes() if path.is_file() else b"")
+        for path in sorted(self.folder.iterdir()):
+            if (path.is_dir() and path != self.work) or path.suffix == ".content":
+                seen.update(f"{path} {path.lstat().st_mtime_ns}".encode())
+        return seen.hexdigest()
 
 
 def _alter(name: str, folder: Path, rng: Random) -> list[str]:
@@ -850,45 +912,6 @@ def _quietly(read: Callable[[Path, Random], list[str]], work: Path) -> None:
         wrong = read(work, Random(0))
     if wrong:
         raise SystemExit(f"something sound was refused: {wrong}")
-
-
-def _child(function: Callable[[], list[str]], work: Path, log: Path) -> int:
-    """Call a function in this process, under limits; its exit status."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.environ |= {"TMPDIR": str(work / "tmp"), "LAWM_TRACEBACK": "1"}
-    tempfile.tempdir = str(work / "tmp")
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(WALL)
-    try:
-        said = function()
-    except BaseException:
-        print(traceback.format_exc())
-        return 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    if said:
-        print(f"\n@@@{json.dumps(said)}", flush=True)
-        return 3
-    return 0
-
-
-def _listing(folder: Path, work: Path) -> str:
-    """Hash of everything that no input may change."""
-    seen = hashlib.sha256()
-    for path in sorted((work / "outside").rglob("*")):
-        seen.update(f"{path} {path.lstat().st_mode}".encode())
-        seen.update(path.read_bytes() if path.is_file() else b"")
-    for path in sorted(folder.iterdir()):
-        if path not in (work, folder / "log", folder / "modules"):
-            status = path.lstat()
-            seen.update(f"{path} {status.st_mtime_ns}".encode())
-    return seen.hexdigest()
 
 
 def fuzz(
@@ -912,16 +935,15 @@ def fuzz(
     gc.collect()
     gc.freeze()
     turns = [name for name in kinds for _ in range(KINDS[name].share)]
-    for number in range(inputs):
-        name = turns[number % len(turns)]
-        key = f"{seed}/{number}/{name}"
-        altered, found = lab.try_one(name, key)
-        counts[name] += 1
-        if number % 1000 == 999:
-            print(f"{number + 1} inputs", flush=True)
-        if found:
-            wrong.append({"input": key, "altered": altered, "wrong": found})
-            print(json.dumps(wrong[-1]), flush=True)
+    keys = [f"{seed}/{number}/{turns[number % len(turns)]}" for number in range(inputs)]
+    for first in range(0, inputs, TOGETHER):
+        for key, seen in lab.try_some(keys[first : first + TOGETHER]).items():
+            counts[key.rpartition("/")[2]] += 1
+            if seen.wrong:
+                wrong.append({"input": key, **seen._asdict()})
+                print(json.dumps(wrong[-1]), flush=True)
+        if first % 1000 == 0:
+            print(f"{min(first + TOGETHER, inputs)} inputs", flush=True)
     return {"inputs": inputs, "seed": seed, "by_kind": dict(counts), "wrong": wrong}
 
 
@@ -949,7 +971,7 @@ def main() -> None:
         place = Path(folder).resolve()
         if arguments.again:
             name = arguments.again.rpartition("/")[2]
-            print(Laboratory(place, [name]).try_one(name, arguments.again))
+            print(Laboratory(place, [name]).try_some([arguments.again]))
             print((place / "log").read_text(errors="replace"))
             return
         result = fuzz(place, arguments.inputs, arguments.seed, arguments.kinds)

@@ -112,6 +112,8 @@ PLAIN(ftruncate, (int fd, off_t n), fd_below(fd), 0, real(fd, n))
 PLAIN(ftruncate64, (int fd, off64_t n), fd_below(fd), 0, real(fd, n))
 PLAIN(rename, (const char *a, const char *b), at_below(AT_FDCWD, b), 0, real(a, b))
 PLAIN(renameat, (int f, const char *a, int g, const char *b), at_below(g, b), 0, real(f, a, g, b))
+PLAIN(renameat2, (int f, const char *a, int g, const char *b, unsigned int flags), at_below(g, b), 0,
+      real(f, a, g, b, flags))
 PLAIN(unlink, (const char *a), at_below(AT_FDCWD, a), 0, real(a))
 PLAIN(unlinkat, (int f, const char *a, int flags), at_below(f, a), 0, real(f, a, flags))
 PLAIN(rmdir, (const char *a), at_below(AT_FDCWD, a), 0, real(a))

@@ -86,7 +86,7 @@ def without_clues(view: Corpus, keep: Collection[str] = ()) -> WithoutClues:
     left = [
         f"left out: {CLUES[name]} (--keep {name})"
         for name in gone
-        if name in _there(manifest, table, made, hidden)
+        if name in _there(manifest, table, made, kept, hidden)
     ]
     parents = () if "lineage" in gone else parents
     return WithoutClues(view.told_as(made, kept), parents, (*left, REMAINS), of_manifest)
@@ -163,7 +163,8 @@ def _outward(bound: float) -> float:
 def _table(table: Table, gone: Collection[str], hidden: np.ndarray, origin: np.ndarray) -> Table:
     update: dict[str, Any] = {}
     if "seeds" in gone:
-        update["seed"] = np.where(origin, -1, table.seed)
+        update["seed"] = np.where(origin, np.uint64(0), table.seed)
+        update["seeded"] = table.seeded & ~origin
     if "rewards" in gone:
         update["episode_return"] = np.where(hidden, 0.0, table.episode_return)
     if "metadata" in gone or "rewards" in gone:
@@ -191,13 +192,15 @@ def _metadata(
     )
 
 
-def _there(before: Manifest, table: Table, after: Manifest, hidden: np.ndarray) -> set[str]:
+def _there(
+    before: Manifest, table: Table, after: Manifest, kept: Table, hidden: np.ndarray
+) -> set[str]:
     """Which clues there were."""
     pairs = zip(before.provenance, after.provenance, strict=True)
     sources = [old for old, new in pairs if old != new]
     metadata = (table.metadata[i] for i in np.flatnonzero(hidden).tolist())
     there = {
-        "seeds": any(a.seed is not None for a in sources) or (table.seed >= 0).any(),
+        "seeds": any(a.seed is not None for a in sources) or (table.seeded != kept.seeded).any(),
         "agent": any(a.agent or a.versions or a.settings for a in sources),
         "lineage": True,  # the parent at least
         "metadata": any(said.keys() - HARMLESS for said in metadata),

@@ -21,7 +21,7 @@ from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.record import make_record
-from lawm_data.corpus.store import open_store
+from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
@@ -73,9 +73,9 @@ def derive(
 ) -> Derived:
     """Write the trajectories of views into a corpus of its own, one view after the other.
 
-    The checksums of the sources are compared first, since the copies get new ones. Every
-    trajectory is written anew through its view, so that nothing a view hides can be in the new
-    files, nor what else gives hidden actions away (``clues``).
+    The checksums of the sources are compared first, since the copies get new ones. Where a view
+    hides something, or something changes, every trajectory is written anew through it, so that
+    nothing it hides can be in the new files, nor what else gives hidden actions away (``clues``).
 
     Args:
         views: where the trajectories come from.
@@ -170,10 +170,14 @@ def digests_of(view: Corpus) -> np.ndarray:
     Raises:
         CorpusError: the corpus has changed since the view was opened.
     """
+    return _store_of(view).digest[view.index.position]
+
+
+def _store_of(view: Corpus) -> Store:
     store = open_store(view.path)
     if store.manifest.fingerprint != view.root_fingerprint:
         raise CorpusError("has changed since it was opened", str(view.path), "open it again")
-    return store.digest[view.index.position]
+    return store
 
 
 def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection], int]:
@@ -240,7 +244,7 @@ def _write(
             sources = _sources(manifest, writer.manifest.licence)
             if view.mask is None and not unlabeled and _is_whole(view, arrays):
                 # as it is: nothing is hidden in it, and nothing about it changes
-                writer.copy(open_store(view.path), view.index.position, ids, sources)
+                writer.copy(_store_of(view), view.index.position, ids, sources)
                 continue
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -84,11 +85,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         try:
             for name, content in files.items():
                 write_file(new / name, content)
-            if folder.exists():
+            if not folder.exists():
+                new.rename(folder)
+            elif not _change_places(new, folder):
                 shutil.rmtree(old, ignore_errors=True)
-                # two folders cannot change places at once; a kill in between leaves the old one
+                # a kill in between leaves the old one under this name
                 folder.rename(old)
-            new.rename(folder)
+                new.rename(folder)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             if old.exists() and not folder.exists():
@@ -97,7 +100,19 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         finally:
             os.close(descriptor)
         sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        for gone in (new, old):
+            if gone.is_dir():
+                shutil.rmtree(gone, ignore_errors=True)
+            else:
+                gone.unlink(missing_ok=True)
+
+
+def _change_places(one: Path, other: Path) -> bool:
+    """Let two folders change places at once; False where the system cannot, and nothing is done."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None)  # of Linux
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
+    names = os.fsencode(one), os.fsencode(other)
+    return call is not None and call(here, names[0], here, names[1], exchange) == 0
 
 
 def own_folder(folder: Path) -> None:

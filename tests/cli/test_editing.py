@@ -151,8 +151,12 @@ def test_lost_actions_are_seen_and_called_missing(run: Any, tmp_path: Path) -> N
 def test_a_mask_by_what_trajectories_are(run: Any, tmp_path: Path) -> None:
     corpus = write(tmp_path / "a", fields("qpos"), lost=(1, 3), action=ONE)
     words = ("mask", corpus.path, "--where", "actions == 'varied'", "--name", "good", "--json")
-    told = run("lawm-data", *words).json
-    assert (told["labeled"], told["fraction"], told["where"]) == (2, 0.5, "actions == 'varied'")
+    result = run("lawm-data", *words).json
+    assert (result["labeled"], result["fraction"], result["where"]) == (
+        2,
+        0.5,
+        "actions == 'varied'",
+    )
     (tmp_path / "ids").write_text("\n".join(told_ids := corpus.table.id[:3].tolist()))
     words = ("mask", corpus.path, "--ids", tmp_path / "ids", "--name", "three")
     assert run("lawm-data", *words).code == 0

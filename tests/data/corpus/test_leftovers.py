@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from lawm_schemas import ArraySpec, Role
 
 from lawm_data import CorpusWriter, open_corpus
@@ -66,3 +68,25 @@ def test_a_folder_is_replaced_after_a_writer_was_killed_while_it_did_so(tmp_path
         write_folder(tmp_path / "labels", {"file": b"new"})
         assert (tmp_path / "labels" / "file").read_bytes() == b"new"
         assert os.listdir(tmp_path) == ["labels"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_folder_that_is_replaced_is_the_old_one_or_the_new_one(
+    tmp_path: Path,
+    is_killed: Callable[[Callable[[], object], int], bool],
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: bool,
+) -> None:
+    if not at_once:  # as on a system whose library has no renameat2
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    folder, number, killed = tmp_path / "labels", 0, True
+    seen = set()
+    while killed:
+        number += 1
+        write_folder(folder, {"a": b"old"})
+        killed = is_killed(lambda: write_folder(folder, {"a": b"new"}), number)
+        seen.add((folder / "a").read_bytes() if folder.exists() else b"")
+        write_folder(tmp_path / "other", {})  # the next writer
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", "other"]
+        assert (folder / "a").read_bytes() in (b"old", b"new")
+    assert seen == {b"old", b"new"} | ({b""} if not at_once else set())
