@@ -202,6 +202,8 @@ def _load(path: Path) -> Any:
         stand_ins: list[Any] = [(thing, name) for name, thing in _OBJECTS.items()]
         with serialization.safe_globals(stand_ins):
             return torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
+    except CorpusError:
+        raise
     except Exception as error:  # PyTorch raises what it meets in a file that is none of its
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise CorpusError(f"cannot be read ({reason})", str(path), PLAIN) from None
