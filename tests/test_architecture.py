@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,5 +46,7 @@ def test_importing_stays_cheap(module: str, absent: list[str]) -> None:
 def test_nothing_is_pickled() -> None:
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
+        # tensors of others, by a reader that runs no code
+        text = re.sub(r"torch\.load\([^()]*(\([^()]*\))?[^()]*weights_only=True", "", text)
         for word in ("torch.save(", "torch.load(", "import pickle", "allow_pickle=True"):
             assert word not in text, f"{path.relative_to(ROOT)} has {word}"

@@ -211,6 +211,7 @@ def register(app: typer.Typer) -> None:
             "lawm-data import minari:walker/mixed-v0 corpora/walker",
             "lawm-data import minari:D4RL/door/human-v2 corpora/door --dry-run",
             "lawm-data import video:films corpora/films --fps 15 --size 64",
+            "lawm-data import zarr:pusht_cchi_v7_replay.zarr corpora/pusht",
             "lawm-data import hf://user/name corpora/name",
         ),
     )(import_)

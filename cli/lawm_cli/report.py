@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawm_data.corpus.inert import Inert
 from lawm_data.system import terminal as show
 
 
 def corpus(summary: Mapping[str, Any]) -> None:
     """What ``lawm-data info`` knows, for people."""
+    from lawm_data.corpus.inert import Inert
+
     environment, steps = summary["environment"], summary["label_steps"]
     observed, total = steps["observed"], sum(steps.values())
     through = f"mask {summary['mask']}" if summary["mask"] else "no mask"

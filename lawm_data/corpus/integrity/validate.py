@@ -157,9 +157,9 @@ def _check_whole(
         yield Finding("warning", str(path), f"{what}: {some}", f"{hint}, unless they are meant")
     if not len(table):
         yield Finding("warning", str(path), "holds no trajectories", "collect some")
+    yield from _check_beside(path, store, known)
     for what, hint in inert_actions(Corpus(store)).warnings(path):
         yield Finding("warning", str(path), what, hint)
-    yield from _check_beside(path, store, known)
 
 
 def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:

@@ -38,6 +38,7 @@ def test_the_promised_keys_hold_the_right_numbers(random_corpus: Callable) -> No
             "labeled": labeled,
             "by": "steps",
             "stratify": "source",
+            "where": None,
             "current": True,
         }
     }
