@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAM = "from lawm_cli.entry import {0}; {0}()"
+PROGRAM = "import sys; from lawm_cli.entry import {0}; sys.exit({0}())"
 
 
 class Row(NamedTuple):
@@ -105,8 +105,8 @@ ROWS = [
     Row("write 5,000 × 10", writing("5000, 10"), "python"),
     Row("write 2,000 × 10, a source each", writing("2000, 10, sources=2000"), "python"),
     Row("write 3,000 × 10, all alike", writing("3000, 10, alike=True"), "python"),
-    Row("filter 10,000 × 10", ["filter", "short", "--where", "length > 1", "--out", "OUT"]),
-    Row("filter 200 × 500", ["filter", "long", "--where", "length > 1", "--out", "OUT"]),
+    Row("filter 10,000 × 10", ["filter", "short", "length > 1", "--out", "OUT"]),
+    Row("filter 200 × 500", ["filter", "long", "length > 1", "--out", "OUT"]),
     Row("split 10,000 × 10", ["split", "short", "a=0.9", "b=0.1", "--out", "OUT"]),
     Row("validate 10,000 × 10", ["validate", "short"]),
     Row("export d4rl 200 × 500", ["export", "long", "d4rl:OUT.hdf5"]),

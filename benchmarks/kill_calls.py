@@ -359,7 +359,7 @@ class Laboratory:
         with os.fdopen(read) as pipe:
             return status, int(pipe.read() or 0)
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """What the last command has printed at the end."""
         return self.log.read_text(errors="replace").strip()[-300:]
 
@@ -425,8 +425,8 @@ def _state(work: Path, unseen: Sequence[str]) -> Iterator[tuple[str, str]]:
         except Exception as error:
             yield where, f"damaged: {error}"
             continue
-        said = manifest.model_dump(mode="json", exclude={"shards"})
-        yield where, hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        content = manifest.model_dump(mode="json", exclude={"shards"})
+        yield where, hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     for path in sorted(work.rglob("*")):
         inside = path.relative_to(work)
         hidden = any(part.startswith(".") or part.startswith("backup-") for part in inside.parts)
@@ -487,9 +487,9 @@ def trial(
         if code == 0:
             return None
         if code != -signal.SIGKILL:
-            faults["ended"] = f"{code}: {lab.said()}"
-    elif code not in (0, 1, 2) or "Traceback" in lab.said():
-        faults["ended"] = f"{code}: {lab.said()}"
+            faults["ended"] = f"{code}: {lab.summary()}"
+    elif code not in (0, 1, 2) or "Traceback" in lab.summary():
+        faults["ended"] = f"{code}: {lab.summary()}"
     visible, wrong = lab.look(operation, known["volatile"])
     done = visible == known["after"]
     if not operation.between and not done and visible != known["before"]:
@@ -498,7 +498,7 @@ def trial(
         faults["unsound"] = wrong
     code, _ = lab.called(operation.words, 0, COUNT)
     if code != 0 and not (code == 2 and done):
-        faults["again"] = f"{code}: {lab.said()}"
+        faults["again"] = f"{code}: {lab.summary()}"
     visible, wrong = lab.look(operation, known["volatile"])
     if visible != known["after"] and not operation.adds:
         faults["result"] = _difference(known["after"], visible)
@@ -526,7 +526,7 @@ def unbroken(lab: Laboratory, name: str, operation: Operation) -> dict[str, Any]
         code, calls = lab.called(operation.words, 0, COUNT)
         state, wrong = lab.look(operation)
         if code or wrong:
-            raise SystemExit(f"{name}: exit code {code}: {lab.said()} {wrong}")
+            raise SystemExit(f"{name}: exit code {code}: {lab.summary()} {wrong}")
         seen.append((state, lab.names()))
         for module in lab.modules.read_text().split("\n"):  # imported once, here
             with contextlib.suppress(Exception):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lawm_data.curation.derive import filter_corpus as filter_corpus
     from lawm_data.curation.derive import merge_corpora as merge_corpora
     from lawm_data.curation.derive import withhold as withhold
+    from lawm_data.curation.edit import edit_corpus as edit_corpus
     from lawm_data.curation.expression import matching as matching
     from lawm_data.curation.split import split_corpus as split_corpus
     from lawm_data.curation.tier import Tiered as Tiered
@@ -58,6 +59,7 @@ _HOMES = {
     "TorchWindows": "batches.torch_dataset",
     "Trajectory": "corpus.trajectory",
     "delete_trajectories": "curation.derive",
+    "edit_corpus": "curation.edit",
     "export_corpus": "exchange.exporting",
     "filter_corpus": "curation.derive",
     "import_corpus": "exchange.importing",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas.plain_yaml import load_setting
 
-from lawm_cli.options import Corpora, Corpus, DryRun, Json, Out, Seed, example
+from lawm_cli.options import Corpora, Corpus, DryRun, Json, Keep, Out, Seed, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -33,13 +33,15 @@ def filter(
     mask: Annotated[
         str | None, typer.Option(help="Look through this mask; write no hidden action.")
     ] = None,
+    keep: Keep = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Write the trajectories that an expression is true of.
 
-    Names: id, position, length, return, labels, num_observed, terminated, truncated, agent_step,
-    seed, source, agent, origin, tier, run_seed. With < <= == != >= >, in, and, or, not, None.
+    Names: id, position, length, return, labels, actions, num_observed, terminated, truncated,
+    agent_step, seed, source, agent, origin, tier, run_seed, and keys of the metadata, as in
+    "'train' in filter_keys". With < <= == != >= >, in, and, or, not, None.
     Masks and overlays come along, restricted to what is kept.
     """
     from lawm_data.corpus.corpus import open_corpus
@@ -47,7 +49,7 @@ def filter(
 
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
-    derived = filter_corpus(view, where, out, dry_run=dry_run)
+    derived = filter_corpus(view, where, out, keep=keep or (), dry_run=dry_run)
     _show({**document(derived, dry_run), "of": len(view)}, json)
 
 

@@ -14,6 +14,7 @@ from lawm_cli.options import (
     HELP,
     Corpus,
     Json,
+    Keep,
     Labels,
     Mask,
     Replace,
@@ -242,6 +243,7 @@ def mask(
         Path | None,
         typer.Option(help="Write a corpus here in which the hidden actions do not exist."),
     ] = None,
+    keep: Keep = None,
     replace: Replace = False,
     json: Json = False,
 ) -> None:
@@ -254,10 +256,14 @@ def mask(
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
     from lawm_data.curation.choose import mask_by_ids, mask_where
+    from lawm_data.curation.clues import without_clues
     from lawm_data.curation.derive import withhold as write_withheld
     from lawm_data.system.output import require_free
 
     whole = open_corpus(corpus)
+    if keep and withhold is None:
+        raise ConfigError("goes with --withhold", "--keep", "give both")
+    left: tuple[str, ...] = ()
     if [fraction, where, ids].count(None) != 2:
         raise ConfigError("give exactly one of --fraction, --where and --ids", "mask")
     if fraction is None and (seed or stratify or by != "trajectories"):
@@ -271,9 +277,10 @@ def mask(
         made = make_mask(whole, fraction, seed, name, by, stratify)
     if withhold is not None:
         require_free(withhold)
+        left = without_clues(whole.with_mask(made), keep or ()).left
     path = save_mask(whole, made, replace)
     if withhold is not None:
-        write_withheld(whole.with_mask(made), withhold)
+        write_withheld(whole.with_mask(made), withhold, keep=keep or ())
     result = {
         "name": name,
         "labeled": len(made.labeled),
@@ -285,6 +292,7 @@ def mask(
         "stratify": stratify,
         "where": made.where,
         "withheld": withhold,
+        "left": left,
     }
     print_json(result) if json else report.mask(result, corpus)
 

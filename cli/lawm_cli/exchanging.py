@@ -9,7 +9,7 @@ import typer
 from lawm_schemas import ConfigError
 from lawm_schemas.plain_yaml import load_setting
 
-from lawm_cli.options import Corpus, DryRun, Json, Settings, example
+from lawm_cli.options import Corpus, DryRun, Json, Keep, Settings, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -70,6 +70,7 @@ def export(
     labels: Annotated[
         str | None, typer.Option(help="Take the inferred actions of this overlay along.")
     ] = None,
+    keep: Keep = None,
     settings: Settings = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -87,7 +88,8 @@ def export(
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)
     with show.Bars() as bars:
-        written = export_corpus(view, address, given, bars.of("export"), dry_run=dry_run)
+        told = bars.of("export")
+        written = export_corpus(view, address, given, told, keep=keep or (), dry_run=dry_run)
     _show(written, json, mask=mask, labels=labels, dry_run=dry_run)
 
 
@@ -240,6 +242,7 @@ def push_to_hub(
         bool,
         typer.Option("--keep-withheld", help="Publish the hidden actions too, and the mask."),
     ] = False,
+    keep: Keep = None,
     licence: Annotated[
         str | None, typer.Option(metavar="SPDX", help="Licence, e.g. CC-BY-4.0.")
     ] = None,
@@ -270,6 +273,7 @@ def push_to_hub(
             repo,
             private=private,
             keep_withheld=keep_withheld,
+            keep=keep or (),
             licence=licence,
             progress=bars.of("push"),
             dry_run=dry_run,

@@ -30,6 +30,14 @@ Mask = Annotated[
 Labels = Annotated[str | None, typer.Option(help="Fill in the inferred actions of this overlay.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.")]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLUE",
+        help="Keep what gives hidden actions away: seeds, agent, lineage, metadata, physics, "
+        "rewards, bounds; may be given several times.",
+    ),
+]
 Withheld = Annotated[
     bool,
     typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),

@@ -79,6 +79,8 @@ def mask(made: Mapping[str, Any], corpus: Path) -> None:
     }
     without = {"corpus without hidden actions": made["withheld"]} if made["withheld"] else {}
     show.facts(rows | without, title=str(corpus))
+    for line in made["left"]:
+        print(line)
 
 
 def _spreads(summary: Mapping[str, Any]) -> None:

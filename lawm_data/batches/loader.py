@@ -14,7 +14,13 @@ from torch import Tensor
 from lawm_data.batches.arrays import RESIDENT_SHARE, MappedArrays, ResidentArrays, resident_bytes
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.mixture import mix
-from lawm_data.batches.sampler import LabelUnit, Planner, SamplingSettings
+from lawm_data.batches.sampler import (
+    DRAWS,
+    LabelUnit,
+    Planner,
+    SamplingSettings,
+    require_same_draws,
+)
 from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.system.notebook import facts
@@ -25,7 +31,8 @@ class Loader:
 
     For PyTorch's own ``DataLoader``, and several processes, there is ``TorchWindows``.
 
-    Batch k is a pure function of the corpora's content, the masks, these arguments and k.
+    Batch k is a pure function of what the views show, these arguments and k. No action that a mask
+    hides has any part in it, and a copy of the corpus without them gives the same batches.
     Corpora are mixed by weight; with a labeled ratio the weights hold among the labeled windows
     and among the unlabeled ones, each over the corpora that have such windows.
 
@@ -147,20 +154,15 @@ class Loader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is, as plain data."""
-        return {"step": self.step, "identity": self.identity}
+        return {"step": self.step, "identity": self.identity, "draws": DRAWS}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where another loader of the same data and settings was.
 
         Raises:
-            ConfigError: the state is of other data or settings.
+            ConfigError: the state is of other data or settings, or of an earlier version.
         """
-        if state.get("identity") != self.identity:
-            raise ConfigError(
-                "it was saved with other corpora, masks or settings",
-                "loader state",
-                "resume with what it was saved with, or start anew",
-            )
+        require_same_draws(state, self.identity, "loader state")
         self.step = int(state["step"])
 
 

@@ -15,6 +15,7 @@ from lawm_schemas import ConfigError, Manifest, Role
 from lawm_data.batches.windows import spans
 from lawm_data.corpus.agreement import require_joint
 from lawm_data.corpus.layout import Layout, layout_of
+from lawm_data.corpus.table import ID_BYTES
 
 if TYPE_CHECKING:
     from lawm_data.corpus.corpus import Corpus
@@ -76,14 +77,15 @@ class Mixture:
         return flags
 
     def digest(self) -> list[str]:
-        """One hash per corpus and view: what is in it and which actions can be read.
+        """One hash per corpus and view: which trajectories, and which actions can be read.
 
-        The same for the same content in other shards or another folder.
+        Of no action itself, so that none that is hidden decides what is drawn. The same for the
+        same content in other shards or another folder, and for a copy without what a mask hides.
         """
         views = []
         for number, corpus in enumerate(self.corpora):
             here = self.corpus == number
-            view = hashlib.sha256(corpus.fingerprint.encode())
+            view = hashlib.sha256(corpus.table.ids.astype(f"S{ID_BYTES}").tobytes())
             for part in (self.length[here], self.action_row[here] >= 0, self.partial[here]):
                 view.update(part.astype("<i8").tobytes())
             views.append(view.hexdigest())

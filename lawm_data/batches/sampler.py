@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -72,11 +73,35 @@ class SamplingSettings:
         return round(self.batch_size * (self.labeled_ratio or 0.0))
 
 
+DRAWS = 2
+"""Version of how windows are drawn. In the first one the key covered hidden actions."""
+
+
+def require_same_draws(state: Mapping[str, Any], identity: str, where: str) -> None:
+    """Refuse a saved state of a loader that draws other windows.
+
+    Args:
+        state: holds ``identity`` and ``draws``.
+        identity: of the loader that is to go on.
+        where: for messages.
+
+    Raises:
+        ConfigError: it is of other data or settings, or of an earlier version.
+    """
+    hint = "resume with what it was saved with, or start anew"
+    if state.get("draws") != DRAWS:
+        what = "it is of another version of lawm, which drew other windows"
+        raise ConfigError(what, where, "start anew")
+    if state.get("identity") != identity:
+        raise ConfigError("it was saved with other corpora, masks or settings", where, hint)
+
+
 class Sampler:
     """Draws windows: a corpus by its weight, a valid start in it uniformly, or the ends more often.
 
-    Batch k depends on the content of the corpora, the masks, the settings and k, and on nothing
-    else: not on batches drawn before, on the number of shards, or on where a corpus lies.
+    Batch k depends on ids and lengths of the trajectories, on which of their actions can be read,
+    the settings and k, and on nothing else: on no action, on no batch drawn before, on the number
+    of shards, or on where a corpus lies.
     Several batches, a block, are drawn at once, because that costs little more than one.
 
     Args:

@@ -13,7 +13,7 @@ from lawm_schemas import ConfigError
 from torch.utils.data import IterableDataset, get_worker_info
 
 from lawm_data.batches.loader import Loader
-from lawm_data.batches.sampler import LabelUnit
+from lawm_data.batches.sampler import DRAWS, LabelUnit, require_same_draws
 from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
 
@@ -147,6 +147,7 @@ class TorchWindows(IterableDataset[dict[str, Any]]):
             "workers": workers,
             "world_size": self._world_size,
             "identity": identity,
+            "draws": DRAWS,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -155,12 +156,7 @@ class TorchWindows(IterableDataset[dict[str, Any]]):
         Raises:
             ConfigError: the state is of other data or settings, or of another number of processes.
         """
-        if state.get("identity") != self._opened().identity:
-            raise ConfigError(
-                "it was saved with other corpora, masks or settings",
-                "dataset state",
-                "resume with what it was saved with, or start anew",
-            )
+        require_same_draws(state, self._opened().identity, "dataset state")
         _, workers = _place()
         for name, here in (("workers", workers), ("world_size", self._world_size)):
             if state[name] != here:

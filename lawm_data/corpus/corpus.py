@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -19,12 +20,20 @@ from lawm_schemas import (
     TrajectoryInfo,
 )
 
-from lawm_data.corpus.fingerprint import fingerprint_of
+from lawm_data.corpus.fingerprint import fingerprint_of, visible_fingerprint
 from lawm_data.corpus.mask import Masked, find_mask, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import Labels, open_labels, without_errors
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
-from lawm_data.corpus.table import INFERRED, LABEL_STATES, OBSERVED, WITHHELD, Index, Table
+from lawm_data.corpus.table import (
+    INFERRED,
+    LABEL_STATES,
+    NO_REWARDS,
+    OBSERVED,
+    WITHHELD,
+    Index,
+    Table,
+)
 from lawm_data.corpus.trajectory import Observations, Trajectory
 from lawm_data.system.colors import STATE_COLORS
 from lawm_data.system.notebook import facts, shares
@@ -104,6 +113,35 @@ class Corpus:
         ids, digest = self._store.table.ids[self._rows], self._store.digest[self._rows]
         return fingerprint_of(self.manifest, ids, digest)
 
+    @cached_property
+    def visible_fingerprint(self) -> str:
+        """The same, but of no action that a mask hides: all that a training may know of it."""
+        return self._visible(self.withheld)
+
+    @cached_property
+    def unlabeled_fingerprint(self) -> str:
+        """The same as if all recorded actions were hidden: no mask changes it."""
+        return self._visible(self._recorded)
+
+    @property
+    def withheld(self) -> np.ndarray:
+        """(N,) bool: whose recorded actions the mask hides, inferred in their place or not."""
+        if self._masked is None:
+            return np.zeros(len(self), bool)
+        return self._recorded & ~self._whole_or_rows(self._masked.readable)
+
+    @property
+    def _recorded(self) -> np.ndarray:
+        """(N,) bool: actions were recorded, whether or not a mask hides them."""
+        return self._whole_or_rows(self._store.table.labels) == OBSERVED
+
+    def _whole_or_rows(self, column: np.ndarray) -> np.ndarray:
+        return column if self._rows is None else column[self._rows]
+
+    def _visible(self, hidden: np.ndarray) -> str:
+        digests = self._whole_or_rows(self._store.digest)
+        return visible_fingerprint(self.manifest, self.table, digests, hidden)
+
     @property
     def mask(self) -> Mask | None:
         """The mask that the corpus is seen through."""
@@ -113,12 +151,15 @@ class Corpus:
     def overlay(self) -> Overlay | None:
         """The label overlay whose actions are filled in.
 
-        Through a mask without the errors of its actions: they were computed from hidden ones.
+        Through a mask without the errors of its actions, and without the corpus's fingerprint: they
+        were computed from hidden ones.
         """
         if self._overlay is None:
             return None
         info = self._overlay.info
-        return info if self._masked is None else without_errors(info)
+        if self._masked is None:
+            return info
+        return without_errors(info).model_copy(update={"corpus": self.unlabeled_fingerprint})
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -187,6 +228,7 @@ class Corpus:
         fields = self._fields(shard, rows, steps)
         physics = [s.name for s in self.manifest.observations if s.role is Role.physics]
         last = np.arange(info.length) == info.length - 1
+        unrewarded = info.metadata.items() >= NO_REWARDS.items()
         actions, observed, std = self._actions(i, shard, info)
         return Trajectory(
             observations=Observations(
@@ -195,7 +237,7 @@ class Corpus:
             ),
             actions=actions,
             action_observed=observed,
-            rewards=steps[:-1, -1].copy(),
+            rewards=np.zeros(info.length, np.float32) if unrewarded else steps[:-1, -1].copy(),
             terminated=last & info.terminated,
             truncated=last & info.truncated,
             labels=info.labels,
@@ -285,6 +327,21 @@ class Corpus:
                 "open the corpus again",
             )
         return Corpus(self._store, self._rows, Masked(self._store, mask, readable), self._overlay)
+
+    def everything(self) -> tuple[Manifest, Table, np.ndarray]:
+        """Manifest, table, and which actions the mask hides, of the whole corpus behind a view."""
+        whole = Corpus(self._store, None, self._masked)
+        return whole.manifest, self._store.table, whole.withheld
+
+    def told_as(self, manifest: Manifest, table: Table) -> Corpus:
+        """This view with other words about it: of fewer arrays, or with less that is known.
+
+        Args:
+            manifest: of the same corpus.
+            table: of all its trajectories, without regard to the mask.
+        """
+        store = replace(self._store, manifest=manifest, table=table)
+        return Corpus(store, self._rows, self._masked, self._overlay)
 
     def with_labels(self, name: str) -> Corpus:
         """The view in which actions that are hidden or missing are filled from an overlay.

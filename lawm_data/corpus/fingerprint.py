@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ArraySpec, Manifest
 
-from lawm_data.corpus.table import ID_BYTES
+from lawm_data.corpus.table import ID_BYTES, Table
 
 
 def start_fingerprint(manifest: Manifest) -> Any:
@@ -45,4 +45,29 @@ def fingerprint_of(manifest: Manifest, ids: np.ndarray, digests: np.ndarray) -> 
     """Fingerprint of a whole corpus or of a filtered view."""
     running = start_fingerprint(manifest)
     feed_trajectories(running, ids, digests)
+    return running.hexdigest()
+
+
+def visible_fingerprint(
+    manifest: Manifest, table: Table, digests: np.ndarray, hidden: np.ndarray
+) -> str:
+    """Fingerprint that covers no action of hidden trajectories, of which the digests know.
+
+    Corpora that differ in these actions alone have the same one. Without hidden trajectories it is
+    ``fingerprint_of``.
+
+    Args:
+        manifest: the specs.
+        table: the trajectories.
+        digests: (N, 32) uint8: content hash of each, actions included.
+        hidden: (N,) bool: whose actions are not to be told from others.
+    """
+    if not hidden.any():
+        return fingerprint_of(manifest, table.ids, digests)
+    running = start_fingerprint(manifest)
+    feed_trajectories(running, table.ids, np.where(hidden[:, None], np.uint8(0), digests))
+    # ids stand for observations and rewards; these could differ under ids that were given by hand
+    known = (table.length, table.episode_return, table.terminated, table.truncated)
+    for column in known:
+        running.update(np.ascontiguousarray(column[hidden]).data)
     return running.hexdigest()

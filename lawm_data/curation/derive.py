@@ -21,7 +21,7 @@ from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.record import make_record
-from lawm_data.corpus.store import open_store
+from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
@@ -32,6 +32,7 @@ from lawm_data.curation.agreement import (
     require_same_arrays,
     shared_arrays,
 )
+from lawm_data.curation.clues import without_clues
 from lawm_data.curation.companions import Selection, kept_masks, kept_overlays
 from lawm_data.curation.expression import matching
 from lawm_data.system.output import new_output, require_free
@@ -67,13 +68,14 @@ def derive(
     described: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     unlabeled: Collection[str] = (),
     companions: bool = True,
+    keep: Collection[str] = (),
     dry_run: bool = False,
 ) -> Derived:
     """Write the trajectories of views into a corpus of its own, one view after the other.
 
-    The checksums of the sources are compared first, since the copies get new ones. Every
-    trajectory is written anew through its view, so that nothing a view hides can be in the new
-    files.
+    The checksums of the sources are compared first, since the copies get new ones. Where a view
+    hides something, or something changes, every trajectory is written anew through it, so that
+    nothing it hides can be in the new files, nor what else gives hidden actions away (``clues``).
 
     Args:
         views: where the trajectories come from.
@@ -85,6 +87,7 @@ def derive(
             of a view names; the number of sources stays.
         unlabeled: ids of trajectories whose actions become missing.
         companions: take the masks and overlays beside the corpora along.
+        keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
 
     Raises:
@@ -93,9 +96,17 @@ def derive(
     """
     out = Path(out)
     require_free(out)
+    clueless = [without_clues(view, keep) for view in views]
+    views = [each.view for each in clueless]
+    parents = list(dict.fromkeys(name for each in clueless for name in each.parents))
+    clues_left = dict.fromkeys(line for each in clueless for line in each.left)
     if arrays is None:
         require_same_arrays(views)
         arrays = Arrays(views[0].manifest.observations, views[0].manifest.action)
+    for each in clueless:
+        update = {"observations": arrays.observations, "action": arrays.action}
+        left = each.of_manifest(each.view.manifest.model_copy(update=update))
+        arrays = arrays._replace(observations=left.observations, action=left.action)
     selections, duplicates = _selections(views, arrays)
     if not any(selection.ids for selection in selections):
         source = ", ".join(dict.fromkeys(str(view.path) for view in views))
@@ -116,19 +127,16 @@ def derive(
         renamed=sum(int((view.table.id != np.array(ids)).sum()) for view, ids in selections),
         masks=tuple(mask.name for mask in masks),
         overlays=tuple(overlay.name for overlay, _ in overlays),
-        left=(*arrays.left, *masks_left, *overlays_left),
+        left=(*arrays.left, *masks_left, *overlays_left, *clues_left),
     )
     if dry_run:
         return derived
     for path in dict.fromkeys(view.path for view in views):
         open_store(path, verify=True)
     with new_output(out) as temporary:
-        step = LineageStep(
-            operation=operation,
-            parents=tuple(dict.fromkeys(view.root_fingerprint for view in views)),
-            settings=dict(settings),
-        )
-        fingerprint = _write(temporary, selections, arrays, step, described, unlabeled)
+        step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
+        manifests = [each.of_manifest(described(each.view.manifest)) for each in clueless]
+        fingerprint = _write(temporary, selections, arrays, step, manifests, unlabeled)
         written = Corpus(open_store(temporary))
         for mask in masks:
             save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
@@ -162,10 +170,14 @@ def digests_of(view: Corpus) -> np.ndarray:
     Raises:
         CorpusError: the corpus has changed since the view was opened.
     """
+    return _store_of(view).digest[view.index.position]
+
+
+def _store_of(view: Corpus) -> Store:
     store = open_store(view.path)
     if store.manifest.fingerprint != view.root_fingerprint:
         raise CorpusError("has changed since it was opened", str(view.path), "open it again")
-    return store.digest[view.index.position]
+    return store
 
 
 def _selections(views: Sequence[Corpus], arrays: Arrays) -> tuple[list[Selection], int]:
@@ -213,11 +225,10 @@ def _write(
     selections: Sequence[Selection],
     arrays: Arrays,
     step: LineageStep,
-    described: Callable[[Manifest], Manifest],
+    manifests: Sequence[Manifest],
     unlabeled: Collection[str],
 ) -> str:
     """Copy everything that is kept into a new corpus; returns its fingerprint."""
-    manifests = [described(selection.view.manifest) for selection in selections]
     lineage = [step for manifest in manifests for step in manifest.lineage]
     licences = {manifest.licence for manifest in manifests}
     with CorpusWriter.create(
@@ -231,6 +242,10 @@ def _write(
     ) as writer:
         for number, ((view, ids), manifest) in enumerate(zip(selections, manifests, strict=True)):
             sources = _sources(manifest, writer.manifest.licence)
+            if view.mask is None and not unlabeled and _is_whole(view, arrays):
+                # as it is: nothing is hidden in it, and nothing about it changes
+                writer.copy(_store_of(view), view.index.position, ids, sources)
+                continue
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:
                 content = _content(trajectory, writer.manifest, arrays.source(number))
@@ -288,13 +303,21 @@ def _content(
         raise CorpusError(error.what, f"trajectory {info.id}: {error.where}", error.hint) from None
 
 
-def filter_corpus(corpus: Corpus, where: str, out: str | Path, *, dry_run: bool = False) -> Derived:
+def filter_corpus(
+    corpus: Corpus,
+    where: str,
+    out: str | Path,
+    *,
+    keep: Collection[str] = (),
+    dry_run: bool = False,
+) -> Derived:
     """Write the trajectories that an expression is true of.
 
     Args:
         corpus: the view. Through a mask the new corpus has no hidden action.
         where: see ``expression``.
         out: a folder that does not exist yet.
+        keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
 
     Raises:
@@ -304,7 +327,7 @@ def filter_corpus(corpus: Corpus, where: str, out: str | Path, *, dry_run: bool 
     """
     kept = corpus.filter(matching(corpus, where))
     settings = {"where": where, **through(corpus)}
-    return derive([kept], out, "filter", settings, dry_run=dry_run)
+    return derive([kept], out, "filter", settings, keep=keep, dry_run=dry_run)
 
 
 def delete_trajectories(
@@ -387,19 +410,22 @@ def merge_corpora(
     return derive(corpora, out, "merge", settings, arrays=arrays, dry_run=dry_run)
 
 
-def withhold(corpus: Corpus, out: str | Path) -> Path:
+def withhold(corpus: Corpus, out: str | Path, *, keep: Collection[str] = ()) -> Path:
     """Write what a view shows into a corpus of its own; ids are kept.
 
-    Inferred actions are not recorded ones and stay behind, and so do masks.
+    Inferred actions are not recorded ones and stay behind, and so do masks, and what else gives
+    hidden actions away. A training reads the same batches of it as of the view.
 
     Args:
         corpus: the view, usually ``with_mask(...)``.
         out: a folder that does not exist yet.
+        keep: clues to hidden actions that are kept, see ``without_clues``.
 
     Raises:
+        ConfigError: no such clue.
         CorpusError: the source was altered, or the view is empty.
         StorageError: something is already there, or the file system refused; nothing is left.
     """
     settings: dict[str, object] = {"trajectories": len(corpus), **through(corpus)}
     settings["labeled"] = int((corpus.table.labels == OBSERVED).sum())
-    return derive([corpus], out, "withhold", settings, companions=False).path
+    return derive([corpus], out, "withhold", settings, companions=False, keep=keep).path

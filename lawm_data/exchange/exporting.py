@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lawm_schemas import ConfigError, CorpusError, LineageStep
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.curation.clues import without_clues
 from lawm_data.curation.companions import Selection, kept_masks
 from lawm_data.curation.derive import through
 from lawm_data.exchange.address import module_of, parse_address
@@ -38,18 +39,21 @@ def export_corpus(
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
     *,
+    keep: Collection[str] = (),
     dry_run: bool = False,
 ) -> Exported:
     """Write what a view shows in a foreign format.
 
-    Hidden actions are not written. Masks beside the corpus go along where the format can hold
-    them, unless the view is a masked one. The data appears under its name when it is complete.
+    Hidden actions are not written, nor what else gives them away. Masks beside the corpus go along
+    where the format can hold them, unless the view is a masked one. The data appears under its
+    name when it is complete.
 
     Args:
         view: the corpus, or a part of it, with or without mask and labels.
         address: ``NAME:PLACE``, where nothing is yet; or ``hf://user/name``.
         settings: of the format, see ``lawm-data formats``.
         progress: called with how many trajectories are done; for the Hub, how many files.
+        keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report where it would go.
 
     Raises:
@@ -58,7 +62,7 @@ def export_corpus(
         StorageError: something is already there, or the file system refused.
     """
     if is_hub_address(address):
-        return _push(view, address, settings or {}, progress, dry_run)
+        return _push(view, address, settings or {}, progress, keep, dry_run)
     where, settings = parse_address(address), settings or {}
     module = module_of(where, "writes", settings)
     path = module.locate(where.place)
@@ -70,13 +74,14 @@ def export_corpus(
     unrewarded = int((~view.table.rewarded).sum())
     if unrewarded:
         left.append(f"no rewards were recorded in {unrewarded:,} trajectories: zeros stand there")
+    view, parents, clues_left, _ = without_clues(view, keep)
     exported = Exported(
         path=path,
         address=str(where),
         trajectories=len(view),
         steps=int(view.table.length.sum()),
         masks=tuple(mask.name for mask in masks),
-        notes=tuple(left),
+        notes=(*left, *clues_left),
     )
     if dry_run:
         return exported
@@ -85,7 +90,6 @@ def export_corpus(
         record["masks"] = list(exported.masks)
     if view.overlay is not None:
         record["labels"] = view.overlay.name
-    parents = (view.root_fingerprint,)
     step = LineageStep(operation="export", parents=parents, settings=record)
     outgoing = Outgoing(view, tuple(masks), (*view.manifest.lineage, step), progress)
     with new_output(path) as temporary:
@@ -94,7 +98,12 @@ def export_corpus(
 
 
 def _push(
-    view: Corpus, address: str, settings: Mapping[str, Any], progress: Progress, dry_run: bool
+    view: Corpus,
+    address: str,
+    settings: Mapping[str, Any],
+    progress: Progress,
+    keep: Collection[str],
+    dry_run: bool,
 ) -> Exported:
     """Export to the Hub: what a mask hides is not published."""
     where = parse_hub_address(address)
@@ -103,7 +112,7 @@ def _push(
     if where.revision is not None:
         whole = where._replace(revision=None)
         raise ConfigError("a revision cannot be written to", address, f"write {whole}")
-    pushed = push(view, where.repo, progress=progress, dry_run=dry_run)
+    pushed = push(view, where.repo, progress=progress, keep=keep, dry_run=dry_run)
     return Exported(
         path=None,
         address=str(where),

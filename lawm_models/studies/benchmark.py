@@ -56,7 +56,7 @@ def benchmark(
     folder = out.absolute()
     refuse_inside(folder / record.RESULTS)
     plan = Plan(asked, where, device)
-    there = record.kept(folder / record.RESULTS)
+    there = record.kept(folder / record.RESULTS, plan.cells)
     there |= record.read([Path(path) for path in known], plan.cells)
     chosen = plan.named(only)
     called = ["lawm", "benchmark", where, "--out", str(out)]

@@ -37,6 +37,8 @@ class Cell(NamedTuple):
     """The corpus as it is, through its mask."""
     mask: Mask | None
     """A mask to be written first, unless it is there already."""
+    whole: str
+    """Fingerprint of the corpus with all its actions, by which earlier versions knew it."""
 
     @property
     def name(self) -> str:
@@ -47,6 +49,11 @@ class Cell(NamedTuple):
     def key(self) -> str:
         """What decides its numbers; two cells with one key are one run."""
         return key(self.config, [self.data])
+
+    @property
+    def earlier_key(self) -> str:
+        """The key in what an earlier version has written."""
+        return key(self.config, [self.data.model_copy(update={"fingerprint": self.whole})])
 
 
 class CellRun(NamedTuple):
@@ -86,6 +93,8 @@ def cell_runs(out: Path, cells: Iterable[Cell]) -> dict[str, CellRun]:
         if cell.key in found:
             continue
         run = there.get(cell.key)
+        if run is None and (earlier := there.get(cell.earlier_key)) and earlier.is_finished():
+            run = earlier  # it could not be gone on with
         folder = run.path if run else _free(out / RUNS / cell.name, taken)
         taken.add(folder)
         found[cell.key] = CellRun(folder, run)

@@ -37,6 +37,8 @@ class Budget(NamedTuple):
     """The corpus as it is, through its mask."""
     mask: Mask | None
     """A mask to be written first, or none when it is there, or everything is seen."""
+    whole: str
+    """Fingerprint of the corpus with all its actions."""
 
 
 class Plan:
@@ -130,7 +132,8 @@ class Plan:
 
     def _budget(self, name: str, view: Corpus, labels: float | str, seed: int) -> Budget | None:
         """A mask, or all; None when something is wrong with it."""
-        from lawm_data.corpus.mask import find_mask, make_mask, mask_sha256
+        from lawm_data.corpus.mask import find_mask, make_mask
+        from lawm_models.training.experiment import corpus_record
 
         made, masks = None, self.study.masks
         key = seed if masks.seed is None else masks.seed
@@ -151,15 +154,7 @@ class Plan:
             self._errors.append(
                 ConfigError("no trajectory has readable actions", f"corpora.{name}", "add some")
             )
-        data = CorpusRecord(
-            path=str(view.path),
-            fingerprint=view.fingerprint,
-            mask=seen.mask.name if seen.mask else None,
-            mask_sha256=mask_sha256(seen.mask) if seen.mask else None,
-            trajectories=len(view),
-            labeled=labeled,
-        )
-        return Budget(data, made)
+        return Budget(corpus_record(seen, str(view.path)), made, view.fingerprint)
 
     def _cell(
         self,
@@ -175,7 +170,7 @@ class Plan:
         source = CorpusSource(path=budget.data.path, mask=budget.data.mask)
         whole = data | {"corpora": [source.model_dump()], "seed": seed}
         config = resolve(ExperimentConfig.model_validate(whole))
-        return Cell(corpus, algorithm, labels, seed, config, budget.data, budget.mask)
+        return Cell(corpus, algorithm, labels, seed, config, budget.data, budget.mask, budget.whole)
 
     def _note(self, where: str, error: LawmError, hint: str | None = None) -> None:
         what = f"{error.where}: {error.what}" if error.where else error.what

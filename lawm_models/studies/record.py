@@ -48,7 +48,7 @@ def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | 
         seed=cell.seed,
         run=folder,
         command=command(study, cell, folder),
-        **cell.data.model_dump(exclude={"path"}),
+        **cell.data.model_dump(exclude={"path", "unlabeled"}),
         **known,
     )
 
@@ -114,11 +114,11 @@ def read(paths: Iterable[Path], cells: Iterable[Cell]) -> Known:
     Raises:
         ConfigError: a file is missing or damaged.
     """
-    wanted, found = {cell.key for cell in cells}, {}
+    wanted, found = _keys(cells), {}
     for path in paths:
         results = Results.read_json(path)
-        there = {k: cell for k, cell in finished(results).items() if k in wanted}
-        what = f"{len(there)} of {len(wanted)} runs are taken from it"
+        there = {wanted[k]: cell for k, cell in finished(results).items() if k in wanted}
+        what = f"{len(there)} of {len(set(wanted.values()))} runs are taken from it"
         if not results.configs:
             what = "says nothing of settings, so that none of its runs can be taken"
         show.line(f"{path}: {what}")
@@ -126,15 +126,25 @@ def read(paths: Iterable[Path], cells: Iterable[Cell]) -> Known:
     return found
 
 
-def kept(path: Path) -> Known:
+def kept(path: Path, cells: Iterable[Cell]) -> Known:
     """The runs that a study has taken from elsewhere before, by its own results file.
+
+    Args:
+        path: ``results.json``.
+        cells: of the study.
 
     Raises:
         ConfigError: the file is damaged.
     """
     if not path.is_file():
         return {}
-    return {k: cell for k, cell in finished(Results.read_json(path)).items() if cell.taken_from}
+    wanted, there = _keys(cells), finished(Results.read_json(path))
+    return {wanted.get(k, k): cell for k, cell in there.items() if cell.taken_from}
+
+
+def _keys(cells: Iterable[Cell]) -> dict[str, str]:
+    """The keys of cells, by themselves and by what they were in an earlier version."""
+    return {name: cell.key for cell in cells for name in (cell.earlier_key, cell.key)}
 
 
 def finished(results: Results) -> Known:

@@ -1,103 +1,36 @@
-"""Proof of which actions a run could see: its records, and the poison test."""
+"""Proof of which actions a run could see: its records, and a training on two corpora."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
-import numpy as np
 import torch
-from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig, LawmError, Mask
+from lawm_schemas import (
+    CHECKSUM,
+    ConfigError,
+    CorpusRecord,
+    ExperimentConfig,
+    LawmError,
+    load_json,
+)
+from lawm_schemas.plain_yaml import read_yaml
 
-from lawm_data.batches.loader import Loader, device_of
+from lawm_data.batches.loader import Loader
 from lawm_data.corpus.corpus import Corpus, open_corpus
-from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.mask import mask_sha256
-from lawm_data.corpus.shard import Shard
-from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import LABEL_STATES
 from lawm_data.exchange.hub.cache import is_hub_address, located
+from lawm_data.system.output import scratch_folder
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.training import checkpoint, seeding
-from lawm_models.training.experiment import build, make_loaders
-from lawm_models.training.run_folder import RECORD, RunFolder
-
-GARBAGE = (np.nan, np.inf, -np.inf, 1e30, -7.0)
-"""Values that no arithmetic survives; half of the garbage looks like real actions instead."""
-
-
-def with_garbage(path: str | Path, mask: str | Mask | None, seed: int = 0) -> Corpus:
-    """A view of a corpus in which every action that the view hides is overwritten in memory.
-
-    The files are not touched, and the true hidden actions are nowhere in what is returned.
-
-    Args:
-        path: folder of the corpus.
-        mask: as in ``Corpus.with_mask``; without one, only unobserved steps are hidden.
-        seed: of the garbage.
-
-    Raises:
-        LawmError: the corpus or the mask cannot be opened.
-    """
-    return _altered(path, mask, seed, hidden=True)
-
-
-def altered(path: str | Path, mask: str | Mask | None, seed: int = 0) -> Corpus:
-    """The same view with other actions where they are observed: training on it must differ."""
-    return _altered(path, mask, seed, hidden=False)
-
-
-def _altered(path: str | Path, mask: str | Mask | None, seed: int, hidden: bool) -> Corpus:
-    store = open_store(Path(path))
-    view = Corpus(store)
-    view = view if mask is None else view.with_mask(mask)
-    readable = np.ones(len(view), bool)
-    if view.mask is not None:
-        # Not from what the view shows: whether that is right is the question.
-        readable = np.isin(store.table.id, view.mask.labeled)
-    generator, shards = np.random.default_rng(seed), []
-    for number, shard in enumerate(store.shards):
-        here = (store.index.shard == number) & (store.index.action_row >= 0)
-        shards.append(_overwritten(store, shard, here, readable, generator, hidden))
-    view = Corpus(replace(store, shards=tuple(shards)))
-    return view if mask is None else view.with_mask(mask)
-
-
-def _overwritten(
-    store: Store,
-    shard: Shard,
-    here: np.ndarray,
-    readable: np.ndarray,
-    generator: np.random.Generator,
-    hidden: bool,
-) -> Shard:
-    if shard.actions is None:
-        return shard
-    shown = np.zeros(len(shard.actions), bool)
-    for i in np.flatnonzero(here & readable):
-        first = int(store.index.action_row[i])
-        shown[first : first + int(store.index.length[i])] = True
-    if shard.action_observed is not None:
-        shown &= shard.action_observed
-    chosen, actions = ~shown if hidden else shown, np.array(shard.actions)
-    actions[chosen] = _garbage(store, (int(chosen.sum()), actions.shape[1]), generator, hidden)
-    actions.flags.writeable = False
-    return replace(shard, actions=actions)
-
-
-def _garbage(
-    store: Store, shape: tuple[int, int], generator: np.random.Generator, wild: bool
-) -> np.ndarray:
-    """Actions within their bounds and, where ``wild``, impossible ones in every second row."""
-    spec = layout_of(store.manifest).action
-    low, high = (np.ravel(bound) for bound in spec.bounds() or (np.array(-1.0), np.array(1.0)))
-    values = generator.uniform(low, high, shape)
-    if wild and np.dtype(spec.dtype).kind == "f":
-        values[::2] = generator.choice(GARBAGE, values[::2].shape)
-    return values.astype(spec.dtype)
+from lawm_models.training import checkpoint
+from lawm_models.training.experiment import is_of_unlabeled, make_loaders
+from lawm_models.training.other_actions import write_with_other_actions
+from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
+from lawm_models.training.trainer import train
 
 
 class Check(NamedTuple):
@@ -110,10 +43,12 @@ class Check(NamedTuple):
 
 
 class TrainingDigest(NamedTuple):
-    """A few steps of training."""
+    """A training of a few steps of every stage."""
 
     weights: str
-    """Hash of all weights."""
+    """Hash of all weights at its end."""
+    artefacts: dict[str, str]
+    """Hash of everything that it wrote, by name."""
     batches: str
     """Hash of all batches."""
     labeled: int
@@ -137,11 +72,11 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
     """Prove which actions a run could see, and that it could not see the others.
 
     First its records are compared with the corpora as they are now: fingerprint, mask, number of
-    labeled trajectories, and what the loader of its newest checkpoint could read. Then it is
-    trained for a few steps from its own seed, three times: on its corpora, on copies in memory
-    whose hidden actions are garbage, and on copies whose observed actions are others. The first
-    two must end in the same weights, bit for bit, and the third in different ones, unless the
-    algorithm needs no labels.
+    labeled trajectories, and what the loader of its newest checkpoint could read. Then three runs
+    are made from its own seed, with a few steps of every stage: on its corpora, on others on disk
+    that differ in nothing but hidden actions, which are garbage, and on others with other observed
+    actions. All that the first two write must be the same, byte for byte but for times and paths,
+    and the third must end in other weights, unless the algorithm needs no labels.
 
     Args:
         run: the run.
@@ -165,16 +100,10 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
         raise ConfigError("has no checkpoint", str(run.path), "there is nothing to audit yet")
     views: list[Corpus] = []
     for record, source in zip(run.record.corpora, config.corpora, strict=True):
-        view = open_corpus(located(source.path), verify=True)
-        found = _check_fingerprint(record, view)
-        checks.append(found)
-        if found.passed:
-            found = _check_mask(record, view)
-            checks.append(found)
-        if found.passed:
-            view = view if source.mask is None else view.with_mask(source.mask)
-            views.append(view)
-            checks.append(_check_labeled(record, view))
+        whole = open_corpus(located(source.path), verify=True)
+        found, view = _check_corpus(record, whole, source.mask)
+        checks += found
+        views += [] if view is None else [view]
     poison = None
     if len(views) == len(config.corpora) and all(check.passed for check in checks):
         checks += _check_identity(run, views)
@@ -188,10 +117,29 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
     }
 
 
-def _check_fingerprint(record: CorpusRecord, view: Corpus) -> Check:
-    now, then = view.root_fingerprint, record.fingerprint
-    what = f"{then[:12]} in the run, {now[:12]} now"
-    return Check(f"fingerprint of {record.path}", now == then, what)
+def _check_corpus(
+    record: CorpusRecord, whole: Corpus, mask: str | None
+) -> tuple[list[Check], Corpus | None]:
+    """Compare a corpus with its record.
+
+    Returns:
+        The checks, and the corpus through its mask, if that is the one of the run.
+    """
+    name = f"fingerprint of {record.path}"
+    if not is_of_unlabeled(record, whole):
+        now = whole.fingerprint if record.unlabeled is None else whole.unlabeled_fingerprint
+        return [_equal(name, record.unlabeled or record.fingerprint, now)], None
+    masked = _check_mask(record, whole)
+    if not masked.passed:
+        return [masked], None
+    view = whole if mask is None else whole.with_mask(mask)
+    now = whole.fingerprint if record.unlabeled is None else view.visible_fingerprint
+    same = _equal(name, record.fingerprint, now)
+    return [same, masked, _check_labeled(record, view)], view
+
+
+def _equal(name: str, then: str, now: str) -> Check:
+    return Check(name, now == then, f"{then[:12]} in the run, {now[:12]} now")
 
 
 def _check_mask(record: CorpusRecord, view: Corpus) -> Check:
@@ -218,10 +166,14 @@ def _check_identity(run: RunFolder, views: Sequence[Corpus]) -> list[Check]:
     if not run.checkpoints():
         return []
     state = checkpoint.load_state(run.latest_checkpoint())
+    name = "loader of the newest checkpoint"
+    if run.record.draws_by_hidden_actions:
+        what = "of an earlier version of lawm, whose batches depended on hidden actions"
+        return [Check(name, False, what)]
     saved, stage = state["loader"]["identity"], state["position"][0]
     same = saved == _loaders(run.config, views)[stage].state_dict()["identity"]
     detail = "the same trajectories with and without actions" if same else "other data or settings"
-    return [Check("loader of the newest checkpoint", same, detail)]
+    return [Check(name, same, detail)]
 
 
 def _states(view: Corpus) -> dict[str, Any]:
@@ -245,33 +197,50 @@ def _loaders(config: ExperimentConfig, views: Sequence[Corpus]) -> dict[str, Loa
 def _garbage_test(
     run: RunFolder, views: Sequence[Corpus], steps: int, garbage_seed: int
 ) -> dict[str, Any]:
-    sources = [(str(located(source.path)), source.mask) for source in run.config.corpora]
-    garbage = [with_garbage(path, mask, garbage_seed) for path, mask in sources]
-    clean, dirty = (_train(run, some, steps) for some in (views, garbage))
-    other = _train(run, [altered(path, mask, garbage_seed) for path, mask in sources], steps)
-    hidden = sum(_states(view)["states"]["withheld"]["steps"] for view in views)
+    with scratch_folder("audit") as folder:
+        clean = _train(run, views, steps, folder)
+        dirty = _train(run, _others(views, folder, garbage_seed, hidden=True), steps, folder)
+        other = _train(run, _others(views, folder, garbage_seed, hidden=False), steps, folder)
+    names = sorted(clean.artefacts.keys() | dirty.artefacts.keys())
     return {
-        "steps": steps * len(run.config.steps),
-        "hidden_steps": hidden,
+        "steps": sum(_shortened(run.config, views, steps).steps.values()),
+        "hidden_steps": sum(_states(view)["states"]["withheld"]["steps"] for view in views),
         "batches_equal": clean.batches == dirty.batches,
         "weights": clean.weights,
         "weights_poisoned": dirty.weights,
         "weights_altered": other.weights,
         "labeled_windows": clean.labeled,
+        "artefacts": names,
+        "artefacts_differing": [
+            name for name in names if clean.artefacts.get(name) != dirty.artefacts.get(name)
+        ],
     }
 
 
+def _others(views: Sequence[Corpus], folder: Path, seed: int, hidden: bool) -> list[Corpus]:
+    """The same views of corpora with other actions, written below a folder."""
+    others = []
+    for number, view in enumerate(views):
+        out = folder / f"{'hidden' if hidden else 'observed'}-{number}"
+        write_with_other_actions(view.path, view.mask, out, seed, hidden)
+        other = open_corpus(out)
+        others.append(other if view.mask is None else other.with_mask(view.mask.name))
+    return others
+
+
 def _verdict(poison: dict[str, Any], needs_labels: bool) -> list[Check]:
-    equal = poison["batches_equal"] and poison["weights"] == poison["weights_poisoned"]
+    differing = poison["artefacts_differing"]
+    same = f"all {len(poison['artefacts'])} artefacts are the same, bit for bit, after"
+    if not poison["batches_equal"]:
+        same = "other batches in"
+    elif differing:
+        same = f"other {', '.join(differing)} after"
+    equal = poison["batches_equal"] and not differing
     differ = poison["weights"] != poison["weights_altered"]
     steps = f"{poison['steps']} gradient steps"
     unread = "" if needs_labels or differ else ", which need no action"
     return [
-        Check(
-            "garbage in the hidden actions",
-            equal,
-            f"the {'same' if equal else 'other'} weights, bit for bit, after {steps}",
-        ),
+        Check("garbage in the hidden actions", equal, f"{same} {steps}"),
         Check(
             "other observed actions",
             differ or not needs_labels,
@@ -280,27 +249,71 @@ def _verdict(poison: dict[str, Any], needs_labels: bool) -> list[Check]:
     ]
 
 
-def _train(run: RunFolder, views: Sequence[Corpus], steps: int) -> TrainingDigest:
-    """Train from fresh weights for a few steps of every stage, as the run did."""
-    config, device = run.config, device_of(run.config.device)
-    seeds, loaders = seeding.derive(config.seed), _loaders(config, views)
-    weights, batches, labeled = hashlib.sha256(), hashlib.sha256(), 0
-    with seeding.thread_limit(config.threads), seeding.ambient_randomness(device):
-        torch.manual_seed(seeds.ambient)
-        algorithm = build(config, run.record, device)
-        algorithm.prepare(views)
-        generator = torch.Generator(device).manual_seed(seeds.updates)
-        for stage in algorithm.stages:
-            algorithm.begin(stage)
-            for _ in range(steps):
-                batch = loaders[stage].next()
-                for tensor in (batch.observation, batch.action, batch.action_mask, batch.reward):
-                    batches.update(_bytes(tensor))
-                labeled += int(batch.action_mask.any(1).sum())
-                algorithm.update(stage, batch, generator)
-        for name, tensor in sorted(algorithm.state_dict().items()):
-            weights.update(name.encode() + _bytes(tensor))
-    return TrainingDigest(weights.hexdigest(), batches.hexdigest(), labeled)
+def _shortened(config: ExperimentConfig, views: Sequence[Corpus], steps: int) -> ExperimentConfig:
+    """The configuration on other corpora, with at most so many steps of a stage."""
+    corpora = tuple(
+        source.model_copy(update={"path": str(view.path.absolute())})
+        for source, view in zip(config.corpora, views, strict=True)
+    )
+    update = {
+        "corpora": corpora,
+        "steps": {stage: min(steps, count) for stage, count in config.steps.items()},
+        "log_every": 1,
+        "evaluation_episodes": 0,  # returns follow from the weights
+    }
+    return config.model_copy(update=update)
+
+
+def _train(run: RunFolder, views: Sequence[Corpus], steps: int, folder: Path) -> TrainingDigest:
+    """Make a short run from the seed of another one, and look at all that it wrote."""
+    config = _shortened(run.config, views, steps)
+    number = len(list(folder.glob("run-*")))
+    weights, artefacts = "", {}
+    try:
+        made = train(config, folder / f"run-{number}")
+        weights = checkpoint.model_sha256(made.latest_checkpoint())
+        artefacts = _artefacts(made)
+    except LawmError:
+        if not number:
+            raise
+        # garbage that reaches a loss makes it infinite, and the training stops
+    loaders = _loaders(config, views)
+    batches, labeled = hashlib.sha256(), 0
+    for stage, count in config.steps.items():
+        for _ in range(count):
+            batch = loaders[stage].next()
+            for tensor in (batch.observation, batch.action, batch.action_mask, batch.reward):
+                batches.update(_bytes(tensor))
+            labeled += int(batch.action_mask.any(1).sum())
+    return TrainingDigest(weights, artefacts, batches.hexdigest(), labeled)
+
+
+def _artefacts(run: RunFolder) -> dict[str, str]:
+    """Hashes of what a run wrote, without times and paths.
+
+    TensorBoard's files repeat the metrics, and hold times and the name of the machine.
+    """
+    config, record = read_yaml(run.path / CONFIG), load_json(run.path / RECORD)
+    for key in ("command", "started", CHECKSUM):
+        record.pop(key)
+    for corpus in (*config["corpora"], *record["corpora"]):
+        corpus.pop("path")
+    lines = run.metrics()
+    for line in lines:
+        line.pop("elapsed")
+    found: dict[str, Any] = {CONFIG: config, RECORD: record, run.metrics_path.name: lines}
+    for path in run.checkpoints().values():
+        # its position ends with the seconds and the length of the log
+        state = load_json(path / checkpoint.STATE)
+        state.pop(CHECKSUM)
+        state["state"]["position"]["tuple"][-2:] = []
+        found[f"{path.name}/{checkpoint.STATE}"] = state
+        for name in (checkpoint.MODEL, checkpoint.TENSORS):
+            found[f"{path.name}/{name}"] = hashlib.sha256((path / name).read_bytes()).hexdigest()
+    return {
+        name: hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        for name, content in found.items()
+    }
 
 
 def _bytes(tensor: torch.Tensor) -> bytes:

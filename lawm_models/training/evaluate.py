@@ -124,7 +124,8 @@ class Evaluator:
         progress = take_picture if video else None
         recorded = rollout(self.environments, policy, seeds, noise_seed=seed, progress=progress)
         if video:
-            write_video(video, frames, self._fps())
+            seconds = (self.info.control_timestep or 0.02) * self.info.action_repeat
+            write_video(video, frames, 1 / seconds)
         returns = np.array([trajectory["rewards"].sum(dtype=np.float64) for trajectory in recorded])
         best = self.info.max_return
         return Evaluation(
@@ -136,10 +137,6 @@ class Evaluator:
             seed=seed,
             environment=f"{self.info.suite}:{self.info.task}",
         )
-
-    def _fps(self) -> float:
-        seconds = self.info.control_timestep or 0.02
-        return 1 / (seconds * self.info.action_repeat)
 
 
 def _names(fields: tuple[tuple[str, tuple[int, ...]], ...]) -> str:

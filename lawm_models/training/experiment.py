@@ -106,7 +106,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         device=_device_name(device_of(config.device)),
         versions=installed_versions(),
-        corpora=tuple(_corpus_record(v, s) for v, s in zip(views, config.corpora, strict=True)),
+        corpora=tuple(corpus_record(v, s.path) for v, s in zip(views, config.corpora, strict=True)),
         state=state,
         action=action,
         environment=first.environment,
@@ -127,14 +127,13 @@ def learns_policy(config: ExperimentConfig) -> bool:
     return hasattr(ALGORITHMS.load(config.algorithm.name).Algorithm, "policy")
 
 
-def data_now(config: ExperimentConfig) -> tuple[CorpusRecord | None, ...]:
-    """The corpora of an experiment as they are now, opened but not read through.
+def data_now(config: ExperimentConfig) -> tuple[Corpus | None, ...]:
+    """The corpora of an experiment as they are now, through their masks, but not read through.
 
     None stands for one that is no longer there.
     """
     return tuple(
-        _corpus_record(_view(source, verify=False), source) if is_here(source.path) else None
-        for source in config.corpora
+        _view(source, verify=False) if is_here(source.path) else None for source in config.corpora
     )
 
 
@@ -174,16 +173,37 @@ def _loader(
     )
 
 
-def _corpus_record(view: Corpus, source: CorpusSource) -> CorpusRecord:
-    counts = view.label_counts()
+def corpus_record(view: Corpus, path: str) -> CorpusRecord:
+    """What is remembered of a corpus that was seen; of no action that its mask hides.
+
+    Args:
+        view: the corpus through its mask.
+        path: its address in the configuration.
+    """
     return CorpusRecord(
-        path=source.path,
-        fingerprint=view.fingerprint,
-        mask=source.mask,
+        path=path,
+        fingerprint=view.visible_fingerprint,
+        unlabeled=view.unlabeled_fingerprint,
+        mask=view.mask.name if view.mask else None,
         mask_sha256=mask_sha256(view.mask) if view.mask else None,
         trajectories=len(view),
-        labeled=counts["observed"],
+        labeled=view.label_counts()["observed"],
     )
+
+
+def is_of(record: CorpusRecord, view: Corpus) -> bool:
+    """Whether a record is of this view, whatever its path; also one of an earlier version."""
+    if record.unlabeled is None:
+        same_mask = record.mask_sha256 == (mask_sha256(view.mask) if view.mask else None)
+        return record.fingerprint == view.fingerprint and same_mask
+    return corpus_record(view, record.path) == record
+
+
+def is_of_unlabeled(record: CorpusRecord, view: Corpus) -> bool:
+    """Whether a record is of this corpus, whatever the mask and the actions."""
+    if record.unlabeled is None:
+        return record.fingerprint == view.fingerprint
+    return record.unlabeled == view.unlabeled_fingerprint
 
 
 def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:

@@ -21,6 +21,7 @@ from lawm_data.corpus.table import MISSING, WITHHELD
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import seeding
+from lawm_models.training.experiment import is_of_unlabeled
 from lawm_models.training.run_folder import RunFolder
 
 STEPS_AT_ONCE = 32768
@@ -273,7 +274,7 @@ def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
             str(whole.path),
             f"the run reads {', '.join(s.name for s in run.record.state)}",
         )
-    seen = [c for c in run.record.corpora if c.fingerprint == whole.fingerprint]
+    seen = [c for c in run.record.corpora if is_of_unlabeled(c, whole)]
     if not seen or seen[0].mask is None:
         return whole
     view = whole.with_mask(seen[0].mask)

@@ -15,17 +15,24 @@ from typing import Any, NamedTuple, Self
 import torch
 from lawm_schemas import (
     ConfigError,
-    CorpusRecord,
     Evaluation,
     ExperimentConfig,
     LawmError,
     RunRecord,
 )
 
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.mask import mask_sha256
 from lawm_data.system.atomic import TEMPORARY, storage_errors, write_file
 from lawm_models.algorithms._protocol import Acting, Algorithm
 from lawm_models.training import checkpoint
-from lawm_models.training.experiment import build, learns_policy, resolve
+from lawm_models.training.experiment import (
+    build,
+    is_of,
+    is_of_unlabeled,
+    learns_policy,
+    resolve,
+)
 from lawm_models.training.metrics import read_metrics
 
 CONFIG = "config.yaml"
@@ -201,23 +208,40 @@ class RunFolder:
                 f"set {key} back, or choose another --out",
             )
 
-    def require_same_data(self, data: Sequence[CorpusRecord | None]) -> None:
-        """Refuse to go on with data that have changed since the run started.
+    def require_same_data(self, data: Sequence[Corpus | None]) -> None:
+        """Refuse to go on with data that have changed.
 
         Args:
-            data: the corpora as they are now; None for one that is not to be looked at.
+            data: the corpora as they are now, through their masks; None for one that is not to be
+                looked at.
 
         Raises:
             ConfigError: names the corpus.
         """
         for before, now in zip(self.record.corpora, data, strict=True):
-            if now is not None and before != now:
-                what = "mask" if before.fingerprint == now.fingerprint else "corpus"
+            if now is not None and not is_of(before, now):
+                mask = None if now.mask is None else mask_sha256(now.mask)
+                other_mask = is_of_unlabeled(before, now) and mask != before.mask_sha256
+                what = "mask" if other_mask else "corpus"
                 raise ConfigError(
                     f"the {what} has changed since {self.path} started",
-                    now.path,
+                    before.path,
                     "restore it, or choose another --out",
                 )
+
+    def require_same_draws(self) -> None:
+        """Refuse to go on where an earlier version began.
+
+        Raises:
+            ConfigError: its batches depended on hidden actions, too; this version draws others.
+        """
+        if self.record.draws_by_hidden_actions:
+            raise ConfigError(
+                "cannot go on: it was begun by an earlier version of lawm, whose batches depended "
+                "on hidden actions",
+                str(self.path),
+                "choose another --out; lawm evaluate and lawm relabel still read this one",
+            )
 
 
 def is_run(path: Path) -> bool:

@@ -27,7 +27,8 @@ IRRELEVANT = (*INFORMATION, "checkpoint_every", "evaluate_every", "evaluation_ep
 WITHOUT = "train without --from"
 """The hint that always works."""
 OTHER_DATA = {
-    "fingerprint": "was trained on another corpus",
+    "unlabeled": "was trained on another corpus",
+    "fingerprint": "was trained on other actions",
     "mask": "was trained under another mask",
     "weight": "was trained with other weights of its corpora",
 }
@@ -68,6 +69,9 @@ def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]
             damaged; or there is only one stage.
     """
     other = RunFolder.open(run)
+    if other.record.draws_by_hidden_actions:
+        what = "was made by an earlier version of lawm, whose batches depended on hidden actions"
+        raise ConfigError(what, str(other.path), f"train it anew, or {WITHOUT}")
     _require_same(other, config, data)
     *earlier, _ = config.steps
     if not earlier:
@@ -161,7 +165,12 @@ def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> 
     for name in algorithm.last_stage.settings:
         content["algorithm"]["settings"].pop(name)
     content["data"] = [
-        {"fingerprint": seen.fingerprint, "mask": seen.mask_sha256, "weight": source.weight}
+        {
+            "unlabeled": seen.unlabeled,
+            "mask": seen.mask_sha256,
+            "fingerprint": seen.fingerprint,
+            "weight": source.weight,
+        }
         for seen, source in zip(data, config.corpora, strict=True)
     ]
     return content

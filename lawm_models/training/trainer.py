@@ -59,6 +59,7 @@ def train(
         if run.is_finished():
             run.require_same_data(data_now(config))
             return run
+        run.require_same_draws()
     refuse_inside(out)
     sources = open_sources(config)
     _warn(sources)
@@ -74,7 +75,7 @@ def train(
         # another trainer may have started here since
         run = _begun(out) or RunFolder.create(out, config, record)
         run.require_same(config)
-        run.require_same_data(record.corpora)
+        run.require_same_data([view for view, _ in sources.corpora])
         with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
             training = _Training(run, sources, evaluator, progress or NoBar(), interrupt)
             training.go(beginning)

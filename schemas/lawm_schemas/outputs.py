@@ -288,6 +288,8 @@ class Mask(Schema):
     """The expression as given, or ``ids``."""
     withheld: str | None
     """Folder of the corpus without the hidden actions."""
+    left: tuple[str, ...]
+    """Sentences: what it leaves out because it gives hidden actions away, and what remains."""
 
 
 class Import(Schema):
@@ -868,7 +870,7 @@ class AuditedCorpus(Schema):
 
 
 class GarbageTest(Schema):
-    """Trainings with and without garbage in the place of hidden actions."""
+    """Runs on corpora with and without garbage in the place of hidden actions."""
 
     steps: int
     """Gradient steps of each of three trainings."""
@@ -883,6 +885,10 @@ class GarbageTest(Schema):
     weights_altered: str
     labeled_windows: int
     """Windows with observed actions in the batches."""
+    artefacts: tuple[str, ...]
+    """What both runs wrote, without times and paths."""
+    artefacts_differing: tuple[str, ...]
+    """Which of it garbage changed."""
 
 
 class Audit(Schema):

@@ -33,7 +33,7 @@ class CellResult(Schema):
     command: str
     """The ``lawm train`` that does the same."""
     fingerprint: str
-    """Fingerprint of the corpus."""
+    """Fingerprint of what the run could see of the corpus."""
     mask: str | None = None
     """Name of the mask, or none."""
     mask_sha256: str | None = None

@@ -15,7 +15,10 @@ class CorpusRecord(Schema):
     path: str
     """Where it was; on the Hub with the commit: ``hf://user/name@COMMIT``."""
     fingerprint: str
-    """Fingerprint of the corpus."""
+    """Fingerprint of what the run could see of the corpus: it covers no action that a mask hides.
+    (In runs that do not have ``unlabeled`` it does.)"""
+    unlabeled: str | None = None
+    """Fingerprint of the corpus as if it had no actions: the same under every mask."""
     mask: str | None = None
     """Mask it was seen through."""
     mask_sha256: str | None = None
@@ -60,6 +63,11 @@ class RunRecord(Checksummed):
     """Where the policy is evaluated."""
     taken: TakenStages | None = None
     """What it began with; none when all of it was made here."""
+
+    @property
+    def draws_by_hidden_actions(self) -> bool:
+        """It was begun by an earlier version, whose batches depended on hidden actions, too."""
+        return any(corpus.unlabeled is None for corpus in self.corpora)
 
 
 class Evaluation(Schema):

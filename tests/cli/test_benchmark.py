@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,37 @@ def test_content_decides_what_is_done(run, study, corpus: Path, tmp_path: Path) 
         "bc-34pct-seed0",
         "bc-34pct-seed0-2",
     ]
+
+
+def test_runs_of_an_earlier_version_count_and_are_not_gone_on_with(
+    run, study, corpus: Path, tmp_path: Path
+) -> None:
+    """They name the corpus by a fingerprint that covers hidden actions, as their batches did."""
+    out = tmp_path / "out"
+    words = ("benchmark", study(), "--out", out, "--json")
+    first = run("lawm", *words).json
+
+    def as_of_earlier(document: Path, keys: Sequence[str | int]) -> None:
+        content = json.loads(document.read_text())
+        seen = content
+        for key in keys:
+            seen = seen[key]
+        seen["fingerprint"] = open_corpus(corpus).fingerprint
+        seen.pop("unlabeled", None)
+        content.pop("checksum", None)
+        document.write_text(json.dumps(content))
+
+    as_of_earlier(out / "results.json", ("cells", 0))
+    shutil.copy(out / "results.json", tmp_path / "known.json")
+    (folder,) = (out / RUNS / "cs").iterdir()
+    as_of_earlier(folder / "run.json", ("corpora", 0))
+    assert run("lawm", *words).json["cells"] == first["cells"]
+    other = (*words[:2], "--out", tmp_path / "other", "--known", tmp_path / "known.json")
+    told = run("lawm", *other, "--dry-run", "--json").json
+    assert [cell["state"] for cell in told["cells"]] == ["done"]
+    (folder / "evaluation.json").unlink()  # it is no longer done, and cannot be gone on with
+    assert run("lawm", *words).json["done"] == 1
+    assert len(list((out / RUNS / "cs").iterdir())) == 2
 
 
 def test_what_is_known_from_elsewhere_is_not_made_again(run, study, tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def files(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
 
 
-def states(told: dict) -> list[str]:
-    return [one["state"] for one in told["steps"]]
+def states(result: dict) -> list[str]:
+    return [one["state"] for one in result["steps"]]
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +85,13 @@ def study(made: Path, tmp_path: Path) -> Path:
 
 
 def test_a_study_comes_out_as_its_recipe_says(run, study: Path) -> None:
-    told = run("lawm-data", "build", study / "study.yaml", "--out", study / "out", "--json").json
-    assert [one["name"] for one in told["steps"]] == [*NAMES, "replay@half"]
-    assert told["done"]
-    assert told["missing"] == 0
+    result = run("lawm-data", "build", study / "study.yaml", "--out", study / "out", "--json").json
+    assert [one["name"] for one in result["steps"]] == [*NAMES, "replay@half"]
+    assert result["done"]
+    assert result["missing"] == 0
     for name in NAMES:
         corpus = open_corpus(study / "out" / name, verify=True)
-        (one,) = [one for one in told["steps"] if one["name"] == name]
+        (one,) = [one for one in result["steps"] if one["name"] == name]
         assert one["fingerprint"] == corpus.fingerprint
         assert one["trajectories"] == len(corpus)
     replay = open_corpus(study / "out" / "replay")
@@ -113,12 +113,12 @@ def test_the_recipe_to_try_is_what_the_documentation_shows(run, tmp_path: Path) 
     text = (Path(__file__).parents[2] / "docs" / "curation.md").read_text(encoding="utf-8")
     (recipe,) = re.findall(r"```yaml\n(# try.yaml\n.*?)```", text, re.DOTALL)
     (tmp_path / "try.yaml").write_text(recipe)
-    told = run(
+    result = run(
         "lawm-data", "build", tmp_path / "try.yaml", "--out", tmp_path / "try", "--json"
     ).json
-    assert told["done"]
+    assert result["done"]
     shown = re.findall(r"^([\w@-]+) +(\w+) +done +(\d+) ", text, re.MULTILINE)
-    made = [(one["name"], one["operation"], str(one["trajectories"])) for one in told["steps"]]
+    made = [(one["name"], one["operation"], str(one["trajectories"])) for one in result["steps"]]
     # what random actions come to depends on the simulator's version
     assert [(n, o) for n, o, _ in shown] == [(n, o) for n, o, _ in made]
     assert [c for n, _, c in shown if n != "lively"] == [c for n, _, c in made if n != "lively"]
@@ -138,8 +138,8 @@ def test_what_is_gone_is_made_again_and_comes_out_the_same(run, study: Path) -> 
     (study / "out" / "all.made.json").unlink()
     shutil.rmtree(study / "out" / "all")
     words = ("build", study / "study.yaml", "--out", study / "out")
-    told = run("lawm-data", *words, "--dry-run", "--json").json
-    assert states(told) == ["done"] * 4 + ["open"] * 3
+    planned = run("lawm-data", *words, "--dry-run", "--json").json
+    assert states(planned) == ["done"] * 4 + ["open"] * 3
     result = run("lawm-data", *words)
     assert re.findall(r"^step (\d)", result.err, re.M) == ["5", "6", "7"]
     assert files(study / "out").keys() == before.keys()
@@ -159,11 +159,11 @@ def test_a_record_from_before_a_setting_was_there_still_holds(run, study: Path) 
 
 
 def test_a_dry_run_writes_nothing(run, study: Path, tmp_path: Path) -> None:
-    told = run(
+    result = run(
         "lawm-data", "build", study / "study.yaml", "--out", tmp_path / "new", "--dry-run", "--json"
     ).json
-    assert states(told) == ["open"] * 7
-    assert not told["done"]
+    assert states(result) == ["open"] * 7
+    assert not result["done"]
     assert not (tmp_path / "new").exists()
 
 
@@ -177,8 +177,8 @@ def test_other_settings_are_refused_and_replaced_on_request(run, study: Path) ->
     assert result.err.count("\n") == 1
     assert files(study / "out") == before
     assert states(run("lawm-data", *words, "--dry-run", "--json").json)[5] == "changed"
-    told = run("lawm-data", *words, "--replace", "--json").json
-    assert told["done"]
+    replaced = run("lawm-data", *words, "--replace", "--json").json
+    assert replaced["done"]
     replay = open_corpus(study / "out" / "replay")
     assert (len(replay), len(replay.with_mask("half").filter(lambda i: i.num_observed > 0))) == (
         6,
@@ -200,10 +200,10 @@ def test_collections_grow(run, study: Path) -> None:
     other = write(study / "other.yaml", changed("collect", trajectories=8))
     ids = open_corpus(study / "out" / NAMES[0]).table.id.tolist()
     words = ("build", other, "--out", study / "out")
-    told = run("lawm-data", *words, "--dry-run", "--json").json
-    assert states(told)[:2] == ["begun", "begun"]
-    told = run("lawm-data", *words, "--replace", "--json").json
-    assert told["done"]
+    result = run("lawm-data", *words, "--dry-run", "--json").json
+    assert states(result)[:2] == ["begun", "begun"]
+    result = run("lawm-data", *words, "--replace", "--json").json
+    assert result["done"]
     assert open_corpus(study / "out" / NAMES[0]).table.id.tolist()[:6] == ids
     assert len(open_corpus(study / "out" / "all")) == 16
 
@@ -239,8 +239,8 @@ def test_a_killed_build_goes_on(run, tmp_path: Path) -> None:
     assert 4 <= there < 100
     # what else a killed build can leave: a corpus that was not finished
     (tmp_path / "out" / ".tmp-1-00000000-all" / "shards").mkdir(parents=True)
-    told = run("lawm-data", *words, "--dry-run", "--json").json
-    assert states(told)[:2] == ["begun", "open"]
+    left = run("lawm-data", *words, "--dry-run", "--json").json
+    assert states(left)[:2] == ["begun", "open"]
     result = run("lawm-data", *words, "--json")
     assert f"random: {there} of 100" in result.err
     assert result.json["done"]

@@ -9,6 +9,7 @@ from lawm_data import open_corpus
 WRITING = {
     "filter": ("filter", "{}", "return >= 0"),
     "delete": ("delete", "{}", "--where", "position == 0"),
+    "edit": ("edit", "{}", "--set", "fps=20"),
     "merge": ("merge", "{}"),
     "mix": ("merge", "{}", "--common"),
     "split": ("split", "{}", "a=0.5", "b=0.5"),
@@ -45,8 +46,9 @@ def test_filter_and_delete_divide_a_corpus(run, corpus: Path, tmp_path: Path) ->
 
 def test_filter_through_a_mask_writes_no_hidden_action(run, corpus: Path, tmp_path: Path) -> None:
     words = ("filter", corpus, "length > 0", "--mask", "third", "--out", tmp_path / "a", "--json")
-    result = run("lawm-data", *words).json
-    assert result["left"] == ["mask third: the corpus is written through a mask already"]
+    mask, *clues = run("lawm-data", *words).json["left"]
+    assert mask == "mask third: the corpus is written through a mask already"
+    assert "left out: seeds of collections and resets (--keep seeds)" in clues
     counts = open_corpus(tmp_path / "a").label_counts()
     assert (counts["observed"], counts["missing"], counts["withheld"]) == (2, 4, 0)
 

@@ -109,6 +109,26 @@ def test_the_edit_that_is_printed_brings_corpora_together(
         assert len(open_corpus(tmp_path / "out")) == 8
 
 
+def test_frame_rates_that_differ_are_said(run: Any, tmp_path: Path) -> None:
+    """What lasts another time in one of them is not the same step, whoever is right."""
+    views = [write(tmp_path / name, fields("qpos"), action=ONE) for name in ("one", "two")]
+    for view, fps in zip(views, (20, 30), strict=True):
+        words = ("edit", view.path, "--set", f"fps={fps}", "--out", f"{view.path}-{fps}")
+        assert run("lawm-data", *words).code == 0
+    rated = [str(tmp_path / "one-20"), str(tmp_path / "two-30")]
+    told = run("lawm-data", "merge", *rated, "--common", "--out", tmp_path / "a", "--json").json
+    (note,) = told["left"]
+    assert f"{rated[1]}: has 30 steps a second, and {rated[0]} 20" in note
+    assert run("lawm-data", "edit", *shlex.split(PASTED.findall(note)[0])).code == 0
+    rated[1] += "-edited"
+    told = run("lawm-data", "merge", *rated, "--common", "--out", tmp_path / "b", "--json").json
+    assert told["left"] == []
+    told = run(
+        "lawm-data", "merge", rated[0], tmp_path / "two", "--common", "--out", tmp_path / "c"
+    )
+    assert told.code == 0  # one that says nothing goes with any
+
+
 def test_lost_actions_are_seen_and_called_missing(run: Any, tmp_path: Path) -> None:
     write(tmp_path / "a", fields("qpos"), lost=(1, 3), action=ONE)
     warned = run("lawm-data", "info", tmp_path / "a").out
@@ -131,8 +151,12 @@ def test_lost_actions_are_seen_and_called_missing(run: Any, tmp_path: Path) -> N
 def test_a_mask_by_what_trajectories_are(run: Any, tmp_path: Path) -> None:
     corpus = write(tmp_path / "a", fields("qpos"), lost=(1, 3), action=ONE)
     words = ("mask", corpus.path, "--where", "actions == 'varied'", "--name", "good", "--json")
-    told = run("lawm-data", *words).json
-    assert (told["labeled"], told["fraction"], told["where"]) == (2, 0.5, "actions == 'varied'")
+    result = run("lawm-data", *words).json
+    assert (result["labeled"], result["fraction"], result["where"]) == (
+        2,
+        0.5,
+        "actions == 'varied'",
+    )
     (tmp_path / "ids").write_text("\n".join(told_ids := corpus.table.id[:3].tolist()))
     words = ("mask", corpus.path, "--ids", tmp_path / "ids", "--name", "three")
     assert run("lawm-data", *words).code == 0

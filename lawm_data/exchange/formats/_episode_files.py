@@ -19,7 +19,14 @@ from lawm_schemas.arrays import PICTURES
 from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats._protocol import REWARDS_NOTE, Episode, Incoming
-from lawm_data.exchange.formats._settings import declared_bounds, declared_environment
+from lawm_data.exchange.formats._settings import (
+    UNRECORDED,
+    UNRECORDED_NOTE,
+    declared_bounds,
+    declared_environment,
+    require_none,
+    unrecorded_action,
+)
 from lawm_data.exchange.untrusted.arrays import (
     checked_spec,
     column,
@@ -67,6 +74,8 @@ class Convention(Protocol):
 class _Layout(NamedTuple):
     observations: tuple[ArraySpec, ...]
     action: ArraySpec
+    recorded: bool
+    """Some file has actions."""
     rewarded: bool
     left: tuple[str, ...]
     """Arrays that are not read."""
@@ -82,13 +91,15 @@ def incoming(
     """Open a folder of trajectories.
 
     Raises:
-        CorpusError: the first file is not what the format says, or none has actions.
+        CorpusError: the first file is not what the format says.
         ConfigError: a setting makes no sense.
     """
     layout = _layout(sources, convention, settings)
     notes = [
         f"{convention.action} leads to the observation beside it in this format; each was moved to "
         "the observation it was taken at, and the first row's, a dummy, was dropped"
+        if layout.recorded
+        else UNRECORDED_NOTE
     ]
     if not layout.rewarded:
         notes.append(REWARDS_NOTE)
@@ -123,10 +134,12 @@ def _layout(
     if not any(spec.role is not Role.physics for spec in found):
         raise CorpusError("holds no observations", file.where(""), "check the format")
     kept = {spec.name for spec in found}
+    action = _action_spec(sources, convention.action, settings)
     pixels = [spec.name for spec in found if spec.role is Role.pixels]
     return _Layout(
         observations=found,
-        action=_action_spec(sources, convention.action, settings),
+        action=action or unrecorded_action(settings),
+        recorded=action is not None,
         rewarded="reward" in names,
         left=tuple(name for name in fields if name not in kept),
         names=frozenset(names) - {convention.action},
@@ -157,12 +170,15 @@ def _step(file: TrajectoryFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
     return shape[1:], dtype
 
 
-def _action_spec(sources: Sequence[Source], name: str, settings: Mapping[str, Any]) -> ArraySpec:
-    """The action as the first file with actions has it."""
+def _action_spec(
+    sources: Sequence[Source], name: str, settings: Mapping[str, Any]
+) -> ArraySpec | None:
+    """The action as the first file with actions has it, or None."""
     for source in sources:
         with closing(source.open()) as file:
             if name not in file.names():
                 continue
+            require_none(settings, UNRECORDED, "files without actions")
             shape, dtype = _step(file, name)
             size = int(np.prod(shape))
             bounds = declared_bounds(settings, size)
@@ -170,8 +186,7 @@ def _action_spec(sources: Sequence[Source], name: str, settings: Mapping[str, An
                 bounds = {"low": (UNIT[0],) * size, "high": (UNIT[1],) * size}
             where = file.where(name)
             return checked_spec("action", shape, dtype, Role.action, where, **(bounds or {}))
-    hint = "a corpus needs the shape of its actions: add one trajectory that has them"
-    raise CorpusError(f"no file has the array {name}", str(sources[0].path.parent), hint)
+    return None
 
 
 def _trajectory(

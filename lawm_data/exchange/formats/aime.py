@@ -29,7 +29,7 @@ from lawm_data.exchange.formats._episode_files import (
     incoming,
 )
 from lawm_data.exchange.formats._protocol import About, Incoming
-from lawm_data.exchange.formats._settings import DECLARED
+from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED
 from lawm_data.exchange.untrusted.archive import Archive
 from lawm_data.exchange.untrusted.arrays import (
     CHANNELS,
@@ -61,6 +61,7 @@ ABOUT = About(
         "fields": "observations to take, in this order; all if not given, e.g. "
         "orientations,height,velocity",
         **DECLARED,
+        **UNRECORDED,
     },
 )
 MEMBER_LIMIT = 1 << 28

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, CorpusError, LabelState, Provenance, Role
+from lawm_schemas import ArraySpec, CorpusError, LabelState, Provenance
 
 from lawm_data.exchange.formats._flat import (
     Rows,
@@ -31,9 +31,8 @@ from lawm_data.exchange.formats._settings import DECLARED, declared_action, decl
 from lawm_data.exchange.untrusted.arrays import (
     column,
     flags,
-    observation_spec,
     require_finite,
-    turned,
+    turned_spec,
 )
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 
@@ -83,17 +82,6 @@ class _Field(NamedTuple):
     """Channels come first."""
 
 
-def _field(name: str, stored: str, shape: tuple[int, ...], dtype: np.dtype, where: str) -> _Field:
-    """Pictures are (channels, height, width) in d3rlpy."""
-    spec = observation_spec(name, shape, dtype, where)
-    other = turned(shape)
-    if spec.role is not Role.pixels and other is not None:
-        turn = observation_spec(name, other, dtype, where)
-        if turn.role is Role.pixels:
-            return _Field(stored, turn, True)
-    return _Field(stored, spec, False)
-
-
 def _read_buffer(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     """A file of version 2."""
     count, parts, others = _listed(file)
@@ -103,7 +91,8 @@ def _read_buffer(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         name = f"observations_{suffix.format(0)}"
         shape, dtype = file.header(name)
         called = "observation" if part is None else f"observation_{part}"
-        fields.append(_field(called, suffix, shape[1:], dtype, file.where(name)))
+        spec, turn = turned_spec(called, shape[1:], dtype, file.where(name))
+        fields.append(_Field(suffix, spec, turn))
     shape, dtype = file.header("actions_0")
     recorded = (file.rows(f"actions_{i}", again=True)[()] for i in range(count))
     action = declared_action(settings, shape[1:], dtype, file.where("actions_0"), recorded)
@@ -140,8 +129,8 @@ def _listed(file: ForeignFile) -> tuple[int, int, list[str]]:
             what = "is not one of a trajectory that has all its arrays"
             raise CorpusError(what, file.where(name), "write the file again")
     if file.has("num_episodes"):
-        told = file.read("num_episodes")
-        if told.size != 1 or int(told.reshape(())) != count:
+        stated = file.read("num_episodes")
+        if stated.size != 1 or int(stated.reshape(())) != count:
             what = f"does not say {count}, the number of trajectories that are there"
             raise CorpusError(what, file.where("num_episodes"), "write the file again")
     return count, width, others
@@ -186,7 +175,8 @@ def _read_flat(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         ends = np.union1d(terminals, marked(marks["episode_terminals"]))
     cuts = segments(ends, rows)
     shown, actions = arrays["observations"], file.rows("actions", again=True)
-    field = _field("observation", "", shown.shape[1:], shown.dtype, shown.where)
+    spec, turn = turned_spec("observation", shown.shape[1:], shown.dtype, shown.where)
+    field = _Field("", spec, turn)
     shape, where = actions.shape[1:], actions.where
     action = declared_action(settings, shape, actions.dtype, where, blocks(actions))
     notes = [_CUT.format(len(terminals))]

@@ -39,7 +39,15 @@ from lawm_data.exchange.formats._hdf5_sidecar import (
 )
 from lawm_data.exchange.formats._hdf5_sidecar import locate as locate
 from lawm_data.exchange.formats._protocol import BOUNDS_NOTE, About, Episode, Incoming, Outgoing
-from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
+from lawm_data.exchange.formats._settings import (
+    DECLARED,
+    UNRECORDED,
+    UNRECORDED_NOTE,
+    declared_action,
+    declared_environment,
+    require_none,
+    unrecorded_action,
+)
 from lawm_data.exchange.untrusted.arrays import column, first_difference, flags, observation_spec
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 
@@ -60,6 +68,7 @@ ABOUT = About(
     streaming=True,
     settings={
         **DECLARED,
+        **UNRECORDED,
         "horizon": "steps after which a trajectory was cut, for files without timeouts",
     },
 )
@@ -69,7 +78,7 @@ UNLABELED = f"{GROUP}/unlabeled"
 """Group of the trajectories that lack actions."""
 FINAL = f"{GROUP}/final"
 """Group of the last observations of arrays that stand under ``infos``."""
-_NEEDED = ("observations", "actions", "rewards", "terminals")
+_NEEDED = ("observations", "rewards", "terminals")
 _Arrays = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
 """Observations, rewards, actions and which of them are observed."""
 
@@ -309,7 +318,8 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     for name in _NEEDED:
         if not file.has(name):
             raise file.refuse(name, "is missing")
-    names = ["observations", "actions", "rewards"]
+    recorded = file.has("actions")
+    names = ["observations", *(["actions"] if recorded else []), "rewards"]
     later = file.has("next_observations")
     names += ["next_observations"] if later else []
     arrays: dict[str, Rows] = {name: file.rows(name) for name in names}
@@ -318,11 +328,16 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     }
     rows = same_length({**arrays, **marks})
     cuts = _cuts(marks, rows, settings, file)
-    shown, actions = arrays["observations"], file.rows("actions", again=True)
+    shown = arrays["observations"]
     spec = observation_spec("observation", shown.shape[1:], shown.dtype, shown.where)
-    action = declared_action(
-        settings, actions.shape[1:], actions.dtype, actions.where, blocks(actions)
-    )
+    if recorded:
+        require_none(settings, UNRECORDED, "files without actions")
+        actions = file.rows("actions", again=True)
+        action = declared_action(
+            settings, actions.shape[1:], actions.dtype, actions.where, blocks(actions)
+        )
+    else:
+        action = unrecorded_action(settings)
     return Incoming(
         observations=(spec,),
         action=action,
@@ -379,7 +394,9 @@ def _notes(file: ForeignFile, cuts: _Cuts, later: bool, action: ArraySpec) -> li
             notes.append(f"{alone} trajectories of a single row were left out")
     if cuts.open:
         notes.append("the last rows have no mark at their end; they are a truncated trajectory")
-    known = (*_NEEDED, "timeouts", "next_observations")
+    if not file.has("actions"):
+        notes.append(UNRECORDED_NOTE)
+    known = (*_NEEDED, "actions", "timeouts", "next_observations")
     left = [name for name in file.names() if name not in known] + file.names(kind="group")
     if left:
         notes.append(f"not kept: {', '.join(left)}")
@@ -400,7 +417,7 @@ def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> It
                 observations={"observation": _with_final(rows, first, where)},
                 rewards=rewards,
                 provenance=source,
-                actions=rows["actions"],
+                actions=rows.get("actions"),
                 terminated=terminated,
                 truncated=not terminated,
                 metadata={"first_row": first},
@@ -411,7 +428,7 @@ def _trajectories(file: ForeignFile, arrays: dict[str, Rows], cuts: _Cuts) -> It
                 observations={"observation": rows["observations"]},
                 rewards=rewards[:-1],
                 provenance=source,
-                actions=rows["actions"][:-1],
+                actions=rows["actions"][:-1] if "actions" in rows else None,
                 truncated=True,
                 metadata={"first_row": first, "left_out": left_out},
             )

@@ -26,7 +26,7 @@ from lawm_data.exchange.formats._episode_files import (
     incoming,
 )
 from lawm_data.exchange.formats._protocol import About, Incoming
-from lawm_data.exchange.formats._settings import DECLARED
+from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED
 from lawm_data.exchange.untrusted.arrays import column, flags, natural, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
 from lawm_data.system.atomic import storage_errors
@@ -49,6 +49,7 @@ ABOUT = About(
     settings={
         "fields": "observations to take, in this order; all if not given, e.g. image",
         **DECLARED,
+        **UNRECORDED,
     },
 )
 _NOT_OBSERVED = re.compile(r"log_.*|logprob|reset|is_success|success|.*_reward")

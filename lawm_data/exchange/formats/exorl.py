@@ -18,7 +18,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
 
 from lawm_data.exchange.formats._episode_files import Convention, Source, incoming
 from lawm_data.exchange.formats._protocol import About, Incoming
-from lawm_data.exchange.formats._settings import DECLARED
+from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED
 from lawm_data.exchange.untrusted.arrays import checked_spec, column, natural, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
 from lawm_data.system.atomic import storage_errors
@@ -38,7 +38,7 @@ ABOUT = About(
     pixels="none",
     metadata=False,
     streaming=True,
-    settings=DECLARED,
+    settings={**DECLARED, **UNRECORDED},
 )
 _LENGTH = re.compile(r".*_(\d+)_(\d+)\.npz")
 

@@ -16,7 +16,15 @@ from lawm_schemas import CorpusError, LabelState, Provenance, Role
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats._flat import blocks, marked, next_finite, same_length, segments
 from lawm_data.exchange.formats._protocol import REWARDS_NOTE, About, Episode, Incoming
-from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
+from lawm_data.exchange.formats._settings import (
+    DECLARED,
+    UNRECORDED,
+    UNRECORDED_NOTE,
+    declared_action,
+    declared_environment,
+    require_none,
+    unrecorded_action,
+)
 from lawm_data.exchange.untrusted.arrays import checked_spec, column, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
 
@@ -26,7 +34,7 @@ ABOUT = About(
     extra=None,
     reads=True,
     writes=False,
-    label_states=(LabelState.observed,),
+    label_states=(LabelState.observed, LabelState.missing),
     partial=False,
     arrays="all",
     alignment="a_t leaves o_t",
@@ -35,11 +43,11 @@ ABOUT = About(
     pixels="lossless",
     metadata=False,
     streaming=True,
-    settings=DECLARED,
+    settings={**DECLARED, **UNRECORDED},
 )
 _PHYSICS = ("qpos", "qvel")
 """Arrays that are the simulator's state when both are there."""
-_NEEDED = ("observations", "actions", "terminals")
+_NEEDED = ("observations", "terminals")
 
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
@@ -57,7 +65,7 @@ def _incoming(file: NpzFile, settings: Mapping[str, Any]) -> Incoming:
     for name in _NEEDED:
         if name not in names:
             raise CorpusError("is missing", file.where(name), "check that the file is of OGBench")
-    kept = [*_NEEDED[:2], *(["rewards"] if "rewards" in names else [])]
+    kept = ["observations", *(name for name in ("actions", "rewards") if name in names)]
     if set(_PHYSICS) <= set(names):
         kept += _PHYSICS
     rows = same_length({name: file.rows(name) for name in [*kept, "terminals"]})
@@ -68,11 +76,16 @@ def _incoming(file: NpzFile, settings: Mapping[str, Any]) -> Incoming:
         size = sum(int(np.prod(file.header(name)[0][1:])) for name in _PHYSICS)
         kind, where = np.dtype(np.float64), file.where(_PHYSICS[0])
         observations.append(checked_spec("physics", (size,), kind, Role.physics, where))
-    shape, dtype = file.header("actions")
-    recorded = blocks(file.rows("actions"))
+    if "actions" in kept:
+        require_none(settings, UNRECORDED, "files without actions")
+        shape, dtype = file.header("actions")
+        recorded, where = blocks(file.rows("actions")), file.where("actions")
+        action = declared_action(settings, shape[1:], dtype, where, recorded)
+    else:
+        action = unrecorded_action(settings)
     return Incoming(
         observations=tuple(observations),
-        action=declared_action(settings, shape[1:], dtype, file.where("actions"), recorded),
+        action=action,
         trajectories=_trajectories(file, kept, cuts),
         count=int((cuts[:, 1] - cuts[:, 0] > 1).sum()),
         name=file.path.name,
@@ -84,9 +97,9 @@ def _incoming(file: NpzFile, settings: Mapping[str, Any]) -> Incoming:
 
 
 def _notes(names: list[str], kept: list[str], cuts: np.ndarray) -> list[str]:
+    actions = "its action leads nowhere and was dropped" if "actions" in kept else UNRECORDED_NOTE
     notes = [
-        "the last row of each trajectory is its final observation; its action leads nowhere and "
-        "was dropped",
+        f"the last row of each trajectory is its final observation; {actions}",
         "terminals marks ends of recordings: all trajectories count as truncated",
     ]
     if "rewards" not in kept:
@@ -121,7 +134,7 @@ def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[
             observations=observations,
             rewards=rewards,
             provenance=source,
-            actions=rows["actions"][:-1],
+            actions=rows["actions"][:-1] if "actions" in rows else None,
             truncated=True,
             metadata={} if "rewards" in rows else NO_REWARDS,
         )

@@ -41,7 +41,15 @@ from lawm_data.exchange.formats._protocol import (
     Incoming,
     Outgoing,
 )
-from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
+from lawm_data.exchange.formats._settings import (
+    DECLARED,
+    UNRECORDED,
+    UNRECORDED_NOTE,
+    declared_action,
+    declared_environment,
+    require_none,
+    unrecorded_action,
+)
 from lawm_data.exchange.untrusted.arrays import (
     column,
     first_difference,
@@ -67,7 +75,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
-    settings=DECLARED,
+    settings={**DECLARED, **UNRECORDED},
 )
 GROUP = "lawm"
 """Group of what our own files say of themselves."""
@@ -265,6 +273,8 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
 class _Layout(NamedTuple):
     observations: tuple[ArraySpec, ...]
     action: ArraySpec
+    recorded: bool
+    """Some demonstration has actions."""
     rewarded: bool
     ended: bool
     """Whether the observation after the last step is there (``next_obs``)."""
@@ -281,14 +291,15 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
         shape, dtype = file.header(f"{first}/obs/{name}")
         specs.append(observation_spec(name, shape[1:], dtype, file.where(f"{first}/obs/{name}")))
     labeled = [f"data/{demo}/actions" for demo in demos if file.has(f"data/{demo}/actions")]
-    if not labeled:
-        hint = "a corpus needs the shape of its actions: add one demonstration that has them"
-        raise CorpusError("holds no actions", file.where("data"), hint)
-    shape, dtype = file.header(labeled[0])
-    recorded = (file.rows(name, again=True)[()] for name in labeled)
-    action = declared_action(settings, shape[1:], dtype, file.where(labeled[0]), recorded)
+    if labeled:
+        require_none(settings, UNRECORDED, "files without actions")
+        shape, dtype = file.header(labeled[0])
+        recorded = (file.rows(name, again=True)[()] for name in labeled)
+        action = declared_action(settings, shape[1:], dtype, file.where(labeled[0]), recorded)
+    else:
+        action = unrecorded_action(settings)
     rewarded, ended = file.has(f"{first}/rewards"), file.has(f"{first}/next_obs")
-    return _Layout(tuple(specs), action, rewarded, ended)
+    return _Layout(tuple(specs), action, bool(labeled), rewarded, ended)
 
 
 def _notes(file: ForeignFile, first: str, layout: _Layout) -> list[str]:
@@ -301,6 +312,8 @@ def _notes(file: ForeignFile, first: str, layout: _Layout) -> list[str]:
     ]
     if not layout.ended:
         notes.append("there is no next_obs: the last step of each demonstration was left out")
+    if not layout.recorded:
+        notes.append(UNRECORDED_NOTE)
     if not layout.rewarded:
         notes.append(REWARDS_NOTE)
     if left:

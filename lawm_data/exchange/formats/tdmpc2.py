@@ -27,16 +27,17 @@ from lawm_data.exchange.formats._settings import (
     UNRECORDED_NOTE,
     declared_action,
     declared_environment,
+    require_none,
     unrecorded_action,
 )
 from lawm_data.exchange.untrusted.archive import Archive
 from lawm_data.exchange.untrusted.arrays import (
     flags,
     natural,
-    observation_spec,
     plain_dtype,
     require_finite,
     to_plain,
+    turned_spec,
 )
 from lawm_data.system.atomic import storage_errors
 
@@ -55,7 +56,7 @@ ABOUT = About(
     alignment="a_t enters o_t",
     final_observation=True,
     ends="terminated",
-    pixels="none",
+    pixels="lossless",
     metadata=False,
     streaming=True,
     settings={
@@ -151,9 +152,9 @@ class _File:
             name: "observation" if name == "obs" else name.removeprefix("obs.") for name in observed
         }
         found = ((short, self.arrays[name]) for name, short in self.names.items())
-        self.observations = tuple(
-            observation_spec(short, array.shape, array.dtype, array.where) for short, array in found
-        )
+        specs = [turned_spec(short, a.shape, a.dtype, a.where) for short, a in found]
+        self.observations = tuple(spec for spec, _ in specs)
+        self.turn = {spec.name: turn for spec, turn in specs}
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -245,8 +246,7 @@ def _action(files: list[_File], settings: Mapping[str, Any]) -> ArraySpec:
     recorded = [file.arrays["action"] for file in files if "action" in file.arrays]
     if not recorded:
         return unrecorded_action(settings)
-    if "actions" in settings:
-        raise ConfigError("is known from the files", "actions", "leave it out")
+    require_none(settings, UNRECORDED, "files without actions")
     first = recorded[0]
     blocks = (array.tensor[i, 1:].numpy() for array in recorded for i in range(len(array.tensor)))
     return declared_action(settings, first.shape, first.dtype, first.where, blocks)
@@ -307,10 +307,11 @@ def _episode(file: _File, i: int, task: int | None, provenance: Provenance) -> E
             raise CorpusError(f"has a number in row 0 of trajectory {i}", array.where, hint)
         return require_finite(rows[1:], f"{array.where}, trajectory {i}", 1)
 
-    observed = {
-        short: require_finite(file.arrays[n].read(i), f"{file.arrays[n].where}, trajectory {i}")
-        for n, short in file.names.items()
-    }
+    observed = {}
+    for name, short in file.names.items():
+        where = f"{file.arrays[name].where}, trajectory {i}"
+        array = require_finite(file.arrays[name].read(i), where)
+        observed[short] = np.moveaxis(array, 1, -1) if file.turn[short] else array
     steps = file.shape[1] - 1
     terminated = False
     if "terminated" in file.arrays:

@@ -143,7 +143,8 @@ def _labels(view: Corpus, facts: dict[str, Any], kept: bool, masks: list[str]) -
                 "The tables keep to it; the corpus under `corpus/` holds the hidden actions all"
                 " the same, to measure against.\n"
                 if kept
-                else "The actions that it hides are nowhere in this repository.\n"
+                else "The actions that it hides are nowhere in this repository; a model may"
+                " still infer them from the observations.\n"
             )
         )
     lines.append(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from lawm_schemas import ConfigError, CorpusError, RemoteError
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.curation.clues import without_clues
 from lawm_data.curation.derive import withhold
 from lawm_data.exchange.hub.published_files import Upload, companions, prepare
 from lawm_data.exchange.hub.remote import ChangedMeanwhile, Head, Remote
@@ -65,8 +67,9 @@ def push(
     progress: Progress = silent,
     dry_run: bool = False,
     revision_of: str | None = None,
+    keep: Collection[str] = (),
 ) -> Pushed:
-    """Publish a view as a dataset repository; what a mask hides is not in it.
+    """Publish a view as a dataset repository; what a mask hides, or gives it away, is not in it.
 
     Nothing is visible before the last step, one commit on top of the one that was found at the
     start. Running it again after a failure uploads what is missing.
@@ -82,6 +85,7 @@ def push(
         dry_run: only report what would be published; nothing is written there.
         revision_of: beginning of the fingerprint of another corpus in the repository that this
             one may replace.
+        keep: clues to hidden actions that are published, see ``without_clues``.
 
     Raises:
         ConfigError: an argument makes no sense, or a package is missing.
@@ -97,7 +101,7 @@ def push(
         raise ConfigError("is public", repo, hint)
     state = None if head is None else state_of(remote, head)
     with scratch_folder("push") as folder:
-        native = _native(view, folder, keep_withheld)
+        shown, native, clues_left = _native(view, folder, keep_withheld, keep)
         found = companions(native)
         left = found.left
         if native.path != view.path:
@@ -106,7 +110,7 @@ def push(
             names = [f"mask {mask.name}" for mask in masks]
             names += [f"overlay {name}" for name in overlays]
             why = f"belongs to the whole corpus, which is published {how}"
-            left += tuple(f"{name}: {why}" for name in names)
+            left += tuple(f"{name}: {why}" for name in names) + clues_left
         if keep_withheld and view.mask not in found.masks:
             hint = "save it beside the corpus first (save_mask)"
             raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", hint)
@@ -118,7 +122,7 @@ def push(
             require_replaceable(state, native, repo, revision_of)
         there = {} if state is None else state.known
         upload = Upload(None if dry_run else remote, there, folder)
-        prepare(upload, view, native, found, repo, keep_withheld, licence, progress)
+        prepare(upload, shown, native, found, repo, keep_withheld, licence, progress)
         text = upload.publication()
         new = upload.new + (state is None or state.text != text)
         commit = None if state is None or new else state.commit
@@ -158,15 +162,22 @@ def _require_publishable(view: Corpus, keep_withheld: bool) -> None:
         raise ConfigError("goes with a whole corpus", "--keep-withheld", "filter it before")
 
 
-def _native(view: Corpus, folder: Path, keep_withheld: bool) -> Corpus:
-    """The corpus to publish; a new one, if there is anything that must not be in it."""
+def _native(
+    view: Corpus, folder: Path, keep_withheld: bool, keep: Collection[str]
+) -> tuple[Corpus, Corpus, tuple[str, ...]]:
+    """What tables and card show, the corpus to publish, and what is left out.
+
+    The corpus is a new one, if there is anything that must not be in it.
+    """
     whole = view.fingerprint == view.root_fingerprint
     if whole and (view.mask is None or keep_withheld):
         native = open_corpus(view.path, verify=True)
         if native.fingerprint != view.fingerprint:
             raise CorpusError("has changed since it was opened", str(view.path), "open it again")
-        return native
-    return open_corpus(withhold(view, folder / "corpus"))
+        return view, native, ()
+    shown = without_clues(view, keep)
+    native = open_corpus(withhold(view, folder / "corpus", keep=keep))
+    return shown.view, native, shown.left
 
 
 def _required(remote: Remote) -> Head:

@@ -353,7 +353,10 @@ class Stream:
         mask = None if self._mask is None else mask_sha256(self._mask)
         # What is as usual is left out: the hash stays that of before there was a choice.
         settings = {k: str(v) for k, v in self._drawn.items() if USUAL.get(k, ()) != v}
-        data = [purpose, self.manifest.fingerprint, mask, settings, self._seed]
+        content = self.manifest.fingerprint
+        if mask is not None:  # the fingerprint covers actions that it hides
+            content = [[shard.trajectories, shard.steps] for shard in self.manifest.shards]
+        data = [purpose, content, mask, settings, self._seed]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

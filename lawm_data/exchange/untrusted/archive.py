@@ -41,6 +41,7 @@ class Archive:
     Args:
         path: the file, and its name in messages.
         content: read from here instead, such as a member of another archive.
+        directory_limit: bytes of the table of contents; a larger one is not read.
 
     Raises:
         CorpusError: not a zip, two members of one name, a path outside, encryption, a compression
@@ -48,7 +49,9 @@ class Archive:
         StorageError: the file system refused.
     """
 
-    def __init__(self, path: Path, content: BinaryIO | None = None) -> None:
+    def __init__(
+        self, path: Path, content: BinaryIO | None = None, directory_limit: int = DIRECTORY_LIMIT
+    ) -> None:
         self.path = path
         with storage_errors(path):
             self._file = content or open_regular(path)
@@ -58,7 +61,7 @@ class Archive:
                 directory = _directory_size(self._file, size)
             if directory is None:
                 raise self.refuse("", "is not a complete zip file")
-            if directory > min(size, DIRECTORY_LIMIT):
+            if directory > min(size, directory_limit):
                 raise self.refuse("", f"has a table of contents of {directory} bytes")
             with self._distrust(""):
                 self._zip = zipfile.ZipFile(self._file)

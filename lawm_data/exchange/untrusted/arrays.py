@@ -59,11 +59,25 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and min(shape[:2]) >= SMALLEST_IMAGE and shape[2] <= min(shape[:2])
 
 
-def turned(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape of a picture with its channels last, if they come first; None otherwise."""
-    if len(shape) == 3 and shape[0] < min(shape[1:]) and not is_image(shape):
-        return (*shape[1:], shape[0])
-    return None
+def turned_spec(
+    name: str, shape: tuple[int, ...], dtype: np.dtype, where: str
+) -> tuple[ArraySpec, bool]:
+    """The spec of an observed array, and whether it is a picture whose channels come first.
+
+    Args:
+        name: what it is called.
+        shape: of one step, as it is stored.
+        dtype: its plain type.
+        where: for messages.
+
+    Raises:
+        CorpusError: see ``observation_spec``.
+    """
+    if len(shape) == 3 and not is_image(shape) and is_image((*shape[1:], shape[0])):
+        spec = observation_spec(name, (*shape[1:], shape[0]), dtype, where)
+        if spec.role is Role.pixels:
+            return spec, True
+    return observation_spec(name, shape, dtype, where), False
 
 
 def checked_spec(

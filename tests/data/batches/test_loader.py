@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import fields
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from lawm_schemas import ConfigError
+from lawm_schemas import ArraySpec, ConfigError, Role
 from windows_read import identical
 
-from lawm_data import Batch, Corpus, CorpusWriter, Loader, make_mask, open_corpus
+from lawm_data import Batch, Corpus, CorpusWriter, Loader, make_mask, open_corpus, withhold
 
 
 def test_every_valid_start_is_drawn_equally_often(random_corpus):
@@ -150,3 +152,56 @@ def test_hidden_actions_are_never_read(random_corpus, tmp_path, masked, resident
             clean, batch = (loader.next() for loader in loaders)
             assert identical(clean, batch)
             assert (batch.action[~batch.action_mask] == 0).all()
+
+
+def with_other_actions(corpus: Corpus, shown: Collection[str], out: Path) -> Corpus:
+    """The same corpus, in which actions are others unless the trajectory is shown."""
+    rng = np.random.default_rng(1)
+    manifest = corpus.manifest
+    with CorpusWriter.create(
+        out, observations=manifest.observations, action=manifest.action
+    ) as writer:
+        for t in corpus:
+            actions = t.actions
+            if actions is not None and t.info.id not in shown:
+                actions = rng.uniform(-1, 1, actions.shape)
+            writer.add(
+                t.arrays(manifest.observations),
+                t.rewards,
+                actions,
+                action_observed=None if actions is None else t.action_observed,
+                terminated=t.info.terminated,
+                truncated=t.info.truncated,
+                provenance=manifest.provenance[0],
+                metadata=t.info.metadata,
+                trajectory_id=t.info.id,
+            )
+    return open_corpus(out)
+
+
+def test_hidden_actions_choose_no_batch(random_corpus, tmp_path):
+    physics = ArraySpec(name="physics", shape=(2,), dtype="float64", role=Role.physics)
+    observations = (ArraySpec(name="position", shape=(2,)), physics)
+    corpus = random_corpus(observations=observations, partial=(0, 5), unlabeled=(2,))
+    mask = make_mask(corpus, 0.4, 0, "few")
+    other = with_other_actions(corpus, mask.labeled, tmp_path / "other")
+    assert other.fingerprint != corpus.fingerprint
+    assert other.unlabeled_fingerprint == corpus.unlabeled_fingerprint
+    there = mask.model_copy(update={"corpus": other.fingerprint})
+    views = [corpus.with_mask(mask), other.with_mask(there)]
+    assert len({view.visible_fingerprint for view in views}) == 1
+    published = open_corpus(withhold(views[0], tmp_path / "published"))
+    for settings in ({}, {"labeled_ratio": 0.5}):
+        loaders = [Loader(view, 8, 7, **settings) for view in (*views, published)]
+        assert len({loader.identity for loader in loaders}) == 1
+        for _ in range(30):
+            first, *others = (loader.next() for loader in loaders)
+            assert all(identical(first, batch) for batch in others)
+
+
+def test_a_state_of_an_earlier_version_is_refused(random_corpus):
+    loader = Loader(random_corpus(), 4, 7)
+    state = loader.state_dict()
+    del state["draws"]
+    with pytest.raises(ConfigError, match="another version of lawm, which drew other windows"):
+        loader.load_state_dict(state)

@@ -241,9 +241,12 @@ def test_two_environments_are_never_one(tmp_path: Path, common: bool) -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"specs": (POSITION,)}, "share no observation .array camera: is not in .*position: is"),
+        (
+            {"specs": (POSITION,)},
+            "shares no observation with the others .array camera: is .*position: is",
+        ),
         ({"specs": (CAMERA,), "action": OTHER}, r"the action has shape \(1,\), not \(3,\)"),
-        ({"specs": (CAMERA, PHYSICS), "only": (POSITION, PHYSICS)}, "share no observation"),
+        ({"specs": (CAMERA, PHYSICS), "only": (POSITION, PHYSICS)}, "shares no observation"),
     ],
 )
 def test_what_cannot_be_one_corpus_is_refused(

@@ -23,6 +23,7 @@ from lawm_data import (
 )
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.store import open_store
+from lawm_data.curation.clues import without_clues
 from lawm_data.curation.tier import Band
 
 
@@ -68,7 +69,8 @@ def test_through_a_mask_no_hidden_action_is_written(corpus: Corpus, tmp_path: Pa
     assert hidden
     kept = open_corpus(derived.path)
     assert kept.label_counts()["withheld"] == 0
-    assert derived.left == ("mask half: the corpus is written through a mask already",)
+    assert derived.left[0] == "mask half: the corpus is written through a mask already"
+    assert derived.left[1:] == without_clues(masked).left
     assert kept.manifest.lineage[-1].settings["mask"] == "half"
 
 

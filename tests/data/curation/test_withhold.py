@@ -13,6 +13,7 @@ from lawm_schemas import ArraySpec, CorpusError, Role, StorageError
 
 from lawm_data import make_mask, open_corpus, write_overlay
 from lawm_data.corpus.integrity.validate import validate
+from lawm_data.curation.clues import CLUES
 from lawm_data.curation.derive import withhold
 
 FIELDS = (
@@ -42,10 +43,10 @@ def test_hidden_actions_are_in_no_file(random_corpus: Callable, tmp_path: Path) 
             assert (row[:1].tobytes() in published) == shown
 
 
-def test_everything_else_is_kept(random_corpus: Callable, tmp_path: Path) -> None:
+def test_everything_else_is_kept_on_demand(random_corpus: Callable, tmp_path: Path) -> None:
     corpus = random_corpus(observations=FIELDS, unlabeled=(6,))
     view = corpus.with_mask(make_mask(corpus, 0.25, 4, "quarter"))
-    public = open_corpus(withhold(view, tmp_path / "public"), verify=True)
+    public = open_corpus(withhold(view, tmp_path / "public", keep=CLUES), verify=True)
     assert public.table.id.tolist() == corpus.table.id.tolist()
     assert public.label_counts() == {"observed": 2, "withheld": 0, "missing": 6, "inferred": 0}
     assert public.fingerprint != corpus.fingerprint

@@ -8,9 +8,11 @@ import pytest
 from lawm_schemas import ConfigError
 
 from lawm_data import make_mask, open_corpus, save_mask
+from lawm_data.batches.mixture import Mixture
 from lawm_data.corpus import mask as masked
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.training.audit import altered, audit, with_garbage
+from lawm_models.training.audit import audit
+from lawm_models.training.other_actions import write_with_other_actions
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
@@ -41,6 +43,8 @@ def test_an_honest_run_passes(experiment, corpus, tmp_path, algorithm, mask):
     poison = result["poison"]
     assert poison["weights"] == poison["weights_poisoned"] != poison["weights_altered"]
     assert poison["batches_equal"]
+    assert poison["artefacts_differing"] == []
+    assert {"config.yaml", "run.json", "metrics.jsonl"} < set(poison["artefacts"])
     assert poison["labeled_windows"] > 0
     (seen,) = result["corpora"]
     view = open_corpus(corpus)
@@ -68,6 +72,18 @@ def test_a_leak_is_found(run, monkeypatch):
     result = audit(run)
     assert failed(result) == ["loader of the newest checkpoint", "garbage in the hidden actions"]
     assert not result["poison"]["batches_equal"]
+
+
+def test_a_hash_of_hidden_actions_is_found(experiment, corpus, tmp_path, monkeypatch):
+    """As windows were drawn once: by a fingerprint that covers them."""
+    monkeypatch.setattr(
+        Mixture, "digest", lambda mixture: [corpus.fingerprint for corpus in mixture.corpora]
+    )
+    config = experiment("bc", corpora=[{"path": str(corpus), "mask": "half"}], steps={"agent": 5})
+    result = audit(train(config, tmp_path / "run"))
+    assert failed(result) == ["garbage in the hidden actions"]
+    assert "run.json" not in result["poison"]["artefacts_differing"]
+    assert "metrics.jsonl" in result["poison"]["artefacts_differing"]
 
 
 def test_another_mask_of_the_same_name_is_found(run, corpus):
@@ -106,20 +122,20 @@ def test_a_corpus_that_is_gone_is_refused(run, corpus):
         audit(run, steps=0)
 
 
-def test_poison_is_everywhere_but_where_actions_are_observed(corpus):
+def test_other_actions_are_everywhere_but_where_they_shall_not_be(corpus, tmp_path):
     whole, view = open_corpus(corpus), open_corpus(corpus).with_mask("half")
-    dirty, other = with_garbage(corpus, "half"), altered(corpus, "half")
-    stored, garbage = (c._store.shards[0].actions for c in (whole, dirty))
-    same = (stored == garbage).all(1)
-    for i, first in enumerate(whole.index.action_row):
-        if first >= 0:
-            rows = slice(first, first + whole.table.length[i])
-            assert same[rows].all() == (view.index.action_row[i] >= 0)
-            assert same[rows].any() == (view.index.action_row[i] >= 0)
-    for i in range(len(view)):
-        if view[i].actions is None:
-            assert dirty[i].actions is None
-            assert other[i].actions is None
-        else:
-            np.testing.assert_array_equal(view[i].actions, dirty[i].actions)
-            assert not (view[i].actions == other[i].actions).any()
+    seen = np.concatenate([np.full(len(t), t.actions is not None) for t in view])
+    stored = np.concatenate([np.full(len(t), t.actions is not None) for t in whole])
+    for hidden in (True, False):
+        out = tmp_path / str(hidden)
+        write_with_other_actions(corpus, view.mask, out, 0, hidden)
+        other = open_corpus(out, verify=True)
+        same = (whole._store.shards[0].actions == other._store.shards[0].actions).all(1)
+        np.testing.assert_array_equal(same, seen[stored] == hidden)
+        assert other.fingerprint != whole.fingerprint
+        assert other.unlabeled_fingerprint == whole.unlabeled_fingerprint
+        through = other.with_mask("half")
+        assert (through.visible_fingerprint == view.visible_fingerprint) == hidden
+        for mine, theirs in zip(view, through, strict=True):
+            assert mine.info == theirs.info
+            np.testing.assert_array_equal(mine.observations.state, theirs.observations.state)

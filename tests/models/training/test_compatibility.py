@@ -1,4 +1,6 @@
-"""What an earlier version wrote is opened, resumed and gives the same numbers.
+"""What an earlier version wrote is opened, evaluates and infers the same numbers.
+
+Its batches depended on hidden actions, and no longer do, so that no training of it goes on.
 
 They are compared as closely as other processors round.
 """
@@ -7,27 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from lawm_schemas import ConfigError
 
 from lawm_data import open_corpus, read_overlay, validate
 from lawm_data.corpus.overlay import LABELS
+from lawm_models.training.audit import audit
 from lawm_models.training.evaluate import evaluate
 from lawm_models.training.relabel import relabel
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
 pytest.importorskip("gymnasium")
-
-
-def weights(run: RunFolder) -> dict[str, np.ndarray]:
-    return load_file(run.latest_checkpoint() / "model.safetensors")
-
-
-def assert_same_weights(run: RunFolder, other: RunFolder) -> None:
-    there, expected = weights(run), weights(other)
-    assert list(there) == list(expected)
-    for name, value in expected.items():
-        np.testing.assert_allclose(there[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_corpus_is_sound_with_its_mask_and_labels(written: Path) -> None:
@@ -55,17 +47,27 @@ def test_finished_run_infers_the_same_actions(written: Path) -> None:
         np.testing.assert_allclose(old.actions, new.actions, rtol=1e-4, atol=1e-6)
 
 
-def test_killed_run_goes_on_to_the_same_weights(written: Path) -> None:
-    half, whole = (RunFolder.open(written / name) for name in ("half", "whole"))
-    assert max(half.checkpoints()) == 16
-    assert_same_weights(train(half.config, half.path), whole)
-    mean, expected = (run.evaluation().return_mean for run in (half, whole))
-    assert mean == pytest.approx(expected, rel=1e-5)
+def test_killed_run_is_refused_in_a_line_that_says_why(written: Path) -> None:
+    half = RunFolder.open(written / "half")
+    before = {path: path.stat().st_mtime_ns for path in half.path.rglob("*")}
+    with pytest.raises(ConfigError, match="whose batches depended on hidden actions"):
+        train(half.config, half.path)
+    assert {path: path.stat().st_mtime_ns for path in half.path.rglob("*")} == before
 
 
-def test_run_gives_its_world_model_to_another(written: Path) -> None:
+def test_finished_run_is_left_as_it_is(written: Path) -> None:
     whole = RunFolder.open(written / "whole")
     assert train(whole.config, whole.path).is_finished()  # nothing is left to do
-    again = train(whole.config, written / "again", begin_from=whole.path)
-    assert again.record.taken.stages == ("model",)
-    assert_same_weights(again, whole)
+
+
+def test_run_gives_its_world_model_to_no_other(written: Path) -> None:
+    whole = RunFolder.open(written / "whole")
+    with pytest.raises(ConfigError, match="whose batches depended on hidden actions"):
+        train(whole.config, written / "again", begin_from=whole.path)
+    assert not (written / "again").exists()
+
+
+def test_audit_says_that_hidden_actions_chose_the_batches(written: Path) -> None:
+    result = audit(RunFolder.open(written / "whole"), steps=1)
+    failed = [check["name"] for check in result["checks"] if not check["passed"]]
+    assert failed == ["loader of the newest checkpoint"]

@@ -66,6 +66,8 @@ def test_stages_that_draw_alike_share_a_loader(experiment) -> None:
 def test_what_data_are_now_is_known_without_reading_them(experiment, make_corpus, tmp_path) -> None:
     path = make_corpus(tmp_path / "corpus")
     config = resolve(experiment("bc", corpora=[{"path": str(path), "mask": "half"}]))
-    assert data_now(config) == open_sources(config).record.corpora
+    (view,), (record,) = data_now(config), open_sources(config).record.corpora
+    assert (view.path, view.mask.name) == (path, record.mask)
+    assert view.label_counts()["observed"] == record.labeled
     path.rename(tmp_path / "gone")
     assert data_now(config) == (None,)

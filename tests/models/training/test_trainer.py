@@ -12,10 +12,11 @@ from lawm_schemas import ConfigError, CorpusError, LawmError, Provenance, Storag
 from runs_compared import Watcher, numbers, weights
 from safetensors.torch import load_file
 
-from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_data import CorpusWriter, edit_corpus, make_mask, open_corpus, save_mask
 from lawm_data.system.atomic import WriterLock
 from lawm_models.algorithms import ALGORITHMS, lawm
 from lawm_models.training.experiment import open_sources, resolve, settings_of
+from lawm_models.training.relabel import relabel
 from lawm_models.training.trainer import batch_tensors, train
 
 PROVENANCE = Provenance(source="test")
@@ -273,3 +274,38 @@ def test_hidden_actions_cannot_matter(experiment, make_corpus, tmp_path, algorit
         runs.append(train(experiment(algorithm, **on(corpus)), tmp_path / f"run-{name}"))
     assert weights(runs[0]) == weights(runs[1])
     assert numbers(runs[0]) == numbers(runs[1])
+
+
+@pytest.mark.parametrize("first", ["known", "unknown"])
+def test_two_sources_of_one_environment_are_trained_on_together(
+    experiment, make_corpus, tmp_path, first
+):
+    """Of one the types are wider and the bounds unknown; the run knows them, and labels both."""
+    known = make_corpus(tmp_path / "known")
+    wide = {"dtype": {"position": "float64", "action": "float64"}, "bounds": {"action": None}}
+    unknown = edit_corpus(open_corpus(known), tmp_path / "unknown", **wide).path
+    paths = [known, unknown] if first == "known" else [unknown, known]
+    corpora = [{"path": str(path), "mask": "half"} for path in paths]
+    run = train(experiment("lawm", corpora=corpora), tmp_path / "run")
+    assert (run.record.action.low, run.record.action.high) == ((-1.0, 0.0), (1.0, 4.0))
+    assert [spec.dtype for spec in run.record.state] == ["float64", "float32"]
+    for path in paths:
+        assert relabel(run.path, path, "ours")["trajectories"] == 3
+
+
+def test_actions_that_never_change_are_warned_of(experiment, make_corpus, tmp_path, capsys):
+    path = make_corpus(tmp_path / "corpus")
+    with CorpusWriter.append(path) as writer:
+        for action in ((0.0, 0.0), (0.5, 3.0)):
+            arrays = {"position": np.ones((31, 2)), "speed": np.ones((31, 1))}
+            rest = {"provenance": Provenance(source="lost"), "metadata": {"is": list(action)}}
+            writer.add(arrays, np.ones(30), np.full((30, 2), action), **rest)
+    train(experiment(corpora=[{"path": str(path)}]), tmp_path / "run")
+    told = capsys.readouterr().err
+    assert f"warning: {path}: the actions of a trajectory are all zero, and count as" in told
+    assert "the actions of a trajectory are always the same, and count as observed" in told
+    mask = make_mask(open_corpus(path), 0.2, 0, "few")
+    save_mask(open_corpus(path), mask)
+    hidden = set(open_corpus(path).table.id[-2:].tolist()) - set(mask.labeled)
+    train(experiment(corpora=[{"path": str(path), "mask": "few"}]), tmp_path / "masked")
+    assert capsys.readouterr().err.count("count as observed") == 2 - len(hidden)

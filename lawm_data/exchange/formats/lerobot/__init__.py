@@ -24,7 +24,7 @@ from lawm_data.system.images import is_picture
 from lawm_data.system.video import ffmpeg
 
 ABOUT = About(
-    title="LeRobot v3.0, Parquet with PNG or mp4",
+    title="LeRobot v3.0, Parquet with PNG or mp4; v2.0 and v2.1 are read, too",
     place="FOLDER",
     extra="lerobot",
     reads=True,

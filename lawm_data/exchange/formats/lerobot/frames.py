@@ -25,7 +25,7 @@ TOLERANCE = 1e-4
 """Seconds that a timestamp may lie from its picture, as in LeRobot (``tolerance_s``)."""
 
 
-class Column(NamedTuple):
+class FrameColumn(NamedTuple):
     """What is read of a feature."""
 
     storage: str
@@ -83,7 +83,7 @@ class FrameReader:
     def __init__(
         self,
         info: Info,
-        columns: Mapping[str, Column],
+        columns: Mapping[str, FrameColumn],
         tolerance: float = TOLERANCE,
         sentences: Sequence[str] = (),
     ) -> None:
@@ -167,7 +167,7 @@ class FrameReader:
         return at.astype(np.int64)
 
 
-def first_picture(info: Info, key: str, column: Column) -> np.ndarray:
+def first_picture(info: Info, key: str, column: FrameColumn) -> np.ndarray:
     """The first picture of a camera of one channel, (height, width, 1), as it is stored.
 
     Raises:
@@ -256,7 +256,7 @@ class _Rows:
                 raise CorpusError(f"{what} (episode {episode})", self.path, HINT)
 
 
-def _decoded(values: Any, column: Column, where: str) -> tuple[np.ndarray, np.ndarray]:
+def _decoded(values: Any, column: FrameColumn, where: str) -> tuple[np.ndarray, np.ndarray]:
     """(n, *kept) and (n,) which of them are there."""
     if column.storage == "image":
         pictures = []
@@ -285,11 +285,11 @@ def _encoded(value: Any, where: str) -> bytes:
     return data
 
 
-def _dequantized(frame: np.ndarray, column: Column) -> np.ndarray:
+def _dequantized(frame: np.ndarray, column: FrameColumn) -> np.ndarray:
     return frame if column.codes is None else column.codes[np.minimum(frame, len(column.codes) - 1)]
 
 
-def _fitted(picture: np.ndarray, column: Column, where: str) -> np.ndarray:
+def _fitted(picture: np.ndarray, column: FrameColumn, where: str) -> np.ndarray:
     if picture.shape != column.shape:
         what = f"has a picture of {picture.shape}, and info.json says {column.shape}"
         raise CorpusError(what, where, "correct info.json, or leave it out with --without")

@@ -139,7 +139,7 @@ def _features(described: Any, where: str) -> dict[str, FeatureInfo]:
         if prod(shape) > WIDTH_LIMIT:
             raise CorpusError(f"has {prod(shape)} numbers a frame", here, "do not trust it")
         more = [feature.get(key) for key in ("info", "video_info")]  # the latter in older sets
-        about = {k: v for said in more if isinstance(said, dict) for k, v in said.items()}
+        about = {k: v for notes in more if isinstance(notes, dict) for k, v in notes.items()}
         kind, axes = feature["dtype"], feature.get("names")
         features[name] = FeatureInfo(kind, tuple(shape), axes, about)
     return features

@@ -36,8 +36,10 @@ def sentences(name: str, column: Any, times: list[float], where: str) -> Iterato
         what = "says too much at once"
         raise CorpusError(what, where, "leave it out with --without")
     for rows, time in zip(column.to_pylist(), times, strict=False):
-        for row in rows or ():
-            if not isinstance(row, dict):
+        for row in rows if isinstance(rows, list) else [rows]:
+            if row is None:
+                continue
+            if not isinstance(row, dict) or rows is row:
                 raise CorpusError("holds no sentences", where, "leave it out with --without")
             kept = {key: value for key, value in row.items() if value is not None}
             yield {"timestamp": time} | kept

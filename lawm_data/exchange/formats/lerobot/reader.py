@@ -21,7 +21,7 @@ from lawm_data.exchange.formats.lerobot import language
 from lawm_data.exchange.formats.lerobot.depth import is_depth, millimetres
 from lawm_data.exchange.formats.lerobot.frames import (
     TOLERANCE,
-    Column,
+    FrameColumn,
     FrameReader,
     Frames,
     first_picture,
@@ -91,10 +91,10 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         raise CorpusError("has no observations", str(info.root), hint)
     columns = {key: column for key, (_, column) in observed.items()}
     for key in parts:
-        columns[key] = Column("numbers", info.features[key].shape, None, nullable=True)
+        columns[key] = FrameColumn("numbers", info.features[key].shape, None, nullable=True)
     for key in (names.REWARD, *_ENDS):
         if key in kept:
-            columns[key] = Column("numbers", (1,), None, nullable=key == names.REWARD)
+            columns[key] = FrameColumn("numbers", (1,), None, nullable=key == names.REWARD)
     single = int((info.episodes.length == 1).sum())
     if single == len(info.episodes.length):
         raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
@@ -157,7 +157,7 @@ def _action(
 
 def _observation(
     info: Info, key: str, feature: FeatureInfo, taken: list[str], size: int, also: bool
-) -> tuple[ArraySpec, Column] | None:
+) -> tuple[ArraySpec, FrameColumn] | None:
     """The array for a feature and how it is read, or None when it observes nothing."""
     picture = feature.dtype in PICTURES
     observes = key.startswith("observation.") or key == "observation" or also
@@ -168,9 +168,9 @@ def _observation(
         name += "_"
     if not picture:
         spec = ArraySpec(name=name, shape=feature.shape, dtype=_NUMBERS[feature.dtype])
-        return spec, Column("numbers", feature.shape, None)
+        return spec, FrameColumn("numbers", feature.shape, None)
     shape, where = _picture_shape(feature, f"{info.root}: feature {key}"), f"feature {key}"
-    column = Column(feature.dtype, shape, "uint8", (size, size) if size else None)
+    column = FrameColumn(feature.dtype, shape, "uint8", (size, size) if size else None)
     metres = is_depth(feature.info) and feature.info.get("depth_unit") == "m"
     if shape[2] == 1:
         found = first_picture(info, key, column._replace(metres=metres))
@@ -299,7 +299,7 @@ def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool
 
 
 def _notes(
-    info: Info, columns: Mapping[str, Column], parts: list[str], left: list[str], single: int
+    info: Info, columns: Mapping[str, FrameColumn], parts: list[str], left: list[str], single: int
 ) -> list[str]:
     notes = [
         f"recorded at {info.fps:g} frames a second",
@@ -362,16 +362,16 @@ def open_export(info: Info, sidecar: Sidecar) -> Incoming:
         raise CorpusError(what, str(sidecar.folder), RESTORE)
     action = sidecar.action
     columns = {
-        names.ACTION: Column("numbers", (action.size,), action.dtype),
-        names.REWARD: Column("numbers", (1,), "float32"),
-        names.OBSERVED: Column("numbers", (1,), "bool"),
+        names.ACTION: FrameColumn("numbers", (action.size,), action.dtype),
+        names.REWARD: FrameColumn("numbers", (1,), "float32"),
+        names.OBSERVED: FrameColumn("numbers", (1,), "bool"),
     }
     if sidecar.overlay is not None:
-        inferred = Column("numbers", (action.size,), "float32")
+        inferred = FrameColumn("numbers", (action.size,), "float32")
         columns |= dict.fromkeys((names.MEAN, names.STD), inferred)
     for feature in sidecar.features:
         shape = (feature.width,) if feature.storage == "numbers" else feature.arrays[0].shape
-        columns[feature.name] = Column(feature.storage, shape, feature.dtype)
+        columns[feature.name] = FrameColumn(feature.storage, shape, feature.dtype)
     for name, column in columns.items():
         found = info.features.get(name)
         kind = column.dtype if column.storage == "numbers" else column.storage

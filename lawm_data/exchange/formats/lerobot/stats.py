@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lawm_data.exchange.formats.lerobot.features import ACTION, OBSERVED
+from lawm_data.exchange.formats.lerobot.features import ACTION, LABELS, MEAN, OBSERVED, STD
 from lawm_data.exchange.formats.lerobot.parquet import ParquetReader, from_column
 from lawm_data.inspection.statistics import moments
 
@@ -120,8 +120,11 @@ class Total:
             here = {"mean": count * np.asarray(stats["mean"], np.float64)}
             here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
             here |= {key: stats[key] for key in ("count", "min", "max")}
-            before = self._sums.setdefault(name, here)
-            if before is here:
+            before = self._sums.get(name)
+            if before is None or not before["count"][0]:
+                self._sums[name] = here
+                return
+            if not count:
                 return
             for key, value in here.items():
                 merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
@@ -159,13 +162,14 @@ class Total:
 
 
 def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
-    """(Q, D) quantiles of a feature over its frames; of actions, over those that are observed.
+    """(Q, D) quantiles of a feature over its frames; of actions, over those that have one.
 
     Some columns are held in memory at a time.
     """
     count, width = int(found["count"][0]), len(found["mean"])
     some = max(1, COLUMNS_BYTES // (8 * count))
-    names_read = [feature, OBSERVED] if feature == ACTION else [feature]
+    inferred = feature in (MEAN, STD)
+    names_read = [feature, *([OBSERVED] if feature == ACTION else [LABELS] if inferred else [])]
     parts = []
     for start in range(0, width, some):
         columns = np.empty((count, min(some, width - start)))
@@ -176,6 +180,8 @@ def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
                 rows, _ = from_column(batch.column(feature), width, str(file))
                 if feature == ACTION:
                     rows = rows[from_column(batch.column(OBSERVED), 1, str(file))[0][:, 0]]
+                if inferred:
+                    rows = rows[np.array(batch.column(LABELS).to_pylist()) == "inferred"]
                 columns[done : done + len(rows)] = rows[:, start : start + columns.shape[1]]
                 done += len(rows)
             reader.close()

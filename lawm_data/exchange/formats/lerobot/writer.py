@@ -198,6 +198,8 @@ class SetWriter:
         stats[names.ACTION] = self._nothing
         if observed.any():
             stats[names.ACTION] = of_numbers(actions[observed])
+        if self._inferred and episode.inferred is None:  # the zeros in their place count nothing
+            stats |= dict.fromkeys((names.MEAN, names.STD), of_nothing((), self._action.size))
         columns = {name: to_column(array) for name, array in rows.items()}
         columns[names.ACTION] = to_column(actions)
         rest = episode.labels.value if episode.labels and not observed.any() else "missing"

@@ -92,6 +92,17 @@ def test_ends_and_missing_actions(tmp_path: Path) -> None:
     assert (corpus.manifest.action.shape, corpus.table.rewarded.any()) == ((2,), False)
 
 
+def test_pictures_have_their_channels_last(tmp_path: Path) -> None:
+    """A stack of three pictures, as ``obs=rgb`` has it."""
+    file = recorded(1, 3)
+    file["obs"] = torch.randint(0, 256, (1, 4, 9, 64, 64), dtype=torch.uint8)
+    torch.save(file, tmp_path / "a.pt")
+    import_corpus(f"tdmpc2:{tmp_path / 'a.pt'}", tmp_path / "corpus")
+    (trajectory,) = open_corpus(tmp_path / "corpus")
+    shown = trajectory.observations["observation"]
+    assert np.array_equal(shown, file["obs"][0].permute(0, 2, 3, 1))
+
+
 class Harm:
     """What a file of somebody who means harm would run."""
 

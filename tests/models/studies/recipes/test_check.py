@@ -106,8 +106,8 @@ def test_mistakes_of_all_steps_are_told_at_once() -> None:
         {"make": "z", "collect": {**COLLECT, "env": "nothing"}},
         {"make": "all", "merge": {"corpora": ["y", "z"]}},
     ]
-    told = lines({"seeds": [0, 1], "sed": 1, "steps": bad})
-    assert [line.partition(": ")[0] for line in told] == [
+    found = lines({"seeds": [0, 1], "sed": 1, "steps": bad})
+    assert [line.partition(": ")[0] for line in found] == [
         "r.yaml",
         "r.yaml, step 1 (x-{seed})",
         "r.yaml, step 3 (z)",

@@ -35,7 +35,7 @@ def film(path: Path, frames: np.ndarray, pixels: str, *words: str) -> None:
 X265 = ("-c:v", "libx265", "-x265-params", "log-level=error:lossless=1")
 
 
-def with_depths(place: Path, codes: np.ndarray, pixels: str, **said: Any) -> None:
+def with_depths(place: Path, codes: np.ndarray, pixels: str, **about: Any) -> None:
     """Add a depth camera to a set: one film for all episodes."""
     words = X265 if pixels == "gray12le" else ("-c:v", "ffv1")
     path = place / f"videos/{KEY}/chunk-000/file-000.{'mp4' if words is X265 else 'mkv'}"
@@ -51,7 +51,7 @@ def with_depths(place: Path, codes: np.ndarray, pixels: str, **said: Any) -> Non
     pq.write_table(table, place / EPISODES)
     info = json.loads((place / "meta/info.json").read_text())
     pattern = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}" + path.suffix
-    about = {"is_depth_map": True, "video.pix_fmt": pixels, **said}
+    about = {"is_depth_map": True, "video.pix_fmt": pixels, **about}
     feature = {"dtype": "video", "shape": [*SHAPE, 1], "names": ["h", "w", "c"], "info": about}
     info |= {"video_path": pattern, "fps": 30}
     info["features"][KEY] = feature
@@ -70,8 +70,8 @@ def codes_of(most: int, rows: int = 23) -> np.ndarray:
 @pytest.mark.parametrize("logarithmic", [True, False])
 def test_codes_stand_for_distances(logarithmic: bool) -> None:
     """``code = round(4095 (f(d) - f(min)) / (f(max) - f(min)))``, as LeRobot writes it."""
-    said = {"video.depth_min": 0.1, "video.depth_max": 5.0, "video.shift": 1.0}
-    table = millimetres({**said, "video.use_log": logarithmic}, "here") / 1000
+    about = {"video.depth_min": 0.1, "video.depth_max": 5.0, "video.shift": 1.0}
+    table = millimetres({**about, "video.use_log": logarithmic}, "here") / 1000
     assert (table[0], table[-1]) == (0.1, 5.0)
     assert (np.diff(table) >= 0).all()
     scale = (lambda d: np.log(d + 1.0)) if logarithmic else (lambda d: d)
@@ -81,12 +81,12 @@ def test_codes_stand_for_distances(logarithmic: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "about",
     [{"video.depth_min": 5, "video.depth_max": 1}, {"video.shift": "x"}, {"video.shift": -9}],
 )
-def test_ranges_that_make_no_sense_are_refused(said: dict[str, Any]) -> None:
+def test_ranges_that_make_no_sense_are_refused(about: dict[str, Any]) -> None:
     with pytest.raises(CorpusError, match=r"correct video\.depth_min"):
-        millimetres(said, "here")
+        millimetres(about, "here")
 
 
 def test_every_spelling_of_a_depth_map() -> None:
@@ -134,8 +134,8 @@ def test_pictures_of_metres_become_millimetres(foreign: Path) -> None:
     table = pq.read_table(foreign / FRAMES)
     pq.write_table(table.append_column(KEY, pa.array(pictures)), foreign / FRAMES)
     feature = {"dtype": "image", "shape": [*SHAPE, 1], "names": None}
-    said = {"is_depth_map": True, "depth_unit": "m"}
-    edit_features(foreign, **{KEY.replace(".", "__"): {**feature, "info": said}})
+    about = {"is_depth_map": True, "depth_unit": "m"}
+    edit_features(foreign, **{KEY.replace(".", "__"): {**feature, "info": about}})
     assert np.array_equal(brought(foreign)[0].observations["depth"][..., 0], depths[:7])
 
 

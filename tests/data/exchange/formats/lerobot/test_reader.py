@@ -262,10 +262,10 @@ def test_what_a_set_says_of_itself_is_kept(foreign: Path) -> None:
     joints = ["shoulder.pos", "gripper.pos"]
     edit_features(foreign, action={"dtype": "float32", "shape": [2], "names": joints})
     back = brought(foreign)
-    said = back.manifest.provenance[0].settings
-    assert (said["robot_type"], said["names"]["action"]) == ("so101", joints)
-    assert said["names"]["state"] == ["position[0]", "position[1]", "height"]
-    assert said["splits"] == {"train": "0:2", "validation": "2:4"}
+    notes = back.manifest.provenance[0].settings
+    assert (notes["robot_type"], notes["names"]["action"]) == ("so101", joints)
+    assert notes["names"]["state"] == ["position[0]", "position[1]", "height"]
+    assert notes["splits"] == {"train": "0:2", "validation": "2:4"}
     assert [t.info.metadata["split"] for t in back] == ["train", "train", "validation"]
 
 

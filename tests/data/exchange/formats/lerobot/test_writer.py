@@ -15,7 +15,7 @@ import pytest
 from lawm_schemas import ArraySpec, ConfigError, Role
 from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, edit_column, refused
 
-from lawm_data import Corpus, merge_corpora, open_corpus
+from lawm_data import Corpus, merge_corpora, open_corpus, write_overlay
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.exchange.formats.lerobot import parquet
 from lawm_data.exchange.formats.lerobot.writer import _spans
@@ -113,6 +113,28 @@ def test_a_mask_is_known_from_what_was_never_recorded(tmp_path: Path, corpus: Co
     states = table["lawm.action_state"].to_pylist()
     assert set(states) == {"observed", "withheld", "missing"}
     assert not (tmp_path / "set/meta/lawm/masks").exists()
+
+
+def test_statistics_of_inferred_actions_are_of_these_alone(tmp_path: Path, corpus: Corpus) -> None:
+    """The zeros that stand in their place elsewhere count nothing."""
+    size, rng = corpus.manifest.action.size, np.random.default_rng(0)
+    shape = int(corpus.table.length[1]), size
+    mean, std = rng.uniform(2, 3, shape), rng.uniform(0.5, 1, shape)
+    labels = [(str(corpus.table.id[1]), mean, std)]
+    write_overlay(corpus, labels, name="idm", model="0" * 64, algorithm="lawm")
+    export_corpus(corpus.with_labels("idm"), f"lerobot:{tmp_path / 'set'}")
+    stats = json.loads((tmp_path / "set" / "meta/stats.json").read_text())
+    for name, values in (("lawm.inferred_mean", mean), ("lawm.inferred_std", std)):
+        found = stats[name]
+        assert found["count"] == [len(values)]
+        for key, expected in (
+            ("min", values.min(0)),
+            ("max", values.max(0)),
+            ("mean", values.mean(0)),
+            ("std", values.std(0)),
+            ("q50", np.median(values, 0)),
+        ):
+            np.testing.assert_allclose(found[key], expected, rtol=1e-4)
 
 
 def test_full_files_are_followed_by_new_ones(
