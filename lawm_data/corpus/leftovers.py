@@ -27,14 +27,27 @@ def refuse_existing(path: Path) -> None:
     if (path / MANIFEST).exists():
         hint = "choose another place, or append to it"
         raise StorageError("a corpus is already there", str(path), hint)
-    with storage_errors(path):
-        others = sorted(
-            entry.name
-            for entry in path.iterdir()
-            if entry.name not in (".lock", SHARDS) and not entry.name.startswith(TEMPORARY)
-        )
+    others = _kept(path)
+    if others == [SHARDS]:
+        what, hint = "holds shards whose corpus.json is lost", "let lawm-data repair make it again"
+        raise StorageError(what, str(path), f"{hint}, or choose another place")
     if others:
         raise StorageError(f"the folder is not empty ({others[0]})", str(path), "choose another")
+
+
+def is_barely_begun(path: Path) -> bool:
+    """Whether a folder holds no more than what a writer leaves that was killed at its start."""
+    return path.is_dir() and not _kept(path)
+
+
+def _kept(path: Path) -> list[str]:
+    """Names of what is in a folder and no writer has left at its start; sorted."""
+    with storage_errors(path):
+        names = {entry.name for entry in path.iterdir()} - {".lock"}
+        shards = path / SHARDS
+        if shards.is_dir() and all(e.name.startswith(TEMPORARY) for e in shards.iterdir()):
+            names.discard(SHARDS)
+    return sorted(name for name in names if not name.startswith(TEMPORARY))
 
 
 def leftovers(path: Path, manifest: Manifest) -> list[Path]:

@@ -120,8 +120,9 @@ def _make_folders(folder: Path) -> list[Path]:
 def _sync_tree(path: Path) -> None:
     """Make a file, or a folder and all that is in it, durable."""
     for folder, _, names in os.walk(path):
-        for name in names:
-            sync_file(Path(folder) / name)
+        for file in (Path(folder) / name for name in names):
+            if file.is_file():  # to open a pipe would wait for somebody who writes to it
+                sync_file(file)
         sync_folder(Path(folder))
     if path.is_file():
         sync_file(path)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -174,7 +175,7 @@ class RunFolder:
                 checkpoint.load_module(folder, algorithm)
                 return TrainedAlgorithm(algorithm, checkpoint.model_sha256(folder))
             except LawmError:
-                if folder.exists():
+                if os.path.lexists(folder):
                     raise
                 # the trainer has removed it meanwhile, so there is a newer one
 

@@ -150,6 +150,8 @@ def _takes_below(root: Path) -> tuple[Takes, list[str]]:
             if kind not in (*DEMUXERS, *PICTURES):
                 skipped.append(kind or name)
                 continue
+            if not path.is_file():
+                raise CorpusError("is no regular file", str(path), "remove it")
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
                 raise CorpusError("is a link that leads outside", str(path), "copy the file itself")
             if kind in DEMUXERS:

@@ -113,7 +113,8 @@ def require_finite(array: np.ndarray, where: str, first_row: int = 0) -> np.ndar
         CorpusError: names the first such row.
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        rows = np.atleast_1d(array)
+        bad = ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
         row = first_row + int(np.argmax(bad))
         what = f"row {row} holds a number that is not finite"
         raise CorpusError(what, where, "repair it, or leave that trajectory out")
@@ -132,7 +133,7 @@ def column(array: np.ndarray, where: str) -> np.ndarray:
     Raises:
         CorpusError: more than one number a row.
     """
-    if array.size != len(array):
+    if not array.ndim or array.size != len(array):
         raise CorpusError(f"has shape {array.shape}, not one number a row", where, "reshape it")
     return array.reshape(len(array))
 

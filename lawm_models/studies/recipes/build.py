@@ -42,6 +42,7 @@ def build(out: Path, all_jobs: Sequence[Job], options: Options) -> list[JobState
         LawmError: as the command that does what could not be done; what is done stays done.
     """
     from lawm_data.system.atomic import WriterLock, storage_errors
+    from lawm_data.system.output import remove_beside
 
     _require_unchanged(out, survey(out, all_jobs), options.replace)
     with storage_errors(out):
@@ -52,6 +53,7 @@ def build(out: Path, all_jobs: Sequence[Job], options: Options) -> list[JobState
             # looked at again: an earlier step may have changed what it is made from
             now = _look(out, job, _outputs(out, all_jobs))
             if now.state == "done":
+                remove_beside(out / job.name)  # of a build that was killed when it was done
                 continue
             _require_unchanged(out, [now], options.replace)
             place = f"step {number} of {len(all_jobs)}: {job.operation} {job.name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -47,6 +46,7 @@ def write_record(out: Path, job: Job, record: StepRecord) -> None:
 
 def output_of(out: Path, job: Job) -> str | None:
     """Fingerprint of what a job has made so far, or None when there is nothing."""
+    from lawm_data.corpus.leftovers import is_barely_begun
     from lawm_data.corpus.mask import mask_sha256, read_mask
     from lawm_data.corpus.store import read_manifest
 
@@ -55,7 +55,9 @@ def output_of(out: Path, job: Job) -> str | None:
         path = out / corpus / "masks" / f"{name}.json"
         return mask_sha256(read_mask(path)) if path.is_file() else None
     folder = out / job.name
-    return read_manifest(folder).fingerprint if folder.exists() else None
+    if not folder.exists() or is_barely_begun(folder):
+        return None
+    return read_manifest(folder).fingerprint
 
 
 def state_of(out: Path, job: Job, inputs: Mapping[str, str | None]) -> tuple[State, str]:
@@ -112,6 +114,7 @@ def clear(out: Path, job: Job) -> None:
         ConfigError: actions inferred for it would be lost.
     """
     from lawm_data.corpus.overlay import overlay_names
+    from lawm_data.system.output import remove
 
     if job.operation == "mask" or not (out / job.name).exists():
         return
@@ -120,7 +123,7 @@ def clear(out: Path, job: Job) -> None:
     if own:
         hint = "build into another folder (--out), or remove it yourself"
         raise ConfigError(f"has inferred actions of its own ({own[0]})", str(out / job.name), hint)
-    shutil.rmtree(out / job.name)
+    remove(out / job.name)
 
 
 def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:

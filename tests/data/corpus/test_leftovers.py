@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lawm_schemas import ArraySpec, Role
+from lawm_schemas import ArraySpec, Role, StorageError
 
-from lawm_data import CorpusWriter, open_corpus
+from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.corpus.integrity.repair import repair as restore
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.system.atomic import REPLACED, TEMPORARY, write_folder
@@ -90,3 +90,17 @@ def test_a_folder_that_is_replaced_is_the_old_one_or_the_new_one(
         assert sorted(path.name for path in tmp_path.iterdir()) == ["labels", "other"]
         assert (folder / "a").read_bytes() in (b"old", b"new")
     assert seen == {b"old", b"new"} | ({b""} if not at_once else set())
+
+
+def test_shards_that_have_lost_their_corpus_json_are_not_written_over(
+    random_corpus: Callable[..., Corpus],
+) -> None:
+    corpus = random_corpus()
+    before = files(corpus.path)
+    (corpus.path / "corpus.json").unlink()
+    specs = {"observations": corpus.manifest.observations, "action": corpus.manifest.action}
+    with pytest.raises(StorageError, match=r"corpus\.json is lost; let lawm-data repair make it"):
+        CorpusWriter.create(corpus.path, **specs)
+    assert files(corpus.path) == before
+    restore(corpus.path)  # as the message says
+    assert open_corpus(corpus.path).fingerprint == corpus.fingerprint

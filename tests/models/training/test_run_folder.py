@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lawm_schemas import ConfigError, StorageError
+from lawm_schemas import ConfigError, LawmError, StorageError
 
 from lawm_models.training import checkpoint
 from lawm_models.training.experiment import open_sources, resolve
@@ -129,3 +129,11 @@ def test_pruning_keeps_the_newest_and_the_ends_of_stages(prepared, tmp_path_fact
     assert set(kept) == set(sorted(steps)[-2:]) | (steps & {10, 30})
     run.prune_checkpoints()
     assert list(run.checkpoints()) == kept
+
+
+def test_a_checkpoint_that_leads_nowhere_is_named(trained):
+    folder = RunFolder.open(trained).latest_checkpoint()
+    shutil.rmtree(folder)
+    folder.symlink_to(trained / "nowhere")
+    with pytest.raises(LawmError, match=folder.name):
+        RunFolder.open(trained).algorithm()

@@ -113,6 +113,8 @@ def read_episodes(root: Path, cameras: Sequence[str]) -> Episodes:
             for name, parts in found.items():
                 parts.append(_column(batch, name, path, whole=name not in starts))
             tasks += [batch.column("tasks")] if has_tasks else []
+    if not found["length"]:
+        raise CorpusError("lists no episode", str(folder), HINT)
     columns = {name: np.concatenate(parts) for name, parts in found.items()}
     _require_sound(columns, folder)
     films = {}

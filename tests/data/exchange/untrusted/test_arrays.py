@@ -91,3 +91,11 @@ def test_images_stored_as_floats_come_back_or_are_refused() -> None:
 def test_numbers_in_names_are_sorted_by_size() -> None:
     names = ["take 10", "Take 2", "take 1", "2", "10", "b", "A"]
     assert sorted(names, key=natural) == ["2", "10", "A", "b", "take 1", "Take 2", "take 10"]
+
+
+def test_one_number_is_no_column() -> None:
+    for array in (np.array(1.0), np.zeros((2, 2))):
+        with pytest.raises(CorpusError, match="not one number a row"):
+            column(array, "here")
+    with pytest.raises(CorpusError, match="not finite"):
+        require_finite(np.array(np.nan), "here")

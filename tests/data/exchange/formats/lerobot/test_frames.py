@@ -42,6 +42,11 @@ def test_lengths_that_disagree_are_refused(exported: Path) -> None:
     refused(exported, "has episode_index 1 where 0 belongs")
 
 
+def test_a_set_without_episodes_is_refused(exported: Path) -> None:
+    pq.write_table(pq.read_table(exported / EPISODES).slice(0, 0), exported / EPISODES)
+    refused(exported, "lists no episode")
+
+
 def png_bomb(width: int, height: int) -> bytes:
     """A few bytes that claim to be a large picture."""
 
