@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, LawmError, Role
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, LawmError, Role
 
 from lawm_data import Corpus, make_mask, open_corpus, save_mask
 from lawm_data.corpus.integrity.validate import validate
@@ -46,7 +46,10 @@ def test_only_the_description_changes(corpus: Corpus, tmp_path: Path) -> None:
     assert tuple(rest) == corpus.manifest.observations[1:]
     action = new.manifest.action
     assert (action.name, action.low, action.high) == ("torque", (-2.0,) * 3, (1.0, 2.0, 3.0))
-    assert new.manifest.environment == EnvironmentInfo(task="walker-walk", action_repeat=2)
+    environment = new.manifest.environment
+    assert environment is not None
+    assert (environment.suite, environment.task) == ("dm_control", "walker-walk")
+    assert environment.action_repeat == 2
     assert new.manifest.licence == "MIT"
     assert step_seconds(new.manifest) == 1 / 20
     step = new.manifest.lineage[-1]
