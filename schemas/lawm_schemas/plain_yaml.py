@@ -49,6 +49,9 @@ def load_yaml(text: str, where: str) -> Any:
 def read_yaml(path: Path) -> Any:
     """Read a YAML file; see ``load_yaml``."""
     try:
+        regular = path.is_file() or path.is_dir() or not path.exists()
+        if not regular and path.parent != Path("/dev/fd"):  # what a shell makes of <(command)
+            raise ConfigError("is no regular file", str(path), "give a YAML file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError("no such file", str(path), "check the path") from None

@@ -1,5 +1,6 @@
 """YAML as people write it: what is not plain or stands twice is a mistake, not a choice."""
 
+import os
 import re
 from pathlib import Path
 
@@ -110,3 +111,9 @@ def test_numbers_without_a_point_are_numbers_and_what_is_in_quotes_is_a_word() -
 def test_words_that_are_no_settings(word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_setting(word)
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "study.yaml")
+    with pytest.raises(ConfigError, match=r"study\.yaml: is no regular file"):
+        read_yaml(tmp_path / "study.yaml")

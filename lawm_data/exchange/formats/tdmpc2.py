@@ -66,7 +66,7 @@ ABOUT = About(
 )
 STRUCTURE_LIMIT = 1 << 20
 """Bytes of what a file says of its tensors; that of a thousand tensors has a tenth of it."""
-PLAIN = "save its tensors as they are, with td.to_dict() in the place of td"
+PLAIN = "save its tensors as they are: torch.save(td.to_dict(), FILE)"
 _KNOWN = ("obs", "action", "reward", "task", "terminated", "episode")
 
 
@@ -204,7 +204,7 @@ def _load(path: Path) -> Any:
             return torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except CorpusError:
         raise
-    except Exception as error:  # PyTorch raises what it meets in a file that is none of its
+    except Exception as error:  # a damaged pickle can lead its reader anywhere
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise CorpusError(f"cannot be read ({reason})", str(path), PLAIN) from None
 
