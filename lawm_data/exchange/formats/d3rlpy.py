@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, LabelState, Provenance
 
+from lawm_data.corpus.table import FINAL_MISSING
 from lawm_data.exchange.formats._flat import (
     Rows,
     blocks,
@@ -26,7 +27,14 @@ from lawm_data.exchange.formats._flat import (
     same_length,
     segments,
 )
-from lawm_data.exchange.formats._protocol import BOUNDS_NOTE, About, Episode, Incoming
+from lawm_data.exchange.formats._protocol import (
+    BOUNDS_NOTE,
+    FINAL_NOTE,
+    About,
+    Episode,
+    Incoming,
+    repeat_last,
+)
 from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
 from lawm_data.exchange.untrusted.arrays import (
     column,
@@ -55,10 +63,6 @@ ABOUT = About(
 )
 _OF_TRAJECTORY = re.compile(r"(observations|actions|rewards|terminated)_(\d+)(?:_(\d+))?")
 _FLAT = ("observations", "actions", "rewards", "terminals")
-_CUT = (
-    "what the last action of a trajectory led to is not stored: that step was left out; its reward "
-    "and its end are in the metadata ({} ended in a terminal state)"
-)
 
 
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
@@ -97,7 +101,7 @@ def _read_buffer(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     recorded = (file.rows(f"actions_{i}", again=True)[()] for i in range(count))
     action = declared_action(settings, shape[1:], dtype, file.where("actions_0"), recorded)
     ended = [_ended(file, i) for i in range(count)]
-    notes = [_CUT.format(sum(ended))]
+    notes = [FINAL_NOTE]
     if others:
         notes.append(f"not kept: {', '.join(others)}")
     return _incoming(file, settings, fields, action, _buffered(file, fields, ended), count, notes)
@@ -143,9 +147,7 @@ def _ended(file: ForeignFile, i: int) -> bool:
     return bool(flags(flag.reshape(1), file.where(f"terminated_{i}"))[0])
 
 
-def _buffered(
-    file: ForeignFile, fields: list[_Field], ended: list[bool]
-) -> Iterator[Episode | None]:
+def _buffered(file: ForeignFile, fields: list[_Field], ended: list[bool]) -> Iterator[Episode]:
     for i, terminated in enumerate(ended):
         rewards = column(_finite(file, f"rewards_{i}"), file.where(f"rewards_{i}"))
         arrays = {
@@ -179,7 +181,7 @@ def _read_flat(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     field = _Field("", spec, turn)
     shape, where = actions.shape[1:], actions.where
     action = declared_action(settings, shape, actions.dtype, where, blocks(actions))
-    notes = [_CUT.format(len(terminals))]
+    notes = [FINAL_NOTE]
     if len(cuts) > len(ends):
         notes.append("the last rows have no mark at their end; they are a truncated trajectory")
     known = (*_FLAT, "episode_terminals", "discrete_action", "version", "create_mask", "mask_size")
@@ -187,7 +189,7 @@ def _read_flat(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     if left:
         notes.append(f"not kept: {', '.join(left)}")
 
-    def trajectories() -> Iterator[Episode | None]:
+    def trajectories() -> Iterator[Episode]:
         ended = np.isin(cuts[:, 1] - 1, terminals).tolist()
         for (first, end), terminated in zip(cuts.tolist(), ended, strict=True):
             read = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
@@ -204,27 +206,17 @@ def _incoming(
     settings: Mapping[str, Any],
     fields: list[_Field],
     action: ArraySpec,
-    trajectories: Iterator[Episode | None],
+    trajectories: Iterator[Episode],
     count: int,
     notes: list[str],
 ) -> Incoming:
     if action.low is not None and "low" not in settings:
         notes.append(BOUNDS_NOTE)
 
-    def long_enough() -> Iterator[Episode]:
-        alone = 0
-        for episode in trajectories:
-            if episode is not None:
-                yield episode
-            else:
-                alone += 1
-        if alone:
-            notes.append(f"{alone} trajectories of a single row were left out")
-
     return Incoming(
         observations=tuple(field.spec for field in fields),
         action=action,
-        trajectories=long_enough(),
+        trajectories=trajectories,
         count=count,
         name=file.path.name,
         files=(file.path,),
@@ -242,19 +234,17 @@ def _episode(
     terminated: bool,
     source: str,
     metadata: dict[str, Any],
-) -> Episode | None:
-    """A trajectory without its last step; None where there is no other one."""
-    if len(rewards) < 2:
-        return None
+) -> Episode:
     arrays = {}
     for field in fields:
         array = observed[field.spec.name]
-        arrays[field.spec.name] = np.moveaxis(array, 1, -1) if field.turn else array
+        arrays[field.spec.name] = repeat_last(np.moveaxis(array, 1, -1) if field.turn else array)
     return Episode(
         observations=arrays,
-        rewards=rewards[:-1],
+        rewards=rewards,
         provenance=Provenance(source=source, origin="import"),
-        actions=actions[:-1],
-        truncated=True,
-        metadata={**metadata, "left_out": {"reward": float(rewards[-1]), "terminated": terminated}},
+        actions=actions,
+        terminated=terminated,
+        truncated=not terminated,
+        metadata=metadata | FINAL_MISSING,
     )

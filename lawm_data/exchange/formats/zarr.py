@@ -23,9 +23,17 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Provenance, Role
 from lawm_schemas.errors import reason_of
 
-from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
 from lawm_data.exchange.formats._flat import blocks
-from lawm_data.exchange.formats._protocol import BOUNDS_NOTE, REWARDS_NOTE, About, Episode, Incoming
+from lawm_data.exchange.formats._protocol import (
+    BOUNDS_NOTE,
+    FINAL_NOTE,
+    REWARDS_NOTE,
+    About,
+    Episode,
+    Incoming,
+    repeat_last,
+)
 from lawm_data.exchange.formats._settings import (
     DECLARED,
     UNRECORDED,
@@ -290,8 +298,9 @@ def _incoming(buffer: _Buffer, arrays: list[str], settings: Mapping[str, Any]) -
         require_none(settings, UNRECORDED, "buffers without actions")
         shape, where = actions.shape[1:], actions.where
         action = declared_action(settings, shape, actions.dtype, where, blocks(actions))
+    cut = "what the last action of a trajectory led to is not stored: that step was left out"
     notes = [
-        "what the last action of a trajectory led to is not stored: that step was left out",
+        cut if reward_name is None else FINAL_NOTE,
         "ends are not stored: all trajectories count as truncated",
     ]
     if actions is None:
@@ -309,10 +318,13 @@ def _incoming(buffer: _Buffer, arrays: list[str], settings: Mapping[str, Any]) -
     if left:
         notes.append(f"not kept: {', '.join(left)}")
     starts = np.append(0, stops[:-1])
-    alone = int((stops - starts == 1).sum())
+    least = 2 if reward_name is None else 1
+    alone = int((stops - starts < least).sum())
     if alone:
         notes.append(f"{alone} trajectories of a single row were left out")
-    spans = [(i, a, b) for i, (a, b) in enumerate(zip(starts, stops, strict=True)) if b - a > 1]
+    spans = [
+        (i, a, b) for i, (a, b) in enumerate(zip(starts, stops, strict=True)) if b - a >= least
+    ]
     source = Provenance(source=f"zarr:{buffer.path.name}", origin="import")
     rewards = opened.get(reward_name or "")
     return Incoming(
@@ -343,19 +355,21 @@ def _episode(
         what = f"trajectory {number} has {size} bytes"
         raise CorpusError(what, fields[0].rows.where, "cut it into parts")
     metadata: dict[str, Any] = {"episode": number}
-    earned = np.zeros(end - start - 1, np.float32)
+    observed = {field.spec.name: field.read(start, end) for field in fields}
+    steps, earned = end - 1, np.zeros(end - start - 1, np.float32)
     if rewards is None:
         metadata |= NO_REWARDS
-    else:
+    else:  # the last step was rewarded, so that it is kept
+        steps = end
         read = require_finite(rewards.part(start, end), rewards.where, start)
         earned = column(read, rewards.where)
-        metadata["left_out"] = {"reward": float(earned[-1])}
-        earned = earned[:-1]
+        observed = {name: repeat_last(array) for name, array in observed.items()}
+        metadata |= FINAL_MISSING
     taken = None
     if actions is not None:
-        taken = require_finite(actions.part(start, end - 1), actions.where, start)
+        taken = require_finite(actions.part(start, steps), actions.where, start)
     return Episode(
-        observations={field.spec.name: field.read(start, end) for field in fields},
+        observations=observed,
         rewards=earned,
         provenance=source,
         actions=taken,

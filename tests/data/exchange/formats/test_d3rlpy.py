@@ -58,17 +58,16 @@ def dump(path: Path, episodes: list[dict[str, Any]]) -> Path:
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=12).filter(lambda n: max(n) > 1),
     terminated=st.lists(st.booleans(), min_size=12, max_size=12),
 )
-def test_every_step_whose_observations_are_there_is_read(
+def test_every_step_is_read(
     tmp_path_factory: pytest.TempPathFactory, kind: str, lengths: list[int], terminated: list[bool]
 ) -> None:
     root = tmp_path_factory.mktemp("d3rlpy")
     episodes = [recorded(n, i, terminated[i], kind) for i, n in enumerate(lengths)]
     made = import_corpus(f"d3rlpy:{dump(root / 'data.h5', episodes)}", root / "corpus")
-    assert sum("left out" in note for note in made.notes) == 1 + (1 in lengths)
+    assert any("the step was kept" in note for note in made.notes)
     corpus = open_corpus(root / "corpus", verify=True)
     assert [f for f in validate(root / "corpus") if f.severity == "error"] == []
-    whole = [(i, e) for i, e in enumerate(episodes) if lengths[i] > 1]
-    for trajectory, (i, episode) in zip(corpus, whole, strict=True):
+    for i, (trajectory, episode) in enumerate(zip(corpus, episodes, strict=True)):
         shown = episode["observations"]
         for name, array in zip(
             corpus.manifest.observations,
@@ -77,13 +76,12 @@ def test_every_step_whose_observations_are_there_is_read(
         ):
             if name.role is Role.pixels:
                 array = array.transpose(0, 2, 3, 1)
-            assert np.array_equal(trajectory.observations[name.name], array)
-        assert np.array_equal(trajectory.actions, episode["actions"][:-1])
-        assert np.array_equal(trajectory.rewards, episode["rewards"][:-1, 0].astype("f4"))
-        assert trajectory.info.metadata == {
-            "episode": i,
-            "left_out": {"reward": float(episode["rewards"][-1, 0]), "terminated": terminated[i]},
-        }
+            assert np.array_equal(trajectory.observations[name.name][:-1], array)
+        assert np.array_equal(trajectory.actions, episode["actions"])
+        assert np.array_equal(trajectory.rewards, episode["rewards"][:, 0].astype("f4"))
+        assert not trajectory.final_observed
+        ends = trajectory.info.terminated, trajectory.info.truncated
+        assert ends == (terminated[i], not terminated[i])
 
 
 def test_version_1(tmp_path: Path) -> None:
@@ -103,10 +101,9 @@ def test_version_1(tmp_path: Path) -> None:
     made = import_corpus(f"d3rlpy:{tmp_path / 'v1.h5'}", tmp_path / "corpus", settings)
     assert any("the last rows have no mark" in note for note in made.notes)
     corpus = open_corpus(tmp_path / "corpus")
-    assert [t.info.length for t in corpus] == [4, 3, 2]
-    assert np.array_equal(corpus[1].actions, arrays["actions"][5:8])
-    ends = [t.info.metadata["left_out"]["terminated"] for t in corpus]
-    assert ends == [True, False, False]
+    assert [t.info.length for t in corpus] == [5, 4, 3]
+    assert np.array_equal(corpus[1].actions, arrays["actions"][5:9])
+    assert [t.info.terminated for t in corpus] == [True, False, False]
     assert corpus.manifest.action.high == (2.0, 2.0)
 
 
@@ -159,11 +156,10 @@ def test_a_file_that_d3rlpy_wrote(tmp_path: Path) -> None:
     file = Path(__file__).parents[3] / "fixtures" / "foreign" / "d3rlpy-2.8.h5"
     import_corpus(f"d3rlpy:{file}", tmp_path / "corpus")
     corpus = open_corpus(tmp_path / "corpus")
-    assert [t.info.length for t in corpus] == [4, 6]
-    assert [t.info.metadata["left_out"]["terminated"] for t in corpus] == [True, False]
+    assert [t.info.length for t in corpus] == [5, 7]
+    assert [t.info.terminated for t in corpus] == [True, False]
     with h5py.File(file) as found:
         for i, trajectory in enumerate(corpus):
-            assert np.array_equal(
-                trajectory.observations["observation"], found[f"observations_{i}"]
-            )
-            assert np.array_equal(trajectory.actions, found[f"actions_{i}"][:-1])
+            observed = trajectory.observations["observation"][:-1]
+            assert np.array_equal(observed, found[f"observations_{i}"])
+            assert np.array_equal(trajectory.actions, found[f"actions_{i}"])

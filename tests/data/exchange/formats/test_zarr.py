@@ -147,9 +147,10 @@ def test_rewards_channels_and_groups(tmp_path: Path) -> None:
     made = import_corpus(f"zarr:{place}", tmp_path / "corpus", settings)
     assert "not kept: done, success, more" in made.notes
     corpus = open_corpus(tmp_path / "corpus")
-    assert np.array_equal(corpus[1].rewards, [7, 8, 9])
-    assert corpus[1].info.metadata == {"episode": 1, "left_out": {"reward": 10.0}}
-    assert np.array_equal(corpus[0].observations["img"], arrays["img"][:6].transpose(0, 2, 3, 1))
+    assert np.array_equal(corpus[1].rewards, [7, 8, 9, 10])
+    assert not any(trajectory.final_observed for trajectory in corpus)
+    shown = corpus[0].observations["img"]
+    assert np.array_equal(shown[:-1], arrays["img"][:6].transpose(0, 2, 3, 1))
     assert corpus.manifest.action.high == (512.0, 512.0)
 
 
