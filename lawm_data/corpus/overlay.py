@@ -226,7 +226,8 @@ def headless_overlays(corpus_path: Path) -> list[str]:
         return [
             folder.name
             for folder in folders
-            if not (folder / OVERLAY).is_file() and (folder / ARRAYS).exists()
+            if not (folder / OVERLAY).is_file()
+            and ((folder / ARRAYS).exists() or folder.is_symlink())
         ]
 
 
