@@ -144,37 +144,6 @@ WITHOUT = {"without": "import: NAME,… that are left out unread, such as a came
 """The setting of formats that need not read what is not wanted."""
 
 
-def wanted(settings: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
-    """The arrays of observations without those that the setting ``without`` names.
-
-    Args:
-        settings: of the format.
-        fields: place in the source of each array, by its name in a corpus; either is taken.
-
-    Raises:
-        ConfigError: there is no such array, or none is left.
-    """
-    left = listed(settings, "without")
-    for name in left:
-        if not any(name in names for names in fields.items()):
-            there = ", ".join(fields)
-            raise ConfigError(f"there is no array {name!r}", "without", f"there are {there}")
-    kept = {name: place for name, place in fields.items() if not {name, place} & {*left}}
-    if fields and not kept:
-        raise ConfigError("leaves no observation", "without", "keep one of them")
-    return kept
-
-
-@contextmanager
-def dispensable(name: str) -> Iterator[None]:
-    """What is wrong with one of several observations can be helped by leaving it out."""
-    try:
-        yield
-    except CorpusError as error:
-        hint = f"{error.hint}, or leave it out with --without {name}"
-        raise CorpusError(error.what, error.where, hint) from None
-
-
 def kept(without: Sequence[str], names: Sequence[str], kind: str = "array") -> list[str]:
     """The names that are left when some are not wanted.
 
@@ -189,6 +158,31 @@ def kept(without: Sequence[str], names: Sequence[str], kind: str = "array") -> l
     if not found:
         raise ConfigError("leaves nothing", "without", "keep one of them")
     return found
+
+
+def wanted(settings: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str]:
+    """The arrays of observations without those that the setting ``without`` names.
+
+    Args:
+        settings: of the format.
+        fields: place in the source of each array, by its name in a corpus; either is taken.
+
+    Raises:
+        ConfigError: there is no such array, or none is left.
+    """
+    names = {place: name for name, place in fields.items()}
+    left = [names.get(word, word) for word in listed(settings, "without")]
+    return {name: fields[name] for name in kept(left, list(fields))} if fields else {}
+
+
+@contextmanager
+def dispensable(name: str) -> Iterator[None]:
+    """What is wrong with one of several observations can be helped by leaving it out."""
+    try:
+        yield
+    except CorpusError as error:
+        hint = f"{error.hint}, or leave it out with --without {name}"
+        raise CorpusError(error.what, error.where, hint) from None
 
 
 def rate(settings: Mapping[str, Any], name: str, usual: float) -> float:
