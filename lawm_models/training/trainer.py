@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
+from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
@@ -62,7 +64,7 @@ def train(
         run.require_same_draws()
     refuse_inside(out)
     sources = open_sources(config)
-    _warn(sources)
+    _warn(sources, ALGORITHMS.load(config.algorithm.name).Algorithm.stages)
     record, beginning = sources.record, None
     if begin_from is not None and not run:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
@@ -84,7 +86,7 @@ def train(
     return run
 
 
-def _warn(sources: Sources) -> None:
+def _warn(sources: Sources, stages: Sequence[str]) -> None:
     """Say on stderr what in the corpora looks as if it were not what was meant."""
     views = [view for view, _ in sources.corpora]
     for note in rate_notes(views):
@@ -92,6 +94,11 @@ def _warn(sources: Sources) -> None:
     for view in views:
         for what, hint in inert_actions(view).warnings(view.path):
             line(f"warning: {view.path}: {what}; {hint}")
+        unseen = int((~view.table.final_observed).sum())
+        if unseen and "model" in stages:
+            # it foresees rewards from the state that a step leads to
+            what = "was not recorded: the world model learns nothing from their last rewards"
+            line(f"warning: {view.path}: the last observation of {unseen:,} trajectories {what}")
 
 
 def _begun(out: Path) -> RunFolder | None:

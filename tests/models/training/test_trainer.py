@@ -13,6 +13,7 @@ from runs_compared import Watcher, numbers, weights
 from safetensors.torch import load_file
 
 from lawm_data import CorpusWriter, edit_corpus, make_mask, open_corpus, save_mask
+from lawm_data.corpus.table import FINAL_MISSING
 from lawm_data.system.atomic import WriterLock
 from lawm_models.algorithms import ALGORITHMS, lawm
 from lawm_models.training.experiment import open_sources, resolve, settings_of
@@ -309,3 +310,17 @@ def test_actions_that_never_change_are_warned_of(experiment, make_corpus, tmp_pa
     hidden = set(open_corpus(path).table.id[-2:].tolist()) - set(mask.labeled)
     train(experiment(corpora=[{"path": str(path), "mask": "few"}]), tmp_path / "masked")
     assert capsys.readouterr().err.count("count as observed") == 2 - len(hidden)
+
+
+def test_rewards_that_no_world_model_learns_from_are_warned_of(
+    experiment, make_corpus, tmp_path, capsys
+):
+    path = make_corpus(tmp_path / "corpus")
+    with CorpusWriter.append(path) as writer:
+        arrays = {"position": np.ones((31, 2)), "speed": np.ones((31, 1))}
+        rest = {"provenance": Provenance(source="foreign"), "metadata": FINAL_MISSING}
+        writer.add(arrays, np.ones(30), **rest)
+    warning = f"{path}: the last observation of 1 trajectories was not recorded"
+    for name in ("bc", "lawm"):
+        train(experiment(name, corpora=[{"path": str(path)}]), tmp_path / name)
+        assert (warning in capsys.readouterr().err) == (name == "lawm")
