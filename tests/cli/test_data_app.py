@@ -112,7 +112,7 @@ def test_validate_finds_a_flipped_byte(run, corpus: Path) -> None:
         ("info {corpus} --mask=", "an argument is empty"),
         ("info {corpus} --labels=", "an argument is empty"),
         ("mask {new} --fraction 0.5 --name x", "{new}: does not exist"),
-        ("mask {corpus} --name x", "Missing option '--fraction'"),
+        ("mask {corpus} --name x", "give exactly one of --fraction, --where and --ids"),
         ("info {corpus} --mask nobody", "masks here: third"),
         ("info {corpus} --labels nobody", "no such overlay"),
         ("info {corpus}/masks", "is not a corpus"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from lawm_schemas import Role
+
 from lawm_data.corpus.integrity.validate import NAMED, Finding
 from lawm_data.corpus.layout import layout_of
-from lawm_data.corpus.record import content_hash
 from lawm_data.corpus.store import Store, open_store
 
 
@@ -16,7 +19,8 @@ class Leakage(NamedTuple):
     """Pairs of ids: of the corpus, and of the one that it is held against."""
 
     equal: list[tuple[str, str]]
-    """The same observations and rewards, bit for bit, whatever is known of the actions."""
+    """The same observations, bit for bit, whatever is known of actions and rewards. Arrays that only
+    one corpus has are not compared, nor states of the simulator."""
     near: list[tuple[str, str]]
     """Other content, but the same task, source, seed of the source and seed of the reset."""
 
@@ -28,7 +32,8 @@ def leakage(path: str | Path, against: str | Path) -> Leakage:
         LawmError: one of them cannot be opened.
     """
     here, there = open_store(Path(path)), open_store(Path(against))
-    equal = dict(_pairs(_contents(here), _contents(there)))
+    names = _shared(here, there)
+    equal = dict(_pairs(_contents(here, names), _contents(there, names)))
     near = _pairs(_origins(here), _origins(there))
     return Leakage(
         [(_name(here, a), _name(there, b)) for a, b in equal.items()],
@@ -49,9 +54,19 @@ def leakage_findings(path: str | Path, against: str | Path, found: Leakage) -> I
         yield Finding("warning", str(path), what, "collect with another seed")
 
 
-def _contents(store: Store) -> list[bytes]:
-    """Hash of observations and rewards of each trajectory; of the actions it knows nothing."""
-    layout, hashes = layout_of(store.manifest), []
+def _shared(here: Store, there: Store) -> list[str]:
+    """Observations that both have; a published copy may lack rewards and physics."""
+    specs = [
+        {s.name: (s.shape, s.dtype) for s in store.manifest.observations if s.role != Role.physics}
+        for store in (here, there)
+    ]
+    return sorted(name for name, spec in specs[0].items() if specs[1].get(name) == spec)
+
+
+def _contents(store: Store, names: Sequence[str]) -> list[bytes | None]:
+    """Hash of some observations of each trajectory; None where there are none to hash."""
+    packed = {spec.name: columns for spec, columns in layout_of(store.manifest).packed}
+    hashes: list[bytes | None] = []
     for length, number, row in zip(
         store.index.length.tolist(),
         store.index.shard.tolist(),
@@ -59,8 +74,11 @@ def _contents(store: Store) -> list[bytes]:
         strict=True,
     ):
         shard, rows = store.shards[number], slice(row, row + length + 1)
-        fields = {spec.name: shard.fields[spec.name][rows] for spec in layout.apart}
-        hashes.append(content_hash(shard.steps[rows], fields, layout).digest())
+        content = hashlib.sha256(f"{length}".encode())
+        for name in names:
+            array = shard.steps[rows, packed[name]] if name in packed else shard.fields[name][rows]
+            content.update(np.ascontiguousarray(array).data)
+        hashes.append(content.digest() if names else None)
     return hashes
 
 

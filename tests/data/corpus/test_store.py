@@ -10,6 +10,7 @@ from lawm_data import CorpusWriter, make_mask, open_corpus
 from lawm_data.corpus.encode import Parts, write_shard
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.table import SEEDED
 
 COUNT = 40_000
 
@@ -35,7 +36,8 @@ def many_trajectories(path: Path, count: int, shards: int) -> None:
             "episode_return": zeros,
             "provenance": zeros,
             "agent_step": -ones,
-            "seed": ordinal,
+            "seed": ordinal.astype(np.uint64),
+            SEEDED: ones.astype(bool),
             "digest": np.zeros((each, 32), np.uint8),
         }
         steps, actions = np.zeros((2 * each, 2), "f4"), np.zeros((each, 1), "f4")

@@ -242,7 +242,13 @@ def test_what_makes_no_sense_is_refused(three: list[Corpus], tmp_path: Path) -> 
         (three, "expert", 2, ConfigError, "2 trajectories of 3 collections"),
         ([], "expert", 2, ConfigError, "2 trajectories of 0 collections"),
         ([three[0], twin], "expert", 2, CorpusError, "is the same corpus as"),
-        ([three[0], other], "expert", 2, CorpusError, "has task hopper-hop, not walker-walk"),
+        (
+            [three[0], other],
+            "expert",
+            2,
+            CorpusError,
+            "is hopper-hop, not walker-walk",
+        ),
         ([other], "expert", 2, ConfigError, "hopper-hop: has no preset returns for expert"),
         ([unknown], "expert", 2, ConfigError, "environment unknown: has no preset"),
     ):

@@ -63,4 +63,4 @@ def test_a_damaged_column_never_costs_the_set(foreign: Path) -> None:
     refused(foreign, "holds no sentences; leave it out with --without")
     edit_column(foreign / FRAMES, EVENTS, pa.array([[{"role": b"\xff"}]] * frames))
     refused(foreign, "is not plain JSON")
-    assert len(brought(foreign, without=EVENTS)) == 3
+    assert len(brought(foreign, without=EVENTS)) == 4

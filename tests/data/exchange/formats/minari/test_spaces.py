@@ -63,7 +63,11 @@ def test_spaces_become_arrays(tmp_path: Path) -> None:
         (spaces.Discrete(3, start=-1), np.array([-1, 0, 1, 1, 0]), ("int64", (), (-1.0,))),
         (spaces.MultiDiscrete([2, 5]), np.array([[0, 4]] * 5), ("int64", (2,), (0.0, 0.0))),
         (spaces.MultiBinary(2), np.array([[0, 1]] * 5, np.int8), ("int8", (2,), (0.0, 0.0))),
-        (spaces.Box(-np.inf, 1, (1,)), np.ones((5, 1), np.float32), ("float32", (1,), None)),
+        (
+            spaces.Box(-np.inf, 1, (1,)),
+            -np.eye(5, 1, dtype=np.float32),
+            ("float32", (1,), None),
+        ),
     ],
     ids=["discrete", "several", "switches", "half bounded"],
 )
