@@ -497,7 +497,7 @@ class Against(Schema):
 
     path: str
     equal: tuple[str, ...]
-    """ids with the same observations and rewards"""
+    """ids with the same observations"""
     near: tuple[str, ...]
     """other ids with the same source and seeds"""
 

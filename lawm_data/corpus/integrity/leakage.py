@@ -19,8 +19,8 @@ class Leakage(NamedTuple):
     """Pairs of ids: of the corpus, and of the one that it is held against."""
 
     equal: list[tuple[str, str]]
-    """The same observations, bit for bit, whatever is known of actions and rewards. Arrays that only
-    one corpus has are not compared, nor states of the simulator."""
+    """The same observations, bit for bit, whatever is known of actions and rewards. Arrays that
+    only one corpus has are not compared, nor states of the simulator."""
     near: list[tuple[str, str]]
     """Other content, but the same task, source, seed of the source and seed of the reset."""
 

@@ -153,7 +153,7 @@ def test_a_killed_recorder_loses_only_what_it_had_not_committed(tmp_path: Path) 
     environment = dict(os.environ)
     done = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=environment)
     assert done.returncode == -signal.SIGKILL
-    assert not list(validate(tmp_path / "corpus"))
+    assert not [f for f in validate(tmp_path / "corpus") if f.severity == "error"]
     corpus = open_corpus(tmp_path / "corpus")
     assert len(corpus) == 4
     assert corpus.manifest.environment.task == "CartPole-v1"
