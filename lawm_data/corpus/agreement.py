@@ -64,7 +64,8 @@ def shared_action(views: Sequence[Corpus]) -> tuple[ArraySpec, dict[Path, list[D
     only what an action would have been. Its type holds the numbers of all; bounds that some know
     hold for the others too, where no action that these show lies outside.
     """
-    recorded = [view for view in views if records_actions(view)] or list(views[:1])
+    # a stream has no folder to look into, and goes with nothing else
+    recorded = [view for view in views if len(views) == 1 or records_actions(view)] or views[:1]
     first, odd = recorded[0], {}
     action = first.manifest.action
     bounded = next((view for view in recorded if _bounds(view.manifest.action)), None)

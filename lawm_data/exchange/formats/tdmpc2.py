@@ -66,7 +66,7 @@ ABOUT = About(
 )
 STRUCTURE_LIMIT = 1 << 20
 """Bytes of what a file says of its tensors; that of a thousand tensors has a tenth of it."""
-PLAIN = "save its tensors as they are: torch.save(td.to_dict(), FILE)"
+PLAIN = "save its tensors alone, as the plain dict that td.to_dict() gives"
 _KNOWN = ("obs", "action", "reward", "task", "terminated", "episode")
 
 

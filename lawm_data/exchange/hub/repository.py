@@ -159,12 +159,16 @@ def require_replaceable(
         raise RemoteError(what, repo, hint)
     if there == native.fingerprint or _begins_with(native, publication):
         return
-    since = [i for i, step in enumerate(native.manifest.lineage) if there in step.parents]
-    if not since:
-        raise RemoteError(f"holds another corpus ({there[:12]})", repo, hint)
-    if any("mask" in step.settings for step in native.manifest.lineage[since[0] :]):
-        what = "its earlier commits would go on showing actions that are hidden now"
-        raise RemoteError(what, repo, hint)
+    lineage = native.manifest.lineage
+    since = next((i for i, step in enumerate(lineage) if there in step.parents), None)
+    shown = "its earlier commits would go on showing actions that are hidden now"
+    masked = any("mask" in step.settings for step in lineage[since or 0 :])
+    if since is None:
+        # what was published through a mask does not name what it was made from
+        perhaps = f"; if this one was made from it, {shown}" if masked else ""
+        raise RemoteError(f"holds another corpus ({there[:12]}){perhaps}", repo, hint)
+    if masked:
+        raise RemoteError(shown, repo, hint)
 
 
 def _begins_with(native: Corpus, publication: Publication) -> bool:
