@@ -230,6 +230,20 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a file in a folder that may be somebody else's: a pipe in its place would wait.
+
+    Raises:
+        StorageError: it is no regular file, or the file system refused.
+    """
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StorageError("is no regular file", str(path), "restore it from a copy")
+            return file.read()
+
+
 def hold(path: Path, where: str, what: str) -> int:
     """Hold a lock file until the descriptor that is returned is closed, or its holder dies.
 

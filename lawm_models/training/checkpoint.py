@@ -23,7 +23,7 @@ from torch import Tensor
 from lawm_data.system.atomic import (
     REPLACED,
     TEMPORARY,
-    storage_errors,
+    read_file,
     temporary_name,
     write_folder,
 )
@@ -200,8 +200,10 @@ def _document(folder: Path) -> dict[str, Any]:
 
 
 def _tensors(folder: Path, name: str, document: Mapping[str, Any]) -> dict[str, Tensor]:
-    with storage_errors(folder / name):
-        content = (folder / name).read_bytes()
+    try:
+        content = read_file(folder / name)
+    except StorageError as error:
+        raise _damaged(folder, name, error.what) from None
     if hashlib.sha256(content).hexdigest() != document["sha256"][name]:
         raise _damaged(folder, name, "does not match its checksum")
     return from_bytes(content)

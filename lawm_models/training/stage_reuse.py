@@ -15,6 +15,7 @@ import torch
 from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig, LawmError, TakenStages
 from torch import Tensor
 
+from lawm_data.system.atomic import read_file
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import checkpoint
@@ -86,7 +87,7 @@ def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]
         weights, state = checkpoint.load_weights(folder), checkpoint.load_state(folder)
         algorithm.load_state_dict(_merged(weights, algorithm))
         *_, length = state["position"]
-        log = other.metrics_path.read_bytes()[:length]
+        log = read_file(other.metrics_path)[:length]
         if len(log) < length or log[-1:] not in (b"", b"\n"):
             raise ValueError("metrics.jsonl has lost lines")
         record = TakenStages(

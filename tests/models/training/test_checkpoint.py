@@ -1,6 +1,7 @@
 """Checkpoints: what is loaded is what was saved, and a kill leaves the old one or the new one."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -152,6 +153,15 @@ def test_altered_file_is_refused(tmp_path, file):
     data[-1] ^= 1
     (tmp_path / "c" / file).write_bytes(data)
     with pytest.raises(StorageError, match=rf"{file}: does not match its checksum; remove c"):
+        resumed(nn.Linear(3, 4), tmp_path / "c", 3) if file == MODEL else load_state(tmp_path / "c")
+
+
+@pytest.mark.parametrize("file", [MODEL, TENSORS])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path, file):
+    trained(3, tmp_path / "c", resume_at=2)
+    (tmp_path / "c" / file).unlink()
+    os.mkfifo(tmp_path / "c" / file)
+    with pytest.raises(StorageError, match=rf"{file}: is no regular file; remove c"):
         resumed(nn.Linear(3, 4), tmp_path / "c", 3) if file == MODEL else load_state(tmp_path / "c")
 
 
