@@ -52,4 +52,7 @@ def load_json(path: Path) -> Any:
         raise ConfigError("is a folder, not a JSON file", str(path), "move it away") from None
     except UnicodeDecodeError:
         raise ConfigError("is not JSON (it is not UTF-8)", str(path), _RESTORE) from None
+    except OSError as error:  # no permission, or a link to itself
+        what = f"cannot be read ({error.strerror})"
+        raise ConfigError(what, str(path), "check the path") from None
     return parse_json(text, str(path))

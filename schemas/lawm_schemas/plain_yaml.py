@@ -59,6 +59,9 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError("is a folder, not a YAML file", str(path), "check the path") from None
     except UnicodeDecodeError:
         raise ConfigError("not YAML: it is not UTF-8", str(path), "correct it") from None
+    except OSError as error:  # no permission, or a link to itself
+        what = f"cannot be read ({error.strerror})"
+        raise ConfigError(what, str(path), "check the path") from None
     return load_yaml(text, str(path))
 
 

@@ -58,3 +58,9 @@ def test_places_without_a_json_file_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             load_json(tmp_path / name)
+
+
+def test_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "state.json").symlink_to("state.json")
+    with pytest.raises(ConfigError, match=r"state\.json: (cannot be read|no such file)"):
+        load_json(tmp_path / "state.json")

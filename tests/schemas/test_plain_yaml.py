@@ -117,3 +117,9 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "study.yaml")
     with pytest.raises(ConfigError, match=r"study\.yaml: is no regular file"):
         read_yaml(tmp_path / "study.yaml")
+
+
+def test_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").symlink_to("study.yaml")
+    with pytest.raises(ConfigError, match=r"study\.yaml: (cannot be read|no such file)"):
+        read_yaml(tmp_path / "study.yaml")
