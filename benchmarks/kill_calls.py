@@ -522,6 +522,9 @@ def unbroken(lab: Laboratory, name: str, operation: Operation) -> dict[str, Any]
     before, _ = lab.look(operation)
     seen, calls = [], 0
     for _ in range(2):
+        second = int(time.time())
+        while int(time.time()) == second:  # else what tells the time would not differ
+            time.sleep(0.05)
         lab.fresh()
         code, calls = lab.called(operation.words, 0, COUNT)
         state, wrong = lab.look(operation)

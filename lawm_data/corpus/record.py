@@ -77,16 +77,14 @@ def make_record(
     if reward.ndim != 1 or len(reward) < 1:
         raise CorpusError(f"has shape {reward.shape}", "rewards", "give (T,) with T at least 1")
     length = len(reward)
+    # all arrays are seen to fit before room is made: a foreign spec may declare any shape
+    fields = {
+        spec.name: _fit(observations[spec.name], spec, length + 1, spec.name)
+        for spec in manifest.observations
+    }
     steps = np.zeros((length + 1, layout.width), "<f4")
-    fields = {}
-    for spec in manifest.observations:
-        array = _fit(observations[spec.name], spec, length + 1, spec.name)
-        for packed, columns in layout.packed:
-            if packed is spec:
-                steps[:, columns] = array.reshape(length + 1, -1)
-                break
-        else:
-            fields[spec.name] = array
+    for spec, columns in layout.packed:
+        steps[:, columns] = fields.pop(spec.name).reshape(length + 1, -1)
     steps[:-1, -1] = _fit(reward, ArraySpec(name="rewards", shape=()), length, "rewards")
     done = {
         name: _last_flag(flag, length, name)

@@ -204,3 +204,13 @@ def test_discrete_actions_keep_their_type_and_bounds(values: list[int]) -> None:
         stored = record(manifest, actions=np.array(values)).actions
         assert stored is not None
         assert (stored.dtype, stored.ravel().tolist()) == (np.dtype("<i8"), values)
+
+
+def test_a_shape_that_nothing_has_takes_no_memory() -> None:
+    manifest = Manifest(
+        observations=(ArraySpec(name="x", shape=(1 << 40, 1 << 20)),),
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+    )
+    given = {"x": np.zeros((3, 2))}
+    with pytest.raises(CorpusError, match=r"x: has shape \(3, 2\)"):
+        make_record(manifest, given, np.zeros(2), None, None, False, False, None)
