@@ -324,7 +324,8 @@ def is_alive(process: int) -> bool:
 def is_locked(folder: Path) -> bool:
     """Whether a living process holds the ``WriterLock`` of a folder."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+        # a pipe in its place would be waited for
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -25,7 +25,7 @@ from lawm_data import (
     write_overlay,
 )
 from lawm_data.corpus.integrity.repair import repair
-from lawm_data.system.atomic import WriterLock, hold
+from lawm_data.system.atomic import WriterLock, hold, is_locked
 from lawm_data.system.output import new_output
 
 
@@ -201,3 +201,14 @@ def test_nothing_is_written_through_a_folder_that_is_a_link(
     folder.unlink()
     outside.rename(folder)  # as the message says
     write(open_corpus(corpus.path))
+
+
+def test_a_lock_is_asked_about_without_waiting(tmp_path: Path) -> None:
+    (tmp_path / "free").mkdir()
+    lock = WriterLock(tmp_path / "free")
+    assert is_locked(tmp_path / "free")
+    lock.release()
+    assert not is_locked(tmp_path / "free")
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / ".lock")
+    assert not is_locked(tmp_path / "pipe")
