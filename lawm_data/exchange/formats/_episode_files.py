@@ -33,11 +33,13 @@ from lawm_data.exchange.untrusted.arrays import (
     checked_spec,
     column,
     flags,
+    natural,
     require_finite,
     whole_images,
 )
 from lawm_data.exchange.untrusted.hdf5 import ForeignFile
 from lawm_data.exchange.untrusted.npz import NpzFile
+from lawm_data.system.atomic import storage_errors
 
 UNIT = -1.0, 1.0
 """Bounds of the action in all environments that these formats were recorded in."""
@@ -87,6 +89,28 @@ class _Layout(NamedTuple):
     """Where the observations are in a file, by name."""
     converted: tuple[str, ...]
     """Images that are stored in another type than uint8."""
+
+
+def npz_files(folder: Path, usual: str) -> list[Path]:
+    """The npz files of a folder, numbers in their names in their order.
+
+    Args:
+        folder: the folder.
+        usual: clause of a hint that says what it is often called.
+
+    Raises:
+        ConfigError: it is no folder.
+        CorpusError: it holds none.
+    """
+    with storage_errors(folder):
+        if not folder.is_dir():
+            hint = f"give the folder with the npz files, {usual}"
+            raise ConfigError("is not a folder", str(folder), hint)
+        found = [path for path in folder.iterdir() if path.suffix == ".npz" and path.is_file()]
+    if not found:
+        hint = f"give the folder that holds them, {usual}"
+        raise CorpusError("holds no npz file", str(folder), hint)
+    return sorted(found, key=lambda path: natural(path.name))
 
 
 def incoming(

@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState
+from lawm_schemas import ArraySpec, CorpusError, LabelState
 
 from lawm_data.exchange.formats._episode_files import (
     Convention,
     Source,
     ended_at_last,
     incoming,
+    npz_files,
 )
 from lawm_data.exchange.formats._protocol import About, Incoming
-from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED
-from lawm_data.exchange.untrusted.arrays import column, flags, natural, observation_spec
+from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED, WITHOUT
+from lawm_data.exchange.untrusted.arrays import column, flags, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
-from lawm_data.system.atomic import storage_errors
 
 ABOUT = About(
     title="Dreamer and V-D4RL, one npz a trajectory",
@@ -50,6 +50,7 @@ ABOUT = About(
         "fields": "observations to take, in this order; all if not given, e.g. image",
         **DECLARED,
         **UNRECORDED,
+        **WITHOUT,
     },
 )
 _NOT_OBSERVED = re.compile(r"log_.*|logprob|reset|is_success|success|.*_reward")
@@ -59,15 +60,7 @@ _NOT_OBSERVED = re.compile(r"log_.*|logprob|reset|is_success|success|.*_reward")
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a folder of npz files; see ``FormatModule.read``."""
     folder = Path(place)
-    with storage_errors(folder):
-        if not folder.is_dir():
-            hint = "give the folder with the npz files, such as train_eps"
-            raise ConfigError("is not a folder", str(folder), hint)
-        found = [path for path in folder.iterdir() if path.suffix == ".npz" and path.is_file()]
-    if not found:
-        hint = "give the folder that holds them, such as train_eps"
-        raise CorpusError("holds no npz file", str(folder), hint)
-    paths = sorted(found, key=lambda path: natural(path.name))  # they begin with the time
+    paths = npz_files(folder, "such as train_eps")  # they begin with the time
     sources = [Source(path.name, path, partial(NpzFile, path)) for path in paths]
     return incoming(sources, _Convention(), folder, settings)
 

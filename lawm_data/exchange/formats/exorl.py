@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Role
+from lawm_schemas import ArraySpec, CorpusError, LabelState, Role
 
-from lawm_data.exchange.formats._episode_files import Convention, Source, incoming
+from lawm_data.exchange.formats._episode_files import Convention, Source, incoming, npz_files
 from lawm_data.exchange.formats._protocol import About, Incoming
 from lawm_data.exchange.formats._settings import DECLARED, UNRECORDED, WITHOUT
-from lawm_data.exchange.untrusted.arrays import checked_spec, column, natural, observation_spec
+from lawm_data.exchange.untrusted.arrays import checked_spec, column, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
-from lawm_data.system.atomic import storage_errors
 
 ABOUT = About(
     title="ExORL and URLB, one npz a trajectory",
@@ -46,15 +45,7 @@ _LENGTH = re.compile(r".*_(\d+)_(\d+)\.npz")
 def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     """Open a folder of npz files; see ``FormatModule.read``."""
     folder = Path(place)
-    with storage_errors(folder):
-        if not folder.is_dir():
-            hint = "give the folder with the npz files, which ends in buffer/"
-            raise ConfigError("is not a folder", str(folder), hint)
-        found = [path for path in folder.iterdir() if path.suffix == ".npz" and path.is_file()]
-    if not found:
-        hint = "give the folder that holds them, which ends in buffer/"
-        raise CorpusError("holds no npz file", str(folder), hint)
-    paths = sorted(found, key=lambda path: natural(path.name))
+    paths = npz_files(folder, "which ends in buffer/")
     sources = [Source(path.name, path, partial(_open_file, path)) for path in paths]
     return incoming(sources, _Convention(), folder, settings)
 

@@ -108,6 +108,18 @@ def test_a_trajectory_that_is_not_over_has_no_end(tmp_path: Path) -> None:
     assert list(trajectory.observations) == ["image"]
 
 
+def test_a_picture_that_is_not_wanted_is_left_out(tmp_path: Path) -> None:
+    arrays = recorded(5, 0)
+    write(tmp_path / "eps", 0, {**arrays, "other": arrays["image"]})
+    import_corpus(f"dreamer:{tmp_path / 'eps'}", tmp_path / "corpus", without=["other"])
+    names = {spec.name for spec in open_corpus(tmp_path / "corpus").manifest.observations}
+    assert "image" in names
+    assert "other" not in names
+    with pytest.raises(ConfigError, match="there is no array 'none'"):
+        import_corpus(f"dreamer:{tmp_path / 'eps'}", tmp_path / "more", without=["none"])
+    assert not (tmp_path / "more").exists()
+
+
 def changed(**arrays: Any) -> Callable[[Path], None]:
     """One file of two with other arrays; None takes one away."""
 
