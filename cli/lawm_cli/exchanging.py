@@ -9,7 +9,7 @@ import typer
 from lawm_schemas import ConfigError
 from lawm_schemas.plain_yaml import load_setting
 
-from lawm_cli.options import Corpus, DryRun, Json, Keep, Settings, example
+from lawm_cli.options import Corpus, DryRun, FormatSettings, Json, Keep, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -43,7 +43,7 @@ def import_(
         list[str] | None,
         typer.Option(help="Leave this array or camera out; may be given several times."),
     ] = None,
-    settings: Settings = None,
+    settings: FormatSettings = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -71,7 +71,7 @@ def export(
         str | None, typer.Option(help="Take the inferred actions of this overlay along.")
     ] = None,
     keep: Keep = None,
-    settings: Settings = None,
+    settings: FormatSettings = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:

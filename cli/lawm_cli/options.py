@@ -49,6 +49,14 @@ Settings = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a setting, see lawm settings; the value is YAML."
     ),
 ]
+FormatSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the format, see lawm-data formats; the value is YAML.",
+    ),
+]
 
 
 def offer_algorithms(incomplete: str) -> list[str]:
