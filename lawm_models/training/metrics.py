@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ from lawm_data.system.optional import optional
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Row(NamedTuple):
@@ -115,8 +117,6 @@ class MetricLog:
     """
 
     def __init__(self, path: Path, events: Path, offset: int, total_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         if path.is_symlink() or (path.exists() and not path.is_file()):
             # what a link leads to may be somebody's, and would be cut
             raise ConfigError("is a link, or no regular file", str(path), "move it away")
@@ -124,7 +124,7 @@ class MetricLog:
         self._file.truncate(min(offset, path.stat().st_size))
         self._file.seek(0, os.SEEK_END)
         own_folder(events)
-        self._board = SummaryWriter(str(events), purge_step=total_step + 1)
+        self._board = _board(events, total_step + 1)
 
     def write(
         self, stage: str, step: int, total_step: int, elapsed: float, values: Mapping[str, float]
@@ -159,6 +159,26 @@ class MetricLog:
         """Close both."""
         self._file.close()
         self._board.close()
+
+
+def _board(events: Path, purge_step: int) -> SummaryWriter:
+    """A writer whose file TensorBoard reads after all that are there.
+
+    It reads them in the order of their names: second, host, process, number, as text. Those of one
+    second can be in any order, the tenth of a process before its ninth.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    earlier = {path.name for path in events.iterdir()}
+    while True:
+        board = SummaryWriter(str(events), purge_step=purge_step)
+        (own,) = {path.name for path in events.iterdir()} - earlier
+        last = max(earlier, default="")
+        if own > last or own.split(".")[:4] != last.split(".")[:4]:
+            return board
+        board.close()
+        (events / own).unlink()
+        time.sleep(0.2)
 
 
 class Metrics(list[dict[str, Any]]):

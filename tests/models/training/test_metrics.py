@@ -95,6 +95,21 @@ def test_log_goes_back_to_a_checkpoint(tmp_path):
     assert points(events) == [(1, 1), (2, 0.5), (3, 3)]
 
 
+def test_tensorboard_reads_a_later_file_later(tmp_path):
+    path, events = tmp_path / "metrics.jsonl", tmp_path / "tensorboard"
+    log = MetricLog(path, events, offset=0, total_step=0)
+    log.write("agent", 1, 1, 0.5, {"loss": 1.0})
+    log.close()
+    (file,) = events.iterdir()
+    # as its ninth file stands to the tenth of a process
+    file.rename(file.with_name(f"{file.name.rpartition('.')[0]}.a"))
+    log = MetricLog(path, events, offset=path.stat().st_size, total_step=1)
+    log.write("agent", 2, 2, 1.0, {"loss": 2.0})
+    log.close()
+    assert points(events) == [(1, 1), (2, 2)]
+    assert len([*events.iterdir()]) == 2
+
+
 def test_no_log_has_no_lines(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl") == []
 
