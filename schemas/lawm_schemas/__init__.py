@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from lawm_schemas.base import ALTERED as ALTERED
     from lawm_schemas.base import CHECKSUM as CHECKSUM
     from lawm_schemas.base import Checksummed as Checksummed
+    from lawm_schemas.base import Count as Count
     from lawm_schemas.base import Fault as Fault
     from lawm_schemas.base import Schema as Schema
+    from lawm_schemas.base import Size as Size
     from lawm_schemas.base import checksum_of as checksum_of
     from lawm_schemas.errors import ConfigError as ConfigError
     from lawm_schemas.errors import CorpusError as CorpusError
@@ -69,6 +71,7 @@ _HOMES = {
     "CorpusError": "errors",
     "CorpusRecord": "run",
     "CorpusSource": "experiment",
+    "Count": "base",
     "EnvironmentInfo": "provenance",
     "Evaluation": "run",
     "ExperimentConfig": "experiment",
@@ -96,6 +99,7 @@ _HOMES = {
     "Schema": "base",
     "SeveralErrors": "errors",
     "ShardInfo": "manifest",
+    "Size": "base",
     "StageBatches": "experiment",
     "Step": "recipe",
     "StepRecord": "recipe",
