@@ -275,6 +275,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, plain_plan, limit)
     words = [sys.executable, "-W", "ignore", "-c", FULL, str(limit)]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    *progress, line = done.stderr.strip().splitlines()
+    assert all(text.startswith("export: ") for text in progress), done.stderr
     assert line.endswith("no space left on the device; free some space and run it again")
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
