@@ -23,6 +23,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
 from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders import ENCODERS
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action import ActionSnr
 from lawm_models.networks.latent_action_model import (
@@ -114,6 +115,12 @@ class Algorithm(nn.Module):
             "actor": adam(self.agent.actor.parameters(), config.agent_rate),
             "critic": adam(self.agent.critics.parameters(), config.agent_rate),
         }
+
+    @staticmethod
+    def stackable(config: Config) -> bool:
+        """See ``_protocol.Stackable``; dropout draws from a generator that all models share."""
+        encoder = ENCODERS.load(config.model.encoder.name).Encoder
+        return not config.model.inverse_dropout and getattr(encoder, "stackable", False)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers by name."""

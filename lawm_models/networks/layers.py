@@ -14,30 +14,30 @@ from torch.nn import functional as F
 class Linear(nn.Linear):
     """``nn.Linear``; with weights (M, J, I) of M models, for (M, *b, I)."""
 
-    def forward(self, x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b J"]:
+    def forward(self, input: Float[Tensor, "*b I"]) -> Float[Tensor, "*b J"]:
         """Apply over the last axis."""
         if self.weight.dim() == 2:
-            return super().forward(x)
-        rows, weight = x.flatten(1, -2), self.weight.mT
+            return super().forward(input)
+        rows, weight = input.flatten(1, -2), self.weight.mT
         if self.bias is None:
             out = torch.bmm(rows, weight)
         else:
             out = torch.baddbmm(self.bias.unsqueeze(1), rows, weight)
-        return out.unflatten(1, x.shape[1:-1])
+        return out.unflatten(1, input.shape[1:-1])
 
 
 class LayerNorm(nn.LayerNorm):
     """``nn.LayerNorm`` over the last axis; with scales (M, I) of M models, for (M, *b, I)."""
 
-    def forward(self, x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
+    def forward(self, input: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
         """Apply over the last axis."""
         if self.weight.dim() == 1:
-            return super().forward(x)
-        normed = F.layer_norm(x, self.normalized_shape, eps=self.eps)
-        return torch.addcmul(beside(self.bias, x), normed, beside(self.weight, x))
+            return super().forward(input)
+        normed = F.layer_norm(input, self.normalized_shape, eps=self.eps)
+        return torch.addcmul(beside(self.bias, input), normed, beside(self.weight, input))
 
 
-def beside(weight: Float[Tensor, "*m I"], x: Float[Tensor, "*b I"]) -> Float[Tensor, "*m2 I"]:
+def beside(weight: Float[Tensor, "*m I"], x: Float[Tensor, "*b I"]) -> Float[Tensor, ...]:
     """A vector, or one of each of M models, shaped so that it meets (M, *b, I)."""
     if weight.dim() == 1:
         return weight

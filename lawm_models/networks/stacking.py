@@ -98,7 +98,9 @@ def share_weights(whole: nn.Module, models: Sequence[nn.Module]) -> None:
             part[name].data = own
 
 
-def share_moments(whole: torch.optim.Adam, optimizers: Sequence[torch.optim.Adam]) -> None:
+def share_moments(
+    whole: torch.optim.Optimizer, optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
     """The same for Adam: one optimizer has the moments of M, which are at the same step."""
     for group, *groups in zip(
         whole.param_groups, *(o.param_groups for o in optimizers), strict=True
@@ -112,7 +114,7 @@ def share_moments(whole: torch.optim.Adam, optimizers: Sequence[torch.optim.Adam
                 optimizer.state[parameter] = {STEP: whole.state[joint][STEP], **views}
 
 
-def _moments(optimizer: torch.optim.Adam, parameter: Tensor) -> dict[str, Tensor]:
+def _moments(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
     """What Adam knows of a parameter; before its first step, what it begins with."""
     if state := optimizer.state[parameter]:
         return state

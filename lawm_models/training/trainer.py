@@ -160,7 +160,9 @@ class Training:
         self.progress, self.interrupt = progress, interrupt
         device = device_of(self.config.device)
         self.algorithm = build(self.config, self.run.record, device)
-        self.algorithm.prepare([corpus for corpus, _ in opened.sources.corpora])
+        views = [view for view, _ in opened.sources.corpora]
+        self.algorithm.prepare(views)
+        self._all_labeled = all(view.label_counts()["observed"] == len(view) for view in views)
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.algorithm.optimizers().items()
@@ -173,6 +175,13 @@ class Training:
         self.checkpoint: Path | None = None
 
     @property
+    def counts_labeled(self) -> bool:
+        """Whether every batch of a stage has as many labeled windows as all others."""
+        return self._all_labeled or all(
+            loader.settings.labeled_ratio is not None for loader in self.loaders.values()
+        )
+
+    @property
     def loader(self) -> Loader:
         """Batches of the current stage."""
         return self.loaders[self.position.stage]
@@ -180,15 +189,20 @@ class Training:
     def go(self) -> None:
         """Train every stage from where the newest checkpoint is, then evaluate."""
         with self.ready():
-            for stage in self.stages_left():
-                if self.enter(stage):
-                    self.algorithm.begin(stage)
-                    self.restore_stage()
-                    self.progress.start(stage, self.config.steps[stage])
-                    self.progress.reach(self.position.step)
-                while self.position.step < self.config.steps[stage]:
-                    self._step(stage)
+            self.train_stages()
             self.finish()
+
+    def train_stages(self) -> None:
+        """Make all gradient steps that are left."""
+        for stage in self.stages_left():
+            if not self.enter(stage):
+                continue
+            self.algorithm.begin(stage)
+            self.restore_stage()
+            self.progress.start(stage, self.config.steps[stage])
+            self.progress.reach(self.position.step)
+            while self.position.step < self.config.steps[stage]:
+                self._step(stage)
 
     @contextmanager
     def ready(self) -> Iterator[None]:
