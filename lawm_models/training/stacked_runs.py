@@ -116,6 +116,8 @@ def _train_group(group: Sequence[Training], interrupt: Interrupt) -> None:
         return
     for training in group[1:]:
         training.progress = NoBar()
+    for training in group:
+        training.share = 1 / len(group)
     whole = build(first.config, first.run.record, device_of(first.config.device))
     share_weights(cast(torch.nn.Module, whole), [cast(torch.nn.Module, t.algorithm) for t in group])
     for stage in first.stages_left():

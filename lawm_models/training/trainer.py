@@ -173,6 +173,8 @@ class Training:
         self.position = resume.Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
         self.latest: dict[str, float] = {}
         self.checkpoint: Path | None = None
+        self.share = 1.0
+        """Of the time that passes: less than 1 where others are trained at once."""
 
     @property
     def counts_labeled(self) -> bool:
@@ -210,8 +212,8 @@ class Training:
         with storage_errors(self.run.path), seeding.ambient_randomness(self.generator.device):
             torch.manual_seed(self.seeds.ambient)
             self.checkpoint = self._restore()
-            position = self.position
-            self.clock = time.monotonic() - position.elapsed
+            position, self.began = self.position, time.monotonic()
+            self.before = position.elapsed
             self.log = MetricLog(
                 self.run.metrics_path,
                 self.run.events_path,
@@ -238,6 +240,11 @@ class Training:
             folder, self.algorithm, self.loaders, self.interval, self.generator
         )
         return folder
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, over all calls."""
+        return self.before + self.share * (time.monotonic() - self.began)
 
     def stages_left(self) -> tuple[str, ...]:
         """The stage of the newest checkpoint, and those after it."""
@@ -300,7 +307,7 @@ class Training:
 
     def _write(self, values: dict[str, float]) -> None:
         stage, step, total_step, *_ = self.position
-        self.log.write(stage, step, total_step, time.monotonic() - self.clock, values)
+        self.log.write(stage, step, total_step, self.elapsed, values)
 
     def _evaluation_is_due(self, stage: str, step: int) -> bool:
         every = self.config.evaluate_every
@@ -315,9 +322,7 @@ class Training:
     def save(self) -> None:
         """Write a checkpoint."""
         self.check()
-        self.position = self.position._replace(
-            elapsed=time.monotonic() - self.clock, metrics_bytes=self.log.sync()
-        )
+        self.position = self.position._replace(elapsed=self.elapsed, metrics_bytes=self.log.sync())
         folder = self.run.checkpoint_path(self.position.total_step)
         resume.save(
             folder, self.algorithm, self.position, self.loader, self.interval, self.generator

@@ -625,7 +625,10 @@ class Evaluate(Evaluation):
 
 
 class Train(Schema):
-    """What ``lawm train`` prints."""
+    """What ``lawm train`` prints.
+
+    With ``--seeds`` the one key is ``runs``: a list of such objects, in the order of the seeds.
+    """
 
     run: str
     """The run folder."""
@@ -637,7 +640,7 @@ class Train(Schema):
     steps: dict[str, int]
     """Gradient steps of each stage."""
     seconds: float
-    """Time spent training, over all calls."""
+    """Time spent training, over all calls; of runs that were trained at once, its share."""
     taken: TakenStages | None
     """What ``--from`` took over."""
     corpora: tuple[CorpusRecord, ...]

@@ -41,7 +41,7 @@ def run(
     waiting = iter(items)
     crew: dict[Connection, _Worker] = {}
     try:
-        for item in islice(waiting, workers or _cores()):
+        for item in islice(waiting, workers or cores()):
             _start(crew, prepare, item)
         while crew:
             ready = wait(list(crew), BEAT)
@@ -133,5 +133,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
