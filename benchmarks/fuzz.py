@@ -743,6 +743,7 @@ PLACES = {
     "d3rlpy": "d3rlpy:set.h5",
     "tdmpc2": "tdmpc2:set",
     "video": "video:set",
+    "zarr": "zarr:set.zarr",
 }
 KINDS: dict[str, Kind] = {
     "native": Kind(_native, read_native, alter_native, share=3),
