@@ -110,7 +110,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
 def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
     """Record a policy that does not learn."""
     from lawm_data.recording.collect import add_rollouts
-    from lawm_data.recording.parallel import parallel_rollouts
+    from lawm_data.recording.parallel import discard_parts, parallel_rollouts
     from lawm_data.system.workers import executor
     from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
 
@@ -140,6 +140,7 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
         bars.reach(there)
         rollouts = plan.rollouts(total, done)
         if workers == 1 and collection.backend == "processes":
+            discard_parts(collection.out)
             rolled = ((rollout, rollout.run(context)) for rollout in rollouts)
         else:
             # by a name that holds in any folder
