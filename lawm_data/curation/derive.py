@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from lawm_data.corpus.mask import mask_sha256, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.record import make_record
 from lawm_data.corpus.store import Store, open_store
-from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.table import MISSING, OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.curation.agreement import (
@@ -220,6 +221,37 @@ def _is_whole(view: Corpus, arrays: Arrays) -> bool:
     return (view.manifest.observations, view.manifest.action) == arrays[:2]
 
 
+def _has_all(view: Corpus, arrays: Arrays) -> bool:
+    """Whether a view has everything that is kept, in the same types and within the bounds."""
+    there = {spec.name: spec for spec in view.manifest.observations}
+    pairs = [(spec, there.get(spec.name)) for spec in arrays.observations]
+    pairs.append((arrays.action, view.manifest.action))
+    same = ("shape", "dtype", "role")
+    for kept, its in pairs:
+        if its is None or any(getattr(kept, name) != getattr(its, name) for name in same):
+            return False
+    wide, narrow = arrays.action.bounds(), view.manifest.action.bounds()
+    if wide is None or narrow is None:
+        return wide is None
+    return bool((wide[0] <= narrow[0]).all() and (wide[1] >= narrow[1]).all())
+
+
+def _shown(view: Corpus, unlabeled: Collection[str]) -> Store:
+    """What a view shows, as a store that holds nothing else.
+
+    Args:
+        view: the trajectories.
+        unlabeled: ids of those whose actions it does not show either.
+    """
+    store, table, index = _store_of(view), view.table, view.index
+    if unlabeled:
+        gone = np.isin(table.id, list(unlabeled))
+        table = table.relabel(np.where(gone, np.uint8(MISSING), table.labels))
+        index = index._replace(action_row=np.where(gone, -1, index.action_row))
+    digest = store.digest[view.index.position]
+    return replace(store, shards=view.shards, table=table, index=index, digest=digest)
+
+
 def _write(
     out: Path,
     selections: Sequence[Selection],
@@ -242,9 +274,10 @@ def _write(
     ) as writer:
         for number, ((view, ids), manifest) in enumerate(zip(selections, manifests, strict=True)):
             sources = _sources(manifest, writer.manifest.licence)
-            if view.mask is None and not unlabeled and _is_whole(view, arrays):
-                # as it is: nothing is hidden in it, and nothing about it changes
-                writer.copy(_store_of(view), view.index.position, ids, sources)
+            if not arrays.source(number) and _has_all(view, arrays):
+                as_it_is = view.mask is None and not unlabeled and _is_whole(view, arrays)
+                shown, places = _shown(view, unlabeled), np.arange(len(view))
+                writer.copy(shown, places, ids, sources, anew=not as_it_is)
                 continue
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:
