@@ -29,7 +29,8 @@ from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
-from lawm_models.training.seeding import installed_versions, thread_limit
+from lawm_models.training.seeding import thread_limit
+from lawm_models.training.versions import installed_versions
 
 if TYPE_CHECKING:
     from lawm_models.collection.agents import LearningAgent
