@@ -45,6 +45,7 @@ class DirectEnvironments(Environments):
         self._suite = suite
         self._pixels, self._physics = pixels, physics
         self._pictures = np.zeros((num_envs, pixels or 0, pixels or 0, 3), np.uint8)
+        self.at_once = pixels is None
         self._build(body)
         self._done = 0
         self._running: list[tuple[int, Body]] = []
@@ -97,15 +98,43 @@ class DirectEnvironments(Environments):
             rewards[i] = body.advance(repeats)
             body.observe()
         observations = self._observe()
-        self._done += repeats
+        self._count(repeats)
+        reward = np.array(rewards, np.float32)
+        return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
+
+    def open_loop(self, actions: np.ndarray) -> Step | None:
+        """See ``Environments.open_loop``."""
+        self._check(actions[:, 0])
+        steps, repeat = actions.shape[1], self.info.action_repeat
+        controls = min(steps * repeat, self._control_steps - self._done)
+        last = np.minimum(np.arange(1, steps + 1) * repeat, controls) - 1
+        rewards = np.zeros((self.num_envs, steps))
+        rows = np.repeat(self._rows[:, None], steps, axis=1)
+        for i, body in self._running:
+            path = body.follow(np.repeat(actions[i], repeat, axis=0)[:controls].astype(np.float64))
+            if path is None:
+                return None
+            paid = np.zeros(steps * repeat)
+            paid[:controls] = list(body.rewards(path))
+            for each in paid.reshape(steps, repeat).T:  # in the order of ``step``'s sum
+                rewards[i] += each
+            rows[i] = body.rows(path.at(last))
+        self._rows[:] = rows[:, -1]
+        self._count(controls)
+        truncated = np.zeros((self.num_envs, steps), bool)
+        truncated[:, -1] = self._ended
+        terminated = np.zeros_like(truncated)
+        return Step(self._read(rows), rewards.astype(np.float32), terminated, truncated)
+
+    def _count(self, control_steps: int) -> None:
+        """Add to the control steps that are done, and end the episodes at their limit."""
+        self._done += control_steps
         if self._running and self._done >= self._control_steps:
             for i, body in self._running:
                 if body.diverged():
                     raise _errors.diverged(self.info.task)
                 self._ended[i] = True
             self._running = []
-        reward = np.array(rewards, np.float32)
-        return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """See ``Environments.restore``."""
@@ -140,15 +169,18 @@ class DirectEnvironments(Environments):
         return _suite.render(self._suite, self.info.task, height, width, camera)
 
     def _observe(self) -> dict[str, np.ndarray]:
-        """The rows as observations; state fields are views of one float32 array."""
-        state = self._rows[:, self._state_start :].astype(np.float32)
-        observations: dict[str, np.ndarray] = {
-            name: state[:, columns] for name, columns in self._fields
-        }
-        if self._physics:
-            observations["physics"] = self._rows[:, : self._physics_dim].copy()
+        """What the present states show."""
+        observations = self._read(self._rows)
         if self._pixels is not None:
             for i, _ in self._running:
                 self._pictures[i] = self.render(i, self._pixels, self._pixels)
             observations["pixels"] = self._pictures.copy()
+        return observations
+
+    def _read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows (..., width) as observations; state fields are views of one float32 array."""
+        state = rows[..., self._state_start :].astype(np.float32)
+        observations = {name: state[..., columns] for name, columns in self._fields}
+        if self._physics:
+            observations["physics"] = rows[..., : self._physics_dim].copy()
         return observations

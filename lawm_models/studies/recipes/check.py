@@ -99,8 +99,7 @@ class RecipeCheck:
                 unknown = list(_refusal("collect.env", lambda: require_task(settings.env)))
                 yield from unknown
                 if settings.agent in AGENTS:
-                    given = unfit_for_learning(settings.pixels, settings.num_envs, settings.noise)
-                    for key in given:
+                    for key in unfit_for_learning(settings.pixels, settings.noise):
                         what = f"collect.{key}: does not go with agent {settings.agent}"
                         yield what, "leave it out"
                 elif settings.agent != "random":
