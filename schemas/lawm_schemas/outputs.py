@@ -106,6 +106,8 @@ class ObservationArray(Schema):
     shape: tuple[int, ...]
     dtype: str
     role: Literal["state", "pixels", "physics"]
+    drawing: str | None
+    """of pixels, how a simulator drew them"""
 
 
 class ActionArray(Schema):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from lawm_schemas import ConfigError, EnvironmentInfo
+from lawm_schemas import ConfigError, Drawing, EnvironmentInfo
 
 from lawm_data.envs.suites._copies import Advance as Advance
 from lawm_data.envs.suites._copies import Copies as Copies
@@ -71,6 +72,7 @@ def make(
     pixels: int | None = None,
     physics: bool = True,
     direct: bool | None = None,
+    drawing: Drawing | None = None,
 ) -> Environments:
     """Make N copies of one task, stepped in lockstep.
 
@@ -83,6 +85,7 @@ def make(
         pixels: edge in pixels of a square camera image to observe, or none.
         physics: observe the simulator's state, too.
         direct: step the simulator without the suite's Python layer; none does so where it can.
+        drawing: how that image is drawn; None as the suite itself draws.
 
     Raises:
         ConfigError: suite or task is unknown, its package is missing, or a number is out of range.
@@ -95,6 +98,12 @@ def make(
             raise ConfigError(f"{number} is below 1", name, "give 1 or more")
     if pixels is not None and pixels < 1:
         raise ConfigError(f"{pixels} is below 1", "pixels", "give the edge of the image, e.g. 64")
+    more: dict[str, Any] = {}
+    if drawing is not None:
+        if usual_drawing(task, suite) is None:
+            what = "does not draw by name"
+            raise ConfigError(what, f"{suite}:{task}", "leave --draw out: it draws in its own way")
+        more["drawing"] = drawing
     return module.make(
         task,
         num_envs=num_envs,
@@ -102,6 +111,7 @@ def make(
         pixels=pixels,
         physics=physics,
         direct=direct,
+        **more,
     )
 
 
@@ -109,6 +119,15 @@ def usual_repeat(task: str, suite: str = "dm_control") -> int:
     """Control steps per step when nobody says: ``ACTION_REPEAT`` of the suite, or 1."""
     suite, _ = split_task(task, suite)
     return getattr(SUITES.load(suite), "ACTION_REPEAT", 1)
+
+
+def usual_drawing(task: str, suite: str = "dm_control") -> Drawing | None:
+    """How pictures of a new corpus are drawn: ``DRAWING`` of the suite.
+
+    None where the suite draws in its own way only.
+    """
+    suite, _ = split_task(task, suite)
+    return getattr(SUITES.load(suite), "DRAWING", None)
 
 
 def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """What every suite offers: N environments in lockstep, observed as arrays by name.
 
 A module named after the suite holds ``require_task`` and ``make``, and ``ACTION_REPEAT`` where more
-than one control step goes into a recorded one. Nothing else registers it: ``--env SUITE:TASK``,
-``suites.make`` and the corpora that name it find it by its name.
+than one control step goes into a recorded one. One that draws by name has ``DRAWING``, the usual
+``Drawing``, and takes another as ``drawing`` in ``make``. Nothing else registers it:
+``--env SUITE:TASK``, ``suites.make`` and the corpora that name it find it by its name.
 """
 
 from __future__ import annotations
@@ -100,7 +101,18 @@ class Environments(ABC):
     def render(
         self, i: int, height: int, width: int, camera: int | str | None = None
     ) -> np.ndarray:
-        """Picture of environment ``i``, (height, width, 3) uint8; None takes its usual camera."""
+        """Picture of environment ``i``, (height, width, 3) uint8; None takes its usual camera.
+
+        For people: as the simulator draws by itself.
+        """
+
+    def draw(self, i: int) -> np.ndarray:
+        """The camera image of environment ``i`` in its present state, as it observes it.
+
+        Only of environments that were made with ``pixels``.
+        """
+        camera = next(spec for spec in self.observations if spec.role is Role.pixels)
+        return self.render(i, *camera.shape[:2])
 
     def state(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
         """State fields flattened and concatenated in the order of the specs, (N, O) float32."""
