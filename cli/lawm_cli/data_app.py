@@ -199,8 +199,12 @@ def info(
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.inspection.summary import summarize
     from lawm_data.system.output import abandoned
+    from lawm_data.system.parts import parts_folder
 
-    left = abandoned(corpus.absolute())
+    left, parts = abandoned(corpus.absolute()), parts_folder(corpus.absolute())
+    if parts.is_dir() and not corpus.exists():
+        what = f"is not there; a command that was killed left {parts.name} of it"
+        raise CorpusError(what, str(corpus), "run that command again: it goes on")
     if left and not corpus.exists():
         what = f"is not there; a command that was killed left {left[0].name} of it"
         raise CorpusError(what, str(corpus), "run that command again: it starts anew")

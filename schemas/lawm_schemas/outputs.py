@@ -392,6 +392,15 @@ class Edit(Filter):
     """What ``lawm-data edit`` prints."""
 
 
+class Rerender(Filter):
+    """What ``lawm-data rerender`` prints."""
+
+    size: int
+    """Edge of the pictures."""
+    drawing: str
+    """How they were drawn."""
+
+
 class Merge(Filter):
     """What ``lawm-data merge`` prints."""
 
@@ -1059,6 +1068,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data formats": Formats,
     "lawm-data filter": Filter,
     "lawm-data edit": Edit,
+    "lawm-data rerender": Rerender,
     "lawm-data merge": Merge,
     "lawm-data split": Split,
     "lawm-data delete": Delete,

@@ -9,6 +9,7 @@ from lawm_schemas import ConfigError, Drawing, EnvironmentInfo
 
 from lawm_data.envs.suites._copies import Advance as Advance
 from lawm_data.envs.suites._copies import Copies as Copies
+from lawm_data.envs.suites._protocol import LARGEST_SEED as LARGEST_SEED
 from lawm_data.envs.suites._protocol import Environments as Environments
 from lawm_data.envs.suites._protocol import Step as Step
 from lawm_data.envs.suites._protocol import SuiteModule as SuiteModule
@@ -18,6 +19,10 @@ SUITES = Modules[SuiteModule](
     "suite", __name__, "lawm.envs", {"make": Callable, "require_task": Callable}
 )
 """Every suite; a module imports its simulator only when it makes something."""
+
+
+LARGEST = 4096
+"""Edge of a camera image, in pixels."""
 
 
 def named_environment(name: str, action_repeat: int = 1) -> EnvironmentInfo:
@@ -96,13 +101,14 @@ def make(
     for name, number in (("num_envs", num_envs), ("action_repeat", action_repeat)):
         if number < 1:
             raise ConfigError(f"{number} is below 1", name, "give 1 or more")
-    if pixels is not None and pixels < 1:
-        raise ConfigError(f"{pixels} is below 1", "pixels", "give the edge of the image, e.g. 64")
+    if pixels is not None and not 1 <= pixels <= LARGEST:
+        hint = f"give the edge of the image, from 1 to {LARGEST}, e.g. 64"
+        raise ConfigError(f"is {pixels}", "pixels", hint)
     more: dict[str, Any] = {}
     if drawing is not None:
         if usual_drawing(task, suite) is None:
             what = "does not draw by name"
-            raise ConfigError(what, f"{suite}:{task}", "leave --draw out: it draws in its own way")
+            raise ConfigError(what, f"{suite}:{task}", "leave out how: it draws in its own way")
         more["drawing"] = drawing
     return module.make(
         task,

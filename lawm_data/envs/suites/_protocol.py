@@ -17,6 +17,9 @@ from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
 from lawm_data.envs.convert import state_of
 
+LARGEST_SEED = 2**32 - 1
+"""Of a reset."""
+
 
 class Step(NamedTuple):
     """What one step of N environments brought."""
@@ -124,7 +127,7 @@ class Environments(ABC):
             what = f"{len(seeds)} seeds for {self.num_envs} environments"
             raise ConfigError(what, self.info.task, "give at most one per environment")
         for seed in seeds:
-            if seed is not None and not 0 <= seed < 1 << 32:
+            if seed is not None and not 0 <= seed <= LARGEST_SEED:
                 raise ConfigError(f"seed {seed} is out of range", self.info.task, "0 to 2**32 - 1")
         return [*seeds, *[None] * (self.num_envs - len(seeds))]
 

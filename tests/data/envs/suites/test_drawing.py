@@ -101,7 +101,7 @@ def test_every_name_but_the_suites_has_a_style() -> None:
 
 
 def test_a_suite_that_draws_in_its_own_way_says_so() -> None:
-    with pytest.raises(ConfigError, match="gym:Pendulum-v1: does not draw by name; leave --draw"):
+    with pytest.raises(ConfigError, match="gym:Pendulum-v1: does not draw by name; leave out how"):
         envs.make("gym:Pendulum-v1", pixels=32, drawing=Drawing(by="fast"))
 
 
