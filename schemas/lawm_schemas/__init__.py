@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lawm_schemas.arrays import ArraySpec as ArraySpec
+    from lawm_schemas.arrays import Drawing as Drawing
     from lawm_schemas.arrays import Role as Role
     from lawm_schemas.base import ALTERED as ALTERED
     from lawm_schemas.base import CHECKSUM as CHECKSUM
@@ -72,6 +73,7 @@ _HOMES = {
     "CorpusRecord": "run",
     "CorpusSource": "experiment",
     "Count": "base",
+    "Drawing": "arrays",
     "EnvironmentInfo": "provenance",
     "Evaluation": "run",
     "ExperimentConfig": "experiment",
