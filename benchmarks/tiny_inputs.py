@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +129,8 @@ def run(folder: Path, source: Path, algorithm: str = "bc", *settings: str) -> Pa
 
 def main_of(program: str) -> Callable[[list[str]], int]:
     """A program, to be called in this process."""
-    import typer.main
     from lawm_cli import app, data_app
 
-    if not hasattr(typer.main.get_command, "cache_info"):  # built once for all calls
-        typer.main.get_command = cache(typer.main.get_command)
     return app.main if program == "lawm" else data_app.main
 
 
