@@ -97,7 +97,7 @@ def _narrowed(app: typer.Typer, words: list[str]) -> typer.Typer:
         for command in app.registered_commands
         if words[:1] == [command.name or _name(command.callback)]
     ]
-    if called:
+    if called and app.registered_callback:  # else a single command would take no name
         app = copy(app)
         app.registered_commands = called
     return app
