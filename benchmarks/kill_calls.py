@@ -591,22 +591,6 @@ def chosen(calls: int, most: int) -> list[int]:
     return sorted({1 + round(i * (calls - 1) / (most - 1)) for i in range(most)})
 
 
-@contextlib.contextmanager
-def hub(folder: Path) -> Iterator[Any]:
-    """A Hub on loopback, as the tests have it."""
-    sys.path.append(str(HERE.parent / "tests/data/exchange/hub"))
-    server = importlib.import_module("hub_server")
-    with server.Hub() as running:
-        os.environ |= {
-            "HF_ENDPOINT": running.url,
-            "HF_TOKEN": server.TOKEN,
-            "HF_HOME": str(folder / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
-        yield running
-
-
 def measure(
     lab: Laboratory, name: str, operation: Operation, most: int, modes: Sequence[int]
 ) -> dict[str, Any]:
@@ -614,7 +598,7 @@ def measure(
     began = time.perf_counter()
     lab.start(name, operation)
     hits, wrong, lab.published = 0, [], {}
-    with hub(lab.work.parent) if operation.hub else contextlib.nullcontext() as lab.hub:
+    with tiny.hub(lab.work.parent) if operation.hub else contextlib.nullcontext() as lab.hub:
         if name == "pull":
             lab.fresh()
             lab.called("lawm-data push-to-hub c user/c --licence MIT", 0, COUNT)

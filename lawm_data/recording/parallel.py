@@ -6,8 +6,6 @@ of the plan, whoever is quicker; and what a part holds is not lost when the coll
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -20,14 +18,10 @@ from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs.rollout import RecordedTrajectory
 from lawm_data.recording.collect import Rollout, RolloutContext, add_rollouts
-from lawm_data.system.atomic import TEMPORARY, storage_errors, temporary_name
+from lawm_data.system.atomic import storage_errors, temporary_name
 from lawm_data.system.output import claimed, remove
+from lawm_data.system.parts import open_parts, parts_folder, remove_parts
 from lawm_data.system.workers import Executor
-
-
-def parts_folder(out: Path) -> Path:
-    """Where the parts of the corpus ``out`` wait: beside it, never inside."""
-    return out.with_name(out.name + ".parts")
 
 
 def parallel_rollouts(
@@ -56,15 +50,9 @@ def parallel_rollouts(
         StorageError: the file system refused.
         ConfigError: see ``Executor``.
     """
-    parent = parts_folder(out.absolute())
-    folder = parent / hashlib.sha256(provenance.to_json().encode()).hexdigest()[:16]
-    with claimed(parent):
-        with storage_errors(parent):
-            if parent.exists() and not folder.exists():
-                remove(parent)  # of another collection, which was not finished
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in folder.glob(f"{TEMPORARY}*"):
-                shutil.rmtree(path)
+    with claimed(parts_folder(out.absolute())):
+        folder = open_parts(out, provenance.to_json())
+        with storage_errors(folder):
             ready = {path.name for path in folder.iterdir()}
         waiting: deque[Rollout] = deque()
 
@@ -88,8 +76,7 @@ def parallel_rollouts(
             ready.add(name)
             yield from due()
         yield from due()
-        with storage_errors(parent):
-            remove(parent)
+        remove_parts(out)
 
 
 def discard_parts(out: Path) -> None:
@@ -98,10 +85,8 @@ def discard_parts(out: Path) -> None:
     Raises:
         StorageError: the file system refused.
     """
-    parent = parts_folder(out.absolute())
-    with claimed(parent), storage_errors(parent):
-        if parent.exists():
-            remove(parent)
+    with claimed(parts_folder(out.absolute())):
+        remove_parts(out)
 
 
 def _name(rollout: Rollout) -> str:

@@ -97,8 +97,14 @@ class LogInterval:
         return [row._asdict() for row in self.rows]
 
     def restore(self, state: list[dict[str, Any]], device: torch.device) -> None:
-        """Undo ``state``."""
+        """Undo ``state``.
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
         rows = [Row(**row) for row in state]
+        if any(row.values.shape != (len(row.names),) for row in rows):
+            raise ValueError("names and values of metrics differ in number")
         self.rows = [row._replace(values=row.values.to(device)) for row in rows]
 
 

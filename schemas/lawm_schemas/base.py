@@ -12,10 +12,10 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lawm_schemas.errors import ConfigError
 from lawm_schemas.plain_json import load_json
@@ -23,6 +23,13 @@ from lawm_schemas.plain_json import load_json
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
+
+LARGEST = 1 << 24
+MOST = 1000
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
+"""Of a batch, a window or a layer. The limit is beyond any memory: more is a typing error."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
+"""Of layers, networks or threads, each of which is made by itself."""
 
 
 class Fault(NamedTuple):

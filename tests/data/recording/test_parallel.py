@@ -14,7 +14,8 @@ from lawm_schemas import Provenance
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.suites import make
 from lawm_data.recording.collect import RolloutContext, plan
-from lawm_data.recording.parallel import discard_parts, parallel_rollouts, parts_folder
+from lawm_data.recording.parallel import discard_parts, parallel_rollouts
+from lawm_data.system.parts import parts_folder
 
 SOURCE = Provenance(source="random")
 
