@@ -300,7 +300,7 @@ class ForeignFile:
     def _array(self, name: str) -> _Array:
         with self._distrust(name):
             dataset = self._dataset(name)
-            kind, shape = dataset.dtype, dataset.shape
+            kind, shape = dataset.id.dtype, dataset.id.shape
             dtype = plain_dtype(kind, self.where(name))
             if shape is None:
                 raise self.refuse(name, "is empty", OTHER_FORMAT)
