@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,7 @@ def derive(
     arrays: Arrays | None = None,
     described: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     unlabeled: Collection[str] = (),
+    made: Callable[[str], Mapping[str, np.ndarray]] | None = None,
     companions: bool = True,
     keep: Collection[str] = (),
     dry_run: bool = False,
@@ -87,6 +89,8 @@ def derive(
         described: what becomes of the environment, the licence and the sources that the manifest
             of a view names; the number of sources stays.
         unlabeled: ids of trajectories whose actions become missing.
+        made: gives arrays of ``arrays``, (T+1, *shape) by name, that the trajectory of an id does
+            not have; always the same ones.
         companions: take the masks and overlays beside the corpora along.
         keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
@@ -137,7 +141,7 @@ def derive(
     with new_output(out) as temporary:
         step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
         manifests = [each.of_manifest(described(each.view.manifest)) for each in clueless]
-        fingerprint = _write(temporary, selections, arrays, step, manifests, unlabeled)
+        fingerprint = _write(temporary, selections, arrays, step, manifests, unlabeled, made)
         written = Corpus(open_store(temporary))
         for mask in masks:
             save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
@@ -259,6 +263,7 @@ def _write(
     step: LineageStep,
     manifests: Sequence[Manifest],
     unlabeled: Collection[str],
+    made: Callable[[str], Mapping[str, np.ndarray]] | None,
 ) -> str:
     """Copy everything that is kept into a new corpus; returns its fingerprint."""
     lineage = [step for manifest in manifests for step in manifest.lineage]
@@ -281,7 +286,8 @@ def _write(
                 continue
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:
-                content = _content(trajectory, writer.manifest, arrays.source(number))
+                new = {} if made is None else made(trajectory.info.id)
+                content = _content(trajectory, writer.manifest, arrays.source(number), new)
                 if trajectory.info.id in unlabeled:
                     content |= {"actions": None, "action_observed": None}
                 writer.add(
@@ -305,7 +311,10 @@ def _sources(manifest: Manifest, licence: str | None) -> list[Provenance]:
 
 
 def _content(
-    trajectory: Trajectory, manifest: Manifest, names: Mapping[str, str]
+    trajectory: Trajectory,
+    manifest: Manifest,
+    names: Mapping[str, str],
+    made: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What a view shows of a trajectory, as ``CorpusWriter.add`` and ``make_record`` take it.
 
@@ -313,10 +322,12 @@ def _content(
         trajectory: as the view shows it.
         manifest: the arrays that are kept, in their types.
         names: what arrays are called in the view, where that is another name.
+        made: arrays that do not come from it.
 
     Raises:
         CorpusError: a number does not fit its new type.
     """
+    taken = [spec for spec in manifest.observations if spec.name not in made]
     shown, info = bool(trajectory.action_observed.any()), trajectory.info
     actions = None
     if shown and trajectory.actions is not None:
@@ -324,7 +335,7 @@ def _content(
         actions[~trajectory.action_observed] = 0
     try:
         return {
-            "observations": fitted(trajectory, manifest.observations, names),
+            "observations": {**fitted(trajectory, taken, names), **made},
             "rewards": trajectory.rewards,
             "actions": None if actions is None else converted(actions, manifest.action),
             "action_observed": trajectory.action_observed if shown else None,

@@ -103,7 +103,7 @@ def _train(work: Work) -> Outcome:
 def _beginning(work: Work, config: ExperimentConfig) -> str | None:
     """A run to take a world model from: sound, and made with these very versions."""
     from lawm_models.training import stage_reuse
-    from lawm_models.training.seeding import installed_versions
+    from lawm_models.training.versions import installed_versions
 
     data = [CorpusRecord.model_validate(work.data)]
     for other in work.others:

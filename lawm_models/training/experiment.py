@@ -29,7 +29,7 @@ from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.training import seeding
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 
 class Sources(NamedTuple):
