@@ -287,4 +287,5 @@ def _return(result: Mapping[str, Any]) -> str:
 
 
 def _array(spec: Mapping[str, Any]) -> str:
-    return f"{spec['name']}{list(spec['shape'])}"
+    drawn = f" ({spec['drawing']})" if spec.get("drawing") else ""
+    return f"{spec['name']}{list(spec['shape'])}{drawn}"

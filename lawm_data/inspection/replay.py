@@ -15,8 +15,8 @@ from lawm_schemas import LawmError, Role
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.integrity.validate import NAMED, Finding
 from lawm_data.corpus.trajectory import Trajectory
-from lawm_data.envs.suites import Environments
-from lawm_data.inspection.render import LARGEST_SEED, remake, reset_seed
+from lawm_data.envs.suites import LARGEST_SEED, Environments
+from lawm_data.inspection.render import remake, reset_seed
 from lawm_data.system.progress import Progress, silent
 
 TOLERANCE = 1e-5

@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
+from lawm_schemas.base import LARGEST
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -47,15 +48,15 @@ def lambda_return(
 class ActorCriticConfig(Schema):
     """Policy and values; the defaults are the paper's (Table 2) where it names a number."""
 
-    units: int = Field(default=256, ge=1)
+    units: Size = 256
     """Hidden units of policy and values."""
-    layers: int = Field(default=3, ge=1)
+    layers: Count = 3
     """Hidden layers of policy and values."""
     policy: Literal["tanh_normal", "clamped_normal"] = "tanh_normal"
     """Density of the policy over [-1, 1]."""
-    critics: int = Field(default=2, ge=1)
+    critics: Count = 2
     """N, value networks; targets take their minimum."""
-    horizon: int = Field(default=5, ge=1)
+    horizon: Size = 5
     """L, dream length; 5 in the paper."""
     dream_noise: float = Field(default=1.0, ge=0)
     """Factor on the noise of z' ~ p(z'|h') in dreams: 1 is the paper, 0 takes the mean, which can
@@ -76,7 +77,7 @@ class ActorCriticConfig(Schema):
     """Factor on the critics' output; near the size of the returns it saves thousands of steps."""
     normalize_returns: bool = False
     """Divide the actor's returns by their running 5 to 95 % range, at least 1."""
-    start_states: int = Field(default=0, ge=0)
+    start_states: int = Field(default=0, ge=0, le=LARGEST)
     """States of the batch that dreams start from; 0 takes all of them."""
 
 

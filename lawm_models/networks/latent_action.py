@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -110,15 +110,15 @@ def _log_prob(mean: Tensor, std: Tensor | float, value: Tensor) -> Tensor:
 class LatentActionConfig(Schema):
     """Sizes of the latent-action densities; the defaults are the paper's (Table 2)."""
 
-    dim: int = Field(default=12, ge=1)
+    dim: Size = 12
     """U, latent action."""
     prior: Literal["standard_normal", "learned"] = "standard_normal"
     """p(u|s): N(0, I) for LAWM, a network for C-LAP."""
-    units: int = Field(default=512, ge=1)
+    units: Size = 512
     """Hidden units of every density."""
-    layers: int = Field(default=2, ge=1)
+    layers: Count = 2
     """Hidden layers of prior, posterior and decoder."""
-    inverse_layers: int = Field(default=3, ge=1)
+    inverse_layers: Count = 3
     """Hidden layers of the inverse posterior q(u|s,o')."""
     min_std: float = Field(default=0.1, gt=0)
     """Smallest standard deviation of prior and posteriors."""

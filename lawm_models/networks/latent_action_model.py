@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import ArraySpec
+from lawm_schemas import ArraySpec, Count
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -61,10 +61,10 @@ class LatentActionModelConfig(WorldModelConfig):
     inverse_input: Literal["embedding", "difference", "observation"] = "embedding"
     """What q(u|s,o') sees of o': its embedding (the paper, as far as it says), also the change
     o' − o in units of ``observation_std``, which the sampled s blurs, or o' as it is."""
-    inverse_steps: int = Field(default=1, ge=1)
+    inverse_steps: Count = 1
     """K, observations that the inverse posterior sees: o_{t+1} … o_{t+K}, the last one again where
     the window ends. 1 is the paper."""
-    inverse_members: int = Field(default=1, ge=1)
+    inverse_members: Count = 1
     """N, inverse posteriors, each of which serves every N-th window; where they disagree, inferred
     actions are uncertain. 1 is the paper."""
     inverse_supervision: float = Field(default=0.0, ge=0)

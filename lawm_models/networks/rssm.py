@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from lawm_schemas import Schema
+from lawm_schemas import Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -16,11 +16,11 @@ from lawm_models.networks.layers import NormedGRUCell, NormedLinear, NormedSum
 class RSSMConfig(Schema):
     """Sizes of the RSSM; the defaults are the paper's (Table 2)."""
 
-    deter: int = Field(default=512, ge=1)
+    deter: Size = 512
     """D, deterministic state."""
-    stoch: int = Field(default=64, ge=1)
+    stoch: Size = 64
     """S, stochastic state."""
-    hidden: int = Field(default=640, ge=1)
+    hidden: Size = 640
     """Hidden units of the transition, prior and posterior."""
     min_std: float = Field(default=0.1, gt=0)
     """Smallest standard deviation of prior and posterior."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import ArraySpec, Schema
+from lawm_schemas import ArraySpec, Count, Schema, Size
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -28,11 +28,11 @@ class WorldModelConfig(Schema):
     """How observations are encoded, and what of them is reconstructed."""
     rssm: RSSMConfig = Field(default_factory=RSSMConfig)
     """The recurrent state-space model."""
-    embed: int = Field(default=512, ge=1)
+    embed: Size = 512
     """E, width of the observation embedding."""
-    units: int = Field(default=512, ge=1)
+    units: Size = 512
     """Hidden units of encoder and heads."""
-    layers: int = Field(default=2, ge=1)
+    layers: Count = 2
     """Hidden layers of encoder and heads."""
     observation_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(o|s), on the encoder's scale; 1 is plain squared error."""

@@ -174,7 +174,7 @@ class _Training:
             stage_reuse.write(beginning, self.run, self.algorithm)
         folder = self.run.latest_checkpoint()
         self.position = resume.restore(
-            folder, self.algorithm, self.loaders, self.interval, self.generator
+            folder, self.config, self.algorithm, self.loaders, self.interval, self.generator
         )
         return folder
 

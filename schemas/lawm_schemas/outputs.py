@@ -106,6 +106,8 @@ class ObservationArray(Schema):
     shape: tuple[int, ...]
     dtype: str
     role: Literal["state", "pixels", "physics"]
+    drawing: str | None
+    """of pixels, how a simulator drew them"""
 
 
 class ActionArray(Schema):
@@ -388,6 +390,15 @@ class Filter(Derived):
 
 class Edit(Filter):
     """What ``lawm-data edit`` prints."""
+
+
+class Rerender(Filter):
+    """What ``lawm-data rerender`` prints."""
+
+    size: int
+    """Edge of the pictures."""
+    drawing: str
+    """How they were drawn."""
 
 
 class Merge(Filter):
@@ -1057,6 +1068,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data formats": Formats,
     "lawm-data filter": Filter,
     "lawm-data edit": Edit,
+    "lawm-data rerender": Rerender,
     "lawm-data merge": Merge,
     "lawm-data split": Split,
     "lawm-data delete": Delete,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lawm_schemas import Role
+from lawm_schemas import Drawing, Role
 
 from lawm_data.envs.direct._body import Body, mujoco
 from lawm_data.envs.suites import _errors, _suite
@@ -24,6 +24,8 @@ class DirectEnvironments(Environments):
         num_envs: N.
         action_repeat: control steps per step.
         pixels: edge of a square camera image, or none.
+        physics: observe the simulator's state, too.
+        drawing: how the image is drawn; None draws as the suite does.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class DirectEnvironments(Environments):
         action_repeat: int,
         pixels: int | None,
         physics: bool = True,
+        drawing: Drawing | None = None,
     ) -> None:
-        self.observations = _suite.observation_specs(suite, pixels, physics)
+        self.observations = _suite.observation_specs(suite, pixels, physics, drawing)
         self.action = _suite.action_spec(suite)
         self.info = _suite.environment_info(suite, task, action_repeat)
         self.num_envs = num_envs
@@ -44,6 +47,8 @@ class DirectEnvironments(Environments):
         self.steps_per_episode = math.ceil(self._control_steps / action_repeat)
         self._suite = suite
         self._pixels, self._physics = pixels, physics
+        self._camera = drawing and drawing.camera
+        self._drawer = _suite.drawer(suite, drawing)
         self._pictures = np.zeros((num_envs, pixels or 0, pixels or 0, 3), np.uint8)
         self.at_once = pixels is None
         self._build(body)
@@ -51,7 +56,7 @@ class DirectEnvironments(Environments):
         self._running: list[tuple[int, Body]] = []
         self._ended = np.zeros(num_envs, bool)
         if pixels is not None:
-            self.render(0, pixels, pixels)  # fail now, not at the first step
+            self.draw(0)  # fail now, not at the first step
 
     def _build(self, body: type[Body]) -> None:
         """Lay out the arrays that all bodies share, and the bodies."""
@@ -160,20 +165,30 @@ class DirectEnvironments(Environments):
         self, i: int, height: int, width: int, camera: int | str | None = None
     ) -> np.ndarray:
         """See ``Environments.render``."""
+        self._show(i)
+        return _suite.render(self._suite, self.info.task, height, width, camera)
+
+    def draw(self, i: int) -> np.ndarray:
+        """See ``Environments.draw``."""
+        self._show(i)
+        size = self._pixels or 0
+        return _suite.render(self._suite, self.info.task, size, size, self._camera, self._drawer)
+
+    def _show(self, i: int) -> None:
+        """Put the suite's environment, which is drawn, where a body is."""
         body, data = self._bodies[i], self._suite.physics.data.ptr
         mujoco.mj_copyData(data, body.model, body.data)
         # A body may leave positions in space behind; they follow from the joints' alone.
         mujoco.mj_kinematics(body.model, data)
         mujoco.mj_comPos(body.model, data)
         mujoco.mj_camlight(body.model, data)
-        return _suite.render(self._suite, self.info.task, height, width, camera)
 
     def _observe(self) -> dict[str, np.ndarray]:
         """What the present states show."""
         observations = self._read(self._rows)
         if self._pixels is not None:
             for i, _ in self._running:
-                self._pictures[i] = self.render(i, self._pixels, self._pixels)
+                self._pictures[i] = self.draw(i)
             observations["pixels"] = self._pictures.copy()
         return observations
 

@@ -109,7 +109,7 @@ def _start(crew: dict[Connection, _Worker], prepare: Prepare, item: Any, attempt
 
 def _serve(prepare: Prepare, connection: Connection) -> None:
     """The life of a worker."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     perform: Perform | None = None
     while True:
         try:
@@ -125,12 +125,19 @@ def _serve(prepare: Prepare, connection: Connection) -> None:
         connection.send(answer)
 
 
-def _end_with_parent() -> None:
-    """Nobody waits for the work of an orphan, and it may hold a lock."""
+def end_with_parent() -> None:
+    """From now on this process ends when the one that started it is gone.
+
+    Nobody waits for the work of an orphan, and it may hold a lock.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _cores() -> int:

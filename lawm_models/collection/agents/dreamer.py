@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Self, cast
 
 import torch
-from lawm_schemas import ArraySpec, Schema
+from lawm_schemas import ArraySpec, Schema, Size
+from lawm_schemas.base import LARGEST
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -56,9 +57,9 @@ class DreamerConfig(Schema):
     """Learning rate of the critics."""
     clip: float = Field(default=100.0, gt=0)
     """Gradient norm limit of each part."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: Size = 16
     """B."""
-    window: int = Field(default=32, ge=2)
+    window: int = Field(default=32, ge=2, le=LARGEST)
     """T."""
     random_trajectories: int = Field(default=8, ge=1)
     """Trajectories of uniform actions before learning starts."""
