@@ -20,6 +20,7 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
@@ -69,17 +70,18 @@ def train(
     if begin_from is not None and not run:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
         record = record.model_copy(update={"taken": beginning.record})
-    evaluator = Evaluator.of(config, record)
+    evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
+    algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
     try:
         # another trainer may have started here since
-        run = _begun(out) or RunFolder.create(out, config, record)
+        run = _begun(out) or RunFolder.create(out, config, record, sources.encoders)
         run.require_same(config)
         run.require_same_data([view for view, _ in sources.corpora])
         with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
-            training = _Training(run, sources, evaluator, progress or NoBar(), interrupt)
+            training = _Training(run, algorithm, sources, evaluator, progress or NoBar(), interrupt)
             training.go(beginning)
     finally:
         lock.release()
@@ -113,6 +115,7 @@ class _Training:
     def __init__(
         self,
         run: RunFolder,
+        algorithm: Algorithm,
         sources: Sources,
         evaluator: Evaluator | None,
         progress: ProgressBar,
@@ -121,7 +124,7 @@ class _Training:
         self.run, self.config, self.loaders = run, run.config, sources.loaders
         self.evaluator, self.progress, self.interrupt = evaluator, progress, interrupt
         device = device_of(run.config.device)
-        self.algorithm = build(run.config, run.record, device)
+        self.algorithm = algorithm
         self.algorithm.prepare([corpus for corpus, _ in sources.corpora])
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
@@ -241,7 +244,7 @@ class _Training:
         return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
 
     def _evaluate(self, evaluator: Evaluator) -> Evaluation:
-        policy = self.run.acting(self.algorithm).policy()
+        policy = self.run.policy_of(self.algorithm)
         result = evaluator.evaluate(policy, self.seeds.evaluation)
         self._write({"return_mean": result.return_mean, "return_std": result.return_std})
         return result
