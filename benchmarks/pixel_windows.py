@@ -28,10 +28,10 @@ from lawm_data.corpus.encode import GZIP_LEVEL, compression
 from lawm_data.system import hdf5
 
 WINDOWS = (2, 16, 50)
-CHUNKS = (1, 4, 5, 8, 10, 16, 32)
+CHUNKS = (1, 5, 10, 16, 32)
 AT_ONCE = 32
 """Windows of a batch."""
-SECONDS = 0.5
+SECONDS = 0.3
 """CPU seconds for a measurement."""
 BEFORE = {"chunk": 10, "codec": "gzip 1", "reader": "HDF5"}
 """How pixels of 64 x 64 were stored and read before this was measured."""
