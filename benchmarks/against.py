@@ -221,7 +221,7 @@ def main() -> None:
             subprocess.run(remove, check=True, capture_output=True)
     if options.out:
         # imported last: a process begins with the peak of memory of the one that starts it
-        from lawm_models.training.seeding import installed_versions
+        from lawm_models.training.versions import installed_versions
 
         result = {
             "command": " ".join(["python", "benchmarks/against.py", *sys.argv[1:]]),

@@ -13,6 +13,7 @@ from lawm_cli import build, curation, errors, exchanging, features, inspection, 
 from lawm_cli.options import (
     HELP,
     Corpus,
+    Draw,
     Json,
     Keep,
     Labels,
@@ -97,6 +98,7 @@ def collect(
         int | None,
         typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
     ] = None,
+    draw: Draw = None,
     physics: Annotated[
         bool,
         typer.Option(
@@ -146,6 +148,8 @@ def collect(
     from lawm_models.collection.session import Collection, outcome
     from lawm_models.collection.session import collect as collect_one
 
+    if pixels is not None:
+        inspection.choose_renderer()
     collection = Collection(
         agent=agent,
         task=env,
@@ -160,6 +164,7 @@ def collect(
         workers=workers,
         backend=backend,
         physics=physics,
+        draw=draw,
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))
@@ -194,8 +199,12 @@ def info(
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.inspection.summary import summarize
     from lawm_data.system.output import abandoned
+    from lawm_data.system.parts import parts_folder
 
-    left = abandoned(corpus.absolute())
+    left, parts = abandoned(corpus.absolute()), parts_folder(corpus.absolute())
+    if parts.is_dir() and not corpus.exists():
+        what = f"is not there; a command that was killed left {parts.name} of it"
+        raise CorpusError(what, str(corpus), "run that command again: it goes on")
     if left and not corpus.exists():
         what = f"is not there; a command that was killed left {left[0].name} of it"
         raise CorpusError(what, str(corpus), "run that command again: it starts anew")

@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 
 import typer
 from lawm_schemas import LawmError, StorageError
+from lawm_schemas.errors import reason_of
 
 from lawm_cli.entry import INTERRUPTED
 
@@ -29,6 +30,8 @@ COMPLETE = "_{}_COMPLETE"
 """Environment variable with which a shell asks what could come next."""
 EMPTY = re.compile(r"--[a-z-]+=")
 """An option without its value; as a path it would be the current folder."""
+TORCH_MEMORY = re.compile(r"allocate memory|out of memory")
+"""How PyTorch says that the memory of the machine, or of an accelerator, is full."""
 TRACEBACK = "LAWM_TRACEBACK"
 """Environment variable: when set, defects show their traceback."""
 
@@ -64,6 +67,9 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
         where = str(error.filename or " ".join([program, *words[:1]]))
         return _report(program, str(StorageError.from_os_error(error, where)), REFUSED)
     except Exception as error:
+        if _is_of_memory(error):
+            what = f"the memory is not enough ({reason_of(error)})"
+            return _report(program, f"{what}; ask for less at once, or free some", REFUSED)
         code = _usage_error(program, error)
         if code is None and os.environ.get(TRACEBACK):
             raise
@@ -87,6 +93,11 @@ def _invoke(app: typer.Typer, program: str, words: list[str]) -> int:
     except SystemExit as end:  # of the shell's completion
         return int(end.code or 0)
     return 0
+
+
+def _is_of_memory(error: Exception) -> bool:
+    torch = isinstance(error, RuntimeError) and TORCH_MEMORY.search(str(error))
+    return isinstance(error, MemoryError) or bool(torch)
 
 
 class _Output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -41,6 +41,13 @@ Keep = Annotated[
 Withheld = Annotated[
     bool,
     typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),
+]
+Draw = Annotated[
+    Literal["fast", "shadows", "suite"] | None,
+    typer.Option(
+        help="How images are drawn: fast, without shadows; shadows, near the suite's picture; or"
+        " suite. By default fast; a corpus that goes on keeps its own.",
+    ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what has this name.")]
 Settings = Annotated[

@@ -250,17 +250,20 @@ class CorpusWriter:
         positions: np.ndarray,
         ids: Sequence[str],
         sources: Sequence[Provenance],
+        *,
+        anew: bool = False,
     ) -> None:
-        """Write trajectories of another corpus as they are, with all their actions, and commit.
+        """Write trajectories of another corpus, and commit.
 
         Much faster than ``add``: whole runs of rows go over, and content hashes stay what they are.
         What was added before is committed first.
 
         Args:
-            store: a corpus of the same arrays, opened with its checksums compared.
+            store: a corpus that has the arrays of this one, opened with its checksums compared.
             positions: (N,) which of its trajectories, in the new order.
             ids: (N,) what they are called here; one that is taken gets a suffix, as in ``add``.
             sources: what each source of the store is here.
+            anew: hash them again: the store has other arrays too, or is what a view shows of one.
 
         Raises:
             StorageError: the file system refused; what was committed before is intact.
@@ -272,9 +275,8 @@ class CorpusWriter:
         for place in used[np.argsort(first)].tolist():  # in the order in which they come
             places[place] = self._sources.place(sources[place])
         names = list(map(self._taken.take, ids))
-        self._write(
-            parts_of(store, positions, names, places, self._manifest.trajectories, COMMIT_BYTES)
-        )
+        ordinal, layout = self._manifest.trajectories, self._layout if anew else None
+        self._write(parts_of(store, positions, names, places, ordinal, COMMIT_BYTES, layout))
 
     def close(self) -> None:
         """Commit, put small shards together, and let others write."""

@@ -107,7 +107,13 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
             None if manifest.environment is None else manifest.environment.model_dump(mode="json")
         ),
         "observations": [
-            {"name": s.name, "shape": list(s.shape), "dtype": s.dtype, "role": s.role.value}
+            {
+                "name": s.name,
+                "shape": list(s.shape),
+                "dtype": s.dtype,
+                "role": s.role.value,
+                "drawing": s.drawing and str(s.drawing),
+            }
             for s in manifest.observations
         ],
         "action": {

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,9 +32,9 @@ class Config(Schema):
 
     encoder: EncoderChoice = Field(default_factory=vectors.Config)
     """How observations enter."""
-    units: int = Field(default=256, ge=1)
+    units: Size = 256
     """Hidden units."""
-    layers: int = Field(default=3, ge=1)
+    layers: Count = 3
     """Hidden layers, each Linear, LayerNorm, Swish."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Learning rate of Adam."""

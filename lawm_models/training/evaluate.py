@@ -109,6 +109,7 @@ class Evaluator:
             num_envs=episodes,
             action_repeat=info.action_repeat,
             pixels=_edge(reads, info.task),
+            drawing=next((s.drawing for s in reads if s.role is Role.pixels), None),
         )
         self.info = info if where is None else self.environments.info
         specs = self.environments.observations

@@ -36,7 +36,7 @@ from lawm_models.training.observing import (
     with_pixel_encoder,
 )
 from lawm_models.training.run_encoders import RunEncoders
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 
 class Sources(NamedTuple):

@@ -119,8 +119,18 @@ class RunFolder:
         return sum(self.config.steps.values())
 
     def metrics(self, length: int | None = None) -> list[dict[str, Any]]:
-        """Every line of ``metrics.jsonl`` so far, or of its first ``length`` bytes."""
-        return read_metrics(self.metrics_path, length)
+        """Every line of ``metrics.jsonl`` so far, or of its first ``length`` bytes.
+
+        Raises:
+            ConfigError: a line is not what this run has written.
+        """
+        rows = read_metrics(self.metrics_path, length)
+        for number, row in enumerate(rows, 1):
+            if row["stage"] not in self.config.steps:
+                where = f"{self.metrics_path}, line {number}"
+                what = f"is of a stage {row['stage']!r}, which this run does not have"
+                raise ConfigError(what, where, "restore the file from a copy")
+        return rows
 
     def evaluation(self) -> Evaluation | None:
         """The evaluation that ended the training, if it has been made."""
@@ -135,7 +145,7 @@ class RunFolder:
         """Checkpoints by the number of gradient steps of all stages, ascending."""
         found = sorted((self.path / "checkpoints").glob("step_*"))
         steps = ((path.name.removeprefix("step_"), path) for path in found)
-        return {int(step): path for step, path in steps if step.isdigit()}
+        return {int(step): path for step, path in steps if step.isdecimal()}
 
     def checkpoint_path(self, total_step: int) -> Path:
         """Where the checkpoint after so many gradient steps is."""

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lawm_schemas.arrays import ArraySpec as ArraySpec
+    from lawm_schemas.arrays import Drawing as Drawing
     from lawm_schemas.arrays import Role as Role
     from lawm_schemas.base import ALTERED as ALTERED
     from lawm_schemas.base import CHECKSUM as CHECKSUM
     from lawm_schemas.base import Checksummed as Checksummed
+    from lawm_schemas.base import Count as Count
     from lawm_schemas.base import Fault as Fault
     from lawm_schemas.base import Schema as Schema
+    from lawm_schemas.base import Size as Size
     from lawm_schemas.base import checksum_of as checksum_of
     from lawm_schemas.errors import ConfigError as ConfigError
     from lawm_schemas.errors import CorpusError as CorpusError
@@ -70,6 +73,8 @@ _HOMES = {
     "CorpusError": "errors",
     "CorpusRecord": "run",
     "CorpusSource": "experiment",
+    "Count": "base",
+    "Drawing": "arrays",
     "EnvironmentInfo": "provenance",
     "Evaluation": "run",
     "ExperimentConfig": "experiment",
@@ -98,6 +103,7 @@ _HOMES = {
     "Schema": "base",
     "SeveralErrors": "errors",
     "ShardInfo": "manifest",
+    "Size": "base",
     "StageBatches": "experiment",
     "Step": "recipe",
     "StepRecord": "recipe",

@@ -7,13 +7,20 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lawm_schemas.errors import ConfigError
 from lawm_schemas.plain_json import load_json
+
+LARGEST = 1 << 24
+MOST = 1000
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
+"""Of a batch, a window or a layer. The limit is beyond any memory: more is a typing error."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
+"""Of layers, networks or threads, each of which is made by itself."""
 
 
 class Fault(NamedTuple):

@@ -121,7 +121,7 @@ def _inline(schema: type[Schema]) -> str:
     for name, field in schema.model_fields.items():
         suffix, inner, nullable = _value(field.annotation)
         notes = [_text(field.description)] if here and field.description else []
-        notes += [_inline(inner)] if here and inner not in (None, *BRIEF) else []
+        notes += [_inline(inner)] if inner not in (None, *BRIEF) else []
         note = f" ({': '.join(notes)})" if notes else ""
         words.append(f"`{name}{suffix}{'?' if nullable else ''}`{note}")
     return ", ".join(words)

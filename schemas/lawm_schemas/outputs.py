@@ -119,6 +119,8 @@ class ObservationArray(Schema):
     shape: tuple[int, ...]
     dtype: str
     role: Literal["state", "pixels", "physics"]
+    drawing: str | None
+    """of pixels, how a simulator drew them"""
 
 
 class ActionArray(Schema):
@@ -406,6 +408,15 @@ class Edit(Filter):
     """What ``lawm-data edit`` prints."""
 
 
+class Rerender(Filter):
+    """What ``lawm-data rerender`` prints."""
+
+    size: int
+    """Edge of the pictures."""
+    drawing: str
+    """How they were drawn."""
+
+
 class Merge(Filter):
     """What ``lawm-data merge`` prints."""
 
@@ -641,7 +652,10 @@ class Evaluate(Evaluation):
 
 
 class Train(Schema):
-    """What ``lawm train`` prints."""
+    """What ``lawm train`` prints.
+
+    With ``--seeds`` the one key is ``runs``: a list of such objects, in the order of the seeds.
+    """
 
     run: str
     """The run folder."""
@@ -653,7 +667,7 @@ class Train(Schema):
     steps: dict[str, int]
     """Gradient steps of each stage."""
     seconds: float
-    """Time spent training, over all calls."""
+    """Time spent training, over all calls; of runs that were trained at once, its share."""
     taken: TakenStages | None
     """What ``--from`` took over."""
     corpora: tuple[CorpusRecord, ...]
@@ -1100,6 +1114,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data formats": Formats,
     "lawm-data filter": Filter,
     "lawm-data edit": Edit,
+    "lawm-data rerender": Rerender,
     "lawm-data merge": Merge,
     "lawm-data split": Split,
     "lawm-data delete": Delete,

@@ -20,7 +20,7 @@ from lawm_data.corpus.features import (
 )
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.inert import inert_actions
-from lawm_data.corpus.integrity.soundness import trajectory_faults
+from lawm_data.corpus.integrity.soundness import trajectory_faults, unsound
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import is_a_writers, leftovers
 from lawm_data.corpus.mask import ASIDE, MASKS, choice_fault, mask_files, read_mask, readable_under
@@ -134,7 +134,7 @@ def _check_shard(
     if mapped.sha256() != info.sha256:
         yield Finding("error", str(file), ALTERED, HINT)
     bad = 0
-    for i in range(info.trajectories):
+    for i in unsound(part, layout):
         for what in trajectory_faults(part, i, layout):
             bad += 1
             if bad <= NAMED:

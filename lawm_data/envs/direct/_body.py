@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from importlib import import_module
 from math import log
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
 mujoco: Any = import_module("mujoco")
+mujoco_rollout: Any = import_module("mujoco.rollout")
 MjModel: TypeAlias = Any
 """``mujoco.MjModel``."""
 MjData: TypeAlias = Any
@@ -18,11 +20,34 @@ MjData: TypeAlias = Any
 
 # Module globals are looked up faster than a module's attributes.
 mj_step, mj_step1, mj_step2 = mujoco.mj_step, mujoco.mj_step1, mujoco.mj_step2
+mj_kinematics = mujoco.mj_kinematics
+_ACCELERATIONS = mujoco.mjtStage.mjSTAGE_ACC
 
 
 def numbers(array: np.ndarray) -> Any:
     """An array's memoryview: reading a number or copying a few costs a third of NumPy's."""
     return array.data
+
+
+class Path(NamedTuple):
+    """The states that a body came to at the end of C control steps."""
+
+    control: np.ndarray
+    """(C, A)."""
+    qpos: np.ndarray
+    """(C, nq)."""
+    qvel: np.ndarray
+    """(C, nv)."""
+    sensors: np.ndarray
+    """(C, S), as ``sensordata`` would read there."""
+    placed: dict[str, np.ndarray]
+    """Those arrays of ``MjData`` that ``Body.placed`` names, (C, ...)."""
+
+    def at(self, steps: np.ndarray) -> Path:
+        """Some of the states."""
+        control, qpos, qvel, sensors = (array[steps] for array in self[:4])
+        placed = {name: array[steps] for name, array in self.placed.items()}
+        return Path(control, qpos, qvel, sensors, placed)
 
 
 class Body(ABC):
@@ -38,6 +63,9 @@ class Body(ABC):
         action: float64 (A,) that ``advance`` reads.
         row: float64 (width,) that ``observe`` writes.
     """
+
+    placed: ClassVar[tuple[str, ...]] = ()
+    """Arrays of ``MjData`` that ``rewards`` and ``rows`` read; they follow from positions alone."""
 
     def __init__(self, model: MjModel, substeps: int, action: np.ndarray, row: np.ndarray) -> None:
         self.model = model
@@ -59,6 +87,14 @@ class Body(ABC):
     @abstractmethod
     def reward(self) -> float:
         """Reward of the present state, within [0, 1]."""
+
+    @abstractmethod
+    def rewards(self, path: Path) -> Iterable[float]:
+        """``reward`` of every state of a path."""
+
+    @abstractmethod
+    def rows(self, path: Path) -> np.ndarray:
+        """What ``observe`` writes in every state of a path, (C, width)."""
 
     def start(self, data: MjData) -> None:
         """Take over the state of an episode that the suite has just started."""
@@ -94,6 +130,51 @@ class Body(ABC):
             mj_step1(model, data)
             total += self.reward()
         return total
+
+    def follow(self, actions: np.ndarray) -> Path | None:
+        """What as many calls of ``advance`` lead to, by MuJoCo's own loop; None if it has warned.
+
+        Its steps are whole ones, so that positions, velocities and their sensors are computed at
+        the beginning of the next: the same numbers, since no control enters into them.
+
+        Args:
+            actions: one for each control step, float64 (C, A).
+        """
+        model, data, n = self.model, self.data, self._substeps
+        full = mujoco.mjtState.mjSTATE_FULLPHYSICS
+        start = np.empty((1, mujoco.mj_stateSize(model, full)))
+        mujoco.mj_getState(model, data, start[0], full)
+        # the solver goes on from the accelerations before, which are no part of that state
+        states, readings = mujoco_rollout.rollout(
+            model,
+            data,
+            start,
+            np.repeat(actions, n, axis=0)[None],
+            initial_warmstart=data.qacc_warmstart.copy()[None],
+        )
+        mj_step1(model, data)
+        if self._warnings.any():
+            return None
+        self._warnings_at_start = self._warnings.tobytes()
+        qpos, qvel = np.split(states[0, n - 1 :: n, 1 : 1 + model.nq + model.nv], [model.nq], 1)
+        sensors = np.concatenate([readings[0, n::n], data.sensordata[None]])
+        late = np.repeat(model.sensor_needstage == _ACCELERATIONS, model.sensor_dim)
+        sensors[:, late] = readings[0, n - 1 :: n, late].T
+        return Path(actions, qpos, qvel, sensors, self._place(qpos))
+
+    def _place(self, qpos: np.ndarray) -> dict[str, np.ndarray]:
+        """Where the parts of the body are in each of these positions, (C, nq)."""
+        model, data = self.model, self.data
+        sources = {name: getattr(data, name) for name in self.placed}
+        arrays = {name: np.empty((len(qpos), *a.shape)) for name, a in sources.items()}
+        pairs = [(arrays[name], source) for name, source in sources.items()]
+        if pairs:
+            for t, positions in enumerate(qpos):
+                self._qpos[:] = positions
+                mj_kinematics(model, data)
+                for array, source in pairs:
+                    array[t] = source
+        return arrays
 
     def diverged(self) -> bool:
         """MuJoCo has warned since the start: the states are not to be trusted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import cos, exp, sin
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from lawm_data.envs.direct._body import (
     Body,
     MjModel,
+    Path,
     gaussian_exponent,
     mj_step,
     numbers,
@@ -56,6 +58,12 @@ class Cartpole(Body):
         row[0], row[1], row[2], row[3] = cart, angle, speed, turn
         row[4], row[5], row[6], row[7], row[8] = cart, cos(angle), sin(angle), speed, turn
 
+    def rows(self, path: Path) -> np.ndarray:
+        """See ``Body.rows``."""
+        angles = path.qpos[:, 1].tolist()
+        turned = np.array([(cos(angle), sin(angle)) for angle in angles])
+        return np.concatenate([path.qpos, path.qvel, path.qpos[:, :1], turned, path.qvel], axis=1)
+
 
 class Dense(Cartpole):
     """Smooth reward."""
@@ -63,10 +71,13 @@ class Dense(Cartpole):
     def reward(self) -> float:
         """Upright, centred, slow and with small control, each within [0, 1]."""
         (cart, angle), turn = self._qpos, self._qvel[1]
-        centered = (1 + exp(_CENTERED * cart * cart)) / 2
-        small_control = (4 + quadratic(self._control[0])) / 5
-        small_velocity = (1 + exp(_SLOW * turn * turn)) / 2
-        return (cos(angle) + 1) / 2 * small_control * small_velocity * centered
+        return _swinging(cart, angle, turn, self._control[0])
+
+    def rewards(self, path: Path) -> Iterable[float]:
+        """See ``Body.rewards``."""
+        cart, angle, turn = path.qpos[:, 0], path.qpos[:, 1], path.qvel[:, 1]
+        control = path.control[:, 0].tolist()
+        return map(_swinging, cart.tolist(), angle.tolist(), turn.tolist(), control)
 
 
 class Sparse(Cartpole):
@@ -75,7 +86,22 @@ class Sparse(Cartpole):
     def reward(self) -> float:
         """1 while centred and upright."""
         cart, angle = self._qpos
-        return float(abs(cart) <= CART_RANGE and cos(angle) >= UPRIGHT_COSINE)
+        return _upright(cart, angle)
+
+    def rewards(self, path: Path) -> Iterable[float]:
+        """See ``Body.rewards``."""
+        return map(_upright, path.qpos[:, 0].tolist(), path.qpos[:, 1].tolist())
+
+
+def _swinging(cart: float, angle: float, turn: float, control: float) -> float:
+    centered = (1 + exp(_CENTERED * cart * cart)) / 2
+    small_control = (4 + quadratic(control)) / 5
+    small_velocity = (1 + exp(_SLOW * turn * turn)) / 2
+    return (cos(angle) + 1) / 2 * small_control * small_velocity * centered
+
+
+def _upright(cart: float, angle: float) -> float:
+    return float(abs(cart) <= CART_RANGE and cos(angle) >= UPRIGHT_COSINE)
 
 
 TASKS = {"balance": Dense, "balance_sparse": Sparse, "swingup": Dense, "swingup_sparse": Sparse}

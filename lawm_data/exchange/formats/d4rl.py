@@ -10,7 +10,6 @@ and ``action_observed``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -336,7 +335,11 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         if not file.has(name):
             raise file.refuse(name, "is missing", OTHER_FORMAT)
     fields = wanted(settings, _fields(file))
-    observations = tuple(_spec(file, name, place) for name, place in fields.items())
+    observations = []
+    for name, place in fields.items():
+        with dispensable(name, fields):
+            shape, dtype = file.header(place)
+            observations.append(observation_spec(name, shape[1:], dtype, file.where(place)))
     later = file.has("next_observations")
     cuts = _cuts(file, fields.values() if later else (), settings)
     if file.has("actions"):
@@ -352,7 +355,7 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     columns = _columns(file, fields, later)
     same_length({name: rows for place in columns for name, rows in place.items()})
     return Incoming(
-        observations=observations,
+        observations=tuple(observations),
         action=action,
         trajectories=_trajectories(columns, cuts, source),
         count=len(cuts.rows),
@@ -371,21 +374,13 @@ def _fields(file: ForeignFile) -> dict[str, str]:
     return {path.replace("/", "."): f"observations/{path}" for path in file.tree("observations")}
 
 
-def _spec(file: ForeignFile, name: str, place: str) -> ArraySpec:
-    with _perhaps_dispensable(name):
-        shape, dtype = file.header(place)
-        return observation_spec(name, shape[1:], dtype, file.where(place))
-
-
-def _next(name: str, rows: Rows, first: int, count: int) -> np.ndarray:
-    with _perhaps_dispensable(name):
-        return next_finite(rows, first, count)
-
-
-def _perhaps_dispensable(name: str) -> AbstractContextManager[None]:
-    """One of several observations can be left out; the only one and other arrays cannot."""
-    needed = name in ("observation", "actions", "rewards")
-    return nullcontext() if needed else dispensable(name)
+def _next(fields: Mapping[str, Rows], first: int, count: int) -> dict[str, np.ndarray]:
+    """The next rows of some observations."""
+    arrays = {}
+    for name, rows in fields.items():
+        with dispensable(name, fields):
+            arrays[name] = next_finite(rows, first, count)
+    return arrays
 
 
 class _Columns(NamedTuple):
@@ -510,10 +505,8 @@ def _notes(
 def _trajectories(columns: _Columns, cuts: _Cuts, source: Provenance) -> Iterator[Episode]:
     ends = cuts.terminated.tolist(), cuts.truncated.tolist()
     for (first, end), terminated, truncated in zip(cuts.rows.tolist(), *ends, strict=True):
-        now, later, steps = (
-            {name: _next(name, rows, first, end - first) for name, rows in place.items()}
-            for place in columns
-        )
+        now, later = (_next(rows, first, end - first) for rows in (columns.now, columns.later))
+        steps = {n: next_finite(rows, first, end - first) for n, rows in columns.steps.items()}
         metadata: dict[str, Any] = {"first_row": first}
         if later:
             observations = {n: np.concatenate([now[n], later[n][-1:]]) for n in now}

@@ -308,7 +308,7 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
         raise CorpusError("holds no observations", file.where(f"{first}/obs"), hint)
     kept, specs = wanted(settings, {path.replace("/", "."): path for path in paths}), {}
     for name, path in kept.items():
-        with dispensable(name):
+        with dispensable(name, kept):
             place = f"{first}/obs/{path}"
             shape, dtype = file.header(place)
             specs[path] = observation_spec(name, shape[1:], dtype, file.where(place))
@@ -420,7 +420,7 @@ def _rows(file: ForeignFile, place: str, layout: _Layout) -> int:
         raise CorpusError("is not in the first demonstration", where, hint)
     path, spec = next(iter(layout.observations.items()))
     name = f"{place}/obs/{path}"
-    with dispensable(spec.name):
+    with dispensable(spec.name, layout.observations):
         rows, *_ = file.header(name)[0] or (0,)
     if rows < (1 if layout.whole else 2):
         hint = "leave it out: a trajectory has one step or more"
@@ -436,7 +436,7 @@ def _observed(
     file: ForeignFile, place: str, path: str, spec: ArraySpec, rows: int, layout: _Layout
 ) -> np.ndarray:
     """An array of observations, (steps + 1, *shape)."""
-    with dispensable(spec.name):
+    with dispensable(spec.name, layout.observations):
         array = _like(_finite(file, f"{place}/obs/{path}", rows), spec, file, place)
         if not layout.followed:
             return repeat_last(array) if layout.whole else array
