@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +100,28 @@ def corpus(path: Path, seed: int = 0, shards: int = 2, everything: bool = False)
     return path
 
 
+def small_agents() -> None:
+    """Let the agents that learn be too small to learn anything in this process.
+
+    Their settings have no options of ``lawm-data collect``: the defaults are what it takes.
+    """
+    from lawm_models.collection.agents import dreamer, plan2explore
+
+    world = {
+        "rssm": {"deter": 8, "stoch": 4, "hidden": 8},
+        **{"embed": 8, "units": 8, "layers": 1, "observation_std": 0.316, "reward_std": 0.316},
+    }
+    agent = {"units": 8, "layers": 1, "horizon": 2, "start_states": 8, "critics": 1}
+    rounds = {"random_trajectories": 2, "first_updates": 2, "updates": 1}
+    for module in (dreamer, plan2explore):
+        small = {"world": world, "agent": agent, "batch_size": 2, "window": 4, **rounds}
+        if module is plan2explore:
+            small["ensemble"] = {"units": 8}
+        for name, value in module.Config.parse(small, "agent"):
+            module.Config.model_fields[name].default = value
+        module.Config.model_rebuild(force=True)
+
+
 def run(folder: Path, source: Path, algorithm: str = "bc", *settings: str) -> Path:
     """A run of three steps."""
     steps = settings or ("steps.agent=3",)
@@ -136,11 +157,8 @@ def agent(folder: Path, rounds: int) -> None:
 
 def main_of(program: str) -> Callable[[list[str]], int]:
     """A program, to be called in this process."""
-    import typer.main
     from lawm_cli import app, data_app
 
-    if not hasattr(typer.main.get_command, "cache_info"):  # built once for all calls
-        typer.main.get_command = cache(typer.main.get_command)
     return app.main if program == "lawm" else data_app.main
 
 

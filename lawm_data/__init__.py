@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lawm_data.curation.derive import withhold as withhold
     from lawm_data.curation.edit import edit_corpus as edit_corpus
     from lawm_data.curation.expression import matching as matching
+    from lawm_data.curation.rerender import rerender_corpus as rerender_corpus
     from lawm_data.curation.split import split_corpus as split_corpus
     from lawm_data.curation.tier import Tiered as Tiered
     from lawm_data.curation.tier import write_tier as write_tier
@@ -69,6 +70,7 @@ _HOMES = {
     "merge_corpora": "curation.derive",
     "open_corpus": "corpus.corpus",
     "read_overlay": "corpus.overlay",
+    "rerender_corpus": "curation.rerender",
     "save_mask": "corpus.mask",
     "split_corpus": "curation.split",
     "stream": "exchange.hub.stream",

@@ -1,4 +1,4 @@
-"""``lawm-data filter``, ``edit``, ``merge``, ``split``, ``delete``, ``tier``: new corpora."""
+"""``lawm-data filter``, ``edit``, ``rerender``, ``merge``, ``split``, ``delete``, ``tier``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from lawm_schemas.plain_yaml import load_setting
 
-from lawm_cli.options import Corpora, Corpus, DryRun, Json, Keep, Out, Seed, example
+from lawm_cli import inspection
+from lawm_cli.options import Corpora, Corpus, Draw, DryRun, Json, Keep, Out, Seed, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -126,6 +126,8 @@ def edit(
     kept, and the corpus itself stays as it is. Actions that were lost and stored as zeros become
     missing by --missing-where "actions == 'zero'". Expressions are those of filter.
     """
+    from lawm_schemas.plain_yaml import load_setting
+
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.edit import edit_corpus, parse_bounds, parse_pairs
 
@@ -143,6 +145,58 @@ def edit(
         dry_run=dry_run,
     )
     _show({**document(derived, dry_run), "of": len(view)}, json)
+
+
+def rerender(
+    corpus: Corpus,
+    size: Annotated[
+        int, typer.Option(min=8, max=4096, help="Edge of the square pictures, in pixels.")
+    ],
+    out: Out,
+    camera: inspection.Camera = None,
+    draw: Draw = None,
+    mask: Annotated[
+        str | None, typer.Option(help="Look through this mask; write no hidden action.")
+    ] = None,
+    keep: Keep = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw at once.")] = 1,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write a corpus with pictures, drawn from the recorded states of the simulator.
+
+    Of the same trajectories, with everything else that is known of them; masks and overlays come
+    along. Where no states were recorded the actions are replayed, if they lead to exactly what was
+    observed. Started again after it was killed, the same command goes on where it was.
+    """
+    from lawm_schemas import Drawing
+
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.rerender import rerender_corpus
+    from lawm_data.envs.suites import usual_drawing
+    from lawm_data.system.workers import executor
+
+    view = open_corpus(corpus)
+    view = view if mask is None else view.with_mask(mask)
+    info = view.manifest.environment
+    drawing = None if info is None else usual_drawing(info.task, info.suite)
+    if draw is not None or camera is not None:
+        drawing = Drawing(by=draw or "fast", camera=inspection.lens(camera))
+    inspection.choose_renderer()
+    with show.Bars() as bars:
+        derived = rerender_corpus(
+            view,
+            out,
+            size=size,
+            drawing=drawing,
+            execute=executor() if workers > 1 else None,
+            workers=workers,
+            keep=keep or (),
+            dry_run=dry_run,
+            progress=bars.of("drawing"),
+        )
+    how = str(drawing or "suite")
+    _show({**document(derived, dry_run), "of": len(view), "size": size, "drawing": how}, json)
 
 
 def merge(
@@ -302,6 +356,12 @@ def register(app: typer.Typer) -> None:
             f"lawm-data edit {corpus} --missing-where \"actions == 'zero'\" --out c",
         )
     )(edit)
+    app.command(
+        epilog=example(
+            f"lawm-data rerender {corpus} --size 64 --out corpora/cs-pixels",
+            f"lawm-data rerender {corpus} --size 84 --camera 1 --draw shadows --out a",
+        )
+    )(rerender)
     app.command(
         epilog=example(
             "lawm-data merge corpora/a corpora/b --out corpora/both",

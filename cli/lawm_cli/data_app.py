@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError, CorpusError
 
-from lawm_cli import build, curation, errors, exchanging, inspection, report
+from lawm_cli import build, curation, errors, exchanging, features, inspection, report
 from lawm_cli.options import (
     HELP,
     Corpus,
+    Draw,
     Json,
     Keep,
     Labels,
@@ -97,6 +98,7 @@ def collect(
         int | None,
         typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
     ] = None,
+    draw: Draw = None,
     physics: Annotated[
         bool,
         typer.Option(
@@ -146,6 +148,8 @@ def collect(
     from lawm_models.collection.session import Collection, outcome
     from lawm_models.collection.session import collect as collect_one
 
+    if pixels is not None:
+        inspection.choose_renderer()
     collection = Collection(
         agent=agent,
         task=env,
@@ -160,6 +164,7 @@ def collect(
         workers=workers,
         backend=backend,
         physics=physics,
+        draw=draw,
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))
@@ -194,8 +199,12 @@ def info(
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.inspection.summary import summarize
     from lawm_data.system.output import abandoned
+    from lawm_data.system.parts import parts_folder
 
-    left = abandoned(corpus.absolute())
+    left, parts = abandoned(corpus.absolute()), parts_folder(corpus.absolute())
+    if parts.is_dir() and not corpus.exists():
+        what = f"is not there; a command that was killed left {parts.name} of it"
+        raise CorpusError(what, str(corpus), "run that command again: it goes on")
     if left and not corpus.exists():
         what = f"is not there; a command that was killed left {left[0].name} of it"
         raise CorpusError(what, str(corpus), "run that command again: it starts anew")
@@ -255,10 +264,6 @@ def mask(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
-    from lawm_data.curation.choose import mask_by_ids, mask_where
-    from lawm_data.curation.clues import without_clues
-    from lawm_data.curation.derive import withhold as write_withheld
-    from lawm_data.system.output import require_free
 
     whole = open_corpus(corpus)
     if keep and withhold is None:
@@ -269,17 +274,26 @@ def mask(
     if fraction is None and (seed or stratify or by != "trajectories"):
         raise ConfigError("go with --fraction", "--seed, --by and --stratify", "leave them out")
     if where is not None:
+        from lawm_data.curation.choose import mask_where
+
         made = mask_where(whole, where, name)
     elif ids is not None:
+        from lawm_data.curation.choose import mask_by_ids
+
         made = mask_by_ids(whole, ids, name)
     else:
         assert fraction is not None
         made = make_mask(whole, fraction, seed, name, by, stratify)
     if withhold is not None:
+        from lawm_data.curation.clues import without_clues
+        from lawm_data.system.output import require_free
+
         require_free(withhold)
         left = without_clues(whole.with_mask(made), keep or ()).left
     path = save_mask(whole, made, replace)
     if withhold is not None:
+        from lawm_data.curation.derive import withhold as write_withheld
+
         write_withheld(whole.with_mask(made), withhold, keep=keep or ())
     result = {
         "name": name,
@@ -298,6 +312,7 @@ def mask(
 
 
 # in the order of use: this is the order on the help screen
+app.command(epilog=features.EPILOG)(features.features)
 app.command("report", epilog=inspection.REPORT)(inspection.report_page)
 app.command(epilog=inspection.EPILOG)(inspection.render)
 exchanging.register(app)

@@ -146,14 +146,20 @@ def choose_renderer() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
+Camera = Annotated[str | None, typer.Option(help="Camera of the model, by name or number.")]
+
+
+def lens(camera: str | None) -> int | str | None:
+    """A camera as it was given, by number where it is one."""
+    return int(camera) if camera is not None and camera.lstrip("-").isdecimal() else camera
+
+
 def render(
     corpus: Corpus,
     out: Annotated[Path, typer.Argument(help="Video to write: .mp4 or .gif.", show_default=False)],
     trajectory: Annotated[str, typer.Option(help="Id of the trajectory, or its place from 0 on.")],
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height.")] = "320x240",
-    camera: Annotated[
-        str | None, typer.Option(help="Camera of the model, by name or number.")
-    ] = None,
+    camera: Camera = None,
     every: Annotated[int, typer.Option(min=1, help="Draw every n-th step.")] = 1,
     json: Json = False,
 ) -> None:
@@ -180,8 +186,8 @@ def render(
     if every > shown.length:
         what, hint = "draws nothing but the first step", f"give {shown.length} at most"
         raise ConfigError(what, f"--every {every}", hint)
-    lens = int(camera) if camera is not None and camera.lstrip("-").isdecimal() else camera
-    pictures = list(frames(view, shown.id, (width, height), slice(None, None, every), lens))
+    drawn = frames(view, shown.id, (width, height), slice(None, None, every), lens(camera))
+    pictures = list(drawn)
     rate = frame_rate(view, every)
     write_video(out, pictures, rate)
     result = {

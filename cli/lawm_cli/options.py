@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -41,6 +40,13 @@ Keep = Annotated[
 Withheld = Annotated[
     bool,
     typer.Option("--truth-from-withheld", help="Allow to read actions that masks hide."),
+]
+Draw = Annotated[
+    Literal["fast", "shadows", "suite"] | None,
+    typer.Option(
+        help="How images are drawn: fast, without shadows; shadows, near the suite's picture; or"
+        " suite. By default fast; a corpus that goes on keeps its own.",
+    ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what has this name.")]
 Settings = Annotated[
@@ -100,6 +106,8 @@ def choosing(choices: Callable[[], Mapping[str, Registry[Any]]]) -> type[TyperCo
 
 def _print_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         print(version("lawm"))
         raise typer.Exit
 

@@ -50,6 +50,7 @@ def corpus(summary: Mapping[str, Any]) -> None:
     for kind, columns in (
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "where", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
+        ("features", ("width", "algorithm", "current")),
     ):
         if summary[kind]:
             print()
@@ -258,6 +259,21 @@ def run(result: Mapping[str, Any], unevaluated: str | None) -> None:
     show.facts(rows, title=str(result["run"]))
 
 
+def runs(results: Sequence[Mapping[str, Any]]) -> None:
+    """What ``lawm train --seeds`` left behind, one run a line."""
+    rows = [
+        (
+            str(result["run"]),
+            result["seed"],
+            show.clock(result["seconds"]),
+            (result["evaluation"] or {}).get("return_mean"),
+            (result["evaluation"] or {}).get("normalized"),
+        )
+        for result in results
+    ]
+    show.grid(("run", "seed", "time", "return", "normalised"), rows)
+
+
 def demo(result: Mapping[str, Any]) -> None:
     """The table at the end of ``lawm demo``."""
     corpus, labels, evaluated = result["corpus"], result["labels"], result["evaluation"]
@@ -287,4 +303,5 @@ def _return(result: Mapping[str, Any]) -> str:
 
 
 def _array(spec: Mapping[str, Any]) -> str:
-    return f"{spec['name']}{list(spec['shape'])}"
+    drawn = f" ({spec['drawing']})" if spec.get("drawing") else ""
+    return f"{spec['name']}{list(spec['shape'])}{drawn}"

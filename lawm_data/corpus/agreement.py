@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, Role
+from lawm_schemas import ArraySpec, ConfigError, Drawing, Role
 from lawm_schemas.arrays import DTYPES
 
 from lawm_data.corpus.corpus import Corpus
@@ -187,7 +187,13 @@ def _other_pixels(views: Sequence[Corpus]) -> dict[Path, list[Difference]]:
     odd = {}
     for view, its in zip(views[1:], cameras[1:], strict=True):
         ours, edits = cameras[0], {}
-        same = {n for n in ours if n in its and ours[n] == its[n].model_copy(update=_ends(ours[n]))}
+        same = {
+            n
+            for n in ours
+            if n in its
+            and ours[n] == its[n].model_copy(update=_ends(ours[n]))
+            and drawn_otherwise(its[n], view, ours[n], views[0]) is None
+        }
         for corpus, found in ((views[0], ours), (view, its)):
             if more := [name for name in found if name not in same]:
                 edits[corpus.path] = [f"--drop {name}" for name in more]
@@ -199,7 +205,16 @@ def _other_pixels(views: Sequence[Corpus]) -> dict[Path, list[Difference]]:
 
 
 def _ends(spec: ArraySpec) -> dict[str, object]:
-    return {"low": spec.low, "high": spec.high}
+    return {"low": spec.low, "high": spec.high, "drawing": spec.drawing}
+
+
+def drawn_otherwise(its: ArraySpec, view: Corpus, ours: ArraySpec, first: Corpus) -> str | None:
+    """In what pictures of a corpus look unlike those of the first; films go with any."""
+    pairs = ((ours, first), (its, view))
+    drawn = [s.drawing or Drawing(by="suite") for s, v in pairs if v.manifest.environment]
+    if ours.role is not Role.pixels or len(drawn) < 2 or drawn[0] == drawn[1]:
+        return None
+    return f"drawing {drawn[1]}, not {drawn[0]}"
 
 
 def reads_alike(view: Corpus, state: Sequence[ArraySpec], action: ArraySpec) -> bool:
@@ -296,8 +311,9 @@ def _one(numbers: Sequence[float]) -> Sequence[float]:
     return numbers[:1] if len(set(numbers)) == 1 else numbers
 
 
-def _fields(specs: Iterable[ArraySpec]) -> str:
-    return ", ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in specs) or "none"
+def _fields(specs: Collection[ArraySpec]) -> str:
+    drawn = {s.name: f" drawn by {s.drawing}" if s.drawing else "" for s in specs}
+    return ", ".join(f"{s.name} {s.dtype}{list(s.shape)}{drawn[s.name]}" for s in specs) or "none"
 
 
 def say(differences: Mapping[Path, Sequence[Difference]]) -> tuple[str, str, str]:

@@ -12,6 +12,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, R
 from lawm_data.corpus.agreement import (
     Difference,
     Edits,
+    drawn_otherwise,
     rate_notes,
     renamed,
     same_under_another_name,
@@ -66,8 +67,10 @@ def require_same_arrays(views: Sequence[Corpus], hint: str = "give corpora of on
             difference = f"observes {others}, not {names}"
         else:
             ours, its = ((*m.observations, m.action) for m in (first, other))
+            keys = [key for key in ArraySpec.model_fields if key != "drawing"]
             for mine, found in zip(ours, its, strict=True):
-                odd = _difference(found, mine, ArraySpec.model_fields)
+                odd = _difference(found, mine, keys)
+                odd = odd or drawn_otherwise(found, view, mine, views[0])
                 difference = difference or (f"{mine.name} has {odd}" if odd else None)
         if difference:
             hint = f"{hint} (compared with {views[0].path})"
@@ -177,6 +180,7 @@ def _joint(specs: Sequence[ArraySpec]) -> ArraySpec:
     joint = specs[0]
     for spec in specs[1:]:
         joint = wider(joint, spec) or joint
+        joint = joint.model_copy(update={"drawing": joint.drawing or spec.drawing})
         if (spec.low, spec.high) != (joint.low, joint.high):
             joint = joint.model_copy(update={"low": None, "high": None})
     return joint
@@ -271,8 +275,10 @@ def _why_not_shared(
         if name not in found:
             return f"is not in {view.path}"
     joint = specs[0][name]
+    first = next((i for i, view in enumerate(views) if view.manifest.environment), 0)
     for found, view in zip(specs, views, strict=True):
         odd = _difference(found[name], specs[0][name], SAME)
+        odd = odd or drawn_otherwise(found[name], view, specs[first][name], views[first])
         both = wider(joint, found[name])
         if odd is None and both is None:
             odd = _difference(found[name], joint, ("dtype",))

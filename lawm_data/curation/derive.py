@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,12 +19,13 @@ from lawm_schemas import (
 
 from lawm_data.corpus.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.features import FEATURES, save_features
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.record import make_record
 from lawm_data.corpus.store import Store, open_store
-from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.table import MISSING, OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.curation.agreement import (
@@ -33,7 +36,12 @@ from lawm_data.curation.agreement import (
     shared_arrays,
 )
 from lawm_data.curation.clues import without_clues
-from lawm_data.curation.companions import Selection, kept_masks, kept_overlays
+from lawm_data.curation.companions import (
+    Selection,
+    kept_features,
+    kept_masks,
+    kept_overlays,
+)
 from lawm_data.curation.expression import matching
 from lawm_data.system.output import new_output, require_free
 
@@ -54,6 +62,8 @@ class Derived(NamedTuple):
     """Masks that came along, restricted to what is there."""
     overlays: tuple[str, ...]
     """Overlays that came along, likewise."""
+    features: tuple[str, ...]
+    """Features that came along, likewise."""
     left: tuple[str, ...]
     """Arrays, masks and overlays that could not come along, and why."""
 
@@ -67,6 +77,7 @@ def derive(
     arrays: Arrays | None = None,
     described: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     unlabeled: Collection[str] = (),
+    made: Callable[[str], Mapping[str, np.ndarray]] | None = None,
     companions: bool = True,
     keep: Collection[str] = (),
     dry_run: bool = False,
@@ -86,6 +97,8 @@ def derive(
         described: what becomes of the environment, the licence and the sources that the manifest
             of a view names; the number of sources stays.
         unlabeled: ids of trajectories whose actions become missing.
+        made: gives arrays of ``arrays``, (T+1, *shape) by name, that the trajectory of an id does
+            not have; always the same ones.
         companions: take the masks and overlays beside the corpora along.
         keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
@@ -96,6 +109,8 @@ def derive(
     """
     out = Path(out)
     require_free(out)
+    for view in views:
+        view.require_everything()
     clueless = [without_clues(view, keep) for view in views]
     views = [each.view for each in clueless]
     parents = list(dict.fromkeys(name for each in clueless for name in each.parents))
@@ -113,6 +128,9 @@ def derive(
         raise CorpusError("no trajectory of it is left", source, "ask for something else")
     masks, masks_left = kept_masks(selections, unlabeled) if companions else ([], [])
     overlays, overlays_left = kept_overlays(selections, arrays.action) if companions else ([], [])
+    features, features_left = [], []
+    if companions:
+        features, features_left = kept_features(selections, arrays.observations)
     fingerprint = None
     if not unlabeled and not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
         ids = np.array([name.encode() for s in selections for name in s.ids], "S")
@@ -127,7 +145,8 @@ def derive(
         renamed=sum(int((view.table.id != np.array(ids)).sum()) for view, ids in selections),
         masks=tuple(mask.name for mask in masks),
         overlays=tuple(overlay.name for overlay, _ in overlays),
-        left=(*arrays.left, *masks_left, *overlays_left, *clues_left),
+        features=tuple(each.info.name for each in features),
+        left=(*arrays.left, *masks_left, *overlays_left, *features_left, *clues_left),
     )
     if dry_run:
         return derived
@@ -136,7 +155,7 @@ def derive(
     with new_output(out) as temporary:
         step = LineageStep(operation=operation, parents=tuple(parents), settings=dict(settings))
         manifests = [each.of_manifest(described(each.view.manifest)) for each in clueless]
-        fingerprint = _write(temporary, selections, arrays, step, manifests, unlabeled)
+        fingerprint = _write(temporary, selections, arrays, step, manifests, unlabeled, made)
         written = Corpus(open_store(temporary))
         for mask in masks:
             save_mask(written, mask.model_copy(update={"corpus": fingerprint}))
@@ -144,6 +163,9 @@ def derive(
             overlay = overlay.model_copy(update={"corpus": fingerprint})
             width = written.manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, labels, width)
+        for each in features:
+            info = each.info.model_copy(update={"corpus": fingerprint})
+            save_features(temporary / FEATURES / info.name, info, each.rows(), each.encoder)
         (temporary / ".lock").unlink()
     return derived._replace(fingerprint=fingerprint)
 
@@ -220,6 +242,37 @@ def _is_whole(view: Corpus, arrays: Arrays) -> bool:
     return (view.manifest.observations, view.manifest.action) == arrays[:2]
 
 
+def _has_all(view: Corpus, arrays: Arrays) -> bool:
+    """Whether a view has everything that is kept, in the same types and within the bounds."""
+    there = {spec.name: spec for spec in view.manifest.observations}
+    pairs = [(spec, there.get(spec.name)) for spec in arrays.observations]
+    pairs.append((arrays.action, view.manifest.action))
+    same = ("shape", "dtype", "role")
+    for kept, its in pairs:
+        if its is None or any(getattr(kept, name) != getattr(its, name) for name in same):
+            return False
+    wide, narrow = arrays.action.bounds(), view.manifest.action.bounds()
+    if wide is None or narrow is None:
+        return wide is None
+    return bool((wide[0] <= narrow[0]).all() and (wide[1] >= narrow[1]).all())
+
+
+def _shown(view: Corpus, unlabeled: Collection[str]) -> Store:
+    """What a view shows, as a store that holds nothing else.
+
+    Args:
+        view: the trajectories.
+        unlabeled: ids of those whose actions it does not show either.
+    """
+    store, table, index = _store_of(view), view.table, view.index
+    if unlabeled:
+        gone = np.isin(table.id, list(unlabeled))
+        table = table.relabel(np.where(gone, np.uint8(MISSING), table.labels))
+        index = index._replace(action_row=np.where(gone, -1, index.action_row))
+    digest = store.digest[view.index.position]
+    return replace(store, shards=view.shards, table=table, index=index, digest=digest)
+
+
 def _write(
     out: Path,
     selections: Sequence[Selection],
@@ -227,6 +280,7 @@ def _write(
     step: LineageStep,
     manifests: Sequence[Manifest],
     unlabeled: Collection[str],
+    made: Callable[[str], Mapping[str, np.ndarray]] | None,
 ) -> str:
     """Copy everything that is kept into a new corpus; returns its fingerprint."""
     lineage = [step for manifest in manifests for step in manifest.lineage]
@@ -242,13 +296,15 @@ def _write(
     ) as writer:
         for number, ((view, ids), manifest) in enumerate(zip(selections, manifests, strict=True)):
             sources = _sources(manifest, writer.manifest.licence)
-            if view.mask is None and not unlabeled and _is_whole(view, arrays):
-                # as it is: nothing is hidden in it, and nothing about it changes
-                writer.copy(_store_of(view), view.index.position, ids, sources)
+            if not arrays.source(number) and _has_all(view, arrays):
+                as_it_is = view.mask is None and not unlabeled and _is_whole(view, arrays)
+                shown, places = _shown(view, unlabeled), np.arange(len(view))
+                writer.copy(shown, places, ids, sources, anew=not as_it_is)
                 continue
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:
-                content = _content(trajectory, writer.manifest, arrays.source(number))
+                new = {} if made is None else made(trajectory.info.id)
+                content = _content(trajectory, writer.manifest, arrays.source(number), new)
                 if trajectory.info.id in unlabeled:
                     content |= {"actions": None, "action_observed": None}
                 writer.add(
@@ -272,7 +328,10 @@ def _sources(manifest: Manifest, licence: str | None) -> list[Provenance]:
 
 
 def _content(
-    trajectory: Trajectory, manifest: Manifest, names: Mapping[str, str]
+    trajectory: Trajectory,
+    manifest: Manifest,
+    names: Mapping[str, str],
+    made: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What a view shows of a trajectory, as ``CorpusWriter.add`` and ``make_record`` take it.
 
@@ -280,10 +339,12 @@ def _content(
         trajectory: as the view shows it.
         manifest: the arrays that are kept, in their types.
         names: what arrays are called in the view, where that is another name.
+        made: arrays that do not come from it.
 
     Raises:
         CorpusError: a number does not fit its new type.
     """
+    taken = [spec for spec in manifest.observations if spec.name not in made]
     shown, info = bool(trajectory.action_observed.any()), trajectory.info
     actions = None
     if shown and trajectory.actions is not None:
@@ -291,7 +352,7 @@ def _content(
         actions[~trajectory.action_observed] = 0
     try:
         return {
-            "observations": fitted(trajectory, manifest.observations, names),
+            "observations": {**fitted(trajectory, taken, names), **made},
             "rewards": trajectory.rewards,
             "actions": None if actions is None else converted(actions, manifest.action),
             "action_observed": trajectory.action_observed if shown else None,

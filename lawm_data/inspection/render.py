@@ -9,7 +9,7 @@ from lawm_schemas import ConfigError, CorpusError, Role
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.rate import step_seconds
-from lawm_data.envs.suites import Environments, make
+from lawm_data.envs.suites import LARGEST_SEED, Environments, make
 
 SIZE = (320, 240)
 """Width and height of a picture, in pixels."""
@@ -18,8 +18,6 @@ ALL = slice(None)
 COLLECTED = "collect it again, without --no-physics"
 STEP_SECONDS = 0.02
 """Time of a control step where the environment does not say."""
-LARGEST_SEED = 2**32 - 1
-"""Of ``Environments.reset``."""
 
 
 def frames(

@@ -6,8 +6,6 @@ of the plan, whoever is quicker; and what a part holds is not lost when the coll
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -20,13 +18,10 @@ from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs.rollout import RecordedTrajectory
 from lawm_data.recording.collect import Rollout, RolloutContext, add_rollouts
-from lawm_data.system.atomic import TEMPORARY, storage_errors, temporary_name
+from lawm_data.system.atomic import storage_errors, temporary_name
+from lawm_data.system.output import claimed, remove
+from lawm_data.system.parts import open_parts, parts_folder, remove_parts
 from lawm_data.system.workers import Executor
-
-
-def parts_folder(out: Path) -> Path:
-    """Where the parts of the corpus ``out`` wait: beside it, never inside."""
-    return out.with_name(out.name + ".parts")
 
 
 def parallel_rollouts(
@@ -55,37 +50,43 @@ def parallel_rollouts(
         StorageError: the file system refused.
         ConfigError: see ``Executor``.
     """
-    parent = parts_folder(out.absolute())
-    folder = parent / hashlib.sha256(provenance.to_json().encode()).hexdigest()[:16]
-    with storage_errors(parent):
-        if parent.exists() and not folder.exists():
-            _remove(parent)  # of another collection, which was not finished
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(f"{TEMPORARY}*"):
-            shutil.rmtree(path)
-        ready = {path.name for path in folder.iterdir()}
-    waiting: deque[Rollout] = deque()
+    with claimed(parts_folder(out.absolute())):
+        folder = open_parts(out, provenance.to_json())
+        with storage_errors(folder):
+            ready = {path.name for path in folder.iterdir()}
+        waiting: deque[Rollout] = deque()
 
-    def missing() -> Iterator[Rollout]:
-        for each in rollouts:
-            waiting.append(each)
-            if _name(each) not in ready:
-                yield each
+        def missing() -> Iterator[Rollout]:
+            for each in rollouts:
+                waiting.append(each)
+                if _name(each) not in ready:
+                    yield each
 
-    def due() -> Iterator[tuple[Rollout, list[RecordedTrajectory]]]:
-        while waiting and _name(waiting[0]) in ready:
-            each = waiting.popleft()
-            part = folder / _name(each)
-            corpus = open_corpus(part, verify=True)
-            yield each, [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
-            _remove(part)
+        def due() -> Iterator[tuple[Rollout, list[RecordedTrajectory]]]:
+            while waiting and _name(waiting[0]) in ready:
+                each = waiting.popleft()
+                part = folder / _name(each)
+                corpus = open_corpus(part, verify=True)
+                yield each, [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
+                with storage_errors(part):
+                    remove(part)
 
-    prepare = partial(_prepare, open_context, folder, provenance)
-    for name in execute(prepare, missing(), workers):
-        ready.add(name)
+        prepare = partial(_prepare, open_context, folder, provenance)
+        for name in execute(prepare, missing(), workers):
+            ready.add(name)
+            yield from due()
         yield from due()
-    yield from due()
-    _remove(parent)
+        remove_parts(out)
+
+
+def discard_parts(out: Path) -> None:
+    """Remove what is left of parallel rollouts that were stopped, see ``parallel_rollouts``.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with claimed(parts_folder(out.absolute())):
+        remove_parts(out)
 
 
 def _name(rollout: Rollout) -> str:
@@ -122,11 +123,3 @@ def _recorded(trajectory: Trajectory, manifest: Manifest) -> RecordedTrajectory:
         terminated=trajectory.info.terminated,
         truncated=trajectory.info.truncated,
     )
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder; a kill in between leaves no half of it under its name."""
-    doomed = temporary_name(folder)
-    with storage_errors(folder):
-        folder.rename(doomed)
-        shutil.rmtree(doomed)

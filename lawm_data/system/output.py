@@ -70,10 +70,16 @@ def new_output(out: Path) -> Iterator[Path]:
             refused.
     """
     out = out.absolute()
+    with folder_for(out), claimed(out):
+        yield from _made(out)
+
+
+@contextlib.contextmanager
+def folder_for(out: Path) -> Iterator[None]:
+    """Make the folders above an output; those that were missing vanish again with an error."""
     above = _make_folders(out.parent)
     try:
-        with claimed(out):
-            yield from _made(out)
+        yield
     except BaseException:
         for folder in above:
             with contextlib.suppress(OSError):  # others may have put something there

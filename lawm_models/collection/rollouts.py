@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Provenance, Role
+from lawm_schemas import ArraySpec, ConfigError, Drawing, EnvironmentInfo, Provenance, Role
 
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.recording.collect import Rollout, RolloutContext, plan
 from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.snapshots import SnapshotRange, snapshot_rollouts
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 SNAPSHOT_ENVS = 16
 """Environments that one snapshot acts in together, when nobody says otherwise."""
@@ -42,6 +42,8 @@ class RolloutSettings(NamedTuple):
     """Sample the policy instead of taking its mode; None does so for snapshots."""
     physics: bool = True
     """Record the simulator's state."""
+    drawing: Drawing | None = None
+    """How the image is drawn; None as the suite itself does."""
 
 
 class RolloutPlan(NamedTuple):
@@ -148,6 +150,7 @@ def _environments(settings: RolloutSettings, known: EnvironmentInfo | None) -> e
         action_repeat=repeat,
         pixels=settings.pixels,
         physics=settings.physics,
+        drawing=settings.drawing,
     )
 
 

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lawm_schemas import ConfigError, LineageStep, Manifest, Provenance
+from lawm_schemas import ArraySpec, ConfigError, Drawing, LineageStep, Manifest, Provenance, Role
 
 from lawm_data.system.progress import ProgressBar
-from lawm_models.collection.agents import AGENTS
+from lawm_models.collection.agents import AGENTS, agent_config
 
 if TYPE_CHECKING:
     from lawm_data.corpus.writer import CorpusWriter
@@ -47,6 +47,8 @@ class Collection(NamedTuple):
     """Where they work."""
     physics: bool = True
     """Record the simulator's state."""
+    draw: str | None = None
+    """How the image is drawn; None as in the corpus that is there, or as is usual."""
 
 
 def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> None:
@@ -60,17 +62,17 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
     Raises:
         ConfigError: an option that this agent does not have, or the corpus is another one's.
     """
+    if collection.draw is not None and collection.pixels is None:
+        raise ConfigError("goes with --pixels", "--draw", "give both")
     if collection.agent in AGENTS:
         _collect_learning(collection, bars, processes)
     else:
         _collect_rollouts(collection, bars)
 
 
-def unfit_for_learning(
-    pixels: int | None, num_envs: int | None, noise: bool | None
-) -> tuple[str, ...]:
+def unfit_for_learning(pixels: int | None, noise: bool | None) -> tuple[str, ...]:
     """Which of these settings a learning agent does not have."""
-    given = {"pixels": pixels is not None, "num_envs": num_envs not in (None, 1), "noise": noise}
+    given = {"pixels": pixels is not None, "noise": noise}
     return tuple(name for name, unfit in given.items() if unfit)
 
 
@@ -79,9 +81,9 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
     from lawm_models.collection.collector import collect_learning
 
     agent = collection.agent
-    own = unfit_for_learning(collection.pixels, collection.num_envs, collection.noise)
+    own = unfit_for_learning(collection.pixels, collection.noise)
     refused = {
-        **{f"--{name.replace('_', '-')}": True for name in own},
+        **{f"--{name}": True for name in own},
         "--append": collection.append,
         "--workers": collection.workers is not None,
         "--backend": collection.backend != "processes",
@@ -101,6 +103,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
         collection.trajectories,
         collection.seed,
         collection.action_repeat or usual_repeat(collection.task),
+        agent_config(agent, {"environments": collection.num_envs or 1}),
         on_round=lambda done, total, _: bars.reach(done, {"return": total}),
         processes=processes,
         physics=collection.physics,
@@ -110,7 +113,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
 def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
     """Record a policy that does not learn."""
     from lawm_data.recording.collect import add_rollouts
-    from lawm_data.recording.parallel import parallel_rollouts
+    from lawm_data.recording.parallel import discard_parts, parallel_rollouts
     from lawm_data.system.workers import executor
     from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
 
@@ -125,6 +128,7 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
         collection.num_envs,
         collection.noise,
         collection.physics,
+        _drawing(collection),
     )
     plan = plan_rollouts(settings)
     context, provenance = plan.context, plan.provenance
@@ -140,6 +144,7 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
         bars.reach(there)
         rollouts = plan.rollouts(total, done)
         if workers == 1 and collection.backend == "processes":
+            discard_parts(collection.out)
             rolled = ((rollout, rollout.run(context)) for rollout in rollouts)
         else:
             # by a name that holds in any folder
@@ -153,6 +158,24 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
             provenance,
             lambda count, made: bars.reach(count, {"return": float(made["rewards"].sum())}),
         )
+
+
+def _drawing(collection: Collection) -> Drawing | None:
+    """How the camera image is drawn; None as the suite itself does."""
+    from lawm_data.corpus.store import read_manifest
+    from lawm_data.envs.suites import usual_drawing
+
+    if collection.pixels is None:
+        return None
+    if (collection.out / "corpus.json").exists():
+        for camera in read_manifest(collection.out).observations:
+            if camera.role is Role.pixels:
+                there = "suite" if camera.drawing is None else camera.drawing.by
+                if collection.draw in (None, there):
+                    return camera.drawing
+    if collection.draw is not None:
+        return Drawing.parse({"by": collection.draw}, "--draw")
+    return usual_drawing(collection.task)
 
 
 def _collected_before(out: Path, provenance: Provenance) -> int:
@@ -203,8 +226,13 @@ def _described(source: Manifest | Environments) -> str:
     """Everything in which the trajectories of one corpus agree."""
     info = source.environment if isinstance(source, Manifest) else source.info
     task = f"{info.task} with action repeat {info.action_repeat}" if info else "no environment"
-    arrays = ", ".join(f"{spec.name}{list(spec.shape)}" for spec in source.observations)
+    arrays = ", ".join(map(_array, source.observations))
     return f"{task} ({arrays})"
+
+
+def _array(spec: ArraySpec) -> str:
+    drawn = f" drawn by {spec.drawing}" if spec.drawing else ""
+    return f"{spec.name}{list(spec.shape)}{drawn}"
 
 
 def collected(out: Path) -> int:

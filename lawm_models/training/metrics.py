@@ -171,7 +171,7 @@ def _board(events: Path, purge_step: int) -> SummaryWriter:
     """A writer whose file TensorBoard reads after all that are there.
 
     It reads them in the order of their names: second, host, process, number, as text. Those of one
-    second can be in any order, the tenth of a process before its ninth.
+    second can be in any order, the writer 10 of a process before its 9.
     """
     from torch.utils.tensorboard import SummaryWriter
 

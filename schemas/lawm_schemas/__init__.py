@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lawm_schemas.arrays import ArraySpec as ArraySpec
+    from lawm_schemas.arrays import Drawing as Drawing
     from lawm_schemas.arrays import Role as Role
     from lawm_schemas.base import ALTERED as ALTERED
     from lawm_schemas.base import CHECKSUM as CHECKSUM
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lawm_schemas.experiment import CorpusSource as CorpusSource
     from lawm_schemas.experiment import ExperimentConfig as ExperimentConfig
     from lawm_schemas.experiment import StageBatches as StageBatches
+    from lawm_schemas.features import FeatureSet as FeatureSet
     from lawm_schemas.manifest import FORMAT_VERSION as FORMAT_VERSION
     from lawm_schemas.manifest import MANIFEST as MANIFEST
     from lawm_schemas.manifest import SHARD_NAME as SHARD_NAME
@@ -72,11 +74,13 @@ _HOMES = {
     "CorpusRecord": "run",
     "CorpusSource": "experiment",
     "Count": "base",
+    "Drawing": "arrays",
     "EnvironmentInfo": "provenance",
     "Evaluation": "run",
     "ExperimentConfig": "experiment",
     "FORMAT_VERSION": "manifest",
     "Fault": "base",
+    "FeatureSet": "features",
     "HiddenActionError": "errors",
     "LabelState": "trajectory",
     "LawmError": "errors",

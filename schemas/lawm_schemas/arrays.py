@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import prod
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import field_validator, model_validator
+from pydantic import (
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from lawm_schemas.base import Schema
 
@@ -27,6 +33,19 @@ class Role(StrEnum):
     """The simulator's full state: for rendering and replay, never an input to a model."""
 
 
+class Drawing(Schema):
+    """How a simulator drew camera images: enough to draw more of the same."""
+
+    by: Literal["fast", "shadows", "suite"] = "fast"
+    """``fast``: without shadows, mirrors and multisampling, from coarse meshes. ``shadows``: the
+    suite's picture but for a smaller shadow map. ``suite``: as the suite itself draws."""
+    camera: int | str | None = None
+    """Number or name in the simulator's model; none is the usual one."""
+
+    def __str__(self) -> str:
+        return self.by if self.camera is None else f"{self.by}, camera {self.camera}"
+
+
 class ArraySpec(Schema):
     """One array of a step."""
 
@@ -42,6 +61,9 @@ class ArraySpec(Schema):
     """Lower bounds, one per element, or none."""
     high: tuple[float, ...] | None = None
     """Upper bounds, one per element, or none."""
+    drawing: Drawing | None = None
+    """Of pixels: how they were drawn. None where no simulator drew them, and of corpora that are
+    older than this entry, which the suite drew."""
 
     @field_validator("name")
     @classmethod
@@ -68,7 +90,17 @@ class ArraySpec(Schema):
                 raise ValueError(f"{len(bound)} bounds for {self.size} elements")
         if self.role is Role.pixels and (self.dtype not in PICTURES or len(self.shape) != 3):
             raise ValueError("pixels are uint8 or uint16 of shape (height, width, channels)")
+        if self.drawing is not None and self.role is not Role.pixels:
+            raise ValueError("only pixels are drawn")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # earlier versions know no drawing, and read what has none
+        data = handler(self)
+        if data.get("drawing", ...) is None:
+            del data["drawing"]
+        return data
 
     @property
     def size(self) -> int:

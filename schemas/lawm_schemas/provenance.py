@@ -49,8 +49,8 @@ class LineageStep(Schema):
     """One operation that led from parent corpora to this one."""
 
     operation: str
-    """Verb: ``collect``, ``withhold``, ``filter``, ``delete``, ``edit``, ``merge``, ``split``,
-    ``tier``."""
+    """Verb: ``collect``, ``withhold``, ``filter``, ``delete``, ``edit``, ``rerender``, ``merge``,
+    ``split``, ``tier``."""
     parents: tuple[str, ...] = ()
     """Fingerprints of the corpora it started from."""
     settings: dict[str, Any] = Field(default_factory=dict)

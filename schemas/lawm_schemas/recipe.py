@@ -47,6 +47,8 @@ class CollectStep(Schema):
     """Control steps per recorded step; none takes the agent's, or 2."""
     pixels: int | None = Field(default=None, ge=8)
     """Edge of the camera image, or none."""
+    draw: Literal["fast", "shadows", "suite"] | None = None
+    """How it is drawn; none as is usual of the suite, which of dm_control is ``fast``."""
     num_envs: int | None = Field(default=None, ge=1)
     """Environments stepped together."""
     noise: bool | None = None

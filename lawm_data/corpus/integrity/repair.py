@@ -34,6 +34,7 @@ from lawm_schemas import (
 
 from lawm_data.corpus.commit import TakenIds, merge, to_parts
 from lawm_data.corpus.encode import write_shard
+from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set, read_features
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.integrity.salvage import (
     DamagedShard,
@@ -117,7 +118,7 @@ class Repair:
     masks: dict[Path, Mask | None] = field(default_factory=dict)
     """What mask files become; None is set aside."""
     overlays: dict[Path, Labels | None] = field(default_factory=dict)
-    """Overlays that are restricted; None is set aside."""
+    """Overlays that are restricted; None, and all features here, are set aside."""
     leftovers: list[Path] = field(default_factory=list)
     known: Known = field(default_factory=Known)
     """What was found sound and stays as it is."""
@@ -221,6 +222,7 @@ def plan_repair(path: str | Path, like: str | Path | None = None) -> Repair:
     _plan_shards(repair)
     _plan_masks(repair)
     _plan_overlays(repair)
+    _plan_features(repair)
     for entry in leftovers(path, manifest):
         lost_overlay = entry.name.endswith(REPLACED) and not _owner_of(entry).exists()
         repair.leftovers.append(entry.relative_to(path))
@@ -467,6 +469,18 @@ def _plan_overlays(repair: Repair) -> None:
             continue
         repair.overlays[place] = labels
         repair.change(place, f"keeps {len(names & there)} of {len(names)} trajectories")
+
+
+def _plan_features(repair: Repair) -> None:
+    """Damaged features are set aside: they can be made again. Those of another corpus stay."""
+    _plan_folder(repair, FEATURES, repair.overlays)
+    for name in feature_names(repair.path):
+        folder = repair.path / FEATURES / name
+        try:
+            read_features(folder, read_feature_set(folder), verify=True)
+        except LawmError as error:
+            repair.overlays[Path(FEATURES, name)] = None
+            repair.change(Path(FEATURES, name), f"{error.what}: set aside")
 
 
 def _overlays(path: Path) -> Iterator[tuple[Path, str]]:

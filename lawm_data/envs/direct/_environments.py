@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from lawm_schemas import Role
+from lawm_schemas import Drawing, Role
 
 from lawm_data.envs.direct._body import Body, mujoco
 from lawm_data.envs.suites import _errors, _suite
@@ -24,6 +24,8 @@ class DirectEnvironments(Environments):
         num_envs: N.
         action_repeat: control steps per step.
         pixels: edge of a square camera image, or none.
+        physics: observe the simulator's state, too.
+        drawing: how the image is drawn; None draws as the suite does.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class DirectEnvironments(Environments):
         action_repeat: int,
         pixels: int | None,
         physics: bool = True,
+        drawing: Drawing | None = None,
     ) -> None:
-        self.observations = _suite.observation_specs(suite, pixels, physics)
+        self.observations = _suite.observation_specs(suite, pixels, physics, drawing)
         self.action = _suite.action_spec(suite)
         self.info = _suite.environment_info(suite, task, action_repeat)
         self.num_envs = num_envs
@@ -44,13 +47,16 @@ class DirectEnvironments(Environments):
         self.steps_per_episode = math.ceil(self._control_steps / action_repeat)
         self._suite = suite
         self._pixels, self._physics = pixels, physics
+        self._camera = drawing and drawing.camera
+        self._drawer = _suite.drawer(suite, drawing)
         self._pictures = np.zeros((num_envs, pixels or 0, pixels or 0, 3), np.uint8)
+        self.at_once = pixels is None
         self._build(body)
         self._done = 0
         self._running: list[tuple[int, Body]] = []
         self._ended = np.zeros(num_envs, bool)
         if pixels is not None:
-            self.render(0, pixels, pixels)  # fail now, not at the first step
+            self.draw(0)  # fail now, not at the first step
 
     def _build(self, body: type[Body]) -> None:
         """Lay out the arrays that all bodies share, and the bodies."""
@@ -97,15 +103,43 @@ class DirectEnvironments(Environments):
             rewards[i] = body.advance(repeats)
             body.observe()
         observations = self._observe()
-        self._done += repeats
+        self._count(repeats)
+        reward = np.array(rewards, np.float32)
+        return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
+
+    def open_loop(self, actions: np.ndarray) -> Step | None:
+        """See ``Environments.open_loop``."""
+        self._check(actions[:, 0])
+        steps, repeat = actions.shape[1], self.info.action_repeat
+        controls = min(steps * repeat, self._control_steps - self._done)
+        last = np.minimum(np.arange(1, steps + 1) * repeat, controls) - 1
+        rewards = np.zeros((self.num_envs, steps))
+        rows = np.repeat(self._rows[:, None], steps, axis=1)
+        for i, body in self._running:
+            path = body.follow(np.repeat(actions[i], repeat, axis=0)[:controls].astype(np.float64))
+            if path is None:
+                return None
+            paid = np.zeros(steps * repeat)
+            paid[:controls] = body.rewards(path)
+            for each in paid.reshape(steps, repeat).T:  # in the order of ``step``'s sum
+                rewards[i] += each
+            rows[i] = body.rows(path.at(last))
+        self._rows[:] = rows[:, -1]
+        self._count(controls)
+        truncated = np.zeros((self.num_envs, steps), bool)
+        truncated[:, -1] = self._ended
+        terminated = np.zeros_like(truncated)
+        return Step(self._read(rows), rewards.astype(np.float32), terminated, truncated)
+
+    def _count(self, control_steps: int) -> None:
+        """Add to the control steps that are done, and end the episodes at their limit."""
+        self._done += control_steps
         if self._running and self._done >= self._control_steps:
             for i, body in self._running:
                 if body.diverged():
                     raise _errors.diverged(self.info.task)
                 self._ended[i] = True
             self._running = []
-        reward = np.array(rewards, np.float32)
-        return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """See ``Environments.restore``."""
@@ -131,24 +165,37 @@ class DirectEnvironments(Environments):
         self, i: int, height: int, width: int, camera: int | str | None = None
     ) -> np.ndarray:
         """See ``Environments.render``."""
+        self._show(i)
+        return _suite.render(self._suite, self.info.task, height, width, camera)
+
+    def draw(self, i: int) -> np.ndarray:
+        """See ``Environments.draw``."""
+        self._show(i)
+        size = self._pixels or 0
+        return _suite.render(self._suite, self.info.task, size, size, self._camera, self._drawer)
+
+    def _show(self, i: int) -> None:
+        """Put the suite's environment, which is drawn, where a body is."""
         body, data = self._bodies[i], self._suite.physics.data.ptr
         mujoco.mj_copyData(data, body.model, body.data)
         # A body may leave positions in space behind; they follow from the joints' alone.
         mujoco.mj_kinematics(body.model, data)
         mujoco.mj_comPos(body.model, data)
         mujoco.mj_camlight(body.model, data)
-        return _suite.render(self._suite, self.info.task, height, width, camera)
 
     def _observe(self) -> dict[str, np.ndarray]:
-        """The rows as observations; state fields are views of one float32 array."""
-        state = self._rows[:, self._state_start :].astype(np.float32)
-        observations: dict[str, np.ndarray] = {
-            name: state[:, columns] for name, columns in self._fields
-        }
-        if self._physics:
-            observations["physics"] = self._rows[:, : self._physics_dim].copy()
+        """What the present states show."""
+        observations = self._read(self._rows)
         if self._pixels is not None:
             for i, _ in self._running:
-                self._pictures[i] = self.render(i, self._pixels, self._pixels)
+                self._pictures[i] = self.draw(i)
             observations["pixels"] = self._pictures.copy()
+        return observations
+
+    def _read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows (..., width) as observations; state fields are views of one float32 array."""
+        state = rows[..., self._state_start :].astype(np.float32)
+        observations = {name: state[..., columns] for name, columns in self._fields}
+        if self._physics:
+            observations["physics"] = rows[..., : self._physics_dim].copy()
         return observations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from lawm_schemas import ConfigError, EnvironmentInfo
+from lawm_schemas import ConfigError, Drawing, EnvironmentInfo
 
 from lawm_data.envs.suites._copies import Advance as Advance
 from lawm_data.envs.suites._copies import Copies as Copies
+from lawm_data.envs.suites._protocol import LARGEST_SEED as LARGEST_SEED
 from lawm_data.envs.suites._protocol import Environments as Environments
 from lawm_data.envs.suites._protocol import Step as Step
 from lawm_data.envs.suites._protocol import SuiteModule as SuiteModule
@@ -17,6 +19,10 @@ SUITES = Modules[SuiteModule](
     "suite", __name__, "lawm.envs", {"make": Callable, "require_task": Callable}
 )
 """Every suite; a module imports its simulator only when it makes something."""
+
+
+LARGEST = 4096
+"""Edge of a camera image, in pixels."""
 
 
 def named_environment(name: str, action_repeat: int = 1) -> EnvironmentInfo:
@@ -71,6 +77,7 @@ def make(
     pixels: int | None = None,
     physics: bool = True,
     direct: bool | None = None,
+    drawing: Drawing | None = None,
 ) -> Environments:
     """Make N copies of one task, stepped in lockstep.
 
@@ -83,6 +90,7 @@ def make(
         pixels: edge in pixels of a square camera image to observe, or none.
         physics: observe the simulator's state, too.
         direct: step the simulator without the suite's Python layer; none does so where it can.
+        drawing: how that image is drawn; None as the suite itself draws.
 
     Raises:
         ConfigError: suite or task is unknown, its package is missing, or a number is out of range.
@@ -93,8 +101,15 @@ def make(
     for name, number in (("num_envs", num_envs), ("action_repeat", action_repeat)):
         if number < 1:
             raise ConfigError(f"{number} is below 1", name, "give 1 or more")
-    if pixels is not None and pixels < 1:
-        raise ConfigError(f"{pixels} is below 1", "pixels", "give the edge of the image, e.g. 64")
+    if pixels is not None and not 1 <= pixels <= LARGEST:
+        hint = f"give the edge of the image, from 1 to {LARGEST}, e.g. 64"
+        raise ConfigError(f"is {pixels}", "pixels", hint)
+    more: dict[str, Any] = {}
+    if drawing is not None:
+        if usual_drawing(task, suite) is None:
+            what = "does not draw by name"
+            raise ConfigError(what, f"{suite}:{task}", "leave out how: it draws in its own way")
+        more["drawing"] = drawing
     return module.make(
         task,
         num_envs=num_envs,
@@ -102,6 +117,7 @@ def make(
         pixels=pixels,
         physics=physics,
         direct=direct,
+        **more,
     )
 
 
@@ -109,6 +125,15 @@ def usual_repeat(task: str, suite: str = "dm_control") -> int:
     """Control steps per step when nobody says: ``ACTION_REPEAT`` of the suite, or 1."""
     suite, _ = split_task(task, suite)
     return getattr(SUITES.load(suite), "ACTION_REPEAT", 1)
+
+
+def usual_drawing(task: str, suite: str = "dm_control") -> Drawing | None:
+    """How pictures of a new corpus are drawn: ``DRAWING`` of the suite.
+
+    None where the suite draws in its own way only.
+    """
+    suite, _ = split_task(task, suite)
+    return getattr(SUITES.load(suite), "DRAWING", None)
 
 
 def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """What every suite offers: N environments in lockstep, observed as arrays by name.
 
 A module named after the suite holds ``require_task`` and ``make``, and ``ACTION_REPEAT`` where more
-than one control step goes into a recorded one. Nothing else registers it: ``--env SUITE:TASK``,
-``suites.make`` and the corpora that name it find it by its name.
+than one control step goes into a recorded one. One that draws by name has ``DRAWING``, the usual
+``Drawing``, and takes another as ``drawing`` in ``make``. Nothing else registers it:
+``--env SUITE:TASK``, ``suites.make`` and the corpora that name it find it by its name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
 from lawm_data.envs.convert import state_of
+
+LARGEST_SEED = 2**32 - 1
+"""Of a reset."""
 
 
 class Step(NamedTuple):
@@ -48,6 +52,8 @@ class Environments(ABC):
     """N."""
     steps_per_episode: int
     """Steps until the time limit."""
+    at_once: bool = False
+    """Whether ``open_loop`` is worth a try."""
 
     @abstractmethod
     def reset(self, seeds: Sequence[int | None]) -> dict[str, np.ndarray]:
@@ -63,6 +69,18 @@ class Environments(ABC):
     @abstractmethod
     def step(self, actions: np.ndarray) -> Step:
         """Apply actions (N, *shape) and return what they led to."""
+
+    def open_loop(self, actions: np.ndarray) -> Step | None:
+        """Apply T actions of each environment at once, where that is faster: the same numbers.
+
+        Args:
+            actions: (N, T, *shape), of steps before the time limit.
+
+        Returns:
+            What T calls of ``step`` would have returned, each array (N, T, ...). None where the
+            simulator has warned: then start anew and step.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
@@ -100,7 +118,18 @@ class Environments(ABC):
     def render(
         self, i: int, height: int, width: int, camera: int | str | None = None
     ) -> np.ndarray:
-        """Picture of environment ``i``, (height, width, 3) uint8; None takes its usual camera."""
+        """Picture of environment ``i``, (height, width, 3) uint8; None takes its usual camera.
+
+        For people: as the simulator draws by itself.
+        """
+
+    def draw(self, i: int) -> np.ndarray:
+        """The camera image of environment ``i`` in its present state, as it observes it.
+
+        Only of environments that were made with ``pixels``.
+        """
+        camera = next(spec for spec in self.observations if spec.role is Role.pixels)
+        return self.render(i, *camera.shape[:2])
 
     def state(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
         """State fields flattened and concatenated in the order of the specs, (N, O) float32."""
@@ -112,7 +141,7 @@ class Environments(ABC):
             what = f"{len(seeds)} seeds for {self.num_envs} environments"
             raise ConfigError(what, self.info.task, "give at most one per environment")
         for seed in seeds:
-            if seed is not None and not 0 <= seed < 1 << 32:
+            if seed is not None and not 0 <= seed <= LARGEST_SEED:
                 raise ConfigError(f"seed {seed} is out of range", self.info.task, "0 to 2**32 - 1")
         return [*seeds, *[None] * (self.num_envs - len(seeds))]
 

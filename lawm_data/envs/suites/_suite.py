@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
+from lawm_schemas import ArraySpec, ConfigError, Drawing, EnvironmentInfo, Role
 
 from lawm_data.envs.suites import _errors
+from lawm_data.envs.suites._drawing import STYLES, Drawer
 
 UNLIMITED_EPISODE = 1000
 """Control steps of an episode of the few tasks without a time limit (lqr)."""
@@ -79,6 +80,22 @@ def reset(env: Any, task: str, seed: int) -> dict[str, np.ndarray]:
     with _errors.simulating(task):
         env.task.random.seed(seed)
         return env.reset().observation
+
+
+def advance(env: Any, action: np.ndarray) -> tuple[float, bool]:
+    """One control step as ``env.step`` does it, without looking at where it led.
+
+    Returns:
+        The reward, and whether a terminal state was reached before the time limit.
+    """
+    task, physics = env.task, env.physics
+    task.before_step(action, physics)
+    physics.step(env._n_sub_steps)
+    task.after_step(physics)
+    env._step_count += 1
+    reward = task.get_reward(physics)
+    limited = env._step_count >= env._step_limit
+    return reward, not limited and task.get_termination(physics) == 0
 
 
 def restore(env: Any, task: str, physics: np.ndarray) -> dict[str, np.ndarray]:
@@ -153,7 +170,9 @@ def substeps(env: Any) -> int:
     return env._n_sub_steps
 
 
-def observation_specs(env: Any, pixels: int | None, physics: bool = True) -> tuple[ArraySpec, ...]:
+def observation_specs(
+    env: Any, pixels: int | None, physics: bool = True, drawing: Drawing | None = None
+) -> tuple[ArraySpec, ...]:
     """State fields by the suite's names, then physics, then pixels, as asked for."""
     fields = env.observation_spec().items()
     specs = [ArraySpec(name=name, shape=field.shape or (1,)) for name, field in fields]
@@ -162,7 +181,8 @@ def observation_specs(env: Any, pixels: int | None, physics: bool = True) -> tup
         specs.append(ArraySpec(name="physics", shape=(size,), dtype="float64", role=Role.physics))
     if pixels is not None:
         shape = (pixels, pixels, 3)
-        specs.append(ArraySpec(name="pixels", shape=shape, dtype="uint8", role=Role.pixels))
+        camera = {"name": "pixels", "shape": shape, "dtype": "uint8", "role": Role.pixels}
+        specs.append(ArraySpec(**camera, drawing=drawing))
     return tuple(specs)
 
 
@@ -187,10 +207,22 @@ def environment_info(env: Any, task: str, action_repeat: int) -> EnvironmentInfo
     )
 
 
+def drawer(env: Any, drawing: Drawing | None) -> Drawer | None:
+    """What draws an environment; none where the suite does."""
+    if drawing is None or drawing.by not in STYLES:
+        return None
+    return Drawer(env.physics, drawing.by)
+
+
 def render(
-    env: Any, task: str, height: int, width: int, camera: int | str | None = None
+    env: Any,
+    task: str,
+    height: int,
+    width: int,
+    camera: int | str | None = None,
+    by: Drawer | None = None,
 ) -> np.ndarray:
-    """Picture of a suite environment, (height, width, 3) uint8.
+    """Picture of a suite environment, (height, width, 3) uint8; None draws as the suite does.
 
     Raises:
         ConfigError: this machine cannot render as it is set up, or there is no such camera.
@@ -203,6 +235,8 @@ def render(
     else:
         _require_camera(env, task, camera)
     with _errors.rendering(task):
+        if by is not None:
+            return by(height, width, camera)
         return env.physics.render(height, width, camera_id=camera)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lawm_schemas import EnvironmentInfo
+from lawm_schemas import Drawing, EnvironmentInfo
 
 from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._copies import Advance, Copies
@@ -13,6 +13,8 @@ from lawm_data.envs.suites._protocol import Environments
 
 ACTION_REPEAT = 2
 """Control steps per recorded step when nobody says."""
+DRAWING = Drawing(by="fast")
+"""How the pictures of a new corpus are drawn when nobody says."""
 
 
 def require_task(task: str) -> None:
@@ -33,17 +35,19 @@ def make(
     pixels: int | None,
     physics: bool,
     direct: bool | None,
+    drawing: Drawing | None = None,
 ) -> Environments:
     """Make N copies of a suite task; see ``lawm_data.envs.suites.make``."""
     first = _suite.load(task)
+    settings = (num_envs, action_repeat, pixels, physics, drawing)
     if direct is not False:
         from lawm_data.envs.direct import find
         from lawm_data.envs.direct._environments import DirectEnvironments
 
         body = find(task, required=direct is True)
         if body is not None:
-            return DirectEnvironments(task, first, body, num_envs, action_repeat, pixels, physics)
-    return SuiteEnvironments(task, first, num_envs, action_repeat, pixels, physics)
+            return DirectEnvironments(task, first, body, *settings)
+    return SuiteEnvironments(task, first, *settings)
 
 
 class SuiteEnvironments(Copies):
@@ -56,6 +60,7 @@ class SuiteEnvironments(Copies):
         action_repeat: control steps per step.
         pixels: edge of a square camera image, or none.
         physics: observe the simulator's state, too.
+        drawing: how the image is drawn; None draws as the suite does.
     """
 
     def __init__(
@@ -66,17 +71,20 @@ class SuiteEnvironments(Copies):
         action_repeat: int,
         pixels: int | None,
         physics: bool = True,
+        drawing: Drawing | None = None,
     ) -> None:
         self._pixels, self._physics = pixels, physics
+        self._camera = drawing and drawing.camera
         super().__init__(
-            _suite.observation_specs(first, pixels, physics),
+            _suite.observation_specs(first, pixels, physics, drawing),
             _suite.action_spec(first),
             _suite.environment_info(first, task, action_repeat),
             [first, *(_suite.load(task) for _ in range(num_envs - 1))],
             _suite.control_steps(first),
         )
+        self._drawers = [_suite.drawer(env, drawing) for env in self._envs]
         if pixels is not None:
-            self.render(0, pixels, pixels)  # fail now, not at the first step
+            self.draw(0)  # fail now, not at the first step
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """See ``Environments.restore``."""
@@ -106,19 +114,24 @@ class SuiteEnvironments(Copies):
         """See ``Environments.render``."""
         return _suite.render(self._envs[i], self.info.task, height, width, camera)
 
+    def draw(self, i: int) -> np.ndarray:
+        """See ``Environments.draw``."""
+        size = self._pixels or 0
+        drawn = (self._envs[i], self.info.task, size, size, self._camera, self._drawers[i])
+        return _suite.render(*drawn)
+
     def _start(self, i: int, seed: int) -> Any:
         return _suite.reset(self._envs[i], self.info.task, seed)
 
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
-        total, observation, terminated = 0.0, None, False
+        env, total, terminated = self._envs[i], 0.0, False
         with _errors.simulating(self.info.task):
             for _ in range(repeats):
-                time_step = self._envs[i].step(action)
-                total += time_step.reward
-                observation = time_step.observation
-                terminated = time_step.last() and time_step.discount == 0
+                reward, terminated = _suite.advance(env, action)
+                total += reward
                 if terminated:
                     break
+            observation = env.task.get_observation(env.physics)
         return Advance(total, observation, terminated, truncated=False)
 
     def _write(self, observations: dict[str, np.ndarray], i: int, observation: Any) -> None:
@@ -127,4 +140,4 @@ class SuiteEnvironments(Copies):
         if self._physics:
             observations["physics"][i] = self._envs[i].physics.get_state()
         if self._pixels is not None:
-            observations["pixels"][i] = self.render(i, self._pixels, self._pixels)
+            observations["pixels"][i] = self.draw(i)

@@ -66,7 +66,10 @@ class DreamerConfig(Schema):
     first_updates: int = Field(default=150, ge=0)
     """Gradient steps after the random trajectories."""
     updates: int = Field(default=70, ge=1)
-    """Gradient steps after every further trajectory."""
+    """Gradient steps for every further trajectory."""
+    environments: int = Field(default=1, ge=1)
+    """Environments it acts in together, N: a round is N trajectories of one policy, then the
+    gradient steps for all of them."""
 
     @model_validator(mode="after")
     def _without_statistics(self) -> Self:

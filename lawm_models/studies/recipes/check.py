@@ -30,9 +30,11 @@ class Kind(NamedTuple):
     action_repeat: int
     pixels: int | None
     physics: bool
+    draw: str | None = None
 
     def __str__(self) -> str:
-        pixels = "" if self.pixels is None else f", {self.pixels} pixels"
+        drawn = "" if self.draw is None else f" drawn by {self.draw}"
+        pixels = "" if self.pixels is None else f", {self.pixels} pixels{drawn}"
         physics = "" if self.physics else ", no physics"
         return f"{self.env} with action repeat {self.action_repeat}{pixels}{physics}"
 
@@ -98,9 +100,10 @@ class RecipeCheck:
 
                 unknown = list(_refusal("collect.env", lambda: require_task(settings.env)))
                 yield from unknown
+                if settings.draw is not None and settings.pixels is None:
+                    yield "collect.draw: goes with pixels", "give both"
                 if settings.agent in AGENTS:
-                    given = unfit_for_learning(settings.pixels, settings.num_envs, settings.noise)
-                    for key in given:
+                    for key in unfit_for_learning(settings.pixels, settings.noise):
                         what = f"collect.{key}: does not go with agent {settings.agent}"
                         yield what, "leave it out"
                 elif settings.agent != "random":
@@ -184,7 +187,7 @@ class RecipeCheck:
             return None
         usual = agent.action_repeat if agent else usual_repeat(settings.env)
         repeat = settings.action_repeat or usual
-        return Kind(settings.env, repeat, settings.pixels, settings.physics)
+        return Kind(settings.env, repeat, settings.pixels, settings.physics, settings.draw)
 
 
 def _band(text: str, env: str) -> Iterator[Mistake]:

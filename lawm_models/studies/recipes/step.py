@@ -189,6 +189,7 @@ def collection(out: Path, job: Job) -> Collection:
         workers=None,
         backend="processes",
         physics=settings.physics,
+        draw=settings.draw,
     )
 
 

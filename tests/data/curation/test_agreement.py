@@ -14,6 +14,7 @@ from lawm_schemas import (
     ArraySpec,
     ConfigError,
     CorpusError,
+    Drawing,
     EnvironmentInfo,
     LawmError,
     Provenance,
@@ -265,3 +266,28 @@ def test_corpora_of_one_kind_merge_as_before(tmp_path: Path, random_corpus: Call
     plain = merge_corpora(views, tmp_path / "plain")
     shared = merge_corpora(views, tmp_path / "shared", common=True)
     assert (plain.fingerprint, shared.left) == (shared.fingerprint, ())
+
+
+def test_pictures_that_look_different_are_not_one_array(tmp_path: Path) -> None:
+    """Those without an entry are the suite's; films were drawn by nobody and go with any."""
+
+    def drawn(name: str, by: str | None, environment: EnvironmentInfo | None = WALKER) -> Corpus:
+        drawing = None if by is None else Drawing.parse({"by": by}, "by")
+        camera = CAMERA.model_copy(update={"drawing": drawing})
+        return write(tmp_path / name, (POSITION, camera), environment=environment)
+
+    fast, slow, old = drawn("fast", "fast"), drawn("slow", "suite"), drawn("old", None)
+    film = drawn("film", None, None)
+    for common in (False, True):
+        options = {"common": common, "dry_run": True}
+        for views in ([slow, old], [fast, film], [film, fast], [film, old]):
+            assert merge_corpora(views, tmp_path / "m", **options).left == ()
+    with pytest.raises(CorpusError, match="old: camera has drawing suite, not fast; keep"):
+        merge_corpora([fast, old], tmp_path / "m")
+    for others in ([fast, slow], [film, fast, old]):
+        left = merge_corpora(others, tmp_path / "m", common=True, dry_run=True).left
+        assert left == (f"array camera: in {others[-1].path} it has drawing suite, not fast",)
+    merged = merge_corpora([film, fast], tmp_path / "both", common=True)
+    assert open_corpus(merged.path).manifest.observations[-1].drawing == Drawing(by="fast")
+    with pytest.raises(ConfigError, match="drawn by fast"):
+        Loader([(fast, 1.0), (slow, 1.0)], 8, 3)
