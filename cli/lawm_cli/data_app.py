@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError, CorpusError
 
-from lawm_cli import build, curation, errors, exchanging, inspection, report
+from lawm_cli import build, curation, errors, exchanging, features, inspection, report
 from lawm_cli.options import (
     HELP,
     Corpus,
@@ -312,6 +312,7 @@ def mask(
 
 
 # in the order of use: this is the order on the help screen
+app.command(epilog=features.EPILOG)(features.features)
 app.command("report", epilog=inspection.REPORT)(inspection.report_page)
 app.command(epilog=inspection.EPILOG)(inspection.render)
 exchanging.register(app)

@@ -50,6 +50,7 @@ def corpus(summary: Mapping[str, Any]) -> None:
     for kind, columns in (
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "where", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
+        ("features", ("width", "algorithm", "current")),
     ):
         if summary[kind]:
             print()

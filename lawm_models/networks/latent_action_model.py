@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_models.networks.distributions import Normal, kl
 from lawm_models.networks.dynamics import Observed
-from lawm_models.networks.encoders._protocol import Observation
+from lawm_models.networks.encoders._protocol import Observation, shows_images
 from lawm_models.networks.latent_action import (
     ActionDecoder,
     ActionDensity,
@@ -209,7 +209,9 @@ class LatentActionModel(nn.Module):
         valid: Bool[Tensor, "*m B T1-1"] | None,
     ) -> Float[Tensor, "*m B T1-1 K"]:
         """What the inverse posterior knows beside s_t: o_{t+1} …, and perhaps the way there."""
-        kind, x = self.config.inverse_input, self.world.encoder.target(observation)
+        kind, encoder = self.config.inverse_input, self.world.encoder
+        # that of two pictures says little: the embeddings change with what is in them
+        x = embed if shows_images(encoder) else encoder.target(observation)
         seen, parts = x if kind == "observation" else embed, []
         for steps in range(1, self.config.inverse_steps + 1):
             parts.append(ahead(seen, steps, valid))
@@ -220,9 +222,10 @@ class LatentActionModel(nn.Module):
 
     def _width_of_known(self) -> int:
         kind, encoder = self.config.inverse_input, self.world.encoder
+        width = encoder.dim if shows_images(encoder) else encoder.target_dim
         if kind == "observation":
-            return encoder.target_dim
-        return encoder.dim + (encoder.target_dim if kind == "difference" else 0)
+            return width
+        return encoder.dim + (width if kind == "difference" else 0)
 
     def loss(
         self, batch: Batch, noise: Noise

@@ -164,10 +164,10 @@ class Run:
         """
         algorithm, weights = self._folder.trained(device)
         return Policy(
-            self._folder.acting(algorithm).policy(deterministic),
+            self._folder.policy_of(algorithm, deterministic),
             name=self.config.algorithm.name,
             weights=weights,
-            state=self.record.state,
+            state=self._folder.reads(),
             action=self.record.action,
             environment=self.record.environment,
             deterministic=deterministic,

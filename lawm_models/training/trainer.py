@@ -75,6 +75,8 @@ class Opened(NamedTuple):
     """A run that is not finished, with everything that it is trained on."""
 
     run: RunFolder
+    algorithm: Algorithm
+    """With fresh weights."""
     sources: Sources
     evaluator: Evaluator | None
     beginning: stage_reuse.Beginning | None
@@ -116,16 +118,17 @@ def open_run(
     if begin_from is not None and not _begun(out):
         beginning = stage_reuse.read(begin_from, config, record.corpora)
         record = record.model_copy(update={"taken": beginning.record})
-    evaluator = Evaluator.of(config, record)
+    evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
+    algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
     try:
         # another trainer may have started here since
-        run = _begun(out) or RunFolder.create(out, config, record)
+        run = _begun(out) or RunFolder.create(out, config, record, sources.encoders)
         run.require_same(config)
         run.require_same_data([view for view, _ in sources.corpora])
-        yield Opened(run, sources, evaluator, beginning)
+        yield Opened(run, algorithm, sources, evaluator, beginning)
     finally:
         lock.release()
 
@@ -159,7 +162,7 @@ class Training:
         self.evaluator, self.beginning = opened.evaluator, opened.beginning
         self.progress, self.interrupt = progress, interrupt
         device = device_of(self.config.device)
-        self.algorithm = build(self.config, self.run.record, device)
+        self.algorithm = opened.algorithm
         views = [view for view, _ in opened.sources.corpora]
         self.algorithm.prepare(views)
         self._all_labeled = all(view.label_counts()["observed"] == len(view) for view in views)
@@ -314,7 +317,7 @@ class Training:
         return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
 
     def _evaluate(self, evaluator: Evaluator) -> Evaluation:
-        policy = self.run.acting(self.algorithm).policy()
+        policy = self.run.policy_of(self.algorithm)
         result = evaluator.evaluate(policy, self.seeds.evaluation)
         self._write({"return_mean": result.return_mean, "return_std": result.return_std})
         return result
