@@ -95,6 +95,8 @@ def writing(words: str) -> list[str]:
     return [f"{WRITE}\nwrite('OUT', {words})"]
 
 
+RANDOM = ["collect", "--env", "cheetah-run", "--agent", "random"]
+DREAMER = ["collect", "--env", "cheetah-run", "--agent", "dreamer"]
 PREPARE = f"""{WRITE}
 write("short", 10000, 10)
 write("long", 200, 500)
@@ -113,6 +115,9 @@ ROWS = [
     Row("validate 10,000 × 10", ["validate", "short"]),
     Row("validate 200 × 500", ["validate", "long"]),
     Row("export d4rl 10,000 × 10", ["export", "short", "d4rl:OUT.hdf5"]),
+    Row("random agent, 100 of cheetah", [*RANDOM, "--trajectories", "100", "--out", "OUT"]),
+    Row("replay 100 of cheetah", ["validate", "acted", "--replay"]),
+    Row("Dreamer, 10 of cheetah", [*DREAMER, "--trajectories", "10", "--out", "OUT"]),
     Row("export d4rl 200 × 500", ["export", "long", "d4rl:OUT.hdf5"]),
     Row("export robomimic 200 × 500", ["export", "long", "robomimic:OUT.hdf5"]),
     Row("export lerobot 200 × 500", ["export", "long", "lerobot:OUT", "--set", "fps=20"]),
@@ -150,6 +155,7 @@ class Checkout:
             ("long", "robomimic:long-robomimic.hdf5"),
         ):
             self.run(Row("prepare", ["export", corpus, place]))
+        self.run(Row("prepare", [*RANDOM, "--trajectories", "100", "--out", "acted"]))
 
     def run(self, row: Row) -> tuple[float, int]:
         """CPU seconds and peak of resident memory, in bytes.

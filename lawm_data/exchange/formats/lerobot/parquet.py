@@ -13,6 +13,7 @@ from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
 
 from lawm_data.system.optional import optional
+from lawm_data.system.parquet import parquet_writer
 
 HINT = "fetch it again, or restore it from a copy"
 BATCH_BYTES = 1 << 21
@@ -196,7 +197,7 @@ class ParquetWriter:
     def __init__(self, path: Path, schema: Any) -> None:
         self._schema = schema
         self._sink = pyarrow().OSFile(str(path), "wb")
-        self._writer = pyarrow(".parquet").ParquetWriter(
+        self._writer = parquet_writer()(
             self._sink,
             schema,
             compression="snappy",
