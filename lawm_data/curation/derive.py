@@ -19,6 +19,7 @@ from lawm_schemas import (
 
 from lawm_data.corpus.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.features import FEATURES, save_features
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
@@ -35,7 +36,12 @@ from lawm_data.curation.agreement import (
     shared_arrays,
 )
 from lawm_data.curation.clues import without_clues
-from lawm_data.curation.companions import Selection, kept_masks, kept_overlays
+from lawm_data.curation.companions import (
+    Selection,
+    kept_features,
+    kept_masks,
+    kept_overlays,
+)
 from lawm_data.curation.expression import matching
 from lawm_data.system.output import new_output, require_free
 
@@ -56,6 +62,8 @@ class Derived(NamedTuple):
     """Masks that came along, restricted to what is there."""
     overlays: tuple[str, ...]
     """Overlays that came along, likewise."""
+    features: tuple[str, ...]
+    """Features that came along, likewise."""
     left: tuple[str, ...]
     """Arrays, masks and overlays that could not come along, and why."""
 
@@ -101,6 +109,8 @@ def derive(
     """
     out = Path(out)
     require_free(out)
+    for view in views:
+        view.require_everything()
     clueless = [without_clues(view, keep) for view in views]
     views = [each.view for each in clueless]
     parents = list(dict.fromkeys(name for each in clueless for name in each.parents))
@@ -118,6 +128,9 @@ def derive(
         raise CorpusError("no trajectory of it is left", source, "ask for something else")
     masks, masks_left = kept_masks(selections, unlabeled) if companions else ([], [])
     overlays, overlays_left = kept_overlays(selections, arrays.action) if companions else ([], [])
+    features, features_left = [], []
+    if companions:
+        features, features_left = kept_features(selections, arrays.observations)
     fingerprint = None
     if not unlabeled and not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
         ids = np.array([name.encode() for s in selections for name in s.ids], "S")
@@ -132,7 +145,8 @@ def derive(
         renamed=sum(int((view.table.id != np.array(ids)).sum()) for view, ids in selections),
         masks=tuple(mask.name for mask in masks),
         overlays=tuple(overlay.name for overlay, _ in overlays),
-        left=(*arrays.left, *masks_left, *overlays_left, *clues_left),
+        features=tuple(each.info.name for each in features),
+        left=(*arrays.left, *masks_left, *overlays_left, *features_left, *clues_left),
     )
     if dry_run:
         return derived
@@ -149,6 +163,9 @@ def derive(
             overlay = overlay.model_copy(update={"corpus": fingerprint})
             width = written.manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, labels, width)
+        for each in features:
+            info = each.info.model_copy(update={"corpus": fingerprint})
+            save_features(temporary / FEATURES / info.name, info, each.rows(), each.encoder)
         (temporary / ".lock").unlink()
     return derived._replace(fingerprint=fingerprint)
 

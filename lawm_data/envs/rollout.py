@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
+from lawm_schemas import ArraySpec
 
-from lawm_data.envs.convert import nearest
+from lawm_data.envs.convert import nearest, state_of
 from lawm_data.envs.policy import OpenLoopPolicy, VectorPolicy
 from lawm_data.envs.suites import Environments, Step
 
@@ -33,6 +34,7 @@ def rollout(
     seeds: Sequence[int | None],
     noise_seed: int | None = None,
     progress: Callable[[int], None] | None = None,
+    reads: Sequence[ArraySpec] | None = None,
 ) -> list[RecordedTrajectory]:
     """Run one episode on each environment that has a seed.
 
@@ -46,6 +48,7 @@ def rollout(
         seeds: reset seeds, at most one per environment; ``None`` leaves an environment idle.
         noise_seed: seed of the policy's noise; none derives it from ``seeds``.
         progress: called with the number of steps done so far.
+        reads: the observations that the policy is given, pixels among them; none for all state.
 
     Returns:
         The trajectories, in the order of the seeds that are not ``None``.
@@ -73,7 +76,8 @@ def rollout(
     for t in range(envs.steps_per_episode):
         if not running.any():
             break
-        chosen_actions = policy.act(envs.state(observations))
+        seen = envs.state(observations) if reads is None else state_of(observations, reads)
+        chosen_actions = policy.act(seen)
         actions = nearest(chosen_actions, envs.action, f"{envs.info.task}, step {t}")
         observations, reward, terminated, truncated = envs.step(actions)
         buffers.write(t, actions, reward, observations)

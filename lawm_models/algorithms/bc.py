@@ -74,14 +74,16 @@ class Algorithm(nn.Module):
         self.mean = MLP(self.encoder.dim, self.action_dim, config.units, config.layers)
         self.std = nn.Linear(self.encoder.dim, self.action_dim)
         self._optimizers: dict[str, torch.optim.Optimizer] = {
-            "mean": adam(self.mean.parameters(), config.learning_rate),
+            "mean": adam(
+                [*self.encoder.parameters(), *self.mean.parameters()], config.learning_rate
+            ),
             "std": adam(self.std.parameters(), config.learning_rate),
         }
 
     def forward(self, observation: Observation) -> Normal:
         """The density of the action taken at an observation, on the scale of [-1, 1]."""
         x = self.encoder(observation)
-        return Normal(torch.tanh(self.mean(x)), F.softplus(self.std(x)) + MIN_STD)
+        return Normal(torch.tanh(self.mean(x)), F.softplus(self.std(x.detach())) + MIN_STD)
 
     def losses(self, batch: Batch) -> Losses:
         """Means over observed steps and dimensions; 0 when the batch has none."""

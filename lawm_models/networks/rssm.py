@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lawm_models.networks.distributions import Normal, split_normal
 from lawm_models.networks.dynamics import Dynamics, State
-from lawm_models.networks.layers import NormedGRUCell, NormedLinear, NormedSum
+from lawm_models.networks.layers import Linear, NormedGRUCell, NormedLinear, NormedSum
 
 
 class RSSMConfig(Schema):
@@ -41,10 +41,10 @@ class RSSM(Dynamics):
         self.input = NormedLinear(config.stoch + action_dim, config.hidden)
         self.cell = NormedGRUCell(config.hidden, config.deter)
         self.prior_net = nn.Sequential(
-            NormedLinear(config.deter, config.hidden), nn.Linear(config.hidden, 2 * config.stoch)
+            NormedLinear(config.deter, config.hidden), Linear(config.hidden, 2 * config.stoch)
         )
         self.posterior_in = NormedSum(config.deter, embed_dim, config.hidden)
-        self.posterior_out = nn.Linear(config.hidden, 2 * config.stoch)
+        self.posterior_out = Linear(config.hidden, 2 * config.stoch)
 
     @property
     def stoch_dim(self) -> int:

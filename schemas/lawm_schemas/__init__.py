@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lawm_schemas.experiment import CorpusSource as CorpusSource
     from lawm_schemas.experiment import ExperimentConfig as ExperimentConfig
     from lawm_schemas.experiment import StageBatches as StageBatches
+    from lawm_schemas.features import FeatureSet as FeatureSet
     from lawm_schemas.manifest import FORMAT_VERSION as FORMAT_VERSION
     from lawm_schemas.manifest import MANIFEST as MANIFEST
     from lawm_schemas.manifest import SHARD_NAME as SHARD_NAME
@@ -79,6 +80,7 @@ _HOMES = {
     "ExperimentConfig": "experiment",
     "FORMAT_VERSION": "manifest",
     "Fault": "base",
+    "FeatureSet": "features",
     "HiddenActionError": "errors",
     "LabelState": "trajectory",
     "LawmError": "errors",

@@ -47,6 +47,9 @@ class ExperimentConfig(Schema):
     """The algorithm."""
     preset: str | None = None
     """Preset the settings came from (information only)."""
+    observe: str = "state"
+    """What is observed: ``state``, ``pixels``, ``pixels:CAMERA``, ``features:NAME``, or several of
+    them with ``+`` between them."""
     steps: dict[str, int]
     """Gradient steps per stage, e.g. ``{model: 3000, agent: 1500}``."""
     rate_decay: float = Field(default=0.0, ge=0, le=1)

@@ -41,7 +41,7 @@ def run(
     waiting = iter(items)
     crew: dict[Connection, _Worker] = {}
     try:
-        for item in islice(waiting, workers or _cores()):
+        for item in islice(waiting, workers or cores()):
             _start(crew, prepare, item)
         while crew:
             ready = wait(list(crew), BEAT)
@@ -140,5 +140,6 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
