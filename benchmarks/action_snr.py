@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from lawm_models.training.run_folder import RunFolder
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from lawm_cli.data_app import main as lawm_data
 from state_coverage import Grid, coverage
 
 from lawm_data import Corpus, open_corpus
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 AGENTS = ("random", "dreamer", "plan2explore")
 

@@ -25,7 +25,7 @@ from lawm_schemas import ArraySpec, Provenance, Role
 from lawm_data import CorpusWriter, open_corpus
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.exchange.formats import FORMATS
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 LENGTH = 500
 EDGE = 64

@@ -1,7 +1,8 @@
 /* Counts the calls that change files below a folder, and kills the process at one of them.
  *
  * Loaded with LD_PRELOAD by kill_calls.py, which compiles it. Nothing is counted before
- * kill_calls_arm. Sending to a socket counts too, so that an upload can be cut anywhere.
+ * kill_calls_arm. Sending to a socket counts too, so that an upload can be cut anywhere. The
+ * processes that an armed one starts count on: the one that makes call n is hit.
  */
 
 #define _GNU_SOURCE
@@ -13,7 +14,9 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,25 +26,47 @@
 
 enum { COUNT, KILL, KILL_IN_THE_MIDDLE, FAIL_ONCE, DISK_FULL };
 
-static char root[PATH_MAX];
-static size_t root_length;
-static int armed, mode;
-static long wanted;
-static atomic_long calls;
+#define STATE "LAWM_KILL_CALLS_STATE"
+#define ARMED "LAWM_KILL_CALLS_ARMED"
+
+/* One file, mapped by all processes. */
+static struct {
+    atomic_long calls;
+    atomic_int hit;
+    long wanted;
+    int mode;
+    size_t root_length;
+    char root[PATH_MAX];
+} *state;
+static int armed;
+
+__attribute__((constructor)) static void begin(void) {
+    const char *name = getenv(STATE);
+    int fd = name ? open(name, O_RDWR | O_CREAT, 0600) : -1;
+    if (fd < 0 || ftruncate(fd, sizeof *state)) return;
+    state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    armed = state != MAP_FAILED && getenv(ARMED);
+}
 
 /* Begin to count: call number n (from 1) is hit in the way of the mode. */
 void kill_calls_arm(const char *folder, long n, int how) {
-    root_length = strlen(strncpy(root, folder, PATH_MAX - 1));
-    wanted = n;
-    mode = how;
-    atomic_store(&calls, 0);
+    state->root_length = strlen(strncpy(state->root, folder, PATH_MAX - 1));
+    state->wanted = n;
+    state->mode = how;
+    atomic_store(&state->calls, 0);
+    atomic_store(&state->hit, 0);
+    setenv(ARMED, "1", 1);
     armed = 1;
 }
 
-long kill_calls_seen(void) { return atomic_load(&calls); }
+long kill_calls_seen(void) { return atomic_load(&state->calls); }
+
+int kill_calls_hit(void) { return atomic_load(&state->hit); }
 
 static int below(const char *path) {
-    return !strncmp(path, root, root_length) && (path[root_length] == '/' || !path[root_length]);
+    size_t n = state->root_length;
+    return !strncmp(path, state->root, n) && (path[n] == '/' || !path[n]);
 }
 
 static int fd_below(int fd) {
@@ -60,21 +85,22 @@ static int at_below(int fd, const char *path) {
     return getcwd(folder, PATH_MAX) && below(folder);
 }
 
+static void end(void) { kill(getpid(), SIGKILL), pause(); }
+
 /* 1: the call is to fail (errno is set). 2: half of it is to be done, then the process ends. */
 static int hit(int counts, int grows) {
     if (!armed || !counts) return 0;
-    int old = errno;
-    long n = atomic_fetch_add(&calls, 1) + 1;
+    int old = errno, mode = state->mode;
+    long n = atomic_fetch_add(&state->calls, 1) + 1;
     errno = old;
-    if (mode == DISK_FULL && n >= wanted && grows) return errno = ENOSPC, 1;
-    if (n != wanted) return 0;
+    if (mode == DISK_FULL && n >= state->wanted && grows) return errno = ENOSPC, 1;
+    if (n != state->wanted) return 0;
+    atomic_store(&state->hit, 1);
     if (mode == FAIL_ONCE) return errno = EIO, 1;
     if (mode == KILL_IN_THE_MIDDLE && grows) return 2;
-    if (mode == KILL || mode == KILL_IN_THE_MIDDLE) kill(getpid(), SIGKILL), pause();
+    if (mode == KILL || mode == KILL_IN_THE_MIDDLE) end();
     return 0;
 }
-
-static void end(void) { kill(getpid(), SIGKILL), pause(); }
 
 #define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 

@@ -1,7 +1,8 @@
 """Kill every writing command at each call that changes a file, and see what is left.
 
 A library (``kill_calls.c``, compiled by ``cc`` and loaded with LD_PRELOAD) counts the calls below
-a folder and kills the process before call n, or after half of a write. After each kill
+a folder and kills the process before call n, or after half of a write; where workers write, it is
+whoever makes call n. After each kill
 
 - every corpus that was there opens and validates, with every trajectory that it had;
 - what is visible is the state before the command or after it (collecting, training, repairing and
@@ -45,14 +46,15 @@ from typing import Any
 import tiny_inputs as tiny
 
 HERE = Path(__file__).resolve().parent
-SHIM = "LAWM_KILL_CALLS"
+SHIM, SHARED = "LAWM_KILL_CALLS", "LAWM_KILL_CALLS_STATE"
 PACKAGES = ("lawm", "h5py", "numpy", "safetensors", "torch")
 IMPORTED = (
     *("lawm_cli.app", "lawm_cli.data_app", "torch", "h5py", "pyarrow.parquet", "minari", "PIL"),
     *("dm_control.suite", "huggingface_hub", "datasets", "tensorboard", "lawm_data.exchange.hub"),
     *("lawm_models.training.run", "lawm_models.training.relabel", "lawm_models.studies.benchmark"),
     *("lawm_data.recording.collect", "lawm_data.inspection.report", "lawm_models.acting.export"),
-    *("lawm_data.corpus.integrity.repair", "lawm_data.exchange.importing", "onnx"),
+    *("lawm_data.corpus.integrity.repair", "lawm_data.exchange.importing", "onnx", "zarr"),
+    *("lawm_models.collection.collector", "lawm_models.collection.seeds"),
 )
 COUNT, KILL, KILL_IN_THE_MIDDLE, FAIL_ONCE, DISK_FULL = range(5)
 FAULTS = {"kill": (KILL, KILL_IN_THE_MIDDLE), "fail": (FAIL_ONCE,), "full": (DISK_FULL,)}
@@ -161,13 +163,21 @@ def _yaml(text: str) -> Callable[[Path], None]:
     return prepare
 
 
+def _collected(work: Path) -> None:
+    """A corpus and its agent, which keeps a snapshot after every tenth trajectory."""
+    tiny.require(f"{_ENV} --agent dreamer --trajectories 10 --out c")
+
+
 def _studied(work: Path) -> None:
     _yaml(tiny.STUDY)(work)
     tiny.require("lawm benchmark plan.yaml --out study --workers 1")
 
 
-_COLLECT = (
-    "lawm-data collect --env cartpole-swingup --agent random --num-envs 2 --action-repeat 100"
+_ENV = "lawm-data collect --env cartpole-swingup --action-repeat 100"
+_COLLECT = f"{_ENV} --agent random --num-envs 2"
+_EDIT = (
+    "--set env=cartpole-balance --rename position=joints --dtype velocity=float64"
+    " --bounds action=-2:2 --missing-where length<6"
 )
 _TRAIN = " ".join(f"--set {setting}" for setting in (*tiny.TINY, "steps.agent=4"))
 _PLACES = {
@@ -176,6 +186,7 @@ _PLACES = {
     "minari-arrow": "minari:tiny/arrow-v0",
     "ogbench": "ogbench:foreign/set.npz",
     "d3rlpy": "d3rlpy:foreign/set.h5",
+    "zarr": "zarr:foreign/set.zarr",
     **{name: f"{name}:foreign/set" for name in ("aime", "dreamer", "exorl", "tdmpc2", "video")},
     **{name: f"{name}:foreign/set.hdf5" for name in ("d4rl", "robomimic")},
 }
@@ -197,6 +208,34 @@ OPERATIONS: dict[str, Operation] = {
         between=True,
         adds=True,
     ),
+    "collect-workers": Operation(
+        f"{_COLLECT} --trajectories 6 --workers 2 --out c",
+        lambda work: None,
+        between=True,
+        slow=True,
+    ),
+    "collect-seeds": Operation(
+        f"{_COLLECT} --trajectories 3 --seeds 0,1 --workers 2 --out c",
+        lambda work: None,
+        between=True,
+        slow=True,
+    ),
+    "collect-snapshots": Operation(
+        f"{_ENV} --agent c.agent@snapshots --trajectories 4 --num-envs 2 --workers 2 --append"
+        " --out c",
+        _collected,
+        between=True,
+        slow=True,
+    ),
+    **{
+        f"collect-{agent}": Operation(
+            f"{_ENV} --agent {agent} --trajectories 5 --out c",
+            lambda work: None,
+            between=True,
+            slow=True,
+        )
+        for agent in ("dreamer", "plan2explore")
+    },
     "mask": Operation("lawm-data mask c --fraction 0.3 --name third", _corpus),
     "mask-replace": Operation("lawm-data mask c --fraction 0.3 --name half --replace", _corpus),
     "mask-withhold": Operation(
@@ -207,6 +246,7 @@ OPERATIONS: dict[str, Operation] = {
     "filter": Operation("lawm-data filter c length>4 --out new/out", _corpus),
     "filter-mask": Operation("lawm-data filter c length>4 --mask half --out out", _corpus),
     "delete": Operation("lawm-data delete c --where length>6 --out out", _corpus),
+    "edit": Operation(f"lawm-data edit c {_EDIT} --out out", _corpus),
     "merge": Operation("lawm-data merge c d --out out", _two),
     "split": Operation("lawm-data split c a=0.5 b=0.5 --out out", _corpus),
     "split-there": Operation("lawm-data split c a=0.5 b=0.5 --out out", _split_again, between=True),
@@ -332,11 +372,9 @@ class Laboratory:
 
     def called(self, words: str, number: int, mode: int) -> tuple[int, int]:
         """Call a command that is hit at a call; returns its exit status and the calls seen."""
-        read, write = os.pipe()
         child = os.fork()
         if child == 0:
             os.setsid()
-            os.close(read)
             log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             for descriptor in (1, 2):
                 os.dup2(log, descriptor)
@@ -349,15 +387,16 @@ class Laboratory:
                 code = tiny.main_of(program)(rest)
             finally:
                 sys.stdout.flush()
-                os.write(write, str(self.shim.kill_calls_seen()).encode())
                 self.modules.write_text("\n".join(sys.modules))
                 os._exit(code)
-        os.close(write)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         while _in_session(child):  # its workers end by themselves
             time.sleep(0.05)
-        with os.fdopen(read) as pipe:
-            return status, int(pipe.read() or 0)
+        return status, self.shim.kill_calls_seen()
+
+    def hit(self) -> bool:
+        """Whether the last command, or a worker of it, came to the call that was to be hit."""
+        return bool(self.shim.kill_calls_hit())
 
     def summary(self) -> str:
         """What the last command has printed at the end."""
@@ -392,6 +431,8 @@ class Laboratory:
             for name in [*folders, *files]:
                 path = os.path.relpath(os.path.join(folder, name), self.work)
                 kept = re.search(r"/backup-\d+/", path)  # a repair may keep more than is needed
+                # with a file of eight letters Python finds out whether TMPDIR can be written to
+                kept = kept or re.fullmatch(r"tmp/[a-z0-9_]{8}", path)
                 if not kept and name != ".lock" and "tensorboard" not in path:
                     found[re.sub(r"[0-9a-f]{32}|\d+-[0-9a-f]{8}", "*", path)] += 1
         return found
@@ -483,16 +524,15 @@ def trial(
     lab.fresh()
     code, _ = lab.called(operation.words, number, mode)
     faults: dict[str, Any] = {}
-    if mode in (KILL, KILL_IN_THE_MIDDLE):
-        if code == 0:
-            return None
-        if code != -signal.SIGKILL:
-            faults["ended"] = f"{code}: {lab.summary()}"
-    elif code not in (0, 1, 2) or "Traceback" in lab.summary():
+    kills = mode in (KILL, KILL_IN_THE_MIDDLE)
+    if kills and not lab.hit():
+        return None
+    if code not in (0, 1, 2, *([-signal.SIGKILL] if kills else [])) or "Traceback" in lab.summary():
         faults["ended"] = f"{code}: {lab.summary()}"
     visible, wrong = lab.look(operation, known["volatile"])
     done = visible == known["after"]
-    if not operation.between and not done and visible != known["before"]:
+    allowed = code != 0 and (operation.between or visible == known["before"])
+    if not done and not allowed:
         faults["third state"] = _difference(known["before"], visible)
     if wrong and not operation.damaged:
         faults["unsound"] = wrong
@@ -551,22 +591,6 @@ def chosen(calls: int, most: int) -> list[int]:
     return sorted({1 + round(i * (calls - 1) / (most - 1)) for i in range(most)})
 
 
-@contextlib.contextmanager
-def hub(folder: Path) -> Iterator[Any]:
-    """A Hub on loopback, as the tests have it."""
-    sys.path.append(str(HERE.parent / "tests/data/exchange/hub"))
-    server = importlib.import_module("hub_server")
-    with server.Hub() as running:
-        os.environ |= {
-            "HF_ENDPOINT": running.url,
-            "HF_TOKEN": server.TOKEN,
-            "HF_HOME": str(folder / "home"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
-        yield running
-
-
 def measure(
     lab: Laboratory, name: str, operation: Operation, most: int, modes: Sequence[int]
 ) -> dict[str, Any]:
@@ -574,7 +598,7 @@ def measure(
     began = time.perf_counter()
     lab.start(name, operation)
     hits, wrong, lab.published = 0, [], {}
-    with hub(lab.work.parent) if operation.hub else contextlib.nullcontext() as lab.hub:
+    with tiny.hub(lab.work.parent) if operation.hub else contextlib.nullcontext() as lab.hub:
         if name == "pull":
             lab.fresh()
             lab.called("lawm-data push-to-hub c user/c --licence MIT", 0, COUNT)
@@ -614,11 +638,13 @@ def main() -> None:
                 ["cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True
             )
             variables = {**os.environ, SHIM: library, "LD_PRELOAD": library}
+            variables[SHARED] = f"{folder}/calls"
             variables |= {"MUJOCO_GL": "disable", "OMP_NUM_THREADS": "1"}
             variables |= {"HF_HUB_DISABLE_XET": "1", "HF_HOME": f"{folder}/home"}
             raise SystemExit(subprocess.run([sys.executable, *sys.argv], env=variables).returncode)
         for module in IMPORTED:
             importlib.import_module(module)
+        tiny.small_agents()
         gc.collect()
         gc.freeze()
         lab, rows = Laboratory(Path(folder).resolve(), library), []

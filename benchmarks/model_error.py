@@ -37,7 +37,7 @@ from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.training import seeding
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.run_folder import RunFolder
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 TIMES = (0, 4, 16, 64)
 """Steps at which the ranges of time begin."""

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training import presets
 from lawm_models.training.experiment import build, open_sources, resolve
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 IN_PLACE = {torch.ops.aten.addmm_: torch.ops.aten.addmm}
 """Operations that torch's registry lacks, and the ones that take as much."""

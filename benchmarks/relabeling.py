@@ -24,7 +24,7 @@ from lawm_data.inspection.label_error import compare_labels
 from lawm_models.training import seeding
 from lawm_models.training.relabel import Method, relabel
 from lawm_models.training.run_folder import RunFolder
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 
 def label(run: RunFolder, smoothing: bool) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lawm_data import open_corpus, summarize
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 SHOWN = ("trajectories", "steps", "fingerprint", "returns", "sources", "by_source", "masks")
 

@@ -5,11 +5,13 @@ For ``fuzz.py``, which damages them, and ``kill_calls.py``, which has commands r
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ algorithms:
 labels: [0.5]
 settings: {evaluation_episodes: 1, checkpoint_every: 2, log_every: 1, batch_size: 4, window: 4}
 """
+HUB_CLIENT = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""Settings of the Hub's client, which reads them when it is imported."""
 TINY = ("batch_size=4", "window=4", "evaluation_episodes=0", "checkpoint_every=2", "log_every=1")
 
 
@@ -96,6 +100,28 @@ def corpus(path: Path, seed: int = 0, shards: int = 2, everything: bool = False)
     return path
 
 
+def small_agents() -> None:
+    """Let the agents that learn be too small to learn anything in this process.
+
+    Their settings have no options of ``lawm-data collect``: the defaults are what it takes.
+    """
+    from lawm_models.collection.agents import dreamer, plan2explore
+
+    world = {
+        "rssm": {"deter": 8, "stoch": 4, "hidden": 8},
+        **{"embed": 8, "units": 8, "layers": 1, "observation_std": 0.316, "reward_std": 0.316},
+    }
+    agent = {"units": 8, "layers": 1, "horizon": 2, "start_states": 8, "critics": 1}
+    rounds = {"random_trajectories": 2, "first_updates": 2, "updates": 1}
+    for module in (dreamer, plan2explore):
+        small = {"world": world, "agent": agent, "batch_size": 2, "window": 4, **rounds}
+        if module is plan2explore:
+            small["ensemble"] = {"units": 8}
+        for name, value in module.Config.parse(small, "agent"):
+            module.Config.model_fields[name].default = value
+        module.Config.model_rebuild(force=True)
+
+
 def run(folder: Path, source: Path, algorithm: str = "bc", *settings: str) -> Path:
     """A run of three steps."""
     steps = settings or ("steps.agent=3",)
@@ -106,13 +132,33 @@ def run(folder: Path, source: Path, algorithm: str = "bc", *settings: str) -> Pa
     return folder
 
 
+def agent(folder: Path, rounds: int) -> None:
+    """A collection ``folder`` of an agent that learns, or some more of it."""
+    from lawm_models.collection.agents.dreamer import DreamerConfig
+    from lawm_models.collection.collector import collect_learning
+    from lawm_models.networks.actor_critic import ActorCriticConfig
+    from lawm_models.networks.rssm import RSSMConfig
+    from lawm_models.networks.world_model import WorldModelConfig
+
+    config = DreamerConfig(
+        world=WorldModelConfig(
+            rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1
+        ),
+        agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
+        batch_size=2,
+        window=4,
+        random_trajectories=2,
+        first_updates=1,
+        updates=1,
+    )
+    task = ENVIRONMENT.task
+    collect_learning("dreamer", task, folder, rounds, 0, 100, config, processes=1)
+
+
 def main_of(program: str) -> Callable[[list[str]], int]:
     """A program, to be called in this process."""
-    import typer.main
     from lawm_cli import app, data_app
 
-    if not hasattr(typer.main.get_command, "cache_info"):  # built once for all calls
-        typer.main.get_command = cache(typer.main.get_command)
     return app.main if program == "lawm" else data_app.main
 
 
@@ -279,6 +325,44 @@ def tdmpc2(folder: Path) -> str:
     return f"tdmpc2:{place}"
 
 
+def zarr_buffer(version: int, place: str, shards: bool = False) -> Callable[[Path], str]:
+    """Makes a replay buffer of zarr; with ``shards`` the pictures are stored in some."""
+
+    def make(folder: Path) -> str:
+        from zarr import open_group, storage
+
+        rng, lengths, path = np.random.default_rng(0), (6, 4), folder / place
+        rows = sum(lengths)
+        arrays: dict[str, Any] = {
+            "img": rng.integers(1, 256, (rows, 8, 8, 3), dtype=np.uint8),
+            "state": rng.random((rows, 5)).astype("f4") + 1,
+            "action": rng.random((rows, 2)).astype("f4") + 1,
+            "reward": rng.random((rows, 1)) + 1,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of members that are written twice
+            packed = path.suffix == ".zip"
+            store: Any = storage.ZipStore(path, mode="w") if packed else str(path)
+            root = open_group(store, mode="w", zarr_format=2 if version == 2 else 3)
+            for name, array in arrays.items():
+                shard = (4, *array.shape[1:]) if shards and name == "img" else None
+                made = root.require_group("data").create_array(
+                    name,
+                    shape=array.shape,
+                    chunks=(2, *array.shape[1:]),
+                    shards=shard,
+                    dtype=array.dtype,
+                )
+                made[:] = array
+            made = root.create_array("meta/episode_ends", shape=(2,), chunks=(1,), dtype="i8")
+            made[:] = np.cumsum(lengths)
+            if packed:
+                store.close()
+        return f"zarr:{path}"
+
+    return make
+
+
 def video(folder: Path) -> str:
     """A film and a folder of pictures."""
     from PIL import Image
@@ -300,6 +384,9 @@ FOREIGN = {
     "ogbench": ogbench,
     "tdmpc2": tdmpc2,
     "video": video,
+    "zarr": zarr_buffer(2, "set.zarr"),
+    "zarr-zip": zarr_buffer(3, "set.zip"),
+    "zarr-shards": zarr_buffer(3, "set.zarr", shards=True),
 }
 WRITTEN = ("d4rl", "robomimic", "lerobot", "minari")
 
@@ -309,6 +396,23 @@ def foreign(name: str, folder: Path, source: Path) -> str:
     if name == "minari-arrow":
         return minari_arrow(folder)
     return exported(name, folder, source) if name in WRITTEN else FOREIGN[name](folder)
+
+
+@contextmanager
+def hub(folder: Path) -> Iterator[Any]:
+    """A Hub on loopback, as the tests have it; ``folder`` is the home of its client."""
+    modules = str(Path(__file__).resolve().parents[1] / "tests/data/exchange/hub")
+    if modules not in sys.path:
+        sys.path.append(modules)
+    server = importlib.import_module("hub_server")
+    with server.Hub() as running:
+        os.environ |= {
+            **HUB_CLIENT,
+            "HF_ENDPOINT": running.url,
+            "HF_TOKEN": server.TOKEN,
+            "HF_HOME": str(folder / "home"),
+        }
+        yield running
 
 
 def copy(source: Path, to: Path) -> Path:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lawm_models.studies.benchmark import benchmark
     from lawm_models.training.configure import configure
     from lawm_models.training.presets import PRESETS as presets
-    from lawm_models.training.run import Run, load_run, train
+    from lawm_models.training.run import Run, load_run, train, train_seeds
 
     __version__: str
 
@@ -33,6 +33,7 @@ __all__ = [
     "load_run",
     "presets",
     "train",
+    "train_seeds",
 ]
 
 # Names are looked up when they are used: torch is a matter of seconds.
@@ -46,6 +47,7 @@ _HOMES = {
     "load_run": "lawm_models.training.run",
     "presets": "lawm_models.training.presets",
     "train": "lawm_models.training.run",
+    "train_seeds": "lawm_models.training.run",
 }
 _NAMED_THERE = {"presets": "PRESETS"}
 """What is called otherwise where it is at home."""

@@ -68,6 +68,47 @@ def egl() -> dict[str, str]:
     return variables
 
 
+DRAWN = """
+import sys
+import numpy as np
+from lawm_schemas import Provenance
+from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_data.envs import suites as envs
+env, draws = envs.make("cartpole-swingup", pixels=16, action_repeat=40), np.random.default_rng(0)
+with CorpusWriter.create(
+    sys.argv[1], observations=env.observations, action=env.action, environment=env.info
+) as writer:
+    for seed in range(6):
+        rows, rewards, actions = [env.reset([seed])], [], []
+        for _ in range(10):
+            actions.append(draws.uniform(-1, 1, (1, 1)).astype(np.float32))
+            step = env.step(actions[-1])
+            rows.append(step.observations)
+            rewards.append(step.reward[0])
+        tape = {name: np.stack([row[name][0] for row in rows]) for name in rows[0]}
+        writer.add(
+            tape, rewards, np.concatenate(actions), provenance=Provenance(source="s"), seed=seed
+        )
+corpus = open_corpus(sys.argv[1])
+save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))
+"""
+
+
+@pytest.fixture(scope="session")
+def drawn_once(egl: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawn") / "corpus"
+    command = [sys.executable, "-c", DRAWN, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=egl)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def drawn(drawn_once: Path, tmp_path: Path) -> Path:
+    """A corpus with pictures that dm_control drew: six trajectories of 10 steps, mask ``half``."""
+    return Path(shutil.copytree(drawn_once, tmp_path / "drawn"))
+
+
 TINY = ("steps.agent=3", "batch_size=4", "window=5", "evaluation_episodes=1")
 
 

@@ -65,6 +65,7 @@ def _choices() -> Mapping[str, Registry[Any]]:
     epilog=example(
         "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
         "lawm train --corpus corpora/cs@5pct --corpus corpora/other*0.5 --out runs/b",
+        "lawm train --corpus corpora/cs@5pct --seeds 0,1,2 --out runs/b",
         "lawm train runs/a/config.yaml --set seed=1 --out runs/a-1",
         "lawm train --from runs/a --set algorithm.settings.support=1 --out runs/c",
     ),
@@ -97,6 +98,13 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of all randomness; 0 by default.")
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,…",
+            help="In place of --seed: train OUT-S for each, at once where the algorithm can.",
+        ),
+    ] = None,
     settings: Settings = None,
     begin_from: Annotated[
         Path | None,
@@ -116,7 +124,14 @@ def train(
     The same command again goes on where the run was stopped, or returns at once when it is done.
     """
     from lawm_cli import experiment
+    from lawm_models.collection.seeds import parse
     from lawm_models.training.run import train as run_training
+    from lawm_models.training.run import train_seeds
+
+    several = None if seeds is None else parse(seeds)
+    if several and (begin_from is not None or seed is not None):
+        other = "--seed" if begin_from is None else "--from"
+        raise ConfigError("do not go together", f"--seeds and {other}", "give one of them")
 
     named = config
     if begin_from is not None and config is None and not corpus:
@@ -139,6 +154,10 @@ def train(
         raise ConfigError("no data", "lawm train", "give --corpus, --from or a YAML file")
     with show.Bars() as bars:
         asked = experiment.fetched(asked, bars)
+        if several:
+            made = [experiment.outcome(r) for r in train_seeds(asked, several, out, progress=bars)]
+            print_json({"runs": made}) if json else report.runs(made)
+            return
         trained = run_training(asked, out, progress=bars, begin_from=begin_from)
     result = experiment.outcome(trained)
     print_json(result) if json else report.run(result, trained.unevaluated)

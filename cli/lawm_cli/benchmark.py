@@ -65,6 +65,12 @@ def benchmark(
     ] = None,
     backend: Annotated[str, typer.Option(help="Where they run, see below.")] = "processes",
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N, for all runs.")] = None,
+    stack: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Seeds that a worker trains at once; by default all, if none is left idle."
+        ),
+    ] = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -87,6 +93,7 @@ def benchmark(
         workers=workers,
         backend=backend,
         device=device,
+        stack=stack,
         dry_run=dry_run,
     )
     result = {

@@ -7,10 +7,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from copy import copy
 from typing import Any, TextIO, cast
 
 import typer
 from lawm_schemas import LawmError, StorageError
+from lawm_schemas.errors import reason_of
 
 from lawm_cli.entry import INTERRUPTED
 
@@ -29,6 +31,8 @@ COMPLETE = "_{}_COMPLETE"
 """Environment variable with which a shell asks what could come next."""
 EMPTY = re.compile(r"--[a-z-]+=")
 """An option without its value; as a path it would be the current folder."""
+TORCH_MEMORY = re.compile(r"allocate memory|out of memory")
+"""How PyTorch says that the memory of the machine, or of an accelerator, is full."""
 TRACEBACK = "LAWM_TRACEBACK"
 """Environment variable: when set, defects show their traceback."""
 
@@ -64,6 +68,9 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
         where = str(error.filename or " ".join([program, *words[:1]]))
         return _report(program, str(StorageError.from_os_error(error, where)), REFUSED)
     except Exception as error:
+        if _is_of_memory(error):
+            what = f"the memory is not enough ({reason_of(error)})"
+            return _report(program, f"{what}; ask for less at once, or free some", REFUSED)
         code = _usage_error(program, error)
         if code is None and os.environ.get(TRACEBACK):
             raise
@@ -76,7 +83,7 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
 
 def _invoke(app: typer.Typer, program: str, words: list[str]) -> int:
     # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(_narrowed(app, words))
     try:
         if COMPLETE.format(program.replace("-", "_").upper()) in os.environ:
             command.main(words, prog_name=program)  # says what the shell asks for, and exits
@@ -87,6 +94,28 @@ def _invoke(app: typer.Typer, program: str, words: list[str]) -> int:
     except SystemExit as end:  # of the shell's completion
         return int(end.code or 0)
     return 0
+
+
+def _narrowed(app: typer.Typer, words: list[str]) -> typer.Typer:
+    """The program with the one command that is called alone: to build all of them takes long."""
+    called = [
+        command
+        for command in app.registered_commands
+        if words[:1] == [command.name or _name(command.callback)]
+    ]
+    if called and app.registered_callback:  # else a single command would take no name
+        app = copy(app)
+        app.registered_commands = called
+    return app
+
+
+def _name(function: Any) -> str:
+    return typer.main.get_command_name(function.__name__)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    torch = isinstance(error, RuntimeError) and TORCH_MEMORY.search(str(error))
+    return isinstance(error, MemoryError) or bool(torch)
 
 
 class _Output:

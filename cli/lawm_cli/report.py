@@ -50,6 +50,7 @@ def corpus(summary: Mapping[str, Any]) -> None:
     for kind, columns in (
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "where", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
+        ("features", ("width", "algorithm", "current")),
     ):
         if summary[kind]:
             print()
@@ -256,6 +257,21 @@ def run(result: Mapping[str, Any], unevaluated: str | None) -> None:
     elif unevaluated:
         rows["return"] = f"not evaluated: {unevaluated}"
     show.facts(rows, title=str(result["run"]))
+
+
+def runs(results: Sequence[Mapping[str, Any]]) -> None:
+    """What ``lawm train --seeds`` left behind, one run a line."""
+    rows = [
+        (
+            str(result["run"]),
+            result["seed"],
+            show.clock(result["seconds"]),
+            (result["evaluation"] or {}).get("return_mean"),
+            (result["evaluation"] or {}).get("normalized"),
+        )
+        for result in results
+    ]
+    show.grid(("run", "seed", "time", "return", "normalised"), rows)
 
 
 def demo(result: Mapping[str, Any]) -> None:

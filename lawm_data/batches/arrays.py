@@ -15,14 +15,15 @@ from lawm_data.batches.gather import SliceReader, WindowReader
 from lawm_data.batches.mixture import Mixture
 from lawm_data.batches.sampler import Windows
 from lawm_data.batches.windows import spans
+from lawm_data.corpus.layout import Layout
 
 
 class StateReader:
     """Reads the concatenated state and the rewards.
 
-    float32 fields and the reward lie packed in ``steps``; fields of other types lie apart, are
-    cast to float32 and set between the packed ones, in the order of the manifest. Where corpora
-    store the same fields in different types, each has its own way.
+    float32 fields and the reward lie packed in ``steps``; fields of other types and features lie
+    apart, are cast to float32 and set between the packed ones, in the order of the manifest. Where
+    corpora store the same fields in different ways, each is read in its own.
 
     Args:
         mixture: the trajectories.
@@ -30,9 +31,9 @@ class StateReader:
     """
 
     def __init__(self, mixture: Mixture, rows: int) -> None:
-        ways: dict[tuple[str, ...], list[int]] = {}
+        ways: dict[tuple[int | str, ...], list[int]] = {}
         for number, layout in enumerate(mixture.layouts):
-            ways.setdefault(tuple(s.dtype for s in layout.state), []).append(number)
+            ways.setdefault(_way_of(layout), []).append(number)
         self._readers = [_StateReader(mixture, numbers, rows) for numbers in ways.values()]
         self._way = np.zeros(len(mixture.shards), np.int64)
         for way, numbers in enumerate(ways.values()):
@@ -58,6 +59,12 @@ class StateReader:
         return state, reward
 
 
+def _way_of(layout: Layout) -> tuple[int | str, ...]:
+    """How a shard stores the state; two that are equal are read by one reader."""
+    first = {spec.name: columns.start for spec, columns in layout.packed}
+    return (layout.width, *(first.get(spec.name, spec.dtype) for spec in layout.state))
+
+
 class _StateReader:
     """Reads shards that store the state in one way."""
 
@@ -66,22 +73,23 @@ class _StateReader:
         layouts = mixture.layouts
         layout = layouts[numbers[0]]
         self._steps = WindowReader([None if s is None else s.steps for s in shards], rows)
-        self._packed: list[int] = []
+        self._packed: list[tuple[slice, slice]] = []
         self._apart: list[tuple[slice, WindowReader]] = []
-        column = 0
+        packed, column = {spec.name: part for spec, part in layout.packed}, 0
         for place, spec in enumerate(layout.state):
-            here = range(column, column + spec.size)
+            here = slice(column, column + spec.size)
             column = here.stop
-            if spec.dtype == "float32":
-                self._packed.extend(here)
+            if spec.name in packed:
+                self._packed.append((here, packed[spec.name]))
             else:
                 # the field may have another name in another corpus
                 arrays: list[Any] = [
                     None if shard is None else shard.fields[its.state[place].name]
                     for shard, its in zip(shards, layouts, strict=True)
                 ]
-                self._apart.append((slice(here.start, here.stop), WindowReader(arrays, rows)))
+                self._apart.append((here, WindowReader(arrays, rows)))
         self._width = column
+        self._as_stored = column == layout.width - 1 and not self._apart
 
     def __call__(
         self,
@@ -91,13 +99,24 @@ class _StateReader:
     ) -> tuple[Float[np.ndarray, "B rows O"], Float[np.ndarray, "B rows"]]:
         steps = self._steps(shard, row, last)
         packed, reward = steps[..., :-1], steps[..., -1]
-        if not self._apart:
+        if self._as_stored:
             return packed, reward
+        if len(self._apart) == 1 and not self._packed:  # features, as a rule
+            return _floats(self._apart[0][1](shard, row, last)).reshape(*reward.shape, -1), reward
         state = np.empty((*reward.shape, self._width), np.float32)
-        state[..., self._packed] = packed
+        for columns, stored in self._packed:
+            state[..., columns] = packed[..., stored]
         for columns, read in self._apart:
-            state[..., columns] = read(shard, row, last).reshape(*reward.shape, -1)
+            state[..., columns] = _floats(read(shard, row, last)).reshape(*reward.shape, -1)
         return state, reward
+
+
+def _floats(array: np.ndarray) -> np.ndarray:
+    """The numbers as float32; torch is faster than NumPy where they are of half precision."""
+    if array.dtype == np.float16:
+        return torch.from_numpy(array).float().numpy()
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+        return array.astype(np.float32)
 
 
 class ActionReader:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from lawm_data.system.hdf5 import ChunkedField
+
 
 class WindowReader:
     """Reads ``rows`` consecutive rows of one array that every shard holds a part of.
@@ -106,11 +108,15 @@ class SliceReader:
         last: Int[np.ndarray, " B"] | None = None,
     ) -> np.ndarray:
         """See ``WindowReader``."""
-        ends = row + self._rows - 1 if last is None else np.minimum(row + self._rows - 1, last)
-        windows = []
-        for number, first, end in zip(shard.tolist(), row.tolist(), ends.tolist(), strict=True):
-            read = np.asarray(self._arrays[number][first : end + 1])
-            windows.append(
-                np.concatenate([read, read[-1:].repeat(first + self._rows - 1 - end, 0)])
-            )
-        return np.stack(windows)
+        stops = row + self._rows if last is None else np.minimum(row + self._rows, last + 1)
+        known = self._arrays[int(shard[0])]
+        windows = np.empty((len(row), self._rows, *known.shape[1:]), known.dtype)
+        places = zip(windows, shard.tolist(), row.tolist(), stops.tolist(), strict=True)
+        for window, number, first, stop in places:
+            array, count = self._arrays[number], stop - first
+            if isinstance(array, ChunkedField):
+                array.read_into(window[:count], first, stop)
+            else:
+                window[:count] = array[first:stop]
+            window[count:] = window[count - 1]
+        return windows

@@ -14,7 +14,7 @@ from lawm_schemas import ConfigError, Manifest, Role
 
 from lawm_data.batches.windows import spans
 from lawm_data.corpus.agreement import require_joint
-from lawm_data.corpus.layout import Layout, layout_of
+from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.table import ID_BYTES
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Mixture:
     @property
     def layouts(self) -> list[Layout]:
         """How each of ``shards`` stores its arrays."""
-        found = ((layout_of(corpus.manifest), len(corpus.shards)) for corpus in self.corpora)
+        found = ((corpus.layout, len(corpus.shards)) for corpus in self.corpora)
         return [layout for layout, count in found for _ in range(count)]
 
     @property

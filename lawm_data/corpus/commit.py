@@ -174,6 +174,9 @@ class TakenIds:
 
     def take(self, name: str) -> str:
         """The id itself, or with the first suffix that makes it one of its own."""
+        if name not in self._ids:
+            self._ids.add(name)
+            return name
         free, number = name, self._next.get(name, 2)
         while free in self._ids:
             suffix = f"-{number}"

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from lawm_schemas import (
     ArraySpec,
+    ConfigError,
     CorpusError,
+    FeatureSet,
     Manifest,
     Mask,
     MaskError,
@@ -21,7 +23,9 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.fingerprint import fingerprint_of, visible_fingerprint
+from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.mask import Masked, find_mask, mask_files, read_mask, readable_under
+from lawm_data.corpus.observed import EVERYTHING, Observed, observe
 from lawm_data.corpus.overlay import Labels, open_labels, without_errors
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
@@ -58,12 +62,18 @@ def open_corpus(path: str | Path, *, verify: bool = False) -> Corpus:
 
 
 def _reopen(
-    path: Path, fingerprint: str, mask: Mask | None, ids: list[str] | None, labels: str | None
+    path: Path,
+    fingerprint: str,
+    mask: Mask | None,
+    ids: list[str] | None,
+    labels: str | None,
+    observed: str | None = None,
 ) -> Corpus:
     """The view that was pickled."""
     corpus = open_corpus(path)
     if corpus.root_fingerprint != fingerprint:
         raise CorpusError("has changed since it was pickled", str(path), "open it again")
+    corpus = corpus if observed is None else corpus.observing(observed)
     corpus = corpus if mask is None else corpus.with_mask(mask)
     corpus = corpus if labels is None else corpus.with_labels(labels)
     return corpus if ids is None else corpus[ids]
@@ -84,11 +94,24 @@ class Corpus:
         rows: np.ndarray | None = None,
         masked: Masked | None = None,
         overlay: Labels | None = None,
+        observed: Observed | None = None,
     ) -> None:
         self._store = store
         self._rows = rows
         self._masked = masked
         self._overlay = overlay
+        self._observed = observed
+
+    def _but(self, **changes: Any) -> Corpus:
+        """This view with other arguments."""
+        parts = {
+            "store": self._store,
+            "rows": self._rows,
+            "masked": self._masked,
+            "overlay": self._overlay,
+            "observed": self._observed,
+        }
+        return Corpus(**parts | changes)
 
     @property
     def path(self) -> Path:
@@ -97,8 +120,23 @@ class Corpus:
 
     @property
     def manifest(self) -> Manifest:
-        """Manifest of the whole corpus."""
-        return self._store.manifest
+        """Manifest of the whole corpus; its arrays are those that this view shows."""
+        return self._store.manifest if self._observed is None else self._observed.manifest
+
+    @property
+    def layout(self) -> Layout:
+        """Where the arrays that this view shows lie in its shards."""
+        return self._store.layout if self._observed is None else self._observed.layout
+
+    @property
+    def observed(self) -> str:
+        """What is observed, see ``observing``."""
+        return EVERYTHING if self._observed is None else self._observed.words
+
+    @property
+    def features(self) -> tuple[FeatureSet, ...]:
+        """The features that this view has in the place of what was recorded."""
+        return () if self._observed is None else self._observed.infos
 
     @property
     def root_fingerprint(self) -> str:
@@ -111,7 +149,7 @@ class Corpus:
         if self._rows is None:
             return self.root_fingerprint
         ids, digest = self._store.table.ids[self._rows], self._store.digest[self._rows]
-        return fingerprint_of(self.manifest, ids, digest)
+        return fingerprint_of(self._store.manifest, ids, digest)
 
     @cached_property
     def visible_fingerprint(self) -> str:
@@ -140,7 +178,7 @@ class Corpus:
 
     def _visible(self, hidden: np.ndarray) -> str:
         digests = self._whole_or_rows(self._store.digest)
-        return visible_fingerprint(self.manifest, self.table, digests, hidden)
+        return visible_fingerprint(self._store.manifest, self.table, digests, hidden)
 
     @property
     def mask(self) -> Mask | None:
@@ -164,7 +202,8 @@ class Corpus:
     @property
     def shards(self) -> tuple[Shard, ...]:
         """The arrays, without what a mask hides."""
-        return self._store.shards if self._masked is None else self._masked.shards
+        shards = self._store.shards if self._masked is None else self._masked.shards
+        return shards if self._observed is None else self._observed.added_to(shards)
 
     @cached_property
     def index(self) -> Index:
@@ -251,7 +290,8 @@ class Corpus:
         """A pickled view says what to open; it carries no arrays, so none that a mask hides."""
         ids = None if self._rows is None else self.table.id.tolist()
         labels = None if self._overlay is None else self._overlay.info.name
-        return _reopen, (self.path, self.root_fingerprint, self.mask, ids, labels)
+        observed = None if self._observed is None else self._observed.words
+        return _reopen, (self.path, self.root_fingerprint, self.mask, ids, labels, observed)
 
     def __repr__(self) -> str:
         counts = ", ".join(
@@ -326,7 +366,31 @@ class Corpus:
                 f"mask {mask.name}",
                 "open the corpus again",
             )
-        return Corpus(self._store, self._rows, Masked(self._store, mask, readable), self._overlay)
+        return self._but(masked=Masked(self._store, mask, readable))
+
+    def observing(self, what: str) -> Corpus:
+        """The view in which some of the observations are all that is observed.
+
+        Args:
+            what: ``state``, ``pixels``, ``pixels:CAMERA``, ``features:NAME``, or several of these
+                with ``+`` between them. Features are observed as a state field of their name.
+
+        Raises:
+            ConfigError: it is none of these, or the corpus has no such observations.
+            CorpusError: no such features, damaged ones, or those of another corpus.
+        """
+        observed = observe(self._store, what)
+        return self._but(observed=observed)
+
+    def require_everything(self) -> None:
+        """Refuse to write down a view that shows a part of the observations, or features of them.
+
+        Raises:
+            ConfigError: this is one.
+        """
+        if self._observed is not None:
+            hint = "give the corpus itself, and lawm-data edit --fields to keep some fields"
+            raise ConfigError("shows a part of the observations", str(self.path), hint)
 
     def everything(self) -> tuple[Manifest, Table, np.ndarray]:
         """Manifest, table, and which actions the mask hides, of the whole corpus behind a view."""
@@ -341,7 +405,7 @@ class Corpus:
             table: of all its trajectories, without regard to the mask.
         """
         store = replace(self._store, manifest=manifest, table=table)
-        return Corpus(store, self._rows, self._masked, self._overlay)
+        return self._but(store=store)
 
     def with_labels(self, name: str) -> Corpus:
         """The view in which actions that are hidden or missing are filled from an overlay.
@@ -351,7 +415,7 @@ class Corpus:
         Raises:
             CorpusError: no such overlay, damaged, or for another corpus.
         """
-        return Corpus(self._store, self._rows, self._masked, open_labels(self, name, verify=True))
+        return self._but(overlay=open_labels(self, name, verify=True))
 
     def to_pandas(self) -> pandas.DataFrame:
         """The table with one row for each trajectory; see ``Table.to_pandas``."""
@@ -378,7 +442,7 @@ class Corpus:
     def _take(self, places: np.ndarray) -> Corpus:
         """The view of the trajectories at some places of this one, in that order."""
         rows = places if self._rows is None else self._rows[places]
-        return Corpus(self._store, rows, self._masked, self._overlay)
+        return self._but(rows=rows)
 
     def _places(self, asked: np.ndarray) -> np.ndarray:
         """(n,) places of trajectories in this view, asked for by places, ids or N bools."""
@@ -410,13 +474,14 @@ class Corpus:
         return places
 
     def _fields(self, shard: Shard, rows: slice, steps: np.ndarray) -> dict[str, np.ndarray]:
-        columns = {spec.name: part for spec, part in self._store.layout.packed}
+        columns = {spec.name: part for spec, part in self.layout.packed}
         fields = {}
         for spec in self.manifest.observations:
             if spec.name in columns:
                 fields[spec.name] = steps[:, columns[spec.name]].reshape(-1, *spec.shape)
             else:
-                fields[spec.name] = np.array(shard.fields[spec.name][rows])
+                # features lie in half precision
+                fields[spec.name] = np.array(shard.fields[spec.name][rows], spec.dtype)
         return fields
 
     def _state(self, steps: np.ndarray, fields: dict[str, np.ndarray]) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lawm_schemas import MANIFEST, Manifest, StorageError
 
+from lawm_data.corpus.features import FEATURES, PARTS
 from lawm_data.corpus.mask import MASKS
 from lawm_data.corpus.overlay import LABELS
 from lawm_data.corpus.store import SHARDS
@@ -51,17 +52,17 @@ def _kept(path: Path) -> list[str]:
 
 
 def leftovers(path: Path, manifest: Manifest) -> list[Path]:
-    """What dead writers left: temporary names, replaced overlays, files that are no shards."""
+    """What dead writers left: temporary names, what gave way, begun features, no shards."""
     known = {shard.file for shard in manifest.shards}
     found = []
     with storage_errors(path):
-        for name in ("", SHARDS, MASKS, LABELS):
+        for name in ("", SHARDS, MASKS, LABELS, FEATURES):
             folder = path / name
             # what a link leads to may be part of something else
             listed = folder.is_dir() and not (name and folder.is_symlink())
             for entry in sorted(folder.iterdir()) if listed else []:
                 temporary = entry.name.startswith(TEMPORARY)
-                replaced = name == LABELS and entry.name.endswith(REPLACED)
+                replaced = name in (LABELS, FEATURES) and entry.name.endswith((REPLACED, PARTS))
                 # a folder in shards/ is nobody's leftover: somebody may have put it there
                 shard = name == SHARDS and entry.name not in known and not entry.is_dir()
                 if temporary or replaced or shard:

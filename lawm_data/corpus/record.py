@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Manifest
 
-from lawm_data.corpus.layout import Layout, layout_of, stored_dtype
+from lawm_data.corpus.digest import content_hash, full_digest
+from lawm_data.corpus.layout import layout_of, stored_dtype
 from lawm_data.system.hdf5 import ChunkedField
 
 BOUNDS_TOLERANCE = 1e-6
 """Relative slack of the action bounds: what rounding to float32 can do, and no more."""
-HASHED = 1 << 20
-"""Bytes of an array that are copied at once to be hashed: columns of a row do not lie together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,45 +98,8 @@ def make_record(
         actions=stored,
         action_observed=observed,
         **done,
-        metadata=_encode_metadata(metadata),
+        metadata=encode_metadata(metadata),
     )
-
-
-def content_hash(steps: np.ndarray, fields: Mapping[str, np.ndarray], layout: Layout) -> Any:
-    """Running sha256 over observations and rewards, each tagged with name, type and shape."""
-    content = hashlib.sha256()
-    for spec, columns in layout.packed:
-        _feed(content, spec.name, steps[:, columns])
-    for spec in layout.apart:
-        _feed(content, spec.name, fields[spec.name])
-    _feed(content, "rewards", steps[:-1, -1])
-    return content
-
-
-def full_digest(
-    content: Any,
-    actions: np.ndarray | None,
-    observed: np.ndarray,
-    terminated: bool,
-    truncated: bool,
-) -> bytes:
-    """sha256 over everything that a trajectory is, given ``content_hash`` of its first part."""
-    digest = content.copy()
-    digest.update(bytes([terminated, truncated]))
-    if actions is not None:
-        _feed(digest, "actions", actions)
-        _feed(digest, "action_observed", observed)
-    return digest.digest()
-
-
-def _feed(digest: Any, name: str, array: np.ndarray) -> None:
-    kind = "|u1" if array.dtype == np.bool_ else array.dtype.newbyteorder("<").str
-    digest.update(f"\0{name}\0{kind}\0{array.shape}\0".encode())
-    if not array.size:
-        return
-    rows = max(1, HASHED * len(array) // array.nbytes)
-    for start in range(0, len(array), rows):
-        digest.update(np.ascontiguousarray(array[start : start + rows]).data)
 
 
 def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
@@ -150,7 +111,7 @@ def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
     if given.shape != (rows, *spec.shape):
         hint = f"give {(rows, *spec.shape)} (T+1 observations, T actions and rewards)"
         raise CorpusError(f"has shape {given.shape}", where, hint)
-    if not _convertible(given.dtype, np.dtype(spec.dtype)):
+    if not convertible(given.dtype, np.dtype(spec.dtype)):
         raise CorpusError(f"has type {given.dtype}", where, f"give {spec.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
         fitted = given.astype(stored_dtype(spec))
@@ -159,7 +120,8 @@ def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
     return fitted
 
 
-def _convertible(given: np.dtype, wanted: np.dtype) -> bool:
+def convertible(given: np.dtype, wanted: np.dtype) -> bool:
+    """Whether numbers of a type may be stored as those of another one."""
     if wanted.kind == "b" or given.kind == "b":
         return given.kind == wanted.kind
     return given.kind in ("fiu" if wanted.kind == "f" else "iu")
@@ -239,7 +201,12 @@ def beyond_bounds(actions: np.ndarray, spec: ArraySpec) -> np.ndarray:
     return (actions < low - slack[0]) | (actions > high + slack[1])
 
 
-def _encode_metadata(metadata: Mapping[str, Any] | None) -> bytes:
+def encode_metadata(metadata: Mapping[str, Any] | None) -> bytes:
+    """Metadata as a shard stores them.
+
+    Raises:
+        CorpusError: they are not plain JSON.
+    """
     if not metadata:
         return b""
     try:

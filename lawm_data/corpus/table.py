@@ -116,6 +116,12 @@ class MetadataColumn:
     end: np.ndarray
     """(N,) int64: first byte behind it; equal to ``start`` where there is none."""
 
+    @classmethod
+    def empty(cls, count: int) -> MetadataColumn:
+        """Of trajectories that have none."""
+        nowhere = np.zeros(count, np.int64)
+        return cls((np.empty(0, np.uint8),), nowhere.astype(np.int32), nowhere, nowhere)
+
     def __getitem__(self, i: int) -> dict:
         """The metadata of a trajectory, by its place.
 
@@ -136,6 +142,18 @@ class MetadataColumn:
     def text(self, i: int) -> bytes:
         """The JSON of a trajectory, by its place; empty where there is none."""
         return self.blobs[self.shard[i]][self.start[i] : self.end[i]].tobytes()
+
+    def texts(self) -> list[bytes]:
+        """``text`` of every trajectory."""
+        if (self.start == self.end).all():
+            return [b""] * len(self.shard)
+        blobs = [blob.tobytes() for blob in self.blobs]
+        places = zip(self.shard.tolist(), self.start.tolist(), self.end.tolist(), strict=True)
+        return [blobs[number][start:end] for number, start, end in places]
+
+    def take(self, rows: np.ndarray) -> MetadataColumn:
+        """That of some of the trajectories."""
+        return MetadataColumn(self.blobs, self.shard[rows], self.start[rows], self.end[rows])
 
     def saying(self, key: str, value: object) -> np.ndarray:
         """(N,) bool: which trajectories have this value under a key; damaged ones have none."""
@@ -249,7 +267,7 @@ class Table:
     def columns(self) -> dict[str, Column]:
         """What is known of each trajectory, under the names of ``TrajectoryInfo``."""
         names, source = np.unique(self.source, return_inverse=True)
-        notes = [self.metadata.text(i).decode("utf-8", "replace") for i in range(len(self))]
+        notes = [text.decode("utf-8", "replace") for text in self.metadata.texts()]
         return {
             "id": Column(self.id),
             "length": Column(self.length),
@@ -287,9 +305,7 @@ class Table:
         """The table of some of the trajectories, in the order asked for."""
         columns = (field.name for field in fields(self) if field.name not in _NOT_COLUMNS)
         arrays = {name: getattr(self, name)[rows] for name in columns}
-        kept = self.metadata
-        metadata = MetadataColumn(kept.blobs, kept.shard[rows], kept.start[rows], kept.end[rows])
-        return replace(self, **arrays, metadata=metadata)
+        return replace(self, **arrays, metadata=self.metadata.take(rows))
 
     def relabel(self, labels: np.ndarray) -> Table:
         """The same rows under other label states; what is not observed counts no steps."""

@@ -42,7 +42,7 @@ from lawm_data.corpus.encode import Parts, write_shard
 from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.leftovers import refuse_existing, remove_leftovers
-from lawm_data.corpus.record import make_record
+from lawm_data.corpus.record import Record, make_record
 from lawm_data.corpus.shard import open_shard
 from lawm_data.corpus.store import SHARDS, Store, open_store, read_manifest
 from lawm_data.corpus.table import ID_BYTES
@@ -212,6 +212,25 @@ class CorpusWriter:
             truncated,
             metadata,
         )
+        return self.add_record(
+            record,
+            provenance=provenance,
+            agent_step=agent_step,
+            seed=seed,
+            trajectory_id=trajectory_id,
+        )
+
+    def add_record(
+        self,
+        record: Record,
+        *,
+        provenance: Provenance,
+        agent_step: int | None = None,
+        seed: int | None = None,
+        trajectory_id: str | None = None,
+    ) -> str:
+        """``add`` a trajectory that was checked; see ``make_record``."""
+        self._require_open()
         numbers = [whole_number(agent_step, "agent_step", 63), whole_number(seed, "seed", 64)]
         wanted = record.base_id if trajectory_id is None else trajectory_id
         if not _ID.fullmatch(wanted):
@@ -250,17 +269,20 @@ class CorpusWriter:
         positions: np.ndarray,
         ids: Sequence[str],
         sources: Sequence[Provenance],
+        *,
+        anew: bool = False,
     ) -> None:
-        """Write trajectories of another corpus as they are, with all their actions, and commit.
+        """Write trajectories of another corpus, and commit.
 
         Much faster than ``add``: whole runs of rows go over, and content hashes stay what they are.
         What was added before is committed first.
 
         Args:
-            store: a corpus of the same arrays, opened with its checksums compared.
+            store: a corpus that has the arrays of this one, opened with its checksums compared.
             positions: (N,) which of its trajectories, in the new order.
             ids: (N,) what they are called here; one that is taken gets a suffix, as in ``add``.
             sources: what each source of the store is here.
+            anew: hash them again: the store has other arrays too, or is what a view shows of one.
 
         Raises:
             StorageError: the file system refused; what was committed before is intact.
@@ -272,9 +294,8 @@ class CorpusWriter:
         for place in used[np.argsort(first)].tolist():  # in the order in which they come
             places[place] = self._sources.place(sources[place])
         names = list(map(self._taken.take, ids))
-        self._write(
-            parts_of(store, positions, names, places, self._manifest.trajectories, COMMIT_BYTES)
-        )
+        ordinal, layout = self._manifest.trajectories, self._layout if anew else None
+        self._write(parts_of(store, positions, names, places, ordinal, COMMIT_BYTES, layout))
 
     def close(self) -> None:
         """Commit, put small shards together, and let others write."""

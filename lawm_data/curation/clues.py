@@ -181,14 +181,11 @@ def _table(table: Table, gone: Collection[str], hidden: np.ndarray, origin: np.n
 def _metadata(
     metadata: MetadataColumn, gone: Collection[str], hidden: np.ndarray
 ) -> MetadataColumn:
-    texts = [metadata.text(i) for i in range(len(hidden))]
+    texts, told = metadata.texts(), dict[bytes, bytes]()
     for i in np.flatnonzero(hidden).tolist():
-        said = metadata[i]
-        if "metadata" in gone:
-            said = {key: value for key, value in said.items() if key in HARMLESS}
-        if "rewards" in gone:
-            said |= NO_REWARDS
-        texts[i] = json.dumps(said, separators=(",", ":")).encode() if said else b""
+        if texts[i] not in told:
+            told[texts[i]] = _told(metadata[i], gone)
+        texts[i] = told[texts[i]]
     end = np.cumsum([len(text) for text in texts], dtype=np.int64)
     return MetadataColumn(
         (np.frombuffer(b"".join(texts), np.uint8),),
@@ -198,13 +195,24 @@ def _metadata(
     )
 
 
+def _told(said: dict[str, Any], gone: Collection[str]) -> bytes:
+    """What is left of the metadata of a hidden trajectory."""
+    if "metadata" in gone:
+        said = {key: value for key, value in said.items() if key in HARMLESS}
+    if "rewards" in gone:
+        said |= NO_REWARDS
+    return json.dumps(said, separators=(",", ":")).encode() if said else b""
+
+
 def _there(
     before: Manifest, table: Table, after: Manifest, kept: Table, hidden: np.ndarray
 ) -> set[str]:
     """Which clues there were."""
     pairs = zip(before.provenance, after.provenance, strict=True)
     sources = [old for old, new in pairs if old != new]
-    metadata = (table.metadata[i] for i in np.flatnonzero(hidden).tolist())
+    texts = table.metadata.texts()
+    speaking = {texts[i]: i for i in np.flatnonzero(hidden).tolist()}
+    metadata = (table.metadata[i] for i in speaking.values())
     there = {
         "seeds": any(a.seed is not None for a in sources) or (table.seeded != kept.seeded).any(),
         "agent": any(a.agent or a.versions for a in sources),

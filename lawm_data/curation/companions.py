@@ -1,4 +1,4 @@
-"""Masks and overlays beside corpora: which of them a derived corpus keeps, and why not others."""
+"""Masks, overlays and features beside corpora: which a derived corpus keeps, and why not others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from lawm_schemas import ArraySpec, LawmError, Mask, Overlay
+from lawm_schemas import ArraySpec, FeatureSet, LawmError, Mask, Overlay
 
 from lawm_data.corpus.agreement import records_actions
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.features import (
+    ENCODER,
+    FEATURES,
+    Features,
+    feature_names,
+    open_features,
+)
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import open_labels, overlay_names, without_errors
 from lawm_data.corpus.store import open_store
+from lawm_data.system.atomic import read_file
 
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by the id of the trajectory."""
@@ -134,6 +142,65 @@ def kept_overlays(
             merged = _merged_overlay(infos, len(arrays))
             masked = any(s.view.mask is not None for s in there)
             kept.append((without_errors(merged) if masked else merged, arrays))
+    return kept, left
+
+
+class KeptFeatures(NamedTuple):
+    """Features of the trajectories of a derived corpus."""
+
+    info: FeatureSet
+    """What they say of themselves; ``corpus`` is still to be filled in."""
+    encoder: bytes
+    """Weights of what made them."""
+    parts: tuple[tuple[Selection, Features], ...]
+    """Where they are."""
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """The features of each trajectory, by its id in the derived corpus, in order."""
+        return {
+            new: rows
+            for (view, ids), features in self.parts
+            for found in (dict(features.by_id()),)
+            for old, new in zip(view.table.id.tolist(), ids, strict=True)
+            for rows in (found[old],)
+        }
+
+
+def kept_features(
+    selections: Sequence[Selection], observations: Sequence[ArraySpec]
+) -> tuple[list[KeptFeatures], list[str]]:
+    """The features that all corpora have from one encoder, and why others are left behind.
+
+    Args:
+        selections: the trajectories that are kept.
+        observations: of the derived corpus; what was made of others stays behind.
+
+    Returns:
+        Features, and a line for each set left behind.
+    """
+    kept, left = [], []
+    fields = {spec.name for spec in observations}
+    for name in sorted({name for s in selections for name in feature_names(s.view.path)}):
+        try:
+            lacking = [s.view.path for s in selections if name not in feature_names(s.view.path)]
+            if lacking:
+                left.append(f"features {name}: {lacking[0]} has none; make them again")
+                continue
+            found = [open_features(open_store(s.view.path), name, verify=True) for s in selections]
+        except LawmError as error:
+            left.append(f"features {name}: {error.where}: {error.what}")
+            continue
+        gone = [spec.name for spec in found[0].info.observations if spec.name not in fields]
+        if odd := _difference([each.info for each in found], ("encoder_sha256", "width")):
+            left.append(f"features {name}: the corpora's features of this name differ in {odd}")
+        elif gone:
+            left.append(f"features {name}: were made of {', '.join(gone)}, which is left out")
+        else:
+            file = selections[0].view.path / FEATURES / name / ENCODER
+            # a probe of other trajectories says nothing of these
+            info = found[0].info.model_copy(update={"probe": {}})
+            parts = tuple(zip(selections, found, strict=True))
+            kept.append(KeptFeatures(info, read_file(file), parts))
     return kept, left
 
 

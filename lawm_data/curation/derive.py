@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,12 +19,13 @@ from lawm_schemas import (
 
 from lawm_data.corpus.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.features import FEATURES, save_features
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.record import make_record
 from lawm_data.corpus.store import Store, open_store
-from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.table import MISSING, OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.curation.agreement import (
@@ -34,7 +36,12 @@ from lawm_data.curation.agreement import (
     shared_arrays,
 )
 from lawm_data.curation.clues import without_clues
-from lawm_data.curation.companions import Selection, kept_masks, kept_overlays
+from lawm_data.curation.companions import (
+    Selection,
+    kept_features,
+    kept_masks,
+    kept_overlays,
+)
 from lawm_data.curation.expression import matching
 from lawm_data.system.output import new_output, require_free
 
@@ -55,6 +62,8 @@ class Derived(NamedTuple):
     """Masks that came along, restricted to what is there."""
     overlays: tuple[str, ...]
     """Overlays that came along, likewise."""
+    features: tuple[str, ...]
+    """Features that came along, likewise."""
     left: tuple[str, ...]
     """Arrays, masks and overlays that could not come along, and why."""
 
@@ -100,6 +109,8 @@ def derive(
     """
     out = Path(out)
     require_free(out)
+    for view in views:
+        view.require_everything()
     clueless = [without_clues(view, keep) for view in views]
     views = [each.view for each in clueless]
     parents = list(dict.fromkeys(name for each in clueless for name in each.parents))
@@ -117,6 +128,9 @@ def derive(
         raise CorpusError("no trajectory of it is left", source, "ask for something else")
     masks, masks_left = kept_masks(selections, unlabeled) if companions else ([], [])
     overlays, overlays_left = kept_overlays(selections, arrays.action) if companions else ([], [])
+    features, features_left = [], []
+    if companions:
+        features, features_left = kept_features(selections, arrays.observations)
     fingerprint = None
     if not unlabeled and not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
         ids = np.array([name.encode() for s in selections for name in s.ids], "S")
@@ -131,7 +145,8 @@ def derive(
         renamed=sum(int((view.table.id != np.array(ids)).sum()) for view, ids in selections),
         masks=tuple(mask.name for mask in masks),
         overlays=tuple(overlay.name for overlay, _ in overlays),
-        left=(*arrays.left, *masks_left, *overlays_left, *clues_left),
+        features=tuple(each.info.name for each in features),
+        left=(*arrays.left, *masks_left, *overlays_left, *features_left, *clues_left),
     )
     if dry_run:
         return derived
@@ -148,6 +163,9 @@ def derive(
             overlay = overlay.model_copy(update={"corpus": fingerprint})
             width = written.manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, labels, width)
+        for each in features:
+            info = each.info.model_copy(update={"corpus": fingerprint})
+            save_features(temporary / FEATURES / info.name, info, each.rows(), each.encoder)
         (temporary / ".lock").unlink()
     return derived._replace(fingerprint=fingerprint)
 
@@ -224,6 +242,37 @@ def _is_whole(view: Corpus, arrays: Arrays) -> bool:
     return (view.manifest.observations, view.manifest.action) == arrays[:2]
 
 
+def _has_all(view: Corpus, arrays: Arrays) -> bool:
+    """Whether a view has everything that is kept, in the same types and within the bounds."""
+    there = {spec.name: spec for spec in view.manifest.observations}
+    pairs = [(spec, there.get(spec.name)) for spec in arrays.observations]
+    pairs.append((arrays.action, view.manifest.action))
+    same = ("shape", "dtype", "role")
+    for kept, its in pairs:
+        if its is None or any(getattr(kept, name) != getattr(its, name) for name in same):
+            return False
+    wide, narrow = arrays.action.bounds(), view.manifest.action.bounds()
+    if wide is None or narrow is None:
+        return wide is None
+    return bool((wide[0] <= narrow[0]).all() and (wide[1] >= narrow[1]).all())
+
+
+def _shown(view: Corpus, unlabeled: Collection[str]) -> Store:
+    """What a view shows, as a store that holds nothing else.
+
+    Args:
+        view: the trajectories.
+        unlabeled: ids of those whose actions it does not show either.
+    """
+    store, table, index = _store_of(view), view.table, view.index
+    if unlabeled:
+        gone = np.isin(table.id, list(unlabeled))
+        table = table.relabel(np.where(gone, np.uint8(MISSING), table.labels))
+        index = index._replace(action_row=np.where(gone, -1, index.action_row))
+    digest = store.digest[view.index.position]
+    return replace(store, shards=view.shards, table=table, index=index, digest=digest)
+
+
 def _write(
     out: Path,
     selections: Sequence[Selection],
@@ -247,9 +296,10 @@ def _write(
     ) as writer:
         for number, ((view, ids), manifest) in enumerate(zip(selections, manifests, strict=True)):
             sources = _sources(manifest, writer.manifest.licence)
-            if view.mask is None and not unlabeled and _is_whole(view, arrays):
-                # as it is: nothing is hidden in it, and nothing about it changes
-                writer.copy(_store_of(view), view.index.position, ids, sources)
+            if not arrays.source(number) and _has_all(view, arrays):
+                as_it_is = view.mask is None and not unlabeled and _is_whole(view, arrays)
+                shown, places = _shown(view, unlabeled), np.arange(len(view))
+                writer.copy(shown, places, ids, sources, anew=not as_it_is)
                 continue
             rows = zip(view, ids, view.table.provenance.tolist(), strict=True)
             for trajectory, name, entry in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError
@@ -20,6 +20,15 @@ class VectorPolicy(Protocol):
 
         Where they are whole numbers, the nearest ones are taken.
         """
+        ...
+
+
+@runtime_checkable
+class OpenLoopPolicy(VectorPolicy, Protocol):
+    """One that does not look at what is observed."""
+
+    def act_ahead(self, steps: int) -> np.ndarray:
+        """The actions (N, T, A) that as many calls of ``act`` would have returned."""
         ...
 
 
@@ -42,11 +51,18 @@ class RandomPolicy:
 
     def start(self, num_envs: int, seed: int) -> None:
         """See ``VectorPolicy.start``."""
+        self._num_envs = num_envs
         self._generator = np.random.default_rng(seed)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See ``VectorPolicy.act``."""
-        size = (len(observation), *self._shape)
+        return self._draw((len(observation), *self._shape))
+
+    def act_ahead(self, steps: int) -> np.ndarray:
+        """See ``OpenLoopPolicy.act_ahead``."""
+        return self._draw((steps, self._num_envs, *self._shape)).swapaxes(0, 1)
+
+    def _draw(self, size: tuple[int, ...]) -> np.ndarray:
         if self._bounds is None:
             return self._generator.standard_normal(size).astype(np.float32)
         low, high = self._bounds

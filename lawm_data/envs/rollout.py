@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
+from lawm_schemas import ArraySpec
 
-from lawm_data.envs.convert import nearest
-from lawm_data.envs.policy import VectorPolicy
-from lawm_data.envs.suites import Environments
+from lawm_data.envs.convert import nearest, state_of
+from lawm_data.envs.policy import OpenLoopPolicy, VectorPolicy
+from lawm_data.envs.suites import Environments, Step
 
 
 class RecordedTrajectory(TypedDict):
@@ -33,18 +34,21 @@ def rollout(
     seeds: Sequence[int | None],
     noise_seed: int | None = None,
     progress: Callable[[int], None] | None = None,
+    reads: Sequence[ArraySpec] | None = None,
 ) -> list[RecordedTrajectory]:
     """Run one episode on each environment that has a seed.
 
     The policy always acts for all N environments, so that the noise of one of them does not depend
-    on how many others take part.
+    on how many others take part. One that does not look at what is observed acts all at once where
+    the environments can do that; the numbers are the same.
 
     Args:
         envs: N environments.
         policy: chooses actions; it is started anew.
         seeds: reset seeds, at most one per environment; ``None`` leaves an environment idle.
         noise_seed: seed of the policy's noise; none derives it from ``seeds``.
-        progress: called with the number of steps done so far, after every step.
+        progress: called with the number of steps done so far.
+        reads: the observations that the policy is given, pixels among them; none for all state.
 
     Returns:
         The trajectories, in the order of the seeds that are not ``None``.
@@ -55,17 +59,25 @@ def rollout(
     if noise_seed is None:
         known = [seed for seed in seeds if seed is not None]
         noise_seed = int(np.random.SeedSequence(known).generate_state(1)[0])
+    chosen = [i for i, seed in enumerate(seeds) if seed is not None]
+    if envs.at_once and isinstance(policy, OpenLoopPolicy):
+        policy.start(envs.num_envs, noise_seed)
+        recorded = _at_once(envs, policy, seeds, chosen)
+        if recorded is not None:
+            if progress is not None:
+                progress(envs.steps_per_episode)
+            return recorded
     policy.start(envs.num_envs, noise_seed)
     observations = envs.reset(seeds)
     buffers = _Buffers(envs, observations)
-    chosen = [i for i, seed in enumerate(seeds) if seed is not None]
     running = np.isin(np.arange(envs.num_envs), chosen)
     lengths = np.zeros(envs.num_envs, int)
     terminated, truncated = np.zeros((2, envs.num_envs), bool)
     for t in range(envs.steps_per_episode):
         if not running.any():
             break
-        chosen_actions = policy.act(envs.state(observations))
+        seen = envs.state(observations) if reads is None else state_of(observations, reads)
+        chosen_actions = policy.act(seen)
         actions = nearest(chosen_actions, envs.action, f"{envs.info.task}, step {t}")
         observations, reward, terminated, truncated = envs.step(actions)
         buffers.write(t, actions, reward, observations)
@@ -74,6 +86,26 @@ def rollout(
         if progress is not None:
             progress(t + 1)
     return [buffers.cut(i, lengths[i], bool(terminated[i]), bool(truncated[i])) for i in chosen]
+
+
+def _at_once(
+    envs: Environments, policy: OpenLoopPolicy, seeds: Sequence[int | None], chosen: Sequence[int]
+) -> list[RecordedTrajectory] | None:
+    """The same by ``Environments.open_loop``; None where that gives nothing."""
+    buffers = _Buffers(envs, envs.reset(seeds))
+    drawn = policy.act_ahead(envs.steps_per_episode)
+    flat = drawn.reshape(-1, *envs.action.shape)
+    actions = nearest(flat, envs.action, envs.info.task).reshape(drawn.shape)
+    steps = envs.open_loop(actions)
+    if steps is None:
+        return None
+    buffers.fill(actions, steps)
+    lengths = 1 + (~(steps.terminated | steps.truncated)[:, :-1]).cumprod(1).sum(1)
+    ends = [(i, length, length - 1) for i, length in enumerate(lengths.tolist()) if i in chosen]
+    return [
+        buffers.cut(i, length, bool(steps.terminated[i, t]), bool(steps.truncated[i, t]))
+        for i, length, t in ends
+    ]
 
 
 class _Buffers:
@@ -97,6 +129,13 @@ class _Buffers:
         self._rewards[:, t] = reward
         for name, array in observations.items():
             self._observations[name][:, t + 1] = array
+
+    def fill(self, actions: np.ndarray, steps: Step) -> None:
+        """Write all steps, (N, T, ...)."""
+        self._actions[:] = actions
+        self._rewards[:] = steps.reward
+        for name, array in steps.observations.items():
+            self._observations[name][:, 1:] = array
 
     def cut(self, i: int, length: int, terminated: bool, truncated: bool) -> RecordedTrajectory:
         return RecordedTrajectory(

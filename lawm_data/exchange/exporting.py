@@ -61,6 +61,7 @@ def export_corpus(
         CorpusError: the format cannot hold this corpus at all.
         StorageError: something is already there, or the file system refused.
     """
+    view.require_everything()
     if is_hub_address(address):
         return _push(view, address, settings or {}, progress, keep, dry_run)
     where, settings = parse_address(address), settings or {}

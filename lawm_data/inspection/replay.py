@@ -101,12 +101,15 @@ def reproduce(
         result.skipped["its environment cannot be made here"] = len(chosen)
         return result
     seeded, unrestorable = envs.seed_matters(), envs.unrestorable()
+    at_once = envs.at_once
     for done, i in enumerate(chosen.tolist()):
         progress(done, len(chosen))
-        reason = _reason_to_skip(corpus, i, seeded, envs)
-        reason = reason or _replay(corpus, i, envs, unrestorable, result)
+        reason, exact = _reason_to_skip(corpus, i, seeded, envs), result.exact
+        reason = reason or _replay(corpus, i, envs, unrestorable, result, at_once)
         if reason:
             result.skipped[reason] += 1
+        else:  # where one was not exact, the next is likely not to be, either
+            at_once = envs.at_once and result.exact > exact
     if result.skipped[UNSEEDED]:
         what = f"{result.skipped[UNSEEDED]} trajectories cannot be replayed: {UNSEEDED}"
         hint = f"{envs.info.task} keeps its goal outside of the state; record seeds"
@@ -133,8 +136,13 @@ def _replay(
     envs: Environments,
     unrestorable: frozenset[str],
     result: Reproduced,
+    at_once: bool,
 ) -> str:
     """Replay a trajectory; returns why that is not possible, or nothing."""
+    if at_once and _is_exact(corpus[i], envs, unrestorable):
+        result.replayed += 1
+        result.exact += 1
+        return ""
     trajectory, count, exact = corpus[i], 0, True
     where = f"{corpus.path}: trajectory {trajectory.info.id}"
     try:
@@ -158,6 +166,36 @@ def _replay(
     result.replayed += 1
     result.exact += exact
     return ""
+
+
+def _is_exact(trajectory: Trajectory, envs: Environments, unrestorable: frozenset[str]) -> bool:
+    """Whether all its actions at once bring what was recorded, bit for bit.
+
+    Where they do not, the steps say what differs.
+    """
+    recorded, actions = _recorded(trajectory), trajectory.actions
+    assert actions is not None
+    try:
+        observed = _first(envs.reset([reset_seed(trajectory.info.seed) or 0]))
+        if not _is_in(observed, trajectory, 0):
+            if envs.remembers():
+                return False
+            observed = _restored(envs, recorded["physics"][0], unrestorable)
+        steps = envs.open_loop(actions[None])
+    except LawmError:
+        return False
+    if steps is None:
+        return False
+    seen = len(actions) if trajectory.final_observed else len(actions) - 1
+    return (
+        all(np.array_equal(value, recorded[name][0]) for name, value in observed.items())
+        and all(
+            np.array_equal(rows[0, :seen], recorded[name][1 : seen + 1])
+            for name, rows in steps.observations.items()
+        )
+        and np.array_equal(steps.reward[0], trajectory.rewards)
+        and np.array_equal(steps.terminated[0], trajectory.terminated)
+    )
 
 
 def _finding(corpus: Corpus, i: int, where: str, what: str) -> Finding:
@@ -187,13 +225,11 @@ def _differences(
         observed: what the reset gave.
         unrestorable: see ``Environments.unrestorable``.
     """
-    actions, physics = trajectory.actions, trajectory.physics
+    actions, recorded = trajectory.actions, _recorded(trajectory)
     assert actions is not None
-    assert physics is not None
-    recorded = {**dict(trajectory.observations.items()), "physics": physics}
+    physics = recorded["physics"]
     if not _is_in(observed, trajectory, 0):
-        restored = envs.restore(0, physics[0])
-        observed = {name: value for name, value in restored.items() if name not in unrestorable}
+        observed = _restored(envs, physics[0], unrestorable)
     yield from _compare(-1, observed, {name: rows[0] for name, rows in recorded.items()})
     for t, action in enumerate(actions):
         step = envs.step(action[None])
@@ -207,6 +243,20 @@ def _differences(
         yield from _compare(t, {**observed, **paid}, truth | given)
         if not _is_in(observed, trajectory, t + 1):
             envs.restore(0, physics[t + 1])
+
+
+def _recorded(trajectory: Trajectory) -> dict[str, np.ndarray]:
+    """What was observed, physics included, (T+1, *shape)."""
+    assert trajectory.physics is not None
+    return {**dict(trajectory.observations.items()), "physics": trajectory.physics}
+
+
+def _restored(
+    envs: Environments, physics: np.ndarray, unrestorable: frozenset[str]
+) -> dict[str, np.ndarray]:
+    """What is to be observed in a first state that no reset gave, from where the replay goes on."""
+    restored = envs.restore(0, physics)
+    return {name: value for name, value in restored.items() if name not in unrestorable}
 
 
 def _is_in(observed: Mapping[str, np.ndarray], trajectory: Trajectory, t: int) -> bool:

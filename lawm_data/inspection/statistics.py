@@ -10,7 +10,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, Role
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.layout import element_names, layout_of
+from lawm_data.corpus.layout import element_names
 
 BLOCK_BYTES = 1 << 24
 """Largest block, counted in float64."""
@@ -22,7 +22,7 @@ def observation_blocks(corpus: Corpus, spec: ArraySpec) -> Iterator[np.ndarray]:
     Yields:
         (n, size) of the stored type; pixels come as (n · height · width, channels).
     """
-    columns = {packed.name: part for packed, part in layout_of(corpus.manifest).packed}
+    columns = {packed.name: part for packed, part in corpus.layout.packed}
     width = spec.shape[-1] if spec.role is Role.pixels else spec.size
     index = corpus.index
     for number, rows in _runs(index.shard, index.row, index.length + 1, spec.size):

@@ -10,6 +10,7 @@ import numpy as np
 from lawm_schemas import LawmError
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
 from lawm_data.corpus.inert import LOOKED_AT, inert_actions
 from lawm_data.corpus.leftovers import dead_leftovers
 from lawm_data.corpus.mask import mask_files, read_mask
@@ -45,6 +46,8 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
     files = [folder / name for name in overlay_names(corpus.path)]
     masks, damaged_masks = _read_all(mask_files(corpus.path), read_mask)
     overlays, damaged_overlays = _read_all(files, read_overlay)
+    files = [corpus.path / FEATURES / name for name in feature_names(corpus.path)]
+    features, damaged_features = _read_all(files, read_feature_set)
     return {
         "path": str(corpus.path),
         "trajectories": len(corpus),
@@ -79,8 +82,18 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
             }
             for name, overlay in overlays.items()
         },
+        "features": {
+            name: {
+                "width": info.width,
+                "algorithm": info.algorithm,
+                "encoder": info.encoder_sha256,
+                "probe": info.probe,
+                "current": info.corpus == corpus.root_fingerprint,
+            }
+            for name, info in features.items()
+        },
         "label_steps": label_steps(table),
-        "damaged": damaged_masks + damaged_overlays,
+        "damaged": damaged_masks + damaged_overlays + damaged_features,
         "leftovers": [str(entry) for entry in dead_leftovers(corpus.path, manifest)],
         "inert_actions": inert_actions(corpus, None if stats else LOOKED_AT)._asdict(),
         "returns": _spread(table.episode_return[table.rewarded]),
@@ -158,7 +171,9 @@ def _spread(values: np.ndarray) -> dict[str, float] | None:
     """Mean, population standard deviation and quartiles."""
     if not len(values):
         return None
-    low, p25, median, p75, high = np.percentile(values, [0, 25, 50, 75, 100])
+    # as np.percentile, which would load NumPy's masked arrays for it
+    places = np.linspace(0, len(values) - 1, 5)
+    low, p25, median, p75, high = np.interp(places, np.arange(len(values)), np.sort(values))
     numbers = {
         "mean": values.mean(),
         "std": values.std(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from lawm_schemas import Provenance
 
+from lawm_data.corpus.commit import COMMIT_BYTES
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs.policy import VectorPolicy
 from lawm_data.envs.rollout import RecordedTrajectory, rollout
@@ -19,6 +21,8 @@ from lawm_data.system.interrupt import deferred_interrupts
 OnTrajectory = Callable[[int, RecordedTrajectory], None]
 """Called after every commit, per trajectory: how many there are now, and the trajectory."""
 
+COMMIT_SECONDS = 1.0
+"""Time between commits: what a killed collection loses at most, with the rollout that runs."""
 RESET, NOISE = 0, 1
 """Purposes of ``derive``."""
 
@@ -96,7 +100,7 @@ def add_rollouts(
     provenance: Provenance,
     on_trajectory: OnTrajectory | None = None,
 ) -> None:
-    """Add trajectories to a corpus and commit after every rollout; Ctrl-C waits for that.
+    """Add trajectories to a corpus and commit after a rollout once a second; Ctrl-C waits for that.
 
     Args:
         writer: an open writer; it stays open.
@@ -109,19 +113,31 @@ def add_rollouts(
         StorageError: the file system refused; what was committed stays.
         KeyboardInterrupt: interrupted, after a commit.
     """
-    collected = writer.manifest.trajectories + writer.pending
+    untold: list[tuple[int, RecordedTrajectory]] = []
+
+    def commit() -> float:
+        writer.commit()
+        for told in untold:
+            if on_trajectory is not None:
+                on_trajectory(*told)
+        untold.clear()
+        return time.monotonic()
+
     with deferred_interrupts() as interrupt:
-        for done, trajectories in rolled:
-            known = {"provenance": provenance, "agent_step": done.agent_step}
-            for trajectory, seed in zip(trajectories, done.chosen, strict=True):
-                writer.add(**trajectory, **known, seed=seed)
-            writer.commit()
-            for trajectory in trajectories:
-                collected += 1
-                if on_trajectory is not None:
-                    on_trajectory(collected, trajectory)
-            if interrupt.requested:
-                raise KeyboardInterrupt
+        committed = time.monotonic()
+        try:
+            for done, trajectories in rolled:
+                known = {"provenance": provenance, "agent_step": done.agent_step}
+                for trajectory, seed in zip(trajectories, done.chosen, strict=True):
+                    writer.add(**trajectory, **known, seed=seed)
+                    untold.append((writer.manifest.trajectories + writer.pending, trajectory))
+                late = time.monotonic() - committed >= COMMIT_SECONDS
+                if late or writer.pending_bytes >= COMMIT_BYTES:
+                    committed = commit()
+                if interrupt.requested:
+                    raise KeyboardInterrupt
+        finally:
+            commit()
 
 
 def collect(

@@ -19,8 +19,8 @@ from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.envs.rollout import RecordedTrajectory
 from lawm_data.recording.collect import Rollout, RolloutContext, add_rollouts
 from lawm_data.system.atomic import storage_errors, temporary_name
-from lawm_data.system.parts import open_parts, remove_folder, remove_parts
-from lawm_data.system.parts import parts_folder as parts_folder
+from lawm_data.system.output import claimed, remove
+from lawm_data.system.parts import open_parts, parts_folder, remove_parts
 from lawm_data.system.workers import Executor
 
 
@@ -50,31 +50,43 @@ def parallel_rollouts(
         StorageError: the file system refused.
         ConfigError: see ``Executor``.
     """
-    folder = open_parts(out, provenance.to_json())
-    with storage_errors(folder):
-        ready = {path.name for path in folder.iterdir()}
-    waiting: deque[Rollout] = deque()
+    with claimed(parts_folder(out.absolute())):
+        folder = open_parts(out, provenance.to_json())
+        with storage_errors(folder):
+            ready = {path.name for path in folder.iterdir()}
+        waiting: deque[Rollout] = deque()
 
-    def missing() -> Iterator[Rollout]:
-        for each in rollouts:
-            waiting.append(each)
-            if _name(each) not in ready:
-                yield each
+        def missing() -> Iterator[Rollout]:
+            for each in rollouts:
+                waiting.append(each)
+                if _name(each) not in ready:
+                    yield each
 
-    def due() -> Iterator[tuple[Rollout, list[RecordedTrajectory]]]:
-        while waiting and _name(waiting[0]) in ready:
-            each = waiting.popleft()
-            part = folder / _name(each)
-            corpus = open_corpus(part, verify=True)
-            yield each, [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
-            remove_folder(part)
+        def due() -> Iterator[tuple[Rollout, list[RecordedTrajectory]]]:
+            while waiting and _name(waiting[0]) in ready:
+                each = waiting.popleft()
+                part = folder / _name(each)
+                corpus = open_corpus(part, verify=True)
+                yield each, [_recorded(trajectory, corpus.manifest) for trajectory in corpus]
+                with storage_errors(part):
+                    remove(part)
 
-    prepare = partial(_prepare, open_context, folder, provenance)
-    for name in execute(prepare, missing(), workers):
-        ready.add(name)
+        prepare = partial(_prepare, open_context, folder, provenance)
+        for name in execute(prepare, missing(), workers):
+            ready.add(name)
+            yield from due()
         yield from due()
-    yield from due()
-    remove_parts(out)
+        remove_parts(out)
+
+
+def discard_parts(out: Path) -> None:
+    """Remove what is left of parallel rollouts that were stopped, see ``parallel_rollouts``.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with claimed(parts_folder(out.absolute())):
+        remove_parts(out)
 
 
 def _name(rollout: Rollout) -> str:

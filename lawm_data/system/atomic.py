@@ -274,7 +274,7 @@ def _hold(path: Path, where: str, what: str) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            who = f"process {holder}" if holder.isdigit() else "another process"
+            who = f"process {holder}" if holder.isdecimal() else "another process"
             hint = "wait until it ends or stop it"
             raise StorageError(f"{who} is writing to this {what}", where, hint) from None
         except OSError as error:
@@ -282,7 +282,7 @@ def _hold(path: Path, where: str, what: str) -> int:
             raise StorageError(text, where, "choose a place on another file system") from None
         # The number is only a help for people: without it the lock holds just the same. What is
         # something else's content, under a second name, stays.
-        if not holder or holder.isdigit():
+        if not holder or holder.isdecimal():
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, str(os.getpid()).encode(), 0)

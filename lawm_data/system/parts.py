@@ -6,7 +6,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from lawm_data.system.atomic import TEMPORARY, storage_errors, temporary_name
+from lawm_data.system.atomic import TEMPORARY, storage_errors
+from lawm_data.system.output import remove
 
 
 def parts_folder(out: Path) -> Path:
@@ -30,7 +31,7 @@ def open_parts(out: Path, purpose: str) -> Path:
     folder = parent / hashlib.sha256(purpose.encode()).hexdigest()[:16]
     with storage_errors(parent):
         if parent.exists() and not folder.exists():
-            remove_folder(parent)  # of something else, which was not finished
+            remove(parent)  # of something else, which was not finished
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -38,13 +39,12 @@ def open_parts(out: Path, purpose: str) -> Path:
 
 
 def remove_parts(out: Path) -> None:
-    """Remove what ``open_parts`` made."""
-    remove_folder(parts_folder(out.absolute()))
+    """Remove what ``open_parts`` made, if it is there.
 
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder; a kill in between leaves no half of it under its name."""
-    doomed = temporary_name(folder)
-    with storage_errors(folder):
-        folder.rename(doomed)
-        shutil.rmtree(doomed)
+    Raises:
+        StorageError: the file system refused.
+    """
+    parent = parts_folder(out.absolute())
+    with storage_errors(parent):
+        if parent.exists():
+            remove(parent)

@@ -128,6 +128,31 @@ class Acting(Protocol):
         ...
 
 
+@runtime_checkable
+class Stackable(Protocol):
+    """An algorithm that can train several models at once, see ``networks.stacking``."""
+
+    @staticmethod
+    def stackable(config: Any) -> bool:
+        """Whether it can with these settings."""
+        ...
+
+    def update(
+        self, stage: str, batch: Batch, generator: Sequence[torch.Generator]
+    ) -> dict[str, Tensor]:
+        """One gradient step of M models.
+
+        Args:
+            stage: the stage.
+            batch: their batches side by side, (M, B, …), as many labeled windows in each.
+            generator: of each model.
+
+        Returns:
+            Numbers of every model by name, (M,).
+        """
+        ...
+
+
 AlgorithmClass = type[Algorithm]
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,9 +32,9 @@ class Config(Schema):
 
     encoder: EncoderChoice = Field(default_factory=vectors.Config)
     """How observations enter."""
-    units: int = Field(default=256, ge=1)
+    units: Size = 256
     """Hidden units."""
-    layers: int = Field(default=3, ge=1)
+    layers: Count = 3
     """Hidden layers, each Linear, LayerNorm, Swish."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Learning rate of Adam."""
@@ -74,14 +74,16 @@ class Algorithm(nn.Module):
         self.mean = MLP(self.encoder.dim, self.action_dim, config.units, config.layers)
         self.std = nn.Linear(self.encoder.dim, self.action_dim)
         self._optimizers: dict[str, torch.optim.Optimizer] = {
-            "mean": adam(self.mean.parameters(), config.learning_rate),
+            "mean": adam(
+                [*self.encoder.parameters(), *self.mean.parameters()], config.learning_rate
+            ),
             "std": adam(self.std.parameters(), config.learning_rate),
         }
 
     def forward(self, observation: Observation) -> Normal:
         """The density of the action taken at an observation, on the scale of [-1, 1]."""
         x = self.encoder(observation)
-        return Normal(torch.tanh(self.mean(x)), F.softplus(self.std(x)) + MIN_STD)
+        return Normal(torch.tanh(self.mean(x)), F.softplus(self.std(x.detach())) + MIN_STD)
 
     def losses(self, batch: Batch) -> Losses:
         """Means over observed steps and dimensions; 0 when the batch has none."""

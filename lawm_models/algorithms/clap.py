@@ -28,6 +28,8 @@ from lawm_models.networks.latent_action_model import (
     LatentActionModelConfig,
     Noise,
 )
+from lawm_models.networks.stacking import labeled_rows, windows
+from lawm_models.networks.world_model import Generators
 
 
 class ModelConfig(LatentActionModelConfig):
@@ -66,10 +68,10 @@ class Model(LatentActionModel):
     def infer(
         self,
         observation: Observation,
-        action: Float[Tensor, "B T A"],
-        labeled: Float[Tensor, " B"],
+        action: Float[Tensor, "*m B T A"],
+        labeled: Float[Tensor, "*m B"],
         noise: Noise,
-        valid: Bool[Tensor, "B T"] | None = None,
+        valid: Bool[Tensor, "*m B T"] | None = None,
         first: int = 0,
     ) -> Inferred:
         """Roll the posterior over labeled windows, Eq. 3.
@@ -79,9 +81,9 @@ class Model(LatentActionModel):
         observed = self.world.observe(observation, action, noise.state)
         feature = observed.state.feature
         with torch.no_grad():
-            unknown = self.prior(feature[:, :-1])
-            decoded = self.decoder.density(feature[:, :-1], unknown.mean)
-        return Inferred(observed, feature, unknown, decoded, feature[:, 1:, :0])
+            unknown = self.prior(feature[..., :-1, :])
+            decoded = self.decoder.density(feature[..., :-1, :], unknown.mean)
+        return Inferred(observed, feature, unknown, decoded, feature[..., 1:, :0])
 
 
 class Algorithm(lawm.Algorithm):
@@ -94,17 +96,17 @@ class Algorithm(lawm.Algorithm):
         """See the protocol."""
         self.model.world.encoder.fit(corpora, labeled=True)
 
-    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def update(self, stage: str, batch: Batch, generator: Generators) -> dict[str, Tensor]:
         """One gradient step of a stage, on the labeled windows of the batch.
 
         Raises:
             ConfigError: there is none.
         """
-        rows = batch.labeled.nonzero().squeeze(1)
-        if not len(rows):
+        rows = labeled_rows(batch.labeled)
+        if not rows.numel():
             what = "a batch without a labeled window, which is all that C-LAP can read"
             raise ConfigError(what, "labeled_ratio", "set it to 1")
-        return super().update(stage, batch.rows(rows), generator)
+        return super().update(stage, windows(batch, rows), generator)
 
     # Both return None where the parent returns a pair, which the protocol allows.
     def infer_actions(self, batch: Batch) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from lawm_schemas import ConfigError, Schema
+from jaxtyping import Bool, Float
+from lawm_schemas import ConfigError, Role, Schema
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.encoders import ENCODERS, vectors
-from lawm_models.networks.encoders._protocol import EncoderChoice, Observation
+from lawm_models.networks.encoders._protocol import Encoder, EncoderChoice, Observation
 from lawm_models.networks.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
 from lawm_models.networks.layers import load_renamed
 from lawm_models.networks.optimizer import adam, minimize
@@ -50,8 +50,10 @@ class Config(Schema):
 class Examples(NamedTuple):
     """Steps whose action is known, of one held-out trajectory."""
 
-    context: Float[Tensor, "M C"]
-    """Encoded observations."""
+    observation: Observation
+    """All of it, (1, T+1, ·)."""
+    known: Bool[Tensor, " T"]
+    """Which steps."""
     action: Float[Tensor, "M A"]
     """In [-1, 1]."""
 
@@ -74,11 +76,18 @@ class Algorithm(nn.Module):
         self.encoder = parts.Encoder(config.encoder, spec.observations)
         self.inverse = InverseDynamics(config.inverse, self.encoder.dim, self.action_dim)
         self.best = copy.deepcopy(self.inverse).requires_grad_(False)
+        self.best_encoder: nn.Module | None = None
+        if any(True for _ in self.encoder.parameters()):
+            self.best_encoder = copy.deepcopy(cast(nn.Module, self.encoder)).requires_grad_(False)
         self.register_buffer("best_loss", torch.tensor(torch.inf))
         self.agent = TD3BC(config.agent, self.encoder.dim, self.action_dim)
         load_renamed(self, "normalizer", "encoder.normalizer")
         self._optimizers: dict[str, torch.optim.Optimizer] = {
-            "inverse": adam(self.inverse.parameters(), config.inverse.learning_rate, eps=1e-8),
+            "inverse": adam(
+                [*self.encoder.parameters(), *self.inverse.parameters()],
+                config.inverse.learning_rate,
+                eps=1e-8,
+            ),
             **self.agent.optimizers,
         }
         self._steps = 0
@@ -115,15 +124,22 @@ class Algorithm(nn.Module):
         known = torch.from_numpy(trajectory.action_observed.copy())
         known[-1] &= trajectory.final_observed  # nothing says where that action led
         action = np.asarray(trajectory.actions).reshape(len(known), -1)
-        state = torch.from_numpy(trajectory.observations.state).to(like)
-        context = self._contexts(self.encoder(Observation(state.unsqueeze(0)))).squeeze(0)
+        cameras = [spec.name for spec in view.manifest.observations if spec.role is Role.pixels]
+        seen = {name: torch.from_numpy(trajectory.observations[name]) for name in cameras}
+        observation = Observation(torch.from_numpy(trajectory.observations.state).to(like), seen)
         return Examples(
-            context[known.to(like.device)],
+            observation.map(lambda x: x.to(like.device).unsqueeze(0)),
+            known.to(like.device),
             self.scale.to_model(torch.from_numpy(action)[known].to(like)),
         )
 
     def _contexts(self, embed: Float[Tensor, "B T1 E"]) -> Float[Tensor, "B T1-1 C"]:
         return contexts(embed, self.config.inverse.observations)
+
+    @property
+    def kept_encoder(self) -> Encoder:
+        """The encoder that the best weights of the inverse model go with."""
+        return self.encoder if self.best_encoder is None else cast(Encoder, self.best_encoder)
 
     def begin(self, stage: str) -> None:
         """The last weights of the inverse model have not been looked at when it is finished."""
@@ -137,7 +153,8 @@ class Algorithm(nn.Module):
             what = f"{batch.valid.shape[1]} is too short to look at {fewest + 1} observations"
             raise ConfigError(what, "window", f"give {fewest} or more")
         place, weight = choose_step(batch, generator)
-        embed = self.encoder(Observation.of(batch))
+        encoder = self.encoder if stage == "idm" else self.kept_encoder
+        embed = encoder(Observation.of(batch))
         t = one_step(batch, embed, self.scale, place, weight)
         rows = torch.arange(len(place), device=place.device)
         context, leads = self._contexts(embed)[rows, place], batch.valid[rows, place]
@@ -166,13 +183,18 @@ class Algorithm(nn.Module):
     def _validate(self) -> dict[str, Tensor]:
         """Keep the weights if they are the best so far, or if there is nothing to judge them by."""
         if self._examples:
-            densities = [self.inverse(example.context) for example in self._examples]
+            densities = [
+                self.inverse(self._contexts(self.encoder(e.observation)).squeeze(0)[e.known])
+                for e in self._examples
+            ]
             nll = [-d.log_prob(e.action) for d, e in zip(densities, self._examples, strict=True)]
             loss = torch.cat(nll).mean()
             if loss >= self.best_loss:
                 return {"validation_nll": loss}
             self.best_loss.copy_(loss)
         self.best.load_state_dict(self.inverse.state_dict())
+        if self.best_encoder is not None:
+            self.best_encoder.load_state_dict(self.encoder.state_dict())
         return {"validation_nll": self.best_loss.clone()} if self._examples else {}
 
     def policy(self, deterministic: bool = True) -> ReactivePolicy:
@@ -181,12 +203,12 @@ class Algorithm(nn.Module):
 
     def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """Actions within the bounds; zero noise is the policy itself."""
-        return self.scale.to_environment(self.agent.act(self.encoder(observation), noise))
+        return self.scale.to_environment(self.agent.act(self.kept_encoder(observation), noise))
 
     @torch.no_grad()
     def infer_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
         """The inverse model's mode and standard deviation; windows begin with their trajectory."""
-        density = self.best(self._contexts(self.encoder(Observation.of(batch))))
+        density = self.best(self._contexts(self.kept_encoder(Observation.of(batch))))
         std = self.best.uncertainty(density) * self.scale.half_range
         return self.scale.to_environment(density.mode()), std
 

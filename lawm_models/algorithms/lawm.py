@@ -23,6 +23,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
 from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders import ENCODERS
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action import ActionSnr
 from lawm_models.networks.latent_action_model import (
@@ -35,7 +36,8 @@ from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
-from lawm_models.networks.world_model import standard_noise
+from lawm_models.networks.stacking import labeled_rows, windows
+from lawm_models.networks.world_model import Generators, standard_noise
 
 ROWS_AT_ONCE = 64
 """Copies of the windows whose actions are inferred are filtered side by side, up to so many."""
@@ -114,6 +116,12 @@ class Algorithm(nn.Module):
             "critic": adam(self.agent.critics.parameters(), config.agent_rate),
         }
 
+    @staticmethod
+    def stackable(config: Config) -> bool:
+        """See ``_protocol.Stackable``; dropout draws from a generator that all models share."""
+        encoder = ENCODERS.load(config.model.encoder.name).Encoder
+        return not config.model.inverse_dropout and getattr(encoder, "stackable", False)
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers by name."""
         return self._optimizers
@@ -127,13 +135,13 @@ class Algorithm(nn.Module):
         if stage == "agent":
             self._frozen = [cast(LatentActionModel, frozen_view(self.model))]
 
-    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def update(self, stage: str, batch: Batch, generator: Generators) -> dict[str, Tensor]:
         """One gradient step of a stage."""
         if stage == "model":
             return self._update_model(batch, generator)
         return self._update_agent(batch, generator)
 
-    def _update_model(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def _update_model(self, batch: Batch, generator: Generators) -> dict[str, Tensor]:
         batch = self._normalized(self._warm(batch))
         loss, terms = self.model.loss(batch, self.model.draw_noise(batch, generator))
         norm = clip_and_step(self._optimizers["model"], loss, self.config.clip)
@@ -144,19 +152,20 @@ class Algorithm(nn.Module):
         if not self.config.warmup:
             return batch
         self.model_steps += 1
-        if self.model_steps > self.config.warmup or not batch.labeled.any():
+        if (self.model_steps > self.config.warmup).any() or not batch.labeled.any():
             return batch
-        return batch.rows(batch.labeled.nonzero().squeeze(1))
+        return windows(batch, labeled_rows(batch.labeled))
 
-    def _update_agent(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def _update_agent(self, batch: Batch, generator: Generators) -> dict[str, Tensor]:
         model = self._frozen[0]
         with torch.no_grad():
             noise = self.model.draw_noise(batch, generator)
             observed = self._infer(batch, noise).observed.state
         start = choose_starts(observed, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
-        actor, critic, metrics = self.agent.losses(dream, model.world.reward(dream.feature[1:]))
-        divergence = self._prior_kl(dream).mean()
+        reward = model.world.reward(dream.feature[..., 1:, :, :])
+        actor, critic, metrics = self.agent.losses(dream, reward)
+        divergence = self._prior_kl(dream).mean((-2, -1))
         metrics["prior_kl"] = divergence.detach()
         if self.config.prior_kl:
             weight = self.config.prior_kl
@@ -169,7 +178,7 @@ class Algorithm(nn.Module):
         self.agent.update_target()
         return metrics
 
-    def _prior_kl(self, dream: Dream) -> Float[Tensor, "L N"]:
+    def _prior_kl(self, dream: Dream) -> Float[Tensor, "*m L N"]:
         """KL(π(u|s) ‖ p(u|s)) where a dream's policy acts, in nats, as the draws estimate it.
 
         u is μ_p + ε̃ σ_p û, so that the state's μ_p and σ_p drop out: −H(û) − U log ε̃
@@ -183,22 +192,22 @@ class Algorithm(nn.Module):
 
     @torch.no_grad()
     def _action_snr(
-        self, snr: ActionSnr, model: LatentActionModel, state: State, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
+        self, snr: ActionSnr, model: LatentActionModel, state: State, generator: Generators
+    ) -> Float[Tensor, "*m"]:
         """Signal-to-noise ratio of actions, means of p(a|s,u) with u ~ p(u|s), over states of data.
 
         The width of p(a|s,u) is not counted: a Gaussian of one width has it from the settings.
         """
         feature, prior = state.feature, model.prior(state.feature)
-        noise = standard_noise(feature, generator, 2, *prior.mean.shape)
+        noise = standard_noise(feature, generator, 2, *prior.mean.shape[-2:]).unbind(-3)
         one, other = (model.decoder(feature, prior.sample(part)) for part in noise)
         return snr.update(one, other)
 
-    def _constrained(self, model: LatentActionModel, generator: torch.Generator | None = None):
+    def _constrained(self, model: LatentActionModel, generator: Generators | None = None):
         def act(state: State, bounded: Tensor) -> Tensor:
             noise = None
             if self.config.sample_dreamed:
-                noise = standard_noise(bounded, generator, len(bounded), len(self.scale.low))
+                noise = standard_noise(bounded, generator, bounded.shape[-2], len(self.scale.low))
             return self.decode(model, state.feature, bounded, noise)
 
         return act

@@ -18,7 +18,11 @@ from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.encoders import ENCODERS, vectors
-from lawm_models.networks.encoders._protocol import EncoderChoice, Observation
+from lawm_models.networks.encoders._protocol import (
+    EncoderChoice,
+    Observation,
+    require_no_weights,
+)
 from lawm_models.networks.layers import load_renamed
 from lawm_models.networks.policies import ReactivePolicy
 from lawm_models.networks.scaling import ActionScale
@@ -48,6 +52,7 @@ class Algorithm(nn.Module):
         self.scale = ActionScale.of(spec.action)
         parts = ENCODERS.load(config.encoder.name)
         self.encoder = parts.Encoder(config.encoder, spec.observations)
+        require_no_weights(self.encoder, "TD3+BC")
         self.agent = TD3BC(config, self.encoder.dim, self.action_dim)
         load_renamed(self, "normalizer", "encoder.normalizer")
 

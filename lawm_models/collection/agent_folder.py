@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,7 @@ from lawm_models.training.checkpoint import (
     load_state,
     remove_leftovers,
     save_checkpoint,
+    understood,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +58,9 @@ class AgentFolder:
         self.record = record
         self.rounds = 0
         if (path / LATEST).exists():
-            self.rounds = int(load_state(path / LATEST)["rounds"])
+            state = load_state(path / LATEST)
+            with understood(path / LATEST):
+                self.rounds = index(state["rounds"])
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -103,7 +107,7 @@ class AgentFolder:
         """Names of the kept snapshots, in the order of their rounds."""
         folder = self.path / SNAPSHOTS
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        return sorted((name for name in names if name.isdigit()), key=int)
+        return sorted((name for name in names if name.isdecimal()), key=int)
 
     def load(self, agent: LearningAgent, snapshot: str | None = None) -> dict[str, Any]:
         """Load the latest state, when there is one, or the weights of a snapshot.

@@ -1,13 +1,14 @@
 """Collect a corpus with a learning agent: every trajectory of its training is kept.
 
-Round k adds trajectory k and trains on all so far. All randomness of a round derives from
-(seed, k), and the agent is saved after every round beside the corpus, so a killed collection that
-is started again continues to exactly the corpus it would have made.
+A round adds a trajectory, or N of them from N environments that one policy acts in together, and
+trains on all so far. All randomness of trajectory k derives from (seed, k), that of a round from
+its first k, and the agent is saved after every round beside the corpus, so a killed collection
+that is started again continues to exactly the corpus it would have made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,16 +30,17 @@ from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
-from lawm_models.training.seeding import installed_versions, thread_limit
+from lawm_models.training.seeding import thread_limit
+from lawm_models.training.versions import installed_versions
 
 if TYPE_CHECKING:
     from lawm_models.collection.agents import LearningAgent
 
 SNAPSHOT_EVERY = 10
-"""Rounds between kept snapshots of the agent's weights."""
+"""Trajectories between kept snapshots of the agent's weights; one is kept after a whole round."""
 
 OnRound = Callable[[int, float, dict[str, float]], None]
-"""Called after every round: trajectories so far, the last return, mean metrics of the round."""
+"""Called after every round: trajectories so far, its mean return, mean metrics of the round."""
 
 
 def agent_folder(out: Path) -> Path:
@@ -77,7 +79,9 @@ def collect_learning(
             corpus or an agent of another collection.
     """
     config = agent_config(agent, config.model_dump(mode="json") if config else {})
-    environments = envs.make(task, num_envs=1, action_repeat=action_repeat, physics=physics)
+    environments = envs.make(
+        task, num_envs=config.environments, action_repeat=action_repeat, physics=physics
+    )
     if environments.action.bounds() is None:
         hint = "collect with --agent random"
         raise ConfigError(f"has actions without bounds, and {agent} needs some", task, hint)
@@ -177,55 +181,76 @@ class _Collection:
     def run(self, existing: Corpus, trajectories: int, on_round: OnRound | None) -> None:
         """Rounds until the corpus is full; recorded trajectories are replayed, not run again.
 
+        The last round may be cut short: the agent learns from it once its other trajectories are
+        there, so that a collection in pieces is the collection in one go.
+
         Raises:
             KeyboardInterrupt: interrupted, after a round.
         """
+        total, size = max(trajectories, len(existing)), self.config.environments
         with deferred_interrupts() as interrupt:
-            for k in range(max(trajectories, len(existing))):
-                if k < self.folder.rounds:
-                    self._remember(existing[k])
+            for first in range(0, total, size):
+                places = range(first, min(first + size, total))
+                if places.stop <= self.folder.rounds:
+                    self._remember(existing[k] for k in places)
                     continue
-                *_, model_seed, dream_seed = _streams(self.seed, k)
-                self.rounds.begin(dream_seed)
-                trajectory = existing[k] if k < len(existing) else self._collect(k)
-                self._remember(trajectory)
-                updates = updates_before(self.config, k + 1) - updates_before(self.config, k)
-                metrics = self.rounds.finish(updates, model_seed)
-                rest = {} if self.rounds.starts is None else {"starts": self.rounds.starts}
-                snapshot = updates > 0 and (k + 1) % SNAPSHOT_EVERY == 0
-                self.folder.save(self.agent, k + 1, rest, snapshot)
+                *_, model_seed, dream_seed = _streams(self.seed, first)
+                whole = len(places) == size
+                if whole:
+                    self.rounds.begin(dream_seed)
+                there = min(max(first, len(existing)), places.stop)
+                made = [existing[k] for k in range(first, there)]
+                made += self._collect(range(there, places.stop), first)
+                metrics = self._learn(made, places, model_seed) if whole else {}
                 if on_round:
-                    on_round(k + 1, float(trajectory.rewards.sum()), metrics)
+                    returns = [trajectory.rewards.sum() for trajectory in made]
+                    on_round(places.stop, float(np.mean(returns)), metrics)
                 if interrupt.requested:
                     raise KeyboardInterrupt
 
-    def _collect(self, k: int) -> Trajectory:
-        env_seed, noise_seed, *_ = _streams(self.seed, k)
+    def _collect(self, places: range, first: int) -> list[Trajectory]:
+        """Trajectories of the round that begins with place ``first``, committed together."""
+        if not places:
+            return []
+        seeds = [None] * (places.start - first) + [_streams(self.seed, k)[0] for k in places]
+        noise_seed = _streams(self.seed, first)[1]
         policy: VectorPolicy
-        if k < self.config.random_trajectories:
+        if first < self.config.random_trajectories:
             policy = RandomPolicy(self.environments.action)
         else:
             policy = agent_policy(self.agent, self.scale, deterministic=False)
-        policy.start(1, noise_seed)
-        (recorded,) = rollout(self.environments, policy, [env_seed], noise_seed)
-        self.writer.add(
-            **recorded,
-            provenance=self.provenance,
-            agent_step=updates_before(self.config, k),
-            seed=env_seed,
-        )
+        recorded = rollout(self.environments, policy, seeds, noise_seed)
+        for trajectory, seed in zip(recorded, seeds[places.start - first :], strict=True):
+            self.writer.add(
+                **trajectory,
+                provenance=self.provenance,
+                agent_step=updates_before(self.config, first),
+                seed=seed,
+            )
         self.writer.commit()
-        return open_corpus(self.writer.path)[k]
+        corpus = open_corpus(self.writer.path)
+        return [corpus[k] for k in places]
 
-    def _remember(self, trajectory: Trajectory) -> None:
-        assert trajectory.actions is not None
-        action = self.scale.to_model(torch.from_numpy(np.array(trajectory.actions)))
-        state = np.array(trajectory.observations.state)
-        self.replay.add(state, action.numpy(), np.array(trajectory.rewards))
+    def _learn(self, made: Sequence[Trajectory], places: range, seed: int) -> dict[str, float]:
+        """Learn from a whole round and save the agent; returns the metrics."""
+        self._remember(made)
+        start, stop = (updates_before(self.config, k) for k in (places.start, places.stop))
+        metrics = self.rounds.finish(stop - start, seed)
+        rest = {} if self.rounds.starts is None else {"starts": self.rounds.starts}
+        passed = places.stop // SNAPSHOT_EVERY > places.start // SNAPSHOT_EVERY
+        self.folder.save(self.agent, places.stop, rest, snapshot=stop > start and passed)
+        return metrics
+
+    def _remember(self, trajectories: Iterable[Trajectory]) -> None:
+        for trajectory in trajectories:
+            assert trajectory.actions is not None
+            action = self.scale.to_model(torch.from_numpy(np.array(trajectory.actions)))
+            state = np.array(trajectory.observations.state)
+            self.replay.add(state, action.numpy(), np.array(trajectory.rewards))
 
 
 def updates_before(config: DreamerConfig, k: int) -> int:
-    """Gradient steps taken before trajectory ``k`` (counted from 0) is collected."""
+    """Gradient steps taken before a round that begins with trajectory ``k``, counted from 0."""
     if k < config.random_trajectories:
         return 0
     return config.first_updates + (k - config.random_trajectories) * config.updates

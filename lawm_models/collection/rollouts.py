@@ -15,7 +15,7 @@ from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.recording.collect import Rollout, RolloutContext, plan
 from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.snapshots import SnapshotRange, snapshot_rollouts
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.versions import installed_versions
 
 SNAPSHOT_ENVS = 16
 """Environments that one snapshot acts in together, when nobody says otherwise."""

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import pickle
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +22,7 @@ from lawm_schemas import ArraySpec
 from torch import Tensor
 
 from lawm_data.system.interrupt import blocked_interrupts
+from lawm_data.system.workers.processes import end_with_parent
 from lawm_models.collection.agents import make_agent
 from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.networks.actor_critic import choose_starts
@@ -103,15 +107,11 @@ class Rounds:
         self.starts: tuple[Tensor, Tensor] | None = None
         """States visited by the last round; part of what a resumed collection needs."""
         self._pool: Executor | None = None
-        self._future: Future[DreamResult] | None = None
+        self._future: Future[bytes] | None = None
         self._task: DreamTask | None = None
         if processes > 1:
-            self._pool = ProcessPoolExecutor(
-                1,
-                multiprocessing.get_context("spawn"),
-                initializer=torch.set_num_threads,
-                initargs=(1,),
-            )
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, initializer=_begin)
 
     def begin(self, seed: int) -> None:
         """Hand the dreams of this round over, from the states of the round before."""
@@ -124,8 +124,9 @@ class Rounds:
         config = self.agent.config.model_dump(mode="json")
         self._task = DreamTask(self.kind, config, *self.arrays, weights, state, self.starts, seed)
         if self._pool is not None:
-            with blocked_interrupts():  # the first time starts the process
-                self._future = self._pool.submit(dream_round, self._task)
+            # the first time starts the process; where it has died, finish() dreams
+            with blocked_interrupts(), suppress(BrokenProcessPool):
+                self._future = self._pool.submit(_dream, pickle.dumps(self._task))
 
     def finish(self, updates: int, seed: int) -> Metrics:
         """Train the world model on the replay, then take over what the dreams have learned."""
@@ -141,7 +142,7 @@ class Rounds:
             starts.append(choose_starts(state, batch.valid, num, generator))
         learned: Metrics = {}
         if task is not None:
-            result = self._future.result() if self._future else dream_round(task)
+            result = self._dreamt(task)
             self.agent.agent.load_state_dict(result.weights)
             for name, state in result.optimizers.items():
                 self.agent.optimizers()[name].load_state_dict(state)
@@ -152,10 +153,30 @@ class Rounds:
             self.starts = (deter, stoch)
         return {**metrics.read(), **learned}
 
+    def _dreamt(self, task: DreamTask) -> DreamResult:
+        if self._future is not None:
+            with suppress(BrokenProcessPool):  # it was killed, as for its memory
+                return pickle.loads(self._future.result())
+        return dream_round(task)
+
     def close(self) -> None:
         """Stop the second process."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """What the second process does first."""
+    end_with_parent()
+    torch.set_num_threads(1)
+
+
+def _dream(task: bytes) -> bytes:
+    """``dream_round`` in the second process.
+
+    As bytes: tensors would travel through sockets in TMPDIR, which stay when a process is killed.
+    """
+    return pickle.dumps(dream_round(pickle.loads(task)))
 
 
 class _Mean:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lawm_schemas import ArraySpec, ConfigError, Drawing, LineageStep, Manifest, Provenance, Role
 
 from lawm_data.system.progress import ProgressBar
-from lawm_models.collection.agents import AGENTS
+from lawm_models.collection.agents import AGENTS, agent_config
 
 if TYPE_CHECKING:
     from lawm_data.corpus.writer import CorpusWriter
@@ -73,11 +73,9 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
         _collect_rollouts(collection, bars)
 
 
-def unfit_for_learning(
-    pixels: int | None, num_envs: int | None, noise: bool | None
-) -> tuple[str, ...]:
+def unfit_for_learning(pixels: int | None, noise: bool | None) -> tuple[str, ...]:
     """Which of these settings a learning agent does not have."""
-    given = {"pixels": pixels is not None, "num_envs": num_envs not in (None, 1), "noise": noise}
+    given = {"pixels": pixels is not None, "noise": noise}
     return tuple(name for name, unfit in given.items() if unfit)
 
 
@@ -86,9 +84,9 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
     from lawm_models.collection.collector import collect_learning
 
     agent = collection.agent
-    own = unfit_for_learning(collection.pixels, collection.num_envs, collection.noise)
+    own = unfit_for_learning(collection.pixels, collection.noise)
     refused = {
-        **{f"--{name.replace('_', '-')}": True for name in own},
+        **{f"--{name}": True for name in own},
         "--append": collection.append,
         "--workers": collection.workers is not None,
         "--backend": collection.backend != "processes",
@@ -108,6 +106,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
         collection.trajectories,
         collection.seed,
         collection.action_repeat or usual_repeat(collection.task),
+        agent_config(agent, {"environments": collection.num_envs or 1}),
         on_round=lambda done, total, _: bars.reach(done, {"return": total}),
         processes=processes,
         physics=collection.physics,
@@ -117,7 +116,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
 def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
     """Record a policy that does not learn."""
     from lawm_data.recording.collect import add_rollouts
-    from lawm_data.recording.parallel import parallel_rollouts
+    from lawm_data.recording.parallel import discard_parts, parallel_rollouts
     from lawm_data.system.workers import executor
     from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
 
@@ -148,6 +147,7 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
         bars.reach(there)
         rollouts = plan.rollouts(total, done)
         if workers == 1 and collection.backend == "processes":
+            discard_parts(collection.out)
             rolled = ((rollout, rollout.run(context)) for rollout in rollouts)
         else:
             # by a name that holds in any folder

@@ -7,27 +7,34 @@ collector (the policy acts on the environment directly).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
-from lawm_schemas import Schema
+from jaxtyping import Bool, Float, Int
+from lawm_schemas import Count, Schema, Size
+from lawm_schemas.base import LARGEST
 from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_models.networks.distributions import BOUNDED, BoundedSample
 from lawm_models.networks.dynamics import State
 from lawm_models.networks.layers import MLP
-from lawm_models.networks.world_model import WorldModel, standard_noise, state_weight
+from lawm_models.networks.stacking import take
+from lawm_models.networks.world_model import (
+    Generators,
+    WorldModel,
+    standard_noise,
+    state_weight,
+)
 
 
 def lambda_return(
-    reward: Float[Tensor, "L N"],
-    value: Float[Tensor, "L N"],
+    reward: Float[Tensor, "*m L N"],
+    value: Float[Tensor, "*m L N"],
     discount: float,
     lambda_: float,
-) -> Float[Tensor, "L N"]:
+) -> Float[Tensor, "*m L N"]:
     """R_t = r_t + γ [(1 − λ) v(s_{t+1}) + λ R_{t+1}] with R_L = v(s_L).
 
     Args:
@@ -36,26 +43,26 @@ def lambda_return(
         discount: γ.
         lambda_: λ; 1 is the Monte-Carlo return with a bootstrap at the end, 0 is one step.
     """
-    result = value[-1]
+    result = value[..., -1, :]
     returns = []
-    for r, v in zip(reward.flip(0).unbind(0), value.flip(0).unbind(0), strict=True):
+    for r, v in zip(reward.flip(-2).unbind(-2), value.flip(-2).unbind(-2), strict=True):
         result = r + discount * ((1 - lambda_) * v + lambda_ * result)
         returns.append(result)
-    return torch.stack(returns[::-1])
+    return torch.stack(returns[::-1], -2)
 
 
 class ActorCriticConfig(Schema):
     """Policy and values; the defaults are the paper's (Table 2) where it names a number."""
 
-    units: int = Field(default=256, ge=1)
+    units: Size = 256
     """Hidden units of policy and values."""
-    layers: int = Field(default=3, ge=1)
+    layers: Count = 3
     """Hidden layers of policy and values."""
     policy: Literal["tanh_normal", "clamped_normal"] = "tanh_normal"
     """Density of the policy over [-1, 1]."""
-    critics: int = Field(default=2, ge=1)
+    critics: Count = 2
     """N, value networks; targets take their minimum."""
-    horizon: int = Field(default=5, ge=1)
+    horizon: Size = 5
     """L, dream length; 5 in the paper."""
     dream_noise: float = Field(default=1.0, ge=0)
     """Factor on the noise of z' ~ p(z'|h') in dreams: 1 is the paper, 0 takes the mean, which can
@@ -76,23 +83,23 @@ class ActorCriticConfig(Schema):
     """Factor on the critics' output; near the size of the returns it saves thousands of steps."""
     normalize_returns: bool = False
     """Divide the actor's returns by their running 5 to 95 % range, at least 1."""
-    start_states: int = Field(default=0, ge=0)
+    start_states: int = Field(default=0, ge=0, le=LARGEST)
     """States of the batch that dreams start from; 0 takes all of them."""
 
 
 class Dream(NamedTuple):
     """An imagined trajectory."""
 
-    feature: Float[Tensor, "L+1 N F"]
+    feature: Float[Tensor, "*m L+1 N F"]
     """Features of s_0 … s_L."""
-    entropy: Float[Tensor, "L N"]
+    entropy: Float[Tensor, "*m L N"]
     """Policy entropy at s_0 … s_{L−1}."""
-    bounded: Float[Tensor, "L N K"]
+    bounded: Float[Tensor, "*m L N K"]
     """The policy's draws there, in [-1, 1]."""
 
 
 Act = Callable[[State, Tensor], Tensor]
-"""Environment action (N, A) for a state and the policy's draw in [-1, 1] (N, K)."""
+"""Environment action (*m, N, A) for a state and the policy's draw in [-1, 1] (*m, N, K)."""
 
 
 class ActorCritic(nn.Module):
@@ -142,17 +149,17 @@ class ActorCritic(nn.Module):
         return self.config.value_scale * torch.stack(outputs)
 
     def dream(
-        self, world: WorldModel, start: State, act: Act, generator: torch.Generator | None
+        self, world: WorldModel, start: State, act: Act, generator: Generators | None
     ) -> Dream:
         """Imagine L steps from N start states with the policy.
 
         The policy reads detached features: gradients reach it through its actions alone.
         """
-        length, num = self.config.horizon, len(start.deter)
+        length, num = self.config.horizon, start.deter.shape[-2]
         like = start.deter
-        policy_noise = standard_noise(like, generator, length, num, self.policy_dim)
+        policy_noise = standard_noise(like, generator, length, num, self.policy_dim).unbind(-3)
         unscaled = standard_noise(like, generator, length, num, start.stoch.shape[-1])
-        state_noise = self.config.dream_noise * unscaled
+        state_noise = (self.config.dream_noise * unscaled).unbind(-3)
         state, features, entropies, draws = start, [start.feature], [], []
         for t in range(length):
             draw = self.draw(features[-1].detach(), policy_noise[t])
@@ -160,49 +167,49 @@ class ActorCritic(nn.Module):
             features.append(state.feature)
             entropies.append(draw.entropy)
             draws.append(draw.value)
-        return Dream(torch.stack(features), torch.stack(entropies), torch.stack(draws))
+        return Dream(torch.stack(features, -3), torch.stack(entropies, -2), torch.stack(draws, -3))
 
     def losses(
-        self, dream: Dream, reward: Float[Tensor, "L N"]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], dict[str, Tensor]]:
+        self, dream: Dream, reward: Float[Tensor, "*m L N"]
+    ) -> tuple[Float[Tensor, "*m"], Float[Tensor, "*m"], dict[str, Tensor]]:
         """Actor and critic losses of one dream and the rewards of its steps, and metrics.
 
         Actor: −mean(w_t · (R_t / scale + entropy weight · entropy_t)), w_t = γ^t, R the λ-return of
         minimum target values; critic: ½ w_t · squared error of every critic to R, detached.
         """
         config = self.config
-        value = self.lowest_value(dream.feature[1:])
+        value = self.lowest_value(dream.feature[..., 1:, :, :])
         returns = lambda_return(reward, value, config.discount, config.lambda_)
         steps = torch.arange(config.horizon, device=returns.device, dtype=returns.dtype)
         weight = config.discount ** steps[:, None]
         scale = self._update_scale(returns.detach()) if config.normalize_returns else 1.0
-        actor = -(weight * (returns / scale + config.entropy * dream.entropy)).mean()
+        actor = -(weight * (returns / scale + config.entropy * dream.entropy)).mean((-2, -1))
 
         target = returns.detach() / config.value_scale
-        predicted = self.values(dream.feature[:-1].detach()) / config.value_scale
-        critic = 0.5 * (weight * (predicted - target).square()).mean((1, 2)).sum()
+        predicted = self.values(dream.feature[..., :-1, :, :].detach()) / config.value_scale
+        critic = 0.5 * (weight * (predicted - target).square()).mean((-2, -1)).sum(0)
         metrics = {
             "actor": actor.detach(),
             "critic": critic.detach(),
-            "return": returns[0].detach().mean(),
-            "dreamed_reward": reward.detach().mean(),
-            "entropy": dream.entropy.detach().mean(),
+            "return": returns[..., 0, :].detach().mean(-1),
+            "dreamed_reward": reward.detach().mean((-2, -1)),
+            "entropy": dream.entropy.detach().mean((-2, -1)),
         }
         return actor, critic, metrics
 
     @torch.no_grad()
     def _update_scale(self, returns: Tensor) -> Tensor:
-        flat = returns.flatten()
-        low, high = torch.quantile(flat, flat.new_tensor([0.05, 0.95]))
+        flat = returns.flatten(-2)
+        low, high = torch.quantile(flat, flat.new_tensor([0.05, 0.95]), -1)
         self.scale.lerp_(high - low, 0.02)
-        return self.scale.clamp(min=1)
+        return self.scale.clamp(min=1)[..., None, None]
 
     @torch.no_grad()
     def update_target(self) -> None:
         """Move the target critics towards the critics, when it is time."""
         if self.config.target_every > 1:
             self.steps += 1
-            if self.steps % self.config.target_every:
+            if (self.steps % self.config.target_every).any():
                 return
         pairs = zip(self.target_critics.parameters(), self.critics.parameters(), strict=True)
         for target, online in pairs:
@@ -210,20 +217,30 @@ class ActorCritic(nn.Module):
 
 
 def choose_starts(
-    state: State, valid: Bool[Tensor, "B T"], num: int, generator: torch.Generator | None
+    state: State, valid: Bool[Tensor, "*m B T"], num: int, generator: Generators | None
 ) -> State:
-    """``num`` of the (B, T+1) states, flattened and detached; all of them when ``num`` is 0.
+    """``num`` of the (*m, B, T+1) states, flattened and detached; all of them when ``num`` is 0.
 
     States of padding are left out; real ones are taken again in their place, so that the number
     of states does not depend on the data.
     """
-    flat = State(*(part.detach().flatten(0, 1) for part in state))
-    real = state_weight(valid).flatten() > 0
-    device, total = real.device, len(real)
+    flat = State(*(part.detach().flatten(-3, -2) for part in state))
+    real = state_weight(valid).flatten(-2) > 0
+    device, total = real.device, real.shape[-1]
     size = min(num, total) or total
-    order = torch.arange(total, device=device)
+    order = torch.arange(total, device=device).expand_as(real)
     if size < total:
-        order = torch.randperm(total, generator=generator, device=device)
-    order = order[(~real[order]).int().argsort(stable=True)]  # padding last
-    index = order[torch.arange(size, device=device) % real.sum()]
-    return State(flat.deter[index], flat.stoch[index])
+        order = _permutation(total, generator, device)
+    padding_last = (~real.gather(-1, order)).int().argsort(stable=True)
+    order = order.gather(-1, padding_last)
+    place = torch.arange(size, device=device) % real.sum(-1, keepdim=True)
+    index = order.gather(-1, place)
+    return State(take(flat.deter, index), take(flat.stoch, index))
+
+
+def _permutation(
+    total: int, generator: Generators | None, device: torch.device
+) -> Int[Tensor, "*m N"]:
+    if isinstance(generator, Sequence):
+        return torch.stack([_permutation(total, each, device) for each in generator])
+    return torch.randperm(total, generator=generator, device=device)

@@ -8,6 +8,7 @@ for T+1: jaxtyping reads them in order and must meet a name before it is used in
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
@@ -41,13 +42,13 @@ class Observed(NamedTuple):
     """A posterior rollout."""
 
     state: State
-    """s_0 … s_T, (B, T+1, ·)."""
+    """s_0 … s_T, (*m, B, T+1, ·)."""
     posterior: Normal
-    """q(z_t | h_t, o_t), (B, T+1, S)."""
+    """q(z_t | h_t, o_t), (*m, B, T+1, S)."""
 
 
 ChooseAction = Callable[[int, State], Tensor]
-"""Given t and s_t, the (B, A) action that leads to s_{t+1}."""
+"""Given t and s_t, the (*m, B, A) action that leads to s_{t+1}."""
 
 
 class Dynamics(nn.Module, ABC):
@@ -89,18 +90,19 @@ class Dynamics(nn.Module, ABC):
 
     def observe(
         self,
-        embed: Float[Tensor, "B T1 E"],
+        embed: Float[Tensor, "*m B T1 E"],
         choose_action: ChooseAction,
-        noise: Float[Tensor, "B T1 S"],
+        noise: Float[Tensor, "*m B T1 S"],
     ) -> Observed:
         """Posterior rollout over a window.
 
         ``choose_action`` is called once per step with s_t, so that the action may be data or may
         be decoded from the state.
         """
-        projected = self.project(embed).unbind(1)
-        noises = noise.unbind(1)
-        deter = self.initial(len(embed), embed).deter
+        projected = self.project(embed).unbind(-2)
+        noises = noise.unbind(-2)
+        *rows, _, _ = embed.shape
+        deter = self.initial(math.prod(rows), embed).deter.unflatten(0, rows)
         deters, stochs, means, stds = [], [], [], []
         for t, (known, eps) in enumerate(zip(projected, noises, strict=True)):
             posterior = self.posterior(deter, known)
@@ -111,7 +113,7 @@ class Dynamics(nn.Module, ABC):
             stds.append(posterior.std)
             if t + 1 < len(projected):
                 deter = self.transition(state, choose_action(t, state))
-        stack = [torch.stack(parts, 1) for parts in (deters, stochs, means, stds)]
+        stack = [torch.stack(parts, -2) for parts in (deters, stochs, means, stds)]
         return Observed(State(stack[0], stack[1]), Normal(stack[2], stack[3]))
 
     def imagine(

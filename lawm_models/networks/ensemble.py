@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
+from lawm_schemas.base import MOST
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -15,11 +16,11 @@ from lawm_models.networks.world_model import weighted_mean
 class EnsembleConfig(Schema):
     """The one-step predictors."""
 
-    members: int = Field(default=5, ge=2)
+    members: int = Field(default=5, ge=2, le=MOST)
     """N."""
-    units: int = Field(default=128, ge=1)
+    units: Size = 128
     """Hidden units of each."""
-    layers: int = Field(default=2, ge=1)
+    layers: Count = 2
     """Hidden layers of each."""
     rate: float = Field(default=6e-4, gt=0)
     """Learning rate."""

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
+from lawm_schemas.base import LARGEST
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,13 +30,13 @@ NODES = 32
 class InverseDynamicsConfig(Schema):
     """Sizes and step size; the defaults are the paper's (Table 3)."""
 
-    units: int = Field(default=1024, ge=1)
+    units: Size = 1024
     """Hidden units."""
-    layers: int = Field(default=3, ge=1)
+    layers: Count = 3
     """Hidden layers, each Linear, LayerNorm, Swish, dropout."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of the hidden units that is dropped in training."""
-    observations: int = Field(default=5, ge=2)
+    observations: int = Field(default=5, ge=2, le=LARGEST)
     """K, observations that it looks at, the last of them after the action."""
     learning_rate: float = Field(default=1e-4, gt=0)
     """Learning rate of Adam; Table 3 also says 3e-4."""

@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lawm_models.networks.distributions import Normal, log_prob, log_prob_normal, split_normal
-from lawm_models.networks.layers import MLP, NormedLinear, NormedSum
+from lawm_models.networks.layers import MLP, Linear, NormedLinear, NormedSum
 
 ActionDensityName = Literal["normal", "learned_normal", "tanh_normal"]
 """A Gaussian of fixed width, one whose width is learned, or the tanh of such a one."""
@@ -110,15 +110,15 @@ def _log_prob(mean: Tensor, std: Tensor | float, value: Tensor) -> Tensor:
 class LatentActionConfig(Schema):
     """Sizes of the latent-action densities; the defaults are the paper's (Table 2)."""
 
-    dim: int = Field(default=12, ge=1)
+    dim: Size = 12
     """U, latent action."""
     prior: Literal["standard_normal", "learned"] = "standard_normal"
     """p(u|s): N(0, I) for LAWM, a network for C-LAP."""
-    units: int = Field(default=512, ge=1)
+    units: Size = 512
     """Hidden units of every density."""
-    layers: int = Field(default=2, ge=1)
+    layers: Count = 2
     """Hidden layers of prior, posterior and decoder."""
-    inverse_layers: int = Field(default=3, ge=1)
+    inverse_layers: Count = 3
     """Hidden layers of the inverse posterior q(u|s,o')."""
     min_std: float = Field(default=0.1, gt=0)
     """Smallest standard deviation of prior and posteriors."""
@@ -153,7 +153,7 @@ class InversePosterior(nn.Module):
         self.first = NormedSum(feature_dim, embed_dim, config.units)
         self.rest = nn.Sequential(
             *(NormedLinear(config.units, config.units) for _ in range(config.inverse_layers - 1)),
-            nn.Linear(config.units, 2 * config.dim),
+            Linear(config.units, 2 * config.dim),
         )
 
     def project(self, next_embed: Float[Tensor, "*b E"]) -> Float[Tensor, "*b N"]:
@@ -254,10 +254,13 @@ class ActionSnr(nn.Module):
         self.register_buffer("variances", torch.zeros(2))
 
     @torch.no_grad()
-    def update(self, one: Float[Tensor, "N A"], other: Float[Tensor, "N A"]) -> Float[Tensor, ""]:
+    def update(
+        self, one: Float[Tensor, "*m N A"], other: Float[Tensor, "*m N A"]
+    ) -> Float[Tensor, "*m"]:
         """The ratio, after two independent draws of the action in each of N ≥ 2 states."""
-        between = ((one - one.mean(0)) * (other - other.mean(0))).mean(0).sum()
-        within = 0.5 * (one - other).square().mean(0).sum()
-        self.variances.lerp_(torch.stack((between, within)), RATE)
-        signal, noise = self.variances
+        moved = (one - one.mean(-2, keepdim=True)) * (other - other.mean(-2, keepdim=True))
+        between = moved.mean(-2).sum(-1)
+        within = 0.5 * (one - other).square().mean(-2).sum(-1)
+        self.variances.lerp_(torch.stack((between, within), -1), RATE)
+        signal, noise = self.variances.unbind(-1)
         return signal.clamp(min=0) / noise.clamp(min=1e-8)

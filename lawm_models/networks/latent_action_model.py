@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import ArraySpec
+from lawm_schemas import ArraySpec, Count
 from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_models.networks.distributions import Normal, kl
 from lawm_models.networks.dynamics import Observed
-from lawm_models.networks.encoders._protocol import Observation
+from lawm_models.networks.encoders._protocol import Observation, shows_images
 from lawm_models.networks.latent_action import (
     ActionDecoder,
     ActionDensity,
@@ -26,7 +26,9 @@ from lawm_models.networks.latent_action import (
     LatentActionPrior,
 )
 from lawm_models.networks.optimizer import frozen
+from lawm_models.networks.stacking import labeled_rows, put, take
 from lawm_models.networks.world_model import (
+    Generators,
     WorldModel,
     WorldModelConfig,
     mean_above,
@@ -61,10 +63,10 @@ class LatentActionModelConfig(WorldModelConfig):
     inverse_input: Literal["embedding", "difference", "observation"] = "embedding"
     """What q(u|s,o') sees of o': its embedding (the paper, as far as it says), also the change
     o' − o in units of ``observation_std``, which the sampled s blurs, or o' as it is."""
-    inverse_steps: int = Field(default=1, ge=1)
+    inverse_steps: Count = 1
     """K, observations that the inverse posterior sees: o_{t+1} … o_{t+K}, the last one again where
     the window ends. 1 is the paper."""
-    inverse_members: int = Field(default=1, ge=1)
+    inverse_members: Count = 1
     """N, inverse posteriors, each of which serves every N-th window; where they disagree, inferred
     actions are uncertain. 1 is the paper."""
     inverse_supervision: float = Field(default=0.0, ge=0)
@@ -84,13 +86,13 @@ class LatentActionModelConfig(WorldModelConfig):
 class Noise(NamedTuple):
     """Every random number of one pass over a window."""
 
-    state: Float[Tensor, "B T+1 S"]
+    state: Float[Tensor, "*m B T+1 S"]
     """For z ~ q(z|h,o)."""
-    inverse: Float[Tensor, "B T U"]
+    inverse: Float[Tensor, "*m B T U"]
     """For u ~ q(u|s,o')."""
-    posterior: Float[Tensor, "B T U"]
+    posterior: Float[Tensor, "*m B T U"]
     """For u ~ q(u|s,a)."""
-    action: Float[Tensor, "B T A"] | None = None
+    action: Float[Tensor, "*m B T A"] | None = None
     """For a ~ p(a|s,u) on the action-free path; None takes the mean."""
 
     @classmethod
@@ -110,13 +112,13 @@ class Inferred(NamedTuple):
 
     observed: Observed
     """States s_0 … s_T."""
-    feature: Float[Tensor, "B T+1 F"]
+    feature: Float[Tensor, "*m B T+1 F"]
     """[h, z] of the states."""
     inverse: Normal
-    """q(u_t | s_t, o_{t+1}), (B, T, U)."""
+    """q(u_t | s_t, o_{t+1}), (*m, B, T, U)."""
     action: ActionDensity
-    """p(a_t | s_t, u_t) for u_t from the inverse posterior, (B, T, A)."""
-    known: Float[Tensor, "B T K"]
+    """p(a_t | s_t, u_t) for u_t from the inverse posterior, (*m, B, T, A)."""
+    known: Float[Tensor, "*m B T K"]
     """What the inverse posterior knew beside the state."""
 
 
@@ -154,9 +156,9 @@ class LatentActionModel(nn.Module):
         """The members of q(u|s,o')."""
         return [self.inverse, *cast("Iterable[InversePosterior]", self.more_inverses)]
 
-    def draw_noise(self, batch: Batch, generator: torch.Generator | None) -> Noise:
+    def draw_noise(self, batch: Batch, generator: Generators | None) -> Noise:
         """All the noise of one pass."""
-        size, steps, action_dim = batch.action.shape
+        size, steps, action_dim = batch.action.shape[-3:]
         stoch, latent = self.world.rssm.stoch_dim, self.config.latent_action.dim
 
         def draw(steps: int, width: int) -> Tensor:
@@ -170,10 +172,10 @@ class LatentActionModel(nn.Module):
     def infer(
         self,
         observation: Observation,
-        action: Float[Tensor, "B T A"],
-        labeled: Float[Tensor, " B"],
+        action: Float[Tensor, "*m B T A"],
+        labeled: Float[Tensor, "*m B"],
         noise: Noise,
-        valid: Bool[Tensor, "B T"] | None = None,
+        valid: Bool[Tensor, "*m B T"] | None = None,
     ) -> Inferred:
         """Roll the posterior over a window; a_in = m · a_data + (1 − m) · a_decoded.
 
@@ -203,28 +205,31 @@ class LatentActionModel(nn.Module):
     def _next_known(
         self,
         observation: Observation,
-        embed: Float[Tensor, "B T1 E"],
-        valid: Bool[Tensor, "B T1-1"] | None,
-    ) -> Float[Tensor, "B T1-1 K"]:
+        embed: Float[Tensor, "*m B T1 E"],
+        valid: Bool[Tensor, "*m B T1-1"] | None,
+    ) -> Float[Tensor, "*m B T1-1 K"]:
         """What the inverse posterior knows beside s_t: o_{t+1} …, and perhaps the way there."""
-        kind, x = self.config.inverse_input, self.world.encoder.target(observation)
+        kind, encoder = self.config.inverse_input, self.world.encoder
+        # that of two pictures says little: the embeddings change with what is in them
+        x = embed if shows_images(encoder) else encoder.target(observation)
         seen, parts = x if kind == "observation" else embed, []
         for steps in range(1, self.config.inverse_steps + 1):
             parts.append(ahead(seen, steps, valid))
             if kind == "difference":
-                change = ahead(x, steps, valid) - x[:, :-1]
+                change = ahead(x, steps, valid) - x[..., :-1, :]
                 parts.append(change / self.config.observation_std)
         return torch.cat(parts, -1)
 
     def _width_of_known(self) -> int:
         kind, encoder = self.config.inverse_input, self.world.encoder
+        width = encoder.dim if shows_images(encoder) else encoder.target_dim
         if kind == "observation":
-            return encoder.target_dim
-        return encoder.dim + (encoder.target_dim if kind == "difference" else 0)
+            return width
+        return encoder.dim + (width if kind == "difference" else 0)
 
     def loss(
         self, batch: Batch, noise: Noise
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+    ) -> tuple[Float[Tensor, "*m"], dict[str, Float[Tensor, "*m"]]]:
         """L = L_model (Eq. 9) + L_reward (Eq. 11), negated, in nats per step.
 
         Each step counts the same; action terms are averaged over all steps of the batch, so that
@@ -232,7 +237,7 @@ class LatentActionModel(nn.Module):
         to which a trajectory adds nothing whose rewards were not recorded.
 
         Returns:
-            The scalar loss and its terms by name (detached).
+            The loss and its terms by name (detached), one number of each model.
         """
         m = batch.labeled.to(batch.reward.dtype)
         observation = Observation.of(batch)
@@ -240,45 +245,50 @@ class LatentActionModel(nn.Module):
         state = self.world.state_losses(
             inferred.observed, inferred.feature, observation, batch.reward
         )
-        step = batch.valid.to(batch.reward.dtype)  # (B, T)
-        states = state_weight(batch.valid)  # (B, T+1)
-        feature = inferred.feature[:, :-1]
+        step = batch.valid.to(batch.reward.dtype)  # (*m, B, T)
+        states = state_weight(batch.valid)  # (*m, B, T+1)
+        feature = inferred.feature[..., :-1, :]
         prior = self.prior(feature)
         # q(u|s,a) and p(a|s,u) of a known action matter in labeled rows; the others take no time.
-        rows = batch.labeled.nonzero().squeeze(1)
-        known = batch.action[rows]
-        posterior = self.posterior(feature[rows], known)
-        reconstructed = self.decoder.density(feature[rows], posterior.sample(noise.posterior[rows]))
+        rows = labeled_rows(batch.labeled)
+        known, known_feature = take(batch.action, rows), take(feature, rows)
+        posterior = self.posterior(known_feature, known)
+        u = posterior.sample(take(noise.posterior, rows))
+        reconstructed = self.decoder.density(known_feature, u)
         action = -reconstructed.log_prob(known)
-        latent_kl = kl(inferred.inverse, prior)
-        latent_kl = latent_kl.index_copy(0, rows, kl(posterior, prior.rows(rows)))
+        known_prior = Normal(take(prior.mean, rows), take(prior.std, rows))
+        latent_kl = put(kl(inferred.inverse, prior), rows, kl(posterior, known_prior))
         free, unit = self.config.latent_action_free_nats, self.config.free_nats_unit
         terms = {
             "observation": weighted_mean(state.observation, states),
-            "reward": weighted_mean(state.reward * batch.rewarded.unsqueeze(1), step),
+            "reward": weighted_mean(state.reward * batch.rewarded.unsqueeze(-1), step),
             "state_kl": self.world.balanced_kl(state, states),
-            "action": weighted_mean(torch.zeros_like(step).index_copy(0, rows, action), step),
+            "action": weighted_mean(put(torch.zeros_like(step), rows, action), step),
             "latent_action_kl": self.config.latent_action_kl_weight
             * mean_above(free, unit, latent_kl, step),
         }
         if self.config.inverse_supervision:
             inverse = self.inverse_loss(
-                feature[rows], inferred.known[rows], noise.inverse[rows], posterior, known
+                known_feature,
+                take(inferred.known, rows),
+                take(noise.inverse, rows),
+                posterior,
+                known,
             )
-            inverse = weighted_mean(torch.zeros_like(step).index_copy(0, rows, inverse), step)
+            inverse = weighted_mean(put(torch.zeros_like(step), rows, inverse), step)
             terms["inverse"] = self.config.inverse_supervision * inverse
-        total = torch.stack(list(terms.values())).sum()
+        total = torch.stack(list(terms.values())).sum(0)
         logged = {name: term.detach() for name, term in terms.items()}
         return total, {"loss": total.detach(), **logged}
 
     def inverse_loss(
         self,
-        feature: Float[Tensor, "B T F"],
-        known: Float[Tensor, "B T K"],
-        noise: Float[Tensor, "B T U"],
+        feature: Float[Tensor, "*m B T F"],
+        known: Float[Tensor, "*m B T K"],
+        noise: Float[Tensor, "*m B T U"],
         posterior: Normal,
-        action: Float[Tensor, "B T A"],
-    ) -> Float[Tensor, "B T"]:
+        action: Float[Tensor, "*m B T A"],
+    ) -> Float[Tensor, "*m B T"]:
         """−log p(a | s, u ~ q(u|s,o')) + KL(q(u|s,a) ‖ q(u|s,o')) where the action is known.
 
         Or one of them alone, by ``inverse_target``; the mean over the members.
@@ -298,12 +308,12 @@ class LatentActionModel(nn.Module):
 
 
 def ahead(
-    x: Float[Tensor, "B T1 N"], steps: int, valid: Bool[Tensor, "B T1-1"] | None
-) -> Float[Tensor, "B T1-1 N"]:
+    x: Float[Tensor, "*m B T1 N"], steps: int, valid: Bool[Tensor, "*m B T1-1"] | None
+) -> Float[Tensor, "*m B T1-1 N"]:
     """x_{t+steps}, or the last of a row beyond its end."""
     if steps == 1:
-        return x[:, 1:]
-    size, states, _ = x.shape
-    count = torch.arange(steps, steps + states - 1, device=x.device).expand(size, -1)
-    last = count.new_full((size,), states - 1) if valid is None else valid.sum(1)
-    return x.take_along_dim(torch.minimum(count, last.unsqueeze(1)).unsqueeze(2), 1)
+        return x[..., 1:, :]
+    states = x.shape[-2]
+    count = torch.arange(steps, steps + states - 1, device=x.device).expand(*x.shape[:-2], -1)
+    last = states - 1 if valid is None else valid.sum(-1, keepdim=True)
+    return x.take_along_dim(count.clamp(max=last).unsqueeze(-1), -2)

@@ -1,4 +1,7 @@
-"""Building blocks: a normalised MLP and a normalised GRU cell."""
+"""Building blocks: a normalised MLP and a normalised GRU cell.
+
+Their weights may be those of M models side by side, see ``stacking``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,39 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Linear(nn.Linear):
+    """``nn.Linear``; with weights (M, J, I) of M models, for (M, *b, I)."""
+
+    def forward(self, input: Float[Tensor, "*b I"]) -> Float[Tensor, "*b J"]:
+        """Apply over the last axis."""
+        if self.weight.dim() == 2:
+            return super().forward(input)
+        rows, weight = input.flatten(1, -2), self.weight.mT
+        if self.bias is None:
+            out = torch.bmm(rows, weight)
+        else:
+            out = torch.baddbmm(self.bias.unsqueeze(1), rows, weight)
+        return out.unflatten(1, input.shape[1:-1])
+
+
+class LayerNorm(nn.LayerNorm):
+    """``nn.LayerNorm`` over the last axis; with scales (M, I) of M models, for (M, *b, I)."""
+
+    def forward(self, input: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
+        """Apply over the last axis."""
+        if self.weight.dim() == 1:
+            return super().forward(input)
+        normed = F.layer_norm(input, self.normalized_shape, eps=self.eps)
+        return torch.addcmul(beside(self.bias, input), normed, beside(self.weight, input))
+
+
+def beside(weight: Float[Tensor, "*m I"], x: Float[Tensor, "*b I"]) -> Float[Tensor, ...]:
+    """A vector, or one of each of M models, shaped so that it meets (M, *b, I)."""
+    if weight.dim() == 1:
+        return weight
+    return weight.view(len(weight), *(1,) * (x.dim() - 2), -1)
 
 
 class MLP(nn.Module):
@@ -26,7 +62,7 @@ class MLP(nn.Module):
         self.hidden = nn.ModuleList(
             NormedLinear(in_dim if i == 0 else units, units) for i in range(layers)
         )
-        self.out = nn.Linear(units if layers else in_dim, out_dim)
+        self.out = Linear(units if layers else in_dim, out_dim)
         if zero_init:
             nn.init.zeros_(self.out.weight)
             nn.init.zeros_(self.out.bias)
@@ -43,8 +79,8 @@ class NormedLinear(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_dim, out_dim, bias=False)  # the norm brings the bias
-        self.norm = nn.LayerNorm(out_dim)
+        self.linear = Linear(in_dim, out_dim, bias=False)  # the norm brings the bias
+        self.norm = LayerNorm(out_dim)
 
     def forward(self, x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b J"]:
         """Apply over the last axis."""
@@ -60,9 +96,9 @@ class NormedSum(nn.Module):
 
     def __init__(self, step_dim: int, known_dim: int, out_dim: int) -> None:
         super().__init__()
-        self.step = nn.Linear(step_dim, out_dim, bias=False)
-        self.known = nn.Linear(known_dim, out_dim, bias=False)
-        self.norm = nn.LayerNorm(out_dim)
+        self.step = Linear(step_dim, out_dim, bias=False)
+        self.known = Linear(known_dim, out_dim, bias=False)
+        self.norm = LayerNorm(out_dim)
 
     def project(self, known: Float[Tensor, "*b K"]) -> Float[Tensor, "*b J"]:
         """The part that does not depend on the recurrent state."""
@@ -80,8 +116,8 @@ class NormedGRUCell(nn.Module):
 
     def __init__(self, in_dim: int, state_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_dim + state_dim, 3 * state_dim, bias=False)
-        self.norm = nn.LayerNorm(3 * state_dim)
+        self.linear = Linear(in_dim + state_dim, 3 * state_dim, bias=False)
+        self.norm = LayerNorm(3 * state_dim)
 
     def forward(self, x: Float[Tensor, "*b I"], h: Float[Tensor, "*b D"]) -> Float[Tensor, "*b D"]:
         """Next state."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -22,21 +23,40 @@ def minimize(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def clip_and_step(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> Tensor:
-    """Like ``minimize``, with a limit on the norm of the gradient.
+    """Like ``minimize``, with a limit on the norm of the gradient; of M models, on each.
+
+    Args:
+        optimizer: of the parameters.
+        loss: a scalar, or one of each of M stacked models.
+        clip: the limit.
 
     Returns:
-        The gradient norm before clipping, a scalar.
+        The gradient norm before clipping, shaped like the loss.
     """
     parameters = _backward(optimizer, loss)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+    if loss.dim():
+        norm = _clip_each(parameters, clip)
+    else:
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()
+    return norm
+
+
+def _clip_each(parameters: list[nn.Parameter], clip: float) -> Float[Tensor, " M"]:
+    """``clip_grad_norm_`` of every model, whose axis is the first of all gradients."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack([grad.flatten(1).norm(dim=1) for grad in grads])
+    norm = norms.norm(dim=0)
+    factor = (clip / (norm + 1e-6)).clamp(max=1)
+    for grad in grads:
+        grad.mul_(factor.view(-1, *(1,) * (grad.dim() - 1)))
     return norm
 
 
 def _backward(optimizer: torch.optim.Optimizer, loss: Tensor) -> list[nn.Parameter]:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad(set_to_none=True)
-    loss.backward(inputs=parameters)
+    loss.sum().backward(inputs=parameters)
     return parameters
 
 

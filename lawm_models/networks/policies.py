@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from lawm_schemas import ArraySpec
 from torch import Tensor
 
 from lawm_models.networks.dynamics import State
 from lawm_models.networks.encoders._protocol import Observation
+from lawm_models.networks.frozen_encoder import FrozenEncoder
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel, standard_noise
 
@@ -29,14 +31,13 @@ class StepPolicy(ABC):
     """
 
     def __init__(self, memory_dim: int, like: Tensor) -> None:
-        self.memory_dim = memory_dim
-        self._like = like
+        self.memory_dim, self.like = memory_dim, like
         self.start(1, 0)
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self._like.device
+        return self.like.device
 
     @abstractmethod
     def step(
@@ -48,15 +49,15 @@ class StepPolicy(ABC):
         """Actions in the environment's units, and what is remembered for the next step.
 
         Args:
-            observation: the state fields, concatenated.
+            observation: the fields that it reads, flattened and concatenated.
             memory: of the step before; zeros before the first one.
             generator: of the noise, if there is any.
         """
 
     def start(self, num_envs: int, seed: int) -> None:
         """See ``VectorPolicy.start``."""
-        self._generator = torch.Generator(self._like.device).manual_seed(seed)
-        self._memory = self._like.new_zeros(num_envs, self.memory_dim)
+        self._generator = torch.Generator(self.like.device).manual_seed(seed)
+        self._memory = self.like.new_zeros(num_envs, self.memory_dim)
 
     def forget(self, ended: np.ndarray) -> None:
         """Begin anew in some of the environments, (N,) bool; the noise goes on."""
@@ -65,7 +66,7 @@ class StepPolicy(ABC):
     @torch.no_grad()
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See ``VectorPolicy.act``."""
-        tensor = torch.tensor(observation).to(self._like)  # a copy: it may be read-only
+        tensor = torch.tensor(observation).to(self.like)  # a copy: it may be read-only
         action, self._memory = self.step(tensor, self._memory, self._generator)
         return action.cpu().numpy()
 
@@ -92,7 +93,8 @@ class FilteringPolicy(StepPolicy):
     ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
         """See ``StepPolicy.step``."""
         rssm = self._world.rssm
-        known = rssm.project(self._world.encoder(Observation(observation)))
+        encoder = self._world.encoder
+        known = rssm.project(encoder(split(encoder, observation)))
         state = State(memory, rssm.posterior(memory, known).mean)
         action = self._choose(state, generator)
         return self._scale.to_environment(action), rssm.transition(state, action)
@@ -113,6 +115,8 @@ class Reactive(Protocol):
 
     action_dim: int
     """A."""
+    encoder: Any
+    """How observations enter."""
 
     def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """Actions in environment units; zero noise is the deterministic choice."""
@@ -145,4 +149,48 @@ class ReactivePolicy(StepPolicy):
             noise = observation.new_zeros(size)
         else:
             noise = standard_noise(observation, generator, *size)
-        return self._module.act(Observation(observation), noise), memory
+        return self._module.act(split(self._module.encoder, observation), noise), memory
+
+
+class EncodedPolicy(StepPolicy):
+    """A policy on features: frozen encoders make them of what is observed, at every step.
+
+    Args:
+        policy: acts on the features.
+        encoders: what makes them, by their name.
+        reads: what is observed, in order.
+        wanted: what the policy reads, in order; some are features.
+    """
+
+    def __init__(
+        self,
+        policy: StepPolicy,
+        encoders: Mapping[str, FrozenEncoder],
+        reads: Sequence[ArraySpec],
+        wanted: Sequence[ArraySpec],
+    ) -> None:
+        self._policy, self._encoders = policy, encoders
+        self._reads, self._wanted = reads, wanted
+        super().__init__(policy.memory_dim, policy.like)
+        for encoder in encoders.values():
+            encoder.to(self.device)
+
+    def step(
+        self,
+        observation: Float[Tensor, "N O"],
+        memory: Float[Tensor, "N M"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
+        """See ``StepPolicy.step``."""
+        flat = observation.split([spec.size for spec in self._reads], -1)
+        named = {spec.name: part for spec, part in zip(self._reads, flat, strict=True)}
+        for name, frozen in self._encoders.items():
+            parts = torch.cat([named[spec.name] for spec in frozen.observations], -1)
+            named[name] = frozen(split(frozen.encoder, parts))
+        wanted = torch.cat([named[spec.name] for spec in self._wanted], -1)
+        return self._policy.step(wanted, memory, generator)
+
+
+def split(encoder: Any, flat: Float[Tensor, "N O"]) -> Observation:
+    """The observation in its fields, flattened and side by side, as an encoder reads it."""
+    return encoder.split(flat) if hasattr(encoder, "split") else Observation(flat)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from lawm_schemas import Schema
+from lawm_schemas import Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_models.networks.distributions import Normal, split_normal
 from lawm_models.networks.dynamics import Dynamics, State
-from lawm_models.networks.layers import NormedGRUCell, NormedLinear, NormedSum
+from lawm_models.networks.layers import Linear, NormedGRUCell, NormedLinear, NormedSum
 
 
 class RSSMConfig(Schema):
     """Sizes of the RSSM; the defaults are the paper's (Table 2)."""
 
-    deter: int = Field(default=512, ge=1)
+    deter: Size = 512
     """D, deterministic state."""
-    stoch: int = Field(default=64, ge=1)
+    stoch: Size = 64
     """S, stochastic state."""
-    hidden: int = Field(default=640, ge=1)
+    hidden: Size = 640
     """Hidden units of the transition, prior and posterior."""
     min_std: float = Field(default=0.1, gt=0)
     """Smallest standard deviation of prior and posterior."""
@@ -41,10 +41,10 @@ class RSSM(Dynamics):
         self.input = NormedLinear(config.stoch + action_dim, config.hidden)
         self.cell = NormedGRUCell(config.hidden, config.deter)
         self.prior_net = nn.Sequential(
-            NormedLinear(config.deter, config.hidden), nn.Linear(config.hidden, 2 * config.stoch)
+            NormedLinear(config.deter, config.hidden), Linear(config.hidden, 2 * config.stoch)
         )
         self.posterior_in = NormedSum(config.deter, embed_dim, config.hidden)
-        self.posterior_out = nn.Linear(config.hidden, 2 * config.stoch)
+        self.posterior_out = Linear(config.hidden, 2 * config.stoch)
 
     @property
     def stoch_dim(self) -> int:

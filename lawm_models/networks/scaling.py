@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.inspection.statistics import moments
+from lawm_models.networks.layers import beside
 
 SMALLEST_STD = 1e-3
 """Added to the standard deviation, as TD3+BC does."""
@@ -35,7 +36,7 @@ class Normalizer(nn.Module):
 
     def forward(self, observation: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
         """Normalised observation."""
-        return (observation - self.mean) / self.std
+        return (observation - beside(self.mean, observation)) / beside(self.std, observation)
 
     def fit(self, states: Iterable[Float[np.ndarray, "M O"]]) -> None:
         """Take over the mean and the (population) standard deviation of all rows."""

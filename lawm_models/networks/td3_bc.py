@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
-from lawm_schemas import Schema
+from lawm_schemas import Count, Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -24,9 +24,9 @@ SMALLEST_VALUE = 1e-8
 class TD3BCConfig(Schema):
     """Settings of TD3+BC; the defaults are the authors'."""
 
-    units: int = Field(default=256, ge=1)
+    units: Size = 256
     """Hidden units of policy and values."""
-    layers: int = Field(default=2, ge=1)
+    layers: Count = 2
     """Hidden layers of policy and values, each Linear and ReLU."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """Learning rate of policy and values."""

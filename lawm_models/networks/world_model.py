@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from lawm_schemas import ArraySpec, Schema
+from lawm_schemas import ArraySpec, Count, Schema, Size
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -20,6 +20,9 @@ from lawm_models.networks.layers import MLP
 from lawm_models.networks.rssm import RSSM, RSSMConfig
 from lawm_models.networks.scan import fused, plain
 
+Generators = torch.Generator | Sequence[torch.Generator]
+"""The generator of a model, or that of each of M models."""
+
 
 class WorldModelConfig(Schema):
     """Encoder, RSSM, heads and their densities; the defaults are the paper's (Table 2)."""
@@ -28,11 +31,11 @@ class WorldModelConfig(Schema):
     """How observations are encoded, and what of them is reconstructed."""
     rssm: RSSMConfig = Field(default_factory=RSSMConfig)
     """The recurrent state-space model."""
-    embed: int = Field(default=512, ge=1)
+    embed: Size = 512
     """E, width of the observation embedding."""
-    units: int = Field(default=512, ge=1)
+    units: Size = 512
     """Hidden units of encoder and heads."""
-    layers: int = Field(default=2, ge=1)
+    layers: Count = 2
     """Hidden layers of encoder and heads."""
     observation_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(o|s), on the encoder's scale; 1 is plain squared error."""
@@ -67,13 +70,13 @@ class WorldModelConfig(Schema):
 class StateLosses(NamedTuple):
     """Negative terms of Eq. 7 and 8 that both share, in nats per step, and Eq. 11."""
 
-    observation: Float[Tensor, "B T+1"]
+    observation: Float[Tensor, "*m B T+1"]
     """−log p(o_t | s_t)."""
-    reward: Float[Tensor, "B T"]
+    reward: Float[Tensor, "*m B T"]
     """−log p(r_t | s_{t+1}), Eq. 11."""
-    state_kl_prior: Float[Tensor, "B T+1"]
+    state_kl_prior: Float[Tensor, "*m B T+1"]
     """KL(q(s_t|s_{t−1},a_{t−1},o_t) ‖ p(s_t|s_{t−1},a_{t−1})), its gradient on the prior alone."""
-    state_kl_posterior: Float[Tensor, "B T+1"]
+    state_kl_posterior: Float[Tensor, "*m B T+1"]
     """The same value with its gradient on the posterior alone."""
 
 
@@ -111,8 +114,8 @@ class WorldModel(nn.Module):
     def observe(
         self,
         observation: Observation,
-        action: Float[Tensor, "B T A"],
-        noise: Float[Tensor, "B T+1 S"],
+        action: Float[Tensor, "*m B T A"],
+        noise: Float[Tensor, "*m B T+1 S"],
     ) -> Observed:
         """Posterior rollout over a window with known actions, Eq. 3."""
         return self.scan.observe(self.rssm, self.encoder(observation), action, noise)
@@ -124,15 +127,15 @@ class WorldModel(nn.Module):
     def state_losses(
         self,
         observed: Observed,
-        feature: Float[Tensor, "B T1 F"],
+        feature: Float[Tensor, "*m B T1 F"],
         observation: Observation,
-        reward: Float[Tensor, "B T1-1"],
+        reward: Float[Tensor, "*m B T1-1"],
     ) -> StateLosses:
         """The terms of Eq. 7, 8 and 11 that know nothing of latent actions."""
         target = self.encoder.target(observation)
         predicted = self.observation_head(feature)
         # r_t is what the step into s_{t+1} paid
-        predicted_reward = self.reward_head(feature[:, 1:])
+        predicted_reward = self.reward_head(feature[..., 1:, :])
         prior = self.rssm.prior(observed.state.deter)
         posterior = observed.posterior
         # The stop-gradients, side by side: one trains the prior, one the posterior.
@@ -145,8 +148,10 @@ class WorldModel(nn.Module):
             state_kl_posterior=kl_posterior,
         )
 
-    def balanced_kl(self, losses: StateLosses, weight: Float[Tensor, "B T1"]) -> Float[Tensor, ""]:
-        """Weighted mean of the state KL with balance and free nats, a scalar.
+    def balanced_kl(
+        self, losses: StateLosses, weight: Float[Tensor, "*m B T1"]
+    ) -> Float[Tensor, "*m"]:
+        """Weighted mean of the state KL with balance and free nats.
 
         The balance splits the gradient and leaves the value.
         """
@@ -157,28 +162,32 @@ class WorldModel(nn.Module):
         return balance * prior + (1 - balance) * posterior
 
 
-def weighted_mean(x: Float[Tensor, "B N"], weight: Float[Tensor, "B N"]) -> Float[Tensor, ""]:
+def weighted_mean(
+    x: Float[Tensor, "*m B N"], weight: Float[Tensor, "*m B N"]
+) -> Float[Tensor, "*m"]:
     """Mean of ``x`` under ``weight``; zero when nothing has weight."""
-    return (x * weight).sum() / weight.sum().clamp(min=1)
+    return (x * weight).sum((-2, -1)) / weight.sum((-2, -1)).clamp(min=1)
 
 
 def mean_above(
     free: float,
     unit: Literal["batch", "step"],
-    x: Float[Tensor, "B N"],
-    weight: Float[Tensor, "B N"],
-) -> Float[Tensor, ""]:
+    x: Float[Tensor, "*m B N"],
+    weight: Float[Tensor, "*m B N"],
+) -> Float[Tensor, "*m"]:
     """Weighted mean that is flat below ``free``, as a whole or in each of its entries."""
     if unit == "step":
         return weighted_mean(x.clamp(min=free), weight)
     return weighted_mean(x, weight).clamp(min=free)
 
 
-def state_weight(valid: Bool[Tensor, "B T"]) -> Float[Tensor, "B T+1"]:
+def state_weight(valid: Bool[Tensor, "*m B T"]) -> Float[Tensor, "*m B T+1"]:
     """1 for states that belong to real steps: s_0 always does, s_{t+1} when step t is real."""
-    return torch.cat((torch.ones_like(valid[:, :1]), valid), 1).float()
+    return torch.cat((torch.ones_like(valid[..., :1]), valid), -1).float()
 
 
-def standard_noise(like: Tensor, generator: torch.Generator | None, *shape: int) -> Tensor:
-    """Standard normal noise on the device of ``like``, from the given generator."""
+def standard_noise(like: Tensor, generator: Generators | None, *shape: int) -> Tensor:
+    """Standard normal noise of a shape on the device of ``like``; of M generators, (M, *shape)."""
+    if isinstance(generator, Sequence):
+        return torch.stack([standard_noise(like, each, *shape) for each in generator])
     return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)

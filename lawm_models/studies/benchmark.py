@@ -10,6 +10,7 @@ from lawm_schemas import CellResult, Results, Study
 
 from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.output import refuse_inside
+from lawm_data.system.workers.processes import cores
 from lawm_models.studies import pace, record, running
 from lawm_models.studies.cell import Cell, CellRun, cell_runs
 from lawm_models.studies.plan import Plan, read_study
@@ -26,6 +27,7 @@ def benchmark(
     workers: int | None = None,
     backend: str = "processes",
     device: str | None = None,
+    stack: int | None = None,
     dry_run: bool = False,
 ) -> Results:
     """Run a study: corpora × algorithms × labels × seeds.
@@ -41,6 +43,7 @@ def benchmark(
         workers: runs at once, one thread each; None takes one per core.
         backend: where they run, ``processes`` here or ``ray`` on a cluster.
         device: ``cpu``, ``cuda`` or ``cuda:N`` for all runs; None takes what the study says.
+        stack: seeds that a worker trains at once; None takes all, if no worker is left idle.
         dry_run: only look what is there.
 
     Returns:
@@ -65,7 +68,7 @@ def benchmark(
     if dry_run:
         found = _StudyState(folder, name, shlex.join(called), plan, there)
     else:
-        found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend)
+        found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend, stack)
     return found.results_of(chosen)
 
 
@@ -130,6 +133,7 @@ def _run(
     chosen: Sequence[Cell],
     workers: int | None,
     backend: str,
+    stack: int | None,
 ) -> _StudyState:
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -141,13 +145,19 @@ def _run(
         plan.write_masks([cell for cell in chosen if not state.runs[cell.key].finished])
         state.write()
         if left:
-            _work(state, left, workers, backend)
+            _work(state, left, workers, backend, stack)
         return state
     finally:
         lock.release()
 
 
-def _work(state: _StudyState, left: list[Cell], workers: int | None, backend: str) -> None:
+def _work(
+    state: _StudyState,
+    left: list[Cell],
+    workers: int | None,
+    backend: str,
+    stack: int | None,
+) -> None:
     done = {
         cell.key: (
             cell,
@@ -161,8 +171,11 @@ def _work(state: _StudyState, left: list[Cell], workers: int | None, backend: st
     shorter |= {key for key, run in state.runs.items() if run.saved and run.saved.record.taken}
     watch = pace.Pace(left, done, state.runs, shorter)
     work = [_item(turn, state.runs[turn.cell.key]) for turn in order]
+    if stack is None:  # no worker is left without any
+        stack = max(1, sum(not turn.shorter for turn in order) // (workers or cores()))
+    stacks = running.stacks(work, stack)
     try:
-        for key, error, trace in running.run(work, workers, backend, watch):
+        for key, error, trace in running.run(stacks, workers, backend, watch):
             _keep_traceback(state.runs[key].folder, trace)
             watch.finish(key, error is not None)
             state.finish(key, error)

@@ -54,7 +54,7 @@ class Pace:
         self._total, self._failed = len(cells) + len(done), 0
         self._line = show.Line()
 
-    def __call__(self, busy: set[str]) -> None:
+    def __call__(self, busy: Sequence[Sequence[str]]) -> None:
         """Show the line."""
         self._line.show(lambda: self.text(busy))
 
@@ -78,9 +78,10 @@ class Pace:
         name = f"{cell.algorithm}{' (last stage)' if cell.key in self._shorter else ''}"
         return f"{name} {cell.labels} {cell.corpus}", name
 
-    def text(self, busy: set[str]) -> str:
-        """The line, given the keys of the runs that are being worked on."""
-        now = {key: reached(self._runs[key].folder, self._left[key]) for key in busy}
+    def text(self, busy: Sequence[Sequence[str]]) -> str:
+        """The line, given the keys of the runs that each busy worker is at."""
+        keys = [key for stack in busy for key in stack if key in self._left]
+        now = {key: reached(self._runs[key].folder, self._left[key]) for key in keys}
         done = self._total - len(self._left) - self._failed
         parts = [f"{done} of {self._total} runs done"]
         if now:
@@ -88,12 +89,12 @@ class Pace:
             parts.append(f"{len(now)} at work ({shares})")
         if self._failed:
             parts.append(f"{self._failed} failed")
-        seconds = self._rest(now)
+        seconds = self._rest(now, len(busy))
         if seconds is not None:
             parts.append(f"about {show.clock(seconds)} left")
         return ", ".join(parts)
 
-    def _rest(self, now: Mapping[str, Reached]) -> float | None:
+    def _rest(self, now: Mapping[str, Reached], workers: int) -> float | None:
         """Seconds until all is done, from runs of the same kind; none while nothing is known."""
         known = {kind: sum(each) / len(each) for kind, each in self._seconds.items()}
         for key, at in now.items():
@@ -107,7 +108,7 @@ class Pace:
             whole = next((known[k] for k in self._kinds(cell) if k in known), None)
             whole = sum(known.values()) / len(known) if whole is None else whole
             rest += max(0.0, whole - (now[key].seconds if key in now else 0.0))
-        return rest / max(1, len(now))
+        return rest / max(1, workers)
 
 
 def reached(folder: Path, cell: Cell) -> Reached:

@@ -29,6 +29,10 @@ class Work(NamedTuple):
     """Folders of runs that are the same until their last stage."""
 
 
+Stack = Sequence[Work]
+"""Runs that one worker makes at once, see ``training.stacked_runs``."""
+
+
 class Outcome(NamedTuple):
     """The result of a run."""
 
@@ -40,7 +44,10 @@ class Outcome(NamedTuple):
 
 
 def run(
-    work: Sequence[Work], workers: int | None, backend: str, pace: Callable[[set[str]], None]
+    work: Sequence[Stack],
+    workers: int | None,
+    backend: str,
+    pace: Callable[[Sequence[Sequence[str]]], None],
 ) -> Iterator[Outcome]:
     """Train every run; each is a ``lawm train`` that goes on where it was stopped.
 
@@ -48,7 +55,7 @@ def run(
         work: what is to be done, in this order but for runs that wait for what others are making.
         workers: how many at once; none takes one per core.
         backend: where they work.
-        pace: called about every second with the keys that are being worked on.
+        pace: called about every second with the keys that each busy worker is at.
 
     Yields:
         Outcomes, as they come.
@@ -59,32 +66,55 @@ def run(
     from lawm_data.system.workers import executor
     from lawm_models.training.stage_reuse import is_ready
 
-    busy: dict[str, str] = {}  # folders by key
+    busy: dict[str, Stack] = {}  # by the first key
 
     def waits(item: Work) -> bool:
         """Whether what a run could take over is just being made."""
+        made = {each.folder for stack in busy.values() for each in stack}
         ready = any(is_ready(Path(other)) for other in item.others)
-        return not ready and any(other in busy.values() for other in item.others)
+        return not ready and any(other in made for other in item.others)
 
-    def lost(item: Work, died: str) -> Outcome:
-        return Outcome(item.key, f"three workers died at it ({died}); give them more memory")
+    def lost(stack: Stack, died: str) -> list[Outcome]:
+        what = f"three workers died at it ({died}); give them more memory"
+        return [Outcome(item.key, what) for item in stack]
 
-    def items() -> Iterator[Work]:
+    def next_ones() -> Iterator[Stack]:
         waiting = list(work)
         while waiting:
-            item = next((item for item in waiting if not waits(item)), waiting[0])
-            waiting.remove(item)
-            busy[item.key] = item.folder
-            yield item
+            stack = next((s for s in waiting if not any(map(waits, s))), waiting[0])
+            waiting.remove(stack)
+            busy[stack[0].key] = stack
+            yield stack
 
-    for outcome in executor(backend)(_prepare, items(), workers, lambda: pace(set(busy)), lost):
-        del busy[outcome.key]
-        yield outcome
+    def beat() -> None:
+        pace([[item.key for item in stack] for stack in busy.values()])
+
+    for outcomes in executor(backend)(_prepare, next_ones(), workers, beat, lost):
+        del busy[outcomes[0].key]
+        yield from outcomes
 
 
-def _prepare() -> Callable[[Work], Outcome]:
+def _prepare() -> Callable[[Stack], list[Outcome]]:
     """Make a worker ready."""
-    return _train
+    return _train_stack
+
+
+def _train_stack(stack: Stack) -> list[Outcome]:
+    """Train runs at once, or where that fails one after the other: one must not stop the others."""
+    if len(stack) > 1:
+        from lawm_models.training.stacked_runs import Asked, train_stack
+
+        try:
+            configs = [ExperimentConfig.model_validate(work.config) for work in stack]
+            train_stack(
+                [
+                    Asked(config, Path(work.folder), _beginning(work, config))
+                    for work, config in zip(stack, configs, strict=True)
+                ]
+            )
+        except Exception:  # each says by itself below what is the matter
+            pass
+    return [_train(work) for work in stack]
 
 
 def _train(work: Work) -> Outcome:
@@ -103,7 +133,7 @@ def _train(work: Work) -> Outcome:
 def _beginning(work: Work, config: ExperimentConfig) -> str | None:
     """A run to take a world model from: sound, and made with these very versions."""
     from lawm_models.training import stage_reuse
-    from lawm_models.training.seeding import installed_versions
+    from lawm_models.training.versions import installed_versions
 
     data = [CorpusRecord.model_validate(work.data)]
     for other in work.others:
@@ -152,6 +182,26 @@ def turns(left: Sequence[Cell], cells: Sequence[Cell], runs: Mapping[str, CellRu
         order.append((seeds.index(cell.seed), later, turn))
         begun.add(beginning)
     return [turn for *_, turn in sorted(order, key=lambda item: item[:2])]
+
+
+def stacks(work: Sequence[Work], most: int) -> list[Stack]:
+    """Runs that one worker can make at once; the order is that of their first ones.
+
+    Args:
+        work: runs in their order.
+        most: in one stack.
+    """
+    from lawm_models.training.stacked_runs import alike, is_stackable
+
+    kinds: dict[str, list[Work]] = defaultdict(list)
+    for item in work:
+        config = ExperimentConfig.model_validate(item.config)
+        # those that can begin with the stages of another run may not wait for those that cannot
+        kind = f"{alike(config)} {bool(item.others)}" if is_stackable(config) else item.key
+        kinds[kind].append(item)
+    found = [items[i : i + most] for items in kinds.values() for i in range(0, len(items), most)]
+    place = {item.key: i for i, item in enumerate(work)}
+    return sorted(found, key=lambda stack: place[stack[0].key])
 
 
 def _shared_beginning(cell: Cell) -> str:

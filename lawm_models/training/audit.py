@@ -167,13 +167,16 @@ def _check_identity(run: RunFolder, views: Sequence[Corpus]) -> list[Check]:
     """What the training's own loader could read, from its newest checkpoint."""
     if not run.checkpoints():
         return []
-    state = checkpoint.load_state(run.latest_checkpoint())
+    folder = run.latest_checkpoint()
+    state = checkpoint.load_state(folder)
     name = "loader of the newest checkpoint"
     if run.record.draws_by_hidden_actions:
         what = "of an earlier version of lawm, whose batches depended on hidden actions"
         return [Check(name, False, what)]
-    saved, stage = state["loader"]["identity"], state["position"][0]
-    same = saved == _loaders(run.config, views)[stage].state_dict()["identity"]
+    loaders = _loaders(run.config, views)
+    with checkpoint.understood(folder):
+        saved, stage = state["loader"]["identity"], state["position"][0]
+        same = saved == loaders[stage].state_dict()["identity"]
     detail = "the same trajectories with and without actions" if same else "other data or settings"
     return [Check(name, same, detail)]
 

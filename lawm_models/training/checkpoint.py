@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from lawm_schemas import CHECKSUM, ConfigError, StorageError, checksum_of, load_json
+from lawm_schemas.errors import reason_of
+from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -99,21 +102,66 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
 def load_optimizers(folder: Path, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
     """Load the optimisers of a checkpoint; those that it does not know are left alone."""
     document = _document(folder)
-    saved = unpack(document["optimizers"], _tensors(folder, TENSORS, document))
-    for name, optimizer in optimizers.items():
-        if name in saved:
-            optimizer.load_state_dict(saved[name])
+    tensors = _tensors(folder, TENSORS, document)
+    with understood(folder):
+        saved = unpack(document["optimizers"], tensors)
+        for name, optimizer in optimizers.items():
+            if name in saved:
+                before = [dict(group) for group in optimizer.param_groups]
+                optimizer.load_state_dict(saved[name])
+                _require_settings(before, optimizer.param_groups)
+                _require_whole(optimizer)
+
+
+def _require_settings(before: Sequence[Mapping], now: Sequence[Mapping]) -> None:
+    """Rates and switches may be others than the code's, and not of another kind."""
+    for old, new in zip(before, now, strict=True):
+        for name, value in old.items():
+            kinds = {bool: (bool, type(None)), type(None): (bool, type(None)), float: (float, int)}
+            if name != "params" and not isinstance(new[name], kinds.get(type(value), type(value))):
+                raise ValueError(f"the optimizer's {name} is {new[name]!r}")
+
+
+def _require_whole(optimizer: torch.optim.Optimizer) -> None:
+    """Fused kernels trust that moments are as large as weights, and else read beyond their end."""
+    for group in optimizer.param_groups:
+        for weights in group["params"] if group.get("fused") else ():
+            moments = dict(optimizer.state.get(weights, {}))
+            if moments:
+                step = moments.pop("step")
+                names = ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * group["amsgrad"])
+                sizes = {moments[name].shape for name in (*names, *moments)}
+                if step.numel() != 1 or sizes != {weights.shape}:
+                    raise ValueError("the optimizer's moments are not those of the weights")
 
 
 def load_state(folder: Path) -> dict[str, Any]:
     """What was given as ``state``; its tensors are on the CPU."""
     document = _document(folder)
-    return unpack(document["state"], _tensors(folder, TENSORS, document))
+    tensors = _tensors(folder, TENSORS, document)
+    with understood(folder):
+        return unpack(document["state"], tensors)
+
+
+@contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Inside, what a checkpoint holds is taken up; a checksum that fits does not prove its sense.
+
+    Raises:
+        StorageError: it was not written by this program.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as e:
+        what = f"is not the state of a checkpoint ({reason_of(e)})"
+        raise _damaged(folder, STATE, what) from None
 
 
 def model_sha256(folder: Path) -> str:
     """Hash of a checkpoint's ``model.safetensors``."""
-    return _document(folder)["sha256"][MODEL]
+    document = _document(folder)
+    with understood(folder):
+        return str(document["sha256"][MODEL])
 
 
 def remove_checkpoint(folder: Path) -> None:
@@ -204,11 +252,16 @@ def _tensors(folder: Path, name: str, document: Mapping[str, Any]) -> dict[str, 
         content = read_file(folder / name)
     except StorageError as error:
         raise _damaged(folder, name, error.what) from None
-    if hashlib.sha256(content).hexdigest() != document["sha256"][name]:
+    with understood(folder):
+        known = document["sha256"][name]
+    if hashlib.sha256(content).hexdigest() != known:
         raise _damaged(folder, name, "does not match its checksum")
-    return from_bytes(content)
+    try:
+        return from_bytes(content)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise _damaged(folder, name, f"cannot be read ({reason_of(error)})") from None
 
 
 def _damaged(folder: Path, name: str, what: str) -> StorageError:
-    hint = f"remove {folder.name} to continue from the checkpoint before it"
+    hint = f"remove {folder.name} to go on from what was kept before it"
     return StorageError(what, str(folder / name), hint)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from lawm_schemas import ConfigError, EnvironmentInfo, Evaluation, ExperimentConfig, Role, RunRecord
+from lawm_schemas import (
+    ArraySpec,
+    ConfigError,
+    EnvironmentInfo,
+    Evaluation,
+    ExperimentConfig,
+    Role,
+    RunRecord,
+)
 
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import VectorPolicy
@@ -60,8 +69,8 @@ def evaluate(
     if video is not None:
         require_video(Path(video))
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    policy = run.acting(run.algorithm()).policy(deterministic=True)
-    evaluator = Evaluator(run.record, episodes, where)
+    policy = run.policy_of(run.algorithm())
+    evaluator = Evaluator(run.record, episodes, where, run.reads())
     with seeding.thread_limit(run.config.threads):
         return evaluator.evaluate(policy, seed, Path(video) if video else None)
 
@@ -73,28 +82,41 @@ class Evaluator:
         record: names the environment, and the arrays that the policy reads and writes.
         episodes: how many at once.
         where: the environment; None takes the one that the record names.
+        reads: what the policy is given of it; None for what the record says was observed.
 
     Raises:
         ConfigError: no environment is known, it cannot be made, or its arrays have changed.
     """
 
     def __init__(
-        self, record: RunRecord, episodes: int, where: EnvironmentInfo | None = None
+        self,
+        record: RunRecord,
+        episodes: int,
+        where: EnvironmentInfo | None = None,
+        reads: Sequence[ArraySpec] | None = None,
     ) -> None:
         info = where or record.environment
+        reads = record.observations if reads is None else reads
+        self.reads = reads if any(s.role is Role.pixels for s in reads) else None
         if info is None:
             what = "the corpus names no environment"
             raise ConfigError(what, "environment", "say where: lawm evaluate RUN --env gym:ID")
         if episodes < 1:
             raise ConfigError(f"{episodes} is below 1", "episodes", "give 1 or more")
         self.environments: Environments = envs.make(
-            info.task, suite=info.suite, num_envs=episodes, action_repeat=info.action_repeat
+            info.task,
+            suite=info.suite,
+            num_envs=episodes,
+            action_repeat=info.action_repeat,
+            pixels=_edge(reads, info.task),
+            drawing=next((s.drawing for s in reads if s.role is Role.pixels), None),
         )
         self.info = info if where is None else self.environments.info
         specs = self.environments.observations
         made = tuple((s.name, s.shape) for s in specs if s.role is Role.state)
-        trained = tuple((s.name, s.shape) for s in record.state)
-        same = made == trained
+        trained = tuple((s.name, s.shape) for s in reads if s.role is Role.state)
+        # a policy on pixels needs no state, and the environment may show one
+        same = set(trained) <= set(made) if self.reads else made == trained
         if where is not None and len(made) == len(trained) == 1:
             same = made[0][1] == trained[0][1]  # the only field may be called otherwise there
         if not same or self.environments.action.shape != record.action.shape:
@@ -105,12 +127,14 @@ class Evaluator:
             )
 
     @classmethod
-    def of(cls, config: ExperimentConfig, record: RunRecord) -> Self | None:
+    def of(
+        cls, config: ExperimentConfig, record: RunRecord, reads: Sequence[ArraySpec]
+    ) -> Self | None:
         """That of an experiment; none without episodes, an environment or a policy."""
         known = record.environment is not None
         if not (known and config.evaluation_episodes and learns_policy(config)):
             return None
-        return cls(record, config.evaluation_episodes)
+        return cls(record, config.evaluation_episodes, reads=reads)
 
     def evaluate(self, policy: VectorPolicy, seed: int, video: Path | None = None) -> Evaluation:
         """One episode on every environment; episode i is reset with ``seed + i``."""
@@ -122,7 +146,9 @@ class Evaluator:
 
         seeds = range(seed, seed + episodes)
         progress = take_picture if video else None
-        recorded = rollout(self.environments, policy, seeds, noise_seed=seed, progress=progress)
+        recorded = rollout(
+            self.environments, policy, seeds, noise_seed=seed, progress=progress, reads=self.reads
+        )
         if video:
             seconds = (self.info.control_timestep or 0.02) * self.info.action_repeat
             write_video(video, frames, 1 / seconds)
@@ -137,6 +163,23 @@ class Evaluator:
             seed=seed,
             environment=f"{self.info.suite}:{self.info.task}",
         )
+
+
+def _edge(reads: Sequence[ArraySpec], task: str) -> int | None:
+    """Edge of the picture that the environment has to draw at every step; none where no pixels.
+
+    Raises:
+        ConfigError: the pictures are not such as the environment draws.
+    """
+    cameras = [spec for spec in reads if spec.role is Role.pixels]
+    if not cameras:
+        return None
+    edge = cameras[0].shape[0]
+    if [(spec.name, spec.shape) for spec in cameras] != [("pixels", (edge, edge, 3))]:
+        there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in cameras)
+        what = f"draws one square picture called pixels, and the policy sees {there}"
+        raise ConfigError(what, task, "set evaluation_episodes to 0")
+    return edge
 
 
 def _names(fields: tuple[tuple[str, tuple[int, ...]], ...]) -> str:

@@ -15,6 +15,7 @@ from lawm_schemas import (
     CorpusRecord,
     CorpusSource,
     ExperimentConfig,
+    Role,
     RunRecord,
     Schema,
     StageBatches,
@@ -29,7 +30,13 @@ from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.training import seeding
-from lawm_models.training.seeding import installed_versions
+from lawm_models.training.observing import (
+    observes_pixels,
+    require_one_encoder,
+    with_pixel_encoder,
+)
+from lawm_models.training.run_encoders import RunEncoders
+from lawm_models.training.versions import installed_versions
 
 
 class Sources(NamedTuple):
@@ -41,6 +48,8 @@ class Sources(NamedTuple):
     """Batches of every stage, on the experiment's device."""
     record: RunRecord
     """What a run folder keeps of them."""
+    encoders: RunEncoders
+    """What made the features that are observed."""
 
 
 def resolve(config: ExperimentConfig) -> ExperimentConfig:
@@ -76,15 +85,19 @@ def _absolute(path: str) -> str:
 
 
 def settings_of(config: ExperimentConfig) -> Schema:
-    """The algorithm's settings, validated, with every default."""
+    """The algorithm's settings, validated, with every default.
+
+    Where pixels are observed, the encoder ``pixels`` takes the place of ``vectors``.
+    """
     module = ALGORITHMS.load(config.algorithm.name)
-    return module.Config.parse(config.algorithm.settings, "algorithm.settings")
+    settings = module.Config.parse(config.algorithm.settings, "algorithm.settings")
+    return with_pixel_encoder(settings) if observes_pixels(config.observe) else settings
 
 
 def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
     """The algorithm with fresh weights, drawn from the experiment's seed."""
     module = ALGORITHMS.load(config.algorithm.name)
-    spec = ModelSpec(record.state, record.action)
+    spec = ModelSpec(record.observations, record.action)
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(seeding.derive(config.seed).weights)
         return module.Algorithm(settings_of(config), spec).to(device)
@@ -98,9 +111,10 @@ def open_sources(config: ExperimentConfig) -> Sources:
         CorpusError: a corpus is damaged.
         MaskError: a mask is unknown or of another corpus.
     """
-    views = [_view(source, verify=True) for source in config.corpora]
+    views = [_view(source, config.observe, verify=True) for source in config.corpora]
     first = views[0].manifest
     state, action = require_joint(views)
+    require_one_encoder(views)
     record = RunRecord(
         command=shlex.join(sys.argv),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -108,18 +122,21 @@ def open_sources(config: ExperimentConfig) -> Sources:
         versions=installed_versions(),
         corpora=tuple(corpus_record(v, s.path) for v, s in zip(views, config.corpora, strict=True)),
         state=state,
+        pixels=tuple(spec for spec in first.observations if spec.role is Role.pixels),
         action=action,
         environment=first.environment,
     )
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
-    ActionScale.of(record.action)
+    if algorithm.needs_labels:
+        ActionScale.of(record.action)
     if algorithm.needs_labels and not any(corpus.labeled for corpus in record.corpora):
         raise ConfigError(
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
     _require_rewards(config, views)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
-    return Sources(weighted, make_loaders(config, weighted), record)
+    encoders = RunEncoders.of(views[0])
+    return Sources(weighted, make_loaders(config, weighted), record, encoders)
 
 
 def learns_policy(config: ExperimentConfig) -> bool:
@@ -133,12 +150,13 @@ def data_now(config: ExperimentConfig) -> tuple[Corpus | None, ...]:
     None stands for one that is no longer there.
     """
     return tuple(
-        _view(source, verify=False) if is_here(source.path) else None for source in config.corpora
+        _view(source, config.observe, verify=False) if is_here(source.path) else None
+        for source in config.corpora
     )
 
 
-def _view(source: CorpusSource, verify: bool) -> Corpus:
-    corpus = open_corpus(located(source.path), verify=verify)
+def _view(source: CorpusSource, observe: str, verify: bool) -> Corpus:
+    corpus = open_corpus(located(source.path), verify=verify).observing(observe)
     return corpus.with_mask(source.mask) if source.mask else corpus
 
 
@@ -149,6 +167,7 @@ def make_loaders(
 
     Stages that draw alike share a loader, and what it keeps in the device's memory.
     """
+    corpora = tuple((view.observing(config.observe), weight) for view, weight in corpora)
     own = {stage: config.batches.get(stage, StageBatches()) for stage in config.steps}
     loaders = {kind: _loader(config, kind, corpora) for kind in dict.fromkeys(own.values())}
     return {stage: loaders[kind] for stage, kind in own.items()}
@@ -186,6 +205,7 @@ def corpus_record(view: Corpus, path: str) -> CorpusRecord:
         unlabeled=view.unlabeled_fingerprint,
         mask=view.mask.name if view.mask else None,
         mask_sha256=mask_sha256(view.mask) if view.mask else None,
+        features={info.name: info.sha256 for info in view.features},
         trajectories=len(view),
         labeled=view.label_counts()["observed"],
     )

@@ -97,8 +97,14 @@ class LogInterval:
         return [row._asdict() for row in self.rows]
 
     def restore(self, state: list[dict[str, Any]], device: torch.device) -> None:
-        """Undo ``state``."""
+        """Undo ``state``.
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
         rows = [Row(**row) for row in state]
+        if any(row.values.shape != (len(row.names),) for row in rows):
+            raise ValueError("names and values of metrics differ in number")
         self.rows = [row._replace(values=row.values.to(device)) for row in rows]
 
 
@@ -165,7 +171,7 @@ def _board(events: Path, purge_step: int) -> SummaryWriter:
     """A writer whose file TensorBoard reads after all that are there.
 
     It reads them in the order of their names: second, host, process, number, as text. Those of one
-    second can be in any order, the tenth of a process before its ninth.
+    second can be in any order, the writer 10 of a process before its 9.
     """
     from torch.utils.tensorboard import SummaryWriter
 

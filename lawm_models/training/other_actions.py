@@ -10,11 +10,19 @@ import numpy as np
 from lawm_schemas import MANIFEST, ArraySpec, Mask, Role, ShardInfo
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.features import (
+    ABOUT,
+    ARRAYS,
+    ENCODER,
+    FEATURES,
+    feature_names,
+    read_feature_set,
+)
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.mask import save_mask
 from lawm_data.corpus.store import SHARDS, Store, open_store
-from lawm_data.system.atomic import storage_errors, write_file
+from lawm_data.system.atomic import read_file, storage_errors, write_file, write_folder
 
 GARBAGE = (np.nan, np.inf, -np.inf, 1e30, -7.0)
 """Values that no arithmetic survives; half of the garbage looks like real actions instead."""
@@ -65,8 +73,20 @@ def write_with_other_actions(
         update={"shards": tuple(infos), "fingerprint": fingerprint}
     )
     write_file(out / MANIFEST, manifest.to_json().encode())
+    _copy_features(path, store, out, fingerprint)
     if mask is not None:
         save_mask(Corpus(open_store(out)), mask.model_copy(update={"corpus": fingerprint}))
+
+
+def _copy_features(path: Path, store: Store, out: Path, fingerprint: str) -> None:
+    """The features beside a corpus, which no action has any part in, beside another."""
+    for name in feature_names(path):
+        folder = path / FEATURES / name
+        info = read_feature_set(folder)
+        if info.corpus == store.manifest.fingerprint:
+            about = info.model_copy(update={"corpus": fingerprint}).to_json().encode()
+            files = {part: read_file(folder / part) for part in (ARRAYS, ENCODER)}
+            write_folder(out / FEATURES / name, {**files, ABOUT: about})
 
 
 def _chosen(

@@ -26,6 +26,8 @@ from lawm_models.training.run_folder import RunFolder
 
 STEPS_AT_ONCE = 32768
 """Steps of a batch of whole trajectories, padding included."""
+FRAMES_AT_ONCE = 512
+"""The same where pixels are observed."""
 Method = Literal["inverse", "smoothing"]
 """How actions are inferred; see ``relabel``."""
 SMALLEST_VARIANCE = 1e-12
@@ -112,7 +114,7 @@ def relabel(
         CorpusError: the name is taken, or the corpus was altered.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    whole = open_corpus(corpus, verify=True)
+    whole = open_corpus(corpus, verify=True).observing(run.config.observe)
     view = _as_seen(run, whole)
     path = free_folder(whole.path, name, replace)
     hidden = hidden_trajectories(view)
@@ -189,7 +191,8 @@ def infer_labels(
             )
         infer = algorithm.smooth_actions
     cameras = tuple(s.name for s in view.manifest.observations if s.role is Role.pixels)
-    for group in _groups(view.table.length[np.asarray(positions)]):
+    limit = FRAMES_AT_ONCE if cameras else STEPS_AT_ONCE
+    for group in _groups(view.table.length[np.asarray(positions)], limit):
         trajectories = [view[positions[i]] for i in group]
         batch = batch_of(trajectories, view.manifest.action.size, cameras)
         inferred = infer(batch)
@@ -272,24 +275,27 @@ def _stack(arrays: Sequence[np.ndarray], rows: int) -> Tensor:
     return torch.from_numpy(np.stack([a[np.minimum(index, len(a) - 1)] for a in arrays]))
 
 
-def _groups(lengths: np.ndarray) -> Iterator[range]:
-    """Neighbours in groups of about ``STEPS_AT_ONCE`` padded steps."""
+def _groups(lengths: np.ndarray, limit: int) -> Iterator[range]:
+    """Neighbours in groups of about so many padded steps."""
     first = 0
     for end in range(1, len(lengths) + 1):
         longest = int(lengths[first : end + 1].max())
-        if end == len(lengths) or (end + 1 - first) * longest > STEPS_AT_ONCE:
+        if end == len(lengths) or (end + 1 - first) * longest > limit:
             yield range(first, end)
             first = end
 
 
 def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
     """The corpus through the mask that the run saw it through, if it saw it at all."""
-    if not reads_alike(whole, run.record.state, run.record.action):
+    cameras = [(s.name, s.shape) for s in whole.manifest.observations if s.role is Role.pixels]
+    same_cameras = cameras == [(s.name, s.shape) for s in run.record.pixels]
+    if not (same_cameras and reads_alike(whole, run.record.state, run.record.action)):
         raise ConfigError(
-            "its state fields or actions are not those of the run",
+            "its observations or actions are not those of the run",
             str(whole.path),
-            f"the run reads {', '.join(s.name for s in run.record.state)}",
+            f"the run reads {', '.join(s.name for s in run.record.observations)}",
         )
+    run.encoders().require_same(whole)
     seen = [c for c in run.record.corpora if is_of_unlabeled(c, whole)]
     if not seen or seen[0].mask is None:
         return whole

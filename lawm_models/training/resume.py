@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import index
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
+from lawm_schemas import ExperimentConfig
 
 from lawm_data.batches.loader import Loader
 from lawm_models.algorithms._protocol import Algorithm
@@ -26,6 +28,20 @@ class Position(NamedTuple):
     """Seconds spent training."""
     metrics_bytes: int
     """Length of ``metrics.jsonl``."""
+
+    @classmethod
+    def parse(cls, saved: Sequence[Any], config: ExperimentConfig) -> Self:
+        """What a checkpoint holds.
+
+        Raises:
+            ValueError, TypeError: it is no place in a run of this configuration.
+        """
+        stage, *numbers = saved
+        step, total_step, elapsed, length = numbers
+        position = cls(stage, index(step), index(total_step), float(elapsed), index(length))
+        if total_step != config.steps_before(stage) + step or min(step, elapsed, length) < 0:
+            raise ValueError("its numbers of steps contradict each other")
+        return position
 
 
 def save(
@@ -60,6 +76,7 @@ def save(
 
 def restore(
     folder: Path,
+    config: ExperimentConfig,
     algorithm: Algorithm,
     loaders: Mapping[str, Loader],
     interval: LogInterval,
@@ -69,6 +86,7 @@ def restore(
 
     Args:
         folder: the checkpoint.
+        config: of the run.
         algorithm: takes the weights.
         loaders: by stage; the one of the checkpoint's stage goes to its next batch.
         interval: takes the steps that are not logged yet.
@@ -82,10 +100,14 @@ def restore(
         StorageError: the checkpoint is damaged.
     """
     state = checkpoint.load_state(folder)
-    position = Position(*state["position"])
-    loaders[position.stage].load_state_dict(state["loader"])
-    interval.restore(state["interval"], generator.device)
-    seeding.restore_generators(generator, state["generators"])
+    with checkpoint.understood(folder):
+        position = Position.parse(state["position"], config)
+        loader = loaders[position.stage]
+        loader.load_state_dict(state["loader"])
+        if loader.step != position.total_step:
+            raise ValueError(f"{loader.step} batches for {position.total_step} steps")
+        interval.restore(state["interval"], generator.device)
+        seeding.restore_generators(generator, state["generators"])
     checkpoint.load_module(folder, algorithm)
     return position
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ from lawm_models.acting.policy import Policy
 from lawm_models.training import audit, evaluate, relabel, trainer
 from lawm_models.training.metrics import Metrics
 from lawm_models.training.run_folder import RunFolder
+from lawm_models.training.stacked_runs import Asked, train_stack
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,6 +58,39 @@ def train(
         with Bars() as bars:
             return Run(trainer.train(config, out, bars, begin_from))
     return Run(trainer.train(config, out, progress or NoBar(), begin_from))
+
+
+def train_seeds(
+    config: ExperimentConfig,
+    seeds: Sequence[int],
+    out: Path | str,
+    *,
+    progress: ProgressBar | bool = True,
+) -> list[Run]:
+    """Train OUT-SEED for every seed, as one stack of models where the algorithm can.
+
+    Every run is what ``train`` makes with its seed, up to the order of summation. The same call
+    again goes on.
+
+    Args:
+        config: what to train on what; its seed has no say.
+        seeds: the seeds.
+        out: how the run folders begin.
+        progress: as for ``train``.
+
+    Raises:
+        LawmError: as of ``train``; what is wrong with one run stops all.
+        KeyboardInterrupt: interrupted, after a checkpoint of each.
+    """
+    if progress is True:
+        with Bars() as bars:
+            return train_seeds(config, seeds, out, progress=bars)
+    out = Path(out)
+    each = [
+        Asked(config.model_copy(update={"seed": s}), out.with_name(f"{out.name}-{s}"))
+        for s in seeds
+    ]
+    return [Run(folder) for folder in train_stack(each, progress or NoBar())]
 
 
 def load_run(path: Path | str) -> Run:
@@ -129,10 +164,10 @@ class Run:
         """
         algorithm, weights = self._folder.trained(device)
         return Policy(
-            self._folder.acting(algorithm).policy(deterministic),
+            self._folder.policy_of(algorithm, deterministic),
             name=self.config.algorithm.name,
             weights=weights,
-            state=self.record.state,
+            state=self._folder.reads(),
             action=self.record.action,
             environment=self.record.environment,
             deterministic=deterministic,

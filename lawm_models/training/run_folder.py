@@ -1,7 +1,8 @@
 """A run folder: what was asked for, what it was run on, and everything that came out.
 
-``config.yaml`` (complete), ``run.json``, ``metrics.jsonl``, ``tensorboard/``, ``checkpoints/`` and
-``evaluation.json``. A folder is a run as soon as ``config.yaml`` is in it.
+``config.yaml`` (complete), ``run.json``, ``metrics.jsonl``, ``tensorboard/``, ``checkpoints/``,
+``evaluation.json``, and ``encoders/`` of a run on features. A folder is a run as soon as
+``config.yaml`` is in it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from lawm_schemas import (
+    ArraySpec,
     ConfigError,
     Evaluation,
     ExperimentConfig,
@@ -23,6 +25,7 @@ from lawm_schemas import (
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import mask_sha256
+from lawm_data.envs.policy import VectorPolicy
 from lawm_data.system.atomic import TEMPORARY, storage_errors, write_file
 from lawm_models.algorithms._protocol import Acting, Algorithm
 from lawm_models.training import checkpoint
@@ -34,11 +37,13 @@ from lawm_models.training.experiment import (
     resolve,
 )
 from lawm_models.training.metrics import read_metrics
+from lawm_models.training.run_encoders import RunEncoders
 
 CONFIG = "config.yaml"
 RECORD = "run.json"
 METRICS = "metrics.jsonl"
 EVALUATION = "evaluation.json"
+ENCODERS = "encoders"
 KEEP = 2
 """Checkpoints kept beside the last one of every stage."""
 UNSET = "(unset)"
@@ -84,8 +89,16 @@ class RunFolder:
         return cls(path, config, RunRecord.read_json(path / RECORD))
 
     @classmethod
-    def create(cls, path: Path, config: ExperimentConfig, record: RunRecord) -> Self:
+    def create(
+        cls,
+        path: Path,
+        config: ExperimentConfig,
+        record: RunRecord,
+        encoders: RunEncoders | None = None,
+    ) -> Self:
         """Turn a folder in which nothing has begun into a run; ``config`` is resolved."""
+        if encoders is not None:
+            encoders.write(path / ENCODERS)
         write_file(path / RECORD, record.to_json().encode())
         write_file(path / CONFIG, config.to_yaml().encode())
         return cls(path, config, record)
@@ -106,8 +119,18 @@ class RunFolder:
         return sum(self.config.steps.values())
 
     def metrics(self, length: int | None = None) -> list[dict[str, Any]]:
-        """Every line of ``metrics.jsonl`` so far, or of its first ``length`` bytes."""
-        return read_metrics(self.metrics_path, length)
+        """Every line of ``metrics.jsonl`` so far, or of its first ``length`` bytes.
+
+        Raises:
+            ConfigError: a line is not what this run has written.
+        """
+        rows = read_metrics(self.metrics_path, length)
+        for number, row in enumerate(rows, 1):
+            if row["stage"] not in self.config.steps:
+                where = f"{self.metrics_path}, line {number}"
+                what = f"is of a stage {row['stage']!r}, which this run does not have"
+                raise ConfigError(what, where, "restore the file from a copy")
+        return rows
 
     def evaluation(self) -> Evaluation | None:
         """The evaluation that ended the training, if it has been made."""
@@ -122,7 +145,7 @@ class RunFolder:
         """Checkpoints by the number of gradient steps of all stages, ascending."""
         found = sorted((self.path / "checkpoints").glob("step_*"))
         steps = ((path.name.removeprefix("step_"), path) for path in found)
-        return {int(step): path for step, path in steps if step.isdigit()}
+        return {int(step): path for step, path in steps if step.isdecimal()}
 
     def checkpoint_path(self, total_step: int) -> Path:
         """Where the checkpoint after so many gradient steps is."""
@@ -189,6 +212,23 @@ class RunFolder:
             what = f"{self.config.algorithm.name} learns no policy"
             raise ConfigError(what, str(self.path), "give a run of an algorithm that does")
         return algorithm
+
+    def encoders(self) -> RunEncoders:
+        """What made the features that the run observes."""
+        return RunEncoders.read(self.path / ENCODERS)
+
+    def reads(self) -> tuple[ArraySpec, ...]:
+        """What its policy has to be given, in order: what was recorded, not features of it."""
+        return self.encoders().reads(self.record)
+
+    def policy_of(self, algorithm: Algorithm, deterministic: bool = True) -> VectorPolicy:
+        """The policy of the run's algorithm; it acts on ``reads()``.
+
+        Raises:
+            ConfigError: it learns none.
+        """
+        policy = self.acting(algorithm).policy(deterministic)
+        return self.encoders().before(policy, self.record)
 
     def require_same(self, config: ExperimentConfig) -> None:
         """Refuse to go on with another configuration.
@@ -257,7 +297,8 @@ def is_run(path: Path) -> bool:
             raise ConfigError("exists and is a file", str(path), "choose another --out")
         content = {p.name for p in path.iterdir()} if path.exists() else set()
     # what a trainer leaves that was killed before the folder became a run
-    foreign = {name for name in content if not name.startswith(TEMPORARY)} - {".lock", RECORD}
+    own = {".lock", RECORD, ENCODERS}
+    foreign = {name for name in content if not name.startswith(TEMPORARY)} - own
     if foreign:
         raise ConfigError(
             f"exists and is not a run (it holds {min(foreign)})", str(path), "choose another --out"

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-
-from lawm_data.system.registry import other_packages
 
 
 class Seeds(NamedTuple):
@@ -70,33 +64,3 @@ def restore_generators(generator: torch.Generator, states: dict[str, torch.Tenso
     torch.set_rng_state(states["ambient"])
     if generator.device.type == "cuda":
         torch.cuda.set_rng_state(states["ambient_cuda"], generator.device)
-
-
-PACKAGES = ("lawm", "torch", "numpy", "mujoco", "dm_control")
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers, and the git commit if any.
-
-    Those are also the packages that bring an algorithm, an environment or another part.
-    """
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    versions |= other_packages()
-    commit = _commit(Path(__file__).resolve().parent.parent)
-    return {**versions, "commit": commit} if commit else versions
-
-
-def _commit(checkout: Path) -> str | None:
-    if not (checkout / ".git").exists():
-        return None
-    try:
-        command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

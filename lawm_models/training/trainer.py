@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from lawm_schemas import Evaluation, ExperimentConfig, LawmError
 from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.loader import Loader, device_of
@@ -20,6 +23,7 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
@@ -55,35 +59,78 @@ def train(
         KeyboardInterrupt: interrupted, after a checkpoint.
     """
     config, out = resolve(config), Path(out)
-    run = _begun(out)
+    run = finished(config, out)
     if run:
-        run.require_same(config)
-        if run.is_finished():
-            run.require_same_data(data_now(config))
-            return run
-        run.require_same_draws()
+        return run
+    with (
+        open_run(config, out, begin_from) as opened,
+        seeding.thread_limit(config.threads),
+        deferred_interrupts() as interrupt,
+    ):
+        Training(opened, progress or NoBar(), interrupt).go()
+    return opened.run
+
+
+class Opened(NamedTuple):
+    """A run that is not finished, with everything that it is trained on."""
+
+    run: RunFolder
+    algorithm: Algorithm
+    """With fresh weights."""
+    sources: Sources
+    evaluator: Evaluator | None
+    beginning: stage_reuse.Beginning | None
+    """What a new run takes over, if anything."""
+
+
+def finished(config: ExperimentConfig, out: Path) -> RunFolder | None:
+    """The run in a folder, if nothing is left to do.
+
+    Raises:
+        ConfigError: it is one of other settings or data, or cannot be gone on with.
+    """
+    run = _begun(out)
+    if run is None:
+        return None
+    run.require_same(config)
+    if run.is_finished():
+        run.require_same_data(data_now(config))
+        return run
+    run.require_same_draws()
+    return None
+
+
+@contextmanager
+def open_run(
+    config: ExperimentConfig, out: Path, begin_from: Path | str | None
+) -> Iterator[Opened]:
+    """Begin or take up a run; inside, no other process trains in its folder.
+
+    Args:
+        config: resolved.
+        out: the run folder.
+        begin_from: as for ``train``.
+    """
     refuse_inside(out)
     sources = open_sources(config)
     _warn(sources, ALGORITHMS.load(config.algorithm.name).Algorithm.stages)
     record, beginning = sources.record, None
-    if begin_from is not None and not run:
+    if begin_from is not None and not _begun(out):
         beginning = stage_reuse.read(begin_from, config, record.corpora)
         record = record.model_copy(update={"taken": beginning.record})
-    evaluator = Evaluator.of(config, record)
+    evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
+    algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
     try:
         # another trainer may have started here since
-        run = _begun(out) or RunFolder.create(out, config, record)
+        run = _begun(out) or RunFolder.create(out, config, record, sources.encoders)
         run.require_same(config)
         run.require_same_data([view for view, _ in sources.corpora])
-        with seeding.thread_limit(config.threads), deferred_interrupts() as interrupt:
-            training = _Training(run, sources, evaluator, progress or NoBar(), interrupt)
-            training.go(beginning)
+        yield Opened(run, algorithm, sources, evaluator, beginning)
     finally:
         lock.release()
-    return run
 
 
 def _warn(sources: Sources, stages: Sequence[str]) -> None:
@@ -107,48 +154,69 @@ def _begun(out: Path) -> RunFolder | None:
     return run if run and run.has_begun() else None
 
 
-class _Training:
+class Training:
     """One call of ``train`` on a run that is not finished."""
 
-    def __init__(
-        self,
-        run: RunFolder,
-        sources: Sources,
-        evaluator: Evaluator | None,
-        progress: ProgressBar,
-        interrupt: Interrupt,
-    ) -> None:
-        self.run, self.config, self.loaders = run, run.config, sources.loaders
-        self.evaluator, self.progress, self.interrupt = evaluator, progress, interrupt
-        device = device_of(run.config.device)
-        self.algorithm = build(run.config, run.record, device)
-        self.algorithm.prepare([corpus for corpus, _ in sources.corpora])
+    def __init__(self, opened: Opened, progress: ProgressBar, interrupt: Interrupt) -> None:
+        self.run, self.config, self.loaders = opened.run, opened.run.config, opened.sources.loaders
+        self.evaluator, self.beginning = opened.evaluator, opened.beginning
+        self.progress, self.interrupt = progress, interrupt
+        device = device_of(self.config.device)
+        self.algorithm = opened.algorithm
+        views = [view for view, _ in opened.sources.corpora]
+        self.algorithm.prepare(views)
+        self._all_labeled = all(view.label_counts()["observed"] == len(view) for view in views)
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.algorithm.optimizers().items()
         }
-        self.seeds = seeding.derive(run.config.seed)
+        self.seeds = seeding.derive(self.config.seed)
         self.generator = torch.Generator(device).manual_seed(self.seeds.updates)
         self.interval = LogInterval()
         self.position = resume.Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
         self.latest: dict[str, float] = {}
+        self.checkpoint: Path | None = None
+        self.share = 1.0
+        """Of the time that passes: less than 1 where others are trained at once."""
+
+    @property
+    def counts_labeled(self) -> bool:
+        """Whether every batch of a stage has as many labeled windows as all others."""
+        return self._all_labeled or all(
+            loader.settings.labeled_ratio is not None for loader in self.loaders.values()
+        )
 
     @property
     def loader(self) -> Loader:
         """Batches of the current stage."""
         return self.loaders[self.position.stage]
 
-    def go(self, beginning: stage_reuse.Beginning | None) -> None:
-        """Train every stage from where the newest checkpoint is, then evaluate.
+    def go(self) -> None:
+        """Train every stage from where the newest checkpoint is, then evaluate."""
+        with self.ready():
+            self.train_stages()
+            self.finish()
 
-        Args:
-            beginning: what a new run takes over, if anything.
-        """
+    def train_stages(self) -> None:
+        """Make all gradient steps that are left."""
+        for stage in self.stages_left():
+            if not self.enter(stage):
+                continue
+            self.algorithm.begin(stage)
+            self.restore_stage()
+            self.progress.start(stage, self.config.steps[stage])
+            self.progress.reach(self.position.step)
+            while self.position.step < self.config.steps[stage]:
+                self._step(stage)
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Inside, everything is as the newest checkpoint says, and the log is open."""
         with storage_errors(self.run.path), seeding.ambient_randomness(self.generator.device):
             torch.manual_seed(self.seeds.ambient)
-            folder = self._restore(beginning)
-            position = self.position
-            self.clock = time.monotonic() - position.elapsed
+            self.checkpoint = self._restore()
+            position, self.began = self.position, time.monotonic()
+            self.before = position.elapsed
             self.log = MetricLog(
                 self.run.metrics_path,
                 self.run.events_path,
@@ -156,56 +224,65 @@ class _Training:
                 position.total_step,
             )
             try:
-                self._stages(folder)
-                self._finish()
+                yield
             finally:
                 self.progress.stop()
                 self.log.close()
 
-    def _restore(self, beginning: stage_reuse.Beginning | None) -> Path | None:
+    def _restore(self) -> Path | None:
         checkpoints = self.run.path / "checkpoints"
         own_folder(checkpoints)
         checkpoint.remove_leftovers(checkpoints)
         if not self.run.checkpoints():
             if self.run.record.taken is None:
                 return None
-            if beginning is None:
-                beginning = stage_reuse.reread(self.run)
+            beginning = self.beginning or stage_reuse.reread(self.run)
             stage_reuse.write(beginning, self.run, self.algorithm)
         folder = self.run.latest_checkpoint()
         self.position = resume.restore(
-            folder, self.algorithm, self.loaders, self.interval, self.generator
+            folder, self.config, self.algorithm, self.loaders, self.interval, self.generator
         )
         return folder
 
-    def _stages(self, folder: Path | None) -> None:
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, over all calls."""
+        return self.before + self.share * (time.monotonic() - self.began)
+
+    def stages_left(self) -> tuple[str, ...]:
+        """The stage of the newest checkpoint, and those after it."""
         stages = self.algorithm.stages
-        for stage in stages[stages.index(self.position.stage) :]:
-            total, resumed = self.config.steps[stage], stage == self.position.stage
-            if not resumed:
-                self.position = self.position._replace(stage=stage, step=0)
-                self.loader.step = self.position.total_step
-            if self.position.step >= total:
-                continue
-            self.algorithm.begin(stage)
-            if folder and resumed:
-                resume.restore_stage(folder, self.algorithm)
-            self.latest = {}
-            self.progress.start(stage, total)
-            self.progress.reach(self.position.step)
-            while self.position.step < total:
-                self._step(stage)
+        return tuple(stages[stages.index(self.position.stage) :])
+
+    def enter(self, stage: str) -> bool:
+        """Go to a stage; whether it has steps left."""
+        if stage != self.position.stage:
+            self.position, self.checkpoint = self.position._replace(stage=stage, step=0), None
+            self.loader.step = self.position.total_step
+        self.latest = {}
+        return self.position.step < self.config.steps[stage]
+
+    def restore_stage(self) -> None:
+        """Go on in the middle of a stage that has just begun, if the checkpoint is in it."""
+        if self.checkpoint:
+            resume.restore_stage(self.checkpoint, self.algorithm)
 
     def _step(self, stage: str) -> None:
-        position = self.position
-        self._set_rates(self.config.steps[stage] - position.step)
+        self.set_rates(self.algorithm)
         batch = self.loader.next()
         try:
             metrics = self.algorithm.update(stage, batch, self.generator)
         except Exception:
-            self._check()  # a step on weights that are NaN may fail in any way
+            self.check()  # a step on weights that are NaN may fail in any way
             raise
-        step = position.step + 1
+        self.after_step(metrics)
+        if self.interrupt.requested:
+            raise KeyboardInterrupt
+
+    def after_step(self, metrics: Mapping[str, Tensor]) -> None:
+        """Count a gradient step; log, evaluate and save if it is time."""
+        position = self.position
+        stage, step = position.stage, position.step + 1
         self.position = position._replace(step=step, total_step=position.total_step + 1)
         self.interval.add(self.position.total_step, metrics)
         last = step == self.config.steps[stage]
@@ -215,56 +292,54 @@ class _Training:
         if self.evaluator and not last and self._evaluation_is_due(stage, step):
             self._evaluate(self.evaluator)
         if last or self.interrupt.requested or step % self.config.checkpoint_every == 0:
-            self._save()
-        if self.interrupt.requested:
-            raise KeyboardInterrupt
+            self.save()
 
-    def _set_rates(self, left: int) -> None:
-        """Learning rates with ``left`` steps to go in the stage, this one included."""
-        decaying = self.config.rate_decay * (left + self.position.step)
+    def set_rates(self, algorithm: Algorithm) -> None:
+        """Set the learning rates of the step to come."""
+        steps = self.config.steps[self.position.stage]
+        left, decaying = steps - self.position.step, self.config.rate_decay * steps
         scale = min(1.0, left / decaying) if decaying else 1.0
-        for name, optimizer in self.algorithm.optimizers().items():
+        for name, optimizer in algorithm.optimizers().items():
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
                 group["lr"] = rate * scale
 
     def _log(self) -> None:
-        self._check()
+        self.check()
         self.latest = self.interval.read()
         self._write(self.latest)
 
     def _write(self, values: dict[str, float]) -> None:
         stage, step, total_step, *_ = self.position
-        self.log.write(stage, step, total_step, time.monotonic() - self.clock, values)
+        self.log.write(stage, step, total_step, self.elapsed, values)
 
     def _evaluation_is_due(self, stage: str, step: int) -> bool:
         every = self.config.evaluate_every
         return stage == self.algorithm.stages[-1] and every > 0 and step % every == 0
 
     def _evaluate(self, evaluator: Evaluator) -> Evaluation:
-        policy = self.run.acting(self.algorithm).policy()
+        policy = self.run.policy_of(self.algorithm)
         result = evaluator.evaluate(policy, self.seeds.evaluation)
         self._write({"return_mean": result.return_mean, "return_std": result.return_std})
         return result
 
-    def _save(self) -> None:
-        self._check()
-        self.position = self.position._replace(
-            elapsed=time.monotonic() - self.clock, metrics_bytes=self.log.sync()
-        )
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.check()
+        self.position = self.position._replace(elapsed=self.elapsed, metrics_bytes=self.log.sync())
         folder = self.run.checkpoint_path(self.position.total_step)
         resume.save(
             folder, self.algorithm, self.position, self.loader, self.interval, self.generator
         )
         self.run.prune_checkpoints()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """The final evaluation comes after the last checkpoint, so that it cannot cost the run."""
         if self.evaluator and self.run.evaluation() is None:
             evaluation = self._evaluate(self.evaluator)
             self.log.sync()
             self.run.write_evaluation(evaluation)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Stop, with the batch to look at, if a metric since the last look is not finite."""
         try:
             self.interval.check()

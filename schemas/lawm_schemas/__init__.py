@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from lawm_schemas.base import ALTERED as ALTERED
     from lawm_schemas.base import CHECKSUM as CHECKSUM
     from lawm_schemas.base import Checksummed as Checksummed
+    from lawm_schemas.base import Count as Count
     from lawm_schemas.base import Fault as Fault
     from lawm_schemas.base import Schema as Schema
+    from lawm_schemas.base import Size as Size
     from lawm_schemas.base import checksum_of as checksum_of
     from lawm_schemas.errors import ConfigError as ConfigError
     from lawm_schemas.errors import CorpusError as CorpusError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from lawm_schemas.experiment import CorpusSource as CorpusSource
     from lawm_schemas.experiment import ExperimentConfig as ExperimentConfig
     from lawm_schemas.experiment import StageBatches as StageBatches
+    from lawm_schemas.features import FeatureSet as FeatureSet
     from lawm_schemas.manifest import FORMAT_VERSION as FORMAT_VERSION
     from lawm_schemas.manifest import MANIFEST as MANIFEST
     from lawm_schemas.manifest import SHARD_NAME as SHARD_NAME
@@ -70,12 +73,14 @@ _HOMES = {
     "CorpusError": "errors",
     "CorpusRecord": "run",
     "CorpusSource": "experiment",
+    "Count": "base",
     "Drawing": "arrays",
     "EnvironmentInfo": "provenance",
     "Evaluation": "run",
     "ExperimentConfig": "experiment",
     "FORMAT_VERSION": "manifest",
     "Fault": "base",
+    "FeatureSet": "features",
     "HiddenActionError": "errors",
     "LabelState": "trajectory",
     "LawmError": "errors",
@@ -98,6 +103,7 @@ _HOMES = {
     "Schema": "base",
     "SeveralErrors": "errors",
     "ShardInfo": "manifest",
+    "Size": "base",
     "StageBatches": "experiment",
     "Step": "recipe",
     "StepRecord": "recipe",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from lawm_schemas.base import Schema
+from lawm_schemas.base import Count, Schema, Size
 
 
 class CorpusSource(Schema):
@@ -32,7 +32,7 @@ class AlgorithmChoice(Schema):
 class StageBatches(Schema):
     """What differs in the batches of one stage; None is what the experiment says."""
 
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: Size | None = None
     """B, windows per batch."""
     labeled_ratio: float | None = Field(default=None, ge=0, le=1)
     """Share of labeled windows in a batch."""
@@ -47,13 +47,16 @@ class ExperimentConfig(Schema):
     """The algorithm."""
     preset: str | None = None
     """Preset the settings came from (information only)."""
+    observe: str = "state"
+    """What is observed: ``state``, ``pixels``, ``pixels:CAMERA``, ``features:NAME``, or several of
+    them with ``+`` between them."""
     steps: dict[str, int]
     """Gradient steps per stage, e.g. ``{model: 3000, agent: 1500}``."""
     rate_decay: float = Field(default=0.0, ge=0, le=1)
     """Share of every stage, its end, over which the learning rates fall linearly to zero."""
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: Size = 64
     """B, windows per batch."""
-    window: int = Field(default=50, ge=1)
+    window: Size = 50
     """T, steps per window; 1 draws single transitions."""
     labeled_ratio: float | None = Field(default=None, ge=0, le=1)
     """Share of labeled windows in a batch; none draws windows as they come."""
@@ -70,7 +73,7 @@ class ExperimentConfig(Schema):
     """The one seed."""
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:N``."""
-    threads: int = Field(default=1, ge=1)
+    threads: Count = 1
     """CPU threads of the process; on small networks one is usually best."""
     log_every: int = Field(default=100, ge=1)
     """Gradient steps between metric lines."""

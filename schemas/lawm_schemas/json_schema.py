@@ -12,6 +12,7 @@ from pathlib import Path
 from lawm_schemas.arrays import ArraySpec
 from lawm_schemas.base import Schema
 from lawm_schemas.experiment import ExperimentConfig
+from lawm_schemas.features import FeatureSet
 from lawm_schemas.manifest import Manifest
 from lawm_schemas.mask import Mask
 from lawm_schemas.overlay import Overlay
@@ -27,6 +28,7 @@ DOCUMENTS: dict[str, type[Schema]] = {
     "array_spec": ArraySpec,
     "evaluation": Evaluation,
     "experiment_config": ExperimentConfig,
+    "feature_set": FeatureSet,
     "manifest": Manifest,
     "mask": Mask,
     "overlay": Overlay,

@@ -88,6 +88,19 @@ class OverlaySummary(Schema):
     current: bool
 
 
+class FeaturesSummary(Schema):
+    """What an encoder has made of every observation of a corpus."""
+
+    width: int
+    """numbers for each"""
+    algorithm: str
+    encoder: str
+    """checksum of its weights"""
+    probe: dict[str, float]
+    """R² of each state field"""
+    current: bool
+
+
 class SourceSummary(Schema):
     """The trajectories of one source."""
 
@@ -180,8 +193,10 @@ class Info(Schema):
     """Each mask beside it."""
     overlays: dict[str, OverlaySummary]
     """Each overlay beside it."""
+    features: dict[str, FeaturesSummary]
+    """Each set of features beside it."""
     damaged: tuple[Fault, ...]
-    """Masks and overlays that cannot be read."""
+    """Masks, overlays and features that cannot be read."""
     leftovers: tuple[str, ...]
     """What killed writers left; the next writer removes it."""
     returns: Spread | None
@@ -375,8 +390,9 @@ class Derived(Schema):
     masks: tuple[str, ...]
     """That came along."""
     overlays: tuple[str, ...]
+    features: tuple[str, ...]
     left: tuple[str, ...]
-    """Sentences: which arrays, masks and overlays stayed behind, and why."""
+    """Sentences: which arrays, masks, overlays and features stayed behind, and why."""
     dry_run: bool
     """As given."""
 
@@ -636,7 +652,10 @@ class Evaluate(Evaluation):
 
 
 class Train(Schema):
-    """What ``lawm train`` prints."""
+    """What ``lawm train`` prints.
+
+    With ``--seeds`` the one key is ``runs``: a list of such objects, in the order of the seeds.
+    """
 
     run: str
     """The run folder."""
@@ -648,7 +667,7 @@ class Train(Schema):
     steps: dict[str, int]
     """Gradient steps of each stage."""
     seconds: float
-    """Time spent training, over all calls."""
+    """Time spent training, over all calls; of runs that were trained at once, its share."""
     taken: TakenStages | None
     """What ``--from`` took over."""
     corpora: tuple[CorpusRecord, ...]
@@ -663,6 +682,32 @@ class Range(Schema):
     min: float
     median: float
     max: float
+
+
+class Features(Schema):
+    """What ``lawm-data features`` prints."""
+
+    corpus: str
+    """As given."""
+    run: str
+    """As given."""
+    name: str
+    """What the features are called."""
+    path: str
+    """Their folder."""
+    width: int
+    """Numbers for each observation."""
+    trajectories: int
+    """Trajectories that have features: all."""
+    observations: int
+    """Observations that were read."""
+    bytes: int
+    """Of all numbers."""
+    encoder: str
+    """Checksum of the encoder's weights."""
+    probe: dict[str, float]
+    """R² of each state field on held-out trajectories, as a network predicts it from the features
+    of two observations in a row; nothing where no state was recorded."""
 
 
 class Relabel(Schema):
@@ -1061,6 +1106,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data info": Info,
     "lawm-data collect": Collect,
     "lawm-data mask": Mask,
+    "lawm-data features": Features,
     "lawm-data report": Report,
     "lawm-data render": Render,
     "lawm-data import": Import,

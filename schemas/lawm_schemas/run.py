@@ -23,6 +23,8 @@ class CorpusRecord(Schema):
     """Mask it was seen through."""
     mask_sha256: str | None = None
     """Hash of the mask's labeled ids."""
+    features: dict[str, str] = Field(default_factory=dict)
+    """Checksums of the features that were observed, by their names."""
     trajectories: int
     """Trajectories in it."""
     labeled: int
@@ -56,13 +58,20 @@ class RunRecord(Checksummed):
     corpora: tuple[CorpusRecord, ...]
     """The data."""
     state: tuple[ArraySpec, ...]
-    """State fields in the order of ``batch.observation``."""
+    """State fields in the order of ``batch.observation``; features are such fields."""
+    pixels: tuple[ArraySpec, ...] = ()
+    """Camera fields that were observed."""
     action: ArraySpec
     """The action array."""
     environment: EnvironmentInfo | None = None
     """Where the policy is evaluated."""
     taken: TakenStages | None = None
     """What it began with; none when all of it was made here."""
+
+    @property
+    def observations(self) -> tuple[ArraySpec, ...]:
+        """All that was observed."""
+        return (*self.state, *self.pixels)
 
     @property
     def draws_by_hidden_actions(self) -> bool:

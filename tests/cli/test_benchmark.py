@@ -337,7 +337,7 @@ def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path
         },
     }
     path, out = study(algorithms=entries, seeds=[0, 1]), tmp_path / "out"
-    words = ("benchmark", path, "--workers", 1, "--json", "--out")
+    words = ("benchmark", path, "--stack", 1, "--workers", 1, "--json", "--out")
     assert run("lawm", *words, out).json["done"] == 10
     runs = {p.parent.name: RunFolder.open(p.parent) for p in out.glob(f"{RUNS}/*/*/config.yaml")}
     taken = {name: run.record.taken for name, run in runs.items() if run.record.taken}
@@ -364,7 +364,7 @@ def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path
     for seed in (0, 1):
         for other in ("lawm-last", "lawm-near"):
             shutil.rmtree(runs[f"{other}-34pct-seed{seed}"].path)
-    again = run("lawm", *words[:2], "--json", "--workers", 2, "--out", out).json
+    again = run("lawm", *words[:4], "--json", "--workers", 2, "--out", out).json
     assert again["done"] == 10
     for run_folder, evaluation in whole.items():
         made = RunFolder.open(run_folder)
@@ -387,6 +387,24 @@ def test_two_workers_make_two_world_models_for_two_seeds(run, study, tmp_path: P
         "a-34pct-seed0",
         "a-34pct-seed1",
     }
+
+
+def test_a_stack_makes_what_each_run_makes(run, study, tmp_path: Path) -> None:
+    algorithms = {"lawm": {"settings": steps("lawm", 4)}, "bc": bc()}
+    path = study(algorithms=algorithms, seeds=[0, 1, 2])
+    words = ("benchmark", path, "--workers", 1, "--json", "--out")
+    together = run("lawm", *words, tmp_path / "together").json
+    alone = run("lawm", *words, tmp_path / "alone", "--stack", 1).json
+    assert together["done"] == alone["done"] == 6
+    for one, other in zip(together["cells"], alone["cells"], strict=True):
+        assert one["return_mean"] == pytest.approx(other["return_mean"], rel=1e-3)
+        logs = [
+            RunFolder.open(tmp_path / folder / cell["run"]).metrics()
+            for folder, cell in (("together", one), ("alone", other))
+        ]
+        for line, expected in zip(*logs, strict=True):
+            for name in expected.keys() - {"stage", "elapsed"}:
+                assert line[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-3), name
 
 
 def test_a_dry_run_writes_nothing(run, study, corpus: Path, tmp_path: Path) -> None:

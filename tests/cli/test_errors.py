@@ -16,6 +16,7 @@ RAISES = {
     "full": OSError(errno.ENOSPC, "No space left on device", "/some/file"),
     "interrupted": KeyboardInterrupt(),
     "defect": ZeroDivisionError("one\ntwo"),
+    "memory": MemoryError("Unable to allocate 8 GiB"),
 }
 
 
@@ -34,6 +35,13 @@ def app() -> typer.Typer:
         app.command(name)(command(error))
     app.command("exit")(command(typer.Exit(1)))
     app.command("fine")(lambda: None)
+
+    @app.command("torch")
+    def _() -> None:
+        import torch
+
+        torch.empty(1 << 60)
+
     return app
 
 
@@ -44,6 +52,8 @@ def app() -> typer.Typer:
         ("full", 2, "prog: /some/file: no space left on the device; free some space and run it"),
         ("interrupted", 130, "prog: interrupted"),
         ("defect", 70, "prog: defect: ZeroDivisionError: one two; set LAWM_TRACEBACK=1"),
+        ("memory", 2, "prog: the memory is not enough (Unable to allocate 8 GiB); ask for less"),
+        ("torch", 2, "prog: the memory is not enough ("),
         ("nothing", 2, "prog: No such command 'nothing'; see prog --help"),
         ("fine --number 1", 2, "prog: No such option"),
         ("refused --number x", 2, "prog: Invalid value for '--number'"),

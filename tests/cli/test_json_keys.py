@@ -85,6 +85,21 @@ def test_train_and_evaluate(require_documented, run, made: Path) -> None:
     assert set(result["evaluation"]) == set(evaluation) - {"run", "video"}
 
 
+def test_train_of_several_seeds(require_documented, run, made: Path, tmp_path: Path) -> None:
+    words = ("train", made / "run" / "config.yaml", "--out", tmp_path / "run", "--seeds")
+    result = run("lawm", *words, "4,2", "--json").json
+    assert set(result) == {"runs"}
+    assert [Path(one["run"]).name for one in result["runs"]] == ["run-4", "run-2"]
+    assert [one["seed"] for one in result["runs"]] == [4, 2]
+    for one in result["runs"]:
+        require_documented("lawm train", one)
+    assert "run-4" in run("lawm", *words, "4,2").out
+    refused = run("lawm", *words, "4,2", "--seed", 1)
+    assert refused.code == 2
+    assert "--seeds and --seed" in refused.err
+    assert run("lawm", *words, "4,x").code == 2
+
+
 def test_relabel(require_documented, labels: dict) -> None:
     require_documented("lawm relabel", labels)
 

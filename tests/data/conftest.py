@@ -12,9 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, Provenance, Role
+from lawm_schemas import ArraySpec, FeatureSet, Provenance, Role
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
+from lawm_data.corpus.features import FEATURES, save_features
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
 
@@ -210,3 +211,34 @@ def _is_killed(function: Callable[[], object], number: int) -> bool:
 @pytest.fixture(scope="session")
 def is_killed() -> Callable[[Callable[[], object], int], bool]:
     return _is_killed
+
+
+@pytest.fixture
+def write_features() -> Callable[..., dict[str, np.ndarray]]:
+    """Writes features of random numbers beside a corpus; returns them by the id of the trajectory.
+
+    As if an encoder had made them of all observations, one that ``seed`` stands for.
+    """
+
+    def write(path: Path, name: str, seed: int = 0, width: int = 5) -> dict[str, np.ndarray]:
+        whole, draws = open_corpus(path), np.random.default_rng(seed)
+        found = {t.info.id: draws.normal(size=(len(t) + 1, width)).astype("f2") for t in whole}
+        about = FeatureSet(
+            name=name,
+            corpus=whole.root_fingerprint,
+            width=width,
+            observations=tuple(
+                s for s in whole.manifest.observations if s.role is not Role.physics
+            ),
+            encoder={},
+            encoder_sha256="",
+            model="m",
+            algorithm="autoencoder",
+            created="2026-01-01T00:00:00+00:00",
+            trajectories=0,
+            sha256="",
+        )
+        save_features(path / FEATURES / name, about, found, str(seed).encode())
+        return found
+
+    return write

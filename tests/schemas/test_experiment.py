@@ -19,6 +19,10 @@ CONFIG = {"corpora": [{"path": "c"}], "algorithm": {"name": "bc"}, "steps": {"ag
         ({"labeled_ratio": 1.5}, "labeled_ratio"),
         ({"window": 0}, "window"),
         ({"seed": -1}, "seed"),
+        ({"window": 2**31}, "window"),
+        ({"batch_size": 2**63}, "batch_size"),
+        ({"batches": {"agent": {"batch_size": 10**40}}}, r"batches\.agent\.batch_size"),
+        ({"threads": 10**6}, "threads"),
     ],
 )
 def test_bad_configurations_are_refused(change: dict, words: str) -> None:

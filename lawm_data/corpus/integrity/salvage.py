@@ -21,10 +21,16 @@ import numpy as np
 from lawm_schemas import CorpusError, LawmError, Manifest, ShardInfo
 
 from lawm_data.corpus.commit import Pending, to_parts
+from lawm_data.corpus.digest import content_hash, full_digest
 from lawm_data.corpus.encode import ABOUT, encode_shard
-from lawm_data.corpus.integrity.soundness import is_metadata, trajectory_faults, value_faults
+from lawm_data.corpus.integrity.soundness import (
+    is_metadata,
+    trajectory_faults,
+    unsound,
+    value_faults,
+)
 from lawm_data.corpus.layout import Layout, is_chunked, stored_dtype
-from lawm_data.corpus.record import Record, content_hash, full_digest
+from lawm_data.corpus.record import Record
 from lawm_data.corpus.shard import DIGEST_BYTES, OpenShard, plain_ids, read_shard
 from lawm_data.corpus.table import COLUMNS, MISSING, OBSERVED, SEEDED, read_seeds
 from lawm_data.system.atomic import storage_errors
@@ -391,7 +397,7 @@ def _sound(shard: DamagedShard, info: ShardInfo, sources: int) -> OpenShard | No
         opened = read_shard(shard.file.mapped, info, shard.layout, sources)
     except LawmError:
         return None
-    if any(any(trajectory_faults(opened, i, shard.layout)) for i in range(info.trajectories)):
+    if any(any(trajectory_faults(opened, i, shard.layout)) for i in unsound(opened, shard.layout)):
         return None
     opened.shard.release_memory()
     return opened

@@ -1,4 +1,4 @@
-"""Whether one trajectory of a shard is what was written."""
+"""Whether the trajectories of a shard are what was written."""
 
 from __future__ import annotations
 
@@ -8,11 +8,47 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from lawm_schemas import LawmError
 
+from lawm_data.corpus.blocks import alike, read_block
+from lawm_data.corpus.digest import block_digests, content_hash, full_digest
 from lawm_data.corpus.layout import Layout
-from lawm_data.corpus.record import beyond_bounds, content_hash, full_digest
+from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.shard import OpenShard
 from lawm_data.corpus.table import OBSERVED
 from lawm_data.system.hdf5 import ChunkedField
+
+
+def unsound(part: OpenShard, layout: Layout) -> list[int]:
+    """Places of trajectories that ``trajectory_faults`` has to look at; the others are sound."""
+    column, shard = part.columns, part.shard
+    wrong = ~_with_metadata(part)
+    for places in alike(shard, column, layout):
+        try:
+            block = read_block(shard, column, places)
+        except LawmError:
+            wrong[places] = True
+            continue
+        flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in block.fields.items()}
+        actions, seen = block.actions, block.observed.reshape(-1)
+        actions = None if actions is None else actions.reshape(-1, actions.shape[-1])
+        steps = block.steps.reshape(-1, layout.width)
+        wrong[places] |= any(value_faults(steps, flat, actions, seen, layout))
+        earned = block.steps[:, :, -1].sum(axis=1, dtype=np.float64)
+        ends = column["terminated"][places], column["truncated"][places]
+        _, digest = block_digests(block, layout, *ends)
+        wrong[places] |= (
+            (block.observed.sum(axis=1) != column["num_observed"][places])
+            | (earned != column["episode_return"][places])
+            | (digest != column["digest"][places]).any(axis=1)
+        )
+    return np.flatnonzero(wrong).tolist()
+
+
+def _with_metadata(part: OpenShard) -> np.ndarray:
+    """(n,) bool: whose metadata can be read."""
+    count = len(part.metadata_end)
+    if not len(part.metadata):
+        return np.ones(count, bool)
+    return np.array([is_metadata(metadata_of(part, i)) for i in range(count)], bool)
 
 
 def trajectory_faults(part: OpenShard, i: int, layout: Layout) -> Iterator[str]:

@@ -11,9 +11,16 @@ import numpy as np
 from lawm_schemas import ALTERED, MANIFEST, LawmError, Manifest, Mask, ShardInfo
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.features import (
+    AGAIN,
+    FEATURES,
+    feature_names,
+    open_features,
+    read_feature_set,
+)
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.inert import inert_actions
-from lawm_data.corpus.integrity.soundness import trajectory_faults
+from lawm_data.corpus.integrity.soundness import trajectory_faults, unsound
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.leftovers import is_a_writers, leftovers
 from lawm_data.corpus.mask import ASIDE, MASKS, choice_fault, mask_files, read_mask, readable_under
@@ -63,7 +70,7 @@ def validate(path: str | Path) -> list[Finding]:
     """Check a corpus down to the last byte; bad data are findings, never exceptions.
 
     Checked are the manifest, every shard's size, checksum and structure, every trajectory's
-    content hash, values and bounds, the fingerprint, masks, overlays, and stray files.
+    content hash, values and bounds, the fingerprint, masks, overlays, features, and stray files.
     """
     path = Path(path)
     try:
@@ -106,7 +113,7 @@ def check(path: Path, manifest: Manifest, known: Known) -> list[Finding]:
 
 def _check_folders(path: Path, manifest: Manifest) -> Iterator[Finding]:
     """Files that stand where a folder should be."""
-    for name, hint in ((SHARDS, HINT), (MASKS, ASIDE), (LABELS, ASIDE)):
+    for name, hint in ((SHARDS, HINT), (MASKS, ASIDE), (LABELS, ASIDE), (FEATURES, ASIDE)):
         if not (path / name).is_dir() and (path / name).exists():
             yield Finding("error", str(path / name), f"is a file, not the folder of {name}", hint)
     if manifest.shards and not (path / SHARDS).exists():
@@ -127,7 +134,7 @@ def _check_shard(
     if mapped.sha256() != info.sha256:
         yield Finding("error", str(file), ALTERED, HINT)
     bad = 0
-    for i in range(info.trajectories):
+    for i in unsound(part, layout):
         for what in trajectory_faults(part, i, layout):
             bad += 1
             if bad <= NAMED:
@@ -174,7 +181,7 @@ def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
                 yield Finding("warning", str(file), STALE, "make it again with --replace")
                 continue
             readable_under(mask, corpus, store.table)
-            if fault := choice_fault(mask, corpus):
+            if fault := choice_fault(mask, store.table, store.manifest):
                 # an older one may have been made for a part of the corpus
                 severity = "warning" if mask.chosen_from is None else "error"
                 yield Finding(severity, str(file), fault, "make it again with --replace")
@@ -193,7 +200,17 @@ def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
             there = np.isin(labels.ids, store.table.ids)
             if not there.all():
                 what = f"labels {int((~there).sum())} trajectories that are not there"
-                yield Finding("error", f"overlay {name}", what, "relabel it")
+                yield Finding("error", f"overlay {name}", what, "relabel it (--replace)")
+            if fault := labels.fault(store.table):
+                yield Finding("error", f"overlay {name}", fault, "relabel it (--replace)")
+        except LawmError as error:
+            yield Finding("error", error.where, error.what, error.hint)
+    for name in feature_names(path):
+        try:
+            if read_feature_set(path / FEATURES / name).corpus != corpus.root_fingerprint:
+                yield Finding("warning", f"features {name}", STALE, AGAIN)
+            else:
+                open_features(store, name, verify=True)
         except LawmError as error:
             yield Finding("error", error.where, error.what, error.hint)
 

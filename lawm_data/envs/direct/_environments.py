@@ -52,6 +52,7 @@ class DirectEnvironments(Environments):
         self._eye = None if pixels is None else _suite.Eye(suite, task, pixels, distractors)
         specs = self.observations[-1 - len(distractors) :] if self._eye else ()
         self._seen = {spec.name: np.zeros((num_envs, *spec.shape), spec.dtype) for spec in specs}
+        self.at_once = pixels is None
         self._build(body)
         self._done = 0
         self._running: list[tuple[int, Body]] = []
@@ -107,14 +108,43 @@ class DirectEnvironments(Environments):
             body.observe()
         self._done += repeats
         observations = self._observe()
+        self._end_at_limit()
+        reward = np.array(rewards, np.float32)
+        return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
+
+    def open_loop(self, actions: np.ndarray) -> Step | None:
+        """See ``Environments.open_loop``."""
+        self._check(actions[:, 0])
+        steps, repeat = actions.shape[1], self.info.action_repeat
+        controls = min(steps * repeat, self._control_steps - self._done)
+        last = np.minimum(np.arange(1, steps + 1) * repeat, controls) - 1
+        rewards = np.zeros((self.num_envs, steps))
+        rows = np.repeat(self._rows[:, None], steps, axis=1)
+        for i, body in self._running:
+            path = body.follow(np.repeat(actions[i], repeat, axis=0)[:controls].astype(np.float64))
+            if path is None:
+                return None
+            paid = np.zeros(steps * repeat)
+            paid[:controls] = body.rewards(path)
+            for each in paid.reshape(steps, repeat).T:  # in the order of ``step``'s sum
+                rewards[i] += each
+            rows[i] = body.rows(path.at(last))
+        self._rows[:] = rows[:, -1]
+        self._done += controls
+        self._end_at_limit()
+        truncated = np.zeros((self.num_envs, steps), bool)
+        truncated[:, -1] = self._ended
+        terminated = np.zeros_like(truncated)
+        return Step(self._read(rows), rewards.astype(np.float32), terminated, truncated)
+
+    def _end_at_limit(self) -> None:
+        """End the episodes when all control steps are done."""
         if self._running and self._done >= self._control_steps:
             for i, body in self._running:
                 if body.diverged():
                     raise _errors.diverged(self.info.task)
                 self._ended[i] = True
             self._running = []
-        reward = np.array(rewards, np.float32)
-        return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """See ``Environments.restore``."""
@@ -160,16 +190,19 @@ class DirectEnvironments(Environments):
         mujoco.mj_camlight(body.model, data)
 
     def _observe(self) -> dict[str, np.ndarray]:
-        """The rows as observations; state fields are views of one float32 array."""
-        state = self._rows[:, self._state_start :].astype(np.float32)
-        observations: dict[str, np.ndarray] = {
-            name: state[:, columns] for name, columns in self._fields
-        }
-        if self._physics:
-            observations["physics"] = self._rows[:, : self._physics_dim].copy()
+        """What the present states show."""
+        observations = self._read(self._rows)
         if self._eye is not None:
             for i, _ in self._running:
                 for name, value in self.look(i).items():
                     self._seen[name][i] = value
             observations |= {name: seen.copy() for name, seen in self._seen.items()}
+        return observations
+
+    def _read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows (..., width) as observations; state fields are views of one float32 array."""
+        state = rows[..., self._state_start :].astype(np.float32)
+        observations = {name: state[..., columns] for name, columns in self._fields}
+        if self._physics:
+            observations["physics"] = rows[..., : self._physics_dim].copy()
         return observations

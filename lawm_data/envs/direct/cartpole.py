@@ -9,10 +9,13 @@ import numpy as np
 from lawm_data.envs.direct._body import (
     Body,
     MjModel,
+    Path,
+    each,
     gaussian_exponent,
     mj_step,
     numbers,
     quadratic,
+    quadratics,
 )
 
 CART_RANGE = 0.25
@@ -56,6 +59,12 @@ class Cartpole(Body):
         row[0], row[1], row[2], row[3] = cart, angle, speed, turn
         row[4], row[5], row[6], row[7], row[8] = cart, cos(angle), sin(angle), speed, turn
 
+    def rows(self, path: Path) -> np.ndarray:
+        """See ``Body.rows``."""
+        cart, angle = path.qpos.T
+        turned = each(cos, angle), each(sin, angle)
+        return np.column_stack([path.qpos, path.qvel, cart, *turned, path.qvel])
+
 
 class Dense(Cartpole):
     """Smooth reward."""
@@ -68,6 +77,14 @@ class Dense(Cartpole):
         small_velocity = (1 + exp(_SLOW * turn * turn)) / 2
         return (cos(angle) + 1) / 2 * small_control * small_velocity * centered
 
+    def rewards(self, path: Path) -> np.ndarray:
+        """See ``Body.rewards``."""
+        (cart, angle), turn = path.qpos.T, path.qvel[:, 1]
+        centered = (1 + each(exp, _CENTERED * cart * cart)) / 2
+        small_control = (4 + quadratics(path.control[:, 0])) / 5
+        small_velocity = (1 + each(exp, _SLOW * turn * turn)) / 2
+        return (each(cos, angle) + 1) / 2 * small_control * small_velocity * centered
+
 
 class Sparse(Cartpole):
     """All or nothing."""
@@ -76,6 +93,11 @@ class Sparse(Cartpole):
         """1 while centred and upright."""
         cart, angle = self._qpos
         return float(abs(cart) <= CART_RANGE and cos(angle) >= UPRIGHT_COSINE)
+
+    def rewards(self, path: Path) -> np.ndarray:
+        """See ``Body.rewards``."""
+        cart, angle = path.qpos.T
+        return (abs(cart) <= CART_RANGE) & (each(cos, angle) >= UPRIGHT_COSINE)
 
 
 TASKS = {"balance": Dense, "balance_sparse": Sparse, "swingup": Dense, "swingup_sparse": Sparse}

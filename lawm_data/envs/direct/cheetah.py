@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lawm_data.envs.direct._body import Body, MjModel, linear, numbers
+from lawm_data.envs.direct._body import Body, MjModel, Path, linear, linears, numbers
 
 RUN_SPEED = 10
 
@@ -14,8 +14,8 @@ class Cheetah(Body):
 
     def __init__(self, model: MjModel, substeps: int, action: np.ndarray, row: np.ndarray) -> None:
         super().__init__(model, substeps, action, row)
-        velocity = model.sensor("torso_subtreelinvel").adr[0]
-        self._torso_speed = numbers(self.data.sensordata[velocity:])
+        self._velocity = model.sensor("torso_subtreelinvel").adr[0]
+        self._torso_speed = numbers(self.data.sensordata[self._velocity :])
 
     @staticmethod
     def layout(model: MjModel) -> tuple[int, int]:
@@ -25,6 +25,14 @@ class Cheetah(Body):
     def reward(self) -> float:
         """Horizontal speed, up to ``RUN_SPEED``."""
         return linear(self._torso_speed[0], RUN_SPEED, RUN_SPEED, 0.0)
+
+    def rewards(self, path: Path) -> np.ndarray:
+        """See ``Body.rewards``."""
+        return linears(path.sensors[:, self._velocity], RUN_SPEED, RUN_SPEED, 0.0)
+
+    def rows(self, path: Path) -> np.ndarray:
+        """See ``Body.rows``."""
+        return np.concatenate([path.qpos, path.qvel], axis=1)
 
 
 TASKS = {"run": Cheetah}

@@ -7,7 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from lawm_data.envs.direct._body import Body, MjModel, gaussian_exponent, linear, numbers
+from lawm_data.envs.direct._body import (
+    Body,
+    MjModel,
+    Path,
+    each,
+    gaussian_exponent,
+    linear,
+    numbers,
+)
 
 STAND_HEIGHT = 1.2
 _STANDING = gaussian_exponent(margin=STAND_HEIGHT / 2)
@@ -16,6 +24,7 @@ _STANDING = gaussian_exponent(margin=STAND_HEIGHT / 2)
 class Walker(Body):
     """Observes the orientation of each part, the torso's height and the velocities."""
 
+    placed = ("xmat", "xpos")
     speed: ClassVar[float]
     """Horizontal speed to reach; 0 rewards standing alone."""
 
@@ -28,11 +37,11 @@ class Walker(Body):
         self._row_orientations = row[physics:height].reshape(parts, 2)
         self._row_height = numbers(row[height : height + 1])
         self._row_velocity = numbers(row[height + 1 :])
-        torso = model.body("torso").id
+        self._torso = torso = model.body("torso").id
         self._torso_height = numbers(data.xpos[torso, 2:])
         self._torso_upright = numbers(data.xmat[torso, 8:])
-        velocity = model.sensor("torso_subtreelinvel").adr[0]
-        self._torso_speed = numbers(data.sensordata[velocity:])
+        self._velocity = model.sensor("torso_subtreelinvel").adr[0]
+        self._torso_speed = numbers(data.sensordata[self._velocity :])
 
     @staticmethod
     def layout(model: MjModel) -> tuple[int, int]:
@@ -49,13 +58,27 @@ class Walker(Body):
 
     def reward(self) -> float:
         """Upright and high enough; when moving, times how fast."""
-        below = STAND_HEIGHT - self._torso_height[0]
+        return self._reward(self._torso_height[0], self._torso_upright[0], self._torso_speed[0])
+
+    def rows(self, path: Path) -> np.ndarray:
+        """See ``Body.rows``."""
+        orientations = path.placed["xmat"][:, 1:, 0:3:2].reshape(len(path.qpos), -1)
+        height = path.placed["xpos"][:, self._torso, 2:]
+        return np.concatenate([path.qpos, path.qvel, orientations, height, path.qvel], axis=1)
+
+    def rewards(self, path: Path) -> np.ndarray:
+        """See ``Body.rewards``."""
+        height = path.placed["xpos"][:, self._torso, 2]
+        upright = path.placed["xmat"][:, self._torso, 8]
+        return each(self._reward, height, upright, path.sensors[:, self._velocity])
+
+    def _reward(self, height: float, upright: float, speed: float) -> float:
+        below = STAND_HEIGHT - height
         standing = exp(_STANDING * below * below) if below > 0 else 1.0
-        upright = (1 + self._torso_upright[0]) / 2
-        stand = (3 * standing + upright) / 4
+        stand = (3 * standing + (1 + upright) / 2) / 4
         if self.speed == 0:
             return stand
-        move = linear(self._torso_speed[0], self.speed, self.speed / 2, 0.5)
+        move = linear(speed, self.speed, self.speed / 2, 0.5)
         return stand * (5 * move + 1) / 6
 
 

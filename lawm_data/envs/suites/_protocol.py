@@ -52,6 +52,8 @@ class Environments(ABC):
     """N."""
     steps_per_episode: int
     """Steps until the time limit."""
+    at_once: bool = False
+    """Whether ``open_loop`` is worth a try."""
 
     @abstractmethod
     def reset(self, seeds: Sequence[int | None]) -> dict[str, np.ndarray]:
@@ -67,6 +69,18 @@ class Environments(ABC):
     @abstractmethod
     def step(self, actions: np.ndarray) -> Step:
         """Apply actions (N, *shape) and return what they led to."""
+
+    def open_loop(self, actions: np.ndarray) -> Step | None:
+        """Apply T actions of each environment at once, where that is faster: the same numbers.
+
+        Args:
+            actions: (N, T, *shape), of steps before the time limit.
+
+        Returns:
+            What T calls of ``step`` would have returned, each array (N, T, ...). None where the
+            simulator has warned: then start anew and step.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:

@@ -83,6 +83,22 @@ def reset(env: Any, task: str, seed: int) -> dict[str, np.ndarray]:
         return env.reset().observation
 
 
+def advance(env: Any, action: np.ndarray) -> tuple[float, bool]:
+    """One control step as ``env.step`` does it, without looking at where it led.
+
+    Returns:
+        The reward, and whether a terminal state was reached before the time limit.
+    """
+    task, physics = env.task, env.physics
+    task.before_step(action, physics)
+    physics.step(env._n_sub_steps)
+    task.after_step(physics)
+    env._step_count += 1
+    reward = task.get_reward(physics)
+    limited = env._step_count >= env._step_limit
+    return reward, not limited and task.get_termination(physics) == 0
+
+
 def restore(env: Any, task: str, physics: np.ndarray) -> dict[str, np.ndarray]:
     """Put an environment that was reset into a recorded state; returns what it observes there."""
     require_state(physics, len(env.physics.get_state()), task)

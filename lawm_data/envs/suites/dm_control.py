@@ -125,15 +125,14 @@ class SuiteEnvironments(Copies):
         return _suite.reset(self._envs[i], self.info.task, seed)
 
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
-        total, observation, terminated = 0.0, None, False
+        env, total, terminated = self._envs[i], 0.0, False
         with _errors.simulating(self.info.task):
             for _ in range(repeats):
-                time_step = self._envs[i].step(action)
-                total += time_step.reward
-                observation = time_step.observation
-                terminated = time_step.last() and time_step.discount == 0
+                reward, terminated = _suite.advance(env, action)
+                total += reward
                 if terminated:
                     break
+            observation = env.task.get_observation(env.physics)
         return Advance(total, observation, terminated, truncated=False)
 
     def _write(self, observations: dict[str, np.ndarray], i: int, observation: Any) -> None:

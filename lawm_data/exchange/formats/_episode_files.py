@@ -160,8 +160,9 @@ def _layout(
         places = {n.replace("/", "."): n for n in names if n not in known}
         stored: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
         specs: list[ArraySpec | None] = []
-        for name, place in wanted(settings, places).items():
-            with dispensable(name):
+        fields = wanted(settings, places)
+        for name, place in fields.items():
+            with dispensable(name, fields):
                 stored[name] = _step(file, place)
                 shape, dtype = stored[name]
                 specs.append(convention.spec(name, shape, dtype, file.where(place)))
@@ -242,7 +243,7 @@ def _trajectory(
             raise CorpusError(f"has {rows} rows", file.where(first), hint)
         observations = {}
         for spec in layout.observations:
-            with dispensable(spec.name):
+            with dispensable(spec.name, layout.observations):
                 observations[spec.name] = _observed(file, layout.places[spec.name], spec, rows)
         rewards = np.zeros(rows, np.float32)
         if layout.rewarded:

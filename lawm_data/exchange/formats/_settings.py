@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any, TypeGuard
@@ -176,11 +176,13 @@ def wanted(settings: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, 
 
 
 @contextmanager
-def dispensable(name: str) -> Iterator[None]:
+def dispensable(name: str, among: Sized) -> Iterator[None]:
     """What is wrong with one of several observations can be helped by leaving it out."""
     try:
         yield
     except CorpusError as error:
+        if len(among) < 2:
+            raise
         hint = f"{error.hint}, or leave it out with --without {name}"
         raise CorpusError(error.what, error.where, hint) from None
 

@@ -35,7 +35,14 @@ from lawm_data.exchange.formats._protocol import (
     Incoming,
     repeat_last,
 )
-from lawm_data.exchange.formats._settings import DECLARED, declared_action, declared_environment
+from lawm_data.exchange.formats._settings import (
+    DECLARED,
+    WITHOUT,
+    declared_action,
+    declared_environment,
+    dispensable,
+    wanted,
+)
 from lawm_data.exchange.untrusted.arrays import (
     column,
     flags,
@@ -59,7 +66,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=False,
     streaming=True,
-    settings=DECLARED,
+    settings={**DECLARED, **WITHOUT},
 )
 _OF_TRAJECTORY = re.compile(r"(observations|actions|rewards|terminated)_(\d+)(?:_(\d+))?")
 _FLAT = ("observations", "actions", "rewards", "terminals")
@@ -88,14 +95,13 @@ class _Field(NamedTuple):
 
 def _read_buffer(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     """A file of version 2."""
-    count, parts, others = _listed(file)
+    count, parts, others = _listed(file, settings)
     fields = []
-    for part in range(parts) if parts else (None,):
-        suffix = "{}" if part is None else f"{{}}_{part}"
+    for called, suffix in parts.items():
         name = f"observations_{suffix.format(0)}"
-        shape, dtype = file.header(name)
-        called = "observation" if part is None else f"observation_{part}"
-        spec, turn = turned_spec(called, shape[1:], dtype, file.where(name))
+        with dispensable(called, parts):
+            shape, dtype = file.header(name)
+            spec, turn = turned_spec(called, shape[1:], dtype, file.where(name))
         fields.append(_Field(suffix, spec, turn))
     shape, dtype = file.header("actions_0")
     recorded = (file.rows(f"actions_{i}", again=True)[()] for i in range(count))
@@ -107,11 +113,13 @@ def _read_buffer(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     return _incoming(file, settings, fields, action, _buffered(file, fields, ended), count, notes)
 
 
-def _listed(file: ForeignFile) -> tuple[int, int, list[str]]:
-    """Number of trajectories, of their arrays of observations (0 if one), and other arrays."""
+def _listed(
+    file: ForeignFile, settings: Mapping[str, Any]
+) -> tuple[int, dict[str, str], list[str]]:
+    """Number of trajectories, observations as ``_Field.stored`` by name, and other arrays."""
     names: dict[str, set[tuple[int, int | None]]] = {}
     others = []
-    for name in file.names():
+    for name in file.tree():
         match = _OF_TRAJECTORY.fullmatch(name)
         if match:
             part = None if match[3] is None else int(match[3])
@@ -123,11 +131,15 @@ def _listed(file: ForeignFile) -> tuple[int, int, list[str]]:
         raise CorpusError("holds no trajectories of d3rlpy", str(file.path), hint)
     count = len(names["actions"])
     parts = {part for _, part in names["observations"]}
-    width = 0 if parts == {None} else len(parts)
-    due = {(i, part) for i in range(count) for part in ((None,) if not width else range(width))}
+    numbered: dict[str, int | None] = {"observation": None}
+    if parts != {None}:
+        numbered = {f"observation_{part}": part for part in range(len(parts))}
+    fields = wanted(settings, {n: n.replace("observation", "observations") for n in numbered})
+    left = [name for name in numbered if name not in fields]
+    names["observations"] -= {(i, numbered[name]) for name in left for i in range(count)}
     for kind, found in names.items():
-        wanted = due if kind == "observations" else {(i, None) for i in range(count)}
-        odd = sorted(found ^ wanted, key=str)
+        due = [numbered[name] for name in fields] if kind == "observations" else [None]
+        odd = sorted(found ^ {(i, part) for i in range(count) for part in due}, key=str)
         if odd:
             name = "_".join(str(part) for part in (kind, *odd[0]) if part is not None)
             what = "is not one of a trajectory that has all its arrays"
@@ -137,7 +149,8 @@ def _listed(file: ForeignFile) -> tuple[int, int, list[str]]:
         if stated.size != 1 or int(stated.reshape(())) != count:
             what = f"does not say {count}, the number of trajectories that are there"
             raise CorpusError(what, file.where("num_episodes"), "write the file again")
-    return count, width, others
+    stored = {name: place.replace("observations", "{}") for name, place in fields.items()}
+    return count, stored, others + left
 
 
 def _ended(file: ForeignFile, i: int) -> bool:
@@ -150,10 +163,11 @@ def _ended(file: ForeignFile, i: int) -> bool:
 def _buffered(file: ForeignFile, fields: list[_Field], ended: list[bool]) -> Iterator[Episode]:
     for i, terminated in enumerate(ended):
         rewards = column(_finite(file, f"rewards_{i}"), file.where(f"rewards_{i}"))
-        arrays = {
-            field.spec.name: _finite(file, f"observations_{field.stored.format(i)}", len(rewards))
-            for field in fields
-        }
+        arrays = {}
+        for field in fields:
+            with dispensable(field.spec.name, fields):
+                stored = f"observations_{field.stored.format(i)}"
+                arrays[field.spec.name] = _finite(file, stored, len(rewards))
         actions = _finite(file, f"actions_{i}", len(rewards))
         source = f"d3rlpy:{file.path.name}"
         yield _episode(arrays, fields, actions, rewards, terminated, source, {"episode": i})
@@ -177,6 +191,7 @@ def _read_flat(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         ends = np.union1d(terminals, marked(marks["episode_terminals"]))
     cuts = segments(ends, rows)
     shown, actions = arrays["observations"], file.rows("actions", again=True)
+    wanted(settings, {"observation": "observations"})  # there is no other to be left
     spec, turn = turned_spec("observation", shown.shape[1:], shown.dtype, shown.where)
     field = _Field("", spec, turn)
     shape, where = actions.shape[1:], actions.where
@@ -185,7 +200,7 @@ def _read_flat(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     if len(cuts) > len(ends):
         notes.append("the last rows have no mark at their end; they are a truncated trajectory")
     known = (*_FLAT, "episode_terminals", "discrete_action", "version", "create_mask", "mask_size")
-    left = [name for name in file.names() if name not in known]
+    left = [name for name in file.tree() if name not in known]
     if left:
         notes.append(f"not kept: {', '.join(left)}")
 

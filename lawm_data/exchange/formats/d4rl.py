@@ -10,7 +10,6 @@ and ``action_observed``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,6 +94,8 @@ UNLABELED = f"{GROUP}/unlabeled"
 """Group of the trajectories that lack actions."""
 FINAL = f"{GROUP}/final"
 """Group of the last observations of arrays that stand under ``infos``."""
+WRITTEN_AT_ONCE = 1 << 20
+"""Bytes that wait: a call of HDF5 takes as long as 100 kB do."""
 _NEEDED = ("observations", "rewards", "terminals")
 _Arrays = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
 """Observations, rewards, actions and which of them are observed."""
@@ -119,6 +120,7 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
             else:
                 flat.add_unlabeled(episode)
             writer.require_space()
+        flat.flush()
         write_sidecar(file.require_group(GROUP), outgoing, metadata)
     notes = []
     unlabeled = int((view.table.num_observed < view.table.length).sum())
@@ -150,6 +152,8 @@ class _Flat:
         self._file, self._columns = file, columns
         self._datasets: dict[str, h5py.Dataset] = {}
         self._filled: dict[str, int] = {}
+        self._waiting: dict[str, list[np.ndarray]] = {}
+        self._bytes = 0
         manifest, table = outgoing.view.manifest, outgoing.view.table
         whole = table.num_observed == table.length
         steps, rest = int(table.length[whole].sum()), int(table.length[~whole].sum())
@@ -211,10 +215,18 @@ class _Flat:
     def _append(self, name: str, array: np.ndarray | None) -> None:
         if array is None or not len(array):
             return
-        start = self._filled.get(name, 0)
-        self._filled[name] = end = start + len(array)
-        dataset = self._datasets[name]
-        dataset[start:end] = array.reshape(len(array), *dataset.shape[1:])
+        self._waiting.setdefault(name, []).append(array)
+        self._bytes += array.nbytes
+        if self._bytes >= WRITTEN_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        for name, arrays in self._waiting.items():
+            dataset, start = self._datasets[name], self._filled.get(name, 0)
+            self._filled[name] = end = start + sum(map(len, arrays))
+            dataset[start:end] = np.concatenate(arrays).reshape(end - start, *dataset.shape[1:])
+        self._waiting, self._bytes = {}, 0
 
 
 class Columns(NamedTuple):
@@ -281,11 +293,12 @@ class _Complete:
 
     def next(self, i: int) -> _Arrays:
         """The arrays of the next trajectory, the i-th of all."""
-        steps, start = int(self._sidecar.length[i]), self._at
-        self._at = end = start + steps
-        last = self._rows["next_observations"][end - 1 : end]
-        packed = np.concatenate([self._rows["observations"][start:end], last])
-        observed = self._columns.observed
+        steps = int(self._sidecar.length[i])
+        self._at = end = self._at + steps
+        observed, later = self._columns.observed, self._rows["next_observations"]
+        # pictures are decompressed for nothing; numbers come faster with those around them
+        last = later[end - 1 : end] if is_image(observed[0]) else later.next(steps)[-1:]
+        packed = np.concatenate([self._rows["observations"].next(steps), last])
         if is_image(observed[0]):
             observations = {observed[0].name: packed}
         else:
@@ -293,11 +306,11 @@ class _Complete:
             fields = zip(observed, np.split(packed, ends, axis=1), strict=True)
             observations = {spec.name: part.reshape(-1, *spec.shape) for spec, part in fields}
         for spec in self._columns.infos:
-            parts = self._infos[spec.name][start:end], self._final[spec.name].next(1)
+            parts = self._infos[spec.name].next(steps), self._final[spec.name].next(1)
             observations[spec.name] = np.concatenate(parts)
         shape = self._sidecar.manifest.action.shape
-        actions = self._rows["actions"][start:end].reshape(steps, *shape)
-        return observations, self._rows["rewards"][start:end], actions, None
+        actions = self._rows["actions"].next(steps).reshape(steps, *shape)
+        return observations, self._rows["rewards"].next(steps), actions, None
 
 
 class _Incomplete:
@@ -336,7 +349,11 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
         if not file.has(name):
             raise file.refuse(name, "is missing", OTHER_FORMAT)
     fields = wanted(settings, _fields(file))
-    observations = tuple(_spec(file, name, place) for name, place in fields.items())
+    observations = []
+    for name, place in fields.items():
+        with dispensable(name, fields):
+            shape, dtype = file.header(place)
+            observations.append(observation_spec(name, shape[1:], dtype, file.where(place)))
     later = file.has("next_observations")
     cuts = _cuts(file, fields.values() if later else (), settings)
     if file.has("actions"):
@@ -352,7 +369,7 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     columns = _columns(file, fields, later)
     same_length({name: rows for place in columns for name, rows in place.items()})
     return Incoming(
-        observations=observations,
+        observations=tuple(observations),
         action=action,
         trajectories=_trajectories(columns, cuts, source),
         count=len(cuts.rows),
@@ -371,21 +388,13 @@ def _fields(file: ForeignFile) -> dict[str, str]:
     return {path.replace("/", "."): f"observations/{path}" for path in file.tree("observations")}
 
 
-def _spec(file: ForeignFile, name: str, place: str) -> ArraySpec:
-    with _perhaps_dispensable(name):
-        shape, dtype = file.header(place)
-        return observation_spec(name, shape[1:], dtype, file.where(place))
-
-
-def _next(name: str, rows: Rows, first: int, count: int) -> np.ndarray:
-    with _perhaps_dispensable(name):
-        return next_finite(rows, first, count)
-
-
-def _perhaps_dispensable(name: str) -> AbstractContextManager[None]:
-    """One of several observations can be left out; the only one and other arrays cannot."""
-    needed = name in ("observation", "actions", "rewards")
-    return nullcontext() if needed else dispensable(name)
+def _next(fields: Mapping[str, Rows], first: int, count: int) -> dict[str, np.ndarray]:
+    """The next rows of some observations."""
+    arrays = {}
+    for name, rows in fields.items():
+        with dispensable(name, fields):
+            arrays[name] = next_finite(rows, first, count)
+    return arrays
 
 
 class _Columns(NamedTuple):
@@ -510,10 +519,8 @@ def _notes(
 def _trajectories(columns: _Columns, cuts: _Cuts, source: Provenance) -> Iterator[Episode]:
     ends = cuts.terminated.tolist(), cuts.truncated.tolist()
     for (first, end), terminated, truncated in zip(cuts.rows.tolist(), *ends, strict=True):
-        now, later, steps = (
-            {name: _next(name, rows, first, end - first) for name, rows in place.items()}
-            for place in columns
-        )
+        now, later = (_next(rows, first, end - first) for rows in (columns.now, columns.later))
+        steps = {n: next_finite(rows, first, end - first) for n, rows in columns.steps.items()}
         metadata: dict[str, Any] = {"first_row": first}
         if later:
             observations = {n: np.concatenate([now[n], later[n][-1:]]) for n in now}

@@ -7,11 +7,12 @@ of a recording, not a terminal state. There are no rewards: a goal gives them la
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import CorpusError, LabelState, Provenance, Role
+from lawm_schemas import ConfigError, CorpusError, LabelState, Provenance, Role
 
 from lawm_data.corpus.table import NO_REWARDS
 from lawm_data.exchange.formats._flat import blocks, marked, next_finite, same_length, segments
@@ -20,10 +21,13 @@ from lawm_data.exchange.formats._settings import (
     DECLARED,
     UNRECORDED,
     UNRECORDED_NOTE,
+    WITHOUT,
     declared_action,
     declared_environment,
+    dispensable,
     require_none,
     unrecorded_action,
+    wanted,
 )
 from lawm_data.exchange.untrusted.arrays import checked_spec, column, observation_spec
 from lawm_data.exchange.untrusted.npz import NpzFile
@@ -43,7 +47,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=False,
     streaming=True,
-    settings={**DECLARED, **UNRECORDED},
+    settings={**DECLARED, **UNRECORDED, **WITHOUT},
 )
 _PHYSICS = ("qpos", "qvel")
 """Arrays that are the simulator's state when both are there."""
@@ -65,17 +69,24 @@ def _incoming(file: NpzFile, settings: Mapping[str, Any]) -> Incoming:
     for name in _NEEDED:
         if name not in names:
             raise CorpusError("is missing", file.where(name), "check that the file is of OGBench")
-    kept = ["observations", *(name for name in ("actions", "rewards") if name in names)]
+    fields = {"observation": "observations"}
     if set(_PHYSICS) <= set(names):
-        kept += _PHYSICS
+        fields["physics"] = _PHYSICS[0]
+    chosen = wanted(settings, fields)
+    if "observation" not in chosen:
+        raise ConfigError("leaves no observation", "without", "keep one of them")
+    kept = ["observations", *(name for name in ("actions", "rewards") if name in names)]
     rows = same_length({name: file.rows(name) for name in [*kept, "terminals"]})
     cuts = segments(marked(file.rows("terminals")), rows)
     shape, dtype = file.header("observations")
     observations = [observation_spec("observation", shape[1:], dtype, file.where("observations"))]
-    if _PHYSICS[0] in kept:
-        size = sum(int(np.prod(file.header(name)[0][1:])) for name in _PHYSICS)
-        kind, where = np.dtype(np.float64), file.where(_PHYSICS[0])
-        observations.append(checked_spec("physics", (size,), kind, Role.physics, where))
+    if "physics" in chosen:
+        with dispensable("physics", fields):
+            same_length({name: file.rows(name) for name in ("observations", *_PHYSICS)})
+            size = sum(int(np.prod(file.header(name)[0][1:])) for name in _PHYSICS)
+            kind, where = np.dtype(np.float64), file.where(_PHYSICS[0])
+            observations.append(checked_spec("physics", (size,), kind, Role.physics, where))
+        kept += _PHYSICS
     if "actions" in kept:
         require_none(settings, UNRECORDED, "files without actions")
         shape, dtype = file.header("actions")
@@ -119,7 +130,10 @@ def _trajectories(file: NpzFile, kept: list[str], cuts: np.ndarray) -> Iterator[
     arrays = {name: file.rows(name) for name in kept}
     source = Provenance(source=f"ogbench:{file.path.name}", origin="import")
     for first, end in cuts.tolist():
-        rows = {name: next_finite(a, first, end - first) for name, a in arrays.items()}
+        rows = {}
+        for name, array in arrays.items():
+            with dispensable("physics", _PHYSICS) if name in _PHYSICS else nullcontext():
+                rows[name] = next_finite(array, first, end - first)
         steps = end - first - 1
         if not steps:
             continue

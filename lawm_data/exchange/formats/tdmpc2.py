@@ -10,8 +10,9 @@ together without any code of its class, and everything else is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,10 +25,13 @@ from lawm_data.exchange.formats._settings import (
     DECLARED,
     UNRECORDED,
     UNRECORDED_NOTE,
+    WITHOUT,
     declared_action,
     declared_environment,
+    dispensable,
     require_none,
     unrecorded_action,
+    wanted,
 )
 from lawm_data.exchange.untrusted.archive import Archive
 from lawm_data.exchange.untrusted.arrays import (
@@ -62,6 +66,7 @@ ABOUT = About(
         "task": "take the trajectories of this number alone, from files of several tasks",
         **UNRECORDED,
         **DECLARED,
+        **WITHOUT,
     },
 )
 STRUCTURE_LIMIT = 1 << 20
@@ -79,7 +84,11 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
         inside = [p for p in path.iterdir() if p.suffix == ".pt"] if path.is_dir() else [path]
     if not inside:
         raise CorpusError("holds no .pt file", str(path), "give the folder that they are in")
-    files = [_File(p) for p in sorted(inside, key=lambda p: natural(p.name))]
+    paths = sorted(inside, key=lambda path: natural(path.name))
+    found = {path: _flattened(_load(path), path) for path in paths}
+    places = _observations(chain(*found.values()))
+    fields = wanted(settings, places)
+    files = [_File(path, tensors, fields) for path, tensors in found.items()]
     task = settings.get("task")
     if task is not None and (type(task) is not int or "task" not in files[0].arrays):
         what = f"is {task!r}" if type(task) is not int else "is not stored in these files"
@@ -114,36 +123,55 @@ class _Array(NamedTuple):
         return to_plain(self.tensor[i].numpy(), self.dtype)
 
 
+def _observations(names: Iterable[str]) -> dict[str, str]:
+    """The tensors of observations, by their names in a corpus."""
+    found = (name for name in names if name == "obs" or name.startswith("obs."))
+    return {"observation" if n == "obs" else n.removeprefix("obs."): n for n in found}
+
+
 class _File:
     """The tensors of one file; they stay on disk until they are read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, found: dict[str, Tensor], fields: Mapping[str, str]) -> None:
         self.path = path
-        found = _flattened(_load(path), path)
-        self.arrays = {name: self._array(name, tensor) for name, tensor in found.items()}
-        observed = [name for name in self.arrays if name == "obs" or name.startswith("obs.")]
-        if not observed:
+        self.names = {place: name for name, place in fields.items() if place in found}
+        if not self.names:
             hint = "give files of obs, action and reward"
             raise CorpusError("holds no observations (obs)", str(path), hint)
-        first = self.arrays[observed[0]]
-        self.shape = tuple(first.tensor.shape[:2])
-        if len(first.tensor.shape) < 2 or self.shape[1] < 2 or not self.shape[0]:
-            what = f"has shape {tuple(first.tensor.shape)}"
-            raise CorpusError(what, first.where, "give (trajectories, T + 1, …), with T 1 or more")
-        for array in self.arrays.values():
-            if tuple(array.tensor.shape[:2]) != self.shape:
-                what = f"has shape {tuple(array.tensor.shape)}; {observed[0]} begins {self.shape}"
-                raise CorpusError(what, array.where, "make them agree")
-        self.names = {
-            name: "observation" if name == "obs" else name.removeprefix("obs.") for name in observed
-        }
-        found = ((short, self.arrays[name]) for name, short in self.names.items())
-        specs = [turned_spec(short, a.shape, a.dtype, a.where) for short, a in found]
-        self.observations = tuple(spec for spec, _ in specs)
-        self.turn = {spec.name: turn for spec, turn in specs}
+        self.left = [name for name in found if name not in self.names and name not in _KNOWN]
+        self.arrays: dict[str, _Array] = {}
+        self.turn: dict[str, bool] = {}
+        specs = []
+        for place, name in self.names.items():
+            with dispensable(name, self.names):
+                array = self._add(place, found[place])
+                spec, self.turn[name] = turned_spec(name, array.shape, array.dtype, array.where)
+                specs.append(spec)
+        self.observations = tuple(specs)
+        for name in ("action", "reward", "task", "terminated"):
+            if name in found:
+                self._add(name, found[name])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and T + 1."""
+        return tuple(next(iter(self.arrays.values())).tensor.shape[:2])
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def _add(self, name: str, tensor: Tensor) -> _Array:
+        """One more array of these trajectories."""
+        array = self._array(name, tensor)
+        shape = tuple(tensor.shape)
+        if len(shape) < 2 or shape[1] < 2 or not shape[0]:
+            hint = "give (trajectories, T + 1, …), with T 1 or more"
+            raise CorpusError(f"has shape {shape}", array.where, hint)
+        self.arrays[name] = array
+        if shape[:2] != self.shape:
+            what = f"has shape {shape}; {next(iter(self.arrays))} begins {self.shape}"
+            raise CorpusError(what, array.where, "make them agree")
+        return array
 
     def _array(self, name: str, tensor: Tensor) -> _Array:
         import torch
@@ -256,9 +284,8 @@ def _notes(files: list[_File], action: ArraySpec, settings: Mapping[str, Any]) -
         notes.append(REWARDS_NOTE)
     if "terminated" not in arrays:
         notes.append("ends are not told apart: all trajectories count as truncated")
-    left = [n for n in arrays if n not in _KNOWN and n not in files[0].names]
-    if left:
-        notes.append(f"not kept: {', '.join(left)}")
+    if files[0].left:
+        notes.append(f"not kept: {', '.join(files[0].left)}")
     return notes
 
 
@@ -298,7 +325,8 @@ def _episode(file: _File, i: int, task: int | None, provenance: Provenance) -> E
     observed = {}
     for name, short in file.names.items():
         where = f"{file.arrays[name].where}, trajectory {i}"
-        array = require_finite(file.arrays[name].read(i), where)
+        with dispensable(short, file.names):
+            array = require_finite(file.arrays[name].read(i), where)
         observed[short] = np.moveaxis(array, 1, -1) if file.turn[short] else array
     steps = file.shape[1] - 1
     terminated = False

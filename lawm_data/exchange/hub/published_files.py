@@ -18,6 +18,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.features import feature_names
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask
 from lawm_data.corpus.overlay import ARRAYS, LABELS, OVERLAY, overlay_names, read_overlay
 from lawm_data.corpus.store import SHARDS
@@ -66,6 +67,7 @@ def companions(native: Corpus) -> Companions:
             overlays.append(name)
         else:
             left.append(f"overlay {name}: belongs to another corpus")
+    left += [f"features {name}: are not published" for name in feature_names(native.path)]
     return Companions(tuple(masks), tuple(overlays), tuple(left))
 
 

@@ -153,6 +153,7 @@ def push(
 def _require_publishable(view: Corpus, keep_withheld: bool) -> None:
     if not len(view):
         raise CorpusError("holds no trajectories", str(view.path), "collect some")
+    view.require_everything()
     if view.overlay is not None:
         hint = "push the view without with_labels; overlays come along by themselves"
         raise ConfigError("shows inferred actions", str(view.path), hint)

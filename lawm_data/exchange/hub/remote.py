@@ -133,7 +133,7 @@ def _cause(error: BaseException) -> BaseException:
 def _retry_after(error: BaseException) -> float | None:
     response = getattr(error, "response", None)
     text = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(text) if text.isdigit() else None
+    return float(text) if text.isdecimal() else None
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ def run(
     waiting = iter(items)
     crew: dict[Connection, _Worker] = {}
     try:
-        for item in islice(waiting, workers or _cores()):
+        for item in islice(waiting, workers or cores()):
             _start(crew, prepare, item)
         while crew:
             ready = wait(list(crew), BEAT)
@@ -109,7 +109,7 @@ def _start(crew: dict[Connection, _Worker], prepare: Prepare, item: Any, attempt
 
 def _serve(prepare: Prepare, connection: Connection) -> None:
     """The life of a worker."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     perform: Perform | None = None
     while True:
         try:
@@ -125,13 +125,21 @@ def _serve(prepare: Prepare, connection: Connection) -> None:
         connection.send(answer)
 
 
-def _end_with_parent() -> None:
-    """Nobody waits for the work of an orphan, and it may hold a lock."""
+def end_with_parent() -> None:
+    """From now on this process ends when the one that started it is gone.
+
+    Nobody waits for the work of an orphan, and it may hold a lock.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

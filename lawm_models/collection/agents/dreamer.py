@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Self, cast
 
 import torch
-from lawm_schemas import ArraySpec, Schema
+from lawm_schemas import ArraySpec, Schema, Size
+from lawm_schemas.base import LARGEST
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -56,16 +57,19 @@ class DreamerConfig(Schema):
     """Learning rate of the critics."""
     clip: float = Field(default=100.0, gt=0)
     """Gradient norm limit of each part."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: Size = 16
     """B."""
-    window: int = Field(default=32, ge=2)
+    window: int = Field(default=32, ge=2, le=LARGEST)
     """T."""
     random_trajectories: int = Field(default=8, ge=1)
     """Trajectories of uniform actions before learning starts."""
     first_updates: int = Field(default=150, ge=0)
     """Gradient steps after the random trajectories."""
     updates: int = Field(default=70, ge=1)
-    """Gradient steps after every further trajectory."""
+    """Gradient steps for every further trajectory."""
+    environments: int = Field(default=1, ge=1)
+    """Environments it acts in together, N: a round is N trajectories of one policy, then the
+    gradient steps for all of them."""
 
     @model_validator(mode="after")
     def _without_statistics(self) -> Self:

@@ -6,13 +6,13 @@ A module named after the encoder holds ``Config`` (an ``EncoderConfig``), and ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Protocol
 
 from jaxtyping import Float, UInt
 from lawm_schemas import ArraySpec, ConfigError, Schema
 from pydantic import BeforeValidator, SerializeAsAny
-from torch import Tensor
+from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
@@ -56,12 +56,29 @@ class EncoderConfig(Schema):
 
 
 class Encoder(Protocol):
-    """Observations to an embedding, and to what a decoder reconstructs."""
+    """Observations to an embedding, and to what a decoder reconstructs; a ``torch.nn.Module``.
+
+    One that reads pixels also has ``split``: from the fields of an observation, flattened and side
+    by side as a policy gets them, to an ``Observation``. See ``shows_images`` for what else it may
+    have.
+    """
 
     dim: int
     """E, width of the embedding."""
     target_dim: int
     """M, width of the target."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """See ``torch.nn.Module``."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``torch.nn.Module``."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """See ``torch.nn.Module``."""
+        ...
 
     def __call__(self, observation: Observation) -> Float[Tensor, "*b E"]:
         """The embedding."""
@@ -106,8 +123,7 @@ class EncoderClass(Protocol):
         Args:
             config: the module's ``Config``.
             observations: what can be observed; state fields in the order of ``Observation.state``.
-            sizes: of its networks; none for a model that begins with networks of its own, and
-                trains no weights of the encoder.
+            sizes: of its networks; none for a model that begins with networks of its own.
 
         Raises:
             ConfigError: nothing in the observations is for this encoder, or it needs networks.
@@ -147,6 +163,25 @@ class EncoderModule(Protocol):
     """The class of the encoder."""
     Decoder: DecoderClass
     """The class of the decoder."""
+
+
+def shows_images(encoder: Encoder) -> bool:
+    """Whether the target is pixels, whose differences mean little: then embeddings are compared.
+
+    An encoder says so by an attribute ``target_is_image``.
+    """
+    return getattr(encoder, "target_is_image", False)
+
+
+def require_no_weights(encoder: Encoder, algorithm: str) -> None:
+    """Refuse an encoder that would have to be trained where nothing trains it.
+
+    Raises:
+        ConfigError: it has weights.
+    """
+    if any(True for _ in encoder.parameters()):
+        hint = "observe features of an autoencoder: observe=features:NAME"
+        raise ConfigError(f"{algorithm} trains no encoder", "observe", hint)
 
 
 def _chosen(value: Any) -> Any:

@@ -30,6 +30,9 @@ class Config(EncoderConfig):
 class Encoder(nn.Module):
     """The scaled vector through an MLP or, without sizes, as it is."""
 
+    stackable = True
+    """Its weights can be those of several models, see ``networks.stacking``."""
+
     def __init__(
         self, config: Config, observations: Sequence[ArraySpec], sizes: Sizes | None = None
     ) -> None:

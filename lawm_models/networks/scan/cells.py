@@ -18,25 +18,21 @@ class GRU(Normed):
 
     Args:
         source: [x_t, h_t].
-        state: h, (T+1, B, D).
+        state: h, (*m, T+1, B, D).
         cell: the weights.
         steps: T.
     """
 
     def __init__(self, source: Stack, state: Stack, cell: NormedGRUCell, steps: int) -> None:
-        super().__init__(source, cell.linear, cell.norm, steps, shared=True)
         size = state.values.shape[-1]
+        shift = cell.norm.bias.detach().clone()
+        shift[..., 2 * size :] -= 1  # the cell's update gate starts by remembering
+        super().__init__(source, cell.linear, cell.norm, steps, shared=True, shift=shift)
         self.state = state
         self.gates = Stack(self.between())  # sigmoids of all three parts, one of them unused
         self.reset = self.gates.columns(0, size)
         self.update = self.gates.columns(2 * size, 3 * size)
         self.candidate = Stack(self.between(size))
-        self.shift = cell.norm.bias.detach().clone()
-        self.shift[2 * size :] -= 1  # the cell's update gate starts by remembering
-
-    def weights(self) -> tuple[Tensor, ...]:
-        """See ``Layer``."""
-        return self.weight, self.scale, self.norm.bias
 
     def forward(self, t: int) -> None:
         """See ``Layer``."""
@@ -65,8 +61,8 @@ class Draw(Layer):
     """A reparametrised sample of ``split_normal``.
 
     Args:
-        params: network outputs, (T, B, 2N).
-        noise: standard normal, (T, B, N).
+        params: network outputs, (*m, T, B, 2N).
+        noise: standard normal, (*m, T, B, N).
         out: the sample.
         min_std: of ``split_normal``.
     """
@@ -76,8 +72,8 @@ class Draw(Layer):
         self.params = params
         self.mean, self.raw = params.columns(0, size), params.columns(size, 2 * size)
         self.noise = noise
-        self.least = (min_std * noise).unbind()
-        self.twice = (2 * noise).unbind()
+        self.least = (min_std * noise).unbind(-3)
+        self.twice = (2 * noise).unbind(-3)
         self.out = out
 
     def forward(self, t: int) -> None:
@@ -90,13 +86,13 @@ class Draw(Layer):
     def prepare(self) -> None:
         """See ``Layer``."""
         s = torch.sigmoid(self.raw.values / 2)
-        slope = torch.stack((torch.ones_like(s), self.noise * s * (1 - s)), 2)  # (T, B, 2, N)
-        self.slope = slope.unbind()
-        self.params_grad_at = self.params.grads.view(slope.shape).unbind()
+        slope = torch.stack((torch.ones_like(s), self.noise * s * (1 - s)), -2)  # (*m, T, B, 2, N)
+        self.slope = slope.unbind(-4)
+        self.params_grad_at = self.params.grads.view(slope.shape).unbind(-4)
 
     def backward(self, t: int) -> None:
         """See ``Layer``."""
-        self.params_grad_at[t].addcmul_(self.out.grad_at[t].unsqueeze(1), self.slope[t])
+        self.params_grad_at[t].addcmul_(self.out.grad_at[t].unsqueeze(-2), self.slope[t])
 
 
 class Choose(Layer):
@@ -104,10 +100,10 @@ class Choose(Layer):
 
     Args:
         densities: p(a|s,u).
-        params: the decoder's output, (T, B, M).
-        noise: of a_decoded, (T, B, A); None takes the mean.
-        action: a_data, (T, B, A).
-        labeled: m, (B, 1).
+        params: the decoder's output, (*m, T, B, M).
+        noise: of a_decoded, (*m, T, B, A); None takes the mean.
+        action: a_data, (*m, T, B, A).
+        labeled: m, (*m, B, 1).
         out: the action.
         through: let gradients flow into the decoded action.
     """
@@ -125,8 +121,8 @@ class Choose(Layer):
         self.densities = densities
         self.params = params
         self.noise = noise
-        self.action_at = action.detach().unbind()
-        self.noise_at = (None,) * len(self.action_at) if noise is None else noise.unbind()
+        self.action_at = action.detach().unbind(-3)
+        self.noise_at = (None,) * len(self.action_at) if noise is None else noise.unbind(-3)
         self.labeled = labeled
         self.out = out
         self.through = through
@@ -138,15 +134,16 @@ class Choose(Layer):
 
     def prepare(self) -> None:
         """See ``Layer``."""
-        slopes = (1 - self.labeled) * self.densities.slopes(self.params.values, self.noise)
-        shape = (*self.out.values.shape[:2], self.densities.outputs, -1)  # (T, B, n, A)
-        self.slope_at = slopes.view(shape).unbind()
-        self.params_grad_at = self.params.grads.view(shape).unbind()
+        unlabeled = (1 - self.labeled).unsqueeze(-3)
+        slopes = unlabeled * self.densities.slopes(self.params.values, self.noise)
+        shape = (*self.out.values.shape[:-1], self.densities.outputs, -1)  # (*m, T, B, n, A)
+        self.slope_at = slopes.view(shape).unbind(-4)
+        self.params_grad_at = self.params.grads.view(shape).unbind(-4)
 
     def backward(self, t: int) -> None:
         """See ``Layer``."""
         if self.through:
-            self.params_grad_at[t].addcmul_(self.out.grad_at[t].unsqueeze(1), self.slope_at[t])
+            self.params_grad_at[t].addcmul_(self.out.grad_at[t].unsqueeze(-2), self.slope_at[t])
 
 
 class Copy(Layer):

@@ -23,13 +23,13 @@ from lawm_models.networks.scan.operation import Scan
 
 def observe(
     rssm: RSSM,
-    embed: Float[Tensor, "B T1 E"],
-    action: Float[Tensor, "B T1-1 A"],
-    noise: Float[Tensor, "B T1 S"],
+    embed: Float[Tensor, "*m B T1 E"],
+    action: Float[Tensor, "*m B T1-1 A"],
+    noise: Float[Tensor, "*m B T1 S"],
 ) -> Observed:
     """Posterior rollout over a window with known actions."""
     rollout = _Rollout(rssm, action, latent_dim=0)
-    rollout.action.values.copy_(action.transpose(0, 1))
+    rollout.action.values.copy_(action.transpose(-3, -2))
     rollout.filter(embed, noise)
     rollout.advance()
     feature, state_params = rollout.run()
@@ -40,14 +40,16 @@ def infer(
     rssm: RSSM,
     inverses: Sequence[InversePosterior],
     decoder: ActionDecoder,
-    known: tuple[Float[Tensor, "B T1 E"], Float[Tensor, "B T1-1 K"]],
-    action: Float[Tensor, "B T1-1 A"],
-    labeled: Float[Tensor, " B"],
+    known: tuple[Float[Tensor, "*m B T1 E"], Float[Tensor, "*m B T1-1 K"]],
+    action: Float[Tensor, "*m B T1-1 A"],
+    labeled: Float[Tensor, "*m B"],
     noise: tuple[
-        Float[Tensor, "B T1 S"], Float[Tensor, "B T1-1 U"], Float[Tensor, "B T1-1 A"] | None
+        Float[Tensor, "*m B T1 S"],
+        Float[Tensor, "*m B T1-1 U"],
+        Float[Tensor, "*m B T1-1 A"] | None,
     ],
     decoded_gradient: bool,
-) -> tuple[Observed, Float[Tensor, "B T1 F"], Normal, ActionDensity]:
+) -> tuple[Observed, Float[Tensor, "*m B T1 F"], Normal, ActionDensity]:
     """Posterior rollout over a window whose rows are labeled or not; see ``LatentActionModel``.
 
     Args:
@@ -61,16 +63,17 @@ def infer(
         decoded_gradient: let gradients flow through decoded actions.
 
     Returns:
-        States, their features, q(u|s,o') and p(a|s,u) (both (B, T, ·)).
+        States, their features, q(u|s,o') and p(a|s,u) (both (*m, B, T, ·)).
     """
     embed, next_known = known
     state_noise, inverse_noise, action_noise = noise
     rollout = _Rollout(rssm, action, latent_dim=inverse_noise.shape[-1])
     rollout.filter(embed, state_noise)
-    members = inverses[: len(embed)]
+    members = inverses[: embed.shape[-3]]
     for row, member in enumerate(members):
         every = slice(row, None, len(members))
-        rollout.infer(member, next_known[every], inverse_noise[every], row, len(members))
+        seen, drawn = next_known[..., every, :, :], inverse_noise[..., every, :, :]
+        rollout.infer(member, seen, drawn, row, len(members))
     rollout.decode(decoder, action_noise, action, labeled, decoded_gradient)
     rollout.advance()
     feature, state_params, *inverse_params, decoded = rollout.run()
@@ -86,16 +89,17 @@ def infer(
 class _Rollout:
     """Variables and layers of one posterior rollout, in the order of its steps."""
 
-    def __init__(self, rssm: RSSM, like: Float[Tensor, "B T A"], latent_dim: int) -> None:
+    def __init__(self, rssm: RSSM, like: Float[Tensor, "*m B T A"], latent_dim: int) -> None:
         self.rssm = rssm
-        batch, self.steps, action_dim = like.shape
+        *rows, self.steps, action_dim = like.shape
+        *models, batch = rows
         config = rssm.config
         # Side by side as the products read them: [x, h, z, u] and [z, a], with h_0 = 0.
         h = config.hidden
         z = h + config.deter
         u = z + config.stoch
         end = u + latent_dim
-        self.joint = Stack(like.new_zeros(self.steps + 1, batch, end))
+        self.joint = Stack(like.new_zeros(*models, self.steps + 1, batch, end))
         self.hidden = self.joint.columns(0, h)
         self.cell_input = self.joint.columns(0, z)
         self.deter = self.joint.columns(h, z)
@@ -103,17 +107,17 @@ class _Rollout:
         self.feature = self.joint.columns(h, u)
         self.latent_action = self.joint.columns(u, end)
         self.decoder_input = self.joint.columns(h, end)
-        self.input = Stack(like.new_zeros(self.steps, batch, config.stoch + action_dim))
+        self.input = Stack(like.new_zeros(*models, self.steps, batch, config.stoch + action_dim))
         self.stoch_input = self.input.columns(0, config.stoch)
         self.action = self.input.columns(config.stoch, config.stoch + action_dim)
         self.every: list[Layer] = []
         self.between: list[Layer] = []
         self.outputs = [self.feature]
 
-    def filter(self, embed: Float[Tensor, "B T1 E"], noise: Float[Tensor, "B T1 S"]) -> None:
+    def filter(self, embed: Float[Tensor, "*m B T1 E"], noise: Float[Tensor, "*m B T1 S"]) -> None:
         """z_t ~ q(z_t | h_t, o_t)."""
         rssm, steps = self.rssm, self.steps + 1
-        known = rssm.project(embed.transpose(0, 1))
+        known = rssm.project(embed.transpose(-3, -2))
         first = rssm.posterior_in
         layer = Swish(self.deter, first.step, first.norm, steps, known, shared=True)
         params = self._network(self.every, layer, [rssm.posterior_out])
@@ -122,13 +126,13 @@ class _Rollout:
     def infer(
         self,
         inverse: InversePosterior,
-        next_known: Float[Tensor, "R T K"],
-        noise: Float[Tensor, "R T U"],
+        next_known: Float[Tensor, "*m R T K"],
+        noise: Float[Tensor, "*m R T U"],
         start: int,
         step: int,
     ) -> None:
         """u_t ~ q(u_t | s_t, o_{t+1}), Eq. 6, in every so many rows."""
-        known = inverse.project(next_known.transpose(0, 1))
+        known = inverse.project(next_known.transpose(-3, -2))
         first, feature = inverse.first, self.feature.rows(start, step)
         layer = Swish(feature, first.step, first.norm, self.steps, known, shared=True)
         params = self._network(self.between, layer, inverse.rest)
@@ -139,9 +143,9 @@ class _Rollout:
     def decode(
         self,
         decoder: ActionDecoder,
-        noise: Float[Tensor, "B T A"] | None,
-        action: Float[Tensor, "B T A"],
-        labeled: Float[Tensor, " B"],
+        noise: Float[Tensor, "*m B T A"] | None,
+        action: Float[Tensor, "*m B T A"],
+        labeled: Float[Tensor, "*m B"],
         decoded_gradient: bool,
     ) -> None:
         """a_t from data or from p(a_t | s_t, u_t), Eq. 9."""
@@ -150,7 +154,7 @@ class _Rollout:
         layer = Swish(self.decoder_input, first.linear, first.norm, self.steps, shared=True)
         params = self._network(self.between, layer, [*hidden, decoder.net.out])
         noise = None if noise is None else _time_first(noise)
-        data, m = action.transpose(0, 1), labeled.unsqueeze(-1)  # (B, 1)
+        data, m = action.transpose(-3, -2), labeled.unsqueeze(-1)  # (*m, B, 1)
         self.between.append(
             Choose(decoder.densities, params, noise, data, m, self.action, decoded_gradient)
         )
@@ -184,16 +188,17 @@ class _Rollout:
         return linear.out
 
 
-def _time_first(x: Float[Tensor, "B T N"]) -> Float[Tensor, "T B N"]:
-    return x.transpose(0, 1).contiguous()
+def _time_first(x: Float[Tensor, "*m B T N"]) -> Float[Tensor, "*m T B N"]:
+    return x.transpose(-3, -2).contiguous()
 
 
-def _interleaved(parts: Sequence[Float[Tensor, "_ T M"]]) -> Float[Tensor, "B T M"]:
+def _interleaved(parts: Sequence[Float[Tensor, "*m _ T M"]]) -> Float[Tensor, "*m B T M"]:
     """Rows b mod N of N parts, in the order of b."""
     if len(parts) == 1:
         return parts[0]
-    rows = torch.cat([torch.arange(i, sum(map(len, parts)), len(parts)) for i in range(len(parts))])
-    return torch.cat(tuple(parts))[rows.argsort().to(parts[0].device)]
+    total = sum(part.shape[-3] for part in parts)
+    rows = torch.cat([torch.arange(i, total, len(parts)) for i in range(len(parts))])
+    return torch.cat(tuple(parts), -3).index_select(-3, rows.argsort().to(parts[0].device))
 
 
 def _observed(rssm: RSSM, feature: Tensor, state_params: Tensor) -> Observed:

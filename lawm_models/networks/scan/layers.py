@@ -5,12 +5,15 @@ step, and form every weight's gradient once per step. These layers share preallo
 time instead; they go backwards one step at a time with the gradients of their inputs alone, and
 form each weight's gradient in one product over all steps at the end. What depends only on values
 of the forward pass (derivatives of gates and densities) is computed for all steps at once.
+
+Time is the axis before the windows; stacked models (``networks.stacking``) come before time.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from types import EllipsisType
 
 import torch
 from torch import Tensor, nn
@@ -24,33 +27,33 @@ class Stack:
     """A variable at every step, and in the backward pass the gradient with respect to it.
 
     Args:
-        values: (T, B, N), written step by step through ``at``.
+        values: (*m, T, B, N), written step by step through ``at``.
     """
 
     grads: Tensor
-    """(T, B, N)."""
+    """(*m, T, B, N)."""
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
-        self._parts: list[tuple[tuple[slice, ...], Stack]] = []
+        self._parts: list[tuple[tuple[slice | EllipsisType, ...], Stack]] = []
 
     @cached_property
     def at(self) -> tuple[Tensor, ...]:
         """``values`` by step."""
-        return self.values.unbind()
+        return self.values.unbind(-3)
 
     @cached_property
     def grad_at(self) -> tuple[Tensor, ...]:
         """``grads`` by step."""
-        return self.grads.unbind()
+        return self.grads.unbind(-3)
 
     def columns(self, start: int, stop: int) -> Stack:
         """Part of the variable, in the same memory."""
-        return self._part(slice(None), slice(None), slice(start, stop))
+        return self._part(..., slice(start, stop))
 
     def rows(self, start: int, step: int) -> Stack:
         """Every so many windows of the batch, in the same memory."""
-        return self._part(slice(None), slice(start, None, step))
+        return self._part(..., slice(start, None, step), slice(None))
 
     def seed(self, grads: Tensor) -> None:
         """Set the gradients that the backward pass adds to (or overwrites)."""
@@ -59,7 +62,7 @@ class Stack:
         for index, part in self._parts:
             part.seed(grads[index])
 
-    def _part(self, *index: slice) -> Stack:
+    def _part(self, *index: slice | EllipsisType) -> Stack:
         part = Stack(self.values[index])
         self._parts.append((index, part))
         return part
@@ -108,13 +111,21 @@ class Product(Layer):
         self.bias = module.bias
         self.shared = shared
         # For a few rows the product is a third faster when Wᵀ lies in memory like this.
-        self.transposed = module.weight.detach().t().contiguous()
+        self.transposed = module.weight.detach().mT.contiguous()
         self.steps = steps
-        self.shape = (steps, source.values.shape[1], module.out_features)
+        *models, _, batch, _ = source.values.shape
+        self.shape = (*models, steps, batch, module.out_features)
         self.kept = torch.is_grad_enabled()
+        self.stacked = bool(models)
+        if self.stacked:
+            self.product, self.add_product = torch.bmm, torch.baddbmm
+            self.add_product_to = Tensor.baddbmm_
+        else:
+            self.product, self.add_product = torch.mm, torch.addmm
+            self.add_product_to = Tensor.addmm_
 
     def empty(self) -> Tensor:
-        """Memory for something of the width of the product, (T, B, N)."""
+        """Memory for something of the width of the product, (*m, T, B, N)."""
         return self.source.values.new_empty(self.shape)
 
     def between(self, width: int | None = None) -> Tensor:
@@ -122,21 +133,21 @@ class Product(Layer):
 
         Without one every step writes over the last, in the cache of the processor.
         """
-        shape = (*self.shape[:2], width or self.shape[2])
-        kept = shape if self.kept else (1, *shape[1:])
-        return self.source.values.new_empty(kept).expand(shape)
+        *models, steps, batch, own = self.shape
+        kept = (*models, steps if self.kept else 1, batch, width or own)
+        return self.source.values.new_empty(kept).expand(*models, steps, batch, -1)
 
     def to_source(self, t: int, gradient: Tensor) -> None:
         """The gradient of the product at step t, handed on to x."""
         if self.shared:
-            self.source.grad_at[t].addmm_(gradient, self.weight)
+            self.add_product_to(self.source.grad_at[t], gradient, self.weight)
         else:
-            torch.mm(gradient, self.weight, out=self.source.grad_at[t])
+            self.product(gradient, self.weight, out=self.source.grad_at[t])
 
     def weight_gradient(self, gradient: Tensor) -> Tensor:
-        """The gradient of W from that of the product, (T, B, N), in one product."""
-        x = self.source.values[: len(gradient)]
-        return gradient.flatten(0, 1).t() @ x.flatten(0, 1)
+        """The gradient of W from that of the product, (*m, T, B, N), in one product."""
+        x = self.source.values[..., : gradient.shape[-3], :, :]
+        return gradient.flatten(-3, -2).mT @ x.flatten(-3, -2)
 
 
 class Linear(Product):
@@ -145,6 +156,7 @@ class Linear(Product):
     def __init__(self, source: Stack, module: nn.Linear, steps: int, shared: bool = False) -> None:
         super().__init__(source, module, steps, shared)
         self.out = Stack(self.empty())
+        self.added = self.bias.detach().unsqueeze(-2)
 
     def weights(self) -> tuple[Tensor, ...]:
         """See ``Layer``."""
@@ -152,7 +164,7 @@ class Linear(Product):
 
     def forward(self, t: int) -> None:
         """See ``Layer``."""
-        torch.addmm(self.bias, self.source.at[t], self.transposed, out=self.out.at[t])
+        self.add_product(self.added, self.source.at[t], self.transposed, out=self.out.at[t])
 
     def backward(self, t: int) -> None:
         """See ``Layer``."""
@@ -160,7 +172,7 @@ class Linear(Product):
 
     def gradients(self) -> tuple[Tensor, ...]:
         """See ``Layer``."""
-        return self.weight_gradient(self.out.grads), self.out.grads.sum((0, 1))
+        return self.weight_gradient(self.out.grads), self.out.grads.sum((-3, -2))
 
 
 class Normed(Product):
@@ -171,8 +183,9 @@ class Normed(Product):
         module: W.
         norm: the norm.
         steps: T.
-        known: what is added to the product, (T, B, N).
+        known: what is added to the product, (*m, T, B, N).
         shared: whether other layers read x too.
+        shift: in place of the norm's, which takes its gradient.
     """
 
     def __init__(
@@ -183,13 +196,19 @@ class Normed(Product):
         steps: int,
         known: Tensor | None = None,
         shared: bool = False,
+        shift: Tensor | None = None,
     ) -> None:
         super().__init__(source, module, steps, shared)
         self.norm = norm
-        self.scale, self.shift, self.width = norm.weight, norm.bias, norm.normalized_shape
+        self.scale, self.width = norm.weight, norm.normalized_shape
+        self.shift = norm.bias if shift is None else shift
         self.known = known
-        self.known_at = () if known is None else known.detach().unbind()
+        self.known_at = () if known is None else known.detach().unbind(-3)
         self.sums = Stack(self.between())
+        # torch's norm has one scale and shift for all rows; those of stacked models come after it
+        self.inside = (None, None) if self.stacked else (self.scale, self.shift)
+        self.scales, self.shifts = (x.detach().unsqueeze(-2) for x in (self.scale, self.shift))
+        self.unscaled: list[Tensor] = []
         self.normed: list[Tensor] = []
         self.means: list[Tensor] = []
         self.rstds: list[Tensor] = []
@@ -197,18 +216,19 @@ class Normed(Product):
     def weights(self) -> tuple[Tensor, ...]:
         """See ``Layer``."""
         known = () if self.known is None else (self.known,)
-        return self.weight, self.scale, self.shift, *known
+        return self.weight, self.scale, self.norm.bias, *known
 
     def forward(self, t: int) -> None:
         """See ``Layer``; leaves its value in ``last``."""
         x, out = self.source.at[t], self.sums.at[t]
         if self.known is None:
-            torch.mm(x, self.transposed, out=out)
+            self.product(x, self.transposed, out=out)
         else:
-            torch.addmm(self.known_at[t], x, self.transposed, out=out)
-        normed, mean, rstd = torch.native_layer_norm(
-            out, self.width, self.scale, self.shift, self.norm.eps
-        )
+            self.add_product(self.known_at[t], x, self.transposed, out=out)
+        normed, mean, rstd = torch.native_layer_norm(out, self.width, *self.inside, self.norm.eps)
+        if self.stacked:
+            self.unscaled.append(normed)
+            normed = torch.addcmul(self.shifts, normed, self.scales)
         self.last = normed
         if self.kept:
             self.normed.append(normed)
@@ -219,18 +239,18 @@ class Normed(Product):
         """See ``Layer``."""
         self.sums.seed(self.empty())
         self.normed_grads = self.empty()
-        self.normed_grad_at = self.normed_grads.unbind()
+        self.normed_grad_at = self.normed_grads.unbind(-3)
 
     def backward(self, t: int) -> None:
         """See ``Layer``; what follows the norm has left its gradient in ``normed_grad_at[t]``."""
+        gradient = self.normed_grad_at[t]
         gradient, _, _ = _layer_norm_backward(
-            self.normed_grad_at[t],
+            gradient * self.scales if self.stacked else gradient,
             self.sums.at[t],
             self.width,
             self.means[t],
             self.rstds[t],
-            self.scale,
-            self.shift,
+            *self.inside,
             [True, False, False],
         )
         self.sums.grad_at[t].copy_(gradient)
@@ -238,16 +258,19 @@ class Normed(Product):
 
     def gradients(self) -> tuple[Tensor, ...]:
         """See ``Layer``."""
-        _, scale, shift = _layer_norm_backward(
-            self.normed_grads,
-            self.sums.values,
-            self.width,
-            torch.stack(self.means),
-            torch.stack(self.rstds),
-            self.scale,
-            self.shift,
-            [False, True, True],
-        )
+        if self.stacked:
+            scale = (self.normed_grads * torch.stack(self.unscaled, -3)).sum((-3, -2))
+            shift = self.normed_grads.sum((-3, -2))
+        else:
+            _, scale, shift = _layer_norm_backward(
+                self.normed_grads,
+                self.sums.values,
+                self.width,
+                torch.stack(self.means),
+                torch.stack(self.rstds),
+                *self.inside,
+                [False, True, True],
+            )
         known = () if self.known is None else (self.sums.grads,)
         return self.weight_gradient(self.sums.grads), scale, shift, *known
 

@@ -19,7 +19,8 @@ class Scan:
         every: layers that run at every state, 0 … T.
         between: layers that run between two states, 0 … T-1, after ``every``.
         memory: stacks in which the variables lie.
-        outputs: what is read from outside, (T+1, B, N) or (T, B, N); the first lies in ``memory``.
+        outputs: what is read from outside, (*m, T+1, B, N) or (*m, T, B, N); the first lies in
+            ``memory``.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Scan:
     ) -> None:
         self.every = every
         self.layers = [*every, *between]
-        self.steps = len(outputs[0].values) - 1
+        self.steps = outputs[0].values.shape[-3] - 1
         self.memory = memory
         self.outputs = outputs
 
@@ -47,14 +48,14 @@ class Scan:
                 layer.forward(t)
         for layer in self.every:
             layer.forward(self.steps)
-        return tuple(out.values.transpose(0, 1).contiguous() for out in self.outputs)
+        return tuple(out.values.transpose(-3, -2).contiguous() for out in self.outputs)
 
     def backward(self, grads: Sequence[Tensor]) -> list[Tensor]:
         """All steps backwards; returns the gradients of the layers' weights."""
         for stack in (*self.memory, *self.outputs[1:]):
             stack.seed(torch.zeros_like(stack.values))
         for out, grad in zip(self.outputs, grads, strict=True):
-            out.grads.copy_(grad.transpose(0, 1))
+            out.grads.copy_(grad.transpose(-3, -2))
         for layer in self.layers:
             layer.prepare()
         for layer in reversed(self.every):

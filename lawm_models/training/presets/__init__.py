@@ -123,7 +123,7 @@ def _assign(config: dict[str, Any], path: list[str], key: str, value: Any) -> No
 
 
 def _index(part: str, items: list[Any], key: str) -> int:
-    if not part.isdigit() or int(part) >= len(items):
+    if not part.isdecimal() or int(part) >= len(items):
         raise ConfigError(f"{part!r} is not one of {len(items)}", key, "count from 0")
     return int(part)
 
@@ -134,7 +134,7 @@ def _require_known(path: list[str], key: str, config: dict[str, Any]) -> None:
     schema: type[Schema] | None = ExperimentConfig
     named = False  # the part is a name of the user's, such as a stage
     for depth, part in enumerate(path):
-        if schema is None or part.isdigit() or named:
+        if schema is None or part.isdecimal() or named:
             named = False
             continue
         if part not in schema.model_fields:

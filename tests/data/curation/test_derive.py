@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, StorageError
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role, StorageError
 
 from lawm_data import (
     Corpus,
     CorpusWriter,
     Derived,
     delete_trajectories,
+    edit_corpus,
     filter_corpus,
+    make_mask,
     merge_corpora,
     open_corpus,
     split_corpus,
@@ -72,6 +74,64 @@ def test_through_a_mask_no_hidden_action_is_written(corpus: Corpus, tmp_path: Pa
     assert derived.left[0] == "mask half: the corpus is written through a mask already"
     assert derived.left[1:] == without_clues(masked).left
     assert kept.manifest.lineage[-1].settings["mask"] == "half"
+
+
+FILMED = (
+    ArraySpec(name="position", shape=(3,)),
+    ArraySpec(name="physics", shape=(2,), dtype="float64", role=Role.physics),
+    ArraySpec(name="velocity", shape=()),
+    ArraySpec(name="count", shape=(2,), dtype="int16"),
+    ArraySpec(name="camera", shape=(2, 2, 3), dtype="uint8", role=Role.pixels),
+)
+
+
+@pytest.mark.parametrize("kept", ["all", "masked", "fewer", "unlabeled"])
+def test_runs_of_rows_are_what_the_view_shows(
+    kept: str, random_corpus: Callable, tmp_path: Path
+) -> None:
+    """Arrays, table and shards are those of adding one trajectory after the other."""
+    lengths = (5, 3, 5, 1, 5, 3, 8, 5, 5, 9, 3, 2)
+    some = {"unlabeled": (1, 2), "partial": (4, 9)}
+    if kept != "all":  # there a zero keeps its sign, which a view does not show
+        some["unrewarded"] = (0, 7)
+    view = random_corpus(lengths=lengths, observations=FILMED, shards=3, **some)
+    names = [spec.name for spec in FILMED if kept != "masked" or spec.role is not Role.physics]
+    hidden = np.zeros(len(view), bool)
+    if kept == "masked":
+        view = view.with_mask(make_mask(view, 0.4, 0, "half"))
+        filter_corpus(view, "length > 1", tmp_path / "new")
+    elif kept == "fewer":
+        names = ["camera", "velocity", "count"]
+        edit_corpus(view[view.table.length > 1], tmp_path / "new", fields=names)
+    elif kept == "unlabeled":
+        hidden = view.table.length == 5
+        shown = view[view.table.length > 1]
+        edit_corpus(shown, tmp_path / "new", missing_where="length == 5")
+    else:
+        filter_corpus(view, "length > 1", tmp_path / "new")
+    new = open_corpus(tmp_path / "new", verify=True)
+    assert not [found for found in validate(new.path) if found.severity == "error"]
+    with CorpusWriter.create(
+        tmp_path / "slow", observations=new.manifest.observations, action=new.manifest.action
+    ) as writer:
+        for trajectory in view[view.table.length > 1]:
+            info, observed = trajectory.info, trajectory.action_observed
+            missing = hidden[view.table.id == info.id].any() or not observed.any()
+            writer.add(
+                {name: trajectory.arrays(FILMED)[name] for name in names},
+                trajectory.rewards,
+                None if missing else trajectory.actions,
+                action_observed=None if missing else observed,
+                terminated=info.terminated,
+                truncated=info.truncated,
+                provenance=new.manifest.provenance[0],
+                metadata=info.metadata,
+                trajectory_id=info.id,
+            )
+    slow = open_corpus(tmp_path / "slow")
+    assert slow.fingerprint == new.fingerprint
+    for name, column in new.table.columns().items():
+        assert (column.values == slow.table.columns()[name].values).all()
 
 
 @pytest.mark.parametrize("operation", ["filter", "delete", "merge", "split", "tier"])

@@ -39,6 +39,19 @@ def test_a_seed_gives_the_same_actions_again() -> None:
     assert not np.array_equal(drawn[0][0], drawn[0][1])
 
 
+@pytest.mark.parametrize(
+    "spec", [CONTINUOUS, DISCRETE, ArraySpec(name="action", shape=(2, 3), role=Role.action)]
+)
+def test_actions_drawn_ahead_are_those_drawn_step_by_step(spec: ArraySpec) -> None:
+    policy, seen = RandomPolicy(spec), np.zeros((3, 1), np.float32)
+    policy.start(3, 5)
+    stepped = np.stack([policy.act(seen) for _ in range(7)], axis=1)
+    policy.start(3, 5)
+    ahead = policy.act_ahead(7)
+    assert ahead.shape == (3, 7, *spec.shape)
+    assert np.array_equal(ahead, stepped)
+
+
 def test_actions_without_bounds_are_drawn_from_the_standard_normal() -> None:
     spec = ArraySpec(name="action", shape=(2, 3), role=Role.action)
     policy = RandomPolicy(spec)

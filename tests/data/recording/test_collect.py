@@ -7,6 +7,7 @@ from lawm_schemas import LineageStep, Provenance
 from lawm_data import CorpusWriter, open_corpus
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
+from lawm_data.recording import collect as recording
 from lawm_data.recording.collect import collect
 
 PROVENANCE = Provenance(source="random", agent="random", seed=0)
@@ -84,9 +85,14 @@ def test_reset_seeds_do_not_depend_on_the_number_of_environments(tmp_path: Path)
     assert one == three
 
 
-def test_every_batch_is_committed_before_it_is_told(
-    tmp_path: Path, cartpoles: envs.Environments
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_what_is_told_has_been_committed(
+    tmp_path: Path,
+    cartpoles: envs.Environments,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
 ) -> None:
+    monkeypatch.setattr(recording, "COMMIT_SECONDS", seconds)
     reports: list[tuple[int, int, float]] = []
     writer = create(tmp_path / "c", cartpoles)
 
@@ -96,8 +102,27 @@ def test_every_batch_is_committed_before_it_is_told(
     collect(cartpoles, RandomPolicy(cartpoles.action), writer, 6, 0, PROVENANCE, report)
     writer.discard()  # as if it died now
     corpus = open_corpus(tmp_path / "c")
-    assert [t[:2] for t in reports] == [(1, 4), (2, 4), (3, 4), (4, 4), (5, 6), (6, 6)]
+    there = [6] * 6 if seconds else [4, 4, 4, 4, 6, 6]
+    assert [t[:2] for t in reports] == list(zip(range(1, 7), there, strict=True))
     assert [t[2] for t in reports] == pytest.approx(corpus.table.episode_return.tolist())
+
+
+def test_what_was_collected_before_an_error_is_kept(
+    tmp_path: Path, cartpoles: envs.Environments
+) -> None:
+    class Failing(RandomPolicy):
+        def start(self, num_envs: int, seed: int) -> None:
+            self.starts = getattr(self, "starts", 0) + 1
+            if self.starts > 3:  # itself, and two rollouts
+                raise RuntimeError("failed")
+            super().start(num_envs, seed)
+
+    with (
+        pytest.raises(RuntimeError, match="failed"),
+        create(tmp_path / "c", cartpoles) as writer,
+    ):
+        collect(cartpoles, Failing(cartpoles.action), writer, 12, 0, PROVENANCE)
+    assert len(open_corpus(tmp_path / "c")) == 8
 
 
 def test_a_full_corpus_is_left_alone(tmp_path: Path, cartpoles: envs.Environments) -> None:

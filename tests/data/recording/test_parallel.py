@@ -14,7 +14,8 @@ from lawm_schemas import Provenance
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.suites import make
 from lawm_data.recording.collect import RolloutContext, plan
-from lawm_data.recording.parallel import parallel_rollouts, parts_folder
+from lawm_data.recording.parallel import discard_parts, parallel_rollouts
+from lawm_data.system.parts import parts_folder
 
 SOURCE = Provenance(source="random")
 
@@ -72,3 +73,18 @@ def test_parts_of_a_stopped_collection_are_not_run_again(tmp_path: Path) -> None
     assert run.count(4) == 1
     other = partial(parallel_rollouts, out, open_context, plan(2, 2, seed=3))
     assert len(list(other(Provenance(source="other"), counted))) == 1
+
+
+@pytest.mark.parametrize("again", ["workers", "no workers"])
+def test_a_collection_that_goes_on_removes_what_killed_ones_left(
+    tmp_path: Path, again: str
+) -> None:
+    out = tmp_path / "corpus"
+    for name in (".tmp-4194304-0123abcd-corpus.parts", "corpus.parts", "other.parts"):
+        (tmp_path / name / "0123" / "00000000-2").mkdir(parents=True)
+    (tmp_path / ".tmp-lock-corpus.parts").touch()
+    if again == "workers":
+        list(parallel_rollouts(out, open_context, plan(0, 2, 3), SOURCE, one_after_the_other))
+    else:
+        discard_parts(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["other.parts"]

@@ -31,9 +31,10 @@ CONFIGS = {
 }
 
 
-def collect(out, trajectories, agent="dreamer", **options):
+def collect(out, trajectories, agent="dreamer", environments=1, **options):
     options = {"processes": 1, **options}
-    collect_learning(agent, TASK, out, trajectories, 0, REPEAT, CONFIGS[agent], **options)
+    config = CONFIGS[agent].model_copy(update={"environments": environments})
+    collect_learning(agent, TASK, out, trajectories, 0, REPEAT, config, **options)
     return open_corpus(out)
 
 
@@ -177,3 +178,61 @@ def test_snapshots_are_kept(tmp_path):
     assert [p.name for p in (agent_folder(out) / "snapshots").iterdir()] == ["00010"]
     agent = load_policy(agent_folder(out))
     assert len(agent.weights) == 64
+
+
+@pytest.fixture(scope="module")
+def together(agent, tmp_path_factory):
+    """Eight trajectories from three environments: the last round lacks one."""
+    return collect(tmp_path_factory.mktemp("corpora") / "together", 8, agent, 3)
+
+
+def test_a_round_is_of_one_policy_and_keeps_the_ratio_of_gradient_steps(together):
+    # the round with the last random trajectory is random; then 3 updates, and 2 a trajectory
+    assert together.table.agent_step.tolist() == [0, 0, 0, 5, 5, 5, 11, 11]
+    assert together.table.agent_step[6] == updates_before(CONFIG, 6)
+    assert len(set(together.table.seed.tolist())) == 8
+    folder = AgentFolder.read(agent_folder(together.path))
+    assert folder.rounds == 6
+
+
+def test_environments_together_start_as_one_alone_does(corpus, together):
+    for alone, one in zip(corpus, together, strict=False):
+        assert alone.info.seed == one.info.seed
+        assert (alone.physics[0] == one.physics[0]).all()
+
+
+def test_rounds_in_pieces_are_the_rounds_in_one_go(together, agent, tmp_path):
+    out = tmp_path / "pieces"
+    for trajectories in (1, 2, 4, 7, 8):
+        collect(out, trajectories, agent, 3)
+    assert open_corpus(out).fingerprint == together.fingerprint
+    assert collect(tmp_path / "two", 8, agent, 3, processes=2).fingerprint == together.fingerprint
+
+
+def test_a_round_stopped_before_its_agent_was_saved_goes_on_exactly(
+    together, agent, tmp_path, monkeypatch
+):
+    out, save, stopped = tmp_path / "stopped", AgentFolder.save, []
+
+    def stop_once(self, agent, rounds, rest, snapshot=False):
+        if rounds == 6 and not stopped:
+            stopped.append(rounds)
+            raise KeyboardInterrupt
+        save(self, agent, rounds, rest, snapshot)
+
+    monkeypatch.setattr(AgentFolder, "save", stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        collect(out, 8, agent, 3)
+    assert (len(open_corpus(out)), AgentFolder.read(agent_folder(out)).rounds) == (6, 3)
+    assert collect(out, 8, agent, 3).fingerprint == together.fingerprint
+
+
+def test_another_number_of_environments_is_another_collection(together, agent):
+    with pytest.raises(ConfigError, match=r"config differs.*choose another --out"):
+        collect(together.path, 9, agent, 2)
+
+
+def test_a_snapshot_is_kept_after_the_round_that_passes_its_trajectory(tmp_path):
+    out = tmp_path / "long"
+    collect(out, 12, environments=4)
+    assert [p.name for p in (agent_folder(out) / "snapshots").iterdir()] == ["00012"]

@@ -15,7 +15,8 @@ from lawm_data.corpus.integrity.validate import validate
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import make
 from lawm_data.recording.collect import add_rollouts
-from lawm_data.recording.parallel import parallel_rollouts, parts_folder
+from lawm_data.recording.parallel import parallel_rollouts
+from lawm_data.system.parts import parts_folder
 from lawm_data.system.workers import executor
 from lawm_models.collection.agent_folder import AgentFolder
 from lawm_models.collection.agents.dreamer import DreamerConfig

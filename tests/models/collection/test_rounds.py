@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +20,18 @@ from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds, dream_round
 
 
-@pytest.fixture
-def rounds() -> Rounds:
+def fresh(processes: int) -> Rounds:
     draws, replay = np.random.default_rng(0), ReplayBuffer(CONFIG.window)
     for _ in range(3):
         arrays = (draws.normal(size=shape).astype(np.float32) for shape in ((13, 5), (12, 1), 12))
         replay.add(*arrays)
     agent, _ = build_agent(RECORD)
-    return Rounds("dreamer", agent, replay, (STATE, 1), processes=1)
+    return Rounds("dreamer", agent, replay, (STATE, 1), processes)
+
+
+@pytest.fixture
+def rounds() -> Rounds:
+    return fresh(processes=1)
 
 
 def parts(rounds: Rounds) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,3 +77,54 @@ def test_a_dream_depends_on_its_task_alone(rounds: Rounds) -> None:
     assert first.metrics == again.metrics != other.metrics
     for name, value in first.weights.items():
         assert torch.equal(value, again.weights[name])
+
+
+def learned(rounds: Rounds, kill: Callable[[int], bool]) -> dict[str, torch.Tensor]:
+    """The weights after four rounds; the second process is killed while some of them dream."""
+    try:
+        for k in range(4):
+            rounds.begin(10 + k)
+            if kill(k):
+                for child in multiprocessing.active_children():
+                    child.kill()
+            rounds.finish(2, k)
+    finally:
+        rounds.close()
+    return rounds.agent.state_dict()
+
+
+def test_a_second_process_that_dies_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    expected = learned(fresh(processes=1), lambda _: False)
+    found = learned(fresh(processes=2), lambda k: k == 2)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    assert not list(tmp_path.iterdir())  # a killed collection could not remove it
+
+
+def test_a_second_process_ends_with_the_first() -> None:
+    code = "from test_rounds import wait_with_a_second_process as wait; wait()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"both are there\n"
+        process.kill()
+        process.communicate(timeout=60)  # to the end of its output, which both hold open
+
+
+def wait_with_a_second_process() -> None:
+    """To be killed."""
+    rounds = fresh(processes=2)
+    for k in range(2):
+        rounds.begin(10 + k)
+        rounds.finish(1, k)
+    assert multiprocessing.active_children()
+    print("both are there", flush=True)
+    sys.stdin.read()

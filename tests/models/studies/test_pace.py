@@ -61,10 +61,10 @@ def test_what_a_run_took_over_is_not_its_own_time(plan: Plan, log, tmp_path: Pat
     runs[first.key] = CellRun(folder, None)
     pace = Pace([first, second], {}, runs, {first.key})
     # one second of two is over, and nothing is known of runs that take nothing over
-    assert pace.text({first.key}) == "0 of 2 runs done, 1 at work (88%), about 0:00:03 left"
+    assert pace.text([[first.key]]) == "0 of 2 runs done, 1 at work (88%), about 0:00:03 left"
     pace.finish(first.key, failed=False)
     pace = Pace([second], {first.key: (first, 1.0)}, runs, {first.key, second.key})
-    assert pace.text(set()) == "1 of 2 runs done, about 0:00:01 left"
+    assert pace.text([]) == "1 of 2 runs done, about 0:00:01 left"
 
 
 def test_time_left_is_told_by_runs_of_the_same_kind(plan: Plan, log, tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_time_left_is_told_by_runs_of_the_same_kind(plan: Plan, log, tmp_path: P
     runs = {cell.key: CellRun(folders.get(cell.key, tmp_path / "x"), None) for cell in plan.cells}
     pace = Pace([second, bc[1]], done, runs)
     # the second LAWM will take 100 s as the first did, and 50 of them are over
-    assert pace.text({second.key}) == ("2 of 4 runs done, 1 at work (50%), about 0:00:57 left")
+    assert pace.text([[second.key]]) == ("2 of 4 runs done, 1 at work (50%), about 0:00:57 left")
     log("two", {"stage": "agent", "step": 10, "elapsed": 80.0})
     pace.finish(second.key, failed=False)
-    assert pace.text(set()) == "3 of 4 runs done, about 0:00:07 left"
+    assert pace.text([]) == "3 of 4 runs done, about 0:00:07 left"
     pace.finish(bc[1].key, failed=True)
-    assert pace.text(set()) == "3 of 4 runs done, 1 failed, about 0:00:00 left"
+    assert pace.text([]) == "3 of 4 runs done, 1 failed, about 0:00:00 left"
 
 
 def test_a_run_at_work_tells_the_time_when_none_is_done(plan: Plan, log, tmp_path: Path) -> None:
@@ -88,5 +88,5 @@ def test_a_run_at_work_tells_the_time_when_none_is_done(plan: Plan, log, tmp_pat
     at_work = log("one", {"stage": "model", "step": 10, "elapsed": 25.0})
     runs = {first.key: CellRun(at_work, None), second.key: CellRun(tmp_path / "x", None)}
     pace = Pace([first, second], {}, runs)
-    assert pace.text(set()) == "0 of 2 runs done"
-    assert pace.text({first.key}) == "0 of 2 runs done, 1 at work (25%), about 0:02:55 left"
+    assert pace.text([]) == "0 of 2 runs done"
+    assert pace.text([[first.key]]) == "0 of 2 runs done, 1 at work (25%), about 0:02:55 left"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from lawm_schemas import Study
 
+from lawm_models.studies.benchmark import _item
 from lawm_models.studies.cell import cell_runs
 from lawm_models.studies.plan import Plan
-from lawm_models.studies.running import turns
+from lawm_models.studies.running import stacks, turns
 
 WORLD = {"algorithm": "lawm", "settings": {"steps.model": 3, "steps.agent": 2}}
 OTHER_POLICY = {**WORLD, "settings": {**WORLD["settings"], "algorithm.settings.agent.horizon": 3}}
@@ -30,3 +31,23 @@ def test_whoever_shares_a_world_model_waits_for_the_first(corpus: Path, tmp_path
         assert turn.shorter == (turn.cell.algorithm == "alike")
         assert len(turn.others) == shares
         assert all(f"/{partner}-34pct-seed{turn.cell.seed}" in other for other in turn.others)
+
+
+def test_seeds_of_a_kind_are_one_stack(corpus: Path, tmp_path: Path) -> None:
+    algorithms = {"first": WORLD, "unlike": OTHER_WORLD, "bc": {}}
+    data = {"corpora": {"cs": str(corpus)}, "algorithms": algorithms, "labels": [0.34]}
+    plan = Plan(Study.parse({**data, "preset": "demo", "seeds": [2, 0, 1]}, ""), "study")
+    runs = cell_runs(tmp_path, plan.cells)
+    work = [_item(turn, runs[turn.cell.key]) for turn in turns(plan.cells, plan.cells, runs)]
+    names = {item.key: cell.name for cell in plan.cells for item in work if item.key == cell.key}
+
+    def found(most):
+        return [[names[item.key].rpartition("/")[2] for item in s] for s in stacks(work, most)]
+
+    assert found(9) == [
+        [f"first-34pct-seed{seed}" for seed in (2, 0, 1)],
+        [f"unlike-34pct-seed{seed}" for seed in (2, 0, 1)],
+        *([f"bc-34pct-seed{seed}"] for seed in (2, 0, 1)),
+    ]
+    assert sorted(map(len, found(2))) == [1, 1, 1, 1, 1, 2, 2]
+    assert all(len(stack) == 1 for stack in found(1))

@@ -31,6 +31,7 @@ SETTINGS = {
         },
         "agent": {"units": 8, "layers": 1, "horizon": 2},
     },
+    "autoencoder": {"latent": 4, "units": 8},
     "td3_bc": {"units": 8},
     "idm_td3_bc": {
         "inverse": {"units": 8, "layers": 1, "validate_every": 5},

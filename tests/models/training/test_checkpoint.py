@@ -1,13 +1,15 @@
 """Checkpoints: what is loaded is what was saved, and a kill leaves the old one or the new one."""
 
+import hashlib
 import json
 import os
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lawm_schemas import ConfigError, StorageError
+from lawm_schemas import ConfigError, StorageError, checksum_of
 from torch import nn
 
 from lawm_models.training.checkpoint import (
@@ -154,6 +156,95 @@ def test_altered_file_is_refused(tmp_path, file):
     (tmp_path / "c" / file).write_bytes(data)
     with pytest.raises(StorageError, match=rf"{file}: does not match its checksum; remove c"):
         resumed(nn.Linear(3, 4), tmp_path / "c", 3) if file == MODEL else load_state(tmp_path / "c")
+
+
+def fitted(folder):
+    """Checksums that fit what is there, as somebody may make them."""
+    document = json.loads((folder / STATE).read_text())
+    files = {name: (folder / name).read_bytes() for name in document["sha256"]}
+    document["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    document.pop("checksum", None)
+    (folder / STATE).write_text(json.dumps(document | {"checksum": checksum_of(document)}))
+
+
+def fused(folder, weights=4):
+    """Adam as our networks have it, after a step, saved."""
+    module = nn.Linear(weights, 1)
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+    module(torch.ones(weights)).sum().backward()
+    optimizer.step()
+    save_checkpoint(folder, module, {"adam": optimizer}, {"step": 1})
+    return module, optimizer
+
+
+@pytest.mark.parametrize("name", ["exp_avg", "exp_avg_sq", "step"])
+@pytest.mark.parametrize("change", ["shorter", "longer", "gone"])
+def test_moments_of_another_size_never_reach_a_fused_kernel(tmp_path, name, change):
+    """Which would read and write beyond them; a checksum that fits proves nothing."""
+    _, optimizer = fused(tmp_path / "c")
+    load_optimizers(tmp_path / "c", {"adam": optimizer})
+    file = tmp_path / "c" / TENSORS
+    tensors = safetensors.torch.load_file(file)
+    (key,) = (key for key in tensors if key.endswith(f"state/0/{name}"))
+    if change == "gone":
+        del tensors[key]
+    else:
+        tensors[key] = torch.ones(0 if change == "shorter" else (2, 4))
+    safetensors.torch.save_file(tensors, file)
+    fitted(tmp_path / "c")
+    with pytest.raises(StorageError, match=r"is not the state of a checkpoint \(.*; remove c"):
+        load_optimizers(tmp_path / "c", {"adam": optimizer})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "x"), ("betas", 0.5), ("eps", None), ("amsgrad", []), ("amsgrad", True), ("fused", 3)],
+)
+def test_settings_of_another_kind_never_reach_an_optimizer(tmp_path, name, value):
+    _, optimizer = fused(tmp_path / "c")
+    document = json.loads((tmp_path / "c" / STATE).read_text())
+    document["optimizers"]["adam"]["param_groups"][0][name] = value
+    (tmp_path / "c" / STATE).write_text(json.dumps(document))
+    fitted(tmp_path / "c")
+    with pytest.raises(StorageError, match=r"is not the state of a checkpoint \(.*; remove c"):
+        load_optimizers(tmp_path / "c", {"adam": optimizer})
+
+
+STRANGE = [None, -1, 2**70, "x", [], [[1]], {}, {"tensor": "nobody"}, {"items": [[1]]}]
+
+
+@pytest.mark.parametrize("key", ["sha256", "optimizers", "state"])
+@pytest.mark.parametrize("value", STRANGE)
+def test_a_state_that_somebody_wrote_is_taken_or_refused(tmp_path, key, value):
+    module, optimizer = fused(tmp_path / "c")
+    document = json.loads((tmp_path / "c" / STATE).read_text())
+    document.pop("checksum")
+    document[key] = value
+    document["checksum"] = checksum_of(document)
+    (tmp_path / "c" / STATE).write_text(json.dumps(document))
+    refused = 0
+    for read in (
+        lambda folder: load_optimizers(folder, {"adam": optimizer}),
+        lambda folder: load_module(folder, module),
+        load_state,
+        model_sha256,
+    ):
+        try:
+            read(tmp_path / "c")
+        except StorageError as error:
+            refused += "remove c" in str(error)
+    assert refused == {"sha256": 4}.get(key, refused)
+
+
+@pytest.mark.parametrize("header", ['{"a": "b"}', "[1]", '{"a": {"dtype": "F32"}}', "{"])
+@pytest.mark.parametrize("name", [MODEL, TENSORS])
+def test_tensors_that_are_none_are_refused(tmp_path, name, header):
+    module, _ = fused(tmp_path / "c")
+    data = header.encode()
+    (tmp_path / "c" / name).write_bytes(len(data).to_bytes(8, "little") + data)
+    fitted(tmp_path / "c")
+    with pytest.raises(StorageError, match=rf"{name}: cannot be read \(.*; remove c"):
+        load_module(tmp_path / "c", module) if name == MODEL else load_state(tmp_path / "c")
 
 
 @pytest.mark.parametrize("file", [MODEL, TENSORS])

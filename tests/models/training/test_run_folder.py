@@ -137,3 +137,19 @@ def test_a_checkpoint_that_leads_nowhere_is_named(trained):
     folder.symlink_to(trained / "nowhere")
     with pytest.raises(LawmError, match=folder.name):
         RunFolder.open(trained).algorithm()
+
+
+@pytest.mark.parametrize("name", ["step_²", "step_x", "step_", "step_-1"])
+def test_names_that_are_no_numbers_are_no_checkpoints(run, name):
+    (run.path / "checkpoints" / name).mkdir(parents=True)
+    (run.path / "checkpoints" / "step_00000007").mkdir()
+    assert list(run.checkpoints()) == [7]
+
+
+def test_metrics_of_a_stage_that_is_not_there_are_refused(run):
+    row = {"stage": "model", "step": 1, "elapsed": 0.5}
+    lines = [json.dumps(row | {"stage": stage}) for stage in ("model", "agent", "../x")]
+    run.metrics_path.write_text("".join(f"{line}\n" for line in lines))
+    assert len(run.metrics(len(lines[0]) + 1)) == 1
+    with pytest.raises(ConfigError, match=r"metrics.jsonl, line 3: is of a stage '../x'"):
+        run.metrics()

@@ -1,5 +1,6 @@
 """Every key that is listed can be set, and every key that can be set is listed."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,3 +67,18 @@ def test_unknown_names_are_refused() -> None:
         list_settings("lavm")
     with pytest.raises(ConfigError, match="no preset 'big'"):
         list_settings("lawm", "big")
+
+
+UNLIMITED = re.compile(r"steps\..*|seed|.*_episodes|.*_every|.*_delay|.*warmup")
+"""Whole numbers that count what is done, one after the other, and not what is built."""
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_what_is_built_has_a_limit(name: str) -> None:
+    """Else a typing error takes all memory, or builds layers until somebody kills it."""
+    sizes = [s.key for s in list_settings(name) if type(s.value) is int]
+    sizes = [key for key in sizes if not UNLIMITED.fullmatch(key.rpartition("settings.")[2])]
+    assert {"batch_size", "window", "threads"} < {*sizes}
+    for key in sizes:
+        with pytest.raises(ConfigError, match=f"{key.rpartition('.')[2]}: .*less than or equal"):
+            resolve(configure("c", algorithm=name, settings={key: 1 << 31}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from lawm_schemas import CorpusError
 from lawm_schemas.errors import reason_of
 
 from lawm_data.system.optional import optional
+from lawm_data.system.parquet import parquet_writer
 
 HINT = "fetch it again, or restore it from a copy"
 BATCH_BYTES = 1 << 21
@@ -30,7 +32,7 @@ def pyarrow(module: str = "") -> Any:
 def to_column(array: np.ndarray) -> Any:
     """(n, *shape) as an Arrow array of n numbers, or of n lists of one length."""
     pa = pyarrow()
-    rows = np.ascontiguousarray(array).reshape(len(array), int(np.prod(array.shape[1:])))
+    rows = np.ascontiguousarray(array).reshape(len(array), math.prod(array.shape[1:]))
     if rows.shape[1] == 1:
         return pa.array(rows[:, 0])
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
@@ -195,8 +197,13 @@ class ParquetWriter:
     def __init__(self, path: Path, schema: Any) -> None:
         self._schema = schema
         self._sink = pyarrow().OSFile(str(path), "wb")
-        self._writer = pyarrow(".parquet").ParquetWriter(
-            self._sink, schema, compression="snappy", write_page_checksum=True
+        self._writer = parquet_writer()(
+            self._sink,
+            schema,
+            compression="snappy",
+            write_page_checksum=True,
+            # hardly a number stands there twice: a dictionary of them takes time and room
+            use_dictionary=[field.name for field in schema if field.type == pyarrow().string()],
         )
         self._waiting: list[Any] = []
         self._bytes = 0

@@ -25,6 +25,7 @@ from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.features import Feature
 from lawm_data.exchange.formats.lerobot.layout import inside, read_json
 from lawm_data.exchange.formats.lerobot.parquet import (
+    BATCH_BYTES,
     ParquetReader,
     ParquetWriter,
     frame_schema,
@@ -40,6 +41,8 @@ from lawm_data.system.images import decode, encode_png
 FOLDER, ABOUT, TRAJECTORIES, MASKS = "meta/lawm", "corpus.json", "trajectories.parquet", "masks"
 FINAL = "final/"
 """What the names of columns with the last observation begin with."""
+ROWS_AT_ONCE = 256
+"""Rows that wait at most."""
 HINT = "restore it, or remove meta/lawm to import the set as any other"
 _COLUMNS = {
     "id": "string",
@@ -60,7 +63,9 @@ class SidecarWriter:
     def __init__(
         self, root: Path, outgoing: Outgoing, features: Sequence[Feature], videos: bool
     ) -> None:
-        self._features, self._sources = features, list(outgoing.view.manifest.provenance)
+        self._features, self._sources = features, outgoing.view.table.provenance
+        self._rows: list[dict[str, Any]] = []
+        self._count = self._bytes = 0
         folder = root / FOLDER
         folder.mkdir(parents=True)
         manifest, overlay = outgoing.view.manifest, outgoing.view.overlay
@@ -93,32 +98,53 @@ class SidecarWriter:
 
     def add(self, episode: Episode) -> None:
         """Write the row of a trajectory."""
-        pa = pyarrow()
-        row = {
+        row: dict[str, Any] = {
             "id": episode.trajectory_id,
             "length": len(episode.rewards),
             "terminated": episode.terminated,
             "truncated": episode.truncated,
-            "provenance": self._sources.index(episode.provenance),
+            "provenance": int(self._sources[self._count]),
             "agent_step": episode.agent_step,
             "seed": episode.seed,
             "metadata": json.dumps(dict(episode.metadata), allow_nan=False),
             "labels": episode.labels.value if episode.labels else "",
         }
-        columns = {name: pa.array([row[name]], self._schema.field(name).type) for name in row}
         for feature in self._features:
             last = {spec.name: episode.observations[spec.name][-1:] for spec in feature.arrays}
             if feature.storage == "numbers":
-                final = to_column(names.joined(feature, last).astype(feature.dtype))
+                final = names.joined(feature, last).astype(feature.dtype)
+                self._bytes += final.nbytes
             else:
-                final = pictures([encode_png(last[feature.arrays[0].name][0])])
-            columns[FINAL + feature.name] = final
-        arrays = [columns[name] for name in self._schema.names]
-        self._file.add(pa.Table.from_arrays(arrays, schema=self._schema))
+                final = encode_png(last[feature.arrays[0].name][0])
+                self._bytes += len(final)
+            row[FINAL + feature.name] = final
+        self._rows.append(row)
+        self._count += 1
+        if len(self._rows) == ROWS_AT_ONCE or self._bytes >= BATCH_BYTES:
+            self._flush()
 
     def close(self) -> None:
         """End the file."""
+        self._flush()
         self._file.close()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        pa, columns = pyarrow(), {}
+        for name in self._schema.names:
+            columns[name] = [row[name] for row in self._rows]
+        for feature in self._features:
+            name = FINAL + feature.name
+            whole = feature.storage == "numbers"
+            found = columns[name]
+            columns[name] = to_column(np.concatenate(found)) if whole else pictures(found)
+        arrays = [
+            pa.array(column, self._schema.field(name).type) if isinstance(column, list) else column
+            for name, column in columns.items()
+        ]
+        self._file.add(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows, self._bytes = [], 0
 
 
 class Ending(NamedTuple):

@@ -19,6 +19,8 @@ PICTURES = 100
 EDGE = 150
 """Rows and columns of a picture that are looked at, evenly spaced, at most twice as many."""
 
+AT_ONCE = 64
+"""Episodes that are counted in together."""
 COLUMNS_BYTES = 1 << 28
 """Bytes of the columns that are held in memory for their quantiles; one column at least is."""
 
@@ -28,18 +30,52 @@ Stats = Mapping[str, np.ndarray]
 
 def of_numbers(rows: np.ndarray) -> Stats:
     """Statistics of n rows of numbers (n, D), n at least 1."""
-    values = rows.astype(np.float64)
-    at = np.quantile(values, [*QUANTILES.values()], axis=0)
+    return of_all({"": rows})[""]
+
+
+def of_all(features: Mapping[str, np.ndarray]) -> dict[str, Stats]:
+    """Statistics of several features, n rows of numbers (n, D) each, of a D of its own."""
+    found: dict[str, Stats] = {}
+    # NumPy adds up the numbers of one column in another order than those of several
+    for alone in (True, False):
+        some = {name: rows for name, rows in features.items() if (rows.shape[1] == 1) == alone}
+        if not some:
+            continue
+        joined = _of_columns(np.concatenate([*some.values()], axis=1, dtype=np.float64), alone)
+        start = 0
+        for name, rows in some.items():
+            stop = start + rows.shape[1]
+            own = {key: value[start:stop] for key, value in joined.items()}
+            found[name] = {**own, "count": np.array([len(rows)])}
+            start = stop
+    return {name: found[name] for name in features}
+
+
+def _of_columns(values: np.ndarray, alone: bool) -> Stats:
+    """Statistics of numbers (n, D), without their count; ``alone`` adds up column by column."""
+    columns = np.ascontiguousarray(values.T)
+    ordered = np.sort(columns, axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = np.nan_to_num(values.mean(0)), np.nan_to_num(values.std(0))
+        summed, axis = (columns, 1) if alone else (values, 0)
+        mean, std = np.nan_to_num(summed.mean(axis)), np.nan_to_num(summed.std(axis))
     return {
-        "min": values.min(0),
-        "max": values.max(0),
+        "min": ordered[:, 0],
+        "max": ordered[:, -1],
         "mean": mean,
         "std": std,
-        "count": np.array([len(values)]),
-        **dict(zip(QUANTILES, at, strict=True)),
+        **dict(zip(QUANTILES, _quantiles(ordered), strict=True)),
     }
+
+
+def _quantiles(ordered: np.ndarray) -> np.ndarray:
+    """(Q, D) quantiles of sorted numbers (D, n), to the bit those of ``np.quantile``."""
+    last = ordered.shape[1] - 1
+    at = last * np.array([*QUANTILES.values()])
+    low = at.astype(np.int64)
+    share, below, above = at - low, ordered[:, low], ordered[:, np.minimum(low + 1, last)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = above - below
+        return np.where(share < 0.5, below + apart * share, above - apart * (1 - share)).T
 
 
 class Levels(NamedTuple):
@@ -111,24 +147,37 @@ class Total:
 
     def __init__(self) -> None:
         self._sums: dict[str, dict[str, np.ndarray]] = {}
+        self._waiting: dict[str, list[Stats]] = {}
         self._levels: dict[str, Levels] = {}
 
     def add(self, name: str, stats: Stats) -> None:
         """Count the numbers of an episode of one feature in."""
-        count = stats["count"][0]
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(stats)
+        if len(waiting) == AT_ONCE:
+            self._count_in(name)
+
+    def _count_in(self, name: str) -> None:
+        """Count in what waits of a feature, one episode after the other."""
+        some = self._waiting.pop(name, [])
+        rows = {key: np.stack([stats[key] for stats in some]) for key in ("count", "min", "max")}
+        mean, std = (np.stack([stats[key] for stats in some]) for key in ("mean", "std"))
         with np.errstate(over="ignore", invalid="ignore"):
-            here = {"mean": count * np.asarray(stats["mean"], np.float64)}
-            here["square"] = count * (np.square(stats["std"]) + np.square(stats["mean"]))
-            here |= {key: stats[key] for key in ("count", "min", "max")}
-            before = self._sums.get(name)
-            if before is None or not before["count"][0]:
-                self._sums[name] = here
-                return
-            if not count:
-                return
-            for key, value in here.items():
-                merge = {"min": np.minimum, "max": np.maximum}.get(key, np.add)
-                before[key] = merge(before[key], value)
+            rows["mean"] = rows["count"] * mean.astype(np.float64)
+            rows["square"] = rows["count"] * (np.square(std) + np.square(mean))
+            if name in self._sums:
+                before = self._sums[name]
+                rows = {key: np.concatenate([before[key][None], rows[key]]) for key in rows}
+            counted = rows["count"][:, 0] > 0
+            if not counted.any():
+                counted[-1] = True
+            merges = {"min": np.minimum.reduce, "max": np.maximum.reduce}
+            self._sums[name] = {
+                key: merges[key](value[counted])
+                if key in merges
+                else np.add.accumulate(value[counted])[-1]
+                for key, value in rows.items()
+            }
 
     def add_levels(self, name: str, levels: Levels) -> None:
         """Count the pictures of an episode of one feature in."""
@@ -142,6 +191,8 @@ class Total:
         Args:
             files: the frames, as they were written.
         """
+        for feature in list(self._waiting):
+            self._count_in(feature)
         result = {}
         for feature, sums in self._sums.items():
             count = max(1, int(sums["count"][0]))
@@ -152,7 +203,7 @@ class Total:
             found |= {key: sums[key] for key in ("min", "max", "count")}
             found |= dict.fromkeys(QUANTILES, found["mean"])
             if sums["count"][0]:
-                found |= dict(zip(QUANTILES, _quantiles(files, feature, found), strict=True))
+                found |= dict(zip(QUANTILES, _over_frames(files, feature, found), strict=True))
             # numbers near the end of their range have infinite squares, which JSON cannot hold
             result[feature] = {name: np.nan_to_num(found[name]).tolist() for name in NAMES}
         for feature, levels in self._levels.items():
@@ -161,7 +212,7 @@ class Total:
         return result
 
 
-def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
+def _over_frames(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
     """(Q, D) quantiles of a feature over its frames; of actions, over those that have one.
 
     Some columns are held in memory at a time.
@@ -172,7 +223,7 @@ def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
     names_read = [feature, *([OBSERVED] if feature == ACTION else [LABELS] if inferred else [])]
     parts = []
     for start in range(0, width, some):
-        columns = np.empty((count, min(some, width - start)))
+        columns = np.empty((min(some, width - start), count))
         done = 0
         for file in files:
             reader = ParquetReader(file, names_read)
@@ -182,9 +233,9 @@ def _quantiles(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
                     rows = rows[from_column(batch.column(OBSERVED), 1, str(file))[0][:, 0]]
                 if inferred:
                     rows = rows[np.array(batch.column(LABELS).to_pylist()) == "inferred"]
-                columns[done : done + len(rows)] = rows[:, start : start + columns.shape[1]]
+                columns[:, done : done + len(rows)] = rows[:, start : start + len(columns)].T
                 done += len(rows)
             reader.close()
         with np.errstate(over="ignore", invalid="ignore"):
-            parts.append(np.quantile(columns, [*QUANTILES.values()], axis=0, overwrite_input=True))
+            parts.append(np.quantile(columns, [*QUANTILES.values()], axis=1, overwrite_input=True))
     return np.concatenate(parts, 1)

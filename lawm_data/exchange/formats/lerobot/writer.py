@@ -34,6 +34,7 @@ from lawm_data.exchange.formats.lerobot.stats import (
     Stats,
     Total,
     levels_of,
+    of_all,
     of_nothing,
     of_numbers,
 )
@@ -194,7 +195,7 @@ class SetWriter:
             zero = np.zeros(actions.shape, np.float32)
             mean, std = episode.inferred or (zero, zero)
             rows |= {names.MEAN: mean.astype(np.float32), names.STD: std.astype(np.float32)}
-        stats = {name: of_numbers(array.reshape(length, -1)) for name, array in rows.items()}
+        stats = of_all({name: array.reshape(length, -1) for name, array in rows.items()})
         stats[names.ACTION] = self._nothing
         if observed.any():
             stats[names.ACTION] = of_numbers(actions[observed])
@@ -203,7 +204,10 @@ class SetWriter:
         columns = {name: to_column(array) for name, array in rows.items()}
         columns[names.ACTION] = to_column(actions)
         rest = episode.labels.value if episode.labels and not observed.any() else "missing"
-        columns[names.LABELS] = pyarrow().array(np.where(observed, "observed", rest).tolist())
+        states = np.where(observed, "observed", rest)
+        same = (states == states[0]).all()
+        pa = pyarrow()
+        columns[names.LABELS] = pa.repeat(states[0], length) if same else pa.array(states.tolist())
         return columns, stats
 
     def _flush(self) -> None:

@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from lawm_data import open_corpus
-from lawm_data.corpus.integrity.soundness import is_metadata, metadata_of, trajectory_faults
+from lawm_data.corpus.integrity.soundness import (
+    is_metadata,
+    metadata_of,
+    trajectory_faults,
+    unsound,
+)
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.shard import open_shard
 
@@ -21,13 +26,17 @@ def faults(path: Path) -> Iterator[list[str]]:
     manifest = open_corpus(path).manifest
     layout, info = layout_of(manifest), manifest.shards[0]
     part = open_shard(path / "shards" / info.file, info, layout, len(manifest.provenance))
-    for i in range(info.trajectories):
-        yield list(trajectory_faults(part, i, layout))
+    found = [list(trajectory_faults(part, i, layout)) for i in range(info.trajectories)]
+    # of a block with one that is wrong all may be looked at
+    assert {i for i, words in enumerate(found) if words} <= set(unsound(part, layout))
+    yield from found
 
 
 def test_what_is_written_is_sound(random_corpus: Callable) -> None:
     corpus = random_corpus(unlabeled=(1,), partial=(2,), unrewarded=(3,))
     assert [*faults(corpus.path)] == [[]] * len(corpus)
+    layout, info = layout_of(corpus.manifest), corpus.manifest.shards[0]
+    assert not unsound(open_shard(corpus.path / "shards" / info.file, info, layout, 1), layout)
 
 
 ALTERED = "its content was altered: the hash differs"

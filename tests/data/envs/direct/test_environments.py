@@ -60,6 +60,17 @@ def test_environments_do_not_touch_each_other() -> None:
         assert np.array_equal(a.observations["physics"][1], b.observations["physics"][0])
 
 
+def test_a_simulation_that_diverges_is_left_to_stepping() -> None:
+    environments = envs.make("walker-walk", direct=True)
+    environments.reset([0])
+    size = environments.observations[-1].size
+    environments.restore(0, np.full(size, 1e9))
+    actions = np.zeros((1, 5, 6), np.float32)
+    assert environments.open_loop(actions) is None
+    environments.reset([0])
+    assert environments.open_loop(actions) is not None
+
+
 @pytest.mark.parametrize("direct", [True, False])
 def test_without_physics_the_rest_is_the_same(direct: bool) -> None:
     kinds = [

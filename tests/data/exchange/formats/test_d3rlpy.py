@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lawm_schemas import CorpusError, Role
+from lawm_schemas import ConfigError, CorpusError, Role
 
 from lawm_data import open_corpus
 from lawm_data.corpus.integrity.validate import validate
@@ -149,6 +149,35 @@ def test_files_that_are_wrong_are_refused_and_nothing_is_written(
         import_corpus(f"d3rlpy:{path}", tmp_path / "corpus")
     assert "\n" not in str(caught.value)
     assert [found.name for found in tmp_path.iterdir()] == ["data.h5"]
+
+
+@pytest.mark.parametrize("spoil", ["nan", "gone", "link"])
+def test_an_observation_that_cannot_be_read_is_left_out(tmp_path: Path, spoil: str) -> None:
+    path = dump(tmp_path / "data.h5", [recorded(6, i, kind="tuple") for i in range(2)])
+    with h5py.File(path, "r+") as file:
+        del file["observations_1_1"]
+        if spoil != "gone":
+            nan = np.full((6, 3), np.nan)
+            file["observations_1_1"] = nan if spoil == "nan" else h5py.SoftLink("/nowhere")
+    with pytest.raises(CorpusError, match=r"observations?_1_1: |--without observation_1"):
+        import_corpus(f"d3rlpy:{path}", tmp_path / "corpus")
+    made = import_corpus(f"d3rlpy:{path}", tmp_path / "corpus", without=["observations_1"])
+    assert "not kept: observation_1" in made.notes
+    corpus = open_corpus(tmp_path / "corpus")
+    assert [spec.name for spec in corpus.manifest.observations] == ["observation_0"]
+    assert len(corpus) == 2
+    with pytest.raises(ConfigError, match="there is no array 'x'; there are observation_0, obs"):
+        import_corpus(f"d3rlpy:{path}", tmp_path / "other", without=["x"])
+
+
+def test_the_only_observation_is_kept(tmp_path: Path) -> None:
+    path = dump(tmp_path / "data.h5", [recorded(6, 0)])
+    with pytest.raises(ConfigError, match="leaves nothing"):
+        import_corpus(f"d3rlpy:{path}", tmp_path / "corpus", without=["observation"])
+    other("observations_0", np.full((6, 3), np.nan))(path)
+    with pytest.raises(CorpusError, match="a number that is not finite") as caught:
+        import_corpus(f"d3rlpy:{path}", tmp_path / "corpus")
+    assert "without" not in str(caught.value)
 
 
 def test_a_file_that_d3rlpy_wrote(tmp_path: Path) -> None:

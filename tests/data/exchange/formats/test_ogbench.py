@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lawm_schemas import CorpusError, Role
+from lawm_schemas import ConfigError, CorpusError, Role
 
 from lawm_data import open_corpus
 from lawm_data.corpus.integrity.validate import validate
@@ -118,3 +118,31 @@ def test_files_that_are_wrong_are_refused_and_nothing_is_written(
         import_corpus(f"ogbench:{tmp_path / 'a.npz'}", tmp_path / "corpus")
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize(
+    "qpos",
+    [np.full((7, 3), np.nan), np.zeros((6, 3)), np.full((7, 3), b"x"), np.zeros(0)],
+    ids=["NaN", "too short", "texts", "nothing"],
+)
+def test_physics_that_cannot_be_read_is_left_out(tmp_path: Path, qpos: np.ndarray) -> None:
+    np.savez(tmp_path / "a.npz", **{**recorded([4, 3]), "qpos": qpos})
+    with pytest.raises(CorpusError, match=r"qpos: .*or leave it out with --without physics"):
+        import_corpus(f"ogbench:{tmp_path / 'a.npz'}", tmp_path / "corpus")
+    made = import_corpus(f"ogbench:{tmp_path / 'a.npz'}", tmp_path / "corpus", without=["physics"])
+    assert "not kept: qpos, qvel" in made.notes
+    manifest = open_corpus(tmp_path / "corpus").manifest
+    assert [spec.name for spec in manifest.observations] == ["observation"]
+
+
+@pytest.mark.parametrize("name", ["observation", "observations"])
+def test_what_is_needed_is_not_left_out(tmp_path: Path, name: str) -> None:
+    arrays = recorded([4, 3])
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ConfigError, match="leaves no observation"):
+        import_corpus(f"ogbench:{tmp_path / 'a.npz'}", tmp_path / "corpus", without=[name])
+    with pytest.raises(ConfigError, match="there is no array 'x'; there are observation, physics"):
+        import_corpus(f"ogbench:{tmp_path / 'a.npz'}", tmp_path / "corpus", without=["x"])
+    np.savez(tmp_path / "b.npz", **{k: v for k, v in arrays.items() if k != "qpos"})
+    with pytest.raises(ConfigError, match="leaves nothing"):
+        import_corpus(f"ogbench:{tmp_path / 'b.npz'}", tmp_path / "corpus", without=[name])

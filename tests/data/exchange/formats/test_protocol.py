@@ -400,6 +400,11 @@ def test_unknown_settings_are_refused(name: str, tmp_path: Path) -> None:
             verb(address(name), tmp_path / "back", {"no_such": 1})
 
 
+@pytest.mark.parametrize("name", [name for name, about in ABOUTS.items() if about.reads])
+def test_every_format_can_leave_something_out_unread(name: str) -> None:
+    assert "without" in ABOUTS[name].settings
+
+
 @pytest.mark.parametrize("name", ABOUTS)
 def test_rows_of_the_table_are_well_formed(name: str) -> None:
     about = ABOUTS[name]

@@ -92,6 +92,52 @@ def test_ends_and_missing_actions(tmp_path: Path) -> None:
     assert (corpus.manifest.action.shape, corpus.table.rewarded.any()) == ((2,), False)
 
 
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        torch.full((2, 6, 2), torch.nan),
+        torch.zeros(2, 6, 2, dtype=torch.complex64),
+        torch.zeros(2, 5, 2),
+        torch.zeros(2, 6, 2).to_sparse(),
+        None,
+    ],
+    ids=["NaN", "complex", "too short", "sparse", "not there"],
+)
+def test_an_observation_that_cannot_be_read_is_left_out(
+    tmp_path: Path, spoiled: torch.Tensor | None
+) -> None:
+    for i in range(2):
+        file = recorded(2, 5, seed=i, nested=True)
+        if i:
+            file["obs"] |= {"goal": spoiled}
+        file["obs"] = {name: value for name, value in file["obs"].items() if value is not None}
+        torch.save(file, tmp_path / f"{i}.pt")
+    with pytest.raises(CorpusError, match=r"--without goal|holds other arrays|more than tensors"):
+        import_corpus(f"tdmpc2:{tmp_path}", tmp_path / "corpus")
+    import_corpus(f"tdmpc2:{tmp_path}", tmp_path / "corpus", without=["obs.goal"])
+    corpus = open_corpus(tmp_path / "corpus")
+    assert [spec.name for spec in corpus.manifest.observations] == ["state"]
+    assert len(corpus) == 4
+    with pytest.raises(ConfigError, match="there is no array 'x'; there are state, goal"):
+        import_corpus(f"tdmpc2:{tmp_path}", tmp_path / "other", without=["x"])
+
+
+def test_the_only_observation_is_kept(tmp_path: Path) -> None:
+    torch.save({**recorded(2, 5), "obs": NAN}, tmp_path / "a.pt")
+    with pytest.raises(ConfigError, match="leaves nothing"):
+        import_corpus(f"tdmpc2:{tmp_path / 'a.pt'}", tmp_path / "corpus", without=["obs"])
+    with pytest.raises(CorpusError, match="a number that is not finite") as caught:
+        import_corpus(f"tdmpc2:{tmp_path / 'a.pt'}", tmp_path / "corpus")
+    assert "without" not in str(caught.value)
+
+
+def test_what_is_not_kept_is_not_read(tmp_path: Path) -> None:
+    file = {**recorded(2, 5), "extra": torch.zeros(3, dtype=torch.complex64)}
+    torch.save(file, tmp_path / "a.pt")
+    made = import_corpus(f"tdmpc2:{tmp_path / 'a.pt'}", tmp_path / "corpus")
+    assert "not kept: extra" in made.notes
+
+
 def test_pictures_have_their_channels_last(tmp_path: Path) -> None:
     """A stack of three pictures, as ``obs=rgb`` has it."""
     file = recorded(1, 3)

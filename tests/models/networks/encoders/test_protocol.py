@@ -2,13 +2,16 @@
 
 import pytest
 import torch
-from lawm_schemas import ArraySpec, ConfigError, Schema
+from lawm_schemas import ArraySpec, ConfigError, Role, Schema
 
 from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
 from lawm_models.networks.world_model import WorldModel, WorldModelConfig
 
-ARRAYS = (ArraySpec(name="state", shape=(3,)),)
+ARRAYS = (
+    ArraySpec(name="state", shape=(3,)),
+    ArraySpec(name="camera", shape=(16, 32, 3), dtype="uint8", role=Role.pixels),
+)
 
 
 class Model(Schema):
@@ -25,7 +28,8 @@ def test_every_encoder_comes_to_a_vector_and_back(name):
     encoder = parts.Encoder(config, ARRAYS, sizes)
     decoder = parts.Decoder(config, ARRAYS, 6, sizes, std=0.5)
     for shape in ((4,), (4, 7)):
-        seen = Observation(torch.randn(*shape, 3))
+        images = torch.randint(0, 256, (*shape, 16, 32, 3), dtype=torch.uint8)
+        seen = Observation(torch.randn(*shape, 3), {"camera": images})
         target = encoder.target(seen)
         assert encoder(seen).shape == (*shape, encoder.dim)
         assert target.shape == (*shape, encoder.target_dim)
@@ -50,7 +54,10 @@ def test_settings_stand_beside_the_name():
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ({"name": "ears"}, r"^m: encoder: no encoder 'ears'; known ones: vectors; correct it$"),
+        (
+            {"name": "ears"},
+            r"^m: encoder: no encoder 'ears'; known ones: .*vectors; correct it$",
+        ),
         (
             {"name": "vectors", "depth": 3},
             r"^m: encoder\.depth: Extra inputs.*; check its spelling$",
