@@ -95,6 +95,8 @@ def writing(words: str) -> list[str]:
     return [f"{WRITE}\nwrite('OUT', {words})"]
 
 
+RANDOM = ["collect", "--env", "cheetah-run", "--agent", "random"]
+DREAMER = ["collect", "--env", "cheetah-run", "--agent", "dreamer"]
 PREPARE = f"""{WRITE}
 write("short", 10000, 10)
 write("long", 200, 500)
@@ -109,6 +111,9 @@ ROWS = [
     Row("filter 200 × 500", ["filter", "long", "length > 1", "--out", "OUT"]),
     Row("split 10,000 × 10", ["split", "short", "a=0.9", "b=0.1", "--out", "OUT"]),
     Row("validate 10,000 × 10", ["validate", "short"]),
+    Row("random agent, 100 of cheetah", [*RANDOM, "--trajectories", "100", "--out", "OUT"]),
+    Row("replay 100 of cheetah", ["validate", "acted", "--replay"]),
+    Row("Dreamer, 10 of cheetah", [*DREAMER, "--trajectories", "10", "--out", "OUT"]),
     Row("export d4rl 200 × 500", ["export", "long", "d4rl:OUT.hdf5"]),
     Row("export robomimic 200 × 500", ["export", "long", "robomimic:OUT.hdf5"]),
     Row("export lerobot 200 × 500", ["export", "long", "lerobot:OUT", "--set", "fps=20"]),
@@ -137,6 +142,7 @@ class Checkout:
         folder.mkdir()
         self.run(Row("prepare", [PREPARE], "python"))
         self.run(Row("prepare", ["export", "long", "d4rl:long.hdf5"]))
+        self.run(Row("prepare", [*RANDOM, "--trajectories", "100", "--out", "acted"]))
 
     def run(self, row: Row) -> tuple[float, int]:
         """CPU seconds and peak of resident memory, in bytes.

@@ -28,6 +28,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import resource
@@ -39,6 +40,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,6 +88,8 @@ ENDS = {
 """What it means that a process ended in this way."""
 TOGETHER = 25
 """Inputs that one process reads."""
+laboratory: Laboratory
+"""Of a worker."""
 
 
 class Laboratory:
@@ -234,6 +238,7 @@ def fuzz(
     inputs: int,
     seed: int = 0,
     kinds: Sequence[str] = tuple(KINDS),
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Alter and read many inputs.
 
@@ -242,24 +247,42 @@ def fuzz(
         inputs: how many.
         seed: of all mutations; an input can be had again by its name.
         kinds: which; each gets its share.
+        workers: processes, each with a laboratory of its own.
 
     Returns:
         Counts by kind, and what was wrong.
     """
-    lab, counts, wrong = Laboratory(folder, kinds), Counter[str](), []
-    gc.collect()
-    gc.freeze()
+    counts, wrong, done = Counter[str](), [], 0
     turns = [name for name in kinds for _ in range(KINDS[name].share)]
     keys = [f"{seed}/{number}/{turns[number % len(turns)]}" for number in range(inputs)]
-    for first in range(0, inputs, TOGETHER):
-        for key, seen in lab.try_some(keys[first : first + TOGETHER]).items():
-            counts[key.rpartition("/")[2]] += 1
-            if seen.wrong:
-                wrong.append({"input": key, **seen._asdict()})
-                print(json.dumps(wrong[-1]), flush=True)
-        if first % 1000 == 0:
-            print(f"{min(first + TOGETHER, inputs)} inputs", flush=True)
-    return {"inputs": inputs, "seed": seed, "by_kind": dict(counts), "wrong": wrong}
+    parts = [keys[first : first + TOGETHER] for first in range(0, inputs, TOGETHER)]
+    gc.collect()
+    gc.freeze()
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, context, _open_laboratory, (folder, kinds)) as pool:
+        for part in pool.map(_try_some, parts):
+            for key, seen in part.items():
+                counts[key.rpartition("/")[2]] += 1
+                if seen.wrong:
+                    wrong.append({"input": key, **seen._asdict()})
+                    print(json.dumps(wrong[-1]), flush=True)
+            done += len(part)
+            if done % 1000 < TOGETHER:
+                print(f"{done} inputs", flush=True)
+    by_kind = {name: counts[name] for name in kinds}
+    return {"inputs": inputs, "seed": seed, "by_kind": by_kind, "wrong": wrong}
+
+
+def _open_laboratory(folder: Path, kinds: Sequence[str]) -> None:
+    """What a worker does first."""
+    place = folder / str(os.getpid())
+    place.mkdir()
+    global laboratory
+    laboratory = Laboratory(place, kinds)
+
+
+def _try_some(keys: Sequence[str]) -> dict[str, Seen]:
+    return laboratory.try_some(keys)
 
 
 def load(kinds: Sequence[str]) -> None:
@@ -277,6 +300,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="*", default=[*KINDS], help="all by default")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--again", help="an input to try once more, such as 0/12/native")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
@@ -289,7 +313,7 @@ def main() -> None:
             print(Laboratory(place, [name]).try_some([arguments.again]))
             print((place / "log").read_text(errors="replace"))
             return
-        result = fuzz(place, arguments.inputs, arguments.seed, arguments.kinds)
+        result = fuzz(place, arguments.inputs, arguments.seed, arguments.kinds, arguments.workers)
     result = {
         "command": "python " + " ".join(sys.argv),
         **result,

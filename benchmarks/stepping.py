@@ -6,7 +6,10 @@ Every way steps the same N episodes with the same actions, in lockstep and in on
 - ``bare_suite_order``: the same physics in the suite's order (``mj_step2``, ``mj_step``,
   ``mj_step1``), which rewards need after every control step;
 - ``direct``: ``lawm_data.envs`` stepping MuJoCo itself, with observations, physics and rewards;
-- ``suite``: ``env.step`` of dm_control, called once per control step.
+- ``suite``: ``env.step`` of dm_control, called once per control step;
+- ``rollout``: ``mujoco.rollout`` alone, which needs all actions beforehand, on one thread: states
+  and sensors, nothing observed, nothing rewarded;
+- ``open_loop``: ``lawm_data.envs`` through it, with observations, physics and rewards.
 
 Rounds are interleaved, times are process CPU time, ratios are medians of the rounds' ratios.
 
@@ -34,6 +37,7 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.suites import _suite
 
 mujoco: Any = import_module("mujoco")  # no type checker sees its compiled names
+mujoco_rollout: Any = import_module("mujoco.rollout")
 
 TASKS = ("walker-walk", "cheetah-run", "hopper-stand", "cartpole-swingup")
 PACKAGES = ("lawm", "dm_control", "mujoco", "numpy")
@@ -144,13 +148,49 @@ def suite(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
     return run
 
 
+def rollout(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
+    """One call for all steps of an episode."""
+    simulators = Simulators.of(task, seeds)
+    model, full = simulators.model, mujoco.mjtState.mjSTATE_FULLPHYSICS
+    data = mujoco.MjData(model)
+    starts = np.empty((len(seeds), mujoco.mj_stateSize(model, full)))
+    for start, row in zip(simulators.starts, starts, strict=True):
+        mujoco.mj_getState(model, start, row, full)
+    warm = np.stack([start.qacc_warmstart for start in simulators.starts])
+
+    def run() -> float:
+        began = time.process_time()
+        for i, chosen in enumerate(np.swapaxes(actions, 0, 1)):
+            controls = np.repeat(chosen, simulators.substeps * repeat, axis=0)[None]
+            mujoco_rollout.rollout(
+                model, data, starts[i : i + 1], controls, initial_warmstart=warm[i : i + 1]
+            )
+        return time.process_time() - began
+
+    return run
+
+
+def open_loop(task: str, seeds: range, actions: np.ndarray, repeat: int) -> Way:
+    """All steps at once, as random agents and replays take them."""
+    environments = envs.make(task, num_envs=len(seeds), action_repeat=repeat, direct=True)
+    together = np.swapaxes(actions, 0, 1)
+
+    def run() -> float:
+        environments.reset(seeds)
+        began = time.process_time()
+        environments.open_loop(together)
+        return time.process_time() - began
+
+    return run
+
+
 def measure(task: str, num_envs: int, steps: int, repeat: int, rounds: int) -> dict[str, Any]:
-    """Interleave all ways over a task; ``direct/x`` is how many times as fast as ``x`` it is."""
+    """Interleave all ways over a task; ``a/b`` is how many times as fast as ``b`` a is."""
     seeds = range(num_envs)
     size = envs.make(task).action.shape
     draws = np.random.default_rng(0).uniform(-1, 1, (steps, num_envs, *size))
     actions = draws.astype(np.float32)
-    makers = (bare, bare_suite_order, direct, suite)
+    makers = (bare, bare_suite_order, direct, suite, rollout, open_loop)
     ways = {maker.__name__: maker(task, seeds, actions, repeat) for maker in makers}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for round_ in range(rounds):
@@ -158,12 +198,12 @@ def measure(task: str, num_envs: int, steps: int, repeat: int, rounds: int) -> d
         first = round_ % len(order)
         for name in order[first:] + order[:first]:
             times[name].append(ways[name]())
+    pairs = [("direct", name) for name in ("bare", "bare_suite_order", "suite")]
     ratios = {
-        f"direct/{name}": statistics.median(
-            other / own for other, own in zip(times[name], times["direct"], strict=True)
+        f"{own}/{other}": statistics.median(
+            theirs / ours for theirs, ours in zip(times[other], times[own], strict=True)
         )
-        for name in ways
-        if name != "direct"
+        for own, other in [*pairs, ("open_loop", "rollout"), ("open_loop", "direct")]
     }
     done = steps * num_envs * repeat
     rates = {name: round(done / statistics.median(t)) for name, t in times.items()}
@@ -180,9 +220,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 8, 16])
-    parser.add_argument("--episode-steps", type=int, default=100, help="steps of each episode")
+    parser.add_argument("--episode-steps", type=int, default=500, help="steps of each episode")
     parser.add_argument("--action-repeat", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
 

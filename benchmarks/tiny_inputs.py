@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +157,8 @@ def agent(folder: Path, rounds: int) -> None:
 
 def main_of(program: str) -> Callable[[list[str]], int]:
     """A program, to be called in this process."""
-    import typer.main
     from lawm_cli import app, data_app
 
-    if not hasattr(typer.main.get_command, "cache_info"):  # built once for all calls
-        typer.main.get_command = cache(typer.main.get_command)
     return app.main if program == "lawm" else data_app.main
 
 

@@ -10,7 +10,8 @@ labeled, one gradient step each (loss, backward, clip, Adam) of:
   every density evaluated step by step on concatenated inputs, autograd, all rows, default Adam;
 - ``policy``: the library's policy step, model frozen, 256 start states;
 - ``policy_unfrozen``: the same with gradients for the model's weights too;
-- ``policy_all_states``: the model frozen, dreams from all states.
+- ``policy_all_states``: the model frozen, dreams from all states;
+- ``lawm_stack``, ``policy_stack``: both steps of five models at once.
 
 ``share`` is the work in matrix products over time and over the rate of a 1024 × 1024 fp32 product,
 measured in every round. Rounds are interleaved; times are process CPU time (wall time with more
@@ -42,6 +43,7 @@ from training_ways import (
     labels_only_step,
     plain_step,
     policy_step,
+    stack_step,
 )
 
 from lawm_data.batches.batch import Batch
@@ -51,6 +53,8 @@ from lawm_models.networks.latent_action_model import LatentActionModel
 from lawm_models.networks.rssm import RSSM
 
 LABELED = 0.25
+STACK = 5
+"""Models of a stack."""
 PRODUCTS = 16
 """Square products per timing: about as long as the steps, so that noise hits both alike."""
 PACKAGES = ("lawm", "torch", "numpy")
@@ -141,6 +145,9 @@ def ways_of(name: str, config: Config, batch: Batch) -> dict[str, Step]:
             Algorithm(config, ARRAYS), batch, starts, frozen=False
         )
         ways["policy_all_states"] = policy_step(Algorithm(config, ARRAYS), batch, 0, frozen=True)
+        batches = [batch] * STACK
+        ways["lawm_stack"] = stack_step(config, batches, "model")
+        ways["policy_stack"] = stack_step(config, batches, "agent")
     return ways
 
 
@@ -166,6 +173,8 @@ RATIOS = (
     ("plain_labels_only", "labels_only"),
     ("policy_unfrozen", "policy"),
     ("policy_all_states", "policy"),
+    ("lawm_stack", "lawm"),
+    ("policy_stack", "policy"),
 )
 
 

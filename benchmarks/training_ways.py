@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from lawm_models.networks.distributions import Normal, kl, log_prob, split_norma
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.layers import MLP, NormedLinear, symlog
 from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.stacking import share_moments, share_weights, side_by_side
 from lawm_models.networks.world_model import state_weight, weighted_mean
 
 OBSERVATION, ACTION = 24, 6  # walker-walk
@@ -129,6 +130,23 @@ def plain_step(config: Config, batch: Batch, latent: bool) -> Step:
     model = PlainModel(config, latent)
     optimizer = torch.optim.Adam(model.parameters(), 3e-4, eps=1e-5)
     return lambda: clip_and_step(optimizer, model.loss(batch), 100.0)
+
+
+def stack_step(config: Config, batches: Sequence[Batch], stage: str) -> Step:
+    """One step of as many models as batches; of one, the plain step."""
+    torch.manual_seed(0)
+    device = batches[0].reward.device
+    models = [Algorithm(config, ARRAYS).to(device) for _ in batches]
+    generators = [torch.Generator(device).manual_seed(seed) for seed in range(len(models))]
+    if len(models) == 1:
+        models[0].begin(stage)
+        return lambda: models[0].update(stage, batches[0], generators[0])
+    whole = Algorithm(config, ARRAYS).to(device)
+    share_weights(whole, models)
+    for name, optimizer in whole.optimizers().items():
+        share_moments(optimizer, [model.optimizers()[name] for model in models])
+    whole.begin(stage)
+    return lambda: whole.update(stage, side_by_side(batches), generators)
 
 
 def policy_step(algorithm: Algorithm, batch: Batch, starts: int, frozen: bool) -> Step:

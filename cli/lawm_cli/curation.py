@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from lawm_schemas.plain_yaml import load_setting
 
 from lawm_cli import inspection
 from lawm_cli.options import Corpora, Corpus, Draw, DryRun, Json, Keep, Out, Seed, example
@@ -127,6 +126,8 @@ def edit(
     kept, and the corpus itself stays as it is. Actions that were lost and stored as zeros become
     missing by --missing-where "actions == 'zero'". Expressions are those of filter.
     """
+    from lawm_schemas.plain_yaml import load_setting
+
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.edit import edit_corpus, parse_bounds, parse_pairs
 

@@ -264,10 +264,6 @@ def mask(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
-    from lawm_data.curation.choose import mask_by_ids, mask_where
-    from lawm_data.curation.clues import without_clues
-    from lawm_data.curation.derive import withhold as write_withheld
-    from lawm_data.system.output import require_free
 
     whole = open_corpus(corpus)
     if keep and withhold is None:
@@ -278,17 +274,26 @@ def mask(
     if fraction is None and (seed or stratify or by != "trajectories"):
         raise ConfigError("go with --fraction", "--seed, --by and --stratify", "leave them out")
     if where is not None:
+        from lawm_data.curation.choose import mask_where
+
         made = mask_where(whole, where, name)
     elif ids is not None:
+        from lawm_data.curation.choose import mask_by_ids
+
         made = mask_by_ids(whole, ids, name)
     else:
         assert fraction is not None
         made = make_mask(whole, fraction, seed, name, by, stratify)
     if withhold is not None:
+        from lawm_data.curation.clues import without_clues
+        from lawm_data.system.output import require_free
+
         require_free(withhold)
         left = without_clues(whole.with_mask(made), keep or ()).left
     path = save_mask(whole, made, replace)
     if withhold is not None:
+        from lawm_data.curation.derive import withhold as write_withheld
+
         write_withheld(whole.with_mask(made), withhold, keep=keep or ())
     result = {
         "name": name,

@@ -64,6 +64,7 @@ def _open_streams() -> None:
 
 def _run(program: str, module: str) -> int:
     _open_streams()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it reads all packages for them
     line = f"{program}: interrupted\n".encode()
 
     def stop(number: int, frame: FrameType | None) -> None:

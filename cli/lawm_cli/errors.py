@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from copy import copy
 from typing import Any, TextIO, cast
 
 import typer
@@ -82,7 +83,7 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
 
 def _invoke(app: typer.Typer, program: str, words: list[str]) -> int:
     # Not app(): that turns Ctrl-C and closed pipes into exit codes of its own.
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(_narrowed(app, words))
     try:
         if COMPLETE.format(program.replace("-", "_").upper()) in os.environ:
             command.main(words, prog_name=program)  # says what the shell asks for, and exits
@@ -93,6 +94,23 @@ def _invoke(app: typer.Typer, program: str, words: list[str]) -> int:
     except SystemExit as end:  # of the shell's completion
         return int(end.code or 0)
     return 0
+
+
+def _narrowed(app: typer.Typer, words: list[str]) -> typer.Typer:
+    """The program with the one command that is called alone: to build all of them takes long."""
+    called = [
+        command
+        for command in app.registered_commands
+        if words[:1] == [command.name or _name(command.callback)]
+    ]
+    if called and app.registered_callback:  # else a single command would take no name
+        app = copy(app)
+        app.registered_commands = called
+    return app
+
+
+def _name(function: Any) -> str:
+    return typer.main.get_command_name(function.__name__)
 
 
 def _is_of_memory(error: Exception) -> bool:

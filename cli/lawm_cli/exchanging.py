@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from lawm_schemas import ConfigError
-from lawm_schemas.plain_yaml import load_setting
 
 from lawm_cli.options import Corpus, DryRun, FormatSettings, Json, Keep, example
 from lawm_cli.output import print_json
@@ -52,6 +51,8 @@ def import_(
     Everything is checked and converted, nothing is guessed: what was not recorded stays missing.
     The corpus appears when it is complete.
     """
+    from lawm_schemas.plain_yaml import load_setting
+
     from lawm_data.exchange.importing import import_corpus
 
     given = _with_short(dict(map(load_setting, settings or [])), fps=fps, size=size)
@@ -80,6 +81,8 @@ def export(
     Observed, withheld, missing and inferred actions stay apart. Without --mask the masks beside the
     corpus go along, where the format can hold them. What it cannot hold is named.
     """
+    from lawm_schemas.plain_yaml import load_setting
+
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.exchange.exporting import export_corpus
 

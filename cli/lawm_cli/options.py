@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -107,6 +106,8 @@ def choosing(choices: Callable[[], Mapping[str, Registry[Any]]]) -> type[TyperCo
 
 def _print_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         print(version("lawm"))
         raise typer.Exit
 

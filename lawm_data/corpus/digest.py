@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,47 +57,54 @@ def digests(shard: Shard, columns: Mapping[str, np.ndarray], layout: Layout) -> 
     found = np.empty((len(columns["length"]), DIGEST_BYTES), np.uint8)
     for places in alike(shard, columns, layout):
         ends = columns["terminated"][places], columns["truncated"][places]
-        found[places] = block_digests(read_block(shard, columns, places), layout, *ends)
+        found[places] = block_digests(read_block(shard, columns, places), layout, *ends)[1]
     return found
 
 
 def block_digests(
-    block: Block,
-    layout: Layout,
-    terminated: np.ndarray | None = None,
-    truncated: np.ndarray | None = None,
-) -> np.ndarray:
-    """(n, 32) uint8: ``full_digest`` of every trajectory of a block.
+    block: Block, layout: Layout, terminated: np.ndarray, truncated: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 32) uint8 each: digest of ``content_hash`` and ``full_digest`` of every trajectory.
 
     Args:
         block: the arrays.
         layout: of these.
-        terminated: (n,); without these two it is the digest of ``content_hash``.
+        terminated: (n,).
         truncated: (n,).
     """
     if len(block.steps) == 1:  # however long it is, it is not copied
         fields = {name: array[0] for name, array in block.fields.items()}
         content = content_hash(block.steps[0], fields, layout)
-        digest = content.digest()
-        if terminated is not None and truncated is not None:
-            actions = None if block.actions is None else block.actions[0]
-            ends = bool(terminated[0]), bool(truncated[0])
-            digest = full_digest(content, actions, block.observed[0], *ends)
-        return np.frombuffer(digest, np.uint8)[None]
-    parts = []
-    for name, array in _content(block.steps, block.fields, layout):
-        parts += [_tag(name, array.dtype, array.shape[1:]), array]
-    if terminated is not None and truncated is not None:
-        parts.append(np.stack([terminated, truncated], 1).astype(np.uint8))
+        actions = None if block.actions is None else block.actions[0]
+        ends = bool(terminated[0]), bool(truncated[0])
+        pairs = [(content.digest(), full_digest(content, actions, block.observed[0], *ends))]
+    else:
+        begun: list[bytes | np.ndarray] = []
+        for name, array in _content(block.steps, block.fields, layout):
+            begun += [_tag(name, array.dtype, array.shape[1:]), array]
+        rest: list[bytes | np.ndarray] = [np.stack([terminated, truncated], 1).astype(np.uint8)]
         if block.actions is not None:
             for name, array in (("actions", block.actions), ("action_observed", block.observed)):
-                parts += [_tag(name, array.dtype, array.shape[1:]), array]
-    rows = _side_by_side(parts, len(block.steps))
-    hashes = (hashlib.sha256(row).digest() for row in rows)
-    return np.frombuffer(b"".join(hashes), np.uint8).reshape(len(rows), DIGEST_BYTES)
+                rest += [_tag(name, array.dtype, array.shape[1:]), array]
+        count = len(block.steps)
+        rows = zip(_side_by_side(begun, count), _side_by_side(rest, count), strict=True)
+        pairs = [_in_two(*row) for row in rows]
+    first, second = (b"".join(some) for some in zip(*pairs, strict=True))
+    shape = len(pairs), DIGEST_BYTES
+    return (
+        np.frombuffer(first, np.uint8).reshape(shape),
+        np.frombuffer(second, np.uint8).reshape(shape),
+    )
 
 
-def _side_by_side(parts: list[bytes | np.ndarray], count: int) -> np.ndarray:
+def _in_two(content: np.ndarray, rest: np.ndarray) -> tuple[bytes, bytes]:
+    running = hashlib.sha256(content.data)
+    begun = running.digest()
+    running.update(rest.data)
+    return begun, running.digest()
+
+
+def _side_by_side(parts: Sequence[bytes | np.ndarray], count: int) -> np.ndarray:
     """What is hashed of each trajectory, one a row; texts are the same in every row."""
     columns = []
     for part in parts:

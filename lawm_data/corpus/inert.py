@@ -64,7 +64,7 @@ def action_kinds(corpus: Corpus) -> np.ndarray:
     shown = (index.action_row >= 0) & (corpus.table.num_observed > 0)
     kinds[shown] = VARIED
     enough = shown & (corpus.table.num_observed >= fewest)
-    for number in np.unique(index.shard[enough]).tolist():
+    for number in sorted(set(index.shard[enough].tolist())):
         shard = corpus.shards[number]
         here = np.flatnonzero(enough & (index.shard == number))
         assert shard.actions is not None

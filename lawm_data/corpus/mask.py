@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from lawm_schemas import ConfigError, Mask, MaskError, load_json
+from lawm_schemas import ConfigError, Manifest, Mask, MaskError, load_json
 
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store
@@ -80,20 +80,7 @@ def make_mask(
     if not NAME.fullmatch(name):
         raise MaskError("cannot be the name of a mask", repr(name), NAME_HINT)
     table = corpus.table
-    complete = (table.labels == OBSERVED) & (table.num_observed == table.length)
-    eligible = np.flatnonzero(complete)
-    weight = table.length if by == "steps" else np.ones(len(table), np.int64)
-    if not len(eligible):
-        raise MaskError("no trajectory has all its actions", str(corpus.path), "collect some")
-    wanted, there = fraction * weight.sum(), weight[eligible].sum()
-    if wanted >= there + 0.5 * weight[eligible].max():
-        most = np.floor(1e4 * there / weight.sum()) / 1e4
-        what = f"fraction {fraction} asks for more than the {len(eligible)} trajectories that have"
-        hint = f"give at most {most}"
-        raise MaskError(f"{what} all their actions (of {len(table)})", str(corpus.path), hint)
-    ids = table.ids[eligible]
-    order = _order(ids, weight[eligible], _strata(table, stratify)[eligible], seed)
-    kept = np.sort(eligible[order[: _count(weight[eligible][order], wanted)]])
+    kept = choose(table, fraction, seed, by, stratify, str(corpus.path))
     data = {
         "name": name,
         "corpus": corpus.root_fingerprint,
@@ -108,6 +95,35 @@ def make_mask(
         return Mask.parse(data, f"mask {name!r}")
     except ConfigError as error:
         raise MaskError(error.what, error.where, error.hint) from None
+
+
+def choose(
+    table: Table,
+    fraction: float,
+    seed: int,
+    by: Literal["trajectories", "steps"] = "trajectories",
+    stratify: Literal["return", "source"] | None = None,
+    where: str = "the corpus",
+) -> np.ndarray:
+    """(n,) int64: rows of the trajectories that keep their actions, ascending; see ``make_mask``.
+
+    Raises:
+        MaskError: names ``where``: no trajectory has all its actions, or too few have.
+    """
+    complete = (table.labels == OBSERVED) & (table.num_observed == table.length)
+    eligible = np.flatnonzero(complete)
+    weight = table.length if by == "steps" else np.ones(len(table), np.int64)
+    if not len(eligible):
+        raise MaskError("no trajectory has all its actions", where, "collect some")
+    wanted, there = fraction * weight.sum(), weight[eligible].sum()
+    if wanted >= there + 0.5 * weight[eligible].max():
+        most = np.floor(1e4 * there / weight.sum()) / 1e4
+        what = f"fraction {fraction} asks for more than the {len(eligible)} trajectories that have"
+        hint = f"give at most {most}"
+        raise MaskError(f"{what} all their actions (of {len(table)})", where, hint)
+    ids = table.ids[eligible]
+    order = _order(ids, weight[eligible], _strata(table, stratify)[eligible], seed)
+    return np.sort(eligible[order[: _count(weight[eligible][order], wanted)]])
 
 
 def mask_of(corpus: Corpus, chosen: np.ndarray, name: str, where: str) -> Mask:
@@ -231,27 +247,28 @@ def readable_under(mask: Mask, corpus: Corpus, table: Table) -> np.ndarray:
     return readable
 
 
-def choice_fault(mask: Mask, corpus: Corpus) -> str:
+def choice_fault(mask: Mask, table: Table, manifest: Manifest) -> str:
     """What is wrong with the choice of a mask, as far as it can be made again; empty if nothing is.
 
     Args:
         mask: a mask of this corpus.
-        corpus: the whole corpus.
+        table: of the whole corpus.
+        manifest: of the corpus.
     """
     if mask.where is not None:
         return ""  # no seed chose it
     stated = mask.chosen_from is not None
     # An older mask may have come along from another corpus, and then shows fewer.
-    if mask.chosen_from != corpus.root_fingerprint and (stated or corpus.manifest.lineage):
+    if mask.chosen_from != manifest.fingerprint and (stated or manifest.lineage):
         return ""
     try:
-        again = make_mask(corpus, mask.fraction, mask.seed, mask.name, mask.by, mask.stratify)
+        rows = choose(table, mask.fraction, mask.seed, mask.by, mask.stratify)
     except MaskError as error:
         return f"cannot have been chosen so: {error.what}"
-    more = len(set(mask.labeled) - set(again.labeled))
-    less = len(set(again.labeled) - set(mask.labeled))
+    again = tuple(table.id[rows].tolist())
+    more, less = len({*mask.labeled} - {*again}), len({*again} - {*mask.labeled})
     if not more and not less:
-        return "" if mask.labeled == again.labeled else "is not in the order of the corpus"
+        return "" if mask.labeled == again else "is not in the order of the corpus"
     return f"shows {more} trajectories that its seed does not choose, and lacks {less} that it does"
 
 

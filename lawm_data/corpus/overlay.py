@@ -13,7 +13,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
 
 from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
-from lawm_data.corpus.table import ID_BYTES
+from lawm_data.corpus.table import ID_BYTES, Table
 from lawm_data.system.atomic import own_folder, storage_errors, write_folder
 from lawm_data.system.hdf5 import ALIGNMENT, HINT, MappedFile
 
@@ -67,6 +67,22 @@ class Labels:
     def covers(self, ids: np.ndarray) -> np.ndarray:
         """Which of these trajectories have inferred actions."""
         return np.isin(ids, self._ids)
+
+    def fault(self, table: Table) -> str:
+        """What is wrong with them though all checksums fit; empty if nothing is.
+
+        Args:
+            table: of the corpus, or of the part of it that is looked at.
+        """
+        order = np.argsort(table.ids)
+        here = np.flatnonzero(np.isin(self._ids, table.ids))
+        row = order[np.searchsorted(table.ids, self._ids[here], sorter=order)]
+        other = int((self._length[here] != table.length[row]).sum())
+        if other:
+            return f"labels {other} trajectories with more or fewer actions than they have steps"
+        if not (np.isfinite(self._mean).all() and np.isfinite(self._std).all()):
+            return "holds actions that are not finite"
+        return "holds an uncertainty below zero" if (self._std < 0).any() else ""
 
     def read(self, trajectory: str) -> tuple[np.ndarray, np.ndarray]:
         """Inferred actions and their standard deviations, each (T, A) float32.
@@ -258,7 +274,10 @@ def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
     if info.corpus != corpus.root_fingerprint:
         what = f"belongs to corpus {info.corpus[:12]}, not to {corpus.root_fingerprint[:12]}"
         raise CorpusError(what, f"overlay {name}", "relabel this corpus (--replace)")
-    return read_labels(folder, info, corpus.manifest.action.size, verify)
+    labels = read_labels(folder, info, corpus.manifest.action.size, verify)
+    if verify and (fault := labels.fault(corpus.table)):
+        raise CorpusError(fault, f"overlay {name}", "relabel this corpus (--replace)")
+    return labels
 
 
 def read_labels(folder: Path, info: Overlay, width: int, verify: bool = False) -> Labels:

@@ -98,7 +98,7 @@ def make_record(
         actions=stored,
         action_observed=observed,
         **done,
-        metadata=_encode_metadata(metadata),
+        metadata=encode_metadata(metadata),
     )
 
 
@@ -111,7 +111,7 @@ def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
     if given.shape != (rows, *spec.shape):
         hint = f"give {(rows, *spec.shape)} (T+1 observations, T actions and rewards)"
         raise CorpusError(f"has shape {given.shape}", where, hint)
-    if not _convertible(given.dtype, np.dtype(spec.dtype)):
+    if not convertible(given.dtype, np.dtype(spec.dtype)):
         raise CorpusError(f"has type {given.dtype}", where, f"give {spec.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
         fitted = given.astype(stored_dtype(spec))
@@ -120,7 +120,8 @@ def _fit(array: Any, spec: ArraySpec, rows: int, where: str) -> np.ndarray:
     return fitted
 
 
-def _convertible(given: np.dtype, wanted: np.dtype) -> bool:
+def convertible(given: np.dtype, wanted: np.dtype) -> bool:
+    """Whether numbers of a type may be stored as those of another one."""
     if wanted.kind == "b" or given.kind == "b":
         return given.kind == wanted.kind
     return given.kind in ("fiu" if wanted.kind == "f" else "iu")
@@ -200,7 +201,12 @@ def beyond_bounds(actions: np.ndarray, spec: ArraySpec) -> np.ndarray:
     return (actions < low - slack[0]) | (actions > high + slack[1])
 
 
-def _encode_metadata(metadata: Mapping[str, Any] | None) -> bytes:
+def encode_metadata(metadata: Mapping[str, Any] | None) -> bytes:
+    """Metadata as a shard stores them.
+
+    Raises:
+        CorpusError: they are not plain JSON.
+    """
     if not metadata:
         return b""
     try:

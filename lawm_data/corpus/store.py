@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,16 +128,10 @@ def join_shards(
     path: Path, manifest: Manifest, layout: Layout, opened: Sequence[OpenShard], verify: bool
 ) -> Store:
     """Put the tables of shards end to end; nothing here loops over trajectories."""
-    counts = [len(part.columns["length"]) for part in opened]
-
-    def column(name: str, kind: type) -> np.ndarray:
-        parts = [part.columns[name] for part in opened]
-        if kind is np.bool_:
-            parts = [part.view(np.bool_) for part in parts]
-        return _join(parts, kind)
-
+    columns = [part.columns for part in opened]
+    counts = [len(part["length"]) for part in columns]
     position = np.arange(sum(counts), dtype=np.int64)
-    if not np.array_equal(column("ordinal", np.int64), position):
+    if not np.array_equal(_join([part["ordinal"] for part in columns], np.int64), position):
         raise CorpusError("trajectories are not in order", str(path / MANIFEST), HINT)
     shard = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     metadata = MetadataColumn(
@@ -146,8 +140,42 @@ def join_shards(
         _join([np.concatenate([[0], part.metadata_end[:-1]]) for part in opened], np.int64),
         _join([part.metadata_end for part in opened], np.int64),
     )
-    table = Table(
-        ids=_join([part.columns["id"] for part in opened], np.bytes_),
+    table = join_columns(columns, manifest, metadata)
+    action_row = _join([part["action_row"] for part in columns], np.int64)
+    index = Index(
+        length=table.length,
+        shard=shard,
+        row=_join([part["row"] for part in columns], np.int64),
+        action_row=action_row,
+        partial=(action_row >= 0) & (table.num_observed < table.length),
+        position=position,
+    )
+    digest = _join([part["digest"] for part in columns], np.uint8).reshape(-1, 32)
+    if verify and fingerprint_of(manifest, table.ids, digest) != manifest.fingerprint:
+        raise CorpusError("the fingerprint differs from the content", str(path / MANIFEST), HINT)
+    shards = tuple(part.shard for part in opened)
+    return Store(path, manifest, layout, shards, table, index, digest)
+
+
+def join_columns(
+    parts: Sequence[Mapping[str, np.ndarray]], manifest: Manifest, metadata: MetadataColumn
+) -> Table:
+    """The table of a corpus.
+
+    Args:
+        parts: the columns of its shards, in order.
+        manifest: names the sources.
+        metadata: of all trajectories.
+    """
+
+    def column(name: str, kind: type) -> np.ndarray:
+        found = [part[name] for part in parts]
+        if kind is np.bool_:
+            found = [part.view(np.bool_) for part in found]
+        return _join(found, kind)
+
+    return Table(
+        ids=column("id", np.bytes_),
         length=column("length", np.int64),
         labels=column("labels", np.uint8),
         num_observed=column("num_observed", np.int64),
@@ -161,20 +189,6 @@ def join_shards(
         sources=tuple(entry.source for entry in manifest.provenance),
         metadata=metadata,
     )
-    action_row = column("action_row", np.int64)
-    index = Index(
-        length=table.length,
-        shard=shard,
-        row=column("row", np.int64),
-        action_row=action_row,
-        partial=(action_row >= 0) & (table.num_observed < table.length),
-        position=position,
-    )
-    digest = _join([part.columns["digest"] for part in opened], np.uint8).reshape(-1, 32)
-    if verify and fingerprint_of(manifest, table.ids, digest) != manifest.fingerprint:
-        raise CorpusError("the fingerprint differs from the content", str(path / MANIFEST), HINT)
-    shards = tuple(part.shard for part in opened)
-    return Store(path, manifest, layout, shards, table, index, digest)
 
 
 def _join(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:

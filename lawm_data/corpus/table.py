@@ -116,6 +116,12 @@ class MetadataColumn:
     end: np.ndarray
     """(N,) int64: first byte behind it; equal to ``start`` where there is none."""
 
+    @classmethod
+    def empty(cls, count: int) -> MetadataColumn:
+        """Of trajectories that have none."""
+        nowhere = np.zeros(count, np.int64)
+        return cls((np.empty(0, np.uint8),), nowhere.astype(np.int32), nowhere, nowhere)
+
     def __getitem__(self, i: int) -> dict:
         """The metadata of a trajectory, by its place.
 

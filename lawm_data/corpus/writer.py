@@ -42,7 +42,7 @@ from lawm_data.corpus.encode import Parts, write_shard
 from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.leftovers import refuse_existing, remove_leftovers
-from lawm_data.corpus.record import make_record
+from lawm_data.corpus.record import Record, make_record
 from lawm_data.corpus.shard import open_shard
 from lawm_data.corpus.store import SHARDS, Store, open_store, read_manifest
 from lawm_data.corpus.table import ID_BYTES
@@ -212,6 +212,25 @@ class CorpusWriter:
             truncated,
             metadata,
         )
+        return self.add_record(
+            record,
+            provenance=provenance,
+            agent_step=agent_step,
+            seed=seed,
+            trajectory_id=trajectory_id,
+        )
+
+    def add_record(
+        self,
+        record: Record,
+        *,
+        provenance: Provenance,
+        agent_step: int | None = None,
+        seed: int | None = None,
+        trajectory_id: str | None = None,
+    ) -> str:
+        """``add`` a trajectory that was checked; see ``make_record``."""
+        self._require_open()
         numbers = [whole_number(agent_step, "agent_step", 63), whole_number(seed, "seed", 64)]
         wanted = record.base_id if trajectory_id is None else trajectory_id
         if not _ID.fullmatch(wanted):

@@ -216,6 +216,8 @@ def _contents(corpus: Corpus) -> np.ndarray:
         columns = {name: column[here] for name, column in index._asdict().items()}
         columns["labels"] = np.full(len(here), MISSING)  # actions are not looked at
         for places in alike(shard, columns, layout):
-            found[here[places]] = block_digests(read_block(shard, columns, places), layout)
+            ends = np.zeros((2, len(places)), bool)  # nor is how it ended
+            block = read_block(shard, columns, places)
+            found[here[places]], _ = block_digests(block, layout, *ends)
     hexadecimal = found.tobytes().hex().encode()
     return np.frombuffer(hexadecimal, f"S{2 * DIGEST_BYTES}").astype("U")

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import MANIFEST, ConfigError, CorpusError, LineageStep
+from lawm_schemas import MANIFEST, ConfigError, CorpusError, LawmError, LineageStep
 
 from lawm_data.corpus.commit import COMMIT_BYTES
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.mask import save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
+from lawm_data.corpus.records import make_records
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writer import CorpusWriter
 from lawm_data.exchange.address import Address, module_of, parse_address
 from lawm_data.exchange.formats import FORMATS
-from lawm_data.exchange.formats._protocol import Incoming
+from lawm_data.exchange.formats._protocol import Episode, Incoming
 from lawm_data.exchange.hub.cache import is_hub_address, parse_hub_address
 from lawm_data.exchange.hub.pull import pull
 from lawm_data.system.atomic import sha256_file, storage_errors, write_file
@@ -32,6 +33,8 @@ CHECKSUMMED = 1 << 30
 LISTED = 1000
 """Number of source files up to which it does."""
 
+TOGETHER, MANY = 1 << 20, 1000
+"""Bytes of observations, and trajectories, that are checked together."""
 WITHOUT = "without"
 """The setting of formats that leave out what is not wanted before they read it."""
 
@@ -178,33 +181,60 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
     """Add every trajectory; returns the inferred actions that came along, by id."""
     inferred: Inferred = {}
     done = 0
-    for done, episode in enumerate(incoming.trajectories, 1):
-        try:
-            name = writer.add(
-                episode.observations,
-                episode.rewards,
-                episode.actions,
-                provenance=episode.provenance,
-                action_observed=episode.action_observed,
-                terminated=episode.terminated,
-                truncated=episode.truncated,
-                agent_step=episode.agent_step,
-                seed=episode.seed,
-                metadata=episode.metadata,
-                trajectory_id=episode.trajectory_id,
-            )
-        except CorpusError as error:
-            place = f"trajectory {done - 1}: {error.where}"
-            raise CorpusError(error.what, place, error.hint) from None
-        if episode.inferred is not None:
-            inferred[name] = episode.inferred
-        if writer.pending_bytes >= COMMIT_BYTES:
-            writer.commit()
-        progress(done, incoming.count)
+    for some in _together(incoming.trajectories):
+        records = make_records(writer.manifest, [_content(episode) for episode in some])
+        for episode in some:
+            try:
+                name = writer.add_record(
+                    next(records),
+                    provenance=episode.provenance,
+                    agent_step=episode.agent_step,
+                    seed=episode.seed,
+                    trajectory_id=episode.trajectory_id,
+                )
+            except CorpusError as error:
+                place = f"trajectory {done}: {error.where}"
+                raise CorpusError(error.what, place, error.hint) from None
+            if episode.inferred is not None:
+                inferred[name] = episode.inferred
+            if writer.pending_bytes >= COMMIT_BYTES:
+                writer.commit()
+            done += 1
+            progress(done, incoming.count)
     if not done:
         raise CorpusError("holds no trajectory", incoming.name or "the source", "check the place")
     writer.commit()
     return inferred
+
+
+def _together(trajectories: Iterator[Episode]) -> Iterator[list[Episode]]:
+    """Trajectories some at a time; those before one that cannot be read come before the error."""
+    some: list[Episode] = []
+    size = 0
+    try:
+        for episode in trajectories:
+            some.append(episode)
+            size += sum(array.nbytes for array in episode.observations.values())
+            if size >= TOGETHER or len(some) == MANY:
+                yield some
+                some, size = [], 0
+    except LawmError:
+        yield some
+        raise
+    yield some
+
+
+def _content(episode: Episode) -> dict[str, Any]:
+    """A trajectory as ``make_record`` takes it."""
+    return {
+        "observations": episode.observations,
+        "rewards": episode.rewards,
+        "actions": episode.actions,
+        "action_observed": episode.action_observed,
+        "terminated": episode.terminated,
+        "truncated": episode.truncated,
+        "metadata": episode.metadata,
+    }
 
 
 def _import_step(

@@ -24,7 +24,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from lawm_schemas import ConfigError, load_yaml, read_yaml
+from lawm_schemas import ConfigError
 from lawm_schemas.errors import reason_of, several
 
 T = TypeVar("T")
@@ -251,9 +251,13 @@ class YamlFiles(Registry[Any]):
         return self._places(point.value)
 
     def _open(self, place: Any) -> Any:
+        from lawm_schemas import read_yaml
+
         return read_yaml(place)
 
     def _summary(self, place: Any) -> str:
+        from lawm_schemas import load_yaml
+
         found = DESCRIPTION.search(place.read_text(encoding="utf-8"))  # all of it would take long
         return str(load_yaml(found[0], str(place))["description"]) if found else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lawm_data.system.formatting import clock as clock
 from lawm_data.system.formatting import near as near
@@ -18,8 +19,11 @@ from lawm_data.system.formatting import text as text
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-    from rich.table import Table
 
+Side = Literal["left", "right"]
+
+DIM, ITALIC, RESET = "\x1b[2m", "\x1b[3m", "\x1b[0m"
+"""What terminals take for a style."""
 SPARSE = 30.0
 """Seconds between progress lines when stderr is not a terminal."""
 BAR = 76
@@ -30,15 +34,8 @@ PAGE = 200
 
 def facts(rows: Mapping[str, Any], title: str | None = None) -> None:
     """A table of names and values."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(name, escape(text(value)))
-    _print(table, title)
+    cells = [(name, text(value)) for name, value in rows.items()]
+    _table(cells, ("left", "left"), header=False, title=title)
 
 
 def listing(entries: Iterable[tuple[str, str]]) -> None:
@@ -51,17 +48,13 @@ def listing(entries: Iterable[tuple[str, str]]) -> None:
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """A table with a header; numbers stand on the right."""
-    from rich.markup import escape
-    from rich.table import Table
-
     rows = [list(row) for row in rows]
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for index, column in enumerate(columns):
-        number = any(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(text(value)) for value in row))
-    _print(table, title)
+    sides: list[Side] = [
+        "right" if any(isinstance(row[index], int | float) for row in rows) else "left"
+        for index in range(len(columns))
+    ]
+    cells = [list(columns), *([text(value) for value in row] for row in rows)]
+    _table(cells, sides, header=True, title=title)
 
 
 def line(message: str) -> None:
@@ -79,12 +72,58 @@ def _fitting(words: Iterable[str], room: int) -> str:
     return line
 
 
-def _print(table: Table, title: str | None) -> None:
-    from rich.console import Console
+def _table(
+    cells: Sequence[Sequence[str]], sides: Sequence[Side], header: bool, title: str | None
+) -> None:
+    """Draw rows of cells; the first row stands back, or without a header the first column."""
+    on_terminal = sys.stdout.isatty()
+    room = shutil.get_terminal_size().columns if on_terminal else PAGE
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    plain = all(cell.isascii() and cell.isprintable() for row in cells for cell in row)
+    if not plain or sum(widths) + 2 * len(widths) - 2 > room:
+        _by_rich(cells, sides, header, title, on_terminal)
+        return
+    # most tables need nothing that rich knows, and it takes long to load
+    styled = on_terminal and os.environ.get("TERM") not in ("dumb", "unknown")
+    back, slanted, end = (DIM, ITALIC, RESET) if styled else ("", "", "")
+    if title:
+        print(f"{slanted}{title}{end}")
+    for number, row in enumerate(cells):
+        padded = [
+            cell.rjust(width) if side == "right" else cell.ljust(width)
+            for cell, side, width in zip(row, sides, widths, strict=True)
+        ]
+        if not header:
+            padded[0] = f"{back}{padded[0]}{end}"
+        line = "  ".join(padded).rstrip()
+        print(f"{back}{line}{end}" if header and not number else line)
 
+
+def _by_rich(
+    cells: Sequence[Sequence[str]],
+    sides: Sequence[Side],
+    header: bool,
+    title: str | None,
+    on_terminal: bool,
+) -> None:
+    """The same where a cell is to be broken, or has more than one knows the width of."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim", show_header=header)
+    for index, side in enumerate(sides):
+        if header:
+            table.add_column(Text(cells[0][index]), justify=side, overflow="fold")
+        elif index == 0:
+            table.add_column(style="dim", no_wrap=True)
+        else:
+            table.add_column(overflow="fold")
+    for row in cells[1:] if header else cells:
+        table.add_row(*map(Text, row))
     # Rich draws into memory: by itself it would exit with 1 when a reader closes the pipe, and
     # leave blanks at the end of lines.
-    on_terminal, drawn = sys.stdout.isatty(), StringIO()
+    drawn = StringIO()
     console = Console(
         file=drawn,
         force_terminal=on_terminal,

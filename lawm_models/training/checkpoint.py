@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,8 +107,19 @@ def load_optimizers(folder: Path, optimizers: Mapping[str, torch.optim.Optimizer
         saved = unpack(document["optimizers"], tensors)
         for name, optimizer in optimizers.items():
             if name in saved:
+                before = [dict(group) for group in optimizer.param_groups]
                 optimizer.load_state_dict(saved[name])
+                _require_settings(before, optimizer.param_groups)
                 _require_whole(optimizer)
+
+
+def _require_settings(before: Sequence[Mapping], now: Sequence[Mapping]) -> None:
+    """Rates and switches may be others than the code's, and not of another kind."""
+    for old, new in zip(before, now, strict=True):
+        for name, value in old.items():
+            kinds = {bool: (bool, type(None)), type(None): (bool, type(None)), float: (float, int)}
+            if name != "params" and not isinstance(new[name], kinds.get(type(value), type(value))):
+                raise ValueError(f"the optimizer's {name} is {new[name]!r}")
 
 
 def _require_whole(optimizer: torch.optim.Optimizer) -> None:
@@ -118,7 +129,8 @@ def _require_whole(optimizer: torch.optim.Optimizer) -> None:
             moments = dict(optimizer.state.get(weights, {}))
             if moments:
                 step = moments.pop("step")
-                sizes = {moments[name].shape for name in ("exp_avg", "exp_avg_sq", *moments)}
+                names = ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * group["amsgrad"])
+                sizes = {moments[name].shape for name in (*names, *moments)}
                 if step.numel() != 1 or sizes != {weights.shape}:
                     raise ValueError("the optimizer's moments are not those of the weights")
 

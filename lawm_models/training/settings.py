@@ -53,6 +53,7 @@ def _common(
     name: str, field: FieldInfo, data: Mapping[str, Any], stages: Sequence[str]
 ) -> Iterator[Setting]:
     """A key of every experiment, or the keys below it: of the first corpus, of each stage."""
+    said = ExperimentConfig.descriptions()
     inside = {part for part in _parts(field.annotation) if isinstance(part, type)}
     if CorpusSource in inside:
         first = _inside(CorpusSource(path="."), f"{name}.0.")
@@ -64,20 +65,20 @@ def _common(
     elif get_origin(field.annotation) is dict:
         for stage in stages:
             value = data.get(name, {}).get(stage)
-            yield Setting(f"{name}.{stage}", "integer ≥ 0", value, _plain(field.description))
+            yield Setting(f"{name}.{stage}", "integer ≥ 0", value, _plain(said.get(name)))
     else:
-        yield Setting(name, _type(field), data.get(name, field.default), _plain(field.description))
+        yield Setting(name, _type(field), data.get(name, field.default), _plain(said.get(name)))
 
 
 def _inside(config: Schema, prefix: str) -> Iterator[Setting]:
     """The keys below a part of a configuration, which may be of a schema that a name chose."""
-    data = config.model_dump(mode="json")
+    data, said = config.model_dump(mode="json"), config.descriptions()
     for name, field in type(config).model_fields.items():
         part = getattr(config, name)
         if isinstance(part, Schema):
             yield from _inside(part, f"{prefix}{name}.")
         else:
-            yield Setting(f"{prefix}{name}", _type(field), data[name], _plain(field.description))
+            yield Setting(f"{prefix}{name}", _type(field), data[name], _plain(said.get(name)))
 
 
 def _parts(annotation: Any) -> Iterator[Any]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from textwrap import dedent
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lawm_schemas.errors import ConfigError
 from lawm_schemas.plain_json import load_json
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
 
 LARGEST = 1 << 24
 MOST = 1000
@@ -60,9 +69,35 @@ def _with_checksum(schema: dict[str, Any]) -> None:
 class Schema(BaseModel):
     """Base of every schema. Field docstrings become the JSON Schema's descriptions."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """What the docstrings of the fields say, by field.
+
+        From the source, and only when somebody asks: pydantic would read it for every command.
+        """
+        found = {}
+        for schema in (c for c in reversed(cls.__mro__) if issubclass(c, Schema)):
+            with suppress(OSError):  # there is no source, as for what was typed in a session
+                (made,) = ast.parse(dedent(inspect.getsource(schema))).body
+                assert isinstance(made, ast.ClassDef)
+                for field, text in pairwise(made.body):
+                    match field, text:
+                        case ast.AnnAssign(ast.Name(name)), ast.Expr(ast.Constant(str(said))):
+                            found[name] = inspect.cleandoc(said)
+        return found
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The JSON Schema with the descriptions of the fields."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name, said in cls.descriptions().items():
+            properties[cls.model_fields[name].alias or name].setdefault("description", said)
+        return schema
 
     @classmethod
     def parse(cls, data: Any, where: str) -> Self:

@@ -88,13 +88,13 @@ def _rows(
     schema: type[Schema], listed: Mapping[type[Schema], Listed], own: set[str], prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Keys and what they mean; ``own`` are those of the fields that are asked for."""
-    meaning = ""
+    meaning, said = "", schema.descriptions()
     for name, field in schema.model_fields.items():
         if name not in own:
             continue
         suffix, inner, nullable = _value(field.annotation)
         key = f"{prefix}{field.alias or name}{suffix}"
-        meaning = _text(field.description) if field.description else meaning
+        meaning = _text(said[name]) if name in said else meaning
         what = meaning
         rows: Iterable[tuple[str, str]] = ()
         if inner is not None and inner in listed:
@@ -109,18 +109,18 @@ def _rows(
 
 def _has_rows(schema: type[Schema]) -> bool:
     """Whether the keys of an object have rows of their own, and not just notes or a file."""
-    first, *_ = schema.model_fields.values()
-    sentence = (first.description or "").endswith(".")
+    said = schema.descriptions()
+    sentence = said.get(next(iter(schema.model_fields)), "").endswith(".")
     return sentence and schema.__module__ == outputs.__name__
 
 
 def _inline(schema: type[Schema]) -> str:
     """The keys of a small object in one line, with what needs to be said of them."""
-    words = []
+    words, said = [], schema.descriptions()
     here = schema.__module__ == outputs.__name__
     for name, field in schema.model_fields.items():
         suffix, inner, nullable = _value(field.annotation)
-        notes = [_text(field.description)] if here and field.description else []
+        notes = [_text(said[name])] if here and name in said else []
         notes += [_inline(inner)] if inner not in (None, *BRIEF) else []
         note = f" ({': '.join(notes)})" if notes else ""
         words.append(f"`{name}{suffix}{'?' if nullable else ''}`{note}")

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,6 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.commit import TakenIds, merge, to_parts
-from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set, read_features
 from lawm_data.corpus.fingerprint import fingerprint_of
@@ -60,7 +60,8 @@ from lawm_data.corpus.overlay import (
     read_labels,
     read_overlay,
 )
-from lawm_data.corpus.store import SHARDS, UPGRADE, absence_of, join_shards, read_manifest
+from lawm_data.corpus.store import SHARDS, UPGRADE, absence_of, join_columns, read_manifest
+from lawm_data.corpus.table import MetadataColumn, Table
 from lawm_data.system.atomic import (
     REPLACED,
     TEMPORARY,
@@ -128,6 +129,18 @@ class Repair:
     def trajectories(self) -> int:
         """How many are kept."""
         return sum(map(len, self.shards))
+
+    @cached_property
+    def table(self) -> Table:
+        """The table of what is kept, without metadata."""
+        layout, place, columns = layout_of(self.manifest), 0, []
+        for report in self.shards:
+            if report.opened is not None:
+                columns.append(report.opened.columns)
+            elif report.kept:
+                columns.append(to_parts(report.kept, place, layout.apart).columns)
+            place += len(report)
+        return join_columns(columns, _with_unknown(self), MetadataColumn.empty(place))
 
     @property
     def replaces_manifest(self) -> bool:
@@ -394,7 +407,6 @@ def _plan_masks(repair: Repair) -> None:
         for name, whole in zip(report.ids, report.complete, strict=True)
         if whole
     }
-    whole = _whole(repair)
     _plan_folder(repair, MASKS, repair.masks)
     for file in mask_files(repair.path):
         place = Path(MASKS, file.name)
@@ -404,7 +416,7 @@ def _plan_masks(repair: Repair) -> None:
             repair.masks[place] = None
             repair.change(place, f"{error.what}: set aside")
             continue
-        if whole is not None and (fault := _choice_fault(mask, whole)):
+        if fault := _choice_fault(mask, repair):
             repair.masks[place] = None
             repair.change(place, f"{fault}: set aside")
             continue
@@ -418,19 +430,16 @@ def _plan_masks(repair: Repair) -> None:
         repair.change(place, what if labeled else f"{what}: set aside")
 
 
-def _whole(repair: Repair) -> Corpus | None:
-    """The corpus, where all of it is as it was."""
-    manifest = repair.manifest
-    if repair.replaces_manifest or len(repair.known.shards) < len(manifest.shards):
-        return None
-    opened = [repair.known.shards[info.file] for info in manifest.shards]
-    return Corpus(join_shards(repair.path, manifest, layout_of(manifest), opened, verify=False))
+def _choice_fault(mask: Mask, repair: Repair) -> str:
+    """What is wrong with the choice of a mask; empty where nothing is, or it cannot be told.
 
-
-def _choice_fault(mask: Mask, whole: Corpus) -> str:
-    """What is wrong with the choice of a mask that says what it was chosen from."""
-    here = mask.corpus == mask.chosen_from == whole.root_fingerprint
-    return choice_fault(mask, whole) if here else ""
+    A seed's choice is made again wherever nothing is lost of what it was made from. Nothing proves
+    what a mask chose by an expression, or from a corpus that is no longer there.
+    """
+    if mask.where is not None or not mask.corpus == mask.chosen_from == repair.fingerprint:
+        return ""
+    manifest = repair.manifest.model_copy(update={"fingerprint": repair.fingerprint})
+    return choice_fault(mask, repair.table, manifest)
 
 
 def _plan_overlays(repair: Repair) -> None:
@@ -448,9 +457,14 @@ def _plan_overlays(repair: Repair) -> None:
             repair.overlays[place] = None
             repair.change(place, f"{error.what}: set aside")
             continue
+        ours = info.corpus in _parents(repair)
+        if ours and (fault := labels.fault(repair.table)):
+            repair.overlays[place] = None
+            repair.change(place, f"{fault}: set aside")
+            continue
         names = set(labels.ids.astype("U").tolist())
         current = info.corpus == repair.fingerprint
-        if info.corpus not in _parents(repair) or (current and names <= there):
+        if not ours or (current and names <= there):
             repair.known.overlays[name] = labels
             continue
         repair.overlays[place] = labels

@@ -34,10 +34,11 @@ def unsound(part: OpenShard, layout: Layout) -> list[int]:
         wrong[places] |= any(value_faults(steps, flat, actions, seen, layout))
         earned = block.steps[:, :, -1].sum(axis=1, dtype=np.float64)
         ends = column["terminated"][places], column["truncated"][places]
+        _, digest = block_digests(block, layout, *ends)
         wrong[places] |= (
             (block.observed.sum(axis=1) != column["num_observed"][places])
             | (earned != column["episode_return"][places])
-            | (block_digests(block, layout, *ends) != column["digest"][places]).any(axis=1)
+            | (digest != column["digest"][places]).any(axis=1)
         )
     return np.flatnonzero(wrong).tolist()
 

@@ -181,7 +181,7 @@ def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
                 yield Finding("warning", str(file), STALE, "make it again with --replace")
                 continue
             readable_under(mask, corpus, store.table)
-            if fault := choice_fault(mask, corpus):
+            if fault := choice_fault(mask, store.table, store.manifest):
                 # an older one may have been made for a part of the corpus
                 severity = "warning" if mask.chosen_from is None else "error"
                 yield Finding(severity, str(file), fault, "make it again with --replace")
@@ -200,7 +200,9 @@ def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
             there = np.isin(labels.ids, store.table.ids)
             if not there.all():
                 what = f"labels {int((~there).sum())} trajectories that are not there"
-                yield Finding("error", f"overlay {name}", what, "relabel it")
+                yield Finding("error", f"overlay {name}", what, "relabel it (--replace)")
+            if fault := labels.fault(store.table):
+                yield Finding("error", f"overlay {name}", fault, "relabel it (--replace)")
         except LawmError as error:
             yield Finding("error", error.where, error.what, error.hint)
     for name in feature_names(path):

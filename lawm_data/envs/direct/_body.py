@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable
 from importlib import import_module
 from math import log
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -76,6 +76,7 @@ class Body(ABC):
         self._qpos, self._qvel = numbers(data.qpos), numbers(data.qvel)
         self._row_qpos = numbers(row[: model.nq])
         self._row_qvel = numbers(row[model.nq : model.nq + model.nv])
+        self._late = np.repeat(model.sensor_needstage == _ACCELERATIONS, model.sensor_dim)
         self._warnings = data.warning.number
         self._warnings_at_start = b""
 
@@ -89,8 +90,8 @@ class Body(ABC):
         """Reward of the present state, within [0, 1]."""
 
     @abstractmethod
-    def rewards(self, path: Path) -> Iterable[float]:
-        """``reward`` of every state of a path."""
+    def rewards(self, path: Path) -> np.ndarray:
+        """``reward`` of every state of a path, (C,)."""
 
     @abstractmethod
     def rows(self, path: Path) -> np.ndarray:
@@ -153,13 +154,13 @@ class Body(ABC):
             initial_warmstart=data.qacc_warmstart.copy()[None],
         )
         mj_step1(model, data)
-        if self._warnings.any():
+        self._warnings_at_start = self._warnings.tobytes()  # which start from zero here
+        if any(self._warnings_at_start):
             return None
-        self._warnings_at_start = self._warnings.tobytes()
-        qpos, qvel = np.split(states[0, n - 1 :: n, 1 : 1 + model.nq + model.nv], [model.nq], 1)
+        ends = states[0, n - 1 :: n, 1 : 1 + model.nq + model.nv]  # time stands before
+        qpos, qvel = ends[:, : model.nq], ends[:, model.nq :]
         sensors = np.concatenate([readings[0, n::n], data.sensordata[None]])
-        late = np.repeat(model.sensor_needstage == _ACCELERATIONS, model.sensor_dim)
-        sensors[:, late] = readings[0, n - 1 :: n, late].T
+        sensors[:, self._late] = readings[0, n - 1 :: n, self._late].T
         return Path(actions, qpos, qvel, sensors, self._place(qpos))
 
     def _place(self, qpos: np.ndarray) -> dict[str, np.ndarray]:
@@ -194,6 +195,22 @@ def linear(x: float, low: float, margin: float, value_at_margin: float) -> float
     return value if value > 0.0 else 0.0
 
 
+def linears(x: np.ndarray, low: float, margin: float, value_at_margin: float) -> np.ndarray:
+    """``linear`` of every number."""
+    value = 1.0 - (1.0 - value_at_margin) * (low - x) / margin
+    return np.where(x >= low, 1.0, np.where(value > 0.0, value, 0.0))
+
+
+def each(function: Callable[..., float], *numbers: np.ndarray) -> np.ndarray:
+    """A function of plain numbers, (C,) each; NumPy's own may differ from ``math`` in a bit."""
+    return np.array(list(map(function, *(array.tolist() for array in numbers))))
+
+
 def quadratic(x: float) -> float:
     """1 at zero, falling as a parabola to 0 at ±1."""
     return 1.0 - x * x if -1.0 < x < 1.0 else 0.0
+
+
+def quadratics(x: np.ndarray) -> np.ndarray:
+    """``quadratic`` of every number."""
+    return np.where(abs(x) < 1.0, 1.0 - x * x, 0.0)

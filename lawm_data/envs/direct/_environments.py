@@ -120,7 +120,7 @@ class DirectEnvironments(Environments):
             if path is None:
                 return None
             paid = np.zeros(steps * repeat)
-            paid[:controls] = list(body.rewards(path))
+            paid[:controls] = body.rewards(path)
             for each in paid.reshape(steps, repeat).T:  # in the order of ``step``'s sum
                 rewards[i] += each
             rows[i] = body.rows(path.at(last))

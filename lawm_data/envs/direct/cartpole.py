@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import cos, exp, sin
 
 import numpy as np
@@ -11,10 +10,12 @@ from lawm_data.envs.direct._body import (
     Body,
     MjModel,
     Path,
+    each,
     gaussian_exponent,
     mj_step,
     numbers,
     quadratic,
+    quadratics,
 )
 
 CART_RANGE = 0.25
@@ -60,9 +61,9 @@ class Cartpole(Body):
 
     def rows(self, path: Path) -> np.ndarray:
         """See ``Body.rows``."""
-        angles = path.qpos[:, 1].tolist()
-        turned = np.array([(cos(angle), sin(angle)) for angle in angles])
-        return np.concatenate([path.qpos, path.qvel, path.qpos[:, :1], turned, path.qvel], axis=1)
+        cart, angle = path.qpos.T
+        turned = each(cos, angle), each(sin, angle)
+        return np.column_stack([path.qpos, path.qvel, cart, *turned, path.qvel])
 
 
 class Dense(Cartpole):
@@ -71,13 +72,18 @@ class Dense(Cartpole):
     def reward(self) -> float:
         """Upright, centred, slow and with small control, each within [0, 1]."""
         (cart, angle), turn = self._qpos, self._qvel[1]
-        return _swinging(cart, angle, turn, self._control[0])
+        centered = (1 + exp(_CENTERED * cart * cart)) / 2
+        small_control = (4 + quadratic(self._control[0])) / 5
+        small_velocity = (1 + exp(_SLOW * turn * turn)) / 2
+        return (cos(angle) + 1) / 2 * small_control * small_velocity * centered
 
-    def rewards(self, path: Path) -> Iterable[float]:
+    def rewards(self, path: Path) -> np.ndarray:
         """See ``Body.rewards``."""
-        cart, angle, turn = path.qpos[:, 0], path.qpos[:, 1], path.qvel[:, 1]
-        control = path.control[:, 0].tolist()
-        return map(_swinging, cart.tolist(), angle.tolist(), turn.tolist(), control)
+        (cart, angle), turn = path.qpos.T, path.qvel[:, 1]
+        centered = (1 + each(exp, _CENTERED * cart * cart)) / 2
+        small_control = (4 + quadratics(path.control[:, 0])) / 5
+        small_velocity = (1 + each(exp, _SLOW * turn * turn)) / 2
+        return (each(cos, angle) + 1) / 2 * small_control * small_velocity * centered
 
 
 class Sparse(Cartpole):
@@ -86,22 +92,12 @@ class Sparse(Cartpole):
     def reward(self) -> float:
         """1 while centred and upright."""
         cart, angle = self._qpos
-        return _upright(cart, angle)
+        return float(abs(cart) <= CART_RANGE and cos(angle) >= UPRIGHT_COSINE)
 
-    def rewards(self, path: Path) -> Iterable[float]:
+    def rewards(self, path: Path) -> np.ndarray:
         """See ``Body.rewards``."""
-        return map(_upright, path.qpos[:, 0].tolist(), path.qpos[:, 1].tolist())
-
-
-def _swinging(cart: float, angle: float, turn: float, control: float) -> float:
-    centered = (1 + exp(_CENTERED * cart * cart)) / 2
-    small_control = (4 + quadratic(control)) / 5
-    small_velocity = (1 + exp(_SLOW * turn * turn)) / 2
-    return (cos(angle) + 1) / 2 * small_control * small_velocity * centered
-
-
-def _upright(cart: float, angle: float) -> float:
-    return float(abs(cart) <= CART_RANGE and cos(angle) >= UPRIGHT_COSINE)
+        cart, angle = path.qpos.T
+        return (abs(cart) <= CART_RANGE) & (each(cos, angle) >= UPRIGHT_COSINE)
 
 
 TASKS = {"balance": Dense, "balance_sparse": Sparse, "swingup": Dense, "swingup_sparse": Sparse}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from lawm_data.envs.direct._body import Body, MjModel, Path, linear, numbers
+from lawm_data.envs.direct._body import Body, MjModel, Path, linear, linears, numbers
 
 RUN_SPEED = 10
 
@@ -26,19 +24,15 @@ class Cheetah(Body):
 
     def reward(self) -> float:
         """Horizontal speed, up to ``RUN_SPEED``."""
-        return _running(self._torso_speed[0])
+        return linear(self._torso_speed[0], RUN_SPEED, RUN_SPEED, 0.0)
 
-    def rewards(self, path: Path) -> Iterable[float]:
+    def rewards(self, path: Path) -> np.ndarray:
         """See ``Body.rewards``."""
-        return map(_running, path.sensors[:, self._velocity].tolist())
+        return linears(path.sensors[:, self._velocity], RUN_SPEED, RUN_SPEED, 0.0)
 
     def rows(self, path: Path) -> np.ndarray:
         """See ``Body.rows``."""
         return np.concatenate([path.qpos, path.qvel], axis=1)
-
-
-def _running(speed: float) -> float:
-    return linear(speed, RUN_SPEED, RUN_SPEED, 0.0)
 
 
 TASKS = {"run": Cheetah}

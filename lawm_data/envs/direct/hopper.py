@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import log1p
 
 import numpy as np
 
-from lawm_data.envs.direct._body import Body, MjModel, Path, linear, numbers, quadratic
+from lawm_data.envs.direct._body import Body, MjModel, Path, each, linear, numbers, quadratic
 
 STAND_HEIGHTS = (0.6, 2)
 HOP_SPEED = 2
@@ -42,17 +42,16 @@ class Hopper(Body):
 
     def rows(self, path: Path) -> np.ndarray:
         """See ``Body.rows``."""
-        touch = path.sensors[:, self._sensors[1:]]
-        logs = np.array([log1p(force) for force in touch.ravel().tolist()]).reshape(touch.shape)
-        return np.concatenate([path.qpos, path.qvel, logs], axis=1)
+        touch = [each(log1p, path.sensors[:, start]) for start in self._sensors[1:]]
+        return np.column_stack([path.qpos, path.qvel, *touch])
 
     def _height(self) -> float:
         """Of the torso over the foot."""
         return self._torso[2] - self._foot[2]
 
-    def _heights(self, path: Path) -> Iterable[float]:
+    def _heights(self, path: Path) -> np.ndarray:
         torso, foot = (path.placed["xipos"][:, part, 2] for part in self._parts)
-        return (torso - foot).tolist()
+        return torso - foot
 
 
 class Stand(Hopper):
@@ -62,9 +61,9 @@ class Stand(Hopper):
         """Zero unless it stands; then at least 0.8, and 1 without control."""
         return _standing(self._height(), self._control.tolist())
 
-    def rewards(self, path: Path) -> Iterable[float]:
+    def rewards(self, path: Path) -> np.ndarray:
         """See ``Body.rewards``."""
-        return map(_standing, self._heights(path), path.control.tolist())
+        return each(_standing, self._heights(path), path.control)
 
 
 class Hop(Hopper):
@@ -74,9 +73,9 @@ class Hop(Hopper):
         """Horizontal speed, up to ``HOP_SPEED``, while it stands."""
         return _hopping(self._height(), self._torso_speed[0])
 
-    def rewards(self, path: Path) -> Iterable[float]:
+    def rewards(self, path: Path) -> np.ndarray:
         """See ``Body.rewards``."""
-        return map(_hopping, self._heights(path), path.sensors[:, self._sensors[0]].tolist())
+        return each(_hopping, self._heights(path), path.sensors[:, self._sensors[0]])
 
 
 def _standing(height: float, controls: Sequence[float]) -> float:

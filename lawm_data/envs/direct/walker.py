@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import exp
 from typing import ClassVar
 
 import numpy as np
 
-from lawm_data.envs.direct._body import Body, MjModel, Path, gaussian_exponent, linear, numbers
+from lawm_data.envs.direct._body import (
+    Body,
+    MjModel,
+    Path,
+    each,
+    gaussian_exponent,
+    linear,
+    numbers,
+)
 
 STAND_HEIGHT = 1.2
 _STANDING = gaussian_exponent(margin=STAND_HEIGHT / 2)
@@ -59,12 +66,11 @@ class Walker(Body):
         height = path.placed["xpos"][:, self._torso, 2:]
         return np.concatenate([path.qpos, path.qvel, orientations, height, path.qvel], axis=1)
 
-    def rewards(self, path: Path) -> Iterable[float]:
+    def rewards(self, path: Path) -> np.ndarray:
         """See ``Body.rewards``."""
-        heights = path.placed["xpos"][:, self._torso, 2]
+        height = path.placed["xpos"][:, self._torso, 2]
         upright = path.placed["xmat"][:, self._torso, 8]
-        speeds = path.sensors[:, self._velocity]
-        return map(self._reward, heights.tolist(), upright.tolist(), speeds.tolist())
+        return each(self._reward, height, upright, path.sensors[:, self._velocity])
 
     def _reward(self, height: float, upright: float, speed: float) -> float:
         below = STAND_HEIGHT - height

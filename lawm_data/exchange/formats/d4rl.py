@@ -94,6 +94,8 @@ UNLABELED = f"{GROUP}/unlabeled"
 """Group of the trajectories that lack actions."""
 FINAL = f"{GROUP}/final"
 """Group of the last observations of arrays that stand under ``infos``."""
+WRITTEN_AT_ONCE = 1 << 20
+"""Bytes that wait: a call of HDF5 takes as long as 100 kB do."""
 _NEEDED = ("observations", "rewards", "terminals")
 _Arrays = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None, np.ndarray | None]
 """Observations, rewards, actions and which of them are observed."""
@@ -118,6 +120,7 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
             else:
                 flat.add_unlabeled(episode)
             writer.require_space()
+        flat.flush()
         write_sidecar(file.require_group(GROUP), outgoing, metadata)
     notes = []
     unlabeled = int((view.table.num_observed < view.table.length).sum())
@@ -149,6 +152,8 @@ class _Flat:
         self._file, self._columns = file, columns
         self._datasets: dict[str, h5py.Dataset] = {}
         self._filled: dict[str, int] = {}
+        self._waiting: dict[str, list[np.ndarray]] = {}
+        self._bytes = 0
         manifest, table = outgoing.view.manifest, outgoing.view.table
         whole = table.num_observed == table.length
         steps, rest = int(table.length[whole].sum()), int(table.length[~whole].sum())
@@ -210,10 +215,18 @@ class _Flat:
     def _append(self, name: str, array: np.ndarray | None) -> None:
         if array is None or not len(array):
             return
-        start = self._filled.get(name, 0)
-        self._filled[name] = end = start + len(array)
-        dataset = self._datasets[name]
-        dataset[start:end] = array.reshape(len(array), *dataset.shape[1:])
+        self._waiting.setdefault(name, []).append(array)
+        self._bytes += array.nbytes
+        if self._bytes >= WRITTEN_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        for name, arrays in self._waiting.items():
+            dataset, start = self._datasets[name], self._filled.get(name, 0)
+            self._filled[name] = end = start + sum(map(len, arrays))
+            dataset[start:end] = np.concatenate(arrays).reshape(end - start, *dataset.shape[1:])
+        self._waiting, self._bytes = {}, 0
 
 
 class Columns(NamedTuple):
@@ -280,11 +293,12 @@ class _Complete:
 
     def next(self, i: int) -> _Arrays:
         """The arrays of the next trajectory, the i-th of all."""
-        steps, start = int(self._sidecar.length[i]), self._at
-        self._at = end = start + steps
-        last = self._rows["next_observations"][end - 1 : end]
-        packed = np.concatenate([self._rows["observations"][start:end], last])
-        observed = self._columns.observed
+        steps = int(self._sidecar.length[i])
+        self._at = end = self._at + steps
+        observed, later = self._columns.observed, self._rows["next_observations"]
+        # pictures are decompressed for nothing; numbers come faster with those around them
+        last = later[end - 1 : end] if is_image(observed[0]) else later.next(steps)[-1:]
+        packed = np.concatenate([self._rows["observations"].next(steps), last])
         if is_image(observed[0]):
             observations = {observed[0].name: packed}
         else:
@@ -292,11 +306,11 @@ class _Complete:
             fields = zip(observed, np.split(packed, ends, axis=1), strict=True)
             observations = {spec.name: part.reshape(-1, *spec.shape) for spec, part in fields}
         for spec in self._columns.infos:
-            parts = self._infos[spec.name][start:end], self._final[spec.name].next(1)
+            parts = self._infos[spec.name].next(steps), self._final[spec.name].next(1)
             observations[spec.name] = np.concatenate(parts)
         shape = self._sidecar.manifest.action.shape
-        actions = self._rows["actions"][start:end].reshape(steps, *shape)
-        return observations, self._rows["rewards"][start:end], actions, None
+        actions = self._rows["actions"].next(steps).reshape(steps, *shape)
+        return observations, self._rows["rewards"].next(steps), actions, None
 
 
 class _Incomplete:

@@ -23,6 +23,7 @@ from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import is_chunked
 from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
 from lawm_data.exchange.formats._hdf5_sidecar import (
+    Hdf5Writer,
     Sidecar,
     at_observed,
     encoded,
@@ -110,10 +111,10 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
         for i, episode in enumerate(outgoing):
             metadata.append(encoded(episode.metadata))
             steps, name = len(episode.rewards), f"demo_{i}"
-            demo = (data if episode.complete else unlabeled).create_group(name)
+            demo = writer.group(data if episode.complete else unlabeled, name)
             demo.attrs["num_samples"] = steps
             demo.attrs["labels"] = "" if episode.labels is None else episode.labels.value
-            _write_demonstration(demo, episode, view.manifest)
+            _write_demonstration(writer, demo, episode, view.manifest)
             total += steps if episode.complete else 0
             name_of[episode.trajectory_id] = name
             writer.require_space()
@@ -135,29 +136,37 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
     return notes
 
 
-def _write_demonstration(demo: h5py.Group, episode: Episode, manifest: Manifest) -> None:
+def _write_demonstration(
+    writer: Hdf5Writer, demo: h5py.Group, episode: Episode, manifest: Manifest
+) -> None:
     steps = len(episode.rewards)
-    demo["rewards"] = episode.rewards
-    demo["dones"] = np.arange(1, steps + 1) // steps * int(episode.terminated)
+    writer.store(demo, "rewards", episode.rewards)
+    writer.store(demo, "dones", np.arange(1, steps + 1) // steps * int(episode.terminated))
     if episode.actions is not None and episode.complete:
-        demo["actions"] = _wide(episode.actions)
-    elif episode.actions is not None:
-        demo["actions"] = _wide(episode.actions[episode.action_observed])
-        demo["action_observed"] = episode.action_observed
+        writer.store(demo, "actions", _wide(episode.actions))
+    elif episode.actions is not None and episode.action_observed is not None:
+        writer.store(demo, "actions", _wide(episode.actions[episode.action_observed]))
+        writer.store(demo, "action_observed", episode.action_observed)
+    groups: dict[str, h5py.Group] = {}
+
+    def store(group: str, spec: ArraySpec, array: np.ndarray) -> None:
+        if group not in groups:
+            groups[group] = writer.group(demo, group)
+        if is_chunked(spec):
+            groups[group].create_dataset(spec.name, data=array, **compression(spec))
+        else:
+            writer.store(groups[group], spec.name, array)
+
     for spec in manifest.observations:
         array = episode.observations[spec.name]
         if spec.role is Role.physics:
-            demo["states"], demo["final_state"] = array[:-1], array[-1]
+            writer.store(demo, "states", array[:-1])
+            writer.store(demo, "final_state", array[-1])
         elif episode.complete:
-            _store(demo, f"obs/{spec.name}", _wide(array)[:-1], spec)
-            _store(demo, f"next_obs/{spec.name}", _wide(array)[1:], spec)
+            store("obs", spec, _wide(array)[:-1])
+            store("next_obs", spec, _wide(array)[1:])
         else:
-            _store(demo, f"obs/{spec.name}", _wide(array), spec)
-
-
-def _store(demo: h5py.Group, name: str, array: np.ndarray, spec: ArraySpec) -> None:
-    storage = compression(spec) if is_chunked(spec) else {}
-    demo.create_dataset(name, data=array, **storage)
+            store("obs", spec, _wide(array))
 
 
 def _wide(array: np.ndarray) -> np.ndarray:

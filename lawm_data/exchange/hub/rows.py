@@ -20,6 +20,7 @@ from lawm_schemas import ArraySpec, Manifest, Role
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.optional import optional
+from lawm_data.system.parquet import parquet_writer
 
 PIECE_BYTES = 256 << 20
 """Size, before compression, that one file holds."""
@@ -84,7 +85,6 @@ def _runs(sizes: np.ndarray, most: int, start: int = 0) -> Iterator[range]:
 
 def _write(view: Corpus, which: range, path: Path, columns: Arrow, read: Read) -> None:
     import pyarrow as pa
-    from pyarrow import parquet
 
     specs = view.manifest.observations
     pictures = {spec.name for spec in specs if _is_image(spec)}
@@ -94,10 +94,7 @@ def _write(view: Corpus, which: range, path: Path, columns: Arrow, read: Read) -
     schema = pa.schema(list(columns.items()), metadata=metadata)
     width = sum(spec.size * np.dtype(spec.dtype).itemsize for spec in specs) + 1
     sizes = view.table.length[which.start : which.stop] * width
-    with (
-        storage_errors(path),
-        parquet.ParquetWriter(path, schema, compression="zstd") as writer,
-    ):
+    with storage_errors(path), parquet_writer()(path, schema, compression="zstd") as writer:
         for some in _runs(sizes, GROUP_BYTES, which.start):
             arrays = read(view, some)
             typed = [pa.array(arrays[name], kind) for name, kind in columns.items()]

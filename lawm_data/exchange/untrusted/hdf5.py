@@ -35,6 +35,8 @@ LZF_RATIO = 132
 """LZF cannot shrink anything further: at most 264 bytes become 2 or 3."""
 CACHE = 1 << 24
 """Bytes of decompressed chunks that are kept per array, so that none is decompressed twice."""
+AHEAD = 1 << 20
+"""Bytes of an array that are read at once where its rows are read in their order."""
 GROUPS = 64
 """Groups that are kept open."""
 TEXT_LIMIT = 1 << 24
@@ -238,11 +240,13 @@ class ForeignFile:
                     name, f"lists {dataset.shape[0]} names where {limit} can be", hint
                 )
             found = []
-            for i in range(dataset.shape[0]):  # one by one: a text may be as long as the file
-                text = dataset[i]
-                if len(text) > 1000:
-                    raise self.refuse(name, f"holds a name of {len(text)} bytes", "shorten it")
-                found.append(text.decode())
+            # one by one where a text may be as long as the file
+            some = AHEAD // dataset.dtype.itemsize if dataset.dtype.kind == "S" else 1
+            for start in range(0, dataset.shape[0], some):
+                for text in dataset[start : start + some].tolist():
+                    if len(text) > 1000:
+                        raise self.refuse(name, f"holds a name of {len(text)} bytes", "shorten it")
+                    found.append(text.decode())
             return found
 
     def attributes(self, name: str) -> dict[str, Any]:
@@ -296,7 +300,7 @@ class ForeignFile:
     def _array(self, name: str) -> _Array:
         with self._distrust(name):
             dataset = self._dataset(name)
-            kind, shape = dataset.dtype, dataset.shape
+            kind, shape = dataset.id.dtype, dataset.id.shape
             dtype = plain_dtype(kind, self.where(name))
             if shape is None:
                 raise self.refuse(name, "is empty", OTHER_FORMAT)
@@ -407,6 +411,7 @@ class ForeignRows:
     def __init__(self, file: ForeignFile, name: str, found: _Array) -> None:
         self._file, self._name, self._dataset = file, name, found.dataset
         self._at = 0
+        self._ahead, self._first = np.empty((0, *found.shape[1:]), found.dtype), 0
         self.where = file.where(name)
         self.shape, self.dtype = found.shape, found.dtype
 
@@ -419,9 +424,13 @@ class ForeignRows:
         return to_plain(np.asarray(array), self.dtype)
 
     def next(self, count: int) -> np.ndarray:
-        """The next rows."""
+        """The next rows; more are read with them, for a call of HDF5 takes as long as 100 kB."""
         start, self._at = self._at, self._at + count
-        return self[start : self._at]
+        if self._at > self._first + len(self._ahead):
+            row = size_of(self.shape[1:]) * self.dtype.itemsize
+            rows = max(count, AHEAD // max(1, row))
+            self._ahead, self._first = self[start : start + rows], start
+        return self._ahead[start - self._first : self._at - self._first]
 
     def close(self) -> None:
         """Nothing to do: the file is closed as a whole."""

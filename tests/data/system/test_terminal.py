@@ -1,6 +1,10 @@
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lawm_data.system import terminal as show
 from lawm_data.system.terminal import Bars
@@ -13,6 +17,30 @@ def test_tables_take_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     for word in ("action[1]", "[bold]x[/]", "runs/[a]", "[red]", "1,000"):
         assert word in out
     assert not [row for row in out.splitlines() if row != row.rstrip()]
+
+
+words = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=90)
+
+
+@settings(max_examples=50)
+@given(
+    rows=st.lists(st.tuples(words, words, st.integers()), min_size=1, max_size=4),
+    header=st.booleans(),
+    title=st.none() | words.filter(str.strip),
+)
+def test_a_table_looks_the_same_without_rich(
+    rows: list[tuple[str, str, int]], header: bool, title: str | None
+) -> None:
+    sides = ["left", "left", "right" if header else "left"]
+
+    def drawn(how: str, *rest: bool) -> list[str]:
+        cells = [[name, what, show.text(number)] for name, what, number in rows]
+        out = StringIO()
+        with redirect_stdout(out):
+            getattr(show, how)(cells, sides, header, title, *rest)
+        return out.getvalue().splitlines()
+
+    assert drawn("_table") == drawn("_by_rich", False)
 
 
 def test_bars_without_a_terminal_are_a_few_lines_on_stderr(

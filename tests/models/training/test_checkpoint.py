@@ -196,6 +196,20 @@ def test_moments_of_another_size_never_reach_a_fused_kernel(tmp_path, name, chan
         load_optimizers(tmp_path / "c", {"adam": optimizer})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "x"), ("betas", 0.5), ("eps", None), ("amsgrad", []), ("amsgrad", True), ("fused", 3)],
+)
+def test_settings_of_another_kind_never_reach_an_optimizer(tmp_path, name, value):
+    _, optimizer = fused(tmp_path / "c")
+    document = json.loads((tmp_path / "c" / STATE).read_text())
+    document["optimizers"]["adam"]["param_groups"][0][name] = value
+    (tmp_path / "c" / STATE).write_text(json.dumps(document))
+    fitted(tmp_path / "c")
+    with pytest.raises(StorageError, match=r"is not the state of a checkpoint \(.*; remove c"):
+        load_optimizers(tmp_path / "c", {"adam": optimizer})
+
+
 STRANGE = [None, -1, 2**70, "x", [], [[1]], {}, {"tensor": "nobody"}, {"items": [[1]]}]
 
 

@@ -103,10 +103,10 @@ class _Hdf5Episode:
 
     def array(self, place: str) -> np.ndarray:
         name = f"{self._group}/{place}"
-        shape, dtype = self._file.header(name)
-        if np.prod([*map(float, shape)]) * dtype.itemsize > TRAJECTORY_LIMIT:
-            raise self._file.refuse(name, f"has shape {shape}, too large for one trajectory")
-        return self._file.read(name)
+        found = self._file.rows(name)
+        if np.prod([*map(float, found.shape)]) * found.dtype.itemsize > TRAJECTORY_LIMIT:
+            raise self._file.refuse(name, f"has shape {found.shape}, too large for one trajectory")
+        return found[()]
 
     def images(self, place: str, shape: tuple[int, ...]) -> tuple[np.ndarray, bool]:
         name = f"{self._group}/{place}"

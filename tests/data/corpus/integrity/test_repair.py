@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -16,12 +17,13 @@ import numpy as np
 import pytest
 from lawm_schemas import ArraySpec, CorpusError, Provenance, Role, StorageError
 
-from lawm_data import CorpusWriter, open_corpus, write_overlay
+from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
 from lawm_data.corpus.commit import merge
 from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.overlay import read_overlay
 from lawm_data.corpus.shard import open_shard
 from lawm_data.system.atomic import WriterLock
 
@@ -248,6 +250,115 @@ def test_a_mask_that_its_seed_does_not_choose_is_set_aside(copy: Path) -> None:
     done = repair(copy)
     assert done.backup is not None
     assert (done.backup / "masks" / "half.json").is_file()
+    assert validate(copy) == []
+
+
+def alter_agent(copy: Path, disk: Any) -> None:
+    """In a manifest whose checksum fits nothing any more."""
+    text = (copy / "corpus.json").read_text()
+    assert '"agent": null' in text
+    (copy / "corpus.json").write_text(text.replace('"agent": null', '"agent": "sac"', 1))
+
+
+def alter_shard(copy: Path, disk: Any) -> None:
+    """In a place that can be worked out."""
+    disk.flip(disk.shard(copy, 1), 10)
+
+
+def lose_manifest(copy: Path, disk: Any) -> None:
+    """Which is made again from the shards."""
+    (copy / "corpus.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [alter_agent, alter_shard, lose_manifest])
+@pytest.mark.parametrize("change", ["more", "less", "order", "seed", "nobody"])
+def test_what_a_seed_does_not_choose_is_set_aside_whatever_else_is_damaged(
+    pristine: Path, copy: Path, damage: Callable, change: str, disk: Any
+) -> None:
+    """A checksum that fits proves nothing where the choice can be made again."""
+    corpus = open_corpus(copy)
+    whole = save_mask(corpus, make_mask(corpus, 0.5, 7, "sound"))
+    mask, sound = corpus.masks()["half"], whole.read_bytes()
+    ids = [name for name in corpus.table.id.tolist() if name not in mask.labeled]
+    labeled = {
+        "more": (*mask.labeled, ids[0]),
+        "less": mask.labeled[1:],
+        "order": mask.labeled[::-1],
+        "nobody": (*mask.labeled, "nobody"),
+    }
+    others = (make_mask(corpus, 0.5, seed, "half") for seed in range(99))
+    other = next(one for one in others if {*one.labeled} != {*mask.labeled})
+    update = {"labeled": labeled[change]} if change in labeled else {"seed": other.seed}
+    file = copy / "masks" / "half.json"
+    file.write_text(mask.model_copy(update=update).to_json())
+    damage(copy, disk)
+    done = repair(copy)
+    assert done.lost == []
+    assert done.backup is not None
+    assert (done.backup / "masks" / "half.json").is_file()
+    assert not file.exists()
+    assert whole.read_bytes() == sound
+    assert validate(copy) == []
+
+
+def test_a_mask_whose_trajectories_are_lost_shows_no_more_than_before(copy: Path, disk) -> None:
+    """Nothing is left to make its choice again from: it is only cut."""
+    mask = open_corpus(copy).masks()["half"]
+    file = disk.shard(copy, 0)
+    disk.flip(file, disk.place(file, "steps", 0))
+    assert len(repair(copy).lost) == 1
+    assert {*open_corpus(copy).masks()["half"].labeled} <= {*mask.labeled}
+    assert validate(copy) == []
+
+
+def not_finite(arrays: dict[str, np.ndarray]) -> None:
+    arrays["mean"][1] = np.nan
+
+
+def below_zero(arrays: dict[str, np.ndarray]) -> None:
+    arrays["std"][1] = -1
+
+
+def of_another_length(arrays: dict[str, np.ndarray]) -> None:
+    """Moves a step from the first trajectory to the second."""
+    arrays["length"][:2] += [-1, 1]
+    arrays["row"][1] -= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (not_finite, "not finite"),
+        (below_zero, "below zero"),
+        (of_another_length, "labels 2 trajectories with more or fewer actions"),
+    ],
+)
+def test_labels_that_cannot_be_are_set_aside(copy: Path, change: Callable, what: str) -> None:
+    """Though their checksums were made to fit; sound ones beside them stay."""
+    corpus = open_corpus(copy)
+    rows = corpus.table.length.tolist()
+    width = corpus.manifest.action.size
+    labels = [
+        (name, np.full((n, width), 0.5), np.ones((n, width)))
+        for name, n in zip(corpus.table.id.tolist(), rows, strict=True)
+    ]
+    write_overlay(corpus, labels, name="other", model="0" * 64, algorithm="lawm")
+    folder = copy / "labels" / "other"
+    with h5py.File(folder / "actions.h5", "r+") as file:
+        arrays = {name: file[name][()] for name in ("mean", "std", "length", "row")}
+        change(arrays)
+        for name, array in arrays.items():
+            file[name][...] = array
+    info = read_overlay(folder)
+    sha256 = hashlib.sha256((folder / "actions.h5").read_bytes()).hexdigest()
+    (folder / "overlay.json").write_text(info.model_copy(update={"sha256": sha256}).to_json())
+    assert [what in finding.what for finding in validate(copy)] == [True]
+    with pytest.raises(CorpusError, match=f"{what}.*--replace"):
+        open_corpus(copy).with_labels("other")
+    done = repair(copy)
+    assert done.backup is not None
+    assert (done.backup / "labels" / "other" / "actions.h5").is_file()
+    assert open_corpus(copy).with_labels("idm").label_counts()["inferred"] >= 1
     assert validate(copy) == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lawm_data.envs.direct import tasks
-from lawm_data.envs.direct._body import gaussian_exponent, linear, quadratic
+from lawm_data.envs.direct._body import gaussian_exponent, linear, linears, quadratic, quadratics
 from lawm_data.envs.suites import _suite
 
 tolerance = import_module("dm_control.utils.rewards").tolerance
@@ -34,6 +34,13 @@ def test_linear(x: float, low: float, margin: float, end: float) -> None:
 def test_quadratic(x: float) -> None:
     wanted = tolerance(x, margin=1, value_at_margin=0, sigmoid="quadratic")
     assert quadratic(x) == pytest.approx(wanted)
+
+
+@given(x=st.lists(st.floats(-20, 20), min_size=1), low=st.floats(-5, 5), margin=margins)
+def test_many_numbers_are_shaped_as_one(x: list[float], low: float, margin: float) -> None:
+    many = np.array(x)
+    assert linears(many, low, margin, 0.5).tolist() == [linear(n, low, margin, 0.5) for n in x]
+    assert quadratics(many / 9).tolist() == [quadratic(n / 9) for n in x]
 
 
 @pytest.mark.parametrize("task", tasks())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -255,3 +256,26 @@ def test_corpora_of_one_robot_keep_what_all_of_them_say(exported: Path) -> None:
 )
 def test_splits_are_runs_of_episodes(splits: list, spans: dict[str, str]) -> None:
     assert _spans(splits) == spans
+
+
+FULL = """
+import resource, signal, sys
+from lawm_cli.data_app import main
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.exit(main(["export", "corpus", "lerobot:set"]))
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 64, 1000, 4000])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, plain_plan, limit) -> None:
+    one = plain_plan().trajectories[0]
+    plain_plan(trajectories=({**one, "length": 1000},) * 3).write(tmp_path / "corpus")
+    words = [sys.executable, "-W", "ignore", "-c", FULL, str(limit)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    *progress, line = done.stderr.strip().splitlines()
+    assert all(text.startswith("export: ") for text in progress), done.stderr
+    assert line.endswith("no space left on the device; free some space and run it again")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
