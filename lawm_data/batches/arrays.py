@@ -201,14 +201,12 @@ class MappedArrays:
             action[~mask] = 0
         return torch.from_numpy(action)
 
-    def pixels(self, windows: Windows) -> dict[str, UInt[Tensor, "B rows h w c"]]:
+    def pixels(self, windows: Windows) -> dict[str, UInt[np.ndarray, "B rows h w c"]]:
         """Camera fields by name; padding repeats the last image."""
         if not self._pixels:
             return {}
         shard, row, last = windows.shard, windows.row, windows.last_row
-        return {
-            name: torch.from_numpy(read(shard, row, last)) for name, read in self._pixels.items()
-        }
+        return {name: read(shard, row, last) for name, read in self._pixels.items()}
 
 
 RESIDENT_SHARE = 0.5

@@ -19,8 +19,10 @@ from lawm_data.batches.sampler import (
     LabelUnit,
     Planner,
     SamplingSettings,
+    Windows,
     require_same_draws,
 )
+from lawm_data.batches.shifts import shifted
 from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.system.notebook import facts
@@ -46,6 +48,7 @@ class Loader:
         short: trajectories shorter than the window are dropped, padded or an error.
         label_unit: whether all actions of the trajectory, or of the window, make it labeled.
         oversample_ends: see the first and last steps of trajectories about as often as the others.
+        random_shift: pixels by which the pictures of a window move at random, all alike (DrQ).
         device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
         resident: keep the numbers (not the pixels) in the device's memory. None does so on
             devices other than the CPU when they take at most ``RESIDENT_SHARE`` of what is free.
@@ -66,6 +69,7 @@ class Loader:
         short: Short = "pad",
         label_unit: LabelUnit = "trajectory",
         oversample_ends: bool = False,
+        random_shift: int = 0,
         device: str | torch.device = "cpu",
         resident: bool | None = None,
     ) -> None:
@@ -86,6 +90,9 @@ class Loader:
         self._corpora = mixture.corpora
         self._planner = Planner(mixture, settings)
         self._mapped = MappedArrays(mixture, window)
+        if index(random_shift) < 0:
+            raise ConfigError(f"{random_shift} is below 0", "random_shift", "give pixels, or 0")
+        self._shift = index(random_shift)
         if resident is None and self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
             resident = resident_bytes(mixture) <= RESIDENT_SHARE * free
@@ -144,9 +151,17 @@ class Loader:
             labeled=torch.from_numpy(plan.labeled),
             trajectory=torch.from_numpy(windows.local),
             start=torch.from_numpy(windows.start),
-            pixels=self._mapped.pixels(windows),
+            pixels=self._pixels(windows, step),
         )
         return batch if self._on_cpu else _move(batch, self._device)
+
+    def _pixels(self, windows: Windows, step: int) -> dict[str, Tensor]:
+        """Camera fields by name, perhaps moved."""
+        found = self._mapped.pixels(windows)
+        if self._shift:
+            key = int(self.identity[:32], 16)
+            found = {k: shifted(images, self._shift, key, step) for k, images in found.items()}
+        return {name: torch.from_numpy(images) for name, images in found.items()}
 
     @property
     def identity(self) -> str:

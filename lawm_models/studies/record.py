@@ -48,7 +48,7 @@ def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | 
         seed=cell.seed,
         run=folder,
         command=command(study, cell, folder),
-        **cell.data.model_dump(exclude={"path", "unlabeled"}),
+        **cell.data.model_dump(exclude={"path", "unlabeled", "features"}),
         **known,
     )
 

@@ -188,6 +188,7 @@ def _loader(
         short=config.short,
         label_unit=config.label_unit,
         oversample_ends=config.oversample_ends,
+        random_shift=config.random_shift,
         device=config.device,
     )
 

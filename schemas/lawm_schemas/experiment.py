@@ -69,6 +69,8 @@ class ExperimentConfig(Schema):
     oversample_ends: bool = False
     """See the first and last steps of trajectories about as often as the others. Windows that are
     drawn uniformly see the first step, where every evaluation begins, T times less often."""
+    random_shift: int = Field(default=0, ge=0, le=64)
+    """Pixels by which the pictures of a window move at random, all alike (DrQ); 0 for none."""
     seed: int = Field(default=0, ge=0)
     """The one seed."""
     device: str = "cpu"
