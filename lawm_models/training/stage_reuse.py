@@ -170,6 +170,7 @@ def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> 
             "unlabeled": seen.unlabeled,
             "mask": seen.mask_sha256,
             "fingerprint": seen.fingerprint,
+            "features": seen.features,
             "weight": source.weight,
         }
         for seen, source in zip(data, config.corpora, strict=True)

@@ -38,6 +38,8 @@ class CellResult(Schema):
     """Name of the mask, or none."""
     mask_sha256: str | None = None
     """Hash of the mask's labeled ids."""
+    features: dict[str, str] = Field(default_factory=dict)
+    """Checksums of the sets of features that the run observes, by name."""
     trajectories: int
     """Trajectories in the corpus."""
     labeled: int

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -116,7 +117,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
             opened = store(path, read_only=True)
             undo.callback(opened.close)
             root = zarr.open_group(opened, path=inside, mode="r")
-        buffer = _Buffer(path, root, fill)
+        buffer = _Buffer(path, root, fill, _stored(names, inside))
         found = _incoming(buffer, arrays, settings)
         return replace(found, close=undo.pop_all().close)
 
@@ -149,11 +150,17 @@ def _listed(path: Path, names: Iterable[str]) -> tuple[str, list[str]]:
     return inside.rstrip("/"), sorted(name for name in arrays if not name.startswith(hidden))
 
 
+def _stored(names: Iterable[str], inside: str) -> Counter[str]:
+    """How many chunks there may be of each array, such as ``data/img``."""
+    parts = (name.removeprefix(f"{inside}/" if inside else "").split("/") for name in names)
+    return Counter("/".join(part[:2]) for part in parts if not part[-1].startswith((".", "zarr.")))
+
+
 class _Buffer:
     """A replay buffer whose arrays are opened one by one."""
 
-    def __init__(self, path: Path, root: Any, fill: bool) -> None:
-        self.path, self._root, self._fill = path, root, fill
+    def __init__(self, path: Path, root: Any, fill: bool, files: Counter[str]) -> None:
+        self.path, self._root, self._fill, self._files = path, root, fill, files
 
     def where(self, name: str) -> str:
         """Array and place, for messages."""
@@ -187,7 +194,10 @@ class _Buffer:
             raise CorpusError(f"has chunks of {chunk} bytes", where, "store it in smaller ones")
         if not (self._fill if fill is None else fill):
             with _distrust(where):
-                there, due = array.nchunks_initialized, array.nchunks
+                due = array.nchunks
+                # zarr looks for every chunk that is due, however many that are
+                files = self._files[name]
+                there = array.nchunks_initialized if due <= files else min(files, due - 1)
             if there != due:
                 hint = "get them again; if zarr left out what is all zero: --set chunks=fill"
                 raise CorpusError(f"lacks {due - there} of its {due} chunks", where, hint)
@@ -291,6 +301,14 @@ def _incoming(buffer: _Buffer, arrays: list[str], settings: Mapping[str, Any]) -
     fields = [_field(name, opened[name]) for name in rest if name in opened]
     if not fields:
         raise CorpusError("holds no observations", buffer.where("data"), "check the place")
+    starts = np.append(0, stops[:-1])
+    longest = int((stops - starts).max())
+    width = sum(
+        int(np.prod(r.shape[1:], dtype=np.int64)) * r.dtype.itemsize for r in opened.values()
+    )
+    if longest * width > TRAJECTORY_LIMIT:
+        what = f"has a trajectory of {longest * width} bytes"
+        raise CorpusError(what, str(buffer.path), "cut it into parts")
     actions = opened.get(action_name or "")
     if actions is None:
         action = unrecorded_action(settings)
@@ -317,7 +335,6 @@ def _incoming(buffer: _Buffer, arrays: list[str], settings: Mapping[str, Any]) -
     left += listed(settings, "without")
     if left:
         notes.append(f"not kept: {', '.join(left)}")
-    starts = np.append(0, stops[:-1])
     least = 2 if reward_name is None else 1
     alone = int((stops - starts < least).sum())
     if alone:
@@ -350,10 +367,6 @@ def _episode(
     source: Provenance,
     number: int,
 ) -> Episode:
-    size = sum(f.spec.size * f.rows.dtype.itemsize for f in fields) * (end - start)
-    if size > TRAJECTORY_LIMIT:
-        what = f"trajectory {number} has {size} bytes"
-        raise CorpusError(what, fields[0].rows.where, "cut it into parts")
     metadata: dict[str, Any] = {"episode": number}
     observed = {field.spec.name: field.read(start, end) for field in fields}
     steps, earned = end - 1, np.zeros(end - start - 1, np.float32)

@@ -197,13 +197,14 @@ class ParquetWriter:
     def __init__(self, path: Path, schema: Any) -> None:
         self._schema = schema
         self._sink = pyarrow().OSFile(str(path), "wb")
+        # hardly a number stands there twice: a dictionary of them takes time and room
+        texts: Any = [field.name for field in schema if field.type == pyarrow().string()]
         self._writer = parquet_writer()(
             self._sink,
             schema,
             compression="snappy",
             write_page_checksum=True,
-            # hardly a number stands there twice: a dictionary of them takes time and room
-            use_dictionary=[field.name for field in schema if field.type == pyarrow().string()],
+            use_dictionary=texts,
         )
         self._waiting: list[Any] = []
         self._bytes = 0

@@ -272,3 +272,20 @@ def test_spoiled_files_never_crash(buffer: Path, tmp_path: Path) -> None:
         assert told is None or "\n" not in told
         assert os.path.exists(tmp_path / "corpus") == (told is None)
         file.write_bytes(data)
+
+
+@pytest.mark.parametrize("rows", [1 << 40, 1 << 62])
+@pytest.mark.parametrize("fill", ["all", "fill"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_what_is_only_declared_is_never_looked_for(
+    tmp_path: Path, rows: int, fill: str, version: int
+) -> None:
+    """Trillions of chunks that are not there take no time."""
+    root = zarr.open_group(str(tmp_path / "b.zarr"), mode="w", zarr_format=version)
+    for name in ("data/state", "data/action"):
+        root.create_array(name, shape=(rows, 3), chunks=(1024, 3), dtype="f4")
+    root.create_array("meta/episode_ends", shape=(1,), chunks=(1,), dtype="i8")[:] = rows
+    what = f"lacks {rows // 1024} of its" if fill == "all" else "has a trajectory of"
+    with pytest.raises(CorpusError, match=what):
+        import_corpus(f"zarr:{tmp_path / 'b.zarr'}", tmp_path / "corpus", {"chunks": fill})
+    assert not (tmp_path / "corpus").exists()
