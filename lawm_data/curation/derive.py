@@ -78,6 +78,7 @@ def derive(
     described: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     unlabeled: Collection[str] = (),
     made: Callable[[str], Mapping[str, np.ndarray]] | None = None,
+    remade: Collection[str] = (),
     companions: bool = True,
     keep: Collection[str] = (),
     dry_run: bool = False,
@@ -99,6 +100,7 @@ def derive(
         unlabeled: ids of trajectories whose actions become missing.
         made: gives arrays of ``arrays``, (T+1, *shape) by name, that the trajectory of an id does
             not have; always the same ones.
+        remade: names of the arrays that it gives; features of earlier ones stay behind.
         companions: take the masks and overlays beside the corpora along.
         keep: clues to hidden actions that are kept, see ``without_clues``.
         dry_run: only report what would be written.
@@ -130,7 +132,8 @@ def derive(
     overlays, overlays_left = kept_overlays(selections, arrays.action) if companions else ([], [])
     features, features_left = [], []
     if companions:
-        features, features_left = kept_features(selections, arrays.observations)
+        kept = [spec for spec in arrays.observations if spec.name not in remade]
+        features, features_left = kept_features(selections, kept)
     fingerprint = None
     if not unlabeled and not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
         ids = np.array([name.encode() for s in selections for name in s.ids], "S")

@@ -88,7 +88,10 @@ def rerender_corpus(
     arrays = _with(corpus, artist.arrays)
     drawn = artist.arrays[0].drawing and artist.arrays[0].drawing.model_dump(mode="json")
     settings = {"size": size, "drawing": drawn, **through(corpus)}
-    derived = partial(derive, [corpus], out, "rerender", settings, arrays=arrays, keep=keep)
+    names = [spec.name for spec in artist.arrays]
+    derived = partial(
+        *(derive, [corpus], out, "rerender", settings), arrays=arrays, remade=names, keep=keep
+    )
     if dry_run:
         return derived(dry_run=True)
     with folder_for(out.absolute()), claimed(parts_folder(out.absolute())):
