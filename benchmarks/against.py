@@ -110,14 +110,20 @@ ROWS = [
     Row("filter 10,000 × 10", ["filter", "short", "length > 1", "--out", "OUT"]),
     Row("filter 200 × 500", ["filter", "long", "length > 1", "--out", "OUT"]),
     Row("split 10,000 × 10", ["split", "short", "a=0.9", "b=0.1", "--out", "OUT"]),
+    Row("filter 10,000 × 10 through a mask", ["filter", "short@few", "length > 1", "--out", "OUT"]),
+    Row("merge 10,000 × 10 with 200 × 500", ["merge", "short", "long", "--out", "OUT"]),
     Row("validate 10,000 × 10", ["validate", "short"]),
+    Row("validate 200 × 500", ["validate", "long"]),
+    Row("export d4rl 10,000 × 10", ["export", "short", "d4rl:OUT.hdf5"]),
     Row("random agent, 100 of cheetah", [*RANDOM, "--trajectories", "100", "--out", "OUT"]),
     Row("replay 100 of cheetah", ["validate", "acted", "--replay"]),
     Row("Dreamer, 10 of cheetah", [*DREAMER, "--trajectories", "10", "--out", "OUT"]),
     Row("export d4rl 200 × 500", ["export", "long", "d4rl:OUT.hdf5"]),
     Row("export robomimic 200 × 500", ["export", "long", "robomimic:OUT.hdf5"]),
     Row("export lerobot 200 × 500", ["export", "long", "lerobot:OUT", "--set", "fps=20"]),
+    Row("import d4rl 10,000 × 10", ["import", "d4rl:short.hdf5", "OUT"]),
     Row("import d4rl 200 × 500", ["import", "d4rl:long.hdf5", "OUT"]),
+    Row("import robomimic 200 × 500", ["import", "robomimic:long-robomimic.hdf5", "OUT"]),
     Row("60 model steps, small", steps("model"), "python"),
     Row("30 policy steps, small", steps("agent", times=30), "python"),
     Row("2 model steps, Table 2", steps("model", "paper", "(64, 50)", 2), "python"),
@@ -141,7 +147,14 @@ class Checkout:
         self.count = 0
         folder.mkdir()
         self.run(Row("prepare", [PREPARE], "python"))
-        self.run(Row("prepare", ["export", "long", "d4rl:long.hdf5"]))
+        few = ["mask", "short", "--name", "few", "--fraction", "0.05"]
+        self.run(Row("prepare", few))
+        for corpus, place in (
+            ("short", "d4rl:short.hdf5"),
+            ("long", "d4rl:long.hdf5"),
+            ("long", "robomimic:long-robomimic.hdf5"),
+        ):
+            self.run(Row("prepare", ["export", corpus, place]))
         self.run(Row("prepare", [*RANDOM, "--trajectories", "100", "--out", "acted"]))
 
     def run(self, row: Row) -> tuple[float, int]:

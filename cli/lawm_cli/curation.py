@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lawm_cli import inspection
-from lawm_cli.options import Corpora, Corpus, Draw, DryRun, Json, Keep, Out, Seed, example
+from lawm_cli.options import (
+    Corpora,
+    Corpus,
+    DistractorList,
+    Draw,
+    DryRun,
+    Json,
+    Keep,
+    Out,
+    Seed,
+    example,
+)
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -155,6 +166,8 @@ def rerender(
     out: Out,
     camera: inspection.Camera = None,
     draw: Draw = None,
+    distractors: DistractorList = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the distractors.")] = 0,
     mask: Annotated[
         str | None, typer.Option(help="Look through this mask; write no hidden action.")
     ] = None,
@@ -173,6 +186,7 @@ def rerender(
 
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.rerender import rerender_corpus
+    from lawm_data.envs.distractors import parse
     from lawm_data.envs.suites import usual_drawing
     from lawm_data.system.workers import executor
 
@@ -180,8 +194,14 @@ def rerender(
     view = view if mask is None else view.with_mask(mask)
     info = view.manifest.environment
     drawing = None if info is None else usual_drawing(info.task, info.suite)
-    if draw is not None or camera is not None:
-        drawing = Drawing(by=draw or "fast", camera=inspection.lens(camera))
+    others = parse(distractors or ())
+    if draw is not None or camera is not None or others:
+        drawing = Drawing(
+            by=draw or "fast",
+            camera=inspection.lens(camera),
+            distractors=others,
+            seed=seed if others else 0,
+        )
     inspection.choose_renderer()
     with show.Bars() as bars:
         derived = rerender_corpus(

@@ -13,6 +13,7 @@ from lawm_cli import build, curation, errors, exchanging, features, inspection, 
 from lawm_cli.options import (
     HELP,
     Corpus,
+    DistractorList,
     Draw,
     Json,
     Keep,
@@ -99,6 +100,7 @@ def collect(
         typer.Option(min=8, help="Record camera images too, this many pixels wide and high."),
     ] = None,
     draw: Draw = None,
+    distractors: DistractorList = None,
     physics: Annotated[
         bool,
         typer.Option(
@@ -142,6 +144,7 @@ def collect(
     an equal share of the trajectories; AGENT@snapshots:LOW:HIGH those of rounds LOW to HIGH.
     """
     from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.envs.distractors import parse as parse_distractors
     from lawm_data.inspection.summary import summarize
     from lawm_data.system.terminal import Bars
     from lawm_models.collection.seeds import collect_seeds, parse, table
@@ -165,6 +168,7 @@ def collect(
         backend=backend,
         physics=physics,
         draw=draw,
+        distractors=parse_distractors(distractors or ()),
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))

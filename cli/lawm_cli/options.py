@@ -48,6 +48,15 @@ Draw = Annotated[
         " suite. By default fast; a corpus that goes on keeps its own.",
     ),
 ]
+DistractorList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--distractors",
+        metavar="NAME",
+        help="What else moves in the images: video:FILE behind the body, agents (discs that pass),"
+        " noise; may be given several times.",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what has this name.")]
 Settings = Annotated[
     list[str] | None,

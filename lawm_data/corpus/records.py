@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, Manifest
+from lawm_schemas import ArraySpec, CorpusError, Manifest
 
 from lawm_data.corpus.blocks import Block
 from lawm_data.corpus.digest import block_digests
@@ -74,6 +74,10 @@ def _kind(manifest: Manifest, one: Given) -> tuple | None:
 def _together(manifest: Manifest, some: Sequence[Given]) -> list[Record]:
     """The records of trajectories of one kind; none where anything is wrong with one of them."""
     layout, length = layout_of(manifest), len(some[0]["rewards"])
+    try:
+        metadata = [encode_metadata(one["metadata"]) for one in some]
+    except CorpusError:
+        return []
     fields: dict[str, np.ndarray] = {}
     for spec in manifest.observations:
         fitted = _fitted(np.stack([one["observations"][spec.name] for one in some]), spec)
@@ -111,7 +115,7 @@ def _together(manifest: Manifest, some: Sequence[Given]) -> list[Record]:
             action_observed=observed[k],
             terminated=one["terminated"],
             truncated=one["truncated"],
-            metadata=encode_metadata(one["metadata"]),
+            metadata=metadata[k],
         )
         for k, one in enumerate(some)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError
@@ -32,6 +32,7 @@ class OpenLoopPolicy(VectorPolicy, Protocol):
         ...
 
 
+@final
 class RandomPolicy:
     """Uniform actions within the bounds of the action spec; standard normal where it has none.
 

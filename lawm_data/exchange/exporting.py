@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lawm_schemas import ConfigError, CorpusError, LineageStep
+from lawm_schemas import ConfigError, CorpusError, LineageStep, Role
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.curation.clues import without_clues
@@ -76,13 +76,14 @@ def export_corpus(
     if unrewarded:
         left.append(f"no rewards were recorded in {unrewarded:,} trajectories: zeros stand there")
     view, parents, clues_left, _ = without_clues(view, keep)
+    view, exogenous = _without_exogenous(view)
     exported = Exported(
         path=path,
         address=str(where),
         trajectories=len(view),
         steps=int(view.table.length.sum()),
         masks=tuple(mask.name for mask in masks),
-        notes=(*left, *clues_left),
+        notes=(*left, *clues_left, *exogenous),
     )
     if dry_run:
         return exported
@@ -96,6 +97,18 @@ def export_corpus(
     with new_output(path) as temporary:
         notes = module.write(outgoing, temporary, where.place, settings)
     return exported._replace(notes=(*exported.notes, *notes, *_repeated(view)))
+
+
+def _without_exogenous(view: Corpus) -> tuple[Corpus, list[str]]:
+    """A view without what distractors did: another program would take it for an observation."""
+    manifest, table, _ = view.everything()
+    specs = manifest.observations
+    kept = tuple(spec for spec in specs if spec.role is not Role.exogenous)
+    if kept == specs:
+        return view, []
+    left = [f"array {spec.name}: is exogenous, and for probes alone" for spec in specs]
+    notes = [line for line, spec in zip(left, specs, strict=True) if spec not in kept]
+    return view.told_as(manifest.model_copy(update={"observations": kept}), table), notes
 
 
 def _repeated(view: Corpus) -> list[str]:

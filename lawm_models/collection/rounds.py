@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import pickle
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from lawm_schemas import ArraySpec
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from lawm_data.system.interrupt import blocked_interrupts
 from lawm_data.system.workers.processes import end_with_parent
@@ -31,6 +31,7 @@ from lawm_models.networks.dynamics import State
 if TYPE_CHECKING:
     from lawm_models.collection.agents import LearningAgent
 
+T = TypeVar("T")
 Metrics = dict[str, float]
 
 DREAMING = ("actor", "critic")
@@ -107,7 +108,7 @@ class Rounds:
         self.starts: tuple[Tensor, Tensor] | None = None
         """States visited by the last round; part of what a resumed collection needs."""
         self._pool: Executor | None = None
-        self._future: Future[bytes] | None = None
+        self._future: Future[DreamResult] | None = None
         self._task: DreamTask | None = None
         if processes > 1:
             context = multiprocessing.get_context("spawn")
@@ -126,7 +127,7 @@ class Rounds:
         if self._pool is not None:
             # the first time starts the process; where it has died, finish() dreams
             with blocked_interrupts(), suppress(BrokenProcessPool):
-                self._future = self._pool.submit(_dream, pickle.dumps(self._task))
+                self._future = self._pool.submit(_dream, _arrays(self._task))
 
     def finish(self, updates: int, seed: int) -> Metrics:
         """Train the world model on the replay, then take over what the dreams have learned."""
@@ -156,7 +157,7 @@ class Rounds:
     def _dreamt(self, task: DreamTask) -> DreamResult:
         if self._future is not None:
             with suppress(BrokenProcessPool):  # it was killed, as for its memory
-                return pickle.loads(self._future.result())
+                return _tensors(self._future.result())
         return dream_round(task)
 
     def close(self) -> None:
@@ -171,12 +172,22 @@ def _begin() -> None:
     torch.set_num_threads(1)
 
 
-def _dream(task: bytes) -> bytes:
-    """``dream_round`` in the second process.
+def _dream(task: DreamTask) -> DreamResult:
+    """``dream_round`` in the second process."""
+    return _arrays(dream_round(_tensors(task)))
 
-    As bytes: tensors would travel through sockets in TMPDIR, which stay when a process is killed.
+
+def _arrays(message: T) -> T:
+    """A message with arrays in the place of tensors.
+
+    Tensors travel through sockets in TMPDIR, which stay there when a process is killed.
     """
-    return pickle.dumps(dream_round(pickle.loads(task)))
+    return tree_map_only(Tensor, Tensor.numpy, message)
+
+
+def _tensors(message: T) -> T:
+    """Undo ``_arrays``."""
+    return tree_map_only(np.ndarray, torch.from_numpy, message)
 
 
 class _Mean:

@@ -49,6 +49,8 @@ class Collection(NamedTuple):
     """Record the simulator's state."""
     draw: str | None = None
     """How the image is drawn; None as in the corpus that is there, or as is usual."""
+    distractors: tuple[str, ...] = ()
+    """What else moves in it."""
 
 
 def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> None:
@@ -62,8 +64,9 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
     Raises:
         ConfigError: an option that this agent does not have, or the corpus is another one's.
     """
-    if collection.draw is not None and collection.pixels is None:
-        raise ConfigError("goes with --pixels", "--draw", "give both")
+    for option, given in (("--draw", collection.draw), ("--distractors", collection.distractors)):
+        if given and collection.pixels is None:
+            raise ConfigError("goes with --pixels", option, "give both")
     if collection.agent in AGENTS:
         _collect_learning(collection, bars, processes)
     else:
@@ -167,15 +170,20 @@ def _drawing(collection: Collection) -> Drawing | None:
 
     if collection.pixels is None:
         return None
+    usual, asked = usual_drawing(collection.task), collection.distractors
+    seed = collection.seed if asked else 0
     if (collection.out / "corpus.json").exists():
-        for camera in read_manifest(collection.out).observations:
-            if camera.role is Role.pixels:
-                there = "suite" if camera.drawing is None else camera.drawing.by
-                if collection.draw in (None, there):
-                    return camera.drawing
-    if collection.draw is not None:
-        return Drawing.parse({"by": collection.draw}, "--draw")
-    return usual_drawing(collection.task)
+        specs = read_manifest(collection.out).observations
+        camera = next((spec for spec in specs if spec.role is Role.pixels), None)
+        if camera is not None:
+            there = camera.drawing or Drawing(by="suite")
+            if collection.draw in (None, there.by) and not asked:
+                return camera.drawing
+            usual, seed = there, there.seed if there.distractors else seed
+    if collection.draw is None and not asked:
+        return usual
+    by = collection.draw or (usual or Drawing(by="suite")).by
+    return Drawing.parse({"by": by, "distractors": asked, "seed": seed}, "--draw")
 
 
 def _collected_before(out: Path, provenance: Provenance) -> int:

@@ -15,6 +15,7 @@ from lawm_schemas import (
     CorpusRecord,
     ExperimentConfig,
     LawmError,
+    Role,
     load_json,
 )
 from lawm_schemas.plain_yaml import read_yaml
@@ -109,6 +110,7 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
         checks += _check_identity(run, views)
         poison = _garbage_test(run, views, steps, garbage_seed)
         checks += _verdict(poison, ALGORITHMS.load(config.algorithm.name).Algorithm.needs_labels)
+        checks += _exogenous(views, checks[-2])
     return {
         "passed": all(check.passed for check in checks),
         "checks": [check._asdict() for check in checks],
@@ -250,6 +252,14 @@ def _verdict(poison: dict[str, Any], needs_labels: bool) -> list[Check]:
             f"{'other' if differ else 'the same'} weights after {steps}{unread}",
         ),
     ]
+
+
+def _exogenous(views: Sequence[Corpus], garbage: Check) -> list[Check]:
+    """Whether what distractors did was read: the same training had garbage there, too."""
+    specs = [spec for view in views for spec in view.manifest.observations]
+    names = dict.fromkeys(spec.name for spec in specs if spec.role is Role.exogenous)
+    name = f"garbage in what is exogenous ({', '.join(names)})"
+    return [garbage._replace(name=name)] if names else []
 
 
 def _shortened(config: ExperimentConfig, views: Sequence[Corpus], steps: int) -> ExperimentConfig:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from lawm_schemas import MANIFEST, ArraySpec, Mask, ShardInfo
+from lawm_schemas import MANIFEST, ArraySpec, Mask, Role, ShardInfo
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.features import (
@@ -33,6 +33,7 @@ def write_with_other_actions(
 ) -> None:
     """Write a corpus whose hidden actions are garbage, or whose observed ones are others.
 
+    With hidden actions the exogenous arrays, which no training may read either, become garbage.
     All else is the same, byte for byte, but for what is made of these actions: checksums, hashes
     and fingerprint. The true actions in their place are nowhere in it.
 
@@ -64,6 +65,8 @@ def write_with_other_actions(
         if chosen is not None:
             _replace(content, file, store, chosen, generator, wild=hidden)
             _renew(content, file, digests, here, store, chosen)
+        if hidden:
+            _replace_exogenous(content, file, store, here, generator)
         infos.append(_stored(out, content, info))
     fingerprint = fingerprint_of(store.manifest, store.table.ids, digests)
     manifest = store.manifest.model_copy(
@@ -116,6 +119,17 @@ def _replace(
     rows = np.frombuffer(content, stored, len(chosen) * action.size, _offset(file, "actions"))
     rows = rows.reshape(len(chosen), action.size)
     rows[chosen] = _garbage(action, (int(chosen.sum()), action.size), generator, wild)
+
+
+def _replace_exogenous(
+    content: bytearray, file: Path, store: Store, here: np.ndarray, generator: np.random.Generator
+) -> None:
+    """Random bytes in the exogenous arrays of a shard; hashes of trajectories stay."""
+    for spec in store.manifest.observations:
+        if spec.role is Role.exogenous:
+            first, rows = _offset(file, f"fields/{spec.name}"), store.index.length[here] + 1
+            size = int(rows.sum()) * spec.size * np.dtype(spec.dtype).itemsize
+            content[first : first + size] = generator.bytes(size)
 
 
 def _garbage(

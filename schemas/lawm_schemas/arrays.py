@@ -31,6 +31,8 @@ class Role(StrEnum):
     action = "action"
     physics = "physics"
     """The simulator's full state: for rendering and replay, never an input to a model."""
+    exogenous = "exogenous"
+    """What distractors in the pictures did: for probes, never an input to a model."""
 
 
 class Drawing(Schema):
@@ -41,9 +43,16 @@ class Drawing(Schema):
     suite's picture but for a smaller shadow map. ``suite``: as the suite itself draws."""
     camera: int | str | None = None
     """Number or name in the simulator's model; none is the usual one."""
+    distractors: tuple[str, ...] = ()
+    """What else moves in them: ``video:FILE``, ``agents``, ``noise``."""
+    seed: int = 0
+    """Of the distractors."""
+    film: str | None = None
+    """SHA-256 of the film."""
 
     def __str__(self) -> str:
-        return self.by if self.camera is None else f"{self.by}, camera {self.camera}"
+        camera = "" if self.camera is None else f", camera {self.camera}"
+        return self.by + camera + "".join(f", {text}" for text in self.distractors)
 
 
 class ArraySpec(Schema):

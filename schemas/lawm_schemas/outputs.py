@@ -118,7 +118,7 @@ class ObservationArray(Schema):
     name: str
     shape: tuple[int, ...]
     dtype: str
-    role: Literal["state", "pixels", "physics"]
+    role: Literal["state", "pixels", "physics", "exogenous"]
     drawing: str | None
     """of pixels, how a simulator drew them"""
 

@@ -10,6 +10,7 @@ import numpy as np
 from lawm_schemas import Drawing, Role
 
 from lawm_data.envs.direct._body import Body, mujoco
+from lawm_data.envs.distractors import Distractors
 from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._protocol import Environments, Step
 
@@ -39,24 +40,25 @@ class DirectEnvironments(Environments):
         physics: bool = True,
         drawing: Drawing | None = None,
     ) -> None:
-        self.observations = _suite.observation_specs(suite, pixels, physics, drawing)
+        distractors = Distractors(drawing, pixels or 1)
+        self.observations = _suite.observation_specs(suite, pixels, physics, distractors)
         self.action = _suite.action_spec(suite)
         self.info = _suite.environment_info(suite, task, action_repeat)
         self.num_envs = num_envs
         self._control_steps = _suite.control_steps(suite)
         self.steps_per_episode = math.ceil(self._control_steps / action_repeat)
         self._suite = suite
-        self._pixels, self._physics = pixels, physics
-        self._camera = drawing and drawing.camera
-        self._drawer = _suite.drawer(suite, drawing)
-        self._pictures = np.zeros((num_envs, pixels or 0, pixels or 0, 3), np.uint8)
+        self._physics, self._seeds = physics, [0] * num_envs
+        self._eye = None if pixels is None else _suite.Eye(suite, task, pixels, distractors)
+        specs = self.observations[-1 - len(distractors) :] if self._eye else ()
+        self._seen = {spec.name: np.zeros((num_envs, *spec.shape), spec.dtype) for spec in specs}
         self.at_once = pixels is None
         self._build(body)
         self._done = 0
         self._running: list[tuple[int, Body]] = []
         self._ended = np.zeros(num_envs, bool)
-        if pixels is not None:
-            self.draw(0)  # fail now, not at the first step
+        if self._eye is not None:
+            self.look(0)  # fail now, not at the first step
 
     def _build(self, body: type[Body]) -> None:
         """Lay out the arrays that all bodies share, and the bodies."""
@@ -79,12 +81,14 @@ class DirectEnvironments(Environments):
         """See ``Environments.reset``."""
         padded = self._pad(seeds)
         self._rows[:] = 0
-        self._pictures.fill(0)
+        for seen in self._seen.values():
+            seen.fill(0)
         self._done = 0
         self._ended = np.zeros(self.num_envs, bool)
         self._running = []
         for i, seed in enumerate(padded):
             if seed is not None:
+                self._seeds[i] = seed
                 _suite.reset(self._suite, self.info.task, seed)
                 self._bodies[i].start(self._suite.physics.data.ptr)
                 self._running.append((i, self._bodies[i]))
@@ -102,8 +106,9 @@ class DirectEnvironments(Environments):
         for i, body in self._running:
             rewards[i] = body.advance(repeats)
             body.observe()
+        self._done += repeats
         observations = self._observe()
-        self._count(repeats)
+        self._end_at_limit()
         reward = np.array(rewards, np.float32)
         return Step(observations, reward, np.zeros(self.num_envs, bool), self._ended.copy())
 
@@ -125,15 +130,15 @@ class DirectEnvironments(Environments):
                 rewards[i] += each
             rows[i] = body.rows(path.at(last))
         self._rows[:] = rows[:, -1]
-        self._count(controls)
+        self._done += controls
+        self._end_at_limit()
         truncated = np.zeros((self.num_envs, steps), bool)
         truncated[:, -1] = self._ended
         terminated = np.zeros_like(truncated)
         return Step(self._read(rows), rewards.astype(np.float32), terminated, truncated)
 
-    def _count(self, control_steps: int) -> None:
-        """Add to the control steps that are done, and end the episodes at their limit."""
-        self._done += control_steps
+    def _end_at_limit(self) -> None:
+        """End the episodes when all control steps are done."""
         if self._running and self._done >= self._control_steps:
             for i, body in self._running:
                 if body.diverged():
@@ -168,11 +173,12 @@ class DirectEnvironments(Environments):
         self._show(i)
         return _suite.render(self._suite, self.info.task, height, width, camera)
 
-    def draw(self, i: int) -> np.ndarray:
-        """See ``Environments.draw``."""
+    def look(self, i: int, t: int | None = None) -> dict[str, np.ndarray]:
+        """See ``Environments.look``."""
+        assert self._eye is not None
         self._show(i)
-        size = self._pixels or 0
-        return _suite.render(self._suite, self.info.task, size, size, self._camera, self._drawer)
+        done = math.ceil(self._done / self.info.action_repeat)
+        return self._eye.look(self._seeds[i], done if t is None else t)
 
     def _show(self, i: int) -> None:
         """Put the suite's environment, which is drawn, where a body is."""
@@ -186,10 +192,11 @@ class DirectEnvironments(Environments):
     def _observe(self) -> dict[str, np.ndarray]:
         """What the present states show."""
         observations = self._read(self._rows)
-        if self._pixels is not None:
+        if self._eye is not None:
             for i, _ in self._running:
-                self._pictures[i] = self.draw(i)
-            observations["pixels"] = self._pictures.copy()
+                for name, value in self.look(i).items():
+                    self._seen[name][i] = value
+            observations |= {name: seen.copy() for name, seen in self._seen.items()}
         return observations
 
     def _read(self, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -78,6 +78,11 @@ class Copies(Environments):
         ends = (self._terminated.copy(), self._truncated.copy())
         return Step(_copied(self._rest), reward, *ends)
 
+    @property
+    def steps_done(self) -> int:
+        """Steps since the reset."""
+        return math.ceil(self._done / self.info.action_repeat)
+
     def _begin(self, seeds: Sequence[int | None]) -> None:
         """Forget the episodes; copies without a seed are idle."""
         self._done = 0

@@ -77,6 +77,27 @@ class Drawer:
             thread.call(self._draw)
         return self._picture[::-1].copy()  # OpenGL's first row is the lowest
 
+    def behind(self, height: int, width: int, camera: int | str) -> np.ndarray:
+        """What is behind the body in a picture, (height, width) bool: sky, floors and walls."""
+        flags, segment = self._scene.flags, self._mujoco.mjtRndFlag.mjRND_SEGMENT
+        colour = self._mujoco.mjtRndFlag.mjRND_IDCOLOR
+        flags[segment] = flags[colour] = 1
+        try:
+            drawn = self(height, width, camera).astype(np.uint32)
+        finally:
+            flags[segment] = flags[colour] = 0
+        number = drawn[..., 0] | drawn[..., 1] << 8 | drawn[..., 2] << 16
+        model, kinds = self._physics.model.ptr, self._mujoco.mjtGeom
+        flat = np.isin(model.geom_type, (int(kinds.mjGEOM_PLANE), int(kinds.mjGEOM_HFIELD)))
+        still = flat & (model.geom_bodyid == 0)
+        kind = int(self._mujoco.mjtObj.mjOBJ_GEOM)
+        seen = np.zeros(max(int(number.max()), self._scene.ngeom) + 1, bool)
+        seen[0] = True  # nothing at all
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.segid >= 0 and int(geom.objtype) == kind:
+                seen[geom.segid + 1] = still[geom.objid]
+        return seen[number]
+
     def _draw(self) -> None:
         mujoco, model, context = self._mujoco, self._physics.model.ptr, self._context.ptr
         if not np.array_equal(self._terrain, model.hfield_data):  # a reset may change it

@@ -123,13 +123,18 @@ class Environments(ABC):
         For people: as the simulator draws by itself.
         """
 
-    def draw(self, i: int) -> np.ndarray:
-        """The camera image of environment ``i`` in its present state, as it observes it.
+    def look(self, i: int, t: int | None = None) -> dict[str, np.ndarray]:
+        """What the camera gives of environment ``i`` in its present state, by field.
 
-        Only of environments that were made with ``pixels``.
+        That is the image, and what distractors in it did. Only of environments that were made with
+        ``pixels``.
+
+        Args:
+            i: which one.
+            t: the step that decides what distractors do; None takes that of the episode.
         """
         camera = next(spec for spec in self.observations if spec.role is Role.pixels)
-        return self.render(i, *camera.shape[:2])
+        return {camera.name: self.render(i, *camera.shape[:2])}
 
     def state(self, observations: Mapping[str, np.ndarray]) -> np.ndarray:
         """State fields flattened and concatenated in the order of the specs, (N, O) float32."""

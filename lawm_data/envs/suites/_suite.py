@@ -14,8 +14,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, Drawing, EnvironmentInfo, Role
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
+from lawm_data.envs.distractors import Distractors
 from lawm_data.envs.suites import _errors
 from lawm_data.envs.suites._drawing import STYLES, Drawer
 
@@ -171,9 +172,9 @@ def substeps(env: Any) -> int:
 
 
 def observation_specs(
-    env: Any, pixels: int | None, physics: bool = True, drawing: Drawing | None = None
+    env: Any, pixels: int | None, physics: bool = True, distractors: Distractors | None = None
 ) -> tuple[ArraySpec, ...]:
-    """State fields by the suite's names, then physics, then pixels, as asked for."""
+    """State fields by the suite's names, then physics, pixels and what distractors did."""
     fields = env.observation_spec().items()
     specs = [ArraySpec(name=name, shape=field.shape or (1,)) for name, field in fields]
     if physics:
@@ -182,7 +183,9 @@ def observation_specs(
     if pixels is not None:
         shape = (pixels, pixels, 3)
         camera = {"name": "pixels", "shape": shape, "dtype": "uint8", "role": Role.pixels}
+        drawing = None if distractors is None else distractors.drawing
         specs.append(ArraySpec(**camera, drawing=drawing))
+        specs += () if distractors is None else distractors.arrays
     return tuple(specs)
 
 
@@ -207,11 +210,48 @@ def environment_info(env: Any, task: str, action_repeat: int) -> EnvironmentInfo
     )
 
 
-def drawer(env: Any, drawing: Drawing | None) -> Drawer | None:
-    """What draws an environment; none where the suite does."""
-    if drawing is None or drawing.by not in STYLES:
-        return None
-    return Drawer(env.physics, drawing.by)
+class Eye:
+    """Looks at one environment by the settings of a drawing.
+
+    Args:
+        env: the suite's environment, which is drawn in its present state.
+        task: its name.
+        size: edge of the pictures.
+        distractors: how they are drawn, and what else is in them.
+    """
+
+    def __init__(self, env: Any, task: str, size: int, distractors: Distractors) -> None:
+        drawing = distractors.drawing
+        self._env, self._task, self._size, self._distractors = env, task, size, distractors
+        self._camera = drawing and drawing.camera
+        by = "suite" if drawing is None else drawing.by
+        self._drawer = Drawer(env.physics, by) if by in STYLES else None
+        # what is behind the body is found with one sample a pixel
+        self._finder = self._drawer if by == "fast" else None
+
+    def look(self, trajectory: int, t: int) -> dict[str, np.ndarray]:
+        """The picture, and what the distractors do, by the names of ``observation_specs``.
+
+        Args:
+            trajectory: the seed of its reset, which decides what distractors do.
+            t: its step, likewise.
+        """
+        size = self._size
+        picture = render(self._env, self._task, size, size, self._camera, self._drawer)
+        if not len(self._distractors):
+            return {"pixels": picture}
+        if self._finder is None:
+            self._finder = Drawer(self._env.physics, "fast")
+        camera = usual_camera(self._task) if self._camera is None else self._camera
+        with _errors.rendering(self._task):
+            behind = self._finder.behind(size, size, camera)
+        picture = picture.copy()
+        return {"pixels": picture, **self._distractors.paint(picture, behind, trajectory, t)}
+
+
+def usual_camera(task: str) -> int:
+    """The camera that follows the body."""
+    return 2 if task.startswith("quadruped") else 0
 
 
 def render(
@@ -231,7 +271,7 @@ def render(
     if windows and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise _errors.no_rendering(task, "there is no display")
     if camera is None:
-        camera = 2 if task.startswith("quadruped") else 0  # the camera that follows the body
+        camera = usual_camera(task)
     else:
         _require_camera(env, task, camera)
     with _errors.rendering(task):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import Drawing, EnvironmentInfo
 
+from lawm_data.envs.distractors import Distractors
 from lawm_data.envs.suites import _errors, _suite
 from lawm_data.envs.suites._copies import Advance, Copies
 from lawm_data.envs.suites._protocol import Environments
@@ -73,18 +74,19 @@ class SuiteEnvironments(Copies):
         physics: bool = True,
         drawing: Drawing | None = None,
     ) -> None:
-        self._pixels, self._physics = pixels, physics
-        self._camera = drawing and drawing.camera
+        self._physics, self._seeds = physics, [0] * num_envs
+        distractors = Distractors(drawing, pixels or 1)
         super().__init__(
-            _suite.observation_specs(first, pixels, physics, drawing),
+            _suite.observation_specs(first, pixels, physics, distractors),
             _suite.action_spec(first),
             _suite.environment_info(first, task, action_repeat),
             [first, *(_suite.load(task) for _ in range(num_envs - 1))],
             _suite.control_steps(first),
         )
-        self._drawers = [_suite.drawer(env, drawing) for env in self._envs]
-        if pixels is not None:
-            self.draw(0)  # fail now, not at the first step
+        eyes = self._envs if pixels is not None else ()
+        self._eyes = [_suite.Eye(env, task, pixels or 1, distractors) for env in eyes]
+        if self._eyes:
+            self.look(0)  # fail now, not at the first step
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """See ``Environments.restore``."""
@@ -114,13 +116,12 @@ class SuiteEnvironments(Copies):
         """See ``Environments.render``."""
         return _suite.render(self._envs[i], self.info.task, height, width, camera)
 
-    def draw(self, i: int) -> np.ndarray:
-        """See ``Environments.draw``."""
-        size = self._pixels or 0
-        drawn = (self._envs[i], self.info.task, size, size, self._camera, self._drawers[i])
-        return _suite.render(*drawn)
+    def look(self, i: int, t: int | None = None) -> dict[str, np.ndarray]:
+        """See ``Environments.look``."""
+        return self._eyes[i].look(self._seeds[i], self.steps_done if t is None else t)
 
     def _start(self, i: int, seed: int) -> Any:
+        self._seeds[i] = seed
         return _suite.reset(self._envs[i], self.info.task, seed)
 
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
@@ -139,5 +140,6 @@ class SuiteEnvironments(Copies):
             observations[name][i] = value
         if self._physics:
             observations["physics"][i] = self._envs[i].physics.get_state()
-        if self._pixels is not None:
-            observations["pixels"][i] = self.draw(i)
+        if self._eyes:
+            for name, value in self.look(i).items():
+                observations[name][i] = value

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from lawm_schemas import ConfigError
+from lawm_schemas import ArraySpec, ConfigError
 
 from lawm_data.envs import direct
 from lawm_data.envs import suites as envs
@@ -65,10 +65,12 @@ def test_noise_follows_its_seed(cartpoles: envs.Environments) -> None:
     assert not same(derived[0], other)
 
 
-class Looking(RandomPolicy):
+class Looking:
     """The same actions, one step at a time."""
 
-    act_ahead = None
+    def __init__(self, action: ArraySpec) -> None:
+        policy = RandomPolicy(action)
+        self.start, self.act = policy.start, policy.act
 
 
 @pytest.mark.parametrize("repeat", [1, 2, 3, 7])

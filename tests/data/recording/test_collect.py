@@ -110,18 +110,22 @@ def test_what_is_told_has_been_committed(
 def test_what_was_collected_before_an_error_is_kept(
     tmp_path: Path, cartpoles: envs.Environments
 ) -> None:
-    class Failing(RandomPolicy):
+    class Failing:
+        starts = 0
+
         def start(self, num_envs: int, seed: int) -> None:
-            self.starts = getattr(self, "starts", 0) + 1
-            if self.starts > 3:  # itself, and two rollouts
+            self.starts += 1
+            if self.starts > 2:
                 raise RuntimeError("failed")
-            super().start(num_envs, seed)
+
+        def act(self, observation: np.ndarray) -> np.ndarray:
+            return np.full((len(observation), 1), 0.1 * self.starts, np.float32)
 
     with (
         pytest.raises(RuntimeError, match="failed"),
         create(tmp_path / "c", cartpoles) as writer,
     ):
-        collect(cartpoles, Failing(cartpoles.action), writer, 12, 0, PROVENANCE)
+        collect(cartpoles, Failing(), writer, 12, 0, PROVENANCE)
     assert len(open_corpus(tmp_path / "c")) == 8
 
 

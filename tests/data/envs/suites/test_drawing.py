@@ -28,7 +28,7 @@ for task in ("walker-walk", "reacher-easy", "dog-walk"):
             action = np.full((1, *env.action.shape), 0.4, np.float32)
             for _ in range(3):
                 seen = env.step(action).observations["pixels"][0]
-            assert np.array_equal(seen, env.draw(0))
+            assert np.array_equal(seen, env.look(0)["pixels"])
             pictures.append(seen)
         assert np.array_equal(*pictures)
         plain = [env.render(0, 48, 48) for env in paths]
@@ -72,7 +72,8 @@ for camera in (7, "nobody"):
     else:
         raise AssertionError(camera)
 # larger than the suite's own buffer
-assert envs.make("walker-walk", pixels=700, drawing=Drawing(by="fast")).draw(0).shape[0] == 700
+large = envs.make("walker-walk", pixels=700, drawing=Drawing(by="fast"))
+assert large.look(0)["pixels"].shape == (700, 700, 3)
 """
 
 
