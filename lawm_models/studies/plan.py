@@ -75,6 +75,7 @@ class Plan:
             raise several(
                 [ConfigError(e.what, f"{where}: {e.where}", e.hint) for e in self._errors]
             )
+        self.views = {name: view for name, view in views.items() if view is not None}
         self.cells = [
             self._cell(variants[algorithm], corpus, algorithm, labels, seed, budget)
             for seed in study.seeds
@@ -83,7 +84,6 @@ class Plan:
             for labels in study.labels_of(algorithm)
             if (budget := budgets[corpus, labels, seed]) is not None
         ]
-        self.views = {name: view for name, view in views.items() if view is not None}
 
     def named(self, patterns: Sequence[str]) -> list[Cell]:
         """The cells whose names match any of the shell patterns.
@@ -165,12 +165,14 @@ class Plan:
         seed: int,
         budget: Budget,
     ) -> Cell:
-        from lawm_models.training.experiment import resolve
+        from lawm_models.training.experiment import features_of, resolve
 
         source = CorpusSource(path=budget.data.path, mask=budget.data.mask)
         whole = data | {"corpora": [source.model_dump()], "seed": seed}
         config = resolve(ExperimentConfig.model_validate(whole))
-        return Cell(corpus, algorithm, labels, seed, config, budget.data, budget.mask, budget.whole)
+        seen = self.views[corpus].observing(config.observe)
+        record = budget.data.model_copy(update={"features": features_of(seen)})
+        return Cell(corpus, algorithm, labels, seed, config, record, budget.mask, budget.whole)
 
     def _note(self, where: str, error: LawmError, hint: str | None = None) -> None:
         what = f"{error.where}: {error.what}" if error.where else error.what

@@ -48,7 +48,7 @@ def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | 
         seed=cell.seed,
         run=folder,
         command=command(study, cell, folder),
-        **cell.data.model_dump(exclude={"path", "unlabeled", "features"}),
+        **cell.data.model_dump(exclude={"path", "unlabeled"}),
         **known,
     )
 
@@ -168,6 +168,7 @@ def _key(results: Results, cell: CellResult) -> str | None:
         mask_sha256=cell.mask_sha256,
         trajectories=cell.trajectories,
         labeled=cell.labeled,
+        features=cell.features,
     )
     try:
         return key(resolve(ExperimentConfig.parse(whole, cell.run)), [data])

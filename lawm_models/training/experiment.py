@@ -193,6 +193,11 @@ def _loader(
     )
 
 
+def features_of(view: Corpus) -> dict[str, str]:
+    """Checksums of the features that a view observes, by their names."""
+    return {info.name: info.sha256 for info in view.features}
+
+
 def corpus_record(view: Corpus, path: str) -> CorpusRecord:
     """What is remembered of a corpus that was seen; of no action that its mask hides.
 
@@ -206,7 +211,7 @@ def corpus_record(view: Corpus, path: str) -> CorpusRecord:
         unlabeled=view.unlabeled_fingerprint,
         mask=view.mask.name if view.mask else None,
         mask_sha256=mask_sha256(view.mask) if view.mask else None,
-        features={info.name: info.sha256 for info in view.features},
+        features=features_of(view),
         trajectories=len(view),
         labeled=view.label_counts()["observed"],
     )

@@ -32,8 +32,8 @@ def test_features_are_made_listed_and_learned_from(
     assert found["tiny"]["probe"].keys() == {"position", "velocity"}
     assert found["tiny"]["current"]
     words = f"train --corpus {drawn}@half --algorithm bc --preset demo --out {tmp_path / 'bc'}"
-    observe = ("--set", "observe=features:tiny", "--set", "evaluation_episodes=0")
-    done = run("lawm", *words.split(), *observe[:2], *("--set", "steps.agent=2"), *observe[2:4])
+    small = ("observe=features:tiny", "evaluation_episodes=0", "steps.agent=2", "window=5")
+    done = run("lawm", *words.split(), *(w for setting in small for w in ("--set", setting)))
     assert done.code == 0, done.err
 
 
