@@ -14,7 +14,7 @@ from lawm_data.system import terminal as show
 EPILOG = example(
     "lawm train --corpus corpora/cs --algorithm autoencoder --out runs/ae",
     "lawm-data features corpora/cs --run runs/ae --name ae64",
-    "lawm train --corpus corpora/cs --mask 5pct --set observe=features:ae64 --out runs/a",
+    "lawm train --corpus corpora/cs@5pct --set observe=features:ae64 --out runs/a",
 )
 
 

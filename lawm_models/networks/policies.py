@@ -115,8 +115,6 @@ class Reactive(Protocol):
 
     action_dim: int
     """A."""
-    encoder: Any
-    """How observations enter."""
 
     def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """Actions in environment units; zero noise is the deterministic choice."""
@@ -149,7 +147,8 @@ class ReactivePolicy(StepPolicy):
             noise = observation.new_zeros(size)
         else:
             noise = standard_noise(observation, generator, *size)
-        return self._module.act(split(self._module.encoder, observation), noise), memory
+        encoder = getattr(self._module, "encoder", None)  # some read the flat state themselves
+        return self._module.act(split(encoder, observation), noise), memory
 
 
 class EncodedPolicy(StepPolicy):

@@ -24,7 +24,7 @@ from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
 
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
-NAMES = ALGORITHMS.names()
+NAMES = [n for n in ALGORITHMS.names() if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
 
 
 def steps(name: str, count: int) -> dict[str, int]:

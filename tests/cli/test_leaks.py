@@ -333,8 +333,10 @@ def test_what_a_training_writes_does_not_depend_on_hidden_actions(
     lab: Lab, twins: tuple[Twin, Twin], tmp_path: Path, algorithm: str
 ) -> None:
     stages = ALGORITHMS.load(algorithm).Algorithm.stages
-    common = ("evaluation_episodes=0", "batch_size=4", "window=5", "log_every=1")
+    common = ("observe=state", "evaluation_episodes=0", "batch_size=4", "window=5", "log_every=1")
     words = settings(*common, *(f"steps.{stage}=2" for stage in stages))
+    if algorithm == "autoencoder":  # of pixels in presets
+        words += settings("algorithm.settings.encoder={name: vectors}")
     found = []
     for number, twin in enumerate(twins):
         out = tmp_path / f"out-{number}"

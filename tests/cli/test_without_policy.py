@@ -11,15 +11,15 @@ from lawm_schemas.plain_yaml import dump_yaml
 from lawm_data import CorpusWriter, open_corpus
 from lawm_models.training.run_folder import RunFolder
 
-SOURCE = Path(__file__).with_name("autoencoder.py")
+SOURCE = Path(__file__).with_name("filmed.py")
 SETTINGS = {"batch_size": 4, "window": 5, "log_every": 5, "checkpoint_every": 10}
 
 
 @pytest.fixture(autouse=True)
-def autoencoder(install: Callable[..., Path]) -> None:
+def filmed(install: Callable[..., Path]) -> None:
     """The package that brings it."""
-    files = {"lab/__init__.py": "", "lab/autoencoder.py": SOURCE.read_text(encoding="utf-8")}
-    install("lab 1.0", files, {"lawm.algorithms": {"autoencoder": "lab.autoencoder"}})
+    files = {"lab/__init__.py": "", "lab/filmed.py": SOURCE.read_text(encoding="utf-8")}
+    install("lab 1.0", files, {"lawm.algorithms": {"filmed": "lab.filmed"}})
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def train(run, unlabeled: Path, tmp_path: Path) -> Callable[..., RunFolder]:
         words = [f"--set={key}={value}" for key, value in {**SETTINGS, **settings}.items()]
         out, data = tmp_path / name, ("--corpus", unlabeled, "--preset", "demo")
         result = run(
-            "lawm", "train", *data, "--algorithm", "autoencoder", *words, "--out", out, "--json"
+            "lawm", "train", *data, "--algorithm", "filmed", *words, "--out", out, "--json"
         )
         assert result.code == 0, result.err
         assert result.json["evaluation"] is None
@@ -87,18 +87,18 @@ def test_every_command_that_needs_a_policy_says_so_in_one_line(
     study = {
         "preset": "demo",
         "corpora": {"cs": {"path": str(corpus)}},
-        "algorithms": {"autoencoder": {}},
+        "algorithms": {"filmed": {}},
         "labels": ["all"],
     }
     (tmp_path / "study.yaml").write_text(dump_yaml(study))
     collect = ("collect", "--env", "cartpole-swingup", "--agent", path, "--trajectories", 1)
     for program, words, line in (
-        ("lawm", ("evaluate", path), f"{path}: autoencoder learns no policy; give a run of an"),
-        ("lawm-data", (*collect, "--out", tmp_path / "new"), "autoencoder learns no policy"),
+        ("lawm", ("evaluate", path), f"{path}: filmed learns no policy; give a run of an"),
+        ("lawm-data", (*collect, "--out", tmp_path / "new"), "filmed learns no policy"),
         (
             "lawm",
             ("benchmark", tmp_path / "study.yaml", "--out", tmp_path / "new"),
-            "algorithms.autoencoder: autoencoder learns no policy, and returns are compared here",
+            "algorithms.filmed: filmed learns no policy, and returns are compared here",
         ),
         (
             "lawm",
@@ -116,7 +116,7 @@ def test_every_command_that_needs_a_policy_says_so_in_one_line(
 def test_the_audit_expects_no_difference_by_actions(run, train, corpus: Path, tmp_path) -> None:
     """Other observed actions change the weights of everything else; of this they need not."""
     words = [f"--set={key}={value}" for key, value in SETTINGS.items()]
-    data = ("--corpus", f"{corpus}@third", "--preset", "demo", "--algorithm", "autoencoder")
+    data = ("--corpus", f"{corpus}@third", "--preset", "demo", "--algorithm", "filmed")
     assert run("lawm", "train", *data, *words, "--out", tmp_path / "labeled").code == 0
     result = run("lawm", "audit", tmp_path / "labeled", "--steps", 2, "--json")
     assert (result.code, result.json["passed"]) == (0, True), json.dumps(result.json["checks"])

@@ -40,7 +40,7 @@ def test_info_is_enough_to_make_it_again() -> None:
         ({"task": "walker-walk", "suite": "_suite"}, "no suite"),
         ({"task": "walker-walk", "num_envs": 0}, "num_envs: 0 is below 1"),
         ({"task": "walker-walk", "action_repeat": 0}, "action_repeat: 0 is below 1"),
-        ({"task": "walker-walk", "pixels": 0}, "pixels: 0 is below 1"),
+        ({"task": "walker-walk", "pixels": 0}, "pixels: is 0; give the edge of the image"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(settings: dict, message: str) -> None:
