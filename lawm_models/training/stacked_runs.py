@@ -46,8 +46,10 @@ def is_stackable(config: ExperimentConfig) -> bool:
 
 
 def alike(config: ExperimentConfig) -> str:
-    """The same text for configurations whose runs may be one stack."""
-    return config.model_copy(update={"seed": 0, "corpora": (), "preset": None}).to_yaml()
+    """The same text for configurations on the same corpora whose runs may be one stack."""
+    corpora = tuple(source.model_copy(update={"mask": None}) for source in config.corpora)
+    changes = {"seed": 0, "corpora": corpora, "preset": None}
+    return config.model_copy(update=changes).to_yaml()
 
 
 def train_stack(asked: Sequence[Asked], progress: ProgressBar | None = None) -> list[RunFolder]:
@@ -103,8 +105,9 @@ def _groups(trainings: Iterable[Training]) -> list[list[Training]]:
     groups: dict[tuple[object, ...], list[Training]] = defaultdict(list)
     for training in trainings:
         stands = (training.position.stage, training.position.step)
-        alone = () if training.counts_labeled else (training.run.path,)
-        groups[(*stands, *alone)].append(training)
+        arrays = (training.run.record.state, training.run.record.pixels, training.run.record.action)
+        alone = None if training.counts_labeled else training.run.path
+        groups[(*stands, repr(arrays), alone)].append(training)
     return list(groups.values())
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lawm_schemas import Study
 
+from lawm_data import filter_corpus, open_corpus
 from lawm_models.studies.benchmark import _item
 from lawm_models.studies.cell import cell_runs
 from lawm_models.studies.plan import Plan
@@ -35,19 +36,25 @@ def test_whoever_shares_a_world_model_waits_for_the_first(corpus: Path, tmp_path
 
 def test_seeds_of_a_kind_are_one_stack(corpus: Path, tmp_path: Path) -> None:
     algorithms = {"first": WORLD, "unlike": OTHER_WORLD, "bc": {}}
-    data = {"corpora": {"cs": str(corpus)}, "algorithms": algorithms, "labels": [0.34]}
+    whole, other = open_corpus(corpus), tmp_path / "other"
+    filter_corpus(whole, f"id != '{whole.table.id[0]}'", other)
+    corpora = {"cs": str(corpus), "other": str(other)}
+    data = {"corpora": corpora, "algorithms": algorithms, "labels": [0.34]}
     plan = Plan(Study.parse({**data, "preset": "demo", "seeds": [2, 0, 1]}, ""), "study")
-    runs = cell_runs(tmp_path, plan.cells)
-    work = [_item(turn, runs[turn.cell.key]) for turn in turns(plan.cells, plan.cells, runs)]
-    names = {item.key: cell.name for cell in plan.cells for item in work if item.key == cell.key}
+    cells = [cell for cell in plan.cells if cell.corpus == "cs" or cell.algorithm == "first"]
+    runs = cell_runs(tmp_path, cells)
+    work = [_item(turn, runs[turn.cell.key]) for turn in turns(cells, cells, runs)]
+    names = {item.key: cell.name for cell in cells for item in work if item.key == cell.key}
 
     def found(most):
-        return [[names[item.key].rpartition("/")[2] for item in s] for s in stacks(work, most)]
+        return [[names[item.key] for item in stack] for stack in stacks(work, most)]
 
     assert found(9) == [
-        [f"first-34pct-seed{seed}" for seed in (2, 0, 1)],
-        [f"unlike-34pct-seed{seed}" for seed in (2, 0, 1)],
-        *([f"bc-34pct-seed{seed}"] for seed in (2, 0, 1)),
+        [f"cs/first-34pct-seed{seed}" for seed in (2, 0, 1)],
+        [f"cs/unlike-34pct-seed{seed}" for seed in (2, 0, 1)],
+        ["cs/bc-34pct-seed2"],
+        [f"other/first-34pct-seed{seed}" for seed in (2, 0, 1)],
+        *([f"cs/bc-34pct-seed{seed}"] for seed in (0, 1)),
     ]
-    assert sorted(map(len, found(2))) == [1, 1, 1, 1, 1, 2, 2]
+    assert sorted(map(len, found(2))) == [1, 1, 1, 1, 1, 1, 2, 2, 2]
     assert all(len(stack) == 1 for stack in found(1))
