@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from lawm_schemas import Role, Schema
+from lawm_schemas import Count, Role, Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -23,6 +23,8 @@ from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
 from lawm_models.networks.frozen_encoder import FrozenEncoder
 from lawm_models.networks.optimizer import adam, clip_and_step
+from lawm_models.networks.transitions import weighted
+from lawm_models.networks.world_model import state_weight
 
 
 class Config(Schema):
@@ -30,11 +32,11 @@ class Config(Schema):
 
     encoder: EncoderChoice = Field(default_factory=vectors.Config)
     """Encoder and decoder."""
-    latent: int = Field(default=64, ge=1)
+    latent: Size = 64
     """E, numbers that an observation becomes."""
-    units: int = Field(default=256, ge=1)
+    units: Size = 256
     """Hidden units of what is no convolution."""
-    layers: int = Field(default=1, ge=1)
+    layers: Count = 1
     """Hidden layers of what is no convolution."""
     state_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(state|latent), where a state is observed beside pixels."""
@@ -101,10 +103,12 @@ class Algorithm(nn.Module):
         weight = 1 + self.config.foreground * (target - self.median).abs()
         # what is scaled by the root of the weight has its square error weighted
         root = weight.sqrt()
-        nll = -self.decoder.log_prob(root * mean, root * target).mean()
-        loss = nll + self.config.latent_weight * latent.square().sum(-1).mean()
+        nll = -self.decoder.log_prob(root * mean, root * target)
+        real = state_weight(batch.valid).flatten()
+        terms = nll + self.config.latent_weight * latent.square().sum(-1)
+        loss = weighted(terms, real)
         norm = clip_and_step(self._optimizers["encoder"], loss, self.config.clip)
-        error = (mean.detach() - target).square().sum(-1).mean()
+        error = weighted((mean.detach() - target).square().sum(-1), real)
         return {"loss": loss.detach(), "squared_error": error, "gradient_norm": norm.detach()}
 
     def frozen(self) -> FrozenEncoder:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from lawm_schemas import ArraySpec, ConfigError, Role
+from lawm_schemas import ArraySpec, ConfigError, Role, Size
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ class Config(EncoderConfig):
     # narrower than its parent's, which is sound: settings do not change
     name: Literal["pixels"] = "pixels"  # pyright: ignore[reportIncompatibleVariableOverride]
     """This encoder."""
-    depth: int = Field(default=16, ge=1)
+    depth: Size = 16
     """Channels of the first convolution; the Dreamers take 32, with three times the work."""
     pixel_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(pixel|s), for pixels in [-0.5, 0.5]."""
