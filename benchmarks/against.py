@@ -110,7 +110,10 @@ ROWS = [
     Row("filter 10,000 × 10", ["filter", "short", "length > 1", "--out", "OUT"]),
     Row("filter 200 × 500", ["filter", "long", "length > 1", "--out", "OUT"]),
     Row("split 10,000 × 10", ["split", "short", "a=0.9", "b=0.1", "--out", "OUT"]),
-    Row("filter 10,000 × 10 through a mask", ["filter", "short@few", "length > 1", "--out", "OUT"]),
+    Row(
+        "filter 10,000 × 10 through a mask",
+        ["filter", "short", "length > 1", "--mask", "few", "--out", "OUT"],
+    ),
     Row("merge 10,000 × 10 with 200 × 500", ["merge", "short", "long", "--out", "OUT"]),
     Row("validate 10,000 × 10", ["validate", "short"]),
     Row("validate 200 × 500", ["validate", "long"]),
