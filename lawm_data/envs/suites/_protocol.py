@@ -77,10 +77,11 @@ class Environments(ABC):
             actions: (N, T, *shape), of steps before the time limit.
 
         Returns:
-            What T calls of ``step`` would have returned, each array (N, T, ...). None where the
-            simulator has warned: then start anew and step.
+            What T calls of ``step`` would have returned, each array (N, T, ...). None where that
+            cannot be had, as always here, or where the simulator has warned: then start anew and
+            step.
         """
-        raise NotImplementedError
+        return None
 
     @abstractmethod
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
