@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-from lawm_schemas import ConfigError, CorpusError, FeatureSet, load_json
+from lawm_schemas import ConfigError, CorpusError, FeatureSet
 
 from lawm_data.corpus.mask import NAME, NAME_HINT
+from lawm_data.corpus.overlay import read_description
 from lawm_data.corpus.store import Store
 from lawm_data.corpus.table import ID_BYTES
 from lawm_data.system.atomic import own_folder, sha256_file, storage_errors, write_folder
-from lawm_data.system.hdf5 import ALIGNMENT, HINT, MappedFile
+from lawm_data.system.hdf5 import ALIGNMENT, MappedFile
 
 FEATURES = "features"
 ABOUT = "features.json"
@@ -25,8 +26,6 @@ PARTS = ".parts"
 """Suffix of the folder of features in the making, with which a killed command goes on."""
 STORED = "<f2"
 """Type on disk: what a network makes of a picture is not known to four digits."""
-FILE_LIMIT = 1 << 24
-"""Bytes; a larger ``features.json`` is not read."""
 AGAIN = "make them again (lawm-data features --replace)"
 """What to do about features that cannot be used."""
 
@@ -134,17 +133,7 @@ def read_feature_set(folder: Path) -> FeatureSet:
     Raises:
         CorpusError: there is none, or it is damaged.
     """
-    file = folder / ABOUT
-    try:
-        with storage_errors(file):
-            if file.is_file() and file.stat().st_size > FILE_LIMIT:
-                raise CorpusError(f"is larger than {FILE_LIMIT} bytes", str(file), HINT)
-            info = FeatureSet.parse(load_json(file), str(file))
-    except ConfigError as error:
-        raise CorpusError(error.what, error.where, AGAIN) from None
-    if info.name != folder.name:
-        raise CorpusError(f"is named {info.name!r} inside", str(file), HINT)
-    return info
+    return read_description(folder / ABOUT, FeatureSet, folder.name, AGAIN)
 
 
 def open_features(store: Store, name: str, verify: bool = False) -> Features:

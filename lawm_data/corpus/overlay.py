@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import h5py
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, Overlay, load_json
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, FeatureSet, Overlay, load_json
 
 from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
 from lawm_data.corpus.table import ID_BYTES, Table
@@ -24,7 +24,9 @@ LABELS = "labels"
 OVERLAY = "overlay.json"
 ARRAYS = "actions.h5"
 FILE_LIMIT = 1 << 24
-"""Bytes; a larger ``overlay.json`` is not read."""
+"""Bytes; a larger description is not read."""
+
+Description = TypeVar("Description", Overlay, FeatureSet)
 
 
 class Labels:
@@ -215,17 +217,31 @@ def read_overlay(path: Path, name: str | None = None) -> Overlay:
     Raises:
         CorpusError: there is none, or it is damaged.
     """
-    file = path / OVERLAY
+    return read_description(path / OVERLAY, Overlay, name or path.name, HINT)
+
+
+def read_description(file: Path, schema: type[Description], name: str, hint: str) -> Description:
+    """Read what stands in JSON about numbers beside a corpus.
+
+    Args:
+        file: the JSON file.
+        schema: what it holds.
+        name: what it says that it is called.
+        hint: what to do where it is damaged.
+
+    Raises:
+        CorpusError: there is none, or it is damaged.
+    """
     try:
         with storage_errors(file):
             if file.is_file() and file.stat().st_size > FILE_LIMIT:
                 raise CorpusError(f"is larger than {FILE_LIMIT} bytes", str(file), HINT)
-            overlay = Overlay.parse(load_json(file), str(file))
+            found = schema.parse(load_json(file), str(file))
     except ConfigError as error:
-        raise CorpusError(error.what, error.where, HINT) from None
-    if overlay.name != (name or path.name):
-        raise CorpusError(f"is named {overlay.name!r} inside", str(file), HINT)
-    return overlay
+        raise CorpusError(error.what, error.where, hint) from None
+    if found.name != name:
+        raise CorpusError(f"is named {found.name!r} inside", str(file), HINT)
+    return found
 
 
 def overlay_names(corpus_path: Path) -> list[str]:
