@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +39,13 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
+    from lawm_data.curation.shipped import unpack_corpus
     from lawm_data.system.output import refuse_inside
     from lawm_models.training.configure import configure
     from lawm_models.training.run import train
 
     refuse_inside(out / "corpus")
-    path = unpack_corpus(out / "corpus")
+    path = unpack_corpus(out / "corpus", SHIPPED)
     corpus = open_corpus(path)
     mask = corpus.masks().get(MASK)
     if mask is None:
@@ -80,22 +79,6 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
         "labels": labels,
         "picture": image,
     }
-
-
-def unpack_corpus(path: Path) -> Path:
-    """Copy the shipped corpus, since masks and labels are written beside the shards."""
-    from lawm_data.system.atomic import storage_errors
-    from lawm_data.system.output import new_output
-
-    if path.exists():
-        return path
-    with (
-        new_output(path) as temporary,
-        storage_errors(path),
-        as_file(files("lawm_data") / "shipped" / SHIPPED) as shipped,
-    ):
-        shutil.copytree(shipped, temporary)
-    return path
 
 
 def returns_while_training(run: Run) -> picture.Curve:
