@@ -3,9 +3,9 @@
 In ``README.md`` and ``docs/*.md``, what stands between ``<!-- KIND: WORDS -->`` and
 ``<!-- end of table -->`` is made anew. Files are named without folder and ``.json``.
 
-    seeds: FILE NAME …           algorithms of studies, each seed; / stands before another FILE
+    seeds: FILE NAME …           algorithms of studies, by corpus; / stands before another FILE
     pairs: FILE LABELS ONE OTHER one algorithm minus another in pairs of runs; one line each
-    errors: FILE WORDS           errors of world models on trajectories without actions; likewise
+    errors: FILE …               errors of world models on trajectories without actions
     inferred: FILE               errors of inferred actions
     demo: FILE                   what ``make demo`` does
 
@@ -80,7 +80,7 @@ def filled(text: str, folder: Path = RESULTS) -> str:
 
 
 def seeds(words: str, folder: Path) -> Iterable[str]:
-    """Algorithms by corpus: the mean, each seed, and in italics what the paper reports."""
+    """Algorithms by corpus: mean, worst and best seed, and in italics what the paper reports."""
     parts = [part.split() for part in words.split(" / ")]
     tables = [make_table(_results(folder / f"{name}.json")) for name, *_ in parts]
     chosen = [
@@ -129,9 +129,8 @@ def pairs(words: str, folder: Path) -> Iterable[str]:
 def errors(words: str, folder: Path) -> Iterable[str]:
     """Errors of predicting one step from step 64 on, of seed 0."""
     algorithms = ("clap", "lawm", "lawm_plus")
-    yield from _head(["corpus", "labels", "training", *(NAMES[name] for name in algorithms)])
-    for line in words.splitlines():
-        name, training = line.split(maxsplit=1)
+    yield from _head(["corpus", "labels", *(NAMES[name] for name in algorithms)])
+    for name in words.split():
         rows: dict[tuple[str, int], dict[str, float]] = {}
         for run in json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["runs"]:
             corpus, cell = run["run"].split("/")[-2:]
@@ -140,7 +139,7 @@ def errors(words: str, folder: Path) -> Iterable[str]:
                 row.setdefault(run["algorithm"], run["on_data"]["64-499"]["error"])
         for (corpus, labeled), row in rows.items():
             shown = [f"{row[one]:.3f}" if one in row else "–" for one in algorithms]
-            yield _line([corpus, f"{labeled:,}", training, *shown])
+            yield _line([corpus, f"{labeled:,}", *shown])
 
 
 def inferred(words: str, folder: Path) -> Iterable[str]:
@@ -181,13 +180,13 @@ def _results(path: Path) -> Results:
 
 
 def _seeds_of(entry: Entry, best: float) -> str:
-    """The mean, bold when it is the best, and each seed; in italics the paper's mean."""
+    """The mean, bold when it is the best, worst and best seed; in italics the paper's mean."""
     if entry.spread is None:
         return "–"
-    each = ", ".join(f"{score:.0f}" for score in entry.scores)
+    seeds = "–".join(f"{score:.0f}" for score in (min(entry.scores), max(entry.scores)))
     mean = f"{entry.spread.mean:.1f}"
     paper = f" *{entry.reported.mean:.1f}*" if entry.reported else ""
-    return f"{f'**{mean}**' if mean == f'{best:.1f}' else mean} ({each}){paper}"
+    return f"{f'**{mean}**' if mean == f'{best:.1f}' else mean} ({seeds}){paper}"
 
 
 def _mean(entry: Entry) -> float:
