@@ -25,9 +25,9 @@ With `--json` a command prints one object on stdout; messages go to stderr. New 
 stay and keep their meaning.
 
 `key[]` is a list, `key.NAME` an object whose keys are names, and `key?` may be `null`; NaN and
-infinity never appear. *As given* is the argument or option of that name. *Counts* are an object of
-`observed`, `withheld`, `missing` and `inferred`; a *spread* is one of `mean`, `std`, `min`, `p25`,
-`median`, `p75` and `max`. Objects that files hold, too, have [schemas](../schemas/json).
+infinity never appear. A key without a meaning is the argument or option of that name. *Counts* are an
+object of `observed`, `withheld`, `missing` and `inferred`; a *spread* is one of `mean`, `std`, `min`,
+`p25`, `median`, `p75` and `max`. Objects that files hold, too, have [schemas](../schemas/json).
 
 Exit codes:
 
@@ -44,6 +44,10 @@ NAMED: dict[type[Schema] | None, str] = {
     outputs.Spread: "a *spread*",
 }
 """Objects whose keys stand in the head of the page."""
+
+
+AS_GIVEN = "As given"
+"""What is said of the argument or option of that name; the head of the page says so once."""
 
 
 class Listed(NamedTuple):
@@ -83,7 +87,10 @@ def _section(schema: type[Schema], listed: Mapping[type[Schema], Listed]) -> lis
     rows: dict[str, list[str]] = {}  # keys that mean the same share a line
     for key, what in _rows(schema, listed, own):
         rows.setdefault(what, []).append(key)
-    listing = [f"- {', '.join(keys)}: {what}" for what, keys in rows.items()]
+    listing = [
+        f"- {', '.join(keys)}{'' if what == AS_GIVEN else f': {what}'}"
+        for what, keys in rows.items()
+    ]
     return [*lines, *listing] if listing else lines[:-1]
 
 
