@@ -7,7 +7,6 @@ In ``README.md`` and ``docs/*.md``, what stands between ``<!-- KIND: WORDS -->``
     pairs: FILE LABELS ONE OTHER one algorithm minus another in pairs of runs; one line each
     errors: FILE …               errors of world models on trajectories without actions
     inferred: FILE               errors of inferred actions
-    demo: FILE                   what ``make demo`` does
 
 python benchmarks/readme_table.py            # writes the documents
 python benchmarks/readme_table.py --check    # exit 1 when one would change
@@ -23,7 +22,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from differences import difference
 from lawm_schemas import Results
@@ -42,7 +40,6 @@ NAMES = {
     "lawm": "LAWM",
     "lawm_plus": "LAWM+",
     "clap": "C-LAP",
-    "bc": "behaviour cloning",
     "idm_td3_bc": "inverse dynamics of IDM-TD3+BC",
 }
 
@@ -154,23 +151,11 @@ def inferred(words: str, folder: Path) -> Iterable[str]:
             yield _line([f"{NAMES[row['algorithm']]}{how}", str(row["labeled"]), *shown])
 
 
-def demo(words: str, folder: Path) -> Iterable[str]:
-    """Returns against labels, from ``benchmarks/labels.py``."""
-    result: dict[str, Any] = json.loads((folder / f"{words}.json").read_text(encoding="utf-8"))
-    yield from _head(["", "trajectories with actions", "return, mean (each seed)"])
-    for name, cell in result["cells"].items():
-        each = ", ".join(f"{value:.0f}" for value in cell["returns"])
-        seen = f"{cell['labeled'][0]} of {result['corpus']['trajectories']}"
-        mean = f"{cell['return_mean']:.0f} ({each})"
-        yield _line([NAMES[name.rsplit("-", 1)[0]], seen, mean])
-
-
 KINDS: dict[str, Callable[[str, Path], Iterable[str]]] = {
     "seeds": seeds,
     "pairs": pairs,
     "errors": errors,
     "inferred": inferred,
-    "demo": demo,
 }
 
 

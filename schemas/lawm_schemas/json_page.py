@@ -25,9 +25,9 @@ With `--json` a command prints one object on stdout; messages go to stderr. New 
 stay and keep their meaning.
 
 `key[]` is a list, `key.NAME` an object whose keys are names, and `key?` may be `null`; NaN and
-infinity never appear. A key without a meaning is the argument or option of that name. *Counts* are an
-object of `observed`, `withheld`, `missing` and `inferred`; a *spread* is one of `mean`, `std`, `min`,
-`p25`, `median`, `p75` and `max`. Objects that files hold, too, have [schemas](../schemas/json).
+infinity never appear. A key without a meaning is the argument or option of that name. *Counts* are
+an object of `observed`, `withheld`, `missing` and `inferred`; a *spread* is one of `mean`, `std`,
+`min`, `p25`, `median`, `p75` and `max`. Objects of files have [schemas](../schemas/json).
 
 Exit codes:
 

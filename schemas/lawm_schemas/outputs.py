@@ -175,16 +175,16 @@ class Info(Schema):
     """What ``lawm-data info`` prints."""
 
     path: str
-    """Of the corpus, or of what is in view."""
+    """In view."""
     trajectories: int
     steps: int
     fingerprint: str
-    """Hash of the content in view; masks do not change it."""
+    """Hash of the content, which masks do not change."""
     mask: str | None
     """As given."""
     labels: str | None
     label_states: LabelCounts
-    """Trajectories by the state of their actions."""
+    """Trajectories by state of their actions."""
     label_steps: LabelCounts
     """Steps, likewise."""
     partially_labeled: int
@@ -278,7 +278,7 @@ class Collect(Schema):
     steps: int
     fingerprint: str
     label_states: LabelCounts
-    """Trajectories by the state of their actions."""
+    """Trajectories by state of their actions."""
     returns: Spread | None
     """Returns of the trajectories."""
     environment: EnvironmentInfo | None
@@ -298,16 +298,16 @@ class Mask(Schema):
     """Trajectories that keep their actions, and all."""
     trajectories: int
     fraction: float
-    """As given, or the share that was chosen."""
+    """How they were chosen."""
     seed: int
     by: Literal["trajectories", "steps"]
     stratify: Literal["return", "source"] | None
     where: str | None
-    """The expression as given, or ``ids``."""
+    """Expression that chose them, or ``ids``."""
     withheld: str | None
     """Folder of the corpus without the hidden actions."""
     left: tuple[str, ...]
-    """Sentences: what is left out because it gives hidden actions away, and what remains."""
+    """Sentences: what would give hidden actions away, left out or not."""
 
 
 class Import(Schema):
@@ -494,7 +494,7 @@ class Build(Schema):
     out: str
     dry_run: bool
     done: bool
-    """Whether every step is done."""
+    """Whether every step is."""
     missing: int
     """Trajectories that tiers lack."""
     steps: tuple[BuildStep, ...]
@@ -534,13 +534,13 @@ class Validate(Schema):
     """What ``lawm-data validate`` prints."""
 
     path: str
-    """Folder of the corpus."""
+    """The corpus."""
     valid: bool
     """Whether there are no errors."""
     findings: tuple[Finding, ...]
-    """Everything that is wrong."""
+    """Each fault."""
     replay: Replay | None
-    """With ``--replay``, if there were no errors before it."""
+    """With ``--replay``, where nothing was wrong before."""
     against: Against | None
     """With ``--against``, likewise."""
 
@@ -565,7 +565,7 @@ class Repair(Schema):
     """What ``lawm-data repair`` prints."""
 
     path: str
-    """Folder of the corpus."""
+    """The corpus."""
     out: str | None
     """As given."""
     dry_run: bool
@@ -574,15 +574,15 @@ class Repair(Schema):
     changes: tuple[Change, ...]
     """What is done, or would be."""
     trajectories: int
-    """Trajectories that are kept."""
+    """Those kept."""
     lost: tuple[Loss, ...]
-    """Trajectories that are not."""
+    """Trajectories that are not kept."""
     unproven: tuple[str, ...]
     """Shards whose ids, sources, seeds and metadata no hash proves."""
     backup: str | None
     """Folder with the damaged files."""
     fingerprint: str
-    """Hash of the content that is kept."""
+    """Hash of the kept content."""
 
 
 class Push(Schema):
@@ -612,7 +612,7 @@ class Push(Schema):
     licence: str | None
     """SPDX licence on the card."""
     files: int
-    """Number and size of the files, the latter without ``lawm.json``."""
+    """Number and size of the files, the size without ``lawm.json``."""
     bytes: int
     new: int
     """Files that the repository did not hold."""
@@ -882,7 +882,7 @@ class CompareLabels(Schema):
     """
 
     corpus: str
-    """Folder of the corpus."""
+    """The corpus."""
     held_out: str | None
     """As given."""
     own: bool
@@ -950,7 +950,7 @@ class Audit(Schema):
     corpora: tuple[AuditedCorpus, ...]
     """The data."""
     poison: GarbageTest | None
-    """The test with garbage in the place of hidden actions, if records match the corpora."""
+    """The test with garbage for hidden actions, if records match the corpora."""
 
 
 class Cell(Schema):
@@ -981,7 +981,7 @@ class Benchmark(Schema):
     """As given."""
     out: str
     results: str | None
-    """Its ``results.json`` ([schema](../schemas/json/results.schema.json))."""
+    """Its ``results.json``."""
     dry_run: bool
     """As given."""
     done: int
