@@ -1,8 +1,8 @@
 """What the runs of a study infer of hidden actions, beside their returns and what they cost.
 
-Every finished run of the study infers the actions that its mask hides, and is judged by those that
-were recorded. Nothing is written beside the corpora. With features the probes of their encoders
-stand beside that: R² of every field of the true state.
+Every finished run of the study infers actions that its mask hides, of trajectories all over the
+corpus, and is judged by those that were recorded. Nothing is written beside the corpora. With
+features the probes of their encoders stand beside that: R² of every field of the true state.
 
     lawm benchmark pixels --out runs/pixels
     python benchmarks/inputs.py runs/pixels/results.json --out benchmarks/results/inputs.json
@@ -22,16 +22,21 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from lawm_schemas import CellResult, LawmError, Results
+import numpy as np
+from lawm_schemas import CellResult, Results
 
+from lawm_data import open_corpus
 from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
-from lawm_models.training.relabel import relabel
+from lawm_models.runs.relabel import errors_against, hidden_trajectories, infer_labels
+from lawm_models.training import seeding
+from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.versions import installed_versions
 
 
-def judged(folder: Path, corpus: str, cell: CellResult) -> dict[str, Any]:
+def judged(folder: Path, path: str, cell: CellResult, trajectories: int) -> dict[str, Any]:
     """Return, R² of inferred actions and CPU minutes of a cell; what is missing says why."""
-    found: dict[str, Any] = {
+    done = cell.state == "done"
+    found = {
         "corpus": cell.corpus,
         "algorithm": cell.algorithm,
         "seed": cell.seed,
@@ -39,16 +44,21 @@ def judged(folder: Path, corpus: str, cell: CellResult) -> dict[str, Any]:
         "error": cell.error,
         "return_mean": cell.evaluation.return_mean if cell.evaluation else None,
         "cpu_minutes": None if cell.cpu_seconds is None else round(cell.cpu_seconds / 60, 2),
-        "r2": None,
+        "r2": inferred_r2(RunFolder.open(folder / cell.run), path, trajectories) if done else None,
     }
-    if cell.state == "done":
-        try:
-            made = relabel(folder / cell.run, corpus, "x", dry_run=True, truth_from_withheld=True)
-            found["r2"] = made["r2"]
-        except LawmError as error:
-            found["error"] = str(error)
     print(found, flush=True)
     return found
+
+
+def inferred_r2(run: RunFolder, path: str, trajectories: int) -> float | None:
+    """R² of the actions that a run infers, mean over dimensions."""
+    whole = open_corpus(path).observing(run.config.observe)
+    view = whole.with_mask(str(run.config.corpora[0].mask))
+    hidden = np.array(hidden_trajectories(view))
+    places = np.unique(np.linspace(0, len(hidden) - 1, trajectories).astype(int))
+    chosen = hidden[places].tolist()
+    errors = errors_against(whole, chosen, list(infer_labels(run.trained()[0], view, chosen)))
+    return None if errors is None else round(1 - mean(errors), 4)
 
 
 def probes(results: Results) -> dict[str, dict[str, dict[str, float]]]:
@@ -96,11 +106,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("results", type=Path, help="results.json of a study")
+    parser.add_argument("--trajectories", type=int, default=20, help="that actions are inferred of")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     results = Results.read_json(arguments.results)
     folder, corpora = arguments.results.parent, results.study.corpora
-    cells = [judged(folder, corpora[cell.corpus].path, cell) for cell in results.cells]
+    with seeding.thread_limit(1):
+        cells = [
+            judged(folder, corpora[cell.corpus].path, cell, arguments.trajectories)
+            for cell in results.cells
+        ]
     titles = {name: entry.title or name for name, entry in results.study.algorithms.items()}
     print(table(cells, titles))
     document = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lawm_schemas import Mask
 
     from lawm_data.corpus.corpus import Corpus
-    from lawm_models.training.run import Run
+    from lawm_models.runs.run import Run
 
 SHIPPED = "cartpole-swingup"
 FRACTION = 0.05
@@ -61,8 +61,8 @@ def run_demo(
     from lawm_data.corpus.mask import make_mask, save_mask
     from lawm_data.curation.shipped import unpack_corpus
     from lawm_data.system.output import refuse_inside
+    from lawm_models.runs.run import train
     from lawm_models.training.configure import configure
-    from lawm_models.training.run import train
 
     refuse_inside(out / "corpus")
     path, observe = out / "corpus", {}
@@ -129,9 +129,9 @@ def _draw(states: Path, path: Path, size: int, bars: Bars) -> None:
 def _encode(path: Path, encoder: Path, seed: int, pixels: Pixels, bars: Bars) -> None:
     """Features beside a corpus, unless an earlier call has made them."""
     from lawm_data.corpus.features import feature_names
+    from lawm_models.runs.features import make_features
+    from lawm_models.runs.run import train
     from lawm_models.training.configure import configure
-    from lawm_models.training.features import make_features
-    from lawm_models.training.run import train
 
     settings = pixels.settings
     config = configure(path, algorithm="autoencoder", preset="demo", seed=seed, settings=settings)
@@ -149,7 +149,7 @@ def _probe(path: Path, name: str) -> dict[str, float]:
 
 def _draw_dream(path: Path, run: Path, encoder: Path, hidden: Corpus) -> None:
     """The best trajectory of those whose actions were hidden: as it was, decoded, and dreamed."""
-    from lawm_models.training.dreaming import dream
+    from lawm_models.runs.dreaming import dream
     from lawm_models.training.run_folder import RunFolder
 
     best = int(hidden.table.episode_return.argmax())
@@ -183,7 +183,7 @@ def _relabel(run: Run, corpus: Path, mask: Mask) -> dict[str, Any]:
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.overlay import LABELS as FOLDER
     from lawm_data.corpus.overlay import overlay_names
-    from lawm_models.training.relabel import Label, errors_against
+    from lawm_models.runs.relabel import Label, errors_against
 
     if LABELS not in overlay_names(corpus):
         run.relabel(corpus, name=LABELS)

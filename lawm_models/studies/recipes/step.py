@@ -59,9 +59,9 @@ def output_of(out: Path, job: Job) -> str | None:
     Of a mask it is the hash of the labeled ids, of features the checksum of their numbers.
     """
     from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
-    from lawm_data.corpus.leftovers import is_barely_begun
     from lawm_data.corpus.mask import mask_sha256, read_mask
     from lawm_data.corpus.store import read_manifest
+    from lawm_data.corpus.writing.leftovers import is_barely_begun
 
     if job.operation == "mask":
         path = out / job.corpus / "masks" / f"{job.beside}.json"
@@ -180,7 +180,7 @@ def encode(out: Path, job: Job) -> None:
     Raises:
         LawmError: as the commands ``lawm train`` and ``lawm-data features``.
     """
-    from lawm_models.training.features import make_features
+    from lawm_models.runs.features import make_features
     from lawm_models.training.trainer import train
 
     run = encoder_run(out, job)
