@@ -120,8 +120,8 @@ def _draw(states: Path, path: Path, size: int, bars: Bars) -> None:
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.rerender import drawing_of, rerender_corpus
 
+    choose_renderer()  # evaluations draw, too
     if not path.exists():
-        choose_renderer()
         whole, shown = open_corpus(states), bars.of("drawing")
         rerender_corpus(whole, path, size=size, drawing=drawing_of(whole), progress=shown)
 
