@@ -689,8 +689,14 @@ class Features(Schema):
 
     corpus: str
     """As given."""
-    run: str
+    run: str | None
     """As given."""
+    frozen: str | None
+    """As given: a file of weights."""
+    arch: str | None
+    """As given."""
+    like: str | None
+    """As given: another corpus."""
     name: str
     """What the features are called."""
     path: str

@@ -1,6 +1,8 @@
 """Small models and batches."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from lawm_models.networks.latent_action_model import (
     Noise,
 )
 from lawm_models.networks.rssm import RSSMConfig
+
+# The helpers stand beside the tests, which are no package.
+sys.path.append(str(Path(__file__).parent))
 
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 
