@@ -13,6 +13,7 @@ from torch import Tensor
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms import autoencoder, lawm
 from lawm_models.networks.dynamics import State
+from lawm_models.networks.encoders import vectors
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.training.run_folder import RunFolder
 
@@ -48,31 +49,41 @@ def dream(run: RunFolder, encoder: RunFolder, corpus: Corpus, place: int, seen: 
         ConfigError: runs of something else.
     """
     trained, coder = run.trained()[0], encoder.trained()[0]
-    if not isinstance(trained, lawm.Algorithm) or not run.config.observe.startswith(FEATURES):
+    on_features = run.config.observe.startswith(FEATURES)
+    if not isinstance(trained, lawm.Algorithm) or not on_features:
         raise ConfigError("has no world model on features", str(run.path), "train lawm on some")
     if not isinstance(coder, autoencoder.Algorithm):
         raise ConfigError("is no autoencoder", str(encoder.path), "give the run that made them")
-    trajectory = corpus.observing(run.config.observe)[place]
-    features = torch.from_numpy(np.asarray(trajectory.observations.state, np.float32))
-    actions = torch.from_numpy(np.asarray(trajectory.actions, np.float32))
-    world = trained.model.world
-    known = world.rssm.project(world.encoder(Observation(features[None])))
-    action = trained.scale.to_model(actions.flatten(1)[None])
+    shown, seen_as = corpus[place], corpus.observing(run.config.observe)[place]
+    features = torch.from_numpy(np.asarray(seen_as.observations.state, np.float32))
+    actions = torch.from_numpy(np.asarray(shown.actions, np.float32)).flatten(1)
+    foreseen = _foreseen(trained, features, actions, seen)
+    (camera,) = (spec.name for spec in corpus.manifest.observations if spec.role is Role.pixels)
+    (frozen,) = run.encoders().frozen().values()
+    truth = np.asarray(shown.observations[camera])
+    decode = _Decode(coder, frozen.mean, frozen.scale, truth.shape)
+    return Dreamed(truth, decode(features), decode(foreseen))
+
+
+def _foreseen(
+    trained: lawm.Algorithm,
+    features: Float[Tensor, "K1 D"],
+    actions: Float[Tensor, "K A"],
+    seen: int,
+) -> Float[Tensor, "K1 D"]:
+    """The observations of a world model that sees the first of them, and all actions."""
+    world, encoder = trained.model.world, trained.model.world.encoder
+    assert isinstance(encoder, vectors.Encoder)  # what reads features
+    known = world.rssm.project(encoder(Observation(features[None])))
+    action = trained.scale.to_model(actions[None])
     deter, found = world.rssm.initial(1, action).deter, []
     for t in range(len(features)):
-        if t < seen:
-            state = State(deter, world.rssm.posterior(deter, known[:, t]).mean)
-        else:
-            state = State(deter, world.rssm.prior(deter).mean)
+        density = world.rssm.posterior(deter, known[:, t]) if t < seen else world.rssm.prior(deter)
+        state = State(deter, density.mean)
         found.append(world.observation_head(state.feature))
-        if t < action.shape[1]:
+        if t < len(actions):
             deter = world.rssm.transition(state, action[:, t])
-    (name,) = (spec.name for spec in corpus.manifest.observations if spec.role is Role.pixels)
-    (frozen,) = run.encoders().frozen().values()
-    foreseen = world.encoder.observation(torch.cat(found))
-    decode = _Decode(coder, frozen.mean, frozen.scale)
-    shown = corpus[place].observations[name]
-    return Dreamed(np.asarray(shown), decode(features, shown.shape), decode(foreseen, shown.shape))
+    return encoder.observation(torch.cat(found))
 
 
 class _Decode(NamedTuple):
@@ -81,7 +92,9 @@ class _Decode(NamedTuple):
     coder: autoencoder.Algorithm
     mean: Tensor
     scale: Tensor
+    shape: tuple[int, ...]
+    """(N, h, w, 3)."""
 
-    def __call__(self, features: Float[Tensor, "N D"], shape: tuple[int, ...]) -> np.ndarray:
+    def __call__(self, features: Float[Tensor, "N D"]) -> np.ndarray:
         pixels = self.coder.decoder(features * self.scale + self.mean)
-        return ((pixels + 0.5) * 255).round().clamp(0, 255).byte().view(shape).numpy()
+        return ((pixels + 0.5) * 255).round().clamp(0, 255).byte().view(self.shape).numpy()

@@ -49,6 +49,7 @@ def test_a_study_is_run_once(study: Study, tmp_path: Path) -> None:
     assert first.cells[0] in every.cells
     assert every == Results.read_json(out / "results.json") == benchmark(study, out, dry_run=True)
     for cell in every.cells:
+        assert cell.cpu_seconds
         run = load_run(out / cell.run)
         assert (run.state, run.evaluation) == ("done", cell.evaluation)
     assert set(open_corpus(tmp_path / "corpus").masks()) == {every.cells[0].mask}
