@@ -1098,6 +1098,10 @@ class Demo(Train):
     """As of ``lawm relabel``."""
     picture: str
     """The picture."""
+    dream: str | None
+    """With ``--pixels`` the picture of a dream."""
+    probe: dict[str, float] | None
+    """With ``--pixels`` R² of each state field from the features."""
 
 
 OUTPUTS: dict[str, type[Schema]] = {
