@@ -17,8 +17,7 @@ from lawm_data import (
     save_mask,
     write_overlay,
 )
-from lawm_models.training.checkpoint import MODEL
-from lawm_models.training.relabel import (
+from lawm_models.runs.relabel import (
     SMALLEST_VARIANCE,
     Label,
     batch_of,
@@ -26,6 +25,7 @@ from lawm_models.training.relabel import (
     infer_labels,
     relabel,
 )
+from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.trainer import train
 
 
