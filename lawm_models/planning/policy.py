@@ -1,0 +1,47 @@
+"""A planner as a policy: it plans anew at every step, from where it has come."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lawm_models.networks.policies import StepPolicy
+from lawm_models.planning.planner import Goal, ModelPlanner, shifted
+
+
+class PlanningPolicy(StepPolicy):
+    """Takes the first action of a plan at every step (model predictive control).
+
+    Its memory is the model's, and the sequences that the next search begins with.
+
+    Args:
+        planner: the search.
+        goal: what to reach, if it is not after rewards: the observation (1, O) of all environments.
+    """
+
+    def __init__(self, planner: ModelPlanner, goal: Float[Tensor, "1 O"] | None = None) -> None:
+        self.planner, self._goal = planner, None
+        model = planner.model
+        if goal is not None:
+            with torch.no_grad():
+                target = model.target(goal.to(model.like))
+            self._goal = Goal(target, torch.ones_like(target[0]))
+        size = planner.nothing(1).numel()
+        super().__init__(model.memory_dim + size, model.like)
+
+    def step(
+        self,
+        observation: Float[Tensor, "N O"],
+        memory: Float[Tensor, "N M"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
+        """See ``StepPolicy.step``."""
+        model, n = self.planner.model, len(observation)
+        known, kept = memory.tensor_split([model.memory_dim], 1)
+        state = model.infer(observation, known)
+        goal = self._goal and Goal(self._goal.target.expand(n, -1), self._goal.unit)
+        found = self.planner.plan(state, kept.view_as(self.planner.nothing(n)), generator, goal)
+        action = model.action(state, found.plan[:, 0], self.planner.space)
+        memory = torch.cat((model.remember(state, action), shifted(found.kept).flatten(1)), 1)
+        return model.scale.to_environment(action), memory
