@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lawm_models.networks.dynamics import State
-from lawm_models.networks.policies import split
+from lawm_models.networks.policies import FeatureEncoders, split
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel
 
@@ -174,3 +174,57 @@ class RecurrentPlanningModel(PlanningModel):
 
     def _split(self, state: Tensor) -> State:
         return State(*state.tensor_split([self.memory_dim], -1))
+
+
+class EncodedPlanningModel(PlanningModel):
+    """A model on features as one of what is observed.
+
+    Args:
+        model: reads features.
+        encode: makes them.
+    """
+
+    def __init__(self, model: PlanningModel, encode: FeatureEncoders) -> None:
+        self._model, self._encode = model, encode
+        self.scale, self.like, self.memory_dim = model.scale, model.like, model.memory_dim
+        self.spaces, self.pays, self.discount = model.spaces, model.pays, model.discount
+
+    def infer(
+        self, observation: Float[Tensor, "N O"], memory: Float[Tensor, "N M"]
+    ) -> Float[Tensor, "N S"]:
+        """See ``PlanningModel``."""
+        return self._model.infer(self._encode(observation), memory)
+
+    def remember(
+        self, state: Float[Tensor, "N S"], action: Float[Tensor, "N A"]
+    ) -> Float[Tensor, "N M"]:
+        """See ``PlanningModel``."""
+        return self._model.remember(state, action)
+
+    def step(
+        self, state: Float[Tensor, "B S"], choice: Float[Tensor, "B K"], space: Space
+    ) -> Float[Tensor, "B S"]:
+        """See ``PlanningModel``."""
+        return self._model.step(state, choice, space)
+
+    def action(
+        self, state: Float[Tensor, "B S"], choice: Float[Tensor, "B K"], space: Space
+    ) -> Float[Tensor, "B A"]:
+        """See ``PlanningModel``."""
+        return self._model.action(state, choice, space)
+
+    def predicted(self, state: Float[Tensor, "B S"]) -> Float[Tensor, "B D"]:
+        """See ``PlanningModel``."""
+        return self._model.predicted(state)
+
+    def target(self, observation: Float[Tensor, "N O"]) -> Float[Tensor, "N D"]:
+        """See ``PlanningModel``."""
+        return self._model.target(self._encode(observation))
+
+    def reward(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
+        """See ``PlanningModel``."""
+        return self._model.reward(state)
+
+    def value(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
+        """See ``PlanningModel``."""
+        return self._model.value(state)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from jaxtyping import Float
+from lawm_schemas import ConfigError
 from torch import Tensor
 
+from lawm_models.acting.observation import ObservationLike, read_observation
+from lawm_models.acting.policy import Policy
+from lawm_models.networks.planning_model import PlanningModel
 from lawm_models.networks.policies import StepPolicy
 from lawm_models.planning.planner import Goal, ModelPlanner, shifted
 
@@ -45,3 +52,33 @@ class PlanningPolicy(StepPolicy):
         action = model.action(state, found.plan[:, 0], self.planner.space)
         memory = torch.cat((model.remember(state, action), shifted(found.kept).flatten(1)), 1)
         return model.scale.to_environment(action), memory
+
+
+def planning_policy(
+    model: PlanningModel,
+    planner: str,
+    settings: Mapping[str, Any] | None = None,
+    goal: ObservationLike | None = None,
+    **about: Any,
+) -> Policy:
+    """A policy that plans, for an environment.
+
+    Args:
+        model: the world model; it reads the fields of the policy.
+        planner: one of ``PLANNERS``.
+        settings: of the planner, by name.
+        goal: one observation to reach, instead of rewards.
+        about: what else a ``Policy`` is made of.
+
+    Raises:
+        ConfigError: no such planner, or it cannot do what is asked.
+    """
+    search = ModelPlanner(model, planner, settings, goals=goal is not None)
+    target = None
+    if goal is not None:
+        state, robots = read_observation(goal, about["state"])
+        if robots:
+            raise ConfigError("is a batch of observations", "goal", "give one observation")
+        target = torch.from_numpy(state)
+    chosen = {"name": planner, **search.config.model_dump(mode="json")}
+    return Policy(PlanningPolicy(search, target), planner=chosen, **about)
