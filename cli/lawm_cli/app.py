@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import benchmark, comparing, errors, report, runs
+from lawm_cli import benchmark, comparing, errors, planning, report, runs
 from lawm_cli.options import (
     HELP,
     DryRun,
@@ -165,14 +165,8 @@ def train(
     print_json(result) if json else report.run(result, trained.unevaluated)
 
 
-def _planners() -> Mapping[str, Registry[Any]]:
-    from lawm_models.planning.planners import PLANNERS
-
-    return {"Planners": PLANNERS}
-
-
 @app.command(
-    cls=choosing(_planners),
+    cls=choosing(planning.choices),
     epilog=example(
         "lawm evaluate runs/a --episodes 10 --video runs/a.mp4 --json",
         "lawm evaluate runs/a --env gym:Pendulum-v1",
@@ -228,6 +222,9 @@ def evaluate(
         print_json(result)
     else:
         report.evaluation(result)
+
+
+app.command(cls=choosing(planning.choices), epilog=planning.EPILOG)(planning.plan)
 
 
 @app.command(
