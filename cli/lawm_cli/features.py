@@ -31,7 +31,7 @@ def features(
     tell on trajectories that it has not seen: nothing that learns from them can know more. A
     command that was killed goes on where it was.
     """
-    from lawm_models.training.features import make_features
+    from lawm_models.runs.features import make_features
 
     with show.Bars() as bars:
         made = make_features(run, corpus, name, replace, bars)

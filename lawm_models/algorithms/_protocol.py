@@ -139,6 +139,21 @@ class Plannable(Protocol):
 
 
 @runtime_checkable
+class Watched(Protocol):
+    """An algorithm that can tell from its metrics that something has gone wrong."""
+
+    def alarms(self, metrics: Mapping[str, float]) -> Mapping[str, str]:
+        """What has gone wrong and what to do about it, each in one line; nothing if all is well.
+
+        The trainer asks at every log line but the first ones of a stage, and says each once.
+
+        Args:
+            metrics: of the stage, as they are logged.
+        """
+        ...
+
+
+@runtime_checkable
 class Stackable(Protocol):
     """An algorithm that can train several models at once, see ``networks.stacking``."""
 

@@ -16,9 +16,9 @@ from lawm_models.networks.planning_model import PlanningModel
 from lawm_models.networks.policies import StepPolicy
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.planning.policy import planning_policy
+from lawm_models.runs.run import load_run
 from lawm_models.training.checkpoint import model_sha256
 from lawm_models.training.experiment import data_now
-from lawm_models.training.run import load_run
 from lawm_models.training.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
-"""Small models and batches."""
+"""Small models, batches and runs."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,19 @@ from lawm_models.networks.latent_action_model import (
     Noise,
 )
 from lawm_models.networks.rssm import RSSMConfig
+
+# What stands beside the tests, which are no package, is found there.
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "training")]
+from small_runs import (
+    config,
+    corpus_path,
+    experiment,
+    make_corpus,
+    whole,
+    written,
+)
+
+__all__ = ["config", "corpus_path", "experiment", "make_corpus", "whole", "written"]
 
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 

@@ -20,9 +20,6 @@ import h5py
 import numpy as np
 from lawm_schemas import CorpusError, LawmError, Manifest, ShardInfo
 
-from lawm_data.corpus.commit import Pending, to_parts
-from lawm_data.corpus.digest import content_hash, full_digest
-from lawm_data.corpus.encode import ABOUT, encode_shard
 from lawm_data.corpus.integrity.soundness import (
     is_metadata,
     trajectory_faults,
@@ -30,9 +27,12 @@ from lawm_data.corpus.integrity.soundness import (
     value_faults,
 )
 from lawm_data.corpus.layout import Layout, is_chunked, stored_dtype
-from lawm_data.corpus.record import Record
 from lawm_data.corpus.shard import DIGEST_BYTES, OpenShard, plain_ids, read_shard
 from lawm_data.corpus.table import COLUMNS, MISSING, OBSERVED, SEEDED, read_seeds
+from lawm_data.corpus.writing.commit import Pending, to_parts
+from lawm_data.corpus.writing.digest import content_hash, full_digest
+from lawm_data.corpus.writing.encode import ABOUT, encode_shard
+from lawm_data.corpus.writing.record import Record
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.hdf5 import ALIGNMENT, ChunkedField, MappedFile, open_file
 

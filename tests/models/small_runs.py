@@ -1,0 +1,138 @@
+"""Small corpora, tiny experiments on them, and what an earlier version has written."""
+
+import shutil
+from collections.abc import Callable, Container
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lawm_schemas import ArraySpec, ExperimentConfig, Provenance, Role
+
+from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_models.algorithms import ALGORITHMS
+from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
+from lawm_models.training.trainer import train
+
+WRITTEN = Path(__file__).resolve().parents[1] / "fixtures" / "57c0a20"
+LOW, HIGH = (-1.0, 0.0), (1.0, 4.0)
+SETTINGS = {
+    "bc": {"units": 8, "layers": 1},
+    "lawm": {
+        "model": {
+            "rssm": {"deter": 8, "stoch": 4, "hidden": 8},
+            "embed": 8,
+            "units": 8,
+            "layers": 1,
+            "latent_action": {"dim": 2, "units": 8, "layers": 1, "inverse_layers": 1},
+        },
+        "agent": {"units": 8, "layers": 1, "horizon": 2},
+    },
+    "autoencoder": {"latent": 4, "units": 8},
+    "lam": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
+    "acwm": {"model": {"units": 8, "layers": 1}},
+    "td3_bc": {"units": 8},
+    "idm_td3_bc": {
+        "inverse": {"units": 8, "layers": 1, "validate_every": 5},
+        "agent": {"units": 8},
+    },
+}
+SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
+
+
+def write_corpus(
+    path: Path,
+    lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33),
+    unrewarded: Container[int] = (),
+) -> Path:
+    """The action is a function of the observation, and moves it; the last trajectory has none.
+
+    No rewards were recorded of the trajectories in ``unrewarded``.
+    """
+    draws = np.random.default_rng(0)
+    shift = draws.normal(size=(2, 3)) / 10
+    with CorpusWriter.create(
+        path,
+        observations=(
+            ArraySpec(name="position", shape=(2,)),
+            ArraySpec(name="speed", shape=(1,)),
+        ),
+        action=ArraySpec(name="action", shape=(2,), role=Role.action, low=LOW, high=HIGH),
+    ) as writer:
+        for number, length in enumerate(lengths):
+            state, action = np.zeros((2, length + 1, 3), np.float32)
+            state[0] = draws.normal(size=3)
+            for t in range(length):
+                action[t, :2] = np.tanh(state[t, :2]) * [1, 2] + [0, 2]
+                state[t + 1] = 0.9 * state[t] + action[t, :2] @ shift + draws.normal(size=3) / 2
+            writer.add(
+                {"position": state[:, :2], "speed": state[:, 2:]},
+                rewards=state[1:, 0] * (number not in unrewarded),
+                actions=action[:-1, :2] if number + 1 < len(lengths) else None,
+                provenance=Provenance(source="test"),
+                metadata={"rewards": "none"} if number in unrewarded else {},
+            )
+    corpus = open_corpus(path)
+    save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_corpus() -> Callable[..., Path]:
+    """Writes such a corpus: ``make_corpus(path)``."""
+    return write_corpus
+
+
+@pytest.fixture(scope="session")
+def corpus_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus; tests do not change it."""
+    return write_corpus(tmp_path_factory.mktemp("corpora") / "linear")
+
+
+@pytest.fixture(scope="session")
+def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
+    """Makes tiny experiments, twelve steps per stage: ``experiment(algorithm, **changes)``."""
+
+    def make(name: str = "bc", **changes) -> ExperimentConfig:
+        data = {
+            "corpora": [{"path": str(corpus_path), "mask": "half"}],
+            "algorithm": {"name": name, "settings": SETTINGS[name]},
+            "steps": dict.fromkeys(ALGORITHMS.load(name).Algorithm.stages, 12),
+            "batch_size": 4,
+            "window": 8,
+            "labeled_ratio": 0.5,
+            "log_every": 3,
+            "checkpoint_every": 5,
+        }
+        return ExperimentConfig.parse({**data, **changes}, "test")
+
+    return make
+
+
+@pytest.fixture(scope="session", params=ALGORITHMS.names())
+def config(request: pytest.FixtureRequest, experiment: Callable) -> ExperimentConfig:
+    """A tiny experiment with each algorithm."""
+    return experiment(request.param)
+
+
+@pytest.fixture(scope="session")
+def whole(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """An uninterrupted run of it."""
+    return train(config, tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """What commit 57c0a20 has written, in a copy in which runs name the copy of their corpus.
+
+    ``corpus``, of Pendulum-v1, with a mask and inferred labels; ``whole``, a finished run on it;
+    and ``half``, the same run killed at step 16 of its 24 model steps.
+    """
+    folder = Path(shutil.copytree(WRITTEN, tmp_path / "written"))
+    corpus = str(folder / "corpus")
+    for run in ("whole", "half"):
+        for name, before in ((CONFIG, "path: corpus\n"), (RECORD, '"path": "corpus"')):
+            path = folder / run / name
+            text = path.read_text()
+            assert text.count(before) == 1
+            path.write_text(text.replace(before, before.replace("corpus", corpus)))
+    return folder
