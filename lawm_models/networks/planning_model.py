@@ -15,9 +15,10 @@ from lawm_models.networks.policies import FeatureEncoders, split
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel
 
-Space = Literal["actions", "latents", "controller"]
+Space = Literal["actions", "latents", "controller", "blind_controller"]
 """What is searched: normalised actions; latent actions, which are decoded; or actions that the
-model takes through its latent actions."""
+model takes through its latent actions, by a controller that sees the state or by one that does
+not."""
 
 
 class PlanningModel(ABC):

@@ -26,9 +26,10 @@ class PlannerConfig(Schema):
 
     horizon: Count = 12
     """H, steps that are planned ahead."""
-    space: Literal["actions", "latents", "controller"] | None = None
+    space: Literal["actions", "latents", "controller", "blind_controller"] | None = None
     """What is searched: actions; latent actions, which are decoded; or actions that the model takes
-    through its latent actions. Where it is not said, latent actions if the model has some."""
+    through its latent actions, by a controller that sees the state or by one that does not. Where
+    it is not said, what is usual for the model."""
     value: bool = True
     """Add the learned value of the last state to the rewards, if one is learned."""
     samples: Size = 128
