@@ -59,7 +59,7 @@ class TransitionPlanningModel(PlanningModel):
             }
             generator = torch.Generator(self.like.device).manual_seed(0)
             with torch.no_grad():
-                latents = model.prior_sample(DRAWN, generator)
+                latents = model.prior_sample(DRAWN, generator).to(self.like)
                 variance, axes = torch.linalg.eigh(
                     latents.T.cov(correction=0).view(2 * [model.action_dim])
                 )
