@@ -83,6 +83,8 @@ def choose_starts(corpus: Corpus, goals: int, horizon: int, seed: int) -> list[S
     able = np.flatnonzero(last >= horizon)
     if not len(able):
         longest = int(last.max(initial=0))
+        if not longest:
+            raise CorpusError("has no step to begin at", str(corpus.path), "give another corpus")
         what = f"{horizon} steps are more than any trajectory has"
         raise ConfigError(what, f"{corpus.path}: horizon", f"give {longest} at most")
     generator = np.random.default_rng(seed)
@@ -120,13 +122,14 @@ def reach_goals(
 
     Raises:
         ConfigError: a number that makes no sense, or the environment cannot be made or drawn here.
-        CorpusError: its states were not recorded, or do not decide what follows.
+        CorpusError: its states were not recorded or do not decide what follows, it is of another
+            environment, or has not a step.
     """
     if film is not None:
         require_video(film)
     starts = choose_starts(corpus, goals, horizon, seed)
     size = min(AT_ONCE, goals)
-    simulator = _simulator(corpus, reads, size)
+    simulator = _simulator(planner, corpus, reads, size)
     state = corpus.manifest.state
     found = moments(trajectory.observations.state for trajectory in corpus)
     assert found is not None  # there is a trajectory
@@ -158,14 +161,27 @@ def reach_goals(
     return Reached(starts, *np.concatenate(distances, 1))
 
 
-def _simulator(corpus: Corpus, reads: Sequence[ArraySpec], size: int) -> Environments:
+def _simulator(
+    planner: ModelPlanner, corpus: Corpus, reads: Sequence[ArraySpec], size: int
+) -> Environments:
     """The environment of a corpus, in whose recorded states acting can begin."""
     info, where = corpus.manifest.environment, str(corpus.path)
+    there = {spec.name: spec.shape for spec in corpus.manifest.observations}
+    hint = "give a corpus of the environment that the run is from"
+    for spec in reads:
+        if there.get(spec.name) != spec.shape:
+            what = f"does not observe {spec.name}{list(spec.shape)}, which the model reads"
+            raise CorpusError(what, where, hint)
+    actions, known = corpus.manifest.action.size, len(planner.model.scale.low)
+    if actions != known:
+        raise CorpusError(f"its actions are of {actions} numbers, not of {known}", where, hint)
     if info is None:
         hint = "goals are reached in a simulator; say which: lawm-data edit --set env=NAME"
         raise ConfigError("the corpus names no environment", where, hint)
     if not any(spec.role is Role.physics for spec in corpus.manifest.observations):
         hint = "collect it again, without --no-physics"
+        if info.suite != "dm_control":
+            hint = "the simulators of dm_control keep them, others do not"
         raise CorpusError("has no states of the simulator (physics) to begin in", where, hint)
     if not corpus.manifest.state:
         hint = "give a corpus with state fields"

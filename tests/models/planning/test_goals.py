@@ -113,3 +113,19 @@ def test_without_recorded_physics_nothing_begins(run, planner, tmp_path: Path) -
     assert run("lawm-data", *words.split(), tmp_path / "bare").code == 0
     with pytest.raises(CorpusError, match="has no states of the simulator"):
         reach(planner, open_corpus(tmp_path / "bare"))
+
+
+@pytest.mark.parametrize(
+    ("task", "match"),
+    [
+        ("pendulum-swingup", r"does not observe position\[3\]"),
+        ("cartpole-two_poles", r"does not observe position\[3\]"),
+    ],
+)
+def test_a_corpus_of_another_environment_is_refused(
+    run, planner, corpus, tmp_path: Path, task: str, match: str
+) -> None:
+    words = f"collect --env {task} --trajectories 1 --action-repeat 100 --out {tmp_path}/other"
+    assert run("lawm-data", *words.split()).code == 0
+    with pytest.raises(CorpusError, match=match):
+        reach_goals(planner, corpus.manifest.state, open_corpus(tmp_path / "other"), 2, HORIZON)
