@@ -652,6 +652,94 @@ class Evaluate(Evaluation):
     video: str | None
 
 
+class Distance(Schema):
+    """Over all goals."""
+
+    mean: float
+    median: float
+
+
+class Distances(Schema):
+    """From the goal, at the end of different ways."""
+
+    start: Distance
+    """before anything was done"""
+    plan: Distance
+    no_action: Distance
+    """with zeros for actions"""
+    random: Distance
+    """with uniform actions"""
+
+
+class ReachedGoal(Schema):
+    """One goal."""
+
+    trajectory: str
+    """id"""
+    step: int
+    """of its first observation; the goal is that ``horizon`` steps later"""
+    start: float
+    plan: float
+    no_action: float
+    random: float
+    """distances"""
+
+
+class Repeated(Schema):
+    """A comparison with what was found before."""
+
+    file: str
+    """as given"""
+    largest_difference: float
+    """of a distance"""
+
+
+class Plan(Schema):
+    """What ``lawm plan`` prints.
+
+    A distance is the root mean square of a difference in the state, in units of its standard
+    deviations over the corpus. ``lawm plan --again FILE`` needs nothing but this to repeat it.
+    """
+
+    run: str
+    """As given."""
+    algorithm: str
+    """Or kind of the collecting agent."""
+    weights: str
+    """Hash of the weights."""
+    corpus: str
+    """That goals are from."""
+    fingerprint: str
+    """Of that corpus."""
+    held_out: bool | None
+    """Whether the run was not trained on these trajectories; `null` if a corpus of it is gone."""
+    goals: int
+    """Goals."""
+    horizon: int
+    """Steps between start and goal, and of a plan."""
+    closed_loop: bool
+    """Whether the rest was planned anew at every step."""
+    seed: int
+    """Of goals, planner and random actions."""
+    planner: dict[str, Any]
+    """Name and all settings."""
+    distance: Distances
+    """Distances from the goals."""
+    closed_against_no_action: float | None
+    closed_against_random: float | None
+    """1 − mean distance by the plan / by no action, or by random ones; `null` where that is 0."""
+    each: tuple[ReachedGoal, ...]
+    """Every goal."""
+    seconds: float
+    """CPU time of planning and simulating."""
+    film: str | None
+    """As given."""
+    versions: dict[str, str]
+    """Of the packages."""
+    again: Repeated | None
+    """With ``--again``: how far this is from what was found before."""
+
+
 class Train(Schema):
     """What ``lawm train`` prints.
 
@@ -1127,6 +1215,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data push-to-hub": Push,
     "lawm-data pull": Pull,
     "lawm evaluate": Evaluate,
+    "lawm plan": Plan,
     "lawm train": Train,
     "lawm relabel": Relabel,
     "lawm runs": Runs,
