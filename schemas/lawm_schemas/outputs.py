@@ -686,7 +686,10 @@ class Features(Schema):
 
     corpus: str
     """As given."""
-    run: str
+    run: str | None
+    frozen: str | None
+    arch: str | None
+    like: str | None
     name: str
     """The features, and their folder."""
     path: str
