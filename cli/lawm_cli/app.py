@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import benchmark, comparing, errors, report, runs
+from lawm_cli import benchmark, comparing, errors, planning, report, runs
 from lawm_cli.options import (
     HELP,
     DryRun,
     Json,
+    Planner,
+    PlannerSettings,
     Replace,
     Run,
     Seed,
@@ -164,10 +166,12 @@ def train(
 
 
 @app.command(
+    cls=choosing(planning.choices),
     epilog=example(
         "lawm evaluate runs/a --episodes 10 --video runs/a.mp4 --json",
         "lawm evaluate runs/a --env gym:Pendulum-v1",
-    )
+        "lawm evaluate runs/a --planner cem --set horizon=12 --set samples=256",
+    ),
 )
 def evaluate(
     run: Run,
@@ -191,16 +195,26 @@ def evaluate(
     video: Annotated[
         Path | None, typer.Option(help="Film the first episode: FILE.mp4 or FILE.gif.")
     ] = None,
+    planner: Planner = None,
+    settings: PlannerSettings = None,
     json: Json = False,
 ) -> None:
     """Measure the policy of a run in its environment.
 
     It acts without noise. Episode i is reset with the seed plus i.
     """
+    from lawm_schemas.plain_yaml import load_setting
+
     from lawm_models.runs.run import load_run
 
     found = load_run(run).evaluate(
-        episodes, seed=seed, env=env, action_repeat=action_repeat, video=video
+        episodes,
+        seed=seed,
+        env=env,
+        action_repeat=action_repeat,
+        video=video,
+        planner=planner,
+        settings=dict(map(load_setting, settings)) if settings else None,
     )
     evaluation = found.model_dump(mode="json")
     result = {"run": run, **evaluation, "video": video}
@@ -208,6 +222,9 @@ def evaluate(
         print_json(result)
     else:
         report.evaluation(result)
+
+
+app.command(cls=choosing(planning.choices), epilog=planning.EPILOG)(planning.plan)
 
 
 @app.command(

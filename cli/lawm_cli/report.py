@@ -177,9 +177,11 @@ def audit(result: Mapping[str, Any]) -> None:
 
 def evaluation(result: Mapping[str, Any]) -> None:
     """What ``lawm evaluate`` found."""
+    planner = result["planner"]
     rows = {
         "return": _return(result),
         "normalised": result["normalized"],
+        **({"planner": _planner(planner)} if planner else {}),
         "environment": result["environment"],
         "episodes": result["episodes"],
         "first seed": str(result["seed"]),
@@ -187,6 +189,11 @@ def evaluation(result: Mapping[str, Any]) -> None:
     show.facts(
         rows | ({"video": result["video"]} if result["video"] else {}), title=str(result["run"])
     )
+
+
+def _planner(planner: Mapping[str, Any]) -> str:
+    settings = (f"{name} {show.text(value)}" for name, value in planner.items() if name != "name")
+    return f"{planner['name']}: {', '.join(settings)}"
 
 
 def labels(result: Mapping[str, Any], truth: bool) -> None:

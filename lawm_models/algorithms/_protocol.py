@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # algorithms are listed without importing torch
     from lawm_data.batches.batch import Batch
     from lawm_data.corpus.corpus import Corpus
     from lawm_data.envs.policy import VectorPolicy
+    from lawm_models.networks.planning_model import PlanningModel
 
 
 class ModelSpec(NamedTuple):
@@ -125,6 +126,30 @@ class Acting(Protocol):
 
     def policy(self, deterministic: bool = True) -> VectorPolicy:
         """The learned policy, acting in numpy and environment units."""
+        ...
+
+
+@runtime_checkable
+class Plannable(Protocol):
+    """An algorithm that learns a world model to plan in. One that does not lacks the method."""
+
+    def planning_model(self) -> PlanningModel:
+        """The world model as planners read it."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """An algorithm that can tell from its metrics that something has gone wrong."""
+
+    def alarms(self, metrics: Mapping[str, float]) -> Mapping[str, str]:
+        """What has gone wrong and what to do about it, each in one line; nothing if all is well.
+
+        The trainer asks at every log line but the first ones of a stage, and says each once.
+
+        Args:
+            metrics: of the stage, as they are logged.
+        """
         ...
 
 

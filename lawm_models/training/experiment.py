@@ -179,11 +179,13 @@ def _loader(
     ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
     # With every action readable there is nothing to balance: one preset serves 5% and 100%.
     unlabeled = any(len(view) > view.label_counts()["observed"] for view, _ in corpora)
+    # Nor is there with none, for what can do without.
+    labeled = any(view.label_counts()["observed"] for view, _ in corpora)
     return Loader(
         corpora,
         own.batch_size or config.batch_size,
         config.window,
-        labeled_ratio=ratio if unlabeled else None,
+        labeled_ratio=ratio if unlabeled and (labeled or not ratio) else None,
         seed=seeding.derive(config.seed).loader,
         short=config.short,
         label_unit=config.label_unit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -23,12 +23,15 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.algorithms._protocol import Algorithm
+from lawm_models.algorithms._protocol import Algorithm, AlgorithmClass, Watched
 from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
 from lawm_models.training.metrics import LogInterval, MetricLog, NonFinite
 from lawm_models.training.run_folder import RunFolder, is_run
+
+EARLY, SHARE = 200, 0.2
+"""Gradient steps of a stage, and share of them, before which no alarm means anything."""
 
 
 def train(
@@ -113,7 +116,7 @@ def open_run(
     """
     refuse_inside(out)
     sources = open_sources(config)
-    _warn(sources, ALGORITHMS.load(config.algorithm.name).Algorithm.stages)
+    _warn(sources, ALGORITHMS.load(config.algorithm.name).Algorithm)
     record, beginning = sources.record, None
     if begin_from is not None and not _begun(out):
         beginning = stage_reuse.read(begin_from, config, record.corpora)
@@ -133,7 +136,7 @@ def open_run(
         lock.release()
 
 
-def _warn(sources: Sources, stages: Sequence[str]) -> None:
+def _warn(sources: Sources, algorithm: AlgorithmClass) -> None:
     """Say on stderr what in the corpora looks as if it were not what was meant."""
     views = [view for view, _ in sources.corpora]
     for note in rate_notes(views):
@@ -142,7 +145,7 @@ def _warn(sources: Sources, stages: Sequence[str]) -> None:
         for what, hint in inert_actions(view).warnings(view.path):
             line(f"warning: {view.path}: {what}; {hint}")
         unseen = int((~view.table.final_observed).sum())
-        if unseen and "model" in stages:
+        if unseen and "model" in algorithm.stages and algorithm.rewards_from != "none":
             # it foresees rewards from the state that a step leads to
             what = "was not recorded: the world model learns nothing from their last rewards"
             line(f"warning: {view.path}: the last observation of {unseen:,} trajectories {what}")
@@ -176,6 +179,8 @@ class Training:
         self.position = resume.Position(self.algorithm.stages[0], 0, 0, 0.0, 0)
         self.latest: dict[str, float] = {}
         self.checkpoint: Path | None = None
+        self.alarmed: set[str] = set()
+        """What has been warned of."""
         self.share = 1.0
         """Of the time that passes: less than 1 where others are trained at once."""
 
@@ -306,7 +311,19 @@ class Training:
     def _log(self) -> None:
         self.check()
         self.latest = self.interval.read()
+        self._alarm()
         self._write(self.latest)
+
+    def _alarm(self) -> None:
+        """Say once what has gone wrong; early in a stage that means nothing yet."""
+        stage, step, *_ = self.position
+        early = step < max(EARLY, SHARE * self.config.steps[stage])
+        if early or not isinstance(self.algorithm, Watched):
+            return
+        for name, message in self.algorithm.alarms(self.latest).items():
+            if name not in self.alarmed:
+                self.alarmed.add(name)
+                line(f"warning: {self.run.path}, {stage} step {step:,}: {message}")
 
     def _write(self, values: dict[str, float]) -> None:
         stage, step, total_step, *_ = self.position

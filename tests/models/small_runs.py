@@ -28,6 +28,8 @@ SETTINGS = {
         "agent": {"units": 8, "layers": 1, "horizon": 2},
     },
     "autoencoder": {"latent": 4, "units": 8},
+    "lam": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
+    "acwm": {"model": {"units": 8, "layers": 1}},
     "td3_bc": {"units": 8},
     "idm_td3_bc": {
         "inverse": {"units": 8, "layers": 1, "validate_every": 5},

@@ -150,10 +150,12 @@ def _require_known(path: list[str], key: str, config: dict[str, Any]) -> None:
 def _schema_in(annotation: Any) -> type[Schema] | None:
     """The schema that an annotation is made of, such as that in ``tuple[CorpusSource, ...]``.
 
-    None for an encoder's, whose keys depend on its name: they are looked at when all are known.
+    None for an encoder's or a constraint's, whose keys depend on its name: they are looked at when
+    all are known.
     """
+    from lawm_models.networks.constraints._protocol import ConstraintConfig
     from lawm_models.networks.encoders._protocol import EncoderConfig
 
     if isinstance(annotation, type) and issubclass(annotation, Schema):
-        return None if annotation is EncoderConfig else annotation
+        return None if annotation in (EncoderConfig, ConstraintConfig) else annotation
     return next((s for a in get_args(annotation) if (s := _schema_in(a))), None)

@@ -42,7 +42,7 @@ def test_an_honest_run_passes(experiment, corpus, tmp_path, algorithm, mask):
     assert (result["passed"], failed(result)) == (True, [])
     poison = result["poison"]
     assert poison["weights"] == poison["weights_poisoned"]
-    reads_actions = hasattr(ALGORITHMS.load(algorithm).Algorithm, "policy")
+    reads_actions = algorithm != "autoencoder"
     assert (poison["weights"] != poison["weights_altered"]) == reads_actions
     assert poison["batches_equal"]
     assert poison["artefacts_differing"] == []

@@ -9,14 +9,14 @@ import pytest
 import torch
 from lawm_schemas import ConfigError, Schema
 
-from lawm_models.algorithms import ALGORITHMS, autoencoder
+from lawm_models.algorithms import ALGORITHMS, acwm, autoencoder, lam
 from lawm_models.algorithms._protocol import Acting
 
 
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(
         ConfigError,
-        match=r"no algorithm 'ppo'; known ones: autoencoder, bc, clap, .*lawm, lawm_plus, td3_bc",
+        match=r"no algorithm 'ppo'; known ones: acwm, autoencoder, .*lam, lawm, lawm_plus, td3_bc",
     ):
         ALGORITHMS.load("ppo")
 
@@ -78,8 +78,9 @@ def test_every_stage_learns_from_a_batch(build, make_batch, labels):
             assert not value.requires_grad, name
             assert torch.isfinite(value), name
         changed = any(not torch.equal(v, before[k]) for k, v in weights(algorithm).items())
-        # without a single label behaviour cloning has nothing to learn
-        assert changed or (labels == "none" and algorithm.stages == ("agent",))
+        # without a single label there is nothing to clone, to be told or to map
+        alone = isinstance(algorithm, acwm.Algorithm) or stage == "controller"
+        assert changed or (labels == "none" and (alone or algorithm.stages == ("agent",)))
 
 
 def test_a_stage_can_begin_in_a_fresh_process(build, make_batch):
@@ -117,8 +118,8 @@ def test_inferring_ignores_the_actions(build, make_batch, spec):
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_policy_acts_within_the_bounds(build, spec, deterministic):
     algorithm = build()
-    if isinstance(algorithm, autoencoder.Algorithm):  # it learns none
-        assert not isinstance(algorithm, Acting)
+    if not isinstance(algorithm, Acting):
+        assert isinstance(algorithm, (acwm.Algorithm, autoencoder.Algorithm, lam.Algorithm))
         return
     policy = algorithm.policy(deterministic)
     observation = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
