@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from lawm_schemas import (
@@ -28,6 +28,7 @@ from lawm_data.corpus.mask import mask_sha256
 from lawm_data.envs.policy import VectorPolicy
 from lawm_data.system.atomic import TEMPORARY, storage_errors, write_file
 from lawm_models.algorithms._protocol import Acting, Algorithm
+from lawm_models.networks.policies import StackingPolicy, StepPolicy
 from lawm_models.training import checkpoint
 from lawm_models.training.experiment import (
     build,
@@ -228,6 +229,9 @@ class RunFolder:
             ConfigError: it learns none.
         """
         policy = self.acting(algorithm).policy(deterministic)
+        if self.config.frame_stack > 1:
+            specs = self.record.observations
+            policy = StackingPolicy(cast(StepPolicy, policy), specs, self.config.frame_stack)
         return self.encoders().before(policy, self.record)
 
     def require_same(self, config: ExperimentConfig) -> None:
