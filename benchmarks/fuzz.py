@@ -65,8 +65,8 @@ IMPORTED = (
     *("lawm_data.inspection.summary", "lawm_data.corpus.integrity.validate"),
 )
 LEARNING = (
-    *("lawm_cli.app", "torch", "lawm_models.training.run", "lawm_models.training.audit"),
-    *("lawm_models.studies.benchmark", "lawm_models.training.run_table", "dm_control.suite"),
+    *("lawm_cli.app", "torch", "lawm_models.runs.run", "lawm_models.runs.audit"),
+    *("lawm_models.studies.benchmark", "lawm_models.runs.table", "dm_control.suite"),
 )
 """Imported only for kinds that need it: a smaller process forks sooner."""
 

@@ -34,7 +34,7 @@ from training_ways import ACTION, ARRAYS, OBSERVATION, stack_step
 from lawm_data import CorpusWriter, Loader, make_mask, open_corpus, save_mask
 from lawm_data.batches.loader import device_of
 from lawm_models.algorithms.lawm import Algorithm
-from lawm_models.training.run import load_run
+from lawm_models.runs.run import load_run
 
 LABELS = "5pct"
 STATE = ArraySpec(name="state", shape=(OBSERVATION,))

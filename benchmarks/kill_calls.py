@@ -51,7 +51,7 @@ PACKAGES = ("lawm", "h5py", "numpy", "safetensors", "torch")
 IMPORTED = (
     *("lawm_cli.app", "lawm_cli.data_app", "torch", "h5py", "pyarrow.parquet", "minari", "PIL"),
     *("dm_control.suite", "huggingface_hub", "datasets", "tensorboard", "lawm_data.exchange.hub"),
-    *("lawm_models.training.run", "lawm_models.training.relabel", "lawm_models.studies.benchmark"),
+    *("lawm_models.runs.run", "lawm_models.runs.relabel", "lawm_models.studies.benchmark"),
     *("lawm_data.recording.collect", "lawm_data.inspection.report", "lawm_models.acting.export"),
     *("lawm_data.corpus.integrity.repair", "lawm_data.exchange.importing", "onnx", "zarr"),
     *("lawm_models.collection.collector", "lawm_models.collection.seeds"),

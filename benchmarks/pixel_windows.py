@@ -26,7 +26,7 @@ from lawm_schemas import ArraySpec, Role
 
 from lawm_data.batches.gather import SliceReader
 from lawm_data.corpus.corpus import open_corpus
-from lawm_data.corpus.encode import GZIP_LEVEL, compression
+from lawm_data.corpus.writing.encode import GZIP_LEVEL, compression
 from lawm_data.system import hdf5
 
 WINDOWS = (2, 16, 50)

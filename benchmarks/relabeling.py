@@ -21,8 +21,8 @@ from typing import Any
 
 from lawm_data import open_corpus
 from lawm_data.inspection.label_error import compare_labels
+from lawm_models.runs.relabel import Method, relabel
 from lawm_models.training import seeding
-from lawm_models.training.relabel import Method, relabel
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.versions import installed_versions
 

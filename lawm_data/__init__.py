@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lawm_data.corpus.table import Table as Table
     from lawm_data.corpus.trajectory import Observations as Observations
     from lawm_data.corpus.trajectory import Trajectory as Trajectory
-    from lawm_data.corpus.writer import CorpusWriter as CorpusWriter
+    from lawm_data.corpus.writing.writer import CorpusWriter as CorpusWriter
     from lawm_data.curation.derive import Derived as Derived
     from lawm_data.curation.derive import delete_trajectories as delete_trajectories
     from lawm_data.curation.derive import filter_corpus as filter_corpus
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Batch": "batches.batch",
     "Corpus": "corpus.corpus",
-    "CorpusWriter": "corpus.writer",
+    "CorpusWriter": "corpus.writing.writer",
     "Derived": "curation.derive",
     "Finding": "corpus.integrity.validate",
     "Index": "corpus.table",

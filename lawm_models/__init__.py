@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from lawm_models.acting.policy import Policy
     from lawm_models.collection.trained_policy import load_policy
+    from lawm_models.runs.run import Run, load_run, train, train_seeds
     from lawm_models.studies.benchmark import benchmark
     from lawm_models.training.configure import configure
     from lawm_models.training.presets import PRESETS as presets
-    from lawm_models.training.run import Run, load_run, train, train_seeds
 
     __version__: str
 
@@ -40,14 +40,14 @@ __all__ = [
 _HOMES = {
     "ExperimentConfig": "lawm_schemas",
     "Policy": "lawm_models.acting.policy",
-    "Run": "lawm_models.training.run",
+    "Run": "lawm_models.runs.run",
     "benchmark": "lawm_models.studies.benchmark",
     "configure": "lawm_models.training.configure",
     "load_policy": "lawm_models.collection.trained_policy",
-    "load_run": "lawm_models.training.run",
+    "load_run": "lawm_models.runs.run",
     "presets": "lawm_models.training.presets",
-    "train": "lawm_models.training.run",
-    "train_seeds": "lawm_models.training.run",
+    "train": "lawm_models.runs.run",
+    "train_seeds": "lawm_models.runs.run",
 }
 _NAMED_THERE = {"presets": "PRESETS"}
 """What is called otherwise where it is at home."""

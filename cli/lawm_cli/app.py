@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lawm_data.system.registry import Registry
 
 Method = Literal["inverse", "smoothing"]
-"""See ``lawm_models.training.relabel.relabel``."""
+"""See ``lawm_models.runs.relabel.relabel``."""
 
 app = typer.Typer(
     help="Train on corpora in which some trajectories have no actions, and infer these actions."
@@ -125,8 +125,8 @@ def train(
     """
     from lawm_cli import experiment
     from lawm_models.collection.seeds import parse
-    from lawm_models.training.run import train as run_training
-    from lawm_models.training.run import train_seeds
+    from lawm_models.runs.run import train as run_training
+    from lawm_models.runs.run import train_seeds
 
     several = None if seeds is None else parse(seeds)
     if several and (begin_from is not None or seed is not None):
@@ -197,7 +197,7 @@ def evaluate(
 
     It acts without noise. Episode i is reset with the seed plus i.
     """
-    from lawm_models.training.run import load_run
+    from lawm_models.runs.run import load_run
 
     found = load_run(run).evaluate(
         episodes, seed=seed, env=env, action_repeat=action_repeat, video=video
@@ -241,7 +241,7 @@ def relabel(
     They are written beside the corpus, under a name: an overlay. With --truth-from-withheld they
     are also compared with the actions that a mask hides; what is found is printed and not written.
     """
-    from lawm_models.training.run import load_run
+    from lawm_models.runs.run import load_run
 
     found = load_run(run).relabel(
         corpus,

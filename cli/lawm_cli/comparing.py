@@ -84,7 +84,7 @@ def audit(
     hidden actions: the weights must come out the same, bit for bit. Exits with 1 when they do not,
     or when a record does not match.
     """
-    from lawm_models.training.run import load_run
+    from lawm_models.runs.run import load_run
 
     result = {"run": run, **load_run(run).audit(steps=steps, seed=seed)}
     print_json(result) if json else report.audit(result)

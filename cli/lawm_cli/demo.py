@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lawm_schemas import Mask
 
     from lawm_data.corpus.corpus import Corpus
-    from lawm_models.training.run import Run
+    from lawm_models.runs.run import Run
 
 SHIPPED = "cartpole-swingup"
 FRACTION = 0.05
@@ -42,8 +42,8 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
     from lawm_data.system.output import refuse_inside
+    from lawm_models.runs.run import train
     from lawm_models.training.configure import configure
-    from lawm_models.training.run import train
 
     refuse_inside(out / "corpus")
     path = unpack_corpus(out / "corpus")
@@ -121,7 +121,7 @@ def _relabel(run: Run, corpus: Path, mask: Mask) -> dict[str, Any]:
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.overlay import LABELS as FOLDER
     from lawm_data.corpus.overlay import overlay_names
-    from lawm_models.training.relabel import Label, errors_against
+    from lawm_models.runs.relabel import Label, errors_against
 
     if LABELS not in overlay_names(corpus):
         run.relabel(corpus, name=LABELS)

@@ -12,7 +12,7 @@ from lawm_data.exchange.hub.cache import fetch, is_hub_address, parse_hub_addres
 from lawm_data.system.terminal import Bars
 
 if TYPE_CHECKING:
-    from lawm_models.training.run import Run
+    from lawm_models.runs.run import Run
 
 
 def from_options(

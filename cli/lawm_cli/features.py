@@ -54,8 +54,8 @@ def features(
     know more. A command that was killed goes on where it was.
     """
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_models.training import encoder_sources as encoders
-    from lawm_models.training.features import make_features
+    from lawm_models.runs import encoder_sources as encoders
+    from lawm_models.runs.features import make_features
 
     if (run is not None) + (frozen is not None) + (like is not None) != 1:
         what = "give one of --run, --frozen and --like"

@@ -14,7 +14,7 @@ from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
 if TYPE_CHECKING:
-    from lawm_models.training.run_table import RunRow
+    from lawm_models.runs.table import RunRow
 
 RUNS = example("lawm runs runs", "lawm runs runs/claim --json")
 
@@ -31,7 +31,7 @@ def runs(
     actions that the run has inferred. A run is done, running, or stopped: then the lawm train that
     began it goes on.
     """
-    from lawm_models.training.run_table import compare_runs
+    from lawm_models.runs.table import compare_runs
 
     rows = compare_runs(folder)
     if json:

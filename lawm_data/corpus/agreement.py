@@ -14,9 +14,9 @@ from lawm_schemas.arrays import DTYPES
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.rate import step_seconds
-from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.writing.record import beyond_bounds
 
 GENERIC = ("observation", "observations", "obs", "state")
 """Names of a state that say no more than that it is all there is."""

@@ -17,17 +17,17 @@ from lawm_schemas import (
     Provenance,
 )
 
-from lawm_data.corpus.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.features import FEATURES, save_features
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.mask import mask_sha256, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
-from lawm_data.corpus.record import make_record
 from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import MISSING, OBSERVED
 from lawm_data.corpus.trajectory import Trajectory
-from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.corpus.writing.commit import COMMIT_BYTES, TakenIds
+from lawm_data.corpus.writing.record import make_record
+from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.curation.agreement import (
     Arrays,
     converted,

@@ -10,13 +10,13 @@ from typing import Literal, get_args
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, LawmError, LineageStep
 
-from lawm_data.corpus.blocks import alike, read_block
 from lawm_data.corpus.corpus import Corpus, open_corpus
-from lawm_data.corpus.digest import block_digests
 from lawm_data.corpus.mask import NAME, NAME_HINT, ranks
 from lawm_data.corpus.shard import DIGEST_BYTES
 from lawm_data.corpus.store import open_store, read_manifest
 from lawm_data.corpus.table import MISSING
+from lawm_data.corpus.writing.blocks import alike, read_block
+from lawm_data.corpus.writing.digest import block_digests
 from lawm_data.curation.derive import Derived, derive, through
 from lawm_data.system.atomic import temporary_name
 from lawm_data.system.output import new_output, remove_beside, require_free

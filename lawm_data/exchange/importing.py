@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import MANIFEST, ConfigError, CorpusError, LawmError, LineageStep
 
-from lawm_data.corpus.commit import COMMIT_BYTES
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.mask import save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
-from lawm_data.corpus.records import make_records
 from lawm_data.corpus.store import open_store
-from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.corpus.writing.commit import COMMIT_BYTES
+from lawm_data.corpus.writing.records import make_records
+from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.exchange.address import Address, module_of, parse_address
 from lawm_data.exchange.formats import FORMATS
 from lawm_data.exchange.formats._protocol import Episode, Incoming

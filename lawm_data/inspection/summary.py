@@ -12,10 +12,10 @@ from lawm_schemas import LawmError
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
 from lawm_data.corpus.inert import LOOKED_AT, inert_actions
-from lawm_data.corpus.leftovers import dead_leftovers
 from lawm_data.corpus.mask import mask_files, read_mask
 from lawm_data.corpus.overlay import LABELS, overlay_names, read_overlay
 from lawm_data.corpus.table import LABEL_STATES, Table
+from lawm_data.corpus.writing.leftovers import dead_leftovers
 from lawm_data.inspection.statistics import measure
 
 T = TypeVar("T")

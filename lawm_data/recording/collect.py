@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from lawm_schemas import Provenance
 
-from lawm_data.corpus.commit import COMMIT_BYTES
-from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.corpus.writing.commit import COMMIT_BYTES
+from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.envs.policy import VectorPolicy
 from lawm_data.envs.rollout import RecordedTrajectory, rollout
 from lawm_data.envs.suites import Environments

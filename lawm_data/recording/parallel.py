@@ -15,7 +15,7 @@ from lawm_schemas import Manifest, Provenance
 
 from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.trajectory import Trajectory
-from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.envs.rollout import RecordedTrajectory
 from lawm_data.recording.collect import Rollout, RolloutContext, add_rollouts
 from lawm_data.system.atomic import storage_errors, temporary_name

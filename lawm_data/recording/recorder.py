@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from lawm_schemas import MANIFEST, ConfigError, EnvironmentInfo, LineageStep, Provenance
 
-from lawm_data.corpus.commit import whole_number
-from lawm_data.corpus.record import beyond_bounds
-from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.corpus.writing.commit import whole_number
+from lawm_data.corpus.writing.record import beyond_bounds
+from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.envs.spaces import action_spec, observation_parts
 
 try:

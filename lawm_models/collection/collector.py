@@ -18,7 +18,7 @@ from lawm_schemas import ConfigError, LineageStep, Provenance
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.trajectory import Trajectory
-from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.envs.rollout import rollout

@@ -14,7 +14,7 @@ from lawm_data.system.progress import ProgressBar
 from lawm_models.collection.agents import AGENTS, agent_config
 
 if TYPE_CHECKING:
-    from lawm_data.corpus.writer import CorpusWriter
+    from lawm_data.corpus.writing.writer import CorpusWriter
     from lawm_data.envs.suites import Environments
 
 
@@ -204,7 +204,7 @@ def _collected_before(out: Path, provenance: Provenance) -> int:
 def _writer(
     collection: Collection, provenance: Provenance, envs: Environments
 ) -> Iterator[CorpusWriter]:
-    from lawm_data.corpus.writer import CorpusWriter
+    from lawm_data.corpus.writing.writer import CorpusWriter
 
     out = collection.out
     settings = {"agent": provenance.agent, "seed": collection.seed, **provenance.settings}

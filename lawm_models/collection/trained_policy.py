@@ -11,8 +11,8 @@ from lawm_models.acting.policy import Policy
 from lawm_models.collection.agent_folder import LATEST, RECORD, SNAPSHOTS, AgentFolder, AgentRecord
 from lawm_models.collection.collector import agent_policy, build_agent, updates_before
 from lawm_models.networks.policies import StepPolicy
+from lawm_models.runs.run import load_run
 from lawm_models.training.checkpoint import model_sha256
-from lawm_models.training.run import load_run
 
 
 class Snapshot(NamedTuple):

@@ -1,1 +1,1 @@
-"""Runs: configuration, training loop, checkpoints, evaluation, relabeling, audit."""
+"""How a run is made: configuration, training loop, checkpoints, evaluation while it trains."""

@@ -1,4 +1,4 @@
-"""Small models and batches."""
+"""Small models, batches and runs."""
 
 import sys
 from collections.abc import Callable
@@ -19,8 +19,18 @@ from lawm_models.networks.latent_action_model import (
 )
 from lawm_models.networks.rssm import RSSMConfig
 
-# The helpers stand beside the tests, which are no package.
-sys.path.append(str(Path(__file__).parent))
+# What stands beside the tests, which are no package, is found there.
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "training")]
+from small_runs import (
+    config,
+    corpus_path,
+    experiment,
+    make_corpus,
+    whole,
+    written,
+)
+
+__all__ = ["config", "corpus_path", "experiment", "make_corpus", "whole", "written"]
 
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 

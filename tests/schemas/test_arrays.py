@@ -36,6 +36,8 @@ def test_one_bound_is_no_bound() -> None:
         ({"name": "x" * 101}, "not a plain name"),
         ({"dtype": "object"}, "is not one of"),
         ({"shape": (2, 0)}, "empty axis"),
+        ({"shape": (1,) * 32}, "32 axes are more than 31"),
+        ({"shape": (2**20, 2**11)}, "2147483648 elements are more than fit in a step"),
         ({"low": (0.0, 0.0, 0.0)}, "3 bounds for 2 elements"),
         ({"low": (0.0, float("nan"))}, "finite"),
         ({"role": "pixels"}, "pixels are uint8"),

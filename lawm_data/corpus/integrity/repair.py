@@ -32,8 +32,6 @@ from lawm_schemas import (
     ShardInfo,
 )
 
-from lawm_data.corpus.commit import TakenIds, merge, to_parts
-from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set, read_features
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.integrity.salvage import (
@@ -47,7 +45,6 @@ from lawm_data.corpus.integrity.salvage import (
 )
 from lawm_data.corpus.integrity.validate import HEADLESS, Known, check
 from lawm_data.corpus.layout import Layout, layout_of
-from lawm_data.corpus.leftovers import leftovers
 from lawm_data.corpus.mask import MASKS, choice_fault, mask_files, read_mask
 from lawm_data.corpus.overlay import (
     ARRAYS,
@@ -62,6 +59,9 @@ from lawm_data.corpus.overlay import (
 )
 from lawm_data.corpus.store import SHARDS, UPGRADE, absence_of, join_columns, read_manifest
 from lawm_data.corpus.table import MetadataColumn, Table
+from lawm_data.corpus.writing.commit import TakenIds, merge, to_parts
+from lawm_data.corpus.writing.encode import write_shard
+from lawm_data.corpus.writing.leftovers import leftovers
 from lawm_data.system.atomic import (
     REPLACED,
     TEMPORARY,

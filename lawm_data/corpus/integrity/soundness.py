@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from lawm_schemas import LawmError
 
-from lawm_data.corpus.blocks import alike, read_block
-from lawm_data.corpus.digest import block_digests, content_hash, full_digest
 from lawm_data.corpus.layout import Layout
-from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.shard import OpenShard
 from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.writing.blocks import alike, read_block
+from lawm_data.corpus.writing.digest import block_digests, content_hash, full_digest
+from lawm_data.corpus.writing.record import beyond_bounds
 from lawm_data.system.hdf5 import ChunkedField
 
 

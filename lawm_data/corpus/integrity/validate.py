@@ -22,7 +22,6 @@ from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.integrity.soundness import trajectory_faults, unsound
 from lawm_data.corpus.layout import Layout, layout_of
-from lawm_data.corpus.leftovers import is_a_writers, leftovers
 from lawm_data.corpus.mask import ASIDE, MASKS, choice_fault, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import (
     LABELS,
@@ -35,6 +34,7 @@ from lawm_data.corpus.overlay import (
 )
 from lawm_data.corpus.shard import OpenShard, read_shard
 from lawm_data.corpus.store import SHARDS, Store, join_shards, read_manifest
+from lawm_data.corpus.writing.leftovers import is_a_writers, leftovers
 from lawm_data.system.hdf5 import HINT, MappedFile
 
 HEADLESS = f"has no {OVERLAY}"

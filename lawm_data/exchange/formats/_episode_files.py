@@ -16,8 +16,8 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 from lawm_schemas.arrays import PICTURES
 
-from lawm_data.corpus.record import beyond_bounds
 from lawm_data.corpus.table import NO_REWARDS
+from lawm_data.corpus.writing.record import beyond_bounds
 from lawm_data.exchange.formats._protocol import REWARDS_NOTE, Episode, Incoming, nested_note
 from lawm_data.exchange.formats._settings import (
     UNRECORDED,

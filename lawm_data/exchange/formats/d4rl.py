@@ -17,9 +17,9 @@ import h5py
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Manifest, Provenance, Role
 
-from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import stored_dtype
 from lawm_data.corpus.table import FINAL_MISSING
+from lawm_data.corpus.writing.encode import compression
 from lawm_data.exchange.formats._flat import (
     BLOCK,
     Rows,

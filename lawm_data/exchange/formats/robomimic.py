@@ -19,9 +19,9 @@ import h5py
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, LabelState, Manifest, Provenance, Role
 
-from lawm_data.corpus.encode import compression
 from lawm_data.corpus.layout import is_chunked
 from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
+from lawm_data.corpus.writing.encode import compression
 from lawm_data.exchange.formats._hdf5_sidecar import (
     Hdf5Writer,
     Sidecar,

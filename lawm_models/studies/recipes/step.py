@@ -46,9 +46,9 @@ def write_record(out: Path, job: Job, record: StepRecord) -> None:
 
 def output_of(out: Path, job: Job) -> str | None:
     """Fingerprint of what a job has made so far, or None when there is nothing."""
-    from lawm_data.corpus.leftovers import is_barely_begun
     from lawm_data.corpus.mask import mask_sha256, read_mask
     from lawm_data.corpus.store import read_manifest
+    from lawm_data.corpus.writing.leftovers import is_barely_begun
 
     if job.operation == "mask":
         corpus, _, name = job.name.partition("@")

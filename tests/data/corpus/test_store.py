@@ -7,10 +7,10 @@ import numpy as np
 from lawm_schemas import ArraySpec, Provenance, Role
 
 from lawm_data import CorpusWriter, make_mask, open_corpus
-from lawm_data.corpus.encode import Parts, write_shard
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.table import SEEDED
+from lawm_data.corpus.writing.encode import Parts, write_shard
 
 COUNT = 40_000
 

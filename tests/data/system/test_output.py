@@ -45,7 +45,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_output import OPERATIONS
 from lawm_data import open_corpus
-from lawm_data.corpus.writer import CorpusWriter
+from lawm_data.corpus.writing.writer import CorpusWriter
 left = {commits}
 commit = CorpusWriter.commit
 def die(self):

@@ -6,8 +6,8 @@ import pytest
 from lawm_schemas import ConfigError, Results, Study
 
 from lawm_data import open_corpus
+from lawm_models.runs.run import load_run
 from lawm_models.studies.benchmark import benchmark
-from lawm_models.training.run import load_run
 
 
 @pytest.fixture

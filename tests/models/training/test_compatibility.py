@@ -13,9 +13,9 @@ from lawm_schemas import ConfigError
 
 from lawm_data import open_corpus, read_overlay, validate
 from lawm_data.corpus.overlay import LABELS
-from lawm_models.training.audit import audit
+from lawm_models.runs.audit import audit
+from lawm_models.runs.relabel import relabel
 from lawm_models.training.evaluate import evaluate
-from lawm_models.training.relabel import relabel
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 

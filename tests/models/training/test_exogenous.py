@@ -8,8 +8,8 @@ from lawm_schemas import ArraySpec, Role
 
 from lawm_data import CorpusWriter, Loader, open_corpus
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.runs.audit import audit
 from lawm_models.training import checkpoint
-from lawm_models.training.audit import audit
 from lawm_models.training.trainer import train
 
 GARBAGE = np.array([1e30, -1e30, 7], np.float32)

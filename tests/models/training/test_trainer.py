@@ -16,8 +16,8 @@ from lawm_data import CorpusWriter, edit_corpus, make_mask, open_corpus, save_ma
 from lawm_data.corpus.table import FINAL_MISSING
 from lawm_data.system.atomic import WriterLock
 from lawm_models.algorithms import ALGORITHMS, lawm
+from lawm_models.runs.relabel import relabel
 from lawm_models.training.experiment import open_sources, resolve, settings_of
-from lawm_models.training.relabel import relabel
 from lawm_models.training.trainer import batch_tensors, train
 
 PROVENANCE = Provenance(source="test")

@@ -18,13 +18,13 @@ import pytest
 from lawm_schemas import ArraySpec, CorpusError, Provenance, Role, StorageError
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
-from lawm_data.corpus.commit import merge
-from lawm_data.corpus.encode import write_shard
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.overlay import read_overlay
 from lawm_data.corpus.shard import open_shard
+from lawm_data.corpus.writing.commit import merge
+from lawm_data.corpus.writing.encode import write_shard
 from lawm_data.system.atomic import WriterLock
 
 

@@ -22,9 +22,9 @@ from lawm_data.system.atomic import own_folder, storage_errors, write_file
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.frozen_encoder import FrozenEncoder
+from lawm_models.runs.encoder_sources import EncoderSource, of_run
+from lawm_models.runs.probe import probe_state
 from lawm_models.training import seeding
-from lawm_models.training.encoder_sources import EncoderSource, of_run
-from lawm_models.training.probe import probe_state
 from lawm_models.training.run_folder import RunFolder
 
 FRAMES_AT_ONCE = 256

@@ -10,9 +10,9 @@ from lawm_schemas import ConfigError
 
 from lawm_data import Loader, open_corpus
 from lawm_models.networks.encoders import Observation
-from lawm_models.training.features import make_features
-from lawm_models.training.relabel import batch_of, relabel
-from lawm_models.training.run import load_run
+from lawm_models.runs.features import make_features
+from lawm_models.runs.relabel import batch_of, relabel
+from lawm_models.runs.run import load_run
 from lawm_models.training.run_folder import RunFolder
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Manifest
 
-from lawm_data.corpus.blocks import Block
-from lawm_data.corpus.digest import block_digests
 from lawm_data.corpus.layout import layout_of, stored_dtype
-from lawm_data.corpus.record import (
+from lawm_data.corpus.writing.blocks import Block
+from lawm_data.corpus.writing.digest import block_digests
+from lawm_data.corpus.writing.record import (
     Record,
     beyond_bounds,
     convertible,

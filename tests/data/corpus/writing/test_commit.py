@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lawm_schemas import CorpusError, Provenance, ShardInfo
 
-from lawm_data.corpus.commit import FAN_IN, Sources, TakenIds, plan_all, plan_latest, whole_number
 from lawm_data.corpus.table import ID_BYTES
+from lawm_data.corpus.writing.commit import (
+    FAN_IN,
+    Sources,
+    TakenIds,
+    plan_all,
+    plan_latest,
+    whole_number,
+)
 
 TARGET = 1 << 22
 

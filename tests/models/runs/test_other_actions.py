@@ -5,7 +5,7 @@ import pytest
 
 from lawm_data import open_corpus
 from lawm_data.corpus.mask import read_mask
-from lawm_models.training.other_actions import write_with_other_actions
+from lawm_models.runs.other_actions import write_with_other_actions
 
 
 @pytest.mark.parametrize("hidden", [True, False])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from lawm_schemas import ArraySpec, CorpusError, Manifest, Role
 
-from lawm_data.corpus.record import Record, make_record
-from lawm_data.corpus.records import make_records
+from lawm_data.corpus.writing.record import Record, make_record
+from lawm_data.corpus.writing.records import make_records
 
 ACTION = ArraySpec(name="action", shape=(2,), role=Role.action, low=(-1.0, -1.0), high=(1.0, 1.0))
 MANIFEST = Manifest(

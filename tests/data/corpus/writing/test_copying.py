@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
-from lawm_data.corpus.copying import parts_of
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.store import open_store
+from lawm_data.corpus.writing.copying import parts_of
 
 ORDERS = {
     "all": [0, 1, 2, 3, 4, 5],

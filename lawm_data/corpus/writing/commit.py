@@ -9,11 +9,11 @@ import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Provenance, ShardInfo
 from pydantic_core import PydanticSerializationError
 
-from lawm_data.corpus.encode import Parts
 from lawm_data.corpus.layout import Layout
-from lawm_data.corpus.record import Record
 from lawm_data.corpus.shard import OpenShard
 from lawm_data.corpus.table import ID_BYTES, MISSING, OBSERVED, SEEDED
+from lawm_data.corpus.writing.encode import Parts
+from lawm_data.corpus.writing.record import Record
 
 SHARD_BYTES = 128 << 20
 """Size that shards grow to. They are made in memory, beside what they are made of."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from lawm_schemas import ArraySpec, CorpusError, Manifest
 
-from lawm_data.corpus.digest import content_hash, full_digest
 from lawm_data.corpus.layout import layout_of, stored_dtype
+from lawm_data.corpus.writing.digest import content_hash, full_digest
 from lawm_data.system.hdf5 import ChunkedField
 
 BOUNDS_TOLERANCE = 1e-6

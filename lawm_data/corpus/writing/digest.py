@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lawm_data.corpus.blocks import Block, alike, read_block
 from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.shard import DIGEST_BYTES, Shard
+from lawm_data.corpus.writing.blocks import Block, alike, read_block
 
 HASHED = 1 << 20
 """Bytes of an array that are copied at once to be hashed: columns of a row do not lie together."""

@@ -25,7 +25,12 @@ from lawm_schemas import (
 )
 from pydantic import ValidationError
 
-from lawm_data.corpus.commit import (
+from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
+from lawm_data.corpus.layout import layout_of
+from lawm_data.corpus.shard import open_shard
+from lawm_data.corpus.store import SHARDS, Store, open_store, read_manifest
+from lawm_data.corpus.table import ID_BYTES
+from lawm_data.corpus.writing.commit import (
     COMMIT_BYTES,
     Pending,
     Sources,
@@ -37,15 +42,10 @@ from lawm_data.corpus.commit import (
     to_parts,
     whole_number,
 )
-from lawm_data.corpus.copying import parts_of
-from lawm_data.corpus.encode import Parts, write_shard
-from lawm_data.corpus.fingerprint import feed_trajectories, start_fingerprint
-from lawm_data.corpus.layout import layout_of
-from lawm_data.corpus.leftovers import refuse_existing, remove_leftovers
-from lawm_data.corpus.record import Record, make_record
-from lawm_data.corpus.shard import open_shard
-from lawm_data.corpus.store import SHARDS, Store, open_store, read_manifest
-from lawm_data.corpus.table import ID_BYTES
+from lawm_data.corpus.writing.copying import parts_of
+from lawm_data.corpus.writing.encode import Parts, write_shard
+from lawm_data.corpus.writing.leftovers import refuse_existing, remove_leftovers
+from lawm_data.corpus.writing.record import Record, make_record
 from lawm_data.system.atomic import (
     WriterLock,
     own_folder,

@@ -20,8 +20,7 @@ from lawm_data import (
     write_overlay,
 )
 from lawm_models.networks.encoders import Observation, pixels
-from lawm_models.training.checkpoint import MODEL
-from lawm_models.training.relabel import (
+from lawm_models.runs.relabel import (
     SMALLEST_VARIANCE,
     Label,
     batch_of,
@@ -29,6 +28,7 @@ from lawm_models.training.relabel import (
     infer_labels,
     relabel,
 )
+from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.trainer import train
 
 

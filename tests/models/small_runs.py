@@ -1,7 +1,6 @@
 """Small corpora, tiny experiments on them, and what an earlier version has written."""
 
 import shutil
-import sys
 from collections.abc import Callable, Container
 from pathlib import Path
 
@@ -14,10 +13,7 @@ from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
 from lawm_models.training.trainer import train
 
-# The helpers stand beside the tests, which are no package.
-sys.path.append(str(Path(__file__).parent))
-
-WRITTEN = Path(__file__).resolve().parents[2] / "fixtures" / "57c0a20"
+WRITTEN = Path(__file__).resolve().parents[1] / "fixtures" / "57c0a20"
 LOW, HIGH = (-1.0, 0.0), (1.0, 4.0)
 SETTINGS = {
     "bc": {"units": 8, "layers": 1},

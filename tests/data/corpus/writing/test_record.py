@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, CorpusError, Manifest, Provenance, Role
 
 from lawm_data import CorpusWriter
-from lawm_data.corpus.record import Record, make_record
+from lawm_data.corpus.writing.record import Record, make_record
 
 ACTION = ArraySpec(name="action", shape=(2,), role=Role.action, low=(-1.0, -0.1), high=(1.0, 0.1))
 MANIFEST = Manifest(

@@ -15,12 +15,12 @@ from lawm_data import CorpusWriter, open_corpus
 from lawm_data.corpus.features import ABOUT, ARRAYS, ENCODER, FEATURES
 from lawm_data.system.progress import NoBar
 from lawm_models.networks.encoders._protocol import Observation
-from lawm_models.training import features as making
-from lawm_models.training.audit import audit
+from lawm_models.runs import features as making
+from lawm_models.runs.audit import audit
+from lawm_models.runs.features import make_features
+from lawm_models.runs.relabel import relabel
+from lawm_models.runs.run import load_run
 from lawm_models.training.evaluate import Evaluator
-from lawm_models.training.features import make_features
-from lawm_models.training.relabel import relabel
-from lawm_models.training.run import load_run
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
@@ -117,7 +117,7 @@ def once(run: RunFolder) -> dict[str, int]:
 
 ACT = """
 import sys
-from lawm_models.training.run import load_run
+from lawm_models.runs.run import load_run
 for path in sys.argv[1:]:
     print(load_run(path).evaluate(episodes=2, seed=3).returns)
 """

@@ -1,7 +1,7 @@
 """The picture of a training shows every number of its log."""
 
+from lawm_models.runs.plot import plot_metrics
 from lawm_models.training.metrics import Metrics
-from lawm_models.training.plot import plot_metrics
 
 ROWS = Metrics(
     [

@@ -27,9 +27,9 @@ from lawm_data.corpus.table import LABEL_STATES
 from lawm_data.exchange.hub.cache import is_hub_address, located
 from lawm_data.system.output import scratch_folder
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.runs.other_actions import write_with_other_actions
 from lawm_models.training import checkpoint
 from lawm_models.training.experiment import is_of_unlabeled, make_loaders
-from lawm_models.training.other_actions import write_with_other_actions
 from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
 from lawm_models.training.trainer import train
 

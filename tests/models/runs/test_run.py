@@ -15,7 +15,7 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_models.collection.trained_policy import load_policy
-from lawm_models.training.run import Run, load_run, train
+from lawm_models.runs.run import Run, load_run, train
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_state_is_that_of_its_trainer(experiment, tmp_path: Path) -> None:
     path.write_text(config.to_yaml())
     code = (
         "import sys; from lawm_schemas import ExperimentConfig; from pathlib import Path;"
-        "from lawm_models.training.run import train;"
+        "from lawm_models.runs.run import train;"
         "train(ExperimentConfig.read_yaml(Path(sys.argv[1])), sys.argv[2])"
     )
     out = tmp_path / "run"

@@ -11,8 +11,8 @@ from lawm_data import make_mask, open_corpus, save_mask
 from lawm_data.batches.mixture import Mixture
 from lawm_data.corpus import mask as masked
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.training.audit import audit
-from lawm_models.training.other_actions import write_with_other_actions
+from lawm_models.runs.audit import audit
+from lawm_models.runs.other_actions import write_with_other_actions
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 

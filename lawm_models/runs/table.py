@@ -13,8 +13,8 @@ from lawm_schemas import ConfigError, LawmError, Overlay
 
 from lawm_data.corpus.overlay import LABELS, overlay_names, read_overlay
 from lawm_data.system.atomic import storage_errors
+from lawm_models.runs.run import Run
 from lawm_models.training.checkpoint import model_sha256
-from lawm_models.training.run import Run
 from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from lawm_schemas import ArraySpec, Role
 
-from lawm_data.corpus.blocks import alike, read_block
-from lawm_data.corpus.digest import block_digests, content_hash, digests, full_digest
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.shard import open_shard
+from lawm_data.corpus.writing.blocks import alike, read_block
+from lawm_data.corpus.writing.digest import block_digests, content_hash, digests, full_digest
 
 STATE = (
     ArraySpec(name="position", shape=(3,)),

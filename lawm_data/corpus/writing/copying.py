@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lawm_data.corpus.digest import digests
-from lawm_data.corpus.encode import Parts, Pieces, offsets
 from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store
 from lawm_data.corpus.table import MISSING, OBSERVED, SEEDED
+from lawm_data.corpus.writing.digest import digests
+from lawm_data.corpus.writing.encode import Parts, Pieces, offsets
 
 
 def parts_of(

@@ -14,7 +14,8 @@ from lawm_data.system.atomic import is_locked
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import Bars, near
 from lawm_models.acting.policy import Policy
-from lawm_models.training import audit, evaluate, relabel, trainer
+from lawm_models.runs import audit, relabel
+from lawm_models.training import evaluate, trainer
 from lawm_models.training.metrics import Metrics
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.stacked_runs import Asked, train_stack
@@ -264,7 +265,7 @@ class Run:
 
     def plot(self) -> Figure:
         """Return, losses and all other metrics against gradient steps; ``savefig`` writes it."""
-        from lawm_models.training.plot import plot_metrics
+        from lawm_models.runs.plot import plot_metrics
 
         return plot_metrics(self.metrics, near(self.path))
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from lawm_schemas import ConfigError
 
-from lawm_models.training.run import load_run
-from lawm_models.training.run_table import compare_runs
+from lawm_models.runs.run import load_run
+from lawm_models.runs.table import compare_runs
 
 
 def test_every_run_has_a_row(written: Path) -> None:

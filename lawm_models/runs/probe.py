@@ -22,7 +22,7 @@ MOST = 200
 """Trajectories that are looked at; more would not change what is found."""
 
 
-def probe_state(view: Corpus, features: Sequence[Float[np.ndarray, "T1 D"]]) -> dict[str, float]:
+def probe_state(view: Corpus, features: Sequence[Float[np.ndarray, "_ D"]]) -> dict[str, float]:
     """R² of every state field on held-out trajectories, from features.
 
     A small network predicts the state at an observation from the features of it and of the one
@@ -31,7 +31,7 @@ def probe_state(view: Corpus, features: Sequence[Float[np.ndarray, "T1 D"]]) -> 
 
     Args:
         view: the corpus with its recorded state.
-        features: of each of its trajectories.
+        features: (T+1, D) of each of its trajectories, which may differ in T.
 
     Returns:
         R² by name; nothing where no state was recorded, or there are fewer than two trajectories.
