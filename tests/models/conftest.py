@@ -24,13 +24,24 @@ sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "training")
 from small_runs import (
     config,
     corpus_path,
+    encoder,
     experiment,
+    learn,
     make_corpus,
     whole,
     written,
 )
 
-__all__ = ["config", "corpus_path", "experiment", "make_corpus", "whole", "written"]
+__all__ = [
+    "config",
+    "corpus_path",
+    "encoder",
+    "experiment",
+    "learn",
+    "make_corpus",
+    "whole",
+    "written",
+]
 
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 
