@@ -25,13 +25,24 @@ sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "training")
 from small_runs import (
     config,
     corpus_path,
+    encoder,
     experiment,
+    learn,
     make_corpus,
     whole,
     written,
 )
 
-__all__ = ["config", "corpus_path", "experiment", "make_corpus", "whole", "written"]
+__all__ = [
+    "config",
+    "corpus_path",
+    "encoder",
+    "experiment",
+    "learn",
+    "make_corpus",
+    "whole",
+    "written",
+]
 
 STEPS = 9
 """Of every trajectory of ``corpus``."""
