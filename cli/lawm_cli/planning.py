@@ -135,6 +135,7 @@ def _show(result: Mapping[str, Any]) -> None:
     show.grid(("distance", "mean", "median"), rows, title=title)
     closed = result["closed_against_no_action"]
     if closed is not None:
-        print(f"{closed:.0%} of the way that no action leaves")
+        way = f"{closed:.0%} of the way that no action leaves" if closed > 0 else "no way at all"
+        print(f"closes {way}")
     if result["again"]:
         print(f"{show.text(result['again']['largest_difference'])} is the largest difference")
