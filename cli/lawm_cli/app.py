@@ -282,25 +282,31 @@ app.command(cls=choosing(benchmark.choices), epilog=benchmark.EPILOG)(benchmark.
 app.command(epilog=benchmark.TABLE)(benchmark.table)
 
 
-@app.command(epilog=example("lawm demo --out runs/demo"))
+@app.command(
+    epilog=example("lawm demo --out runs/demo", "lawm demo --pixels --out runs/demo-pixels")
+)
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for corpus, run and picture.")] = Path(
         "runs/demo"
     ),
     seed: Seed = 0,
     settings: Settings = None,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Draw the corpus, and learn from features of pixels.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Do the whole job on the corpus in the package.
 
     Takes five minutes on a CPU core. Hides the actions of 95% of the trajectories, trains LAWM on
-    the mix, evaluates the policy, infers the hidden actions, and draws both. The same command
-    again goes on where it was stopped.
+    the mix, evaluates the policy, infers the hidden actions, and draws both. With --pixels, which
+    takes ten minutes, everything is learned from pictures of the corpus, and a dream of the world
+    model is drawn, too. The same command again goes on where it was stopped.
     """
-    from lawm_cli.demo import run_demo
+    from lawm_cli.demo import Pixels, run_demo
 
     with show.Bars() as bars:
-        result = run_demo(out, seed, settings or [], bars)
+        result = run_demo(out, seed, settings or [], bars, Pixels() if pixels else None)
     print_json(result) if json else report.demo(result)
 
 

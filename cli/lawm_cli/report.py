@@ -294,9 +294,12 @@ def demo(result: Mapping[str, Any]) -> None:
     if evaluated:
         over = f"mean return over {evaluated['episodes']} episodes"
         rows.insert(2, ["policy", over, _return(evaluated)])
+    for field, r2 in (result["probe"] or {}).items():
+        rows.append(["features", f"R² of the true {field}", r2])
     show.grid(["", "", ""], rows)
     print()
-    show.facts({"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]})
+    shown = {"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]}
+    show.facts(shown | ({"dream": result["dream"]} if result["dream"] else {}))
 
 
 def _near(name: str) -> str:

@@ -60,7 +60,6 @@ class MaskSummary(Schema):
     labeled: int
     """trajectories that do"""
     by: Literal["trajectories", "steps"]
-    """what the fraction counts"""
     stratify: Literal["return", "source"] | None
     where: str | None
     """expression that chose them, or ``ids``"""
@@ -97,7 +96,6 @@ class FeaturesSummary(Schema):
     encoder: str
     """checksum of its weights"""
     probe: dict[str, float]
-    """R² of each state field"""
     current: bool
 
 
@@ -136,7 +134,6 @@ class ObservationStats(Schema):
 
     name: str
     elements: tuple[str, ...]
-    """names of the dimensions"""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     min: tuple[float, ...]
@@ -153,9 +150,8 @@ class ActionStats(Schema):
     min: tuple[float, ...]
     max: tuple[float, ...]
     at_low: tuple[float, ...] | None
-    """share within 0.1% of the range from the lower bound"""
+    """share within 0.1% of the range from the bound"""
     at_high: tuple[float, ...] | None
-    """from the upper"""
 
 
 class Stats(Schema):
@@ -188,7 +184,7 @@ class Info(Schema):
     label_steps: LabelCounts
     """Steps, likewise."""
     partially_labeled: int
-    """Trajectories with actions at some steps only."""
+    """Those with actions at some steps only."""
     masks: dict[str, MaskSummary]
     """Each mask."""
     overlays: dict[str, OverlaySummary]
@@ -196,7 +192,7 @@ class Info(Schema):
     features: dict[str, FeaturesSummary]
     """Each set of features."""
     damaged: tuple[Fault, ...]
-    """Masks, overlays and features that cannot be read."""
+    """What cannot be read."""
     leftovers: tuple[str, ...]
     """What killed writers left."""
     returns: Spread | None
@@ -222,7 +218,7 @@ class Info(Schema):
     lineage: tuple[str, ...]
     """Operations, oldest first."""
     shards: int
-    """Number and size of the files."""
+    """Number and size of files."""
     bytes: int
     stats: Stats | None
     """With ``--stats``."""
@@ -246,7 +242,7 @@ class Report(Schema):
     clips: int
     """Those with moving pictures."""
     clips_problem: str | None
-    """Why there are no pictures."""
+    """Why there are none."""
 
 
 class Render(Schema):
@@ -432,7 +428,7 @@ class Split(Schema):
     parts: dict[str, Derived]
     """Each part."""
     of: int
-    """Trajectories in the corpus."""
+    """Trajectories in all."""
     rest: int
     """Trajectories in no part."""
     seed: int
@@ -462,7 +458,7 @@ class Tier(Derived):
     tier: Literal["expert", "medium", "medium-replay"]
     """As given."""
     returns: tuple[float | None, float | None]
-    """Smallest and largest return; ``null`` is no bound."""
+    """Bounds of the returns, ``null`` for none."""
     wanted: int
     """Trajectories asked for."""
     missing: int
@@ -536,7 +532,7 @@ class Validate(Schema):
     path: str
     """The corpus."""
     valid: bool
-    """Whether there are no errors."""
+    """Without errors."""
     findings: tuple[Finding, ...]
     """Each fault."""
     replay: Replay | None
@@ -601,9 +597,9 @@ class Push(Schema):
     mask: str | None
     """As given."""
     withheld: int
-    """Trajectories whose recorded actions the mask hides."""
+    """Trajectories whose actions the mask hides."""
     kept: bool
-    """Whether they were published all the same."""
+    """Whether they were published."""
     masks: tuple[str, ...]
     """Published beside it."""
     overlays: tuple[str, ...]
@@ -635,7 +631,7 @@ class Pull(Schema):
     """Beside it."""
     overlays: tuple[str, ...]
     files: int
-    """Number and size of what was fetched."""
+    """What was fetched."""
     bytes: int
     dry_run: bool
     """As given."""
@@ -779,13 +775,9 @@ class Features(Schema):
     corpus: str
     """As given."""
     run: str | None
-    """As given."""
     frozen: str | None
-    """As given: a file of weights."""
     arch: str | None
-    """As given."""
     like: str | None
-    """As given: another corpus."""
     name: str
     """The features, and their folder."""
     path: str
@@ -1021,8 +1013,8 @@ class GarbageTest(Schema):
     batches_equal: bool
     """Whether garbage left all batches the same."""
     weights: str
-    """Hash of the weights: as they are, with garbage (must be equal), with other observed actions
-    (must differ)."""
+    """Hash of the weights: as they are, with garbage (must be equal), with other actions (must
+    differ)."""
     weights_poisoned: str
     weights_altered: str
     labeled_windows: int
@@ -1186,6 +1178,10 @@ class Demo(Train):
     """As of ``lawm relabel``."""
     picture: str
     """The picture."""
+    dream: str | None
+    """With ``--pixels`` the picture of a dream."""
+    probe: dict[str, float] | None
+    """With ``--pixels`` R² of each state field from the features."""
 
 
 OUTPUTS: dict[str, type[Schema]] = {

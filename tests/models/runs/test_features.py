@@ -110,6 +110,14 @@ def test_pixels_train_the_encoder_of_what_learns_from_them(
         assert relabel(run, drawn, "inferred")["trajectories"] == 3
 
 
+def test_latent_actions_of_features_are_mapped_to_true_ones(
+    drawn: Path, encoder: RunFolder, learn: Callable
+) -> None:
+    make_features(encoder, drawn, "ae")
+    run = learn("lam", "features:ae")
+    assert relabel(run, drawn, "inferred")["trajectories"] == 3
+
+
 def once(run: RunFolder) -> dict[str, int]:
     """One step of the first stage, and none of the others."""
     return {stage: int(i == 0) for i, stage in enumerate(run.config.steps)}
