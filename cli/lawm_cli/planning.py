@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from lawm_data.system.registry import Registry
 
 EPILOG = example(
-    "lawm plan runs/a --corpus corpora/test --goals 100 --horizon 6 --json > row.json",
-    "lawm plan runs/a --closed-loop --planner icem --set samples=256 --film goals.mp4",
-    "lawm plan corpora/cs.agent --set space=actions",
+    "lawm plan runs/a --corpus corpora/test --goals 100 --json > row.json",
+    "lawm plan runs/a --closed-loop --planner icem --film goals.mp4",
+    "lawm plan corpora/cs.agent --horizon 12 --set samples=256",
     "lawm plan --again row.json",
 )
 GOALS, HORIZON = 100, 6
