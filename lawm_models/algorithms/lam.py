@@ -25,6 +25,7 @@ from lawm_models.networks.lam.latent_transition_model import (
     LatentTransitionConfig,
     LatentTransitionModel,
 )
+from lawm_models.networks.latent_dynamics import TransitionDynamics
 from lawm_models.networks.optimizer import adam, clip_and_step
 from lawm_models.networks.scaling import ActionScale
 
@@ -92,6 +93,10 @@ class Algorithm(nn.Module):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """See the protocol."""
         return self._optimizers
+
+    def latent_dynamics(self) -> TransitionDynamics:
+        """See ``_protocol.Probed``."""
+        return TransitionDynamics(self.model)
 
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One gradient step of a stage."""

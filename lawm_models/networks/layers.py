@@ -133,6 +133,11 @@ def symlog(x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
     return torch.sign(x) * torch.log1p(x.abs())
 
 
+def symexp(x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
+    """sign(x) · (e^|x| − 1), which undoes ``symlog``."""
+    return torch.sign(x) * torch.expm1(x.abs())
+
+
 def load_renamed(module: nn.Module, old: str, new: str) -> None:
     """Let a module load weights that were saved when one of its parts had another name."""
 

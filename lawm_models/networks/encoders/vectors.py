@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.networks.distributions import log_prob
 from lawm_models.networks.encoders._protocol import EncoderConfig, Observation, Sizes
-from lawm_models.networks.layers import MLP, symlog
+from lawm_models.networks.layers import MLP, symexp, symlog
 from lawm_models.networks.scaling import Normalizer, all_states, labeled_states
 
 
@@ -60,6 +60,12 @@ class Encoder(nn.Module):
         if self.normalizer is not None:
             return self.normalizer(observation.state)
         return symlog(observation.state) if self.config.scale == "symlog" else observation.state
+
+    def recorded(self, target: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
+        """The state fields in their own units, of the scaled vector."""
+        if self.normalizer is not None:
+            return self.normalizer.inverse(target)
+        return symexp(target) if self.config.scale == "symlog" else target
 
     def fit(self, corpora: Sequence[Corpus], labeled: bool = False) -> None:
         """Mean and standard deviation of every observation that an action was taken at."""
