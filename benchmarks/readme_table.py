@@ -3,11 +3,10 @@
 In ``README.md`` and ``docs/*.md``, what stands between ``<!-- KIND: WORDS -->`` and
 ``<!-- end of table -->`` is made anew. Files are named without folder and ``.json``.
 
-    seeds: FILE NAME …           algorithms of studies, each seed; / stands before another FILE
+    seeds: FILE NAME …           algorithms of studies, by corpus; / stands before another FILE
     pairs: FILE LABELS ONE OTHER one algorithm minus another in pairs of runs; one line each
-    errors: FILE WORDS           errors of world models on trajectories without actions; likewise
+    errors: FILE …               errors of world models on trajectories without actions
     inferred: FILE               errors of inferred actions
-    demo: FILE                   what ``make demo`` does
 
 python benchmarks/readme_table.py            # writes the documents
 python benchmarks/readme_table.py --check    # exit 1 when one would change
@@ -23,7 +22,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from differences import difference
 from lawm_schemas import Results
@@ -42,7 +40,6 @@ NAMES = {
     "lawm": "LAWM",
     "lawm_plus": "LAWM+",
     "clap": "C-LAP",
-    "bc": "behaviour cloning",
     "idm_td3_bc": "inverse dynamics of IDM-TD3+BC",
 }
 
@@ -80,7 +77,7 @@ def filled(text: str, folder: Path = RESULTS) -> str:
 
 
 def seeds(words: str, folder: Path) -> Iterable[str]:
-    """Algorithms by corpus: the mean, each seed, and in italics what the paper reports."""
+    """Algorithms by corpus: mean, worst and best seed, and in italics what the paper reports."""
     parts = [part.split() for part in words.split(" / ")]
     tables = [make_table(_results(folder / f"{name}.json")) for name, *_ in parts]
     chosen = [
@@ -129,9 +126,8 @@ def pairs(words: str, folder: Path) -> Iterable[str]:
 def errors(words: str, folder: Path) -> Iterable[str]:
     """Errors of predicting one step from step 64 on, of seed 0."""
     algorithms = ("clap", "lawm", "lawm_plus")
-    yield from _head(["corpus", "labels", "training", *(NAMES[name] for name in algorithms)])
-    for line in words.splitlines():
-        name, training = line.split(maxsplit=1)
+    yield from _head(["corpus", "labels", *(NAMES[name] for name in algorithms)])
+    for name in words.split():
         rows: dict[tuple[str, int], dict[str, float]] = {}
         for run in json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["runs"]:
             corpus, cell = run["run"].split("/")[-2:]
@@ -140,7 +136,7 @@ def errors(words: str, folder: Path) -> Iterable[str]:
                 row.setdefault(run["algorithm"], run["on_data"]["64-499"]["error"])
         for (corpus, labeled), row in rows.items():
             shown = [f"{row[one]:.3f}" if one in row else "–" for one in algorithms]
-            yield _line([corpus, f"{labeled:,}", training, *shown])
+            yield _line([corpus, f"{labeled:,}", *shown])
 
 
 def inferred(words: str, folder: Path) -> Iterable[str]:
@@ -155,23 +151,11 @@ def inferred(words: str, folder: Path) -> Iterable[str]:
             yield _line([f"{NAMES[row['algorithm']]}{how}", str(row["labeled"]), *shown])
 
 
-def demo(words: str, folder: Path) -> Iterable[str]:
-    """Returns against labels, from ``benchmarks/labels.py``."""
-    result: dict[str, Any] = json.loads((folder / f"{words}.json").read_text(encoding="utf-8"))
-    yield from _head(["", "trajectories with actions", "return, mean (each seed)"])
-    for name, cell in result["cells"].items():
-        each = ", ".join(f"{value:.0f}" for value in cell["returns"])
-        seen = f"{cell['labeled'][0]} of {result['corpus']['trajectories']}"
-        mean = f"{cell['return_mean']:.0f} ({each})"
-        yield _line([NAMES[name.rsplit("-", 1)[0]], seen, mean])
-
-
 KINDS: dict[str, Callable[[str, Path], Iterable[str]]] = {
     "seeds": seeds,
     "pairs": pairs,
     "errors": errors,
     "inferred": inferred,
-    "demo": demo,
 }
 
 
@@ -181,13 +165,13 @@ def _results(path: Path) -> Results:
 
 
 def _seeds_of(entry: Entry, best: float) -> str:
-    """The mean, bold when it is the best, and each seed; in italics the paper's mean."""
+    """The mean, bold when it is the best, worst and best seed; in italics the paper's mean."""
     if entry.spread is None:
         return "–"
-    each = ", ".join(f"{score:.0f}" for score in entry.scores)
+    seeds = "–".join(f"{score:.0f}" for score in (min(entry.scores), max(entry.scores)))
     mean = f"{entry.spread.mean:.1f}"
     paper = f" *{entry.reported.mean:.1f}*" if entry.reported else ""
-    return f"{f'**{mean}**' if mean == f'{best:.1f}' else mean} ({each}){paper}"
+    return f"{f'**{mean}**' if mean == f'{best:.1f}' else mean} ({seeds}){paper}"
 
 
 def _mean(entry: Entry) -> float:

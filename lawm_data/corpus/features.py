@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 from lawm_schemas import ConfigError, CorpusError, FeatureSet
 
@@ -16,7 +15,7 @@ from lawm_data.corpus.overlay import read_description
 from lawm_data.corpus.store import Store
 from lawm_data.corpus.table import ID_BYTES
 from lawm_data.system.atomic import own_folder, sha256_file, storage_errors, write_folder
-from lawm_data.system.hdf5 import ALIGNMENT, MappedFile
+from lawm_data.system.hdf5 import MappedFile, file_in_memory
 
 FEATURES = "features"
 ABOUT = "features.json"
@@ -77,14 +76,7 @@ def save_features(
 
 def _encoded(found: Mapping[str, np.ndarray], width: int) -> bytes:
     """The bytes of ``features.h5``."""
-    with h5py.File(
-        "features",
-        "w",
-        driver="core",
-        backing_store=False,
-        alignment_threshold=1,
-        alignment_interval=ALIGNMENT,
-    ) as file:
+    with file_in_memory() as file:
         file.attrs["format"] = "lawm features 1"
         file["id"] = np.array([name.encode() for name in found], f"S{ID_BYTES}")
         file["length"] = np.array([len(rows) - 1 for rows in found.values()], "<i8")

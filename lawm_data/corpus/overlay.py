@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import h5py
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, FeatureSet, Overlay, load_json
 
 from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
 from lawm_data.corpus.table import ID_BYTES, Table
 from lawm_data.system.atomic import own_folder, storage_errors, write_folder
-from lawm_data.system.hdf5 import ALIGNMENT, HINT, MappedFile
+from lawm_data.system.hdf5 import HINT, MappedFile, file_in_memory
 
 if TYPE_CHECKING:
     from lawm_data.corpus.corpus import Corpus
@@ -345,14 +344,7 @@ def encode_labels(found: Mapping[str, tuple[np.ndarray, np.ndarray]], width: int
     """The bytes of ``actions.h5``: mean and standard deviation, each (T, A), by id."""
     length = np.array([len(mean) for mean, _ in found.values()], "<i8")
     empty = np.empty((0, width), "<f4")
-    with h5py.File(
-        "overlay",
-        "w",
-        driver="core",
-        backing_store=False,
-        alignment_threshold=1,
-        alignment_interval=ALIGNMENT,
-    ) as file:
+    with file_in_memory() as file:
         file.attrs["format"] = "lawm labels 1"
         file["id"] = np.array([name.encode() for name in found], f"S{ID_BYTES}")
         file["row"] = np.cumsum(length) - length

@@ -45,6 +45,18 @@ LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, Memory
 """What h5py raises on damaged files, depending on where the damage is."""
 
 
+def file_in_memory() -> h5py.File:
+    """A new HDF5 file that lies in memory alone, its arrays on the boundaries of ours."""
+    return h5py.File(
+        "memory",
+        "w",
+        driver="core",
+        backing_store=False,
+        alignment_threshold=1,
+        alignment_interval=ALIGNMENT,
+    )
+
+
 def bound_metadata(file: h5py.File) -> h5py.File:
     """The file, with little of what HDF5 knows about its objects kept.
 

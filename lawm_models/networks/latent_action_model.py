@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Literal, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
 from lawm_schemas import ArraySpec, Count
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
+from lawm_models.networks.constraints import gaussian
 from lawm_models.networks.distributions import Normal, kl
 from lawm_models.networks.dynamics import Observed
 from lawm_models.networks.encoders._protocol import Observation, shows_images
@@ -38,6 +39,21 @@ from lawm_models.networks.world_model import (
 )
 
 
+class NatsConfig(gaussian.Config):
+    """A constraint on latent actions of which there is a density."""
+
+    beta: float = Field(default=1.0, ge=0)
+    """Factor on the latent action's KL; 1 is Eq. 7 and 8."""
+
+
+def _with_density(value: Any) -> Any:
+    name = value.get("name", "gaussian") if isinstance(value, Mapping) else "gaussian"
+    if name != "gaussian":
+        hint = "take gaussian, or train --algorithm lam"
+        raise ValueError(f"{name!r} has no density of u, which Eq. 9 needs; {hint}")
+    return value
+
+
 class LatentActionModelConfig(WorldModelConfig):
     """Everything Eq. 9 leaves open has a name here (docs/ablations.md)."""
 
@@ -55,8 +71,10 @@ class LatentActionModelConfig(WorldModelConfig):
     decoded_gradient: bool = True
     """Let the gradient of Eq. 8 flow through the decoded action into q(u|s,o') and p(a|s,u), as the
     bound asks; without it they learn from the latent action's KL and from labels alone."""
-    latent_action_kl_weight: float = Field(default=1.0, ge=0)
-    """Factor on the latent action's KL; 1 is Eq. 7 and 8."""
+    constraint: Annotated[NatsConfig, BeforeValidator(_with_density)] = Field(
+        default_factory=lambda: NatsConfig()
+    )
+    """What the latent action may say: ``gaussian``, whose KL is that of Eq. 7 and 8."""
     latent_action_free_nats: float = Field(default=0.0, ge=0)
     """Free nats of the latent action's KL, as ``free_nats`` are of the state's. The paper does not
     say which KL its free nats belong to; its ancestors give them to the state alone."""
@@ -81,6 +99,15 @@ class LatentActionModelConfig(WorldModelConfig):
     inverse_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of its hidden units that are silent there, against overfitting of few labels (Table 3
     gives the baseline's inverse model 0.1)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_constraints(cls, data: Any) -> Any:
+        """The factor on the KL was a setting of its own before constraints had names."""
+        if not isinstance(data, Mapping) or "latent_action_kl_weight" not in data:
+            return data
+        rest = {key: value for key, value in data.items() if key != "latent_action_kl_weight"}
+        return {"constraint": {"beta": data["latent_action_kl_weight"]}, **rest}
 
 
 class Noise(NamedTuple):
@@ -277,7 +304,7 @@ class LatentActionModel(nn.Module):
             "reward": weighted_mean(state.reward * batch.rewarded.unsqueeze(-1), step),
             "state_kl": self.world.balanced_kl(state, states),
             "action": weighted_mean(put(torch.zeros_like(step), rows, action), step),
-            "latent_action_kl": self.config.latent_action_kl_weight
+            "latent_action_kl": self.config.constraint.beta
             * mean_above(free, unit, latent_kl, step),
         }
         if self.config.inverse_supervision:

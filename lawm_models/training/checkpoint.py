@@ -114,11 +114,17 @@ def load_optimizers(folder: Path, optimizers: Mapping[str, torch.optim.Optimizer
 
 
 def _require_settings(before: Sequence[Mapping], now: Sequence[Mapping]) -> None:
-    """Rates and switches may be others than the code's, and not of another kind."""
+    """Rates and kernels may be others than the code's; what an optimizer computes may not."""
+    switch, rate = (bool, type(None)), (float, int)
     for old, new in zip(before, now, strict=True):
         for name, value in old.items():
-            kinds = {bool: (bool, type(None)), type(None): (bool, type(None)), float: (float, int)}
-            if name != "params" and not isinstance(new[name], kinds.get(type(value), type(value))):
+            if name in ("fused", "foreach"):
+                fits = isinstance(new[name], switch)
+            elif isinstance(value, bool):
+                fits = new[name] is value
+            else:
+                fits = isinstance(new[name], rate if isinstance(value, float) else type(value))
+            if name != "params" and not fits:
                 raise ValueError(f"the optimizer's {name} is {new[name]!r}")
 
 

@@ -96,6 +96,8 @@ class ArraySpec(Schema):
             raise ValueError(f"shape {self.shape} has an empty axis")
         if len(self.shape) > 31:  # HDF5 has 32, and the first is time
             raise ValueError(f"{len(self.shape)} axes are more than 31")
+        if self.size >= 1 << 31:
+            raise ValueError(f"{self.size} elements are more than fit in a step")
         for bound in (self.low, self.high):
             if bound is not None and len(bound) != self.size:
                 raise ValueError(f"{len(bound)} bounds for {self.size} elements")

@@ -21,26 +21,33 @@ HEAD = """\
 
 <!-- Made by `python -m lawm_schemas.json_page` from schemas/lawm_schemas/outputs.py. -->
 
-Every command takes `--json` and then prints exactly one object on stdout. Progress and messages go
-to stderr. The keys are stable: new ones may come, these stay and keep their meaning.
+With `--json` a command prints one object on stdout; messages go to stderr. New keys may come, these
+stay and keep their meaning.
 
-`key[]` is a list, `key.NAME` an object whose keys are names, and `key?` may be `null`. NaN and
-infinity never appear. *As given* is the argument or option of that name. Keys that files have, too,
-are described in [schemas/json](../schemas/json).
+`key[]` is a list, `key.NAME` an object whose keys are names, and `key?` may be `null`; NaN and
+infinity never appear. A key without a meaning is the argument or option of that name. *Counts* are
+an object of `observed`, `withheld`, `missing` and `inferred`; a *spread* is one of `mean`, `std`,
+`min`, `p25`, `median`, `p75` and `max`. Objects of files have [schemas](../schemas/json).
 
-| exit code | when |
-|---|---|
-| 0 | done |
-| 1 | `lawm-data validate` found errors, `lawm audit` failed, or a run of `lawm benchmark` did |
-| 2 | something to correct: stderr says what, where and how, one mistake a line |
-| 70 | a defect of the program; `LAWM_TRACEBACK=1` shows where |
-| 130 | interrupted |
-| 141 | whoever read the output stopped, as `head` does |
+Exit codes:
+
+- 0: done
+- 1: `lawm-data validate` found errors, `lawm audit` failed, or a run of `lawm benchmark` did
+- 2: something to correct; stderr says what, where and how, one mistake a line
+- 70: a defect of the program; `LAWM_TRACEBACK=1` shows where
+- 130: interrupted
+- 141: whoever read the output stopped, as `head` does
 """
 
+NAMED: dict[type[Schema] | None, str] = {
+    outputs.LabelCounts: "*counts*",
+    outputs.Spread: "a *spread*",
+}
+"""Objects whose keys stand in the head of the page."""
 
-BRIEF = (outputs.LabelCounts, outputs.Spread)
-"""Their keys are said where they are alone in a row, not within another object."""
+
+AS_GIVEN = "As given"
+"""What is said of the argument or option of that name; the head of the page says so once."""
 
 
 class Listed(NamedTuple):
@@ -57,7 +64,7 @@ class Listed(NamedTuple):
 
 
 def page() -> str:
-    """The text of ``docs/json.md``: a table for each command."""
+    """The text of ``docs/json.md``: a list for each command."""
     listed: dict[type[Schema], Listed] = {}
     sections = [HEAD]
     for command, schema in outputs.OUTPUTS.items():
@@ -77,11 +84,14 @@ def _section(schema: type[Schema], listed: Mapping[type[Schema], Listed]) -> lis
     if base is not None:
         own = {key for key in own if key not in base.model_fields or key in schema.__annotations__}
         lines += [f"The {listed[base]}{', and:' if own else '.'}", ""]
-    rows: dict[str, list[str]] = {}  # keys that mean the same share a row
+    rows: dict[str, list[str]] = {}  # keys that mean the same share a line
     for key, what in _rows(schema, listed, own):
         rows.setdefault(what, []).append(key)
-    table = [f"| {', '.join(keys)} | {what} |" for what, keys in rows.items()]
-    return [*lines, "| key | what |", "|---|---|", *table] if table else lines[:-1]
+    listing = [
+        f"- {', '.join(keys)}{'' if what == AS_GIVEN else f': {what}'}"
+        for what, keys in rows.items()
+    ]
+    return [*lines, *listing] if listing else lines[:-1]
 
 
 def _rows(
@@ -97,12 +107,14 @@ def _rows(
         meaning = _text(said[name]) if name in said else meaning
         what = meaning
         rows: Iterable[tuple[str, str]] = ()
-        if inner is not None and inner in listed:
-            what = f"{what}: {listed[inner]}"
+        if inner in NAMED:
+            what = f"{what}, {NAMED[inner]}"
+        elif inner is not None and inner in listed:
+            what = f"{what}, with the {listed[inner]}"
         elif inner is not None and _has_rows(inner):
             rows = _rows(inner, listed, set(inner.model_fields), f"{key}.")
         elif inner is not None:
-            what = f"{what}: {_inline(inner)}"
+            what = f"{what}, with {_inline(inner)}"
         yield f"`{key}{'?' if nullable else ''}`", what
         yield from rows
 
@@ -121,7 +133,7 @@ def _inline(schema: type[Schema]) -> str:
     for name, field in schema.model_fields.items():
         suffix, inner, nullable = _value(field.annotation)
         notes = [_text(said[name])] if here and name in said else []
-        notes += [_inline(inner)] if inner not in (None, *BRIEF) else []
+        notes += [_inline(inner)] if inner is not None and inner not in NAMED else []
         note = f" ({': '.join(notes)})" if notes else ""
         words.append(f"`{name}{suffix}{'?' if nullable else ''}`{note}")
     return ", ".join(words)
@@ -150,7 +162,7 @@ def _schemas(schema: type[Schema]) -> list[type[Schema]]:
 def _text(docstring: str) -> str:
     """A docstring as Markdown in one line, without its full stop."""
     line = " ".join(docstring.split())
-    return line.replace("``", "`").replace("|", r"\|").removesuffix(".")
+    return line.replace("``", "`").removesuffix(".")
 
 
 if __name__ == "__main__":

@@ -58,14 +58,14 @@ class MaskSummary(Schema):
     """share that keeps its actions"""
     seed: int
     labeled: int
-    """trajectories that keep theirs"""
+    """trajectories that do"""
     by: Literal["trajectories", "steps"]
     """what the fraction counts"""
     stratify: Literal["return", "source"] | None
     where: str | None
-    """the expression that chose them instead of a draw, or ``ids``"""
+    """expression that chose them, or ``ids``"""
     current: bool
-    """whether it belongs to the corpus as it is now"""
+    """whether it fits the corpus as it is now"""
 
 
 class InertActions(Schema):
@@ -74,7 +74,7 @@ class InertActions(Schema):
     zero: int
     """all zero"""
     constant: int
-    """all one and the same, and not zero"""
+    """all the same, not zero"""
 
 
 class OverlaySummary(Schema):
@@ -153,9 +153,9 @@ class ActionStats(Schema):
     min: tuple[float, ...]
     max: tuple[float, ...]
     at_low: tuple[float, ...] | None
-    """share within 0.1% of the range of the lower bound"""
+    """share within 0.1% of the range from the lower bound"""
     at_high: tuple[float, ...] | None
-    """of the upper bound"""
+    """from the upper"""
 
 
 class Stats(Schema):
@@ -166,52 +166,53 @@ class Stats(Schema):
     actions: ActionStats | None
     """Of the observed actions in view, by dimension."""
     near_constant: tuple[str, ...]
-    """Dimensions whose standard deviation is at most 10⁻⁴ of the largest magnitude."""
+    """Dimensions whose std is at most 10⁻⁴ of the largest magnitude."""
     duplicates: tuple[tuple[str, ...], ...]
-    """Ids of trajectories with equal observations and rewards, in groups."""
+    """Groups of ids with equal observations and rewards."""
 
 
 class Info(Schema):
     """What ``lawm-data info`` prints."""
 
     path: str
-    """Of the corpus, or of what is in view."""
+    """In view."""
     trajectories: int
     steps: int
     fingerprint: str
-    """Hash of the content in view; masks do not change it."""
+    """Hash of the content, which masks do not change."""
     mask: str | None
     """As given."""
     labels: str | None
     label_states: LabelCounts
-    """Trajectories by the state of their actions."""
+    """Trajectories by state of their actions."""
     label_steps: LabelCounts
-    """Steps, likewise; what a partially labeled trajectory lacks is missing."""
+    """Steps, likewise."""
     partially_labeled: int
     """Trajectories with actions at some steps only."""
     masks: dict[str, MaskSummary]
-    """Each mask beside it."""
+    """Each mask."""
     overlays: dict[str, OverlaySummary]
-    """Each overlay beside it."""
+    """Each overlay."""
     features: dict[str, FeaturesSummary]
-    """Each set of features beside it."""
+    """Each set of features."""
     damaged: tuple[Fault, ...]
     """Masks, overlays and features that cannot be read."""
     leftovers: tuple[str, ...]
-    """What killed writers left; the next writer removes it."""
+    """What killed writers left."""
     returns: Spread | None
     """Of the trajectories whose rewards were recorded."""
     inert_actions: InertActions
+    """Trajectories whose observed actions never change."""
     without_rewards: int
-    """Trajectories whose rewards were not."""
+    """Trajectories without recorded rewards."""
     lengths: Spread | None
     """Steps per trajectory."""
     sources: dict[str, int]
     """Trajectories of each source."""
     by_source: dict[str, SourceSummary]
-    """The same figures of each source."""
+    """Each source."""
     environment: EnvironmentInfo | None
-    """Where the trajectories come from."""
+    """Where they come from."""
     observations: tuple[ObservationArray, ...]
     """Arrays with T+1 rows."""
     action: ActionArray
@@ -219,7 +220,7 @@ class Info(Schema):
     licence: str | None
     """SPDX licence."""
     lineage: tuple[str, ...]
-    """Operations that made the corpus, oldest first."""
+    """Operations, oldest first."""
     shards: int
     """Number and size of the files."""
     bytes: int
@@ -241,9 +242,9 @@ class Report(Schema):
     """The page, and its size."""
     bytes: int
     browsable: int
-    """Trajectories that can be looked at one by one."""
+    """Trajectories that can be chosen."""
     clips: int
-    """Those of them with moving pictures."""
+    """Those with moving pictures."""
     clips_problem: str | None
     """Why there are no pictures."""
 
@@ -256,7 +257,7 @@ class Render(Schema):
     trajectory: str
     episode_return: float | None = Field(alias="return")
     video: str
-    """The video file, and its pictures: how many, how long, and their width and height."""
+    """The video, and its pictures: how many, how long, width and height."""
     frames: int
     seconds: float
     size: tuple[int, int]
@@ -277,7 +278,7 @@ class Collect(Schema):
     steps: int
     fingerprint: str
     label_states: LabelCounts
-    """Trajectories by the state of their actions."""
+    """Trajectories by state of their actions."""
     returns: Spread | None
     """Returns of the trajectories."""
     environment: EnvironmentInfo | None
@@ -297,23 +298,23 @@ class Mask(Schema):
     """Trajectories that keep their actions, and all."""
     trajectories: int
     fraction: float
-    """As given, or the share that was chosen."""
+    """How they were chosen."""
     seed: int
     by: Literal["trajectories", "steps"]
     stratify: Literal["return", "source"] | None
     where: str | None
-    """The expression as given, or ``ids``."""
+    """Expression that chose them, or ``ids``."""
     withheld: str | None
     """Folder of the corpus without the hidden actions."""
     left: tuple[str, ...]
-    """Sentences: what it leaves out because it gives hidden actions away, and what remains."""
+    """Sentences: what would give hidden actions away, left out or not."""
 
 
 class Import(Schema):
     """What ``lawm-data import`` prints."""
 
     path: str
-    """Of the new corpus, as far as a dry run knows them."""
+    """Of the new corpus, as far as a dry run knows."""
     trajectories: int | None
     steps: int | None
     fingerprint: str | None
@@ -339,7 +340,7 @@ class Export(Schema):
     """In view."""
     steps: int
     masks: tuple[str, ...]
-    """Masks beside the corpus; ``said`` names those that cannot go along."""
+    """Masks of the corpus; ``said`` names those that cannot go along."""
     said: tuple[str, ...]
     """Sentences: what the format cannot hold."""
     mask: str | None
@@ -379,20 +380,20 @@ class Derived(Schema):
     """A corpus that was made out of others."""
 
     path: str
-    """Of the new corpus, as far as a dry run knows them."""
+    """Of the new corpus, as far as a dry run knows."""
     trajectories: int
     steps: int
     fingerprint: str | None
     duplicates: int
-    """Trajectories that an earlier one of the corpora has too, taken once."""
+    """Trajectories that an earlier corpus has too, taken once."""
     renamed: int
-    """Trajectories whose id was taken, and got a suffix."""
+    """Trajectories whose id was taken and got a suffix."""
     masks: tuple[str, ...]
     """That came along."""
     overlays: tuple[str, ...]
     features: tuple[str, ...]
     left: tuple[str, ...]
-    """Sentences: which arrays, masks, overlays and features stayed behind, and why."""
+    """Sentences: what stayed behind, and why."""
     dry_run: bool
     """As given."""
 
@@ -465,9 +466,9 @@ class Tier(Derived):
     wanted: int
     """Trajectories asked for."""
     missing: int
-    """Trajectories that are not there; nothing stands in for them."""
+    """Trajectories that are not there."""
     corpora: tuple[TierShare, ...]
-    """What each collection gave."""
+    """Each collection."""
 
 
 class BuildStep(Schema):
@@ -493,9 +494,9 @@ class Build(Schema):
     out: str
     dry_run: bool
     done: bool
-    """Whether every step is done."""
+    """Whether every step is."""
     missing: int
-    """Trajectories that tiers could not be given."""
+    """Trajectories that tiers lack."""
     steps: tuple[BuildStep, ...]
     """Each step."""
 
@@ -533,13 +534,13 @@ class Validate(Schema):
     """What ``lawm-data validate`` prints."""
 
     path: str
-    """Folder of the corpus."""
+    """The corpus."""
     valid: bool
     """Whether there are no errors."""
     findings: tuple[Finding, ...]
-    """Everything that is wrong."""
+    """Each fault."""
     replay: Replay | None
-    """With ``--replay``, if there were no errors before it."""
+    """With ``--replay``, where nothing was wrong before."""
     against: Against | None
     """With ``--against``, likewise."""
 
@@ -564,24 +565,24 @@ class Repair(Schema):
     """What ``lawm-data repair`` prints."""
 
     path: str
-    """Folder of the corpus."""
+    """The corpus."""
     out: str | None
     """As given."""
     dry_run: bool
     sound: bool
     """Whether there was nothing to do."""
     changes: tuple[Change, ...]
-    """Everything that is done, or would be."""
+    """What is done, or would be."""
     trajectories: int
-    """Trajectories that are kept."""
+    """Those kept."""
     lost: tuple[Loss, ...]
-    """Trajectories that are not."""
+    """Trajectories that are not kept."""
     unproven: tuple[str, ...]
-    """Shards whose ids, sources, seeds and metadata are kept though no hash covers them."""
+    """Shards whose ids, sources, seeds and metadata no hash proves."""
     backup: str | None
     """Folder with the damaged files."""
     fingerprint: str
-    """Hash of the content that is kept."""
+    """Hash of the kept content."""
 
 
 class Push(Schema):
@@ -590,7 +591,7 @@ class Push(Schema):
     repo: str
     """As given."""
     url: str
-    """Where to look at it, and what names it."""
+    """Its page, commit and tag."""
     commit: str | None
     tag: str
     fingerprint: str
@@ -602,16 +603,16 @@ class Push(Schema):
     withheld: int
     """Trajectories whose recorded actions the mask hides."""
     kept: bool
-    """Whether these actions were published all the same."""
+    """Whether they were published all the same."""
     masks: tuple[str, ...]
     """Published beside it."""
     overlays: tuple[str, ...]
     left: tuple[str, ...]
-    """Sentences: why other masks and overlays stayed behind."""
+    """Sentences: which others stayed behind, and why."""
     licence: str | None
     """SPDX licence on the card."""
     files: int
-    """Number and size of the files, ``lawm.json`` left out of the size."""
+    """Number and size of the files, the size without ``lawm.json``."""
     bytes: int
     new: int
     """Files that the repository did not hold."""
@@ -667,7 +668,7 @@ class Train(Schema):
     steps: dict[str, int]
     """Gradient steps of each stage."""
     seconds: float
-    """Time spent training, over all calls; of runs that were trained at once, its share."""
+    """Time spent training, over all calls; of runs trained at once, its share."""
     taken: TakenStages | None
     """What ``--from`` took over."""
     corpora: tuple[CorpusRecord, ...]
@@ -690,24 +691,20 @@ class Features(Schema):
     corpus: str
     """As given."""
     run: str
-    """As given."""
     name: str
-    """What the features are called."""
+    """The features, and their folder."""
     path: str
-    """Their folder."""
     width: int
     """Numbers for each observation."""
     trajectories: int
-    """Trajectories that have features: all."""
+    """How many were read, and the size of the numbers."""
     observations: int
-    """Observations that were read."""
     bytes: int
-    """Of all numbers."""
     encoder: str
     """Checksum of the encoder's weights."""
     probe: dict[str, float]
-    """R² of each state field on held-out trajectories, as a network predicts it from the features
-    of two observations in a row; nothing where no state was recorded."""
+    """R² of each recorded state field, predicted from two observations in a row, on held-out
+    trajectories."""
 
 
 class Relabel(Schema):
@@ -716,15 +713,15 @@ class Relabel(Schema):
     run: str
     """As given."""
     corpus: str
-    """Folder of the corpus, the overlay and its folder."""
+    """The corpus, the overlay and its folder."""
     name: str
     path: str
     trajectories: int
     """Trajectories with inferred actions."""
     left_out: int
-    """Trajectories that were not certain enough (``--max-uncertainty``)."""
+    """Trajectories not certain enough (``--max-uncertainty``)."""
     uncertainty: Range
-    """Of all of these: root mean square of the stated std, half the action's range being 1."""
+    """Of both: root mean square of the stated std, half the action's range being 1."""
     method: Literal["inverse", "smoothing"]
     """As given."""
     nmse_per_dimension: tuple[float, ...] | None
@@ -739,39 +736,35 @@ class RunSummary(Schema):
     """A run in a few numbers."""
 
     run: str
-    """Its folder."""
+    """its folder"""
     state: Literal["done", "running", "stopped", "unreadable"]
-    """``done``, ``running``, ``stopped``, or ``unreadable``: then only ``error`` is known."""
+    """``done``, ``running``, ``stopped``, or ``unreadable``: then only ``error`` is known"""
     error: str | None
-    """Why it cannot be read."""
     algorithm: str | None
-    """Name of the algorithm."""
     preset: str | None
-    """Preset that its settings came from."""
     corpora: tuple[str, ...]
-    """Folders of its corpora, or their addresses on the Hub."""
+    """folders, or addresses on the Hub"""
     masks: tuple[str | None, ...]
-    """Mask of each."""
+    """of each corpus"""
     labeled: int | None
-    """Trajectories whose actions it could see."""
+    """trajectories whose actions it could see"""
     trajectories: int | None
-    """Trajectories that it saw."""
+    """trajectories that it saw"""
     seed: int | None
-    """The one seed."""
     step: int | None
-    """Gradient steps made, of all stages."""
+    """gradient steps made"""
     steps: int | None
-    """Gradient steps asked for."""
+    """asked for"""
     seconds: float | None
-    """Spent training."""
+    """spent training"""
     return_mean: float | None
-    """Mean return of the evaluation at the end."""
+    """of the evaluation at the end"""
     return_std: float | None
-    """Standard deviation over episodes (population)."""
+    """over episodes, population"""
     normalized: float | None
-    """100 × ``return_mean`` / largest possible return."""
+    """100 × ``return_mean`` / largest possible return"""
     labels_r2: dict[str, float | None]
-    """R² of the overlays that its newest weights inferred; null where the overlay keeps none."""
+    """R² of the overlays of its newest weights, where known"""
 
 
 class Runs(Schema):
@@ -780,20 +773,18 @@ class Runs(Schema):
     folder: str
     """As given."""
     runs: tuple[RunSummary, ...]
-    """Those in the folder, and in folders within it, by name."""
+    """Each run in it or below, by name."""
 
 
 class Setting(Schema):
     """Something that ``--set`` changes."""
 
     key: str
-    """Dotted key."""
     type: str
-    """What it may be, in words."""
+    """in words"""
     value: Any
-    """In the preset, or else by default."""
+    """of the preset, or else the default"""
     meaning: str
-    """In a sentence or two."""
 
 
 class Settings(Schema):
@@ -828,11 +819,11 @@ class ExportPolicy(Schema):
     weights: str
     """Hash of the weights."""
     observation: tuple[ObservedField, ...]
-    """The fields, in the order in which the program's ``observation`` has them."""
+    """The fields in the order of the program's ``observation``."""
     state: int
-    """Numbers that it remembers of each robot; 0 where it has no ``state``."""
+    """Numbers that it remembers of each robot; 0 without ``state``."""
     action: ArraySpec
-    """Name, shape, type and bounds of what it chooses."""
+    """What it chooses."""
 
 
 class ReliabilityBin(Schema):
@@ -860,12 +851,12 @@ class LabelError(Schema):
     method: str | None
     mask: str | None
     labeled: int | None
-    """Trajectories whose actions its model saw."""
+    """Trajectories whose actions the model saw."""
     trajectories: int
-    """That it is judged on, with true actions."""
+    """That it is judged on."""
     steps: int
     rmse: float
-    """Root mean square error, R², and negative log-likelihood in nats per step and dimension."""
+    """Error, R², and negative log-likelihood in nats per step and dimension."""
     r2: float
     nll: float
     rmse_per_dimension: tuple[float, ...]
@@ -873,15 +864,15 @@ class LabelError(Schema):
     r2_per_dimension: tuple[float, ...]
     nll_per_dimension: tuple[float, ...]
     coverage: dict[Literal["50", "80", "95"], float]
-    """Share of true actions within the stated intervals of ``50``, ``80`` and ``95`` percent."""
+    """Share of true actions within the stated ``50``, ``80`` and ``95`` percent intervals."""
     calibration_error: float
     """Mean distance of stated and observed error."""
     reliability: tuple[ReliabilityBin, ...]
-    """Stated and observed error in ten bins of the stated one."""
+    """Ten bins by stated error."""
     by_return: dict[str, GroupError]
-    """In the ``low``, ``middle`` and ``high`` third of the returns."""
+    """Each third of the returns: ``low``, ``middle``, ``high``."""
     by_source: dict[str, GroupError]
-    """In each source."""
+    """Each source."""
 
 
 class CompareLabels(Schema):
@@ -891,7 +882,7 @@ class CompareLabels(Schema):
     """
 
     corpus: str
-    """Folder of the corpus."""
+    """The corpus."""
     held_out: str | None
     """As given."""
     own: bool
@@ -922,27 +913,27 @@ class AuditedCorpus(Schema):
     mask: str | None
     states: dict[str, StateCount]
     observed: tuple[str, ...]
-    """ids of the trajectories with actions that the run could see"""
+    """ids of those whose actions the run could see"""
 
 
 class GarbageTest(Schema):
     """Runs on corpora with and without garbage in the place of hidden actions."""
 
     steps: int
-    """Gradient steps of each of three trainings."""
+    """Gradient steps of each training."""
     hidden_steps: int
-    """Steps whose hidden action was replaced by garbage."""
+    """Steps with garbage."""
     batches_equal: bool
-    """Whether all batches were the same with garbage."""
+    """Whether garbage left all batches the same."""
     weights: str
-    """Hash of the weights: as they are, with garbage in the place of hidden actions (must be
-    equal), with other observed actions (must differ)."""
+    """Hash of the weights: as they are, with garbage (must be equal), with other observed actions
+    (must differ)."""
     weights_poisoned: str
     weights_altered: str
     labeled_windows: int
     """Windows with observed actions in the batches."""
     artefacts: tuple[str, ...]
-    """What both runs wrote, without times and paths."""
+    """What both runs wrote."""
     artefacts_differing: tuple[str, ...]
     """Which of it garbage changed."""
 
@@ -959,7 +950,7 @@ class Audit(Schema):
     corpora: tuple[AuditedCorpus, ...]
     """The data."""
     poison: GarbageTest | None
-    """The test with garbage, if the records match the corpora."""
+    """The test with garbage for hidden actions, if records match the corpora."""
 
 
 class ProbedTrajectories(Schema):
@@ -1069,11 +1060,11 @@ class Benchmark(Schema):
     """As given."""
     out: str
     results: str | None
-    """Its ``results.json`` ([schema](../schemas/json/results.schema.json))."""
+    """Its ``results.json``."""
     dry_run: bool
     """As given."""
     done: int
-    """Runs in this state; ``failed`` are those whose last attempt ended with an error."""
+    """Runs in each state."""
     begun: int
     open: int
     failed: int
@@ -1128,7 +1119,7 @@ class Row(Schema):
 
     corpus: str
     normalized: bool
-    """whether scores are 100 × return / largest possible return"""
+    """whether scores are normalised returns"""
     entries: tuple[Entry, ...]
     """by column"""
 
@@ -1139,7 +1130,7 @@ class Table(Schema):
     results: str
     """As given."""
     files: tuple[str, ...]
-    """Files that were written."""
+    """Written files."""
     name: str
     """Of the study."""
     seeds: tuple[int, ...]
@@ -1174,7 +1165,7 @@ class Demo(Train):
     """What ``lawm demo`` prints."""
 
     corpus: DemoCorpus
-    """The copy of the corpus in the package."""
+    """The unpacked corpus."""
     labels: DemoLabels
     """As of ``lawm relabel``."""
     picture: str

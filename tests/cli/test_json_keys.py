@@ -128,6 +128,6 @@ def test_what_is_shown_as_given_can_be_given(command: str) -> None:
     program, name = command.split()
     group: Any = get_command(PROGRAMS[program].app)
     text = json_page.page().partition(f"\n## {command}\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (.*) \| As given \|$", text, flags=re.MULTILINE)
-    given = {word.strip("`?") for row in rows for word in row.split(", ")}
+    lines = re.findall(r"^- ([^:\n]*)$", text, flags=re.MULTILINE)
+    given = {word.strip("`?") for line in lines for word in line.split(", ")}
     assert given <= {parameter.name for parameter in group.commands[name].params}

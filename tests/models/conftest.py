@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ArraySpec, Role
+from lawm_schemas import ArraySpec, Provenance, Role
 
+from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus
 from lawm_data.batches.batch import Batch
 from lawm_models.algorithms._protocol import ModelSpec
 from lawm_models.networks.latent_action import LatentActionConfig
@@ -32,6 +33,8 @@ from small_runs import (
 
 __all__ = ["config", "corpus_path", "experiment", "make_corpus", "whole", "written"]
 
+STEPS = 9
+"""Of every trajectory of ``corpus``."""
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 
 
@@ -82,6 +85,25 @@ def make_batch(spec) -> Callable[..., Batch]:
         )
 
     return make
+
+
+@pytest.fixture
+def corpus(spec: ModelSpec, tmp_path: Path) -> Corpus:
+    """Twenty trajectories of one policy, of which a mask shows the actions of ten."""
+    draws, path = np.random.default_rng(0), tmp_path / "corpus"
+    low, high = np.array(spec.action.low), np.array(spec.action.high)
+    with CorpusWriter.create(path, observations=spec.observations, action=spec.action) as writer:
+        for _ in range(20):
+            state = draws.normal(size=(STEPS + 1, 3)).astype(np.float32)
+            unit = (1 + np.tanh(state[:-1, :2])) / 2
+            writer.add(
+                {"state": state},
+                rewards=draws.normal(size=STEPS).astype(np.float32),
+                actions=(low + unit * (high - low)).astype(np.float32),
+                provenance=Provenance(source="test"),
+            )
+    whole = open_corpus(path)
+    return whole.with_mask(make_mask(whole, 0.5, seed=0, name="half"))
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ def test_one_bound_is_no_bound() -> None:
         ({"dtype": "object"}, "is not one of"),
         ({"shape": (2, 0)}, "empty axis"),
         ({"shape": (1,) * 32}, "32 axes are more than 31"),
+        ({"shape": (2**20, 2**11)}, "2147483648 elements are more than fit in a step"),
         ({"low": (0.0, 0.0, 0.0)}, "3 bounds for 2 elements"),
         ({"low": (0.0, float("nan"))}, "finite"),
         ({"role": "pixels"}, "pixels are uint8"),

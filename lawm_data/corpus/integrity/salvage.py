@@ -16,7 +16,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import h5py
 import numpy as np
 from lawm_schemas import CorpusError, LawmError, Manifest, ShardInfo
 
@@ -34,7 +33,7 @@ from lawm_data.corpus.writing.digest import content_hash, full_digest
 from lawm_data.corpus.writing.encode import ABOUT, encode_shard
 from lawm_data.corpus.writing.record import Record
 from lawm_data.system.atomic import storage_errors
-from lawm_data.system.hdf5 import ALIGNMENT, ChunkedField, MappedFile, open_file
+from lawm_data.system.hdf5 import ChunkedField, MappedFile, file_in_memory, open_file
 
 SUPERBLOCK = 96
 """Bytes at the front of the HDF5 files that this package writes."""
@@ -460,14 +459,7 @@ def _open_mended(path: Path, file: BinaryIO, size: int) -> MappedFile:
 
 def _superblock(size: int) -> bytes:
     """The first bytes of a shard of this size."""
-    with h5py.File(
-        "empty",
-        "w",
-        driver="core",
-        backing_store=False,
-        alignment_threshold=1,
-        alignment_interval=ALIGNMENT,
-    ) as file:
+    with file_in_memory() as file:
         block = bytearray(file.id.get_file_image()[:SUPERBLOCK])
     block[END_OF_FILE] = size.to_bytes(8, "little")
     return bytes(block)

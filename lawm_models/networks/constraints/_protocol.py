@@ -165,12 +165,10 @@ def _chosen(value: Any) -> Any:
     from lawm_models.networks.constraints import CONSTRAINTS
 
     try:
-        config = CONSTRAINTS.load(str(value.get("name", "gaussian"))).Config
+        module = CONSTRAINTS.load(str(value.get("name", "gaussian")))
     except ConfigError as error:
         raise ValueError(f"{error.what}; {error.hint}") from None
-    for fault in config.faults(value):
-        raise ValueError(f"{'.'.join(map(str, fault.key))}: {fault.what}; {fault.hint}")
-    return config.model_validate(value)
+    return module.Config.model_validate(value)
 
 
 ConstraintChoice = Annotated[SerializeAsAny[ConstraintConfig], BeforeValidator(_chosen)]

@@ -67,6 +67,8 @@ class LatentTransitionModel(TransitionModel):
         )
         known = self.state_dim + self.dim
         self.infer = MLP(known, self.constraint.inputs, config.units, config.layers)
+        # without it a change larger than those of the data would be told from no other
+        self.direct = Linear(self.dim, self.constraint.inputs, bias=False)
         self.head = Linear(config.latent, true_dim) if config.labels else None
 
     def inverse(
@@ -78,7 +80,8 @@ class LatentTransitionModel(TransitionModel):
     def _hidden(
         self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
     ) -> Float[Tensor, "*b H"]:
-        return self.infer(torch.cat((state.flatten(-2), self.scaled_change(state, after)), -1))
+        change = self.scaled_change(state, after)
+        return self.infer(torch.cat((state.flatten(-2), change), -1)) + self.direct(change)
 
     def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
         """Latent actions as the data have them, or as the constraint's density does."""

@@ -22,7 +22,7 @@ from lawm_models.networks.encoders._protocol import (
     require_no_weights,
 )
 from lawm_models.networks.lam.forward_dynamics import ForwardDynamics
-from lawm_models.networks.layers import MLP, beside
+from lawm_models.networks.layers import beside
 from lawm_models.networks.optimizer import adam
 from lawm_models.networks.scaling import SMALLEST_STD, ActionScale
 
@@ -119,7 +119,8 @@ class TransitionModel(nn.Module):
         self.state_dim = self.context * self.dim
         sizes = (config.units, config.layers)
         self.dynamics = ForwardDynamics(self.state_dim, action_dim, self.dim, *sizes)
-        self.alone = MLP(self.state_dim, self.dim, *sizes, zero_init=True)
+        # the same network, told 0 in place of an action
+        self.alone = ForwardDynamics(self.state_dim, 1, self.dim, *sizes)
         self.register_buffer("change", torch.ones(self.dim))
         self.register_buffer("error", torch.ones(self.dim))
 
@@ -182,6 +183,10 @@ class TransitionModel(nn.Module):
         change = after - self.observation(state)
         return change / beside(self.change, change)
 
+    def state_only(self, state: Float[Tensor, "*b C E"]) -> Float[Tensor, "*b E"]:
+        """Δ as the model foresees it that is not told the action."""
+        return self.alone(state.flatten(-2), torch.zeros_like(state[..., 0, :1]))
+
     def steps(self, batch: Batch, scale: ActionScale | None) -> Steps:
         """What there is to learn from in a batch.
 
@@ -232,8 +237,8 @@ class TransitionModel(nn.Module):
         1 − error / error without the action.
         """
         target = self.scaled_change(state, after)
-        flat = state.flatten(-2)
-        told, alone = self.dynamics(flat, action) - target, self.alone(flat) - target
+        told = self.dynamics(state.flatten(-2), action) - target
+        alone = self.state_only(state) - target
         prediction = mean_of(self._penalty(told), weight)
         metrics = {"prediction": prediction.detach()}
         with torch.no_grad():

@@ -16,12 +16,16 @@ from lawm_data.system.registry import Registry, other_packages
 from lawm_data.system.workers import BACKENDS
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.collection.agents import AGENTS
+from lawm_models.networks.constraints import CONSTRAINTS
 from lawm_models.networks.encoders import ENCODERS
 from lawm_models.studies.packaged import STUDIES
 from lawm_models.studies.recipes.packaged import RECIPES
 from lawm_models.training.presets import PRESETS
 
-ALL = (ALGORITHMS, ENCODERS, FORMATS, SUITES, BACKENDS, AGENTS, PRESETS, STUDIES, RECIPES)
+ALL = (
+    *(ALGORITHMS, CONSTRAINTS, ENCODERS, FORMATS, SUITES),
+    *(BACKENDS, AGENTS, PRESETS, STUDIES, RECIPES),
+)
 WORKING = "'''Threads of this process.'''\ndef executor(): return map\n"
 Install = Callable[..., object]
 

@@ -296,7 +296,7 @@ def test_defaults_are_the_papers():
     assert (model.inverse_input, model.inverse_steps, model.inverse_members) == ("embedding", 1, 1)
     assert (model.inverse_supervision, model.inverse_dropout, config.warmup) == (0, 0, 0)
     assert config.prior_kl == 0
-    assert (model.latent_action_kl_weight, model.decoded_gradient) == (1, True)
+    assert (model.constraint.beta, model.decoded_gradient) == (1, True)
 
 
 @pytest.mark.parametrize("members", [1, 3])

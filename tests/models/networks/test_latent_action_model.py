@@ -197,9 +197,9 @@ def test_noise_is_standard_and_from_the_generator(problem):
     assert flat.std().item() == pytest.approx(1, abs=0.2)
 
 
-def test_latent_action_kl_weight_scales_that_term_alone(problem):
+def test_the_constraint_s_factor_scales_that_term_alone(problem):
     (a, batch, noise), (b, *_) = (
-        problem("mixed", latent_action_kl_weight=weight) for weight in (1.0, 0.5)
+        problem("mixed", constraint={"beta": factor}) for factor in (1.0, 0.5)
     )
     plain, half = a.loss(batch, noise)[1], b.loss(batch, noise)[1]
     assert half["latent_action_kl"].item() == pytest.approx(plain["latent_action_kl"].item() / 2)

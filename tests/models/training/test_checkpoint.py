@@ -84,7 +84,7 @@ def resumed(module, folder, steps):
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.fill_(torch.nan)
-    optimizer = torch.optim.Adam(module.parameters())
+    optimizer = torch.optim.Adam(module.parameters(), amsgrad=True)
     load_module(folder, module)
     load_optimizers(folder, {"adam": optimizer, "another": torch.optim.Adam(module.parameters())})
     for _ in range(load_state(folder)["step"], steps):
@@ -198,7 +198,10 @@ def test_moments_of_another_size_never_reach_a_fused_kernel(tmp_path, name, chan
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", "x"), ("betas", 0.5), ("eps", None), ("amsgrad", []), ("amsgrad", True), ("fused", 3)],
+    [
+        *(("lr", "x"), ("betas", 0.5), ("eps", None), ("amsgrad", []), ("amsgrad", True)),
+        *(("fused", 3), ("capturable", True), ("differentiable", True), ("maximize", True)),
+    ],
 )
 def test_settings_of_another_kind_never_reach_an_optimizer(tmp_path, name, value):
     _, optimizer = fused(tmp_path / "c")

@@ -32,6 +32,7 @@ OTHER = {
     "lawm": POLICY,
     "lawm_plus": POLICY | {"prior_kl_scale": "one"},
     "idm_td3_bc": {"agent": {"units": 6}},
+    "lam": {"controller": {"units": 6, "layers": 1}, "controller_rate": 1e-2},
 }
 """Other values for everything that is of the last stage."""
 

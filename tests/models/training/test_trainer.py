@@ -8,7 +8,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ConfigError, CorpusError, LawmError, Provenance, StorageError
+from lawm_schemas import (
+    ArraySpec,
+    ConfigError,
+    CorpusError,
+    LawmError,
+    Provenance,
+    Role,
+    StorageError,
+)
 from runs_compared import Watcher, numbers, weights
 from safetensors.torch import load_file
 
@@ -17,7 +25,11 @@ from lawm_data.corpus.table import FINAL_MISSING
 from lawm_data.system.atomic import WriterLock
 from lawm_models.algorithms import ALGORITHMS, lawm
 from lawm_models.runs.relabel import relabel
+from lawm_models.training import trainer
+from lawm_models.training.configure import configure
+from lawm_models.training.evaluate import evaluate
 from lawm_models.training.experiment import open_sources, resolve, settings_of
+from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import batch_tensors, train
 
 PROVENANCE = Provenance(source="test")
@@ -321,6 +333,37 @@ def test_rewards_that_no_world_model_learns_from_are_warned_of(
         rest = {"provenance": Provenance(source="foreign"), "metadata": FINAL_MISSING}
         writer.add(arrays, np.ones(30), **rest)
     warning = f"{path}: the last observation of 1 trajectories was not recorded"
-    for name in ("bc", "lawm"):
+    for name in ("bc", "lam", "lawm"):
         train(experiment(name, corpora=[{"path": str(path)}]), tmp_path / name)
         assert (warning in capsys.readouterr().err) == (name == "lawm")
+
+
+def test_what_has_collapsed_is_said_once(experiment, tmp_path, capsys, monkeypatch):
+    """Not in the first steps of a stage, where nothing is learned yet."""
+    monkeypatch.setattr(trainer, "EARLY", 4)
+    settings = {"model": {"units": 8, "layers": 1, "constraint": {"beta": 1e6}}}
+    config = experiment("lam", algorithm={"name": "lam", "settings": settings})
+    train(config, tmp_path / "run")
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"warning: {tmp_path / 'run'}, model step 6: the latent action has collapsed" in told
+    rows = [row for row in numbers(RunFolder.open(tmp_path / "run")) if row["stage"] == "model"]
+    assert all({"capacity", "effective_size", "kl"} <= row.keys() for row in rows)
+
+
+def test_observations_alone_train_a_latent_action_model(make_corpus, tmp_path):
+    """Without one action and one reward, with what the preset says; nothing can be relabeled."""
+    source = open_corpus(make_corpus(tmp_path / "corpus"))
+    free = ArraySpec(name="action", shape=(1,), role=Role.action)
+    observations = source.manifest.observations
+    with CorpusWriter.create(tmp_path / "film", observations=observations, action=free) as writer:
+        for t in source:
+            seen, meta = dict(t.observations.items()), {"rewards": "none"}
+            writer.add(seen, 0 * t.rewards, None, provenance=PROVENANCE, metadata=meta)
+    changes = {f"steps.{stage}": 3 for stage in ("model", "controller")}
+    config = configure(tmp_path / "film", algorithm="lam", settings=changes)
+    run = train(config, tmp_path / "run")
+    assert run.is_finished()
+    with pytest.raises(ConfigError, match="infers no actions"):
+        relabel(run, tmp_path / "film", "ours")
+    with pytest.raises(ConfigError, match="lam learns no policy"):
+        evaluate(run, 1)
