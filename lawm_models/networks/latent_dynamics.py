@@ -85,8 +85,9 @@ class TransitionDynamics(LatentDynamics):
 
     def without_action(self, state: Float[Tensor, "N S"]) -> Float[Tensor, "N O"]:
         """What the part of the model expects that is not told the action."""
-        moved = self.model.alone(state) * self.model.change
-        return self.encoder.recorded(self._parts(state)[..., -1, :] + moved)
+        parts = self._parts(state)
+        moved = self.model.state_only(parts) * self.model.change
+        return self.encoder.recorded(self.model.observation(parts) + moved)
 
     def _parts(self, state: Float[Tensor, "N S"]) -> Float[Tensor, "N C E"]:
         return state.unflatten(-1, (self.model.context, self.model.dim))

@@ -10,7 +10,7 @@ from lawm_models.networks.layers import MLP
 from lawm_models.networks.optimizer import adam, minimize
 from lawm_models.training.seeding import ambient_randomness
 
-UNITS, LAYERS, BATCH, RATE = 128, 2, 256, 1e-3
+UNITS, LAYERS, BATCH, RATE = 128, 2, 256, 3e-3
 RIDGE = 1e-6
 """Weight of the squared coefficients of a linear fit, of inputs of variance 1."""
 LEAST_STD = 1e-8

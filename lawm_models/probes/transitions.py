@@ -29,7 +29,7 @@ class Recorded(NamedTuple):
 
     places: np.ndarray
     """(K,) where they are in the corpus."""
-    observations: list[Float[Tensor, "T1 O"]]
+    observations: list[Float[Tensor, "_ O"]]
     """Of each, what was recorded."""
     transitions: Transitions
     """All of them over k steps, from whole states."""
@@ -83,7 +83,7 @@ def read(
 
 def see(
     dynamics: LatentDynamics,
-    observations: Sequence[Float[Tensor, "T1 O"]],
+    observations: Sequence[Float[Tensor, "_ O"]],
     transitions: Transitions,
 ) -> Seen:
     """Transitions as a model sees them."""
