@@ -316,7 +316,7 @@ def mask(
 
 
 # in the order of use: this is the order on the help screen
-app.command(epilog=features.EPILOG)(features.features)
+app.command(cls=choosing(features.choices), epilog=features.EPILOG)(features.features)
 app.command("report", epilog=inspection.REPORT)(inspection.report_page)
 app.command(epilog=inspection.EPILOG)(inspection.render)
 exchanging.register(app)

@@ -38,6 +38,15 @@ def import_(
     size: Annotated[
         int | None, typer.Option(help="Edge of square pictures; short for --set size=….")
     ] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Cut videos into clips of so many seconds.")
+    ] = None,
+    crops: Annotated[
+        int | None, typer.Option(help="Cut so many squares out of each video or clip.")
+    ] = None,
+    crop_size: Annotated[
+        int | None, typer.Option(help="Edge of those squares, in pixels of the video.")
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(help="Leave this array or camera out; may be given several times."),
@@ -55,7 +64,8 @@ def import_(
 
     from lawm_data.exchange.importing import import_corpus
 
-    given = _with_short(dict(map(load_setting, settings or [])), fps=fps, size=size)
+    given = dict(map(load_setting, settings or []))
+    given = _with_short(given, fps=fps, size=size, clip=clip, crops=crops, crop_size=crop_size)
     with show.Bars() as bars:
         progress = bars.of("import")
         made = import_corpus(address, out, given, progress, without=without or (), dry_run=dry_run)
@@ -187,7 +197,8 @@ def _with_short(settings: Mapping[str, Any], **short: float | None) -> dict[str,
     given = dict(settings)
     for key, value in short.items():
         if value is not None and key in settings:
-            raise ConfigError("is given twice", f"--{key}", f"leave --set {key}=… out")
+            option = f"--{key.replace('_', '-')}"
+            raise ConfigError("is given twice", option, f"leave --set {key}=… out")
         if value is not None:
             given[key] = int(value) if value == value // 1 else value  # fps=15 is a whole number
     return given

@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from lawm_schemas import ConfigError
 
 from lawm_cli.options import Corpus, Json, Replace, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
+if TYPE_CHECKING:
+    from lawm_data.system.registry import Registry
+
 EPILOG = example(
     "lawm train --corpus corpora/cs --algorithm autoencoder --out runs/ae",
     "lawm-data features corpora/cs --run runs/ae --name ae64",
+    "lawm-data features corpora/videos --like corpora/cs --name ae64",
     "lawm train --corpus corpora/cs@5pct --set observe=features:ae64 --out runs/a",
 )
 
 
+def choices() -> Mapping[str, Registry[Any]]:
+    """What ``--arch`` can be."""
+    from lawm_models.networks.pretrained import PRETRAINED
+
+    return {"Architectures": PRETRAINED}
+
+
 def features(
     corpus: Corpus,
-    run: Annotated[Path, typer.Option(help="Run that has trained an encoder.")],
     name: Annotated[str, typer.Option(help="What the features are called.")],
+    run: Annotated[Path | None, typer.Option(help="Run that has trained an encoder.")] = None,
+    frozen: Annotated[
+        Path | None, typer.Option(help="File with weights for --arch: safetensors, or of torch.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture, see below.")] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Corpus or run with features of this name: their encoder and scale."),
+    ] = None,
     replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Encode every observation once, and keep what comes out beside the corpus.
 
-    Training on features is as fast as on a state. The probe says how much of the true state they
-    tell on trajectories that it has not seen: nothing that learns from them can know more. A
-    command that was killed goes on where it was.
+    The encoder is that of a run, an architecture with weights from a file, or that of another
+    corpus's features. Training on features is as fast as on a state. The probe says how much of the
+    true state they tell on trajectories that it has not seen: nothing that learns from them can
+    know more. A command that was killed goes on where it was.
     """
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_models.runs import encoder_sources as encoders
     from lawm_models.runs.features import make_features
 
+    if (run is not None) + (frozen is not None) + (like is not None) != 1:
+        what = "give one of --run, --frozen and --like"
+        raise ConfigError(what, "features", "such as --run runs/ae, see lawm-data features --help")
+    if (frozen is None) != (arch is None):
+        raise ConfigError("--frozen and --arch go together", "features", "give both, or neither")
+    if like is not None:
+        encoder = encoders.of_features(like, name)
+    elif frozen is not None:
+        encoder = encoders.of_file(frozen, str(arch), open_corpus(corpus))
+    else:
+        encoder = encoders.of_run(str(run))
     with show.Bars() as bars:
-        made = make_features(run, corpus, name, replace, bars)
-    result = {"corpus": corpus, "run": run, **made}
+        made = make_features(encoder, corpus, name, replace, bars)
+    result = {"corpus": corpus, "run": run, "frozen": frozen, "arch": arch, "like": like, **made}
     if json:
         print_json(result)
         return

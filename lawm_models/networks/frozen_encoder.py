@@ -15,8 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from lawm_models.networks.encoders import ENCODERS
+from lawm_models.networks.encoders import ENCODERS, EncoderModule
 from lawm_models.networks.encoders._protocol import EncoderConfig, Observation, Sizes
+from lawm_models.networks.pretrained import PRETRAINED
+from lawm_models.networks.pretrained._protocol import Pretrained
 
 OTHER_FILE = "make the features again (lawm-data features --replace)"
 """What to do about weights that do not fit."""
@@ -28,21 +30,21 @@ class FrozenEncoder(nn.Module):
     Dimensions that tell little stay small, and none outgrows half precision.
 
     Args:
-        config: the encoder's settings.
+        config: the encoder's settings, or those of an architecture of ``networks.pretrained``.
         observations: what it reads, in order.
-        sizes: of its networks.
+        sizes: of its networks; none for an architecture.
     """
 
     mean: Tensor
     scale: Tensor
 
     def __init__(
-        self, config: EncoderConfig, observations: Sequence[ArraySpec], sizes: Sizes
+        self, config: EncoderConfig, observations: Sequence[ArraySpec], sizes: Sizes | None
     ) -> None:
         super().__init__()
         self.config, self.sizes = config, sizes
         self.observations = tuple(observations)
-        self.encoder = ENCODERS.load(config.name).Encoder(config, observations, sizes)
+        self.encoder = _module(config.name).Encoder(config, observations, sizes)
         self.register_buffer("mean", torch.zeros(self.encoder.dim))
         self.register_buffer("scale", torch.ones(()))
         self.requires_grad_(False)
@@ -59,11 +61,21 @@ class FrozenEncoder(nn.Module):
 
     def facts(self) -> dict[str, Any]:
         """What ``read`` makes it from again, with its weights."""
-        return {"config": self.config.model_dump(mode="json"), "sizes": self.sizes._asdict()}
+        sizes = None if self.sizes is None else self.sizes._asdict()
+        return {"config": self.config.model_dump(mode="json"), "sizes": sizes}
 
     def to_bytes(self) -> bytes:
-        """Its weights as a safetensors file."""
-        return save({k: v.contiguous() for k, v in self.state_dict().items()})
+        """Its weights as a safetensors file, which names the architecture if it is one.
+
+        So that the checksum of the file is of both.
+        """
+        about = {"architecture": self.config.model_dump_json()} if self.sizes is None else None
+        return save({k: v.contiguous() for k, v in self.state_dict().items()}, metadata=about)
+
+
+def _module(name: str) -> EncoderModule | Pretrained:
+    """An encoder or an architecture by its name."""
+    return PRETRAINED.load(name) if name in PRETRAINED else ENCODERS.load(name)
 
 
 def read(info: FeatureSet, weights: bytes, where: str) -> FrozenEncoder:
@@ -79,8 +91,8 @@ def read(info: FeatureSet, weights: bytes, where: str) -> FrozenEncoder:
     """
     facts: Mapping[str, Any] = info.encoder
     try:
-        config = ENCODERS.load(facts["config"]["name"]).Config.parse(facts["config"], where)
-        sizes = Sizes(**facts["sizes"])
+        config = _module(facts["config"]["name"]).Config.parse(facts["config"], where)
+        sizes = None if facts["sizes"] is None else Sizes(**facts["sizes"])
     except (KeyError, TypeError):
         raise ConfigError("say nothing of their encoder", where, OTHER_FILE) from None
     frozen = FrozenEncoder(config, info.observations, sizes)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import TypedDict
 
 import numpy as np
 import torch
 from lawm_schemas import ConfigError, FeatureSet, Role
-from torch import Tensor
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.features import PARTS, STORED, free_features, save_features
@@ -22,6 +22,7 @@ from lawm_data.system.atomic import own_folder, storage_errors, write_file
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.frozen_encoder import FrozenEncoder
+from lawm_models.runs.encoder_sources import EncoderSource, of_run
 from lawm_models.runs.probe import probe_state
 from lawm_models.training import seeding
 from lawm_models.training.run_folder import RunFolder
@@ -30,15 +31,6 @@ FRAMES_AT_ONCE = 256
 """Observations that are encoded together."""
 PART_STEPS = 1 << 14
 """About so many observations are encoded between two writes; a killed command goes on there."""
-
-
-@runtime_checkable
-class Encoding(Protocol):
-    """An algorithm that learns an encoder for others."""
-
-    def frozen(self) -> FrozenEncoder:
-        """A copy of the encoder, which learns no more."""
-        ...
 
 
 class Made(TypedDict):
@@ -63,50 +55,44 @@ class Made(TypedDict):
 
 
 def make_features(
-    run: RunFolder | Path | str,
+    encoder: EncoderSource | RunFolder | Path | str,
     corpus: Path | str,
     name: str,
     replace: bool = False,
     progress: ProgressBar | None = None,
 ) -> Made:
-    """Encode every observation of a corpus with the encoder of a run, in half precision.
+    """Encode every observation of a corpus, in half precision.
 
     The features stand beside the corpus, with the fingerprints of both and the weights of the
     encoder. A command that was killed goes on where it was.
 
     Args:
-        run: a run of an algorithm that learns an encoder.
-        corpus: folder of the corpus; it may be another than the run's, with the same observations.
+        encoder: see ``encoder_sources``; a run for the one that it has trained.
+        corpus: folder of the corpus; any with the observations that the encoder reads.
         name: of the features.
         replace: features of this name give way.
         progress: hears of every part.
 
     Raises:
-        ConfigError: the run has no encoder, or the corpus other observations.
+        ConfigError: there is no encoder, or the corpus has other observations.
         CorpusError: the name is taken, or the corpus is damaged.
     """
-    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     whole = open_corpus(corpus, verify=True)
     fields = [spec.name for spec in whole.manifest.observations]
     folder = free_features(whole.path, name, fields, replace)
-    algorithm, model = run.trained()
-    if not isinstance(algorithm, Encoding):
-        what = f"{run.config.algorithm.name} learns no encoder for others"
-        raise ConfigError(what, str(run.path), "give a run of --algorithm autoencoder")
-    view = whole.observing(run.config.observe)
-    _require_same_observations(view, run)
-    frozen = algorithm.frozen()
-    parts = _Parts(folder.with_name(f".{name}{PARTS}"), view.root_fingerprint, model)
-    with seeding.thread_limit(run.config.threads):
-        embeddings = parts.all_of(view, frozen, progress or NoBar())
-        mean, scale = _scale(embeddings)
-        frozen.mean.copy_(mean)
-        frozen.scale.copy_(scale)
-        found = {
-            trajectory: ((rows - mean.numpy()) / float(scale)).astype(STORED)
-            for trajectory, rows in zip(view.table.id.tolist(), embeddings, strict=True)
-        }
-        probe = probe_state(whole, list(found.values()))
+    source = encoder if isinstance(encoder, EncoderSource) else of_run(encoder)
+    view, frozen = whole.observing(source.observe), source.frozen
+    _require_same_observations(view, frozen)
+    parts = _Parts(folder.with_name(f".{name}{PARTS}"), view.root_fingerprint, frozen)
+    with seeding.thread_limit(source.threads or torch.get_num_threads()):
+        found = parts.all_of(view, frozen, progress or NoBar())
+        if not source.scaled:
+            mean, scale = _scale(found, source.place)
+            frozen.mean.copy_(torch.from_numpy(mean))
+            frozen.scale.fill_(float(scale))
+            found = [(rows - mean) / scale for rows in found]
+        stored = [rows.astype(STORED) for rows in found]
+        probe = probe_state(whole, stored)
     info = FeatureSet(
         name=name,
         corpus=whole.root_fingerprint,
@@ -114,22 +100,23 @@ def make_features(
         observations=frozen.observations,
         encoder=frozen.facts(),
         encoder_sha256="",
-        model=model,
-        algorithm=run.config.algorithm.name,
+        model=source.model,
+        algorithm=source.algorithm,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         trajectories=0,
         sha256="",
         probe=probe,
     )
-    info = save_features(folder, info, found, frozen.to_bytes())
+    by_id = dict(zip(view.table.id.tolist(), stored, strict=True))
+    info = save_features(folder, info, by_id, frozen.to_bytes())
     parts.remove()
     return {
         "name": name,
         "path": str(folder),
         "width": info.width,
         "trajectories": info.trajectories,
-        "observations": sum(map(len, found.values())),
-        "bytes": sum(rows.nbytes for rows in found.values()),
+        "observations": sum(map(len, stored)),
+        "bytes": sum(rows.nbytes for rows in stored),
         "encoder": info.encoder_sha256,
         "probe": probe,
     }
@@ -141,12 +128,13 @@ class _Parts:
     Args:
         folder: of the files.
         corpus: fingerprint of the corpus.
-        model: hash of the weights that make them.
+        frozen: what makes them.
     """
 
-    def __init__(self, folder: Path, corpus: str, model: str) -> None:
+    def __init__(self, folder: Path, corpus: str, frozen: FrozenEncoder) -> None:
         self._folder = folder
-        self._about = json.dumps({"corpus": corpus, "model": model}).encode()
+        encoder = hashlib.sha256(frozen.to_bytes()).hexdigest()
+        self._about = json.dumps({"corpus": corpus, "encoder": encoder}).encode()
 
     def all_of(
         self, view: Corpus, frozen: FrozenEncoder, progress: ProgressBar
@@ -213,21 +201,22 @@ def _encoded(view: Corpus, place: int, frozen: FrozenEncoder) -> np.ndarray:
     return np.concatenate(made)
 
 
-def _scale(embeddings: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+def _scale(embeddings: list[np.ndarray], place: str) -> tuple[np.ndarray, np.float32]:
     """Mean of each dimension, and the root mean square of all around them."""
     found = moments(embeddings)
     if found is None:
         raise ConfigError("holds no trajectories", "corpus", "collect some")
-    spread = float(np.sqrt(np.square(found.std).mean())) or 1.0
+    spread = np.float32(np.sqrt(np.square(found.std).mean()))
     if not np.isfinite(spread):
-        raise ConfigError("makes numbers that are not finite", "encoder", "train it again")
-    return torch.from_numpy(found.mean).float(), torch.tensor(spread)
+        what = "the encoder makes numbers that are not finite"
+        raise ConfigError(what, place, "give other weights, or train it again")
+    return found.mean.astype(np.float32), spread or np.float32(1)
 
 
-def _require_same_observations(view: Corpus, run: RunFolder) -> None:
+def _require_same_observations(view: Corpus, frozen: FrozenEncoder) -> None:
     """Refuse a corpus that the encoder cannot read."""
     its = [s for s in view.manifest.observations if s.role is not Role.physics]
-    ours = run.record.observations
+    ours = frozen.observations
     if [(s.name, s.shape, s.dtype) for s in its] != [(s.name, s.shape, s.dtype) for s in ours]:
         there, here = (", ".join(f"{s.name} {list(s.shape)}" for s in x) for x in (its, ours))
         what = f"its observations are {there}, and the encoder reads {here}"

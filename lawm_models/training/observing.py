@@ -43,5 +43,6 @@ def require_one_encoder(views: Sequence[Corpus]) -> None:
                 raise ConfigError(
                     f"its features {its.name} are of another encoder than those of {views[0].path}",
                     str(view.path),
-                    "make the features of all corpora with one run (lawm-data features)",
+                    f"give them one encoder and scale: lawm-data features {view.path} "
+                    f"--like {views[0].path} --name {its.name} --replace",
                 )

@@ -71,7 +71,10 @@ class RunEncoders(NamedTuple):
         for info in view.features:
             if self.infos[info.name].encoder_sha256 != info.encoder_sha256:
                 what = f"its features {info.name} are of another encoder than the run's"
-                hint = "make them with the run that made those (lawm-data features --replace)"
+                hint = (
+                    f"make them with its encoder: lawm-data features {view.path} "
+                    f"--like {self.place.parent} --name {info.name} --replace"
+                )
                 raise ConfigError(what, str(view.path), hint)
 
     def reads(self, record: RunRecord) -> tuple[ArraySpec, ...]:

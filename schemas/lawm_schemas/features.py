@@ -30,9 +30,9 @@ class FeatureSet(Checksummed):
     encoder_sha256: str
     """Checksum of ``encoder.safetensors``."""
     model: str
-    """Hash of the weights of the run that the encoder is from."""
+    """Hash of the weights that the encoder is from: of a run, or a file."""
     algorithm: str
-    """Algorithm that trained it."""
+    """Algorithm that trained it, or its architecture."""
     created: str
     """UTC date, ISO 8601."""
     trajectories: int = Field(ge=0)

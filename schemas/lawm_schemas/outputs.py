@@ -690,7 +690,14 @@ class Features(Schema):
 
     corpus: str
     """As given."""
-    run: str
+    run: str | None
+    """As given."""
+    frozen: str | None
+    """As given: a file of weights."""
+    arch: str | None
+    """As given."""
+    like: str | None
+    """As given: another corpus."""
     name: str
     """The features, and their folder."""
     path: str

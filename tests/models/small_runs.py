@@ -136,3 +136,28 @@ def written(tmp_path: Path) -> Path:
             assert text.count(before) == 1
             path.write_text(text.replace(before, before.replace("corpus", corpus)))
     return folder
+
+
+@pytest.fixture
+def learn(experiment: Callable, drawn: Path, tmp_path: Path) -> Callable[..., RunFolder]:
+    """Trains a few steps of an algorithm on the drawn corpus: ``learn("bc", "pixels")``."""
+
+    def call(
+        algorithm: str, observe: str, out: str = "", settings: dict | None = None, **changes: object
+    ) -> RunFolder:
+        mask = {} if algorithm == "autoencoder" else {"mask": "half"}
+        corpora = [{"path": str(drawn), **mask}]
+        steps = dict.fromkeys(ALGORITHMS.load(algorithm).Algorithm.stages, 3)
+        changes = {"evaluation_episodes": 0, "steps": steps, "window": 5, **changes}
+        if settings is not None:
+            changes["algorithm"] = {"name": algorithm, "settings": settings}
+        config = experiment(algorithm, corpora=corpora, observe=observe, **changes)
+        return train(config, tmp_path / (out or f"{algorithm}-{observe.replace(':', '-')}"))
+
+    return call
+
+
+@pytest.fixture
+def encoder(learn: Callable) -> RunFolder:
+    """A trained autoencoder."""
+    return learn("autoencoder", "pixels")

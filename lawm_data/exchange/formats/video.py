@@ -1,16 +1,18 @@
 """Videos that nobody recorded actions for: every file, or folder of pictures, is a trajectory.
 
 ``video:FOLDER`` is read recursively, in natural order (``take 2`` before ``take 10``). Frames are
-resampled in time and shrunk, actions are missing, and rewards, which a corpus needs, are zero.
+resampled in time and shrunk, actions are missing, and rewards, which a corpus needs, are zero. A
+video may be cut into clips, and each of them into squares at several places of the picture.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Provenance, Role
@@ -45,6 +47,9 @@ ABOUT = About(
         "actions": "how many numbers an action would have (1)",
         "camera": "what they are called (pixels); with like, which of its cameras they are like",
         "without": "files or folders that are left out, such as one that cannot be read",
+        "clip": "seconds of a trajectory, into which each video is cut; the whole if not given",
+        "crops": "squares that are cut out of each, each a trajectory; the whole picture if 0 (0)",
+        "crop_size": "edge of those, in pixels of the video (size)",
         "like": "a corpus whose camera and actions are matched, instead of size and actions",
     },
 )
@@ -83,6 +88,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     ffmpeg()
     pillow()
     height, width = pixels.shape[:2]
+    untimed = "fps" not in settings and any(isinstance(take, list) for take in takes.values())
+    cut = _cut(settings, fps, untimed, height)
     first = next(iter(takes.values()))
     deep = isinstance(first, list) and decode(first[0], CHANNELS, str(first[0])).dtype == np.uint16
     if deep and "like" not in settings:
@@ -91,9 +98,12 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     notes = [
         "a video has no actions: they are missing, and their shape is a setting",
         "a video has no rewards: they are zero, and metadata says rewards: none",
-        f"frames were resampled to {fps:g} a second and resized to {height} x {width}, the whole "
-        "picture squeezed into that",
+        f"frames were resampled to {fps:g} a second and resized to {height} x {width}, "
+        + (f"{cut.crops} squares of {cut.edge} cut out" if cut.crops else "the whole picture")
+        + " squeezed into that",
     ]
+    if cut.steps is not None:
+        notes.append(f"clips have {cut.steps} steps; the last frame of one is the next one's first")
     if any(isinstance(take, list) for take in takes.values()):
         notes.append("pictures in a folder have no times: each is one frame")
     if skipped:
@@ -104,8 +114,8 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     return Incoming(
         observations=(pixels,),
         action=action,
-        trajectories=_trajectories(takes, fps, "fps" in settings, pixels, f"video:{name}"),
-        count=len(takes),
+        trajectories=_trajectories(takes, fps, "fps" in settings, cut, pixels, f"video:{name}"),
+        count=None if cut.steps else len(takes) * max(1, cut.crops),
         name=name,
         files=tuple(chain.from_iterable(t if isinstance(t, list) else [t] for t in takes.values())),
         notes=notes,
@@ -164,34 +174,128 @@ def _takes_below(root: Path) -> tuple[Takes, list[str]]:
     return dict(sorted(found.items(), key=lambda item: natural(item[0]))), skipped
 
 
+class Cut(NamedTuple):
+    """How a video becomes trajectories."""
+
+    steps: int | None
+    """Of a clip; None for all of the video."""
+    crops: int
+    """Squares that are cut out of a clip; 0 for the whole picture."""
+    edge: int
+    """Of those, in pixels of the video."""
+
+    def places(self, name: str, clip: int, shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
+        """Rows and columns of each crop: always the same ones of a clip, others of another."""
+        if not self.crops:
+            return [(slice(None), slice(None))]
+        seed = hashlib.sha256(f"{name} {clip}".encode()).digest()
+        draws, room = np.random.default_rng(list(seed)), np.subtract(shape[:2], self.edge) + 1
+        corners = draws.integers(0, room, (self.crops, 2)).tolist()
+        return [(slice(y, y + self.edge), slice(x, x + self.edge)) for y, x in corners]
+
+
+def _cut(settings: Mapping[str, Any], fps: float, untimed: bool, size: int) -> Cut:
+    """What the settings say of it.
+
+    Raises:
+        ConfigError: one makes no sense, or seconds are asked for of pictures without times.
+    """
+    crops = _settings.whole(settings, "crops", 0, 1000, 0)
+    if "crop_size" in settings and not crops:
+        raise ConfigError("is the edge of crops", "crop_size", "give crops, how many, too")
+    edge = _settings.whole(settings, "crop_size", 1, 1 << 14, size)
+    if "clip" not in settings:
+        return Cut(None, crops, edge)
+    steps = round(_settings.rate(settings, "clip", 1) * fps)
+    if steps < 1:
+        hint = f"give {1 / fps:.3g} seconds or more, or a higher fps"
+        raise ConfigError("is shorter than a step", "clip", hint)
+    if untimed:
+        raise ConfigError("is in seconds, and pictures have no times", "clip", "give fps, too")
+    return Cut(steps, crops, edge)
+
+
 def _trajectories(
-    takes: Takes, fps: float, given: bool, pixels: ArraySpec, source: str
+    takes: Takes, fps: float, given: bool, cut: Cut, pixels: ArraySpec, source: str
 ) -> Iterator[Episode]:
     """Decode one after the other; pictures are as far apart as the user says, if anybody does."""
     timed = Provenance(source=source, origin="import", settings={FPS: fps})
     untimed = timed if given else Provenance(source=source, origin="import")
-    height, width = pixels.shape[:2]
-    most = MEMORY_LIMIT // pixels.size
     for name, take in takes.items():
         if isinstance(take, list):
             path, pictures = take[0].parent, (decode(path, CHANNELS, str(path)) for path in take)
         else:
             path, pictures = take, frames(take, fps)
-        resized: list[np.ndarray] = []
-        for picture in pictures:
-            if len(resized) == most:
-                raise CorpusError(f"has more than {most} frames", str(path), "cut it into parts")
-            if picture.dtype != np.dtype(pixels.dtype):
-                bits = 16 if picture.dtype == np.uint16 else 8
-                what = f"has a picture of {bits} bits (number {len(resized)}), and the others not"
-                raise CorpusError(what, str(path), "import depth and colour apart")
-            resized.append(resize(picture, height, width))
-        if len(resized) < 2:
-            what = f"has {len(resized)} frames, and a step needs two"
-            raise CorpusError(what, str(path), "remove it, or read it with a higher fps")
-        yield Episode(
-            observations={pixels.name: np.stack(resized)},
-            rewards=np.zeros(len(resized) - 1, np.float32),
-            provenance=untimed if isinstance(take, list) else timed,
-            metadata={"file": name, **NO_REWARDS},
-        )
+        provenance = untimed if isinstance(take, list) else timed
+        for observed, more in _clips(name, path, pictures, cut, pixels):
+            yield Episode(
+                observations={pixels.name: observed},
+                rewards=np.zeros(len(observed) - 1, np.float32),
+                provenance=provenance,
+                metadata={"file": name, **more, **NO_REWARDS},
+            )
+
+
+def _clips(
+    name: str, path: Path, pictures: Iterator[np.ndarray], cut: Cut, pixels: ArraySpec
+) -> Iterator[tuple[np.ndarray, dict[str, int]]]:
+    """The pictures of every clip and crop of a video, and which it is, for the metadata.
+
+    No step is lost between two clips: the last picture of one is the first of the next.
+    """
+    height, width = pixels.shape[:2]
+    most = MEMORY_LIMIT // pixels.size // max(1, cut.crops)
+    clip, count, shape, before = 0, 0, None, None
+    places: list[tuple[slice, slice]] = []
+    crops: list[list[np.ndarray]] = []
+
+    def made() -> Iterator[tuple[np.ndarray, dict[str, int]]]:
+        for number, ((rows, columns), crop) in enumerate(zip(places, crops, strict=True)):
+            more = {} if cut.steps is None else {"clip": clip}
+            if cut.crops:
+                more |= {"crop": number, "top": rows.start, "left": columns.start}
+            yield np.stack(crop), more
+
+    for picture in pictures:
+        shape = picture.shape if shape is None else shape
+        _require_same(picture, count, shape, cut, pixels, path)
+        count += 1
+        if not crops or len(crops[0]) - 1 == cut.steps:
+            if crops:
+                yield from made()
+                clip += 1
+            places = cut.places(name, clip, shape)
+            crops = [[] if before is None else [resize(before[at], height, width)] for at in places]
+        if len(crops[0]) == most:
+            hint = "cut it into parts (clip)"
+            raise CorpusError(f"has more than {most} frames", str(path), hint)
+        for crop, at in zip(crops, places, strict=True):
+            crop.append(resize(picture[at], height, width))
+        before = picture
+    if count < 2:
+        what = f"has {count} frames, and a step needs two"
+        raise CorpusError(what, str(path), "remove it, or read it with a higher fps")
+    yield from made()
+
+
+def _require_same(
+    picture: np.ndarray,
+    number: int,
+    shape: tuple[int, ...],
+    cut: Cut,
+    pixels: ArraySpec,
+    path: Path,
+) -> None:
+    """Refuse a picture that is not as the others of its video are, or too small to cut."""
+    if picture.dtype != np.dtype(pixels.dtype):
+        bits = 16 if picture.dtype == np.uint16 else 8
+        what = f"has a picture of {bits} bits (number {number}), and the others not"
+        raise CorpusError(what, str(path), "import depth and colour apart")
+    if not cut.crops:
+        return
+    if picture.shape[:2] != shape[:2]:
+        what = f"has pictures of several sizes (number {number}), and crops need one"
+        raise CorpusError(what, str(path), "import it without crops")
+    if min(shape[:2]) < cut.edge:
+        what = f"has pictures of {shape[0]} x {shape[1]}, smaller than a crop of {cut.edge}"
+        raise CorpusError(what, str(path), "give a smaller crop_size")

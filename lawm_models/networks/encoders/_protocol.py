@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Protocol
 
+import torch
 from jaxtyping import Float, UInt
-from lawm_schemas import ArraySpec, ConfigError, Schema
+from lawm_schemas import ArraySpec, ConfigError, Role, Schema
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor, nn
 
@@ -30,6 +31,18 @@ class Observation(NamedTuple):
     def of(cls, batch: Batch) -> Observation:
         """The observations of a batch, (B, T+1, ·)."""
         return cls(batch.observation, batch.pixels)
+
+    @classmethod
+    def of_flat(cls, flat: Float[Tensor, "*b N"], specs: Sequence[ArraySpec]) -> Observation:
+        """From the fields, flattened and side by side in the order of ``specs``."""
+        parts = flat.split([spec.size for spec in specs], -1)
+        state = [part for spec, part in zip(specs, parts, strict=True) if spec.role is Role.state]
+        pixels = {
+            spec.name: part.unflatten(-1, spec.shape)
+            for spec, part in zip(specs, parts, strict=True)
+            if spec.role is Role.pixels
+        }
+        return cls(torch.cat([flat[..., :0], *state], -1), pixels)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Observation:
         """The same change of every array, such as a slice of its first axes."""

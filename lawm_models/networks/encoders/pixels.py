@@ -88,11 +88,7 @@ class Encoder(nn.Module):
 
     def split(self, flat: Float[Tensor, "*b N"]) -> Observation:
         """The observation in its fields, flattened and side by side in the order of the corpus."""
-        parts = flat.split([spec.size for spec in self.observations], -1)
-        named = {s.name: part for s, part in zip(self.observations, parts, strict=True)}
-        state = [named[s.name] for s in self.observations if s.role is Role.state]
-        images = {s.name: named[s.name].unflatten(-1, s.shape) for s in self.cameras}
-        return Observation(torch.cat([flat[..., :0], *state], -1), images)
+        return Observation.of_flat(flat, self.observations)
 
     def _images(self, observation: Observation) -> Float[Tensor, "*b h w c"]:
         """The cameras, one behind the other in the channels."""

@@ -66,7 +66,7 @@ class LatentTransitionModel(TransitionModel):
             config.constraint, config.latent
         )
         known = self.state_dim + self.dim
-        self.infer = MLP(known, self.constraint.inputs, config.units, config.layers)
+        self.inverse_dynamics = MLP(known, self.constraint.inputs, config.units, config.layers)
         # without it a change larger than those of the data would be told from no other
         self.direct = Linear(self.dim, self.constraint.inputs, bias=False)
         self.head = Linear(config.latent, true_dim) if config.labels else None
@@ -81,7 +81,9 @@ class LatentTransitionModel(TransitionModel):
         self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
     ) -> Float[Tensor, "*b H"]:
         change = self.scaled_change(state, after)
-        return self.infer(torch.cat((state.flatten(-2), change), -1)) + self.direct(change)
+        return self.inverse_dynamics(torch.cat((state.flatten(-2), change), -1)) + self.direct(
+            change
+        )
 
     def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
         """Latent actions as the data have them, or as the constraint's density does."""

@@ -14,7 +14,6 @@ from lawm_schemas import ConfigError, CorpusError
 from lawm_data import CorpusWriter, open_corpus
 from lawm_data.corpus.features import ABOUT, ARRAYS, ENCODER, FEATURES
 from lawm_data.system.progress import NoBar
-from lawm_models.algorithms import ALGORITHMS
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.runs import features as making
 from lawm_models.runs.audit import audit
@@ -27,30 +26,6 @@ from lawm_models.training.trainer import train
 
 INFER = ("lawm", "idm_td3_bc", "bc")
 """Algorithms that infer actions."""
-
-
-@pytest.fixture
-def learn(experiment: Callable, drawn: Path, tmp_path: Path) -> Callable[..., RunFolder]:
-    """Trains a few steps of an algorithm on the drawn corpus: ``learn("bc", "pixels")``."""
-
-    def call(
-        algorithm: str, observe: str, out: str = "", settings: dict | None = None, **changes: object
-    ) -> RunFolder:
-        mask = {} if algorithm == "autoencoder" else {"mask": "half"}
-        corpora = [{"path": str(drawn), **mask}]
-        steps = dict.fromkeys(ALGORITHMS.load(algorithm).Algorithm.stages, 3)
-        changes = {"evaluation_episodes": 0, "steps": steps, "window": 5, **changes}
-        if settings is not None:
-            changes["algorithm"] = {"name": algorithm, "settings": settings}
-        config = experiment(algorithm, corpora=corpora, observe=observe, **changes)
-        return train(config, tmp_path / (out or f"{algorithm}-{observe.replace(':', '-')}"))
-
-    return call
-
-
-@pytest.fixture
-def encoder(learn: Callable) -> RunFolder:
-    return learn("autoencoder", "pixels")
 
 
 def test_features_are_what_the_encoder_makes_of_every_picture(
@@ -133,6 +108,14 @@ def test_pixels_train_the_encoder_of_what_learns_from_them(
     assert not any(torch.equal(trained[name], fresh[name]) for name in moved)
     if algorithm in INFER:
         assert relabel(run, drawn, "inferred")["trajectories"] == 3
+
+
+def test_latent_actions_of_features_are_mapped_to_true_ones(
+    drawn: Path, encoder: RunFolder, learn: Callable
+) -> None:
+    make_features(encoder, drawn, "ae")
+    run = learn("lam", "features:ae")
+    assert relabel(run, drawn, "inferred")["trajectories"] == 3
 
 
 def once(run: RunFolder) -> dict[str, int]:

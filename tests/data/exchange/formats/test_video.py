@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,69 @@ def test_every_suffix_of_a_picture_is_read_and_others_are_named(tmp_path: Path) 
     assert number(corpus[0].observations["pixels"]).tolist() == list(range(6))
     notes = corpus.manifest.lineage[-1].settings["converted"]
     assert "1 other files were left out (.txt)" in notes
+
+
+def test_clips_hold_every_step_of_a_video(films: Path) -> None:
+    """One after the other they are the video; each begins with the last frame of the one before."""
+    whole = brought(films)
+    import_corpus(f"video:{films}", films.parent / "clips", {"clip": 0.4})
+    clips = list(open_corpus(films.parent / "clips", verify=True))
+    for name in ("take 2.mp4", "take 10.mp4"):
+        (video,) = (t for t in whole if t.info.metadata["file"] == name)
+        own = [t for t in clips if t.info.metadata["file"] == name]
+        assert [t.info.metadata["clip"] for t in own] == [0, 1, 2]
+        assert [len(t) for t in own] == [6, 6, len(video) - 12]
+        parts = [t.observations["pixels"] for t in own]
+        joined = np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
+        np.testing.assert_array_equal(joined, video.observations["pixels"])
+        for one, other in pairwise(parts):
+            np.testing.assert_array_equal(one[-1], other[0])
+
+
+def test_crops_are_squares_of_the_video(tmp_path: Path) -> None:
+    """Not scaled where they are of the corpus's size; the same ones whenever it is imported."""
+    draws = np.random.default_rng(0)
+    frames = [draws.integers(0, 256, (32, 48, 3)).astype(np.uint8) for _ in range(5)]
+    save_pictures(tmp_path / "films/take", frames)
+    corpus = brought(tmp_path / "films", crops=3, size=16)
+    places = set()
+    for number, trajectory in enumerate(corpus):
+        about = trajectory.info.metadata
+        assert (about["file"], about["crop"]) == ("take", number)
+        y, x = about["top"], about["left"]
+        places.add((y, x))
+        expected = np.stack(frames)[:, y : y + 16, x : x + 16]
+        np.testing.assert_array_equal(trajectory.observations["pixels"], expected)
+    assert len(places) == 3
+    import_corpus(f"video:{tmp_path / 'films'}", tmp_path / "again", {"crops": 3, "size": 16})
+    assert open_corpus(tmp_path / "again").fingerprint == corpus.fingerprint
+    settings = {"crops": 2, "size": 16, "crop_size": 32, "fps": 10, "clip": 0.2}
+    import_corpus(f"video:{tmp_path / 'films'}", tmp_path / "larger", settings)
+    (first, *_, last) = open_corpus(tmp_path / "larger")
+    boxes = np.stack(frames)[:, :, first.info.metadata["left"] :][:, :, :32]
+    boxes = boxes.reshape(5, 16, 2, 16, 2, 3).mean((2, 4))[:3]
+    assert np.abs(first.observations["pixels"] - boxes).max() <= 1
+    assert (last.info.metadata["clip"], last.info.metadata["crop"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"crop_size": 16}, "crop_size: is the edge of crops; give crops, how many, too"),
+        ({"crops": -1}, "crops: is -1"),
+        ({"crops": 2}, "has pictures of 32 x 48, smaller than a crop of 64"),
+        ({"clip": 0}, "clip: is 0"),
+        ({"clip": 0.01}, "clip: is shorter than a step; give 0.0667 seconds or more"),
+    ],
+)
+def test_cuts_that_cannot_be_are_refused(films: Path, settings: dict[str, Any], line: str) -> None:
+    refused(films, line, **settings)
+    save_pictures(films / "more", ramp(3, 20))
+    refused(films, "clip: is in seconds, and pictures have no times; give fps, too", clip=1)
+
+
+def test_crops_of_pictures_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    save_pictures(tmp_path / "films/take", [*ramp(2), *ramp(2, 40)])
+    refused(
+        tmp_path / "films", r"take: has pictures of several sizes \(number 2\)", crops=1, size=8
+    )
