@@ -1,5 +1,5 @@
-# demo and test each do their whole set-up; they need Python 3.11 or newer, pip and make.
-.PHONY: demo test test-oldest check format bench install
+# demo, demo-pixels and test each do their whole set-up; they need Python 3.11 or newer, pip and make.
+.PHONY: demo demo-pixels test test-oldest check format bench install
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -44,6 +44,9 @@ $(TOOLS): $(PACKAGE)
 
 demo: $(PACKAGE)
 	$(BIN)/lawm demo --out runs/demo
+
+demo-pixels: $(PACKAGE)
+	env -u MUJOCO_GL $(BIN)/lawm demo --pixels --out runs/demo-pixels
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest --numprocesses=auto

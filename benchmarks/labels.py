@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from lawm_cli.demo import unpack_corpus
 from lawm_schemas import CorpusSource
 
 from lawm_data import Corpus, make_mask, open_corpus, save_mask
+from lawm_data.curation.shipped import unpack_corpus
 from lawm_models import Run, configure, train
 
 Stratify = Literal["return", "source"] | None

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from lawm_cli import app, data_app
-from lawm_cli.demo import unpack_corpus
 from typer.main import get_command
 
 from lawm_data import make_mask, open_corpus, save_mask
+from lawm_data.curation.shipped import unpack_corpus
 from lawm_models.algorithms import ALGORITHMS
 
 ROOT = Path(__file__).resolve().parents[1]

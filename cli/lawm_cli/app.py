@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import benchmark, comparing, errors, probing, report, runs
+from lawm_cli import benchmark, comparing, errors, planning, probing, report, runs
 from lawm_cli.options import (
     HELP,
     DryRun,
     Json,
+    Planner,
+    PlannerSettings,
     Replace,
     Run,
     Seed,
@@ -164,10 +166,12 @@ def train(
 
 
 @app.command(
+    cls=choosing(planning.choices),
     epilog=example(
         "lawm evaluate runs/a --episodes 10 --video runs/a.mp4 --json",
         "lawm evaluate runs/a --env gym:Pendulum-v1",
-    )
+        "lawm evaluate runs/a --planner cem --set horizon=12 --set samples=256",
+    ),
 )
 def evaluate(
     run: Run,
@@ -191,16 +195,26 @@ def evaluate(
     video: Annotated[
         Path | None, typer.Option(help="Film the first episode: FILE.mp4 or FILE.gif.")
     ] = None,
+    planner: Planner = None,
+    settings: PlannerSettings = None,
     json: Json = False,
 ) -> None:
     """Measure the policy of a run in its environment.
 
     It acts without noise. Episode i is reset with the seed plus i.
     """
+    from lawm_schemas.plain_yaml import load_setting
+
     from lawm_models.runs.run import load_run
 
     found = load_run(run).evaluate(
-        episodes, seed=seed, env=env, action_repeat=action_repeat, video=video
+        episodes,
+        seed=seed,
+        env=env,
+        action_repeat=action_repeat,
+        video=video,
+        planner=planner,
+        settings=dict(map(load_setting, settings)) if settings else None,
     )
     evaluation = found.model_dump(mode="json")
     result = {"run": run, **evaluation, "video": video}
@@ -208,6 +222,9 @@ def evaluate(
         print_json(result)
     else:
         report.evaluation(result)
+
+
+app.command(cls=choosing(planning.choices), epilog=planning.EPILOG)(planning.plan)
 
 
 @app.command(
@@ -266,25 +283,31 @@ app.command(cls=choosing(benchmark.choices), epilog=benchmark.EPILOG)(benchmark.
 app.command(epilog=benchmark.TABLE)(benchmark.table)
 
 
-@app.command(epilog=example("lawm demo --out runs/demo"))
+@app.command(
+    epilog=example("lawm demo --out runs/demo", "lawm demo --pixels --out runs/demo-pixels")
+)
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for corpus, run and picture.")] = Path(
         "runs/demo"
     ),
     seed: Seed = 0,
     settings: Settings = None,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Draw the corpus, and learn from features of pixels.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Do the whole job on the corpus in the package.
 
     Takes five minutes on a CPU core. Hides the actions of 95% of the trajectories, trains LAWM on
-    the mix, evaluates the policy, infers the hidden actions, and draws both. The same command
-    again goes on where it was stopped.
+    the mix, evaluates the policy, infers the hidden actions, and draws both. With --pixels, which
+    takes ten minutes, everything is learned from pictures of the corpus, and a dream of the world
+    model is drawn, too. The same command again goes on where it was stopped.
     """
-    from lawm_cli.demo import run_demo
+    from lawm_cli.demo import Pixels, run_demo
 
     with show.Bars() as bars:
-        result = run_demo(out, seed, settings or [], bars)
+        result = run_demo(out, seed, settings or [], bars, Pixels() if pixels else None)
     print_json(result) if json else report.demo(result)
 
 

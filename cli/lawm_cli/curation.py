@@ -182,26 +182,13 @@ def rerender(
     along. Where no states were recorded the actions are replayed, if they lead to exactly what was
     observed. Started again after it was killed, the same command goes on where it was.
     """
-    from lawm_schemas import Drawing
-
     from lawm_data.corpus.corpus import open_corpus
-    from lawm_data.curation.rerender import rerender_corpus
-    from lawm_data.envs.distractors import parse
-    from lawm_data.envs.suites import usual_drawing
+    from lawm_data.curation.rerender import drawing_of, rerender_corpus
     from lawm_data.system.workers import executor
 
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
-    info = view.manifest.environment
-    drawing = None if info is None else usual_drawing(info.task, info.suite)
-    others = parse(distractors or ())
-    if draw is not None or camera is not None or others:
-        drawing = Drawing(
-            by=draw or "fast",
-            camera=inspection.lens(camera),
-            distractors=others,
-            seed=seed if others else 0,
-        )
+    drawing = drawing_of(view, draw, inspection.lens(camera), distractors or (), seed)
     inspection.choose_renderer()
     with show.Bars() as bars:
         derived = rerender_corpus(

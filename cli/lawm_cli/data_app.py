@@ -19,6 +19,8 @@ from lawm_cli.options import (
     Keep,
     Labels,
     Mask,
+    Planner,
+    PlannerSettings,
     Replace,
     Seed,
     Version,
@@ -52,8 +54,9 @@ def _choices() -> Mapping[str, Registry[Any]]:
     from lawm_data.envs.suites import SUITES
     from lawm_data.system.workers import BACKENDS
     from lawm_models.collection.agents import AGENTS
+    from lawm_models.planning.planners import PLANNERS
 
-    return {"Suites": SUITES, "Agents": AGENTS, "Backends": BACKENDS}
+    return {"Suites": SUITES, "Agents": AGENTS, "Planners": PLANNERS, "Backends": BACKENDS}
 
 
 @app.command(
@@ -118,6 +121,8 @@ def collect(
             help="Sample a policy, or take its mode; by default the mode, but snapshots sample.",
         ),
     ] = None,
+    planner: Planner = None,
+    settings: PlannerSettings = None,
     append: Annotated[bool, typer.Option("--append", help="Add to a corpus that exists.")] = False,
     seeds: Annotated[
         str | None,
@@ -143,6 +148,8 @@ def collect(
     AGENT@snapshots lets the policies that a learning agent kept along its training act, each for
     an equal share of the trajectories; AGENT@snapshots:LOW:HIGH those of rounds LOW to HIGH.
     """
+    from lawm_schemas.plain_yaml import load_setting
+
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.envs.distractors import parse as parse_distractors
     from lawm_data.inspection.summary import summarize
@@ -169,6 +176,8 @@ def collect(
         physics=physics,
         draw=draw,
         distractors=parse_distractors(distractors or ()),
+        planner=planner,
+        planner_settings=dict(map(load_setting, settings or ())),
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from importlib.resources import as_file, files
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusSource
@@ -25,28 +23,55 @@ FRACTION = 0.05
 """Share of the trajectories that keeps its actions."""
 MASK = "5pct"
 LABELS = "lawm"
+SEEN, STEPS, EVERY = 8, 64, 6
+"""Observations before a dream, its end, and steps between the pictures that are shown of it."""
 
 
-def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[str, Any]:
+class Pixels(NamedTuple):
+    """How the demo from pixels draws and encodes them."""
+
+    size: int = 64
+    """Edge of the pictures."""
+    name: str = "ae64"
+    """Of the features."""
+    settings: Mapping[str, Any] = {}
+    """What to change in the autoencoder's preset."""
+
+
+def run_demo(
+    out: Path, seed: int, settings: Sequence[str], bars: Bars, pixels: Pixels | None = None
+) -> dict[str, Any]:
     """Mask, train, evaluate, relabel, draw; what an earlier call finished is not done again.
 
+    From pixels the corpus is drawn first, an autoencoder learns from it, and the training reads
+    the features that it makes.
+
     Args:
-        out: folder for ``corpus/``, ``run/`` and ``demo.png``.
-        seed: of the mask, the training and the evaluation.
+        out: folder for ``corpus/``, ``run/`` and ``demo.png``; from pixels also for ``states/``,
+            ``encoder/`` and ``dream.png``.
+        seed: of the mask, the trainings and the evaluation.
         settings: ``KEY=VALUE``, what to change in the preset.
         bars: shows the training.
+        pixels: learn from pixels, or none.
 
     Returns:
         The object that ``demo --json`` prints.
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, save_mask
+    from lawm_data.curation.shipped import unpack_corpus
     from lawm_data.system.output import refuse_inside
     from lawm_models.runs.run import train
     from lawm_models.training.configure import configure
 
     refuse_inside(out / "corpus")
-    path = unpack_corpus(out / "corpus")
+    path, observe = out / "corpus", {}
+    if pixels is None:
+        unpack_corpus(path, SHIPPED)
+    else:
+        _draw(unpack_corpus(out / "states", SHIPPED), path, pixels.size, bars)
+        _encode(path, out / "encoder", seed, pixels, bars)
+        observe = {"observe": f"features:{pixels.name}"}
     corpus = open_corpus(path)
     mask = corpus.masks().get(MASK)
     if mask is None:
@@ -54,7 +79,8 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
         mask = make_mask(corpus, FRACTION, seed, MASK, stratify="return")
         save_mask(corpus, mask)
     source = CorpusSource(path=str(path), mask=MASK)
-    config = configure(source, preset="demo", seed=seed, settings=experiment.changes(settings))
+    changes = {**observe, **experiment.changes(settings)}
+    config = configure(source, preset="demo", seed=seed, settings=changes)
     run = train(config, out / "run", progress=bars)
     labels = _relabel(run, path, mask)
     image = out / "demo.png"
@@ -68,6 +94,10 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
         labels["r2"],
     )
     returns = corpus.table.episode_return
+    dreamed = None
+    if pixels is not None:
+        dreamed = out / "dream.png"
+        _draw_dream(dreamed, run.path, out / "encoder", hidden)
     return {
         **experiment.outcome(run),
         "corpus": {
@@ -79,23 +109,55 @@ def run_demo(out: Path, seed: int, settings: Sequence[str], bars: Bars) -> dict[
         },
         "labels": labels,
         "picture": image,
+        "dream": dreamed,
+        "probe": None if pixels is None else _probe(path, pixels.name),
     }
 
 
-def unpack_corpus(path: Path) -> Path:
-    """Copy the shipped corpus, since masks and labels are written beside the shards."""
-    from lawm_data.system.atomic import storage_errors
-    from lawm_data.system.output import new_output
+def _draw(states: Path, path: Path, size: int, bars: Bars) -> None:
+    """A corpus with pictures, unless an earlier call has drawn it."""
+    from lawm_cli.inspection import choose_renderer
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.rerender import drawing_of, rerender_corpus
 
-    if path.exists():
-        return path
-    with (
-        new_output(path) as temporary,
-        storage_errors(path),
-        as_file(files("lawm_data") / "shipped" / SHIPPED) as shipped,
-    ):
-        shutil.copytree(shipped, temporary)
-    return path
+    if not path.exists():
+        choose_renderer()
+        whole, shown = open_corpus(states), bars.of("drawing")
+        rerender_corpus(whole, path, size=size, drawing=drawing_of(whole), progress=shown)
+
+
+def _encode(path: Path, encoder: Path, seed: int, pixels: Pixels, bars: Bars) -> None:
+    """Features beside a corpus, unless an earlier call has made them."""
+    from lawm_data.corpus.features import feature_names
+    from lawm_models.runs.features import make_features
+    from lawm_models.runs.run import train
+    from lawm_models.training.configure import configure
+
+    settings = pixels.settings
+    config = configure(path, algorithm="autoencoder", preset="demo", seed=seed, settings=settings)
+    train(config, encoder, progress=bars)
+    if pixels.name not in feature_names(path):
+        make_features(encoder, path, pixels.name, progress=bars)
+
+
+def _probe(path: Path, name: str) -> dict[str, float]:
+    """R² of the true state from features."""
+    from lawm_data.corpus.features import FEATURES, read_feature_set
+
+    return read_feature_set(path / FEATURES / name).probe
+
+
+def _draw_dream(path: Path, run: Path, encoder: Path, hidden: Corpus) -> None:
+    """The best trajectory of those whose actions were hidden: as it was, decoded, and dreamed."""
+    from lawm_models.runs.dreaming import dream
+    from lawm_models.training.run_folder import RunFolder
+
+    best = int(hidden.table.episode_return.argmax())
+    found = dream(RunFolder.open(run), RunFolder.open(encoder), hidden, best, SEEN)
+    last = min(STEPS, len(found.truth) - 1)
+    rows = {"truth": found.truth, "decoded": found.decoded, "dream": found.dreamed}
+    title = f"Of the dream, {SEEN} observations were seen, and then the actions alone"
+    picture.draw_dream(path, title, rows, list(range(0, last + 1, EVERY)))
 
 
 def returns_while_training(run: Run) -> picture.Curve:

@@ -64,6 +64,22 @@ Settings = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a setting, see lawm settings; the value is YAML."
     ),
 ]
+Planner = Annotated[
+    str | None,
+    typer.Option(
+        help="Search the world model for every action with this planner, instead of asking the"
+        " learned policy.",
+        autocompletion=lambda incomplete: offer_planners(incomplete),
+    ),
+]
+PlannerSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the planner, see docs/planning.md; the value is YAML.",
+    ),
+]
 FormatSettings = Annotated[
     list[str] | None,
     typer.Option(
@@ -86,6 +102,13 @@ def offer_presets(incomplete: str) -> list[str]:
     from lawm_models.training.presets import PRESETS
 
     return [name for name in PRESETS.names() if name.startswith(incomplete)]
+
+
+def offer_planners(incomplete: str) -> list[str]:
+    """What a shell offers for the name of a planner."""
+    from lawm_models.planning.planners import PLANNERS
+
+    return [name for name in PLANNERS.names() if name.startswith(incomplete)]
 
 
 def example(*lines: str) -> str:

@@ -89,6 +89,29 @@ def draw(
     write_figure(path, figure)
 
 
+def draw_dream(path: Path, title: str, rows: Mapping[str, np.ndarray], times: list[int]) -> None:
+    """Write pictures of one trajectory side by side over time; the ending of the file says how.
+
+    Args:
+        path: file to write.
+        title: of all.
+        rows: (T+1, h, w, 3) uint8 by name, below each other.
+        times: the steps that are shown.
+    """
+    figure = new_figure(len(times), len(rows) + 0.4)
+    grid = figure.subplots(len(rows), len(times), squeeze=False)
+    for (name, pictures), line in zip(rows.items(), grid, strict=True):
+        for axes, t in zip(line, times, strict=True):
+            axes.imshow(pictures[t])
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(name, fontsize="small")
+    for axes, t in zip(grid[-1], times, strict=True):
+        axes.set_xlabel(f"t = {t}", fontsize="small")
+    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
+    write_figure(path, figure)
+
+
 def draw_label_errors(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the picture; the ending of the file says how.
 

@@ -177,9 +177,11 @@ def audit(result: Mapping[str, Any]) -> None:
 
 def evaluation(result: Mapping[str, Any]) -> None:
     """What ``lawm evaluate`` found."""
+    planner = result["planner"]
     rows = {
         "return": _return(result),
         "normalised": result["normalized"],
+        **({"planner": _planner(planner)} if planner else {}),
         "environment": result["environment"],
         "episodes": result["episodes"],
         "first seed": str(result["seed"]),
@@ -187,6 +189,11 @@ def evaluation(result: Mapping[str, Any]) -> None:
     show.facts(
         rows | ({"video": result["video"]} if result["video"] else {}), title=str(result["run"])
     )
+
+
+def _planner(planner: Mapping[str, Any]) -> str:
+    settings = (f"{name} {show.text(value)}" for name, value in planner.items() if name != "name")
+    return f"{planner['name']}: {', '.join(settings)}"
 
 
 def labels(result: Mapping[str, Any], truth: bool) -> None:
@@ -287,9 +294,12 @@ def demo(result: Mapping[str, Any]) -> None:
     if evaluated:
         over = f"mean return over {evaluated['episodes']} episodes"
         rows.insert(2, ["policy", over, _return(evaluated)])
+    for field, r2 in (result["probe"] or {}).items():
+        rows.append(["features", f"R² of the true {field}", r2])
     show.grid(["", "", ""], rows)
     print()
-    show.facts({"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]})
+    shown = {"corpus": corpus["path"], "run": result["run"], "picture": result["picture"]}
+    show.facts(shown | ({"dream": result["dream"]} if result["dream"] else {}))
 
 
 def _near(name: str) -> str:

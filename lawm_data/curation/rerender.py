@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from lawm_schemas import (
@@ -35,7 +35,8 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.curation.agreement import Arrays
 from lawm_data.curation.derive import Derived, derive, through
-from lawm_data.envs.suites import LARGEST_SEED, Environments, make
+from lawm_data.envs.distractors import parse as parse_distractors
+from lawm_data.envs.suites import LARGEST_SEED, Environments, make, usual_drawing
 from lawm_data.system.atomic import read_file, write_file
 from lawm_data.system.output import claimed, folder_for, require_free
 from lawm_data.system.parts import open_parts, parts_folder, remove_parts
@@ -109,6 +110,38 @@ def rerender_corpus(
             raise
         remove_parts(out)
     return made
+
+
+def drawing_of(
+    corpus: Corpus,
+    by: Literal["fast", "shadows", "suite"] | None = None,
+    camera: int | str | None = None,
+    distractors: Sequence[str] = (),
+    seed: int = 0,
+) -> Drawing | None:
+    """How new pictures of a corpus are drawn; None where its suite draws in its own way only.
+
+    Args:
+        corpus: names the environment.
+        by: see ``Drawing``; None as is usual of the suite.
+        camera: number or name; None takes the usual one.
+        distractors: what else moves in them.
+        seed: of the distractors.
+
+    Raises:
+        ConfigError: no such distractor.
+    """
+    info = corpus.manifest.environment
+    usual = None if info is None else usual_drawing(info.task, info.suite)
+    others = parse_distractors(distractors)
+    if by is None and camera is None and not others:
+        return usual
+    return Drawing(
+        by=by or (usual or Drawing()).by,
+        camera=camera,
+        distractors=others,
+        seed=seed if others else 0,
+    )
 
 
 def _with(corpus: Corpus, new: Sequence[ArraySpec]) -> Arrays:

@@ -184,7 +184,9 @@ class Distractors:
                 found = sha256_file(Path(place)) if Path(place).is_file() else None
                 if drawing.film not in (None, found):
                     what = "is not there" if found is None else "is another film than was drawn"
-                    hint = f"give the one whose SHA-256 begins with {drawing.film[:12]}"
+                    hint = f"put the film whose SHA-256 begins with {drawing.film[:12]} there"
+                    if Path(place).name == place:  # as a corpus names it
+                        hint = hint.replace(" there", " into the current folder")
                     raise ConfigError(what, text, hint)
                 self._all.append(Video(Path(place), size, drawing.seed))
                 names = [f"video:{Path(place).name}" if t == text else t for t in asked]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo
@@ -34,6 +35,7 @@ class Policy:
         action: the action that it chooses.
         environment: where it learned, if that is known.
         deterministic: whether it acts without noise.
+        planner: name and settings of the planner that searches for its actions, if one does.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class Policy:
         action: ArraySpec,
         environment: EnvironmentInfo | None = None,
         deterministic: bool = True,
+        planner: Mapping[str, Any] | None = None,
     ) -> None:
-        self.actor = actor
+        self.actor, self.planner = actor, planner
         self.name, self.weights = name, weights
         self.state, self.action = tuple(state), action
         self.environment, self.deterministic = environment, deterministic
@@ -56,6 +59,8 @@ class Policy:
     def __repr__(self) -> str:
         reads = ", ".join(f"{spec.name}{list(spec.shape)}" for spec in self.state)
         noise = "" if self.deterministic else ", with noise"
+        if self.planner is not None:
+            noise = f", by {self.planner['name']}"
         chooses = f"{self.action.dtype}{list(self.action.shape)}"
         return f"Policy({self.name}: {reads} to {self.action.name} {chooses}{noise})"
 
@@ -137,10 +142,13 @@ class Policy:
             The path.
 
         Raises:
-            ConfigError: another suffix, a policy that acts with noise, one that is no function of
-                tensors, or the packages of the extra ``onnx`` are missing.
+            ConfigError: another suffix, a policy that plans or acts with noise, one that is no
+                function of tensors, or the packages of the extra ``onnx`` are missing.
             StorageError: the file system refused.
         """
+        if self.planner is not None:
+            hint = "export the learned policy, if there is one"
+            raise ConfigError("searches by chance, which no program can", self.name, hint)
         if not self.deterministic:
             hint = "take the policy without noise"
             raise ConfigError("acts with noise, which a program has not", self.name, hint)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # algorithms are listed without importing torch
     from lawm_data.corpus.corpus import Corpus
     from lawm_data.envs.policy import VectorPolicy
     from lawm_models.networks.latent_dynamics import LatentDynamics
+    from lawm_models.networks.planning_model import PlanningModel
 
 
 class ModelSpec(NamedTuple):
@@ -135,6 +136,15 @@ class Probed(Protocol):
 
     def latent_dynamics(self) -> LatentDynamics:
         """What it infers and predicts, in the units of the recorded observations."""
+        ...
+
+
+@runtime_checkable
+class Plannable(Protocol):
+    """An algorithm that learns a world model to plan in. One that does not lacks the method."""
+
+    def planning_model(self) -> PlanningModel:
+        """The world model as planners read it."""
         ...
 
 

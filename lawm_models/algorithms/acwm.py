@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
+from lawm_models.networks.lam.planning_model import TransitionPlanningModel
 from lawm_models.networks.lam.transition_model import TransitionConfig, TransitionModel
 from lawm_models.networks.latent_dynamics import TransitionDynamics
 from lawm_models.networks.optimizer import clip_and_step
@@ -71,6 +72,10 @@ class Algorithm(nn.Module):
         norm = clip_and_step(self._optimizers["model"], losses.prediction, self.config.clip)
         clip_and_step(self._optimizers["alone"], losses.alone, self.config.clip)
         return {**losses.metrics, "gradient_norm": norm.detach()}
+
+    def planning_model(self) -> TransitionPlanningModel:
+        """See ``_protocol.Plannable``."""
+        return TransitionPlanningModel(self.model, self.scale)
 
     def infer_actions(self, batch: Batch) -> None:
         """None: it is told the actions."""

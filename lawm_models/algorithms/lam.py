@@ -25,6 +25,7 @@ from lawm_models.networks.lam.latent_transition_model import (
     LatentTransitionConfig,
     LatentTransitionModel,
 )
+from lawm_models.networks.lam.planning_model import TransitionPlanningModel
 from lawm_models.networks.latent_dynamics import TransitionDynamics
 from lawm_models.networks.optimizer import adam, clip_and_step
 from lawm_models.networks.scaling import ActionScale
@@ -133,6 +134,17 @@ class Algorithm(nn.Module):
                 "take fewer by algorithm.settings.model.constraint.codes"
             )
         return found
+
+    def planning_model(self) -> TransitionPlanningModel:
+        """See ``_protocol.Plannable``.
+
+        Raises:
+            ConfigError: no action is known to go with a latent one.
+        """
+        if self.scale is None or not self.controller.is_trained:
+            what = "the controller has never seen a label, and no latent action can be acted out"
+            raise ConfigError(what, "lam", "train it under a mask that shows some: lawm train")
+        return TransitionPlanningModel(self.model, self.scale, self.controller)
 
     @torch.no_grad()
     def infer_actions(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -34,6 +35,7 @@ from lawm_models.networks.latent_action_model import (
 )
 from lawm_models.networks.latent_dynamics import FilteredDynamics
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
+from lawm_models.networks.planning_model import LatentActions, RecurrentPlanningModel
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
@@ -257,6 +259,23 @@ class Algorithm(nn.Module):
             return self.decode(model, feature, agent.draw(feature, noise).value)
 
         return FilteringPolicy(model.world, self.scale, noisy(draw, agent.policy_dim))
+
+    def planning_model(self) -> RecurrentPlanningModel:
+        """See ``_protocol.Plannable``: a choice is û, within the support that the policy has."""
+        model = self.model
+
+        def through(feature: Tensor, action: Tensor) -> Tensor:
+            return model.decoder(feature, model.posterior(feature, action).mean)
+
+        return RecurrentPlanningModel(
+            model.world,
+            self.scale,
+            latent=LatentActions(
+                self.config.model.latent_action.dim, partial(self.decode, model), through
+            ),
+            discount=self.config.agent.discount,
+            value=self.agent.lowest_value,
+        )
 
     @torch.no_grad()
     def infer_actions(

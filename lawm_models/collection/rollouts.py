@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,10 @@ class RolloutSettings(NamedTuple):
     """Record the simulator's state."""
     drawing: Drawing | None = None
     """How the image is drawn; None as the suite itself does."""
+    planner: str | None = None
+    """What searches the world model of the agent for actions, instead of its policy."""
+    planner_settings: Mapping[str, Any] | None = None
+    """Its settings."""
 
 
 class RolloutPlan(NamedTuple):
@@ -66,6 +70,9 @@ def plan_rollouts(settings: RolloutSettings) -> RolloutPlan:
         ConfigError: unknown environment or agent, or they do not go together.
     """
     span = SnapshotRange.parse(settings.agent)
+    if settings.planner is not None and (span is not None or settings.agent == "random"):
+        what = f"does not go with --agent {settings.agent}"
+        raise ConfigError(what, "--planner", "give the folder of a run or of a collecting agent")
     if span is not None:
         return _snapshots(settings, span)
     if settings.agent == "random":
@@ -79,10 +86,17 @@ def plan_rollouts(settings: RolloutSettings) -> RolloutPlan:
         raise ConfigError("no such agent", f"--agent {path}", hint)
     from lawm_models.collection.trained_policy import load_policy
 
-    trained = load_policy(path, deterministic=not settings.noise)
+    trained = load_policy(
+        path,
+        deterministic=not settings.noise,
+        planner=settings.planner,
+        settings=settings.planner_settings,
+    )
     environments = _environments(settings, trained.environment)
     _require_fit(settings, environments, trained.state, trained.action)
-    provenance = _provenance(settings, trained.name, f"{trained.name}:{trained.weights}")
+    more = None if trained.planner is None else {"planner": dict(trained.planner)}
+    source = trained.name if more is None else f"{trained.name}+{settings.planner}"
+    provenance = _provenance(settings, source, f"{trained.name}:{trained.weights}", more)
     return _one_policy(settings, environments, _OneThread(trained.actor), provenance)
 
 

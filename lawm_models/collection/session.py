@@ -51,6 +51,10 @@ class Collection(NamedTuple):
     """How the image is drawn; None as in the corpus that is there, or as is usual."""
     distractors: tuple[str, ...] = ()
     """What else moves in it."""
+    planner: str | None = None
+    """What searches the world model of the agent for actions, instead of its policy."""
+    planner_settings: Mapping[str, Any] | None = None
+    """Its settings."""
 
 
 def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> None:
@@ -64,6 +68,10 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
     Raises:
         ConfigError: an option that this agent does not have, or the corpus is another one's.
     """
+    if collection.planner is None and collection.planner_settings:
+        raise ConfigError("goes with --planner", "--set", "give both")
+    if collection.planner is not None and collection.noise is not None:
+        raise ConfigError("does not go with --planner", "--noise", "leave it out")
     for option, given in (("--draw", collection.draw), ("--distractors", collection.distractors)):
         if given and collection.pixels is None:
             raise ConfigError("goes with --pixels", option, "give both")
@@ -90,10 +98,13 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
         "--append": collection.append,
         "--workers": collection.workers is not None,
         "--backend": collection.backend != "processes",
+        "--planner": collection.planner is not None,
     }
     for option, given in refused.items():
         if given:
             hint = "leave it out"
+            if option == "--planner":
+                hint = f"collect first, and give the folder: --agent {collection.out}.agent"
             if option in ("--workers", "--backend"):
                 hint = "one agent learns in one place; give several --seeds"
             raise ConfigError(f"does not go with --agent {agent}", option, hint)
@@ -132,6 +143,8 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
         collection.noise,
         collection.physics,
         _drawing(collection),
+        collection.planner,
+        collection.planner_settings,
     )
     plan = plan_rollouts(settings)
     context, provenance = plan.context, plan.provenance

@@ -81,13 +81,13 @@ class TransitionDynamics(LatentDynamics):
         self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]
     ) -> Float[Tensor, "N O"]:
         """See ``LatentDynamics``."""
-        return self.encoder.recorded(self.model.predict(self._parts(state), latent).mean)
+        return self.encoder.observation(self.model.predict(self._parts(state), latent).mean)
 
     def without_action(self, state: Float[Tensor, "N S"]) -> Float[Tensor, "N O"]:
         """What the part of the model expects that is not told the action."""
         parts = self._parts(state)
         moved = self.model.state_only(parts) * self.model.change
-        return self.encoder.recorded(self.model.observation(parts) + moved)
+        return self.encoder.observation(self.model.observation(parts) + moved)
 
     def _parts(self, state: Float[Tensor, "N S"]) -> Float[Tensor, "N C E"]:
         return state.unflatten(-1, (self.model.context, self.model.dim))
@@ -130,7 +130,7 @@ class FilteredDynamics(LatentDynamics):
         world, feature = self.model.world, state[..., : self._width]
         deter = world.rssm.transition(self._state(feature), self.model.decoder(feature, latent))
         following = State(deter, world.rssm.prior(deter).mean)
-        return self.encoder.recorded(world.observation_head(following.feature))
+        return self.encoder.observation(world.observation_head(following.feature))
 
     @property
     def _width(self) -> int:

@@ -134,7 +134,7 @@ def symlog(x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
 
 
 def symexp(x: Float[Tensor, "*b I"]) -> Float[Tensor, "*b I"]:
-    """sign(x) · (e^|x| − 1), which undoes ``symlog``."""
+    """sign(x) · (exp|x| − 1), the inverse of ``symlog``."""
     return torch.sign(x) * torch.expm1(x.abs())
 
 

@@ -151,6 +151,37 @@ class ReactivePolicy(StepPolicy):
         return self._module.act(split(encoder, observation), noise), memory
 
 
+class FeatureEncoders:
+    """From what is observed to what a model on features reads.
+
+    Args:
+        encoders: frozen ones, which make the features, by their name.
+        reads: what is observed, in order.
+        wanted: what the model reads, in order; some are features.
+        device: where they compute.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, FrozenEncoder],
+        reads: Sequence[ArraySpec],
+        wanted: Sequence[ArraySpec],
+        device: torch.device,
+    ) -> None:
+        self._encoders, self._reads, self._wanted = encoders, reads, wanted
+        for encoder in encoders.values():
+            encoder.to(device)
+
+    def __call__(self, observation: Float[Tensor, "N O"]) -> Float[Tensor, "N W"]:
+        """The fields that the model reads, flattened and side by side."""
+        flat = observation.split([spec.size for spec in self._reads], -1)
+        named = {spec.name: part for spec, part in zip(self._reads, flat, strict=True)}
+        for name, frozen in self._encoders.items():
+            parts = torch.cat([named[spec.name] for spec in frozen.observations], -1)
+            named[name] = frozen(split(frozen.encoder, parts))
+        return torch.cat([named[spec.name] for spec in self._wanted], -1)
+
+
 class EncodedPolicy(StepPolicy):
     """A policy on features: frozen encoders make them of what is observed, at every step.
 
@@ -168,11 +199,9 @@ class EncodedPolicy(StepPolicy):
         reads: Sequence[ArraySpec],
         wanted: Sequence[ArraySpec],
     ) -> None:
-        self._policy, self._encoders = policy, encoders
-        self._reads, self._wanted = reads, wanted
+        self._policy = policy
+        self._encode = FeatureEncoders(encoders, reads, wanted, policy.device)
         super().__init__(policy.memory_dim, policy.like)
-        for encoder in encoders.values():
-            encoder.to(self.device)
 
     def step(
         self,
@@ -181,13 +210,7 @@ class EncodedPolicy(StepPolicy):
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
         """See ``StepPolicy.step``."""
-        flat = observation.split([spec.size for spec in self._reads], -1)
-        named = {spec.name: part for spec, part in zip(self._reads, flat, strict=True)}
-        for name, frozen in self._encoders.items():
-            parts = torch.cat([named[spec.name] for spec in frozen.observations], -1)
-            named[name] = frozen(split(frozen.encoder, parts))
-        wanted = torch.cat([named[spec.name] for spec in self._wanted], -1)
-        return self._policy.step(wanted, memory, generator)
+        return self._policy.step(self._encode(observation), memory, generator)
 
 
 def split(encoder: Any, flat: Float[Tensor, "N O"]) -> Observation:

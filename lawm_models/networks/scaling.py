@@ -38,10 +38,6 @@ class Normalizer(nn.Module):
         """Normalised observation."""
         return (observation - beside(self.mean, observation)) / beside(self.std, observation)
 
-    def inverse(self, normalized: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
-        """The observation that was normalised."""
-        return normalized * beside(self.std, normalized) + beside(self.mean, normalized)
-
     def fit(self, states: Iterable[Float[np.ndarray, "M O"]]) -> None:
         """Take over the mean and the (population) standard deviation of all rows."""
         found = moments(states)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lawm_schemas import ConfigError, Evaluation, ExperimentConfig, RunRecord
 
@@ -13,7 +13,9 @@ from lawm_data.system import notebook
 from lawm_data.system.atomic import is_locked
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import Bars, near
+from lawm_models.acting.observation import ObservationLike
 from lawm_models.acting.policy import Policy
+from lawm_models.planning.policy import planning_policy
 from lawm_models.runs import audit, relabel
 from lawm_models.training import evaluate, trainer
 from lawm_models.training.metrics import Metrics
@@ -153,17 +155,45 @@ class Run:
             return "evaluation_episodes is 0"
         return None
 
-    def policy(self, *, deterministic: bool = True, device: str = "cpu") -> Policy:
+    def policy(
+        self,
+        *,
+        deterministic: bool = True,
+        device: str = "cpu",
+        planner: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        goal: ObservationLike | None = None,
+    ) -> Policy:
         """The newest policy, for a loop of your own.
 
         Args:
-            deterministic: act without noise.
+            deterministic: act without noise; of no meaning with a planner, which a seed decides.
             device: where its networks compute.
+            planner: search the world model for every action, instead of asking the learned policy:
+                ``cem``, ``icem`` or ``mppi``.
+            settings: of the planner, by name, such as ``horizon``.
+            goal: an observation that the planner is to reach, instead of rewards.
 
         Raises:
-            ConfigError: there is no checkpoint yet, or the algorithm learns no policy.
+            ConfigError: there is no checkpoint yet, the algorithm learns no policy or no world
+                model, or the planner cannot do what is asked.
         """
         algorithm, weights = self._folder.trained(device)
+        if planner is not None:
+            return planning_policy(
+                self._folder.planning_model(algorithm),
+                planner,
+                settings,
+                goal,
+                name=self.config.algorithm.name,
+                weights=weights,
+                state=self._folder.reads(),
+                action=self.record.action,
+                environment=self.record.environment,
+            )
+        if settings is not None or goal is not None:
+            given = "settings" if goal is None else "goal"
+            raise ConfigError("goes with a planner", given, "name one: planner='cem'")
         return Policy(
             self._folder.policy_of(algorithm, deterministic),
             name=self.config.algorithm.name,
@@ -182,6 +212,8 @@ class Run:
         env: str | None = None,
         action_repeat: int | None = None,
         video: Path | str | None = None,
+        planner: str | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> Evaluation:
         """Run the newest policy for whole episodes, without noise.
 
@@ -192,12 +224,17 @@ class Run:
             action_repeat: control steps for each action; None takes that of the corpus, and where
                 it names no environment 1 in Gymnasium and 2 in dm_control.
             video: film the first episode: FILE.mp4 or FILE.gif.
+            planner: what acts instead of the learned policy, see ``policy``.
+            settings: of the planner.
 
         Raises:
             ConfigError: no checkpoint, no environment, or one that does not fit.
         """
         info = None if env is None else evaluate.environment(self.record, env, action_repeat)
-        return evaluate.evaluate(self._folder, episodes, seed, video, info)
+        policy = None
+        if planner is not None or settings is not None:
+            policy = self.policy(planner=planner, settings=settings)
+        return evaluate.evaluate(self._folder, episodes, seed, video, info, policy)
 
     def relabel(
         self,

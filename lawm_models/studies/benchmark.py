@@ -81,6 +81,7 @@ class _StudyState:
         self.cells = plan.cells
         self.runs = cell_runs(out, plan.cells)
         self.errors = record.previous_errors(out)
+        self.cpu_seconds = record.previous_cpu_seconds(out)
         self.results = [self._result(cell) for cell in plan.cells]
 
     def results_of(self, cells: Sequence[Cell]) -> Results:
@@ -96,16 +97,18 @@ class _StudyState:
         done = {key for key in each if self.runs[key].finished} | self.known.keys()
         return [cell for key, cell in each.items() if key not in done]
 
-    def finish(self, key: str, error: str | None) -> None:
-        """Look again at a run that has ended, and keep what came out."""
+    def finish(self, key: str, error: str | None, cpu_seconds: float) -> None:
+        """Look again at a run that has ended, and keep what came out and what it took."""
         from lawm_models.training.run_folder import CONFIG, RunFolder
 
         folder = self.runs[key].folder
         there = (folder / CONFIG).is_file()
         self.runs[key] = CellRun(folder, RunFolder.open(folder) if there else None)
-        self.errors.pop(folder.relative_to(self.out).as_posix(), None)
+        name = folder.relative_to(self.out).as_posix()
+        self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + cpu_seconds
+        self.errors.pop(name, None)
         if error is not None:
-            self.errors[folder.relative_to(self.out).as_posix()] = error
+            self.errors[name] = error
         for number, cell in enumerate(self.cells):
             if cell.key == key:
                 self.results[number] = self._result(cell)
@@ -120,8 +123,9 @@ class _StudyState:
         run, known = self.runs[cell.key], self.known.get(cell.key)
         if known is not None and not run.finished:
             return record.taken_over(self.out, self.study, cell, run, known)
-        error = self.errors.get(run.folder.relative_to(self.out).as_posix())
-        return record.cell_result(self.out, self.study, cell, run, error)
+        name = run.folder.relative_to(self.out).as_posix()
+        found = record.cell_result(self.out, self.study, cell, run, self.errors.get(name))
+        return found.model_copy(update={"cpu_seconds": self.cpu_seconds.get(name)})
 
 
 def _run(
@@ -175,10 +179,10 @@ def _work(
         stack = max(1, sum(not turn.shorter for turn in order) // (workers or cores()))
     stacks = running.stacks(work, stack)
     try:
-        for key, error, trace in running.run(stacks, workers, backend, watch):
+        for key, error, trace, cpu_seconds in running.run(stacks, workers, backend, watch):
             _keep_traceback(state.runs[key].folder, trace)
             watch.finish(key, error is not None)
-            state.finish(key, error)
+            state.finish(key, error, cpu_seconds)
     finally:
         watch.stop()
 

@@ -81,6 +81,7 @@ class Plan:
             for seed in study.seeds
             for corpus in study.corpora
             for algorithm in study.algorithms
+            if corpus in study.corpora_of(algorithm)
             for labels in study.labels_of(algorithm)
             if (budget := budgets[corpus, labels, seed]) is not None
         ]

@@ -72,6 +72,19 @@ def previous_errors(out: Path) -> dict[str, str]:
     return {cell.run: cell.error for cell in Results.read_json(path).cells if cell.error}
 
 
+def previous_cpu_seconds(out: Path) -> dict[str, float]:
+    """CPU time that runs have taken until now, by run folder, as far as it is known.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = out / RESULTS
+    if not path.is_file():
+        return {}
+    cells = Results.read_json(path).cells
+    return {cell.run: cell.cpu_seconds for cell in cells if cell.cpu_seconds is not None}
+
+
 def results(
     name: str,
     called: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ class Outcome(NamedTuple):
     """In one line; none when it is done."""
     traceback: str | None = None
     """Of a defect."""
+    cpu_seconds: float = 0.0
+    """CPU time of this attempt; runs of a stack have equal shares."""
 
 
 def run(
@@ -101,6 +104,7 @@ def _prepare() -> Callable[[Stack], list[Outcome]]:
 
 def _train_stack(stack: Stack) -> list[Outcome]:
     """Train runs at once, or where that fails one after the other: one must not stop the others."""
+    began = time.process_time()
     if len(stack) > 1:
         from lawm_models.training.stacked_runs import Asked, train_stack
 
@@ -114,7 +118,9 @@ def _train_stack(stack: Stack) -> list[Outcome]:
             )
         except Exception:  # each says by itself below what is the matter
             pass
-    return [_train(work) for work in stack]
+    outcomes = [_train(work) for work in stack]
+    share = (time.process_time() - began) / len(stack)
+    return [outcome._replace(cpu_seconds=share) for outcome in outcomes]
 
 
 def _train(work: Work) -> Outcome:

@@ -22,6 +22,7 @@ from lawm_data.envs.policy import VectorPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import Environments
 from lawm_data.system.video import require_video, write_video
+from lawm_models.acting.policy import Policy
 from lawm_models.training import seeding
 from lawm_models.training.experiment import learns_policy
 from lawm_models.training.run_folder import RunFolder
@@ -51,6 +52,7 @@ def evaluate(
     seed: int = 0,
     video: Path | str | None = None,
     where: EnvironmentInfo | None = None,
+    policy: Policy | None = None,
 ) -> Evaluation:
     """Run the newest policy of a run for some episodes, without noise.
 
@@ -60,6 +62,7 @@ def evaluate(
         seed: of the first episode's reset; the others count up from it.
         video: file for a video of the first episode (mp4 or gif), or none.
         where: the environment; None takes the one that the corpus names.
+        policy: one of the run's that plans, instead of the learned one.
 
     Raises:
         ConfigError: no checkpoint, no policy or no environment to evaluate it in, or an unknown
@@ -69,10 +72,11 @@ def evaluate(
     if video is not None:
         require_video(Path(video))
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    policy = run.policy_of(run.algorithm())
+    actor = run.policy_of(run.algorithm()) if policy is None else policy.actor
     evaluator = Evaluator(run.record, episodes, where, run.reads())
     with seeding.thread_limit(run.config.threads):
-        return evaluator.evaluate(policy, seed, Path(video) if video else None)
+        found = evaluator.evaluate(actor, seed, Path(video) if video else None)
+    return found if policy is None else found.model_copy(update={"planner": policy.planner})
 
 
 class Evaluator:

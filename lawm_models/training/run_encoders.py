@@ -13,7 +13,8 @@ from lawm_data.corpus.features import ABOUT, ENCODER, FEATURES, read_feature_set
 from lawm_data.envs.policy import VectorPolicy
 from lawm_data.system.atomic import own_folder, read_file, storage_errors, write_folder
 from lawm_models.networks.frozen_encoder import FrozenEncoder, read
-from lawm_models.networks.policies import EncodedPolicy, StepPolicy
+from lawm_models.networks.planning_model import EncodedPlanningModel, PlanningModel
+from lawm_models.networks.policies import EncodedPolicy, FeatureEncoders, StepPolicy
 
 
 class RunEncoders(NamedTuple):
@@ -96,3 +97,12 @@ class RunEncoders(NamedTuple):
             return policy
         inner = cast(StepPolicy, policy)
         return EncodedPolicy(inner, self.frozen(), self.reads(record), record.observations)
+
+    def before_model(self, model: PlanningModel, record: RunRecord) -> PlanningModel:
+        """The same for a model to plan in."""
+        if not self.infos:
+            return model
+        wanted, device = record.observations, model.like.device
+        return EncodedPlanningModel(
+            model, FeatureEncoders(self.frozen(), self.reads(record), wanted, device)
+        )

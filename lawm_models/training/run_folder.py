@@ -27,7 +27,8 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.envs.policy import VectorPolicy
 from lawm_data.system.atomic import TEMPORARY, storage_errors, write_file
-from lawm_models.algorithms._protocol import Acting, Algorithm
+from lawm_models.algorithms._protocol import Acting, Algorithm, Plannable
+from lawm_models.networks.planning_model import PlanningModel
 from lawm_models.training import checkpoint
 from lawm_models.training.experiment import (
     build,
@@ -229,6 +230,17 @@ class RunFolder:
         """
         policy = self.acting(algorithm).policy(deterministic)
         return self.encoders().before(policy, self.record)
+
+    def planning_model(self, algorithm: Algorithm) -> PlanningModel:
+        """The world model of the run's algorithm, to plan in; it reads ``reads()``.
+
+        Raises:
+            ConfigError: it learns none.
+        """
+        if not isinstance(algorithm, Plannable):
+            what = f"{self.config.algorithm.name} learns no world model to plan in"
+            raise ConfigError(what, str(self.path), "give a run of an algorithm that does: lawm")
+        return self.encoders().before_model(algorithm.planning_model(), self.record)
 
     def require_same(self, config: ExperimentConfig) -> None:
         """Refuse to go on with another configuration.

@@ -60,7 +60,6 @@ class MaskSummary(Schema):
     labeled: int
     """trajectories that do"""
     by: Literal["trajectories", "steps"]
-    """what the fraction counts"""
     stratify: Literal["return", "source"] | None
     where: str | None
     """expression that chose them, or ``ids``"""
@@ -97,7 +96,6 @@ class FeaturesSummary(Schema):
     encoder: str
     """checksum of its weights"""
     probe: dict[str, float]
-    """R² of each state field"""
     current: bool
 
 
@@ -136,7 +134,6 @@ class ObservationStats(Schema):
 
     name: str
     elements: tuple[str, ...]
-    """names of the dimensions"""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     min: tuple[float, ...]
@@ -153,9 +150,8 @@ class ActionStats(Schema):
     min: tuple[float, ...]
     max: tuple[float, ...]
     at_low: tuple[float, ...] | None
-    """share within 0.1% of the range from the lower bound"""
+    """share within 0.1% of the range from the bound"""
     at_high: tuple[float, ...] | None
-    """from the upper"""
 
 
 class Stats(Schema):
@@ -188,7 +184,7 @@ class Info(Schema):
     label_steps: LabelCounts
     """Steps, likewise."""
     partially_labeled: int
-    """Trajectories with actions at some steps only."""
+    """Those with actions at some steps only."""
     masks: dict[str, MaskSummary]
     """Each mask."""
     overlays: dict[str, OverlaySummary]
@@ -196,7 +192,7 @@ class Info(Schema):
     features: dict[str, FeaturesSummary]
     """Each set of features."""
     damaged: tuple[Fault, ...]
-    """Masks, overlays and features that cannot be read."""
+    """What cannot be read."""
     leftovers: tuple[str, ...]
     """What killed writers left."""
     returns: Spread | None
@@ -222,7 +218,7 @@ class Info(Schema):
     lineage: tuple[str, ...]
     """Operations, oldest first."""
     shards: int
-    """Number and size of the files."""
+    """Number and size of files."""
     bytes: int
     stats: Stats | None
     """With ``--stats``."""
@@ -246,7 +242,7 @@ class Report(Schema):
     clips: int
     """Those with moving pictures."""
     clips_problem: str | None
-    """Why there are no pictures."""
+    """Why there are none."""
 
 
 class Render(Schema):
@@ -432,7 +428,7 @@ class Split(Schema):
     parts: dict[str, Derived]
     """Each part."""
     of: int
-    """Trajectories in the corpus."""
+    """Trajectories in all."""
     rest: int
     """Trajectories in no part."""
     seed: int
@@ -462,7 +458,7 @@ class Tier(Derived):
     tier: Literal["expert", "medium", "medium-replay"]
     """As given."""
     returns: tuple[float | None, float | None]
-    """Smallest and largest return; ``null`` is no bound."""
+    """Bounds of the returns, ``null`` for none."""
     wanted: int
     """Trajectories asked for."""
     missing: int
@@ -536,7 +532,7 @@ class Validate(Schema):
     path: str
     """The corpus."""
     valid: bool
-    """Whether there are no errors."""
+    """Without errors."""
     findings: tuple[Finding, ...]
     """Each fault."""
     replay: Replay | None
@@ -601,9 +597,9 @@ class Push(Schema):
     mask: str | None
     """As given."""
     withheld: int
-    """Trajectories whose recorded actions the mask hides."""
+    """Trajectories whose actions the mask hides."""
     kept: bool
-    """Whether they were published all the same."""
+    """Whether they were published."""
     masks: tuple[str, ...]
     """Published beside it."""
     overlays: tuple[str, ...]
@@ -635,7 +631,7 @@ class Pull(Schema):
     """Beside it."""
     overlays: tuple[str, ...]
     files: int
-    """Number and size of what was fetched."""
+    """What was fetched."""
     bytes: int
     dry_run: bool
     """As given."""
@@ -650,6 +646,94 @@ class Evaluate(Evaluation):
     run: str
     """As given."""
     video: str | None
+
+
+class Distance(Schema):
+    """Over all goals."""
+
+    mean: float
+    median: float
+
+
+class Distances(Schema):
+    """From the goal, at the end of different ways."""
+
+    start: Distance
+    """before anything was done"""
+    plan: Distance
+    no_action: Distance
+    """with zeros for actions"""
+    random: Distance
+    """with uniform actions"""
+
+
+class ReachedGoal(Schema):
+    """One goal."""
+
+    trajectory: str
+    """id"""
+    step: int
+    """of its first observation; the goal is that ``horizon`` steps later"""
+    start: float
+    plan: float
+    no_action: float
+    random: float
+    """distances"""
+
+
+class Repeated(Schema):
+    """A comparison with what was found before."""
+
+    file: str
+    """as given"""
+    largest_difference: float
+    """of a distance"""
+
+
+class Plan(Schema):
+    """What ``lawm plan`` prints.
+
+    A distance is the root mean square of a difference in the state, in units of its standard
+    deviations over the corpus. ``lawm plan --again FILE`` needs nothing but this to repeat it.
+    """
+
+    run: str
+    """As given."""
+    algorithm: str
+    """Or kind of the collecting agent."""
+    weights: str
+    """Hash of the weights."""
+    corpus: str
+    """That goals are from."""
+    fingerprint: str
+    """Of that corpus."""
+    held_out: bool | None
+    """Whether the run was not trained on these trajectories; `null` if a corpus of it is gone."""
+    goals: int
+    """Goals."""
+    horizon: int
+    """Steps between start and goal, and of a plan."""
+    closed_loop: bool
+    """Whether the rest was planned anew at every step."""
+    seed: int
+    """Of goals, planner and random actions."""
+    planner: dict[str, Any]
+    """Name and all settings."""
+    distance: Distances
+    """Distances from the goals."""
+    closed_against_no_action: float | None
+    closed_against_random: float | None
+    """1 − mean distance by the plan / by no action, or by random ones; `null` where that is 0."""
+    each: tuple[ReachedGoal, ...]
+    """Every goal."""
+    seconds: float
+    """CPU time of planning and simulating."""
+    film: str | None
+    """As given."""
+    versions: dict[str, str]
+    """Of the packages."""
+    again: Repeated | None
+    """With ``--again``: how far this is from what was found before."""
 
 
 class Train(Schema):
@@ -691,13 +775,9 @@ class Features(Schema):
     corpus: str
     """As given."""
     run: str | None
-    """As given."""
     frozen: str | None
-    """As given: a file of weights."""
     arch: str | None
-    """As given."""
     like: str | None
-    """As given: another corpus."""
     name: str
     """The features, and their folder."""
     path: str
@@ -933,8 +1013,8 @@ class GarbageTest(Schema):
     batches_equal: bool
     """Whether garbage left all batches the same."""
     weights: str
-    """Hash of the weights: as they are, with garbage (must be equal), with other observed actions
-    (must differ)."""
+    """Hash of the weights: as they are, with garbage (must be equal), with other actions (must
+    differ)."""
     weights_poisoned: str
     weights_altered: str
     labeled_windows: int
@@ -1177,6 +1257,10 @@ class Demo(Train):
     """As of ``lawm relabel``."""
     picture: str
     """The picture."""
+    dream: str | None
+    """With ``--pixels`` the picture of a dream."""
+    probe: dict[str, float] | None
+    """With ``--pixels`` R² of each state field from the features."""
 
 
 OUTPUTS: dict[str, type[Schema]] = {
@@ -1202,6 +1286,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data push-to-hub": Push,
     "lawm-data pull": Pull,
     "lawm evaluate": Evaluate,
+    "lawm plan": Plan,
     "lawm train": Train,
     "lawm relabel": Relabel,
     "lawm runs": Runs,

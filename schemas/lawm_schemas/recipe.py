@@ -16,7 +16,7 @@ NAME_PATTERN = rf"^{_SEGMENT}(/{_SEGMENT})*(@{_SEGMENT})?$"
 
 NAME_RULE = (
     "use letters, digits, '_', '.', '-' and {seed}, a letter or digit first, '/' between folders, "
-    "and CORPUS@MASK for a mask"
+    "and CORPUS@NAME for a mask or features"
 )
 
 Names = tuple[str, ...]
@@ -49,12 +49,38 @@ class CollectStep(Schema):
     """Edge of the camera image, or none."""
     draw: Literal["fast", "shadows", "suite"] | None = None
     """How it is drawn; none as is usual of the suite, which of dm_control is ``fast``."""
+    distractors: tuple[str, ...] = ()
+    """What else moves in it: ``video:FILE``, ``agents``, ``noise``."""
     num_envs: int | None = Field(default=None, ge=1)
     """Environments stepped together."""
     noise: bool | None = None
     """Sample the policy instead of taking its mode."""
     physics: bool = True
     """Record the simulator's state, for pictures and replay."""
+
+
+class ShippedStep(Schema):
+    """Take a corpus that is in the package."""
+
+    corpus: str
+    """Its name, such as ``cartpole-swingup``."""
+
+
+class RerenderStep(Schema):
+    """Draw a corpus with pictures, as ``lawm-data rerender`` does."""
+
+    corpus: str
+    """Step that the trajectories come from."""
+    size: int = Field(ge=8, le=4096)
+    """Edge of the pictures."""
+    draw: Literal["fast", "shadows", "suite"] | None = None
+    """How they are drawn; none as is usual of the suite."""
+    camera: int | str | None = None
+    """Number or name in the simulator's model; none takes the usual one."""
+    distractors: tuple[str, ...] = ()
+    """What else moves in them: ``video:FILE``, ``agents``, ``noise``."""
+    seed: int = Field(default=0, ge=0)
+    """Of the distractors."""
 
 
 class TierStep(Schema):
@@ -101,16 +127,33 @@ class MaskStep(Schema):
     """Strata that each get their share, or none."""
 
 
+class FeaturesStep(Schema):
+    """Train an encoder on the corpus in the step's name, and write its features beside it."""
+
+    algorithm: str = "autoencoder"
+    """What learns the encoder."""
+    preset: str = "small"
+    """Preset of its training."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Values by the dotted names that ``lawm train --set`` takes."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of its training."""
+
+
 class Step(Schema):
     """One step: a name, and one thing to do."""
 
     make: str = Field(json_schema_extra={"pattern": NAME_PATTERN})
-    """Folder of the corpus within the study, or ``CORPUS@MASK``. With ``{seed}`` in it the step is
-    done for every seed."""
+    """Folder of the corpus within the study, or ``CORPUS@NAME`` for a mask or features beside it.
+    With ``{seed}`` in it the step is done for every seed."""
     seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
     """Seeds of this step instead of the recipe's."""
     collect: CollectStep | None = None
     """Record an environment."""
+    shipped: ShippedStep | None = None
+    """Take a corpus that is in the package."""
+    rerender: RerenderStep | None = None
+    """Draw pictures."""
     tier: TierStep | None = None
     """Choose a quality tier."""
     merge: MergeStep | None = None
@@ -119,6 +162,8 @@ class Step(Schema):
     """Keep some trajectories."""
     mask: MaskStep | None = None
     """Hide most actions."""
+    features: FeaturesStep | None = None
+    """Train an encoder, and encode every observation."""
 
     @property
     def operation(self) -> str:
@@ -149,12 +194,15 @@ class Step(Schema):
         if len(given) != 1:
             found = f"{len(given)} of them are" if given else "none is"
             raise ValueError(f"one of {', '.join(OPERATIONS)} must be given, {found}")
-        if ("@" in self.make) != (given == ["mask"]):
-            raise ValueError("CORPUS@MASK is the name of a mask step, and of no other")
+        if ("@" in self.make) != (given[0] in BESIDE):
+            what = "CORPUS@NAME is the name of a mask or features step, and of no other"
+            raise ValueError(what)
         return self
 
 
-OPERATIONS = ("collect", "tier", "merge", "filter", "mask")
+BESIDE = ("mask", "features")
+"""Operations that write beside a corpus."""
+OPERATIONS = ("collect", "shipped", "rerender", "tier", "merge", "filter", *BESIDE)
 
 
 class Recipe(Schema):

@@ -46,6 +46,8 @@ class CellResult(Schema):
     """Trajectories whose actions the run may see."""
     seconds: float | None = Field(default=None, ge=0)
     """Wall-clock seconds of training."""
+    cpu_seconds: float | None = Field(default=None, ge=0)
+    """CPU time, its evaluations included; runs that were trained at once have equal shares."""
     started: str | None = None
     """UTC date, ISO 8601."""
     device: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from lawm_schemas.arrays import ArraySpec
@@ -96,3 +98,5 @@ class Evaluation(Schema):
     """Seed of the first episode's reset."""
     environment: str
     """``suite:task``."""
+    planner: dict[str, Any] | None = None
+    """Name and settings of the planner that acted, if one did."""

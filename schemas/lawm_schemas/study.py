@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -59,6 +60,8 @@ class StudyAlgorithm(Schema):
     """Values by the dotted names that ``lawm train --set`` takes."""
     labels: Labels | None = None
     """Label budgets instead of the study's."""
+    corpora: tuple[Name, ...] | None = Field(default=None, min_length=1)
+    """Those of the study's corpora that it is run on; none for all."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,10 +105,28 @@ class Study(Schema):
         own = self.algorithms[algorithm].labels
         return self.labels if own is None else own
 
+    def corpora_of(self, algorithm: str) -> tuple[str, ...]:
+        """Corpora of one of the algorithms, in the order of the study."""
+        own = self.algorithms[algorithm].corpora
+        return tuple(name for name in self.corpora if own is None or name in own)
+
+    @model_validator(mode="after")
+    def _known_corpora(self) -> Study:
+        for name, entry in self.algorithms.items():
+            unknown = [corpus for corpus in entry.corpora or () if corpus not in self.corpora]
+            if unknown:
+                known = ", ".join(self.corpora)
+                what = f"algorithms.{name}.corpora: no corpus {unknown[0]!r}; there are {known}"
+                raise ValueError(what)
+        return self
+
     @model_validator(mode="after")
     def _each_once(self) -> Study:
-        own = {f"algorithms.{name}.labels": a.labels for name, a in self.algorithms.items()}
-        for key, values in {"seeds": self.seeds, "labels": self.labels, **own}.items():
+        each: dict[str, Sequence[object] | None] = {"seeds": self.seeds, "labels": self.labels}
+        for name, entry in self.algorithms.items():
+            each[f"algorithms.{name}.labels"] = entry.labels
+            each[f"algorithms.{name}.corpora"] = entry.corpora
+        for key, values in each.items():
             if values is not None and not values:
                 raise ValueError(f"{key} is empty")
             if values is not None and len(set(values)) != len(values):

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lawm_cli.demo import unpack_corpus
 from lawm_schemas import CorpusError
 from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data import open_corpus, write_overlay
 from lawm_data.corpus.store import read_manifest
+from lawm_data.curation.shipped import unpack_corpus
 from lawm_models.studies.recipes import jobs, read_jobs, step
 
 MANY = 1000

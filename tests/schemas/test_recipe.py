@@ -3,7 +3,7 @@
 import pytest
 from documents import require_refused, require_round_trip
 from lawm_schemas import Recipe
-from lawm_schemas.recipe import OPERATIONS, Step
+from lawm_schemas.recipe import BESIDE, OPERATIONS, Step
 
 SETTINGS = {
     "collect": {"env": "walker-walk", "trajectories": 3},
@@ -11,13 +11,16 @@ SETTINGS = {
     "merge": {"corpora": ["a", "b"]},
     "filter": {"corpus": "a", "where": "length > 3"},
     "mask": {"fraction": 0.5},
+    "shipped": {"corpus": "cartpole-swingup"},
+    "rerender": {"corpus": "a", "size": 64, "distractors": ["agents"]},
+    "features": {"settings": {"steps.encoder": 3}},
 }
 COLLECT = {"make": "walker/{seed}", "collect": SETTINGS["collect"]}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_step_does_one_thing(operation: str) -> None:
-    name = "a@half" if operation == "mask" else "a"
+    name = "a@half" if operation in BESIDE else "a"
     step = require_round_trip(Step, {"make": name, operation: SETTINGS[operation]})
     assert step.operation == operation
     assert step.settings is getattr(step, operation)
@@ -26,9 +29,12 @@ def test_a_step_does_one_thing(operation: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"collect": None}, "one of collect, tier, merge, filter, mask must be given, none is"),
+        ({"collect": None}, f"one of {', '.join(OPERATIONS)} must be given, none is"),
         ({"merge": SETTINGS["merge"]}, "must be given, 2 of them are"),
-        ({"make": "walker@half"}, "CORPUS@MASK is the name of a mask step, and of no other"),
+        (
+            {"make": "walker@half"},
+            "CORPUS@NAME is the name of a mask or features step, and of no other",
+        ),
         ({"make": "../walker"}, "cannot be the name of a step: use letters"),
         ({"make": "/walker"}, "cannot be the name"),
         ({"make": ""}, "cannot be the name"),

@@ -23,6 +23,13 @@ def test_an_algorithm_has_its_own_budgets_or_those_of_the_study(fraction: float)
     assert study.labels_of("oracle") == ("all",)
 
 
+def test_an_algorithm_has_its_own_corpora_or_all() -> None:
+    algorithms = {"bc": None, "some": {"corpora": ["c", "a"]}}
+    study = Study.parse({"corpora": {"a": "x", "b": "y", "c": "z"}, "algorithms": algorithms}, "")
+    assert study.corpora_of("bc") == ("a", "b", "c")
+    assert study.corpora_of("some") == ("a", "c")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -33,6 +40,9 @@ def test_an_algorithm_has_its_own_budgets_or_those_of_the_study(fraction: float)
         ({"seeds": [1, 1]}, "seeds has a value twice"),
         ({"labels": [1, "all"]}, "labels has a value twice"),
         ({"algorithms": {"bc": {"labels": [0.1, 0.1]}}}, r"algorithms\.bc\.labels has a value"),
+        ({"algorithms": {"bc": {"corpora": ["cs", "x"]}}}, "no corpus 'x'; there are cs"),
+        ({"algorithms": {"bc": {"corpora": ["cs", "cs"]}}}, r"bc\.corpora has a value twice"),
+        ({"algorithms": {"bc": {"corpora": []}}}, r"bc\.corpora"),
         ({"labels": [0]}, r"the fraction 0 is not in \(0, 1\]"),
         ({"labels": [1.5]}, r"the fraction 1\.5 is not in \(0, 1\]"),
         ({"labels": [True]}, "True is no fraction such as 0.05"),

@@ -17,7 +17,9 @@ from lawm_models.networks.dynamics import State
 from lawm_models.networks.encoders import vectors
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
+from lawm_models.networks.planning_model import RecurrentPlanningModel
 from lawm_models.networks.rssm import RSSMConfig
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import (
     WorldModel,
     WorldModelConfig,
@@ -162,6 +164,13 @@ class Dreamer(nn.Module):
             del terms["reward"]
         total = torch.stack(list(terms.values())).sum()
         return total, {k: v.detach() for k, v in terms.items()}, observed.state
+
+    def planning_model(self, scale: ActionScale) -> RecurrentPlanningModel:
+        """The world model as planners read it, with rewards and values."""
+        agent = self.agent
+        return RecurrentPlanningModel(
+            self.world, scale, discount=agent.config.discount, value=agent.lowest_value
+        )
 
 
 Config, Agent = DreamerConfig, Dreamer

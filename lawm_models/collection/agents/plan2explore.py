@@ -23,6 +23,8 @@ from lawm_models.networks.dynamics import State
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.ensemble import Ensemble, EnsembleConfig, disagreement
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
+from lawm_models.networks.planning_model import RecurrentPlanningModel
+from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel
 
 
@@ -97,6 +99,10 @@ class Plan2Explore(nn.Module):
         variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
         log_std = 0.5 * (variance + 1e-8).log().mean(-1)
         return self.config.intrinsic_scale * (log_std - log_std.detach().mean())
+
+    def planning_model(self, scale: ActionScale) -> RecurrentPlanningModel:
+        """The world model as planners read it; nobody learns its rewards."""
+        return RecurrentPlanningModel(self.world, scale, pays=False)
 
 
 Config, Agent = Plan2ExploreConfig, Plan2Explore

@@ -61,10 +61,10 @@ class Encoder(nn.Module):
             return self.normalizer(observation.state)
         return symlog(observation.state) if self.config.scale == "symlog" else observation.state
 
-    def recorded(self, target: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
-        """The state fields in their own units, of the scaled vector."""
+    def observation(self, target: Float[Tensor, "*b O"]) -> Float[Tensor, "*b O"]:
+        """The vector that has this target."""
         if self.normalizer is not None:
-            return self.normalizer.inverse(target)
+            return target * self.normalizer.std + self.normalizer.mean
         return symexp(target) if self.config.scale == "symlog" else target
 
     def fit(self, corpora: Sequence[Corpus], labeled: bool = False) -> None:

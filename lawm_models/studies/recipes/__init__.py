@@ -7,7 +7,17 @@ from typing import Any
 
 from lawm_schemas import ConfigError, Fault, Recipe, Step
 from lawm_schemas.errors import several
-from lawm_schemas.recipe import SEED, CollectStep, FilterStep, MaskStep, MergeStep, TierStep
+from lawm_schemas.recipe import (
+    SEED,
+    CollectStep,
+    FeaturesStep,
+    FilterStep,
+    MaskStep,
+    MergeStep,
+    RerenderStep,
+    ShippedStep,
+    TierStep,
+)
 
 from lawm_models.studies.recipes.check import RecipeCheck
 from lawm_models.studies.recipes.job import AGENT, Job
@@ -111,10 +121,12 @@ def _job(step: Step, seed: int | None, seeds: Sequence[int], where: str) -> Job:
         case TierStep() | MergeStep():
             inputs = fill_all(settings.corpora)
             settings = settings.model_copy(update={"corpora": inputs})
-        case FilterStep():
+        case ShippedStep():
+            inputs = ()
+        case FilterStep() | RerenderStep():
             inputs = (fill(settings.corpus),)
             settings = settings.model_copy(update={"corpus": inputs[0]})
-        case MaskStep():
+        case MaskStep() | FeaturesStep():
             inputs = (name.partition("@")[0],)
         case _:
             raise AssertionError(step.operation)

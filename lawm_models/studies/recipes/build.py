@@ -60,8 +60,14 @@ def build(out: Path, all_jobs: Sequence[Job], options: Options) -> list[JobState
             show.line(f"{place}{_time_left(out, all_jobs)}")
             if job.operation == "collect":
                 _collect(out, job, all_jobs, options)
+                continue
+            if now.state != "open":
+                step.clear(out, job)
+            outputs = _outputs(out, all_jobs)
+            if job.operation in ("rerender", "features"):
+                _make(out, job, outputs, options)
             else:
-                _derive(out, job, _outputs(out, all_jobs))
+                _derive(out, job, outputs)
         return survey(out, all_jobs)
     finally:
         lock.release()
@@ -131,8 +137,8 @@ def _collect(out: Path, job: Job, all_jobs: Sequence[Job], options: Options) -> 
 
 
 def _derive(out: Path, job: Job, outputs: dict[str, str | None]) -> None:
+    """Do a job whose output is known before it is made."""
     began = time.monotonic()
-    step.clear(out, job)
     output, missing = step.derive(out, job, dry_run=True)
     # written before the output itself: a kill in between cannot leave one that nobody knows
     record = _begin(out, job, {name: outputs[name] for name in job.inputs})
@@ -141,6 +147,19 @@ def _derive(out: Path, job: Job, outputs: dict[str, str | None]) -> None:
     step.derive(out, job, dry_run=False)
     seconds = time.monotonic() - began
     step.write_record(out, job, record.model_copy(update={"seconds": seconds}))
+
+
+def _make(out: Path, job: Job, outputs: dict[str, str | None], options: Options) -> None:
+    """Do a job that takes its time: what was stopped goes on."""
+    record = _begin(out, job, {name: outputs[name] for name in job.inputs})
+    began = time.monotonic()
+    if job.operation == "rerender":
+        step.draw(out, job, options.workers)
+    else:
+        step.encode(out, job)
+    seconds = time.monotonic() - began
+    update = {"output": step.output_of(out, job), "seconds": seconds}
+    step.write_record(out, job, record.model_copy(update=update))
 
 
 def _begin(out: Path, job: Job, inputs: dict[str, str | None]) -> StepRecord:

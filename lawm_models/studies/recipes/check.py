@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lawm_schemas import ConfigError
-from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
+from lawm_schemas.recipe import (
+    CollectStep,
+    FeaturesStep,
+    FilterStep,
+    MaskStep,
+    MergeStep,
+    RerenderStep,
+    ShippedStep,
+    TierStep,
+)
 
 from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.session import unfit_for_learning
-from lawm_models.studies.recipes.job import AGENT, Job
+from lawm_models.studies.recipes import step
+from lawm_models.studies.recipes.job import AGENT, RUN, Job
 
-SUFFIXES = (AGENT, ".parts", ".made.json")
-"""How names end that lie beside an output: its agent, unfinished rollouts, its record."""
+SUFFIXES = (AGENT, RUN, ".parts", ".made.json")
+"""How names end that lie beside an output: its agent, the run of an encoder, what is unfinished,
+its record."""
 _ACTING = re.compile(rf"[^@]+{re.escape(AGENT)}(@snapshots(:(?P<band>.*))?)?")
 _ROUNDS = re.compile(r"(\d*):(\d*)")
 
@@ -31,9 +42,11 @@ class Kind(NamedTuple):
     pixels: int | None
     physics: bool
     draw: str | None = None
+    distractors: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         drawn = "" if self.draw is None else f" drawn by {self.draw}"
+        drawn += f" with {' and '.join(self.distractors)}" if self.distractors else ""
         pixels = "" if self.pixels is None else f", {self.pixels} pixels{drawn}"
         physics = "" if self.physics else ", no physics"
         return f"{self.env} with action repeat {self.action_repeat}{pixels}{physics}"
@@ -76,7 +89,7 @@ class RecipeCheck:
 
     def _names(self, job: Job) -> Iterator[Mistake]:
         """What is wrong with the name of a job, and with those of its inputs."""
-        corpora = [name for name, made in self._made.items() if made.operation != "mask"]
+        corpora = [name for name, made in self._made.items() if made.beside is None]
         if job.name in self._made:
             yield f"{job.name!r} is made twice", "choose another name, or put {seed} into it"
         else:
@@ -84,7 +97,7 @@ class RecipeCheck:
                 if any(part.endswith(suffix) for part in PurePosixPath(job.name).parts):
                     what = f"{job.name!r} cannot be told from what is kept beside an output"
                     yield what, f"choose a name that does not end in {suffix}"
-            for other in corpora if job.operation != "mask" else ():
+            for other in corpora if job.beside is None else ():
                 inner, outer = sorted((job.name, other), key=len, reverse=True)
                 if inner.startswith(f"{outer}/"):
                     yield f"{inner!r} would lie inside the corpus {outer!r}", "choose another name"
@@ -96,18 +109,36 @@ class RecipeCheck:
     def _settings(self, job: Job) -> Iterator[Mistake]:
         match job.settings:
             case CollectStep() as settings:
+                from lawm_data.envs.distractors import parse
                 from lawm_data.envs.suites import require_task
 
                 unknown = list(_refusal("collect.env", lambda: require_task(settings.env)))
                 yield from unknown
-                if settings.draw is not None and settings.pixels is None:
-                    yield "collect.draw: goes with pixels", "give both"
+                for key, given in (("draw", settings.draw), ("distractors", settings.distractors)):
+                    if given and settings.pixels is None:
+                        yield f"collect.{key}: goes with pixels", "give both"
+                yield from _refusal("collect.distractors", lambda: parse(settings.distractors))
                 if settings.agent in AGENTS:
                     for key in unfit_for_learning(settings.pixels, settings.noise):
                         what = f"collect.{key}: does not go with agent {settings.agent}"
                         yield what, "leave it out"
                 elif settings.agent != "random":
                     yield from self._acting(settings, not unknown)
+            case ShippedStep(corpus=name):
+                from lawm_data.curation.shipped import shipped_corpora
+
+                known = shipped_corpora()
+                if name not in known:
+                    hint = f"there is {', '.join(known)}"
+                    yield f"shipped.corpus: no corpus {name!r} in the package", hint
+            case RerenderStep() as settings:
+                from lawm_data.envs.distractors import parse
+
+                yield from _refusal("rerender.distractors", lambda: parse(settings.distractors))
+                kind = self._kinds.get(job.inputs[0])
+                if kind is not None and not kind.physics:
+                    what = f"rerender.corpus: {job.inputs[0]!r} has no states of the simulator"
+                    yield what, "collect it with physics"
             case TierStep() as settings:
                 yield from self._alike(job)
                 yield from self._tier(settings)
@@ -117,11 +148,14 @@ class RecipeCheck:
                 from lawm_data.curation.expression import require_expression
 
                 yield from _refusal("filter.where", lambda: require_expression(where))
-            case MaskStep():
+            case MaskStep() | FeaturesStep():
                 from lawm_data.corpus.mask import NAME, NAME_HINT
 
-                if not NAME.fullmatch(job.name.partition("@")[2]):
-                    yield f"{job.name!r} cannot be the name of a mask", NAME_HINT
+                if not NAME.fullmatch(str(job.beside)):
+                    what = "a mask" if job.operation == "mask" else "features"
+                    yield f"{job.name!r} cannot be the name of {what}", NAME_HINT
+                if job.operation == "features":
+                    yield from _refusal("features", lambda: step.encoder_config(Path(), job))
 
     def _acting(self, settings: CollectStep, known: bool) -> Iterator[Mistake]:
         """The agent of an earlier step acts."""
@@ -178,6 +212,12 @@ class RecipeCheck:
     def _kind(self, job: Job) -> Kind | None:
         """What the corpus of a job will hold, as far as the recipe says it."""
         settings = job.settings
+        if isinstance(settings, ShippedStep):
+            return None
+        if isinstance(settings, RerenderStep):
+            kind = self._kinds.get(job.inputs[0])
+            drawn = settings.size, settings.draw, settings.distractors
+            return kind and kind._replace(pixels=drawn[0], draw=drawn[1], distractors=drawn[2])
         if not isinstance(settings, CollectStep):
             return self._kinds.get(job.inputs[0])
         from lawm_data.envs.suites import usual_repeat
@@ -187,7 +227,8 @@ class RecipeCheck:
             return None
         usual = agent.action_repeat if agent else usual_repeat(settings.env)
         repeat = settings.action_repeat or usual
-        return Kind(settings.env, repeat, settings.pixels, settings.physics, settings.draw)
+        drawn = settings.draw, settings.distractors
+        return Kind(settings.env, repeat, settings.pixels, settings.physics, *drawn)
 
 
 def _band(text: str, env: str) -> Iterator[Mistake]:

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
+from lawm_schemas.recipe import (
+    BESIDE,
+    CollectStep,
+    FeaturesStep,
+    FilterStep,
+    MaskStep,
+    MergeStep,
+    RerenderStep,
+    ShippedStep,
+    TierStep,
+)
 
 AGENT = ".agent"
 """What the folder of a collecting agent adds to the name of its corpus."""
-Settings = CollectStep | TierStep | MergeStep | FilterStep | MaskStep
+RUN = ".run"
+"""What the run that has learned an encoder adds to the name of its features."""
+Settings = (
+    CollectStep
+    | ShippedStep
+    | RerenderStep
+    | TierStep
+    | MergeStep
+    | FilterStep
+    | MaskStep
+    | FeaturesStep
+)
 
 
 class Job(NamedTuple):
-    """A step for one seed: makes one corpus, or one mask."""
+    """A step for one seed: makes one corpus, or one thing beside a corpus."""
 
     name: str
-    """``CORPUS``, or ``CORPUS@MASK``."""
+    """``CORPUS``, or ``CORPUS@NAME``."""
     operation: str
     """The command, such as ``collect``."""
     settings: Settings
@@ -31,5 +52,10 @@ class Job(NamedTuple):
 
     @property
     def corpus(self) -> str:
-        """The corpus that it makes, or makes a mask of."""
+        """The corpus that it makes, or writes beside."""
         return self.name.partition("@")[0]
+
+    @property
+    def beside(self) -> str | None:
+        """Name of the mask or the features that it writes beside a corpus; else none."""
+        return self.name.partition("@")[2] if self.operation in BESIDE else None

@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lawm_schemas import ConfigError, StepRecord
-from lawm_schemas.recipe import CollectStep, FilterStep, MaskStep, MergeStep, TierStep
+from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig, StepRecord
+from lawm_schemas.recipe import (
+    CollectStep,
+    FeaturesStep,
+    FilterStep,
+    MaskStep,
+    MergeStep,
+    RerenderStep,
+    ShippedStep,
+    TierStep,
+)
 
 from lawm_data.system import terminal as show
 from lawm_models.collection.agents import AGENTS
-from lawm_models.studies.recipes.job import AGENT, Job
+from lawm_models.studies.recipes.job import AGENT, RUN, Job
 
 if TYPE_CHECKING:
     from lawm_data.curation.tier import Tiered
@@ -45,15 +54,22 @@ def write_record(out: Path, job: Job, record: StepRecord) -> None:
 
 
 def output_of(out: Path, job: Job) -> str | None:
-    """Fingerprint of what a job has made so far, or None when there is nothing."""
+    """Fingerprint of what a job has made so far, or None when there is nothing.
+
+    Of a mask it is the hash of the labeled ids, of features the checksum of their numbers.
+    """
+    from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
     from lawm_data.corpus.mask import mask_sha256, read_mask
     from lawm_data.corpus.store import read_manifest
     from lawm_data.corpus.writing.leftovers import is_barely_begun
 
     if job.operation == "mask":
-        corpus, _, name = job.name.partition("@")
-        path = out / corpus / "masks" / f"{name}.json"
+        path = out / job.corpus / "masks" / f"{job.beside}.json"
         return mask_sha256(read_mask(path)) if path.is_file() else None
+    if job.operation == "features":
+        there = out / job.corpus / FEATURES / str(job.beside)
+        known = there.name in feature_names(out / job.corpus)
+        return read_feature_set(there).sha256 if known else None
     folder = out / job.name
     if not folder.exists() or is_barely_begun(folder):
         return None
@@ -108,7 +124,7 @@ def _can_grow(job: Job, record: StepRecord) -> bool:
 
 
 def clear(out: Path, job: Job) -> None:
-    """Remove a derived corpus that will be made again.
+    """Remove a derived corpus, or the run that learned an encoder, that will be made again.
 
     Raises:
         ConfigError: actions inferred for it would be lost.
@@ -116,7 +132,8 @@ def clear(out: Path, job: Job) -> None:
     from lawm_data.corpus.overlay import overlay_names
     from lawm_data.system.output import remove
 
-    if job.operation == "mask" or not (out / job.name).exists():
+    remove(encoder_run(out, job))
+    if job.beside is not None or not (out / job.name).exists():
         return
     came_along = {name for used in job.inputs for name in overlay_names(out / used)}
     own = sorted(set(overlay_names(out / job.name)) - came_along)
@@ -126,8 +143,76 @@ def clear(out: Path, job: Job) -> None:
     remove(out / job.name)
 
 
+def encoder_run(out: Path, job: Job) -> Path:
+    """Where the run is that learns the encoder of a features job."""
+    return out / f"{job.name}{RUN}"
+
+
+def draw(out: Path, job: Job, workers: int | None) -> None:
+    """Do a rerender job; one that was killed goes on.
+
+    Raises:
+        LawmError: as the command of that name.
+    """
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.curation.rerender import drawing_of, rerender_corpus
+    from lawm_data.system.workers import executor
+
+    settings = job.settings
+    assert isinstance(settings, RerenderStep)
+    view = open_corpus(out / settings.corpus)
+    how = settings.draw, settings.camera, settings.distractors, settings.seed
+    with show.Bars() as bars:
+        rerender_corpus(
+            view,
+            out / job.name,
+            size=settings.size,
+            drawing=drawing_of(view, *how),
+            execute=None if workers == 1 else executor(),
+            workers=workers,
+            progress=bars.of("drawing"),
+        )
+
+
+def encode(out: Path, job: Job) -> None:
+    """Do a features job: train an encoder, and encode; what was killed goes on.
+
+    Raises:
+        LawmError: as the commands ``lawm train`` and ``lawm-data features``.
+    """
+    from lawm_models.runs.features import make_features
+    from lawm_models.training.trainer import train
+
+    run = encoder_run(out, job)
+    with show.Bars() as bars:
+        train(encoder_config(out, job), run, bars)
+        make_features(run, out / job.corpus, str(job.beside), replace=True, progress=bars)
+
+
+def encoder_config(out: Path, job: Job) -> ExperimentConfig:
+    """The training of the encoder of a features job.
+
+    Raises:
+        ConfigError: an algorithm, a preset or a setting that there is not.
+    """
+    from lawm_models.training.configure import configure
+    from lawm_models.training.experiment import resolve
+
+    settings = job.settings
+    assert isinstance(settings, FeaturesStep)
+    return resolve(
+        configure(
+            CorpusSource(path=str(out / job.corpus)),
+            algorithm=settings.algorithm,
+            preset=settings.preset,
+            seed=settings.seed,
+            settings=settings.settings,
+        )
+    )
+
+
 def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
-    """Do a job that makes its output from other corpora.
+    """Do a job that makes its output from other corpora, and that knows it before.
 
     Args:
         out: folder of the study.
@@ -143,10 +228,15 @@ def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.mask import make_mask, mask_sha256, save_mask
     from lawm_data.curation.derive import filter_corpus, merge_corpora
+    from lawm_data.curation.shipped import shipped_fingerprint, unpack_corpus
     from lawm_data.curation.tier import parse_band, write_tier
 
     views, target = [open_corpus(out / name) for name in job.inputs], out / job.name
     match job.settings:
+        case ShippedStep(corpus=name):
+            if dry_run:
+                return shipped_fingerprint(name), 0
+            return open_corpus(unpack_corpus(target, name)).fingerprint, 0
         case TierStep(tier=tier, trajectories=count, returns=returns, seed=seed):
             band = None if returns is None else parse_band(returns)
             tiered = write_tier(
@@ -161,8 +251,7 @@ def derive(out: Path, job: Job, *, dry_run: bool) -> tuple[str, int]:
             derived = filter_corpus(views[0], where, target, dry_run=dry_run)
             return str(derived.fingerprint), 0
         case MaskStep(fraction=fraction, seed=seed, by=by, stratify=stratify):
-            name = job.name.partition("@")[2]
-            mask = make_mask(views[0], fraction, seed, name, by, stratify)
+            mask = make_mask(views[0], fraction, seed, str(job.beside), by, stratify)
             if not dry_run:
                 save_mask(views[0], mask, replace=True)
             return mask_sha256(mask), 0
@@ -190,6 +279,7 @@ def collection(out: Path, job: Job) -> Collection:
         backend="processes",
         physics=settings.physics,
         draw=settings.draw,
+        distractors=settings.distractors,
     )
 
 

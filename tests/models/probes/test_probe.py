@@ -20,7 +20,8 @@ from lawm_models.probes.simulator import Simulator
 from lawm_models.probes.transitions import read
 from lawm_models.training.trainer import train
 
-SHIPPED = Path(__file__).resolve().parents[3] / "lawm_data" / "shipped" / "cartpole-swingup"
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = ROOT / "lawm_data" / "shipped" / "cartpole-swingup"
 FEW = Settings(steps=3, pairs=4)
 
 
@@ -141,6 +142,8 @@ def test_the_simulator_takes_the_action_of_one_place_in_the_state_of_another() -
     found = Simulator(whole, 1).transfer(recorded.places, some, torch.tensor([1, 0]), 2)
     assert found.place.tolist() == [1, 0]
     home, away = whole[0], whole[7]
+    assert home.actions is not None
+    assert away.physics is not None
     envs = make("cartpole-swingup", action_repeat=4)
     envs.reset([away.info.seed])
     envs.restore(0, away.physics[int(some.step[1])])
@@ -158,7 +161,9 @@ def test_hidden_actions_are_known_and_not_shown(corpus_path: Path) -> None:
     assert (found.action.abs() <= 1).all()
 
 
-def test_every_probe_says_what_it_is() -> None:
+def test_the_documentation_defines_every_column() -> None:
+    text = (ROOT / "docs" / "wild.md").read_text(encoding="utf-8")
     for name in PROBES.names():
         for column in PROBES.load(name).COLUMNS:
-            assert all([column.title, column.range, column.definition, column.silent])
+            cells = (f"`{column.name}`", column.definition, column.range, column.silent)
+            assert f"| {' | '.join(cells)} |" in text

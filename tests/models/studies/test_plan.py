@@ -30,6 +30,13 @@ def test_cells_are_seed_by_seed_in_the_order_of_the_table(corpus: Path) -> None:
         plan.named(["*", "x*"])
 
 
+def test_an_algorithm_runs_on_its_own_corpora(corpus: Path) -> None:
+    corpora = {"one": str(corpus), "two": str(corpus)}
+    plan = planned(corpus, corpora=corpora, algorithms={"bc": {}, "td3_bc": {"corpora": ["two"]}})
+    found = [(cell.corpus, cell.algorithm) for cell in plan.cells]
+    assert found == [("one", "bc"), ("two", "bc"), ("two", "td3_bc")]
+
+
 def test_budgets_of_one_seed_are_nested_and_other_seeds_choose_others(corpus: Path) -> None:
     plan = planned(corpus, labels=[0.34, 0.5, 0.67, "all"], seeds=[0, 1, 2])
     chosen = {

@@ -36,6 +36,15 @@ def test_states_are_counted_and_errors_are_remembered(made: Results, tmp_path: P
     assert record.previous_errors(tmp_path) == {made.cells[1].run: "out of memory"}
 
 
+def test_what_runs_have_cost_is_remembered(made: Results, tmp_path: Path) -> None:
+    assert record.previous_cpu_seconds(tmp_path) == {}
+    first = made.cells[0].model_copy(update={"cpu_seconds": 2.5})
+    (tmp_path / record.RESULTS).write_text(
+        made.model_copy(update={"cells": (first, *made.cells[1:])}).to_json()
+    )
+    assert record.previous_cpu_seconds(tmp_path) == {first.run: 2.5}
+
+
 def test_finished_runs_are_known_by_what_decides_their_numbers(
     made: Results, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

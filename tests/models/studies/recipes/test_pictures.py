@@ -1,0 +1,145 @@
+"""Recipes that take a corpus of the package, draw it and encode it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lawm_schemas import ConfigError
+from PIL import Image
+
+from lawm_data import open_corpus
+from lawm_data.corpus.features import read_feature_set
+from lawm_data.curation.shipped import shipped_corpora, unpack_corpus
+from lawm_models.studies.recipes import jobs, read_jobs
+from lawm_models.studies.recipes.build import JobState, Options, build, survey
+from lawm_models.training.run_folder import RunFolder
+
+TINY = {
+    "steps.encoder": 2,
+    "batch_size": 2,
+    "algorithm.settings.latent": 3,
+    "algorithm.settings.units": 4,
+    "algorithm.settings.encoder.depth": 2,
+}
+OPTIONS = Options(replace=False, workers=1, backend="processes")
+
+
+def recipe(film: str, **features: object) -> dict:
+    return {
+        "steps": [
+            {"make": "all", "shipped": {"corpus": "cartpole-swingup"}},
+            {"make": "states", "filter": {"corpus": "all", "where": "return > 873.5"}},
+            {
+                "make": "drawn",
+                "rerender": {
+                    "corpus": "states",
+                    "size": 16,
+                    "distractors": [f"video:{film}", "agents"],
+                    "seed": 3,
+                },
+            },
+            {"make": "drawn@ae", "features": {"settings": TINY, **features}},
+        ]
+    }
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.gif"
+    pictures = [Image.new("RGB", (20, 16), (40 * i, 0, 200)) for i in range(4)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    return path
+
+
+@pytest.fixture(scope="module")
+def out(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("build") / "out"
+    build(folder, jobs(recipe(str(film))), OPTIONS)
+    return folder
+
+
+def states(found: list[JobState]) -> list[str]:
+    return [one.state for one in found]
+
+
+def test_a_corpus_is_taken_drawn_and_encoded(out: Path) -> None:
+    whole, drawn = open_corpus(out / "all"), open_corpus(out / "drawn")
+    assert open_corpus(out / "states").table.id.tolist() == drawn.table.id.tolist()
+    assert 0 < len(drawn) < len(whole)
+    (pixels,) = (spec for spec in drawn.manifest.observations if spec.name == "pixels")
+    assert pixels.drawing is not None
+    assert (pixels.drawing.distractors, pixels.drawing.seed) == (("video:film.gif", "agents"), 3)
+    info = read_feature_set(out / "drawn" / "features" / "ae")
+    assert (info.width, info.trajectories) == (3, len(drawn))
+    assert RunFolder.open(out / "drawn@ae.run").config.steps == {"encoder": 2}
+    assert drawn.observing("features:ae").manifest.observations[0].name == "ae"
+
+
+def test_what_is_done_is_not_done_again_and_what_has_changed_is_told(out: Path, film: Path) -> None:
+    assert states(survey(out, jobs(recipe(str(film))))) == ["done"] * 4
+    before = (out / "drawn@ae.run" / "config.yaml").stat().st_mtime_ns
+    build(out, jobs(recipe(str(film))), OPTIONS)
+    assert (out / "drawn@ae.run" / "config.yaml").stat().st_mtime_ns == before
+    other = jobs(recipe(str(film), seed=1))
+    assert states(survey(out, other)) == ["done"] * 3 + ["changed"]
+    with pytest.raises(ConfigError, match="was made with seed 0, not 1"):
+        build(out, other, OPTIONS)
+    assert states(build(out, other, OPTIONS._replace(replace=True))) == ["done"] * 4
+    assert RunFolder.open(out / "drawn@ae.run").config.seed == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shipped": {"corpus": "cartpole"}}, "no corpus 'cartpole' in the package"),
+        ({"rerender": {"corpus": "all", "size": 16, "distractors": ["rain"]}}, "no such distrac"),
+        ({"rerender": {"corpus": "none", "size": 16}}, "'none' is not made by an earlier step"),
+        ({"collect": {"env": "cartpole-swingup", "trajectories": 2, "distractors": ["noise"]}},
+         "collect.distractors: goes with pixels"),
+    ],
+)  # fmt: skip
+def test_steps_that_make_no_sense_are_refused(change: dict, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        jobs({"steps": [recipe("f.mp4")["steps"][0], {"make": "other", **change}]})
+    assert words in caught.value.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"algorithm": "autoencodr"}, "autoencodr"),
+        ({"settings": {"steps.encodr": 3}}, "no such stage"),
+        ({"settings": {"algorithm.settings.latnt": 3}}, "no such setting"),
+    ],
+)
+def test_encoders_that_cannot_be_trained_are_refused(settings: dict, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        jobs(recipe("f.mp4", **settings))
+    assert words in caught.value.lines[0]
+    assert "step 4 (drawn@ae)" in caught.value.lines[0]
+
+
+def test_a_corpus_without_states_cannot_be_drawn() -> None:
+    collect = {"env": "cartpole-swingup", "trajectories": 2, "physics": False}
+    drawn = {"make": "d", "rerender": {"corpus": "c", "size": 16}}
+    with pytest.raises(ConfigError, match="'c' has no states of the simulator"):
+        jobs({"steps": [{"make": "c", "collect": collect}, drawn]})
+
+
+def test_the_package_has_the_corpora_that_it_names(tmp_path: Path) -> None:
+    for name in shipped_corpora():
+        path = unpack_corpus(tmp_path / name, name)
+        assert open_corpus(path, verify=True).manifest.environment
+        assert unpack_corpus(path, name) == path
+    with pytest.raises(ConfigError, match="no corpus 'x' in the package"):
+        unpack_corpus(tmp_path / "x", "x")
+
+
+def test_the_recipe_pixels_encodes_every_corpus_of_its_study() -> None:
+    from lawm_models.studies.plan import read_study
+
+    made = {job.name for job in read_jobs("pixels")}
+    for entry in read_study("pixels").corpora.values():
+        name = Path(entry.path).name
+        assert {name, f"{name}@ae64"} <= made
