@@ -68,13 +68,14 @@ def probe(
 
     Raises:
         ConfigError: a run without latent actions, of other observations or another horizon than
-            the first; nothing is held out; an anchor that is none.
+            the first; nothing is held out; an anchor that is none; a probe that is broken.
         CorpusError: a corpus is damaged, or has no physics to simulate.
         MaskError: no such mask, or that of another corpus.
     """
     bar, settings = progress or NoBar(), settings or Settings()
     if not runs:
         raise ConfigError("no run", "lawm probe", "name one")
+    probes = _probes()
     subjects, given = [open_latent(run) for run in runs], [open_subject(run) for run in anchors]
     require_alike([*subjects, *given])
     whole = open_corpus(corpus, verify=True)
@@ -100,7 +101,7 @@ def probe(
             lambda done, _: bar.reach(done),
         )
         evidence = replace(evidence, transfer=transfer)
-    table = _Table(whole, fit, held, evidence, settings, bar)
+    table = _Table(whole, fit, held, evidence, probes, settings, bar)
     lines, latents = table.lines(subjects, as_given)
     bar.stop()
     return Probe(
@@ -114,7 +115,7 @@ def probe(
         horizon=horizon,
         settings=settings,
         lines=tuple(lines),
-        columns=tuple(column for probe in _probes() for column in probe.COLUMNS),
+        columns=tuple(column for module in probes for column in module.COLUMNS),
         latents=latents,
     )
 
@@ -128,12 +129,13 @@ class _Table:
         fit: Recorded,
         held: Recorded,
         evidence: Evidence,
+        probes: Sequence[ProbeModule],
         settings: Settings,
         bar: ProgressBar,
     ) -> None:
         self._view, self._fit, self._held = whole.filter(np.sort(fit.places)), fit, held
         self._evidence, self._settings, self._bar = evidence, settings, bar
-        self._probes, self._done = tuple(_probes()), 0
+        self._probes, self._done = probes, 0
 
     def lines(
         self, subjects: Sequence[Subject], given: Mapping[Kind, Sequence[Subject]]
@@ -184,9 +186,8 @@ class _Table:
 
     def _row(self, kind: Kind, dynamics: LatentDynamics) -> Row:
         fit = see(dynamics, self._fit.observations, self._evidence.fit)
-        return Row(
-            kind, dynamics, fit, see(dynamics, self._held.observations, self._evidence.judged)
-        )
+        judged = see(dynamics, self._held.observations, self._evidence.judged)
+        return Row(kind, dynamics, fit, judged)
 
     def _measure(self, line: Line, row: Row, evidence: Evidence) -> None:
         """Add the figures of one seed."""

@@ -1,7 +1,7 @@
 """What a probe must offer; every other module of this folder is one.
 
-A module holds ``COLUMNS`` and ``measure``. Nothing else registers it; the table has its columns in
-the order of ``PLACE``, a number.
+A module holds ``PLACE``, ``COLUMNS`` and ``measure``. Nothing else registers it; the table has its
+columns in the order of ``PLACE``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 class ProbeModule(Protocol):
     """A module of this folder, or one that another package brings."""
 
-    PLACE: float
+    PLACE: int
     """Where its columns stand."""
     COLUMNS: tuple[Column, ...]
     """What it measures."""

@@ -161,6 +161,32 @@ def test_hidden_actions_are_known_and_not_shown(corpus_path: Path) -> None:
     assert (found.action.abs() <= 1).all()
 
 
+OWN = """
+\"\"\"Twice the error.\"\"\"
+from lawm_models.probes.columns import Column
+
+PLACE = 0
+COLUMNS = (Column("twice", "twice", "low", "0 exact", "2 x error", "what error does not"),)
+
+
+def measure(row, evidence):
+    error = evidence.one_step_error(row)
+    return {} if error is None else {"twice": 2 * error}
+"""
+
+
+def test_a_probe_of_another_package_is_a_column(
+    corpus_path: Path, runs: dict[str, Path], install: Callable
+) -> None:
+    install(
+        "lab 1.0",
+        {"lab/__init__.py": "", "lab/twice.py": OWN},
+        {"lawm.probes": {"twice": "lab.twice"}},
+    )
+    line = probe([runs["lam"]], corpus_path, "half", settings=FEW).lines[0]
+    assert line.values["twice"] == [2 * line.values["error"][0]]
+
+
 def test_the_documentation_defines_every_column() -> None:
     text = (ROOT / "docs" / "wild.md").read_text(encoding="utf-8")
     for name in PROBES.names():
