@@ -13,7 +13,7 @@ from lawm_schemas import MANIFEST, ConfigError, CorpusError, LawmError, LineageS
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.inert import inert_actions
-from lawm_data.corpus.mask import save_mask
+from lawm_data.corpus.mask import choice_fault, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.writing.commit import COMMIT_BYTES
@@ -160,10 +160,17 @@ def _imported(
         write_file(temporary / MANIFEST, manifest.to_json().encode())
         corpus = Corpus(open_store(temporary))
         bound = {"corpus": corpus.root_fingerprint}  # what came along belongs to this corpus now
+        masks, left = [], []
         for mask in incoming.masks:
             mask = mask.model_copy(update=bound)
             corpus.with_mask(mask)  # refuses one that names what is not there
-            save_mask(corpus, mask)
+            if fault := choice_fault(mask, corpus.table, manifest):
+                left.append(
+                    f"mask {mask.name} was changed after the export and is left out: {fault}"
+                )
+            else:
+                save_mask(corpus, mask)
+                masks.append(mask.name)
         if incoming.overlay is not None:
             overlay = incoming.overlay.model_copy(update=bound)
             width = manifest.action.size
@@ -173,7 +180,8 @@ def _imported(
         trajectories=manifest.trajectories,
         steps=manifest.steps,
         fingerprint=manifest.fingerprint,
-        notes=(*incoming.notes, *inert),
+        masks=tuple(masks),
+        notes=(*incoming.notes, *left, *inert),
     )
 
 

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 
-from lawm_data import Corpus, CorpusWriter, open_corpus
+from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask
+from lawm_data.corpus.integrity.validate import validate
 from lawm_data.exchange import export_corpus, import_corpus
+from lawm_data.exchange.formats.d4rl import GROUP
 
 
 @pytest.fixture
@@ -39,8 +43,28 @@ def test_a_dry_run_knows_what_the_import_makes(exported: Path, tmp_path: Path) -
     assert made.fingerprint == open_corpus(tmp_path / "back").fingerprint
 
 
+def test_a_mask_that_its_seed_does_not_choose_is_left_out(
+    random_corpus: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    corpus = random_corpus(lengths=(3, 4, 5, 6))
+    for name, fraction in (("half", 0.5), ("quarter", 0.25)):
+        save_mask(corpus, make_mask(corpus, fraction, seed=0, name=name))
+    export_corpus(open_corpus(corpus.path), f"d4rl:{tmp_path / 'a.hdf5'}")
+    with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+        group = file[GROUP]
+        about = json.loads(group["about"][()].tobytes())
+        about["masks"][0]["fraction"] = 1.0
+        del group["about"]
+        group["about"] = np.frombuffer(json.dumps(about).encode(), "u1")
+    made = import_corpus(f"d4rl:{tmp_path / 'a.hdf5'}", tmp_path / "back")
+    changed, sound = (mask["name"] for mask in about["masks"])
+    assert made.masks == (sound,)
+    assert list(open_corpus(tmp_path / "back").masks()) == [sound]
+    assert [note for note in made.notes if note.startswith(f"mask {changed} was changed")]
+    assert not validate(tmp_path / "back")
+
+
 def test_an_error_names_the_trajectory(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file["observations"] = file["next_observations"] = np.zeros((6, 2), np.float32)
         file["actions"] = np.zeros((6, 1), np.float32)
