@@ -1,4 +1,4 @@
-"""``lawm``: train, evaluate, relabel, demo, audit."""
+"""``lawm``: train, evaluate, relabel, probe, demo, audit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import benchmark, comparing, errors, planning, report, runs
+from lawm_cli import benchmark, comparing, errors, planning, probing, report, runs
 from lawm_cli.options import (
     HELP,
     DryRun,
@@ -278,6 +278,7 @@ app.command(epilog=runs.SETTINGS)(runs.settings)
 app.command("export-policy", epilog=runs.EXPORT)(runs.export_policy)
 app.command("compare-labels", epilog=comparing.EPILOG)(comparing.compare)
 app.command(epilog=comparing.AUDIT)(comparing.audit)
+app.command(cls=choosing(probing.choices), epilog=probing.EPILOG)(probing.probe)
 app.command(cls=choosing(benchmark.choices), epilog=benchmark.EPILOG)(benchmark.benchmark)
 app.command(epilog=benchmark.TABLE)(benchmark.table)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # algorithms are listed without importing torch
     from lawm_data.batches.batch import Batch
     from lawm_data.corpus.corpus import Corpus
     from lawm_data.envs.policy import VectorPolicy
+    from lawm_models.networks.latent_dynamics import LatentDynamics
     from lawm_models.networks.planning_model import PlanningModel
 
 
@@ -126,6 +127,15 @@ class Acting(Protocol):
 
     def policy(self, deterministic: bool = True) -> VectorPolicy:
         """The learned policy, acting in numpy and environment units."""
+        ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """An algorithm whose actions, latent or true, can be probed; see ``lawm probe``."""
+
+    def latent_dynamics(self) -> LatentDynamics:
+        """What it infers and predicts, in the units of the recorded observations."""
         ...
 
 

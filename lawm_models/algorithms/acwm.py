@@ -18,6 +18,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.lam.planning_model import TransitionPlanningModel
 from lawm_models.networks.lam.transition_model import TransitionConfig, TransitionModel
+from lawm_models.networks.latent_dynamics import TransitionDynamics
 from lawm_models.networks.optimizer import clip_and_step
 from lawm_models.networks.scaling import ActionScale
 
@@ -59,6 +60,10 @@ class Algorithm(nn.Module):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """See the protocol."""
         return self._optimizers
+
+    def latent_dynamics(self) -> TransitionDynamics:
+        """See ``_protocol.Probed``."""
+        return TransitionDynamics(self.model)
 
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One gradient step on the labeled steps of the batch."""

@@ -26,6 +26,7 @@ from lawm_models.networks.lam.latent_transition_model import (
     LatentTransitionModel,
 )
 from lawm_models.networks.lam.planning_model import TransitionPlanningModel
+from lawm_models.networks.latent_dynamics import TransitionDynamics
 from lawm_models.networks.optimizer import adam, clip_and_step
 from lawm_models.networks.scaling import ActionScale
 
@@ -93,6 +94,10 @@ class Algorithm(nn.Module):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """See the protocol."""
         return self._optimizers
+
+    def latent_dynamics(self) -> TransitionDynamics:
+        """See ``_protocol.Probed``."""
+        return TransitionDynamics(self.model)
 
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One gradient step of a stage."""

@@ -34,6 +34,7 @@ from lawm_models.networks.latent_action_model import (
     Noise,
     Seen,
 )
+from lawm_models.networks.latent_dynamics import FilteredDynamics
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.planning_model import LatentActions, RecurrentPlanningModel
 from lawm_models.networks.policies import FilteringPolicy, noisy
@@ -240,6 +241,10 @@ class Algorithm(nn.Module):
         observed = batch.action_mask.unsqueeze(-1)
         action = torch.where(observed, self.scale.to_model(batch.action), 0.0)
         return replace(batch, action=action)
+
+    def latent_dynamics(self) -> FilteredDynamics:
+        """See ``_protocol.Probed``."""
+        return FilteredDynamics(self.model, len(self.scale.low))
 
     def policy(self, deterministic: bool = True) -> FilteringPolicy:
         """The policy for an environment."""

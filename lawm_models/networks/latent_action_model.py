@@ -252,6 +252,19 @@ class LatentActionModel(nn.Module):
         )
         return Inferred(observed, feature, inverse, decoded, known)
 
+    def latent_between(
+        self, feature: Float[Tensor, "N F"], pair: Observation
+    ) -> Float[Tensor, "N U"]:
+        """Mean of q(u|s,o') over its members, for any o', also one that never followed.
+
+        Args:
+            feature: [h, z] of s.
+            pair: o and o', (N, 2, ·); beyond o' nothing is known, as at the end of a window.
+        """
+        known = self._next_known(pair, self.world.encoder(pair), None)[..., 0, :]
+        each = [member(feature, member.project(known)).mean for member in self.inverses]
+        return torch.stack(each).mean(0)
+
     def _next_known(
         self,
         observation: Observation,

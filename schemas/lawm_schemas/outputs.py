@@ -1040,6 +1040,85 @@ class Audit(Schema):
     """The test with garbage for hidden actions, if records match the corpora."""
 
 
+class ProbedTrajectories(Schema):
+    """Trajectories of a probe."""
+
+    fit: int
+    """anchors and probes learned from them"""
+    labeled: int
+    """those of them whose actions the mask shows"""
+    held_out: int
+    """no training has seen them"""
+
+
+class ProbeFigure(Schema):
+    """A figure of a row."""
+
+    mean: float
+    std: float | None
+    """sample standard deviation over seeds; null for one"""
+    values: tuple[float, ...]
+    """of each seed"""
+
+
+class ProbeRow(Schema):
+    """A row of a probe."""
+
+    name: str
+    kind: str
+    """``run``, or the anchor: ``state_only``, ``acwm``, ``acwm_all``, ``unconstrained``, ``idm``"""
+    runs: tuple[str, ...]
+    """folders, by seed; none of an anchor that was trained for this table"""
+    figures: dict[str, ProbeFigure]
+    """by the names of columns; what does not apply is left out"""
+
+
+class ProbeColumn(Schema):
+    """A column of a probe."""
+
+    name: str
+    title: str
+    best: str
+    """``low``, ``high`` or ``neither``"""
+    range: str
+    definition: str
+    silent: str
+    """what it does not say"""
+    shown: bool
+    """whether the table has it"""
+
+
+class Probe(Schema):
+    """What ``lawm probe`` prints."""
+
+    corpus: str
+    """As given."""
+    mask: str | None
+    """As given."""
+    held_out_by: str
+    """``record``: the runs have seen the others; ``hash``: they have seen none."""
+    trajectories: ProbedTrajectories
+    """How many were for what."""
+    transitions: int
+    """That were judged."""
+    simulated: int
+    """Of them, in the state of another."""
+    horizon: int
+    """Steps that an action leads over."""
+    steps: int
+    """As given."""
+    pairs: int
+    """As given."""
+    seed: int
+    """As given."""
+    rows: tuple[ProbeRow, ...]
+    """Runs, then anchors."""
+    columns: tuple[ProbeColumn, ...]
+    """What the figures are."""
+    page: str | None
+    """The page that was written."""
+
+
 class Cell(Schema):
     """A run of a study."""
 
@@ -1215,6 +1294,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm export-policy": ExportPolicy,
     "lawm compare-labels": CompareLabels,
     "lawm audit": Audit,
+    "lawm probe": Probe,
     "lawm benchmark": Benchmark,
     "lawm table": Table,
     "lawm demo": Demo,

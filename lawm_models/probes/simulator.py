@@ -1,0 +1,122 @@
+"""What the simulator says of an action in another state: the truth that transfer is judged by."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from lawm_schemas import ConfigError, CorpusError, Role
+from torch import Tensor
+
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.envs.suites import LARGEST_SEED, Environments
+from lawm_data.inspection.render import COLLECTED, remake
+from lawm_data.system.progress import Progress, silent
+from lawm_models.probes.evidence import Transfer, Transitions
+
+CHECKED = 5
+"""Transitions that are first simulated as they were, to see that the simulator is the one."""
+TOLERANCE = 1e-3
+"""Largest difference there, relative to the larger of 1 and the recorded number."""
+
+
+class Simulator:
+    """The environment of a corpus, set to recorded states.
+
+    Args:
+        whole: the corpus without a mask.
+        horizon: k.
+
+    Raises:
+        ConfigError: the environment cannot be made here, or it does not give these observations.
+        CorpusError: no physics was recorded.
+    """
+
+    def __init__(self, whole: Corpus, horizon: int) -> None:
+        path, fields = str(whole.path), whole.manifest.state
+        if not any(spec.role is Role.physics for spec in whole.manifest.observations):
+            what = "has no states of the simulator (physics) for --simulate"
+            raise CorpusError(what, path, f"{COLLECTED}, or leave --simulate out")
+        self._envs: Environments = remake(whole)
+        given = {spec.name for spec in self._envs.observations}
+        missing = [spec.name for spec in fields if spec.name not in given]
+        if missing:
+            what = f"the simulator does not give {', '.join(missing)}, which the run observes"
+            raise ConfigError(what, path, "leave --simulate out")
+        if self._envs.remembers():
+            what = "its environment has delays that no state holds"
+            raise ConfigError(what, path, "leave --simulate out")
+        self._whole, self._fields, self._horizon = whole, fields, horizon
+        self._seeded = self._envs.seed_matters()
+
+    def transfer(
+        self,
+        places: np.ndarray,
+        judged: Transitions,
+        other: Int[Tensor, " N"],
+        pairs: int,
+        progress: Progress = silent,
+    ) -> Transfer:
+        """Take actions of judged transitions in the states of others.
+
+        Args:
+            places: (K,) where the trajectories of ``judged`` are in the corpus.
+            judged: the transitions.
+            other: (N,) whose state it is for each.
+            pairs: how many, at most.
+            progress: called with how many are done, and of how many.
+
+        Raises:
+            CorpusError: no action is known, a trajectory has no seed and it decides the goal, or
+                the simulator does not lead where it was recorded that it did.
+        """
+        known = judged.known.nonzero().squeeze(1)
+        source = known[torch.linspace(0, len(known) - 1, min(pairs, len(known))).round().long()]
+        if not len(source):
+            what = "no true action of a held-out trajectory was recorded to simulate"
+            raise CorpusError(what, str(self._whole.path), "leave --simulate out")
+        place, reached = other[source], []
+        used = torch.cat((source, place))
+        self._read(places, judged.trajectory[used].unique().tolist())
+        self._check(judged, source[:CHECKED])
+        for number, (a, b) in enumerate(zip(source.tolist(), place.tolist(), strict=True)):
+            reached.append(self._outcome(judged, a, b))
+            progress(number + 1, len(source))
+        return Transfer(source, place, torch.from_numpy(np.stack(reached)))
+
+    def _read(self, places: np.ndarray, numbers: list[int]) -> None:
+        self._trajectories = {number: self._whole[int(places[number])] for number in numbers}
+        for trajectory in self._trajectories.values():
+            seed = trajectory.info.seed
+            if self._seeded and (seed is None or seed > LARGEST_SEED):
+                what = "has no seed of its reset, which decides more than the state"
+                where = f"{self._whole.path}: trajectory {trajectory.info.id}"
+                raise CorpusError(what, where, "collect it again: seeds are recorded then")
+
+    def _outcome(self, judged: Transitions, a: int, b: int) -> np.ndarray:
+        """The observation after the actions of one transition in the state of another."""
+        home = self._trajectories[int(judged.trajectory[a])]
+        away = self._trajectories[int(judged.trajectory[b])]
+        assert home.actions is not None
+        assert away.physics is not None
+        seed, first = away.info.seed, int(judged.step[a])
+        self._envs.reset([0 if seed is None or seed > LARGEST_SEED else seed])
+        self._envs.restore(0, away.physics[int(judged.step[b])])
+        seen = self._envs.step(home.actions[first][None]).observations
+        for t in range(first + 1, first + self._horizon):
+            seen = self._envs.step(home.actions[t][None]).observations
+        parts = [np.ravel(seen[spec.name][0]) for spec in self._fields]
+        return np.concatenate(parts).astype(np.float32)
+
+    def _check(self, judged: Transitions, places: Tensor) -> None:
+        """Refuse a simulator that is not that of the recording."""
+        for a in places.tolist():
+            recorded = judged.after[a].numpy()
+            error = np.abs(self._outcome(judged, a, a) - recorded) / np.maximum(abs(recorded), 1)
+            if error.max() > TOLERANCE:
+                name = self._trajectories[int(judged.trajectory[a])].info.id
+                what = f"the simulator leads elsewhere from step {int(judged.step[a])} than it did"
+                where = f"{self._whole.path}: trajectory {name}"
+                raise CorpusError(
+                    what, where, f"see lawm-data validate {self._whole.path} --replay"
+                )
