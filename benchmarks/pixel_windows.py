@@ -3,13 +3,15 @@
 ``python benchmarks/pixel_windows.py CORPUS`` takes the frames of a corpus with pixels, stores them
 in every way below, and reads windows of 2, 16 and 50 frames that begin anywhere. ``ours`` is how a
 corpus is stored and read. zstd (``hdf5plugin``) and ISA-L (``isal``) are left out where they are
-not installed.
+not installed. ``--peers`` reads the same windows by other libraries instead (``pixel_peers.py``),
+and by ours before and after each of them; those that cannot be used are named with what they said.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -111,11 +113,57 @@ def measure(frames: np.ndarray, folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def beside_peers(frames: np.ndarray, folder: Path) -> list[dict[str, Any]]:
+    """Every peer, each between two measurements of ours, of which the slower one counts."""
+    from pixel_peers import PEERS
+
+    spec = ArraySpec(name="pixels", shape=frames.shape[1:], dtype="uint8", role=Role.pixels)
+    file, rows = folder / "ours.h5", []
+    with h5py.File(file, "w") as written:
+        written.create_dataset("x", data=frames, **compression(spec))
+    readers = {"ours": import_module("zlib")}
+    if find_spec("isal"):
+        readers["ours, with isal"] = import_module("isal.isal_zlib")
+    with h5py.File(file, "r", rdcc_nbytes=hdf5.CHUNK_CACHE) as opened:
+        dataset = opened["x"]
+        assert isinstance(dataset, h5py.Dataset)
+        stored = dataset.id.get_storage_size() / len(frames)
+        ours: dict[str, list[dict[str, float]]] = {name: [] for name in readers}
+
+        def measure_ours() -> None:
+            for name, module in readers.items():
+                hdf5._ZLIB = module
+                ours[name].append(rates(by_us(dataset), len(frames)))
+
+        measure_ours()
+        for name, (make, lossless) in PEERS.items():
+            own = folder / name
+            own.mkdir()
+            try:
+                read = make(frames, own)
+                found = rates(read, len(frames))
+            except Exception as error:  # whatever a library that does not work raises
+                line = re.sub(r"/\S+/", "", str(error).strip().partition("\n")[0])
+                why = f"{type(error).__name__}: {line}"
+                rows.append({"reader": name, "failed": why})
+                continue
+            size = sum(path.stat().st_size for path in own.rglob("*") if path.is_file())
+            row = {"reader": name, "lossless": lossless, "bytes_per_frame": size / len(frames)}
+            rows.append({**row, "frames_per_second": found})
+            measure_ours()
+    for name, all_of_it in ours.items():
+        slowest = {window: min(each[window] for each in all_of_it) for window in all_of_it[0]}
+        row = {"reader": name, "lossless": True, "bytes_per_frame": stored}
+        rows.append({**row, "frames_per_second": slowest})
+    return rows
+
+
 def main() -> None:
     """Measure, print a table, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--frames", type=int, default=4000)
+    parser.add_argument("--peers", action="store_true", help="other libraries, not other chunks")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     corpus, taken, count = open_corpus(asked.corpus), [], 0
@@ -126,11 +174,15 @@ def main() -> None:
             break
     frames = np.concatenate(taken)[: asked.frames]
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(frames, Path(folder))
+        rows = (beside_peers if asked.peers else measure)(frames, Path(folder))
     for row in rows:
+        if "failed" in row:
+            print(f"{row['reader']:30s} {row['failed']}")
+            continue
         speed = "  ".join(f"{rate:9,.0f}" for rate in row["frames_per_second"].values())
         mark = "ours" if row.get("ours") else ""
-        where = f"{row['chunk']:3d}  {row['codec']:7s} {row['reader']:6s}"
+        chunk = f"{row['chunk']:3d}  {row['codec']:7s} " if "chunk" in row else ""
+        where = f"{chunk}{row['reader']:{6 if chunk else 30}s}"
         print(f"{where} {row['bytes_per_frame']:8,.0f} bytes  {speed}  {mark}")
     if asked.out:
         task = corpus.manifest.environment.task if corpus.manifest.environment else None

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from lawm_data.system.registry import Registry
 
 EPILOG = example(
-    "lawm plan runs/a --corpus corpora/test --goals 100 --horizon 6 --json > row.json",
-    "lawm plan runs/a --closed-loop --planner icem --set samples=256 --film goals.mp4",
-    "lawm plan corpora/cs.agent --set space=actions",
+    "lawm plan runs/a --corpus corpora/test --goals 100 --json > row.json",
+    "lawm plan runs/a --closed-loop --planner icem --film goals.mp4",
+    "lawm plan corpora/cs.agent --horizon 12 --set samples=256",
     "lawm plan --again row.json",
 )
 GOALS, HORIZON = 100, 6
@@ -135,6 +135,7 @@ def _show(result: Mapping[str, Any]) -> None:
     show.grid(("distance", "mean", "median"), rows, title=title)
     closed = result["closed_against_no_action"]
     if closed is not None:
-        print(f"{closed:.0%} of the way that no action leaves")
+        way = f"{closed:.0%} of the way that no action leaves" if closed > 0 else "no way at all"
+        print(f"closes {way}")
     if result["again"]:
         print(f"{show.text(result['again']['largest_difference'])} is the largest difference")

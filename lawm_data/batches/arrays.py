@@ -14,6 +14,7 @@ from torch import Tensor
 from lawm_data.batches.gather import SliceReader, WindowReader
 from lawm_data.batches.mixture import Mixture
 from lawm_data.batches.sampler import Windows
+from lawm_data.batches.stacks import stacked
 from lawm_data.batches.windows import spans
 from lawm_data.corpus.layout import Layout
 
@@ -163,17 +164,19 @@ class MappedArrays:
     Args:
         mixture: the trajectories.
         window: T.
+        frame_stack: frames that are stacked at every step.
     """
 
-    def __init__(self, mixture: Mixture, window: int) -> None:
+    def __init__(self, mixture: Mixture, window: int, frame_stack: int = 1) -> None:
         manifest, shards = mixture.manifest, mixture.shards
+        self._stack, rows = frame_stack, window + frame_stack
         self._state = StateReader(mixture, window + 1)
         self._action = None
         if (mixture.action_row >= 0).any():
             self._action = ActionReader(mixture, window)
         self._width = manifest.action.size
         self._pixels = {
-            spec.name: SliceReader([shard.fields[spec.name] for shard in shards], window + 1)
+            spec.name: SliceReader([shard.fields[spec.name] for shard in shards], rows)
             for spec in manifest.observations
             if spec.role is Role.pixels
         }
@@ -202,11 +205,18 @@ class MappedArrays:
         return torch.from_numpy(action)
 
     def pixels(self, windows: Windows) -> dict[str, UInt[np.ndarray, "B rows h w c"]]:
-        """Camera fields by name; padding repeats the last image."""
+        """Camera fields by name; padding repeats the last image, and the first before the start."""
         if not self._pixels:
             return {}
-        shard, row, last = windows.shard, windows.row, windows.last_row
-        return {name: read(shard, row, last) for name, read in self._pixels.items()}
+        if self._stack == 1:
+            shard, row, last = windows.shard, windows.row, windows.last_row
+            return {name: read(shard, row, last) for name, read in self._pixels.items()}
+        before = np.minimum(windows.start, self._stack - 1)
+        row, last = windows.row - before, windows.row + windows.remaining
+        return {
+            name: stacked(read(windows.shard, row, last), self._stack - 1 - before, self._stack)
+            for name, read in self._pixels.items()
+        }
 
 
 RESIDENT_SHARE = 0.5

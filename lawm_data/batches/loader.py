@@ -27,6 +27,9 @@ from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.system.notebook import facts
 
+MOST_FRAMES = 16
+"""Frames of a stack."""
+
 
 class Loader:
     """An endless source of batches; iterate over it or call ``next``.
@@ -49,6 +52,8 @@ class Loader:
         label_unit: whether all actions of the trajectory, or of the window, make it labeled.
         oversample_ends: see the first and last steps of trajectories about as often as the others.
         random_shift: pixels by which the pictures of a window move at random, all alike (DrQ).
+        frame_stack: pictures of so many steps, up to each one, are its observation, one behind the
+            other in the channels; before a trajectory's start its first picture is repeated.
         device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
         resident: keep the numbers (not the pixels) in the device's memory. None does so on
             devices other than the CPU when they take at most ``RESIDENT_SHARE`` of what is free.
@@ -70,6 +75,7 @@ class Loader:
         label_unit: LabelUnit = "trajectory",
         oversample_ends: bool = False,
         random_shift: int = 0,
+        frame_stack: int = 1,
         device: str | torch.device = "cpu",
         resident: bool | None = None,
     ) -> None:
@@ -89,7 +95,10 @@ class Loader:
         mixture = mix([(corpora, 1.0)] if isinstance(corpora, Corpus) else corpora)
         self._corpora = mixture.corpora
         self._planner = Planner(mixture, settings)
-        self._mapped = MappedArrays(mixture, window)
+        if not 1 <= index(frame_stack) <= MOST_FRAMES:
+            hint = f"give a whole number from 1 to {MOST_FRAMES}"
+            raise ConfigError(f"is {frame_stack}", "frame_stack", hint)
+        self._mapped = MappedArrays(mixture, window, index(frame_stack))
         if index(random_shift) < 0:
             raise ConfigError(f"{random_shift} is below 0", "random_shift", "give pixels, or 0")
         self._shift = index(random_shift)

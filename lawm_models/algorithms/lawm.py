@@ -32,6 +32,7 @@ from lawm_models.networks.latent_action_model import (
     LatentActionModel,
     LatentActionModelConfig,
     Noise,
+    Seen,
 )
 from lawm_models.networks.optimizer import adam, clip_and_step, frozen_view
 from lawm_models.networks.planning_model import LatentActions, RecurrentPlanningModel
@@ -282,11 +283,7 @@ class Algorithm(nn.Module):
         decoder's own std. Reads observations alone: the state is filtered with inferred actions,
         on labeled rows too.
         """
-        batch = replace(
-            batch,
-            action_mask=torch.zeros_like(batch.action_mask),
-            labeled=torch.zeros_like(batch.labeled),
-        )
+        seen = self.model.see(Observation.of(batch), batch.valid)
         generator = torch.Generator(batch.reward.device).manual_seed(0)
         size, members = len(batch.labeled), self.config.model.inverse_members
         rounds = -(-samples // members)  # every member serves every row as often
@@ -297,7 +294,9 @@ class Algorithm(nn.Module):
             index = torch.arange(size, device=batch.reward.device).repeat_interleave(copies)
             # drawn one copy after the other, however many go together
             noise = Noise.joined([self.model.draw_noise(batch, generator) for _ in range(copies)])
-            action = self._infer(batch.rows(index), noise).action
+            own, zeros = Seen(*(part[index] for part in seen)), batch.reward.new_zeros
+            unknown = zeros(len(index), *batch.action.shape[1:])
+            action = self.model.infer_seen(own, unknown, zeros(len(index)), noise).action
             drawn = action.mean.unflatten(0, (size, copies))
             means.append(drawn)
             spreads.append(torch.as_tensor(action.spread).expand_as(action.mean).view_as(drawn))

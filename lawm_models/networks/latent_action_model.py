@@ -134,6 +134,15 @@ class Noise(NamedTuple):
         return cls(join(state), join(inverse), join(posterior), drawn)
 
 
+class Seen(NamedTuple):
+    """What a model makes of the observations of a window, whatever the noise."""
+
+    embed: Float[Tensor, "*m B T1 E"]
+    """Of each observation."""
+    known: Float[Tensor, "*m B T K"]
+    """What the inverse posterior knows of the observations that follow each step."""
+
+
 class Inferred(NamedTuple):
     """A posterior rollout over a window with labeled and unlabeled rows."""
 
@@ -215,8 +224,22 @@ class LatentActionModel(nn.Module):
             noise: all of it.
             valid: real steps, which nothing looks beyond; None for all.
         """
+        return self.infer_seen(self.see(observation, valid), action, labeled, noise)
+
+    def see(self, observation: Observation, valid: Bool[Tensor, "*m B T"] | None = None) -> Seen:
+        """Encode the observations of a window; see ``infer``."""
         embed = self.world.encoder(observation)
-        known = self._next_known(observation, embed, valid)
+        return Seen(embed, self._next_known(observation, embed, valid))
+
+    def infer_seen(
+        self,
+        seen: Seen,
+        action: Float[Tensor, "*m B T A"],
+        labeled: Float[Tensor, "*m B"],
+        noise: Noise,
+    ) -> Inferred:
+        """``infer`` from what was encoded before, perhaps for other noise."""
+        embed, known = seen
         observed, feature, inverse, decoded = self.world.scan.infer(
             self.world.rssm,
             self.inverses,

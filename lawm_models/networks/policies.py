@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from jaxtyping import Float
-from lawm_schemas import ArraySpec
+from lawm_schemas import ArraySpec, Role
 from torch import Tensor
 
 from lawm_models.networks.dynamics import State
@@ -211,6 +211,48 @@ class EncodedPolicy(StepPolicy):
     ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
         """See ``StepPolicy.step``."""
         return self._policy.step(self._encode(observation), memory, generator)
+
+
+class StackingPolicy(StepPolicy):
+    """A policy on stacks of frames as one on frames: it remembers those of the steps before.
+
+    Its memory is a flag, which is 0 before the first step, the frames, and the policy's own memory.
+
+    Args:
+        policy: acts on stacks, as ``lawm_data.batches.stacks`` makes them.
+        reads: what is observed, in order; of every camera one frame.
+        count: frames of a stack.
+    """
+
+    def __init__(self, policy: StepPolicy, reads: Sequence[ArraySpec], count: int) -> None:
+        self._policy, self._reads, self._count = policy, tuple(reads), count
+        self._cameras = [spec for spec in reads if spec.role is Role.pixels]
+        kept = (count - 1) * sum(spec.size for spec in self._cameras)
+        self._parts = (1, kept, policy.memory_dim)
+        super().__init__(sum(self._parts), policy.like)
+
+    def step(
+        self,
+        observation: Float[Tensor, "N O"],
+        memory: Float[Tensor, "N M"],
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N M"]]:
+        """See ``StepPolicy.step``."""
+        begun, kept, inner = memory.split(self._parts, -1)
+        fields = list(observation.split([spec.size for spec in self._reads], -1))
+        sizes = [(self._count - 1) * spec.size for spec in self._cameras]
+        before, left = iter(kept.split(sizes, -1)), []
+        for place, spec in enumerate(self._reads):
+            if spec.role is not Role.pixels:
+                continue
+            frame = fields[place].unflatten(-1, (1, spec.shape[0], -1, spec.shape[2]))
+            known = next(before).unflatten(-1, (self._count - 1, *frame.shape[2:]))
+            known = torch.where(begun[..., None, None, None] > 0, known, frame)
+            frames = torch.cat((known, frame), 1)
+            left.append(frames[:, 1:].flatten(1))
+            fields[place] = frames.permute(0, 2, 3, 1, 4).flatten(1)
+        action, inner = self._policy.step(torch.cat(fields, -1), inner, generator)
+        return action, torch.cat((torch.ones_like(begun), *left, inner), -1)
 
 
 def split(encoder: Any, flat: Float[Tensor, "N O"]) -> Observation:

@@ -107,12 +107,13 @@ def _filtered(model: LatentActionModel, observation: Observation, valid: Tensor)
     action = zeros(size, steps, model.decoder.action_dim)
     latent = zeros(size, steps, model.config.latent_action.dim)
     noise = Noise(zeros(size, steps + 1, world.rssm.stoch_dim), latent, latent)
-    inferred = model.infer(observation, action, zeros(size), noise, valid)
+    seen = model.see(observation, valid)
+    inferred = model.infer_seen(seen, action, zeros(size), noise)
     return _Window(
         State(*(part[:, :-1] for part in inferred.observed.state)),
         inferred.known,
         world.encoder.target(observation),
-        world.rssm.project(world.encoder(observation)),
+        world.rssm.project(seen.embed),
         valid,
     )
 

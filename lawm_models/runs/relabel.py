@@ -13,6 +13,7 @@ from lawm_schemas import ArraySpec, ConfigError, Role
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
+from lawm_data.batches.stacks import stacked
 from lawm_data.corpus.agreement import reads_alike
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
@@ -124,7 +125,8 @@ def relabel(
         )
     algorithm, weights = run.trained()
     with seeding.thread_limit(run.config.threads):
-        labels = list(infer_labels(algorithm, view, hidden, method))
+        stack = run.config.frame_stack
+        labels = list(infer_labels(algorithm, view, hidden, method, stack))
     uncertain = uncertainty(labels, view.manifest.action)
     limit = np.inf if max_uncertainty is None else max_uncertainty
     kept = np.flatnonzero(uncertain <= limit)
@@ -176,9 +178,20 @@ def hidden_trajectories(view: Corpus) -> list[int]:
 
 
 def infer_labels(
-    algorithm: Algorithm, view: Corpus, positions: Sequence[int], method: Method = "inverse"
+    algorithm: Algorithm,
+    view: Corpus,
+    positions: Sequence[int],
+    method: Method = "inverse",
+    frame_stack: int = 1,
 ) -> Iterator[Label]:
     """Labels of some trajectories of a view, in their order.
+
+    Args:
+        algorithm: infers them.
+        view: the corpus as the run sees it.
+        positions: trajectories in it.
+        method: see ``relabel``.
+        frame_stack: frames that it sees at every step.
 
     Raises:
         ConfigError: the algorithm infers no actions, or not by this method.
@@ -194,7 +207,7 @@ def infer_labels(
     limit = FRAMES_AT_ONCE if cameras else STEPS_AT_ONCE
     for group in _groups(view.table.length[np.asarray(positions)], limit):
         trajectories = [view[positions[i]] for i in group]
-        batch = batch_of(trajectories, view.manifest.action.size, cameras)
+        batch = batch_of(trajectories, view.manifest.action.size, cameras, frame_stack)
         inferred = infer(batch)
         if inferred is None:
             raise ConfigError(
@@ -246,7 +259,12 @@ def errors_against(
     return tuple((error / np.maximum(truth.var(0), SMALLEST_VARIANCE)).tolist())
 
 
-def batch_of(trajectories: Sequence[Trajectory], action_dim: int, cameras: Sequence[str]) -> Batch:
+def batch_of(
+    trajectories: Sequence[Trajectory],
+    action_dim: int,
+    cameras: Sequence[str],
+    frame_stack: int = 1,
+) -> Batch:
     """Whole trajectories as one batch without actions, padded to the longest."""
     lengths = torch.tensor([len(t) for t in trajectories])
     size = (len(trajectories), int(lengths.max()))
@@ -265,8 +283,21 @@ def batch_of(trajectories: Sequence[Trajectory], action_dim: int, cameras: Seque
         labeled=torch.zeros(size[0], dtype=torch.bool),
         trajectory=torch.arange(size[0]),
         start=torch.zeros(size[0], dtype=torch.int64),
-        pixels={c: _stack([t.observations[c] for t in trajectories], size[1] + 1) for c in cameras},
+        pixels={
+            camera: _stack(
+                [_frames(t.observations[camera], frame_stack) for t in trajectories], size[1] + 1
+            )
+            for camera in cameras
+        },
     )
+
+
+def _frames(images: np.ndarray, count: int) -> np.ndarray:
+    """(T+1, h, w, count·c): the images of a whole trajectory, stacked."""
+    if count == 1:
+        return images
+    early = np.concatenate([images[:1].repeat(count - 1, 0), images])
+    return stacked(early[None], np.zeros(1, np.int64), count)[0]
 
 
 def _stack(arrays: Sequence[np.ndarray], rows: int) -> Tensor:

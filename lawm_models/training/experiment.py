@@ -22,6 +22,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.batches.loader import Loader, device_of
+from lawm_data.batches.stacks import stacked_specs
 from lawm_data.corpus.agreement import require_joint
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
@@ -97,7 +98,7 @@ def settings_of(config: ExperimentConfig) -> Schema:
 def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
     """The algorithm with fresh weights, drawn from the experiment's seed."""
     module = ALGORITHMS.load(config.algorithm.name)
-    spec = ModelSpec(record.observations, record.action)
+    spec = ModelSpec(stacked_specs(record.observations, config.frame_stack), record.action)
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(seeding.derive(config.seed).weights)
         return module.Algorithm(settings_of(config), spec).to(device)
@@ -134,6 +135,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
     _require_rewards(config, views)
+    _require_frames(config, record)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
     encoders = RunEncoders.of(views[0])
     return Sources(weighted, make_loaders(config, weighted), record, encoders)
@@ -191,6 +193,7 @@ def _loader(
         label_unit=config.label_unit,
         oversample_ends=config.oversample_ends,
         random_shift=config.random_shift,
+        frame_stack=config.frame_stack,
         device=config.device,
     )
 
@@ -253,6 +256,17 @@ def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
         "corpora",
         f"add some, or {hint}",
     )
+
+
+def _require_frames(config: ExperimentConfig, record: RunRecord) -> None:
+    """Refuse to stack frames where there are none, or for an encoder of single ones."""
+    if config.frame_stack == 1:
+        return
+    where, hint = f"frame_stack: {config.frame_stack}", "set frame_stack to 1"
+    if not record.pixels:
+        raise ConfigError("no pixels are observed that could be stacked", where, hint)
+    if not learns_policy(config):
+        raise ConfigError(f"{config.algorithm.name} encodes single frames", where, hint)
 
 
 def _device_name(device: torch.device) -> str:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from lawm_schemas import (
@@ -29,6 +29,7 @@ from lawm_data.envs.policy import VectorPolicy
 from lawm_data.system.atomic import TEMPORARY, storage_errors, write_file
 from lawm_models.algorithms._protocol import Acting, Algorithm, Plannable
 from lawm_models.networks.planning_model import PlanningModel
+from lawm_models.networks.policies import StackingPolicy, StepPolicy
 from lawm_models.training import checkpoint
 from lawm_models.training.experiment import (
     build,
@@ -229,6 +230,9 @@ class RunFolder:
             ConfigError: it learns none.
         """
         policy = self.acting(algorithm).policy(deterministic)
+        if self.config.frame_stack > 1:
+            specs = self.record.observations
+            policy = StackingPolicy(cast(StepPolicy, policy), specs, self.config.frame_stack)
         return self.encoders().before(policy, self.record)
 
     def planning_model(self, algorithm: Algorithm) -> PlanningModel:
@@ -240,6 +244,9 @@ class RunFolder:
         if not isinstance(algorithm, Plannable):
             what = f"{self.config.algorithm.name} learns no world model to plan in"
             raise ConfigError(what, str(self.path), "give a run of an algorithm that does: lawm")
+        if self.config.frame_stack > 1:
+            what = "planning in stacks of frames is not possible"
+            raise ConfigError(what, str(self.path), "train with frame_stack=1")
         return self.encoders().before_model(algorithm.planning_model(), self.record)
 
     def require_same(self, config: ExperimentConfig) -> None:

@@ -71,6 +71,9 @@ class ExperimentConfig(Schema):
     drawn uniformly see the first step, where every evaluation begins, T times less often."""
     random_shift: int = Field(default=0, ge=0, le=64)
     """Pixels by which the pictures of a window move at random, all alike (DrQ); 0 for none."""
+    frame_stack: int = Field(default=1, ge=1, le=16)
+    """Pictures of so many steps are seen at each, one behind the other in the channels; before the
+    first one it is repeated."""
     seed: int = Field(default=0, ge=0)
     """The one seed."""
     device: str = "cpu"

@@ -14,11 +14,11 @@ from safetensors.torch import save_file as save_safetensors
 
 from lawm_data import filter_corpus, open_corpus
 from lawm_data.corpus.features import FEATURES
+from lawm_models.runs import probe
 from lawm_models.runs.encoder_sources import of_features, of_file
 from lawm_models.runs.features import make_features
 from lawm_models.runs.relabel import relabel
 from lawm_models.runs.run import load_run
-from lawm_models.training import probe
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 

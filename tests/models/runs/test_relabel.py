@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from lawm_data import (
     save_mask,
     write_overlay,
 )
+from lawm_models.networks.encoders import Observation, pixels
 from lawm_models.runs.relabel import (
     SMALLEST_VARIANCE,
     Label,
@@ -237,3 +240,21 @@ def test_smoothing_needs_a_world_model(runs, corpus):
     assert report["nmse_per_dimension"] != plain["nmse_per_dimension"]
     with pytest.raises(ConfigError, match="has no world model to smooth with"):
         relabel(runs["bc"], corpus, "smooth-bc", method="smoothing")
+
+
+def test_every_frame_is_encoded_once(
+    drawn: Path, learn: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many samples of the latent action are drawn for it."""
+    run, encoded = learn("lawm", "pixels"), []
+    plain = pixels.Encoder.forward
+
+    def counted(encoder: pixels.Encoder, observation: Observation) -> torch.Tensor:
+        encoded.append(observation.pixels["pixels"][..., 0, 0, 0].numel())
+        return plain(encoder, observation)
+
+    monkeypatch.setattr(pixels.Encoder, "forward", counted)
+    for method in ("inverse", "smoothing"):
+        encoded.clear()
+        relabel(run, drawn, method, method=method)
+        assert sum(encoded) == 33  # three hidden trajectories of 10 steps

@@ -56,3 +56,25 @@ def test_a_run_on_states_has_none(tmp_path: Path) -> None:
     none.write(tmp_path / "encoders")
     assert none.frozen() == {}
     assert not (tmp_path / "encoders").exists()
+
+
+def test_a_model_on_features_is_planned_in_by_what_was_recorded(
+    featured: Callable, experiment: Callable, tmp_path: Path
+) -> None:
+    drawn = featured(0)
+    changes = {"corpora": [{"path": str(drawn)}], "observe": "features:ae", "window": 5}
+    run = train(experiment("acwm", **changes), tmp_path / "on-features")
+    algorithm = run.algorithm()
+    model, inner = run.planning_model(algorithm), algorithm.planning_model()
+    (reads,) = run.reads()
+    assert reads.name == "pixels"
+    trajectory = open_corpus(drawn)[0]
+    flat = torch.from_numpy(trajectory.observations["pixels"].reshape(11, -1)).float()
+    stored = open_corpus(drawn).observing("features:ae")[0].observations.state
+    features, memory = torch.from_numpy(stored), flat[:, :0]
+    torch.testing.assert_close(model.target(flat), inner.target(features), atol=0.02, rtol=0.02)
+    state = model.infer(flat, memory)
+    torch.testing.assert_close(state, inner.infer(features, memory), atol=0.02, rtol=0.02)
+    choice = torch.zeros(11, 1)
+    after = inner.step(state, choice, "actions")
+    assert torch.equal(model.step(state, choice, "actions"), after)
