@@ -120,7 +120,7 @@ def main() -> None:
     print(table(cells, titles))
     document = {
         "command": shlex.join(["python", *sys.argv]),
-        "study": results.command,
+        "benchmark": results.command,
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
         "versions": installed_versions(),
         "probe_r2": probes(results),
