@@ -101,6 +101,10 @@ def collect(
     ] = None,
     draw: Draw = None,
     distractors: DistractorList = None,
+    observe: Annotated[
+        str | None,
+        typer.Option(help="What a learning agent learns from: state, pixels or pixels+state."),
+    ] = None,
     physics: Annotated[
         bool,
         typer.Option(
@@ -169,6 +173,7 @@ def collect(
         physics=physics,
         draw=draw,
         distractors=parse_distractors(distractors or ()),
+        observe=observe,
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))

@@ -51,6 +51,8 @@ class Collection(NamedTuple):
     """How the image is drawn; None as in the corpus that is there, or as is usual."""
     distractors: tuple[str, ...] = ()
     """What else moves in it."""
+    observe: str | None = None
+    """What a learning agent learns from; None for the state."""
 
 
 def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> None:
@@ -67,16 +69,18 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
     for option, given in (("--draw", collection.draw), ("--distractors", collection.distractors)):
         if given and collection.pixels is None:
             raise ConfigError("goes with --pixels", option, "give both")
+    if collection.observe and collection.agent not in AGENTS:
+        hint = "leave it out: what acts knows what it reads"
+        raise ConfigError("goes with an agent that learns", "--observe", hint)
     if collection.agent in AGENTS:
         _collect_learning(collection, bars, processes)
     else:
         _collect_rollouts(collection, bars)
 
 
-def unfit_for_learning(pixels: int | None, noise: bool | None) -> tuple[str, ...]:
+def unfit_for_learning(noise: bool | None) -> tuple[str, ...]:
     """Which of these settings a learning agent does not have."""
-    given = {"pixels": pixels is not None, "noise": noise}
-    return tuple(name for name, unfit in given.items() if unfit)
+    return ("noise",) if noise else ()
 
 
 def _collect_learning(collection: Collection, bars: ProgressBar, processes: int) -> None:
@@ -84,7 +88,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
     from lawm_models.collection.collector import collect_learning
 
     agent = collection.agent
-    own = unfit_for_learning(collection.pixels, collection.noise)
+    own = unfit_for_learning(collection.noise)
     refused = {
         **{f"--{name}": True for name in own},
         "--append": collection.append,
@@ -110,6 +114,9 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
         on_round=lambda done, total, _: bars.reach(done, {"return": total}),
         processes=processes,
         physics=collection.physics,
+        pixels=collection.pixels,
+        drawing=_drawing(collection),
+        observe=collection.observe or "state",
     )
 
 

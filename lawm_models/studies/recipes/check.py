@@ -103,7 +103,7 @@ class RecipeCheck:
                 if settings.draw is not None and settings.pixels is None:
                     yield "collect.draw: goes with pixels", "give both"
                 if settings.agent in AGENTS:
-                    for key in unfit_for_learning(settings.pixels, settings.noise):
+                    for key in unfit_for_learning(settings.noise):
                         what = f"collect.{key}: does not go with agent {settings.agent}"
                         yield what, "leave it out"
                 elif settings.agent != "random":
