@@ -244,7 +244,9 @@ def _lie(server: Any, blobs: dict[str, Any], rng: Random, folder: Path) -> None:
     else:
         entry = {"type": "file", "path": path, "size": len(blob.data), "oid": blob.oid}
         lie = alter_tree(rng, entry | {"lfs": {"oid": blob.sha256}})
-        with contextlib.suppress(RecursionError):  # deeper than our server can send
+        with contextlib.suppress(
+            RecursionError, ValueError
+        ):  # more than JSON or our server can say
             json.dumps(lie)
             server.listed[path] = lie
 

@@ -104,6 +104,10 @@ def collect(
     ] = None,
     draw: Draw = None,
     distractors: DistractorList = None,
+    observe: Annotated[
+        str | None,
+        typer.Option(help="What a learning agent learns from: state, pixels or pixels+state."),
+    ] = None,
     physics: Annotated[
         bool,
         typer.Option(
@@ -178,6 +182,7 @@ def collect(
         distractors=parse_distractors(distractors or ()),
         planner=planner,
         planner_settings=dict(map(load_setting, settings or ())),
+        observe=observe,
     )
     if seeds is not None:
         made = collect_seeds(collection, parse(seeds))

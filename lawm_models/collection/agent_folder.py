@@ -37,7 +37,7 @@ class AgentRecord(Checksummed):
     environment: EnvironmentInfo
     """Where it acts."""
     state: tuple[ArraySpec, ...]
-    """State fields it reads, in order."""
+    """What it reads, in order: state fields, or cameras, or both."""
     action: ArraySpec
     """Its action."""
     seed: int

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lawm_schemas import ConfigError, LineageStep, Provenance
+from lawm_schemas import ArraySpec, ConfigError, Drawing, LineageStep, Provenance, Role
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.trajectory import Trajectory
@@ -30,6 +30,7 @@ from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
+from lawm_models.training.observing import observes_pixels, with_pixel_encoder
 from lawm_models.training.seeding import thread_limit
 from lawm_models.training.versions import installed_versions
 
@@ -59,6 +60,9 @@ def collect_learning(
     on_round: OnRound | None = None,
     processes: int = 2,
     physics: bool = True,
+    pixels: int | None = None,
+    drawing: Drawing | None = None,
+    observe: str = "state",
 ) -> None:
     """Collect until the corpus at ``out`` holds ``trajectories``; continues an earlier call.
 
@@ -73,14 +77,23 @@ def collect_learning(
         on_round: called after every round.
         processes: 2 dreams in a second process, 1 in this one; the corpus is the same.
         physics: record the simulator's state.
+        pixels: edge of the camera image, or none.
+        drawing: how it is drawn; None as the suite itself does.
+        observe: what the agent learns from, ``state``, ``pixels`` or ``pixels+state``.
 
     Raises:
         ConfigError: no such agent, one that the actions have no bounds for, or the folder holds a
             corpus or an agent of another collection.
     """
     config = agent_config(agent, config.model_dump(mode="json") if config else {})
+    config = with_pixel_encoder(config) if observes_pixels(observe) else config
     environments = envs.make(
-        task, num_envs=config.environments, action_repeat=action_repeat, physics=physics
+        task,
+        num_envs=config.environments,
+        action_repeat=action_repeat,
+        physics=physics,
+        pixels=pixels,
+        drawing=drawing,
     )
     if environments.action.bounds() is None:
         hint = "collect with --agent random"
@@ -97,7 +110,7 @@ def collect_learning(
         agent=agent,
         config=config.model_dump(mode="json"),
         environment=environments.info,
-        state=tuple(s for s in environments.observations if s.role == "state"),
+        state=_observed(environments, observe),
         action=environments.action,
         seed=seed,
     )
@@ -121,6 +134,21 @@ def collect_learning(
             collection.rounds.close()
 
 
+def _observed(environments: envs.Environments, observe: str) -> tuple[ArraySpec, ...]:
+    """The observations that an agent learns from.
+
+    Raises:
+        ConfigError: the environment does not show them.
+    """
+    words = [word.strip() for word in observe.split("+")]
+    if not set(words) <= {"state", "pixels"}:
+        raise ConfigError(f"is {observe!r}", "--observe", "give state, pixels or pixels+state")
+    shown = environments.observations
+    if "pixels" in words and not any(spec.role is Role.pixels for spec in shown):
+        raise ConfigError("no pixels are drawn", f"--observe {observe}", "give --pixels 64, too")
+    return tuple(spec for spec in shown if spec.role.value in words)
+
+
 def _writer(out: Path, environments: envs.Environments, provenance: Provenance) -> CorpusWriter:
     if not out.exists():
         step = LineageStep(operation="collect", settings={"agent": provenance.agent})
@@ -134,7 +162,7 @@ def _writer(out: Path, environments: envs.Environments, provenance: Provenance) 
     manifest = open_corpus(out).manifest
     others = [known for known in manifest.provenance if not _same_collection(known, provenance)]
     there, asked = (
-        ", ".join(spec.name for spec in source.observations) for source in (manifest, environments)
+        ", ".join(map(_array, source.observations)) for source in (manifest, environments)
     )
     if there != asked:
         raise ConfigError(f"holds {there}, not {asked}", str(out), "choose another --out")
@@ -143,6 +171,13 @@ def _writer(out: Path, environments: envs.Environments, provenance: Provenance) 
             "holds trajectories of another collection", str(out), "choose another --out"
         )
     return CorpusWriter.append(out)
+
+
+def _array(spec: ArraySpec) -> str:
+    """An array as two collections have to have it."""
+    if spec.role is not Role.pixels:
+        return spec.name
+    return f"{spec.name} {list(spec.shape)} drawn by {spec.drawing or 'suite'}"
 
 
 def _same_collection(known: Provenance, asked: Provenance) -> bool:
@@ -172,6 +207,8 @@ class _Collection:
         self.agent, self.scale = build_agent(folder.record)
         self.replay = ReplayBuffer(config.window)
         record = folder.record
+        self.cameras = [spec.name for spec in record.state if spec.role is Role.pixels]
+        self.has_state = any(spec.role is Role.state for spec in record.state)
         arrays = (record.state, record.action.size)
         self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
         rest = folder.load(self.agent)
@@ -219,7 +256,8 @@ class _Collection:
             policy = RandomPolicy(self.environments.action)
         else:
             policy = agent_policy(self.agent, self.scale, deterministic=False)
-        recorded = rollout(self.environments, policy, seeds, noise_seed)
+        reads = self.folder.record.state if self.cameras else None
+        recorded = rollout(self.environments, policy, seeds, noise_seed, reads=reads)
         for trajectory, seed in zip(recorded, seeds[places.start - first :], strict=True):
             self.writer.add(
                 **trajectory,
@@ -245,8 +283,10 @@ class _Collection:
         for trajectory in trajectories:
             assert trajectory.actions is not None
             action = self.scale.to_model(torch.from_numpy(np.array(trajectory.actions)))
+            pixels = {name: np.array(trajectory.observations[name]) for name in self.cameras}
             state = np.array(trajectory.observations.state)
-            self.replay.add(state, action.numpy(), np.array(trajectory.rewards))
+            state = state if self.has_state else state[:, :0]
+            self.replay.add(state, action.numpy(), np.array(trajectory.rewards), pixels)
 
 
 def updates_before(config: DreamerConfig, k: int) -> int:

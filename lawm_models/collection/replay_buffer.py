@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -18,19 +20,27 @@ class ReplayBuffer:
     def __init__(self, window: int) -> None:
         self.window = window
         self._items: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = []
+        self._pixels: list[Mapping[str, np.ndarray]] = []
         self._ends: list[int] = []
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, observation: np.ndarray, action: np.ndarray, reward: np.ndarray) -> None:
-        """Append a trajectory: (T+1, O), (T, A) and (T,) float32."""
+    def add(
+        self,
+        observation: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        pixels: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Append a trajectory: (T+1, O), (T, A) and (T,) float32, cameras (T+1, h, w, c) uint8."""
         length, missing = len(reward), max(0, self.window - len(reward))
         if missing:
             observation = np.pad(observation, ((0, missing), (0, 0)), mode="edge")
             action = np.pad(action, ((0, missing), (0, 0)))
             reward = np.pad(reward, (0, missing))
         self._items.append((observation, action, reward, length))
+        self._pixels.append(pixels or {})
         starts = len(reward) - self.window + 1
         self._ends.append(starts + (self._ends[-1] if self._ends else 0))
 
@@ -56,7 +66,16 @@ class ReplayBuffer:
             labeled=torch.ones(batch_size, dtype=torch.bool),
             trajectory=torch.from_numpy(chosen),
             start=torch.from_numpy(starts),
+            pixels={name: self._frames(name, chosen, starts) for name in self._pixels[0]},
         )
+
+    def _frames(self, camera: str, chosen: np.ndarray, starts: np.ndarray) -> torch.Tensor:
+        """(B, T+1, h, w, c) uint8; padding repeats the last frame."""
+        steps, found = np.arange(self.window + 1), []
+        for item, start in zip(chosen.tolist(), starts.tolist(), strict=True):
+            images = self._pixels[item][camera]
+            found.append(images[np.minimum(start + steps, len(images) - 1)])
+        return torch.from_numpy(np.stack(found))
 
     def _window(self, item: int, start: int) -> tuple[np.ndarray, ...]:
         observation, action, reward, length = self._items[item]

@@ -55,6 +55,8 @@ class Collection(NamedTuple):
     """What searches the world model of the agent for actions, instead of its policy."""
     planner_settings: Mapping[str, Any] | None = None
     """Its settings."""
+    observe: str | None = None
+    """What a learning agent learns from; None for the state."""
 
 
 def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> None:
@@ -75,16 +77,18 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
     for option, given in (("--draw", collection.draw), ("--distractors", collection.distractors)):
         if given and collection.pixels is None:
             raise ConfigError("goes with --pixels", option, "give both")
+    if collection.observe and collection.agent not in AGENTS:
+        hint = "leave it out: what acts knows what it reads"
+        raise ConfigError("goes with an agent that learns", "--observe", hint)
     if collection.agent in AGENTS:
         _collect_learning(collection, bars, processes)
     else:
         _collect_rollouts(collection, bars)
 
 
-def unfit_for_learning(pixels: int | None, noise: bool | None) -> tuple[str, ...]:
+def unfit_for_learning(noise: bool | None) -> tuple[str, ...]:
     """Which of these settings a learning agent does not have."""
-    given = {"pixels": pixels is not None, "noise": noise}
-    return tuple(name for name, unfit in given.items() if unfit)
+    return ("noise",) if noise else ()
 
 
 def _collect_learning(collection: Collection, bars: ProgressBar, processes: int) -> None:
@@ -92,7 +96,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
     from lawm_models.collection.collector import collect_learning
 
     agent = collection.agent
-    own = unfit_for_learning(collection.pixels, collection.noise)
+    own = unfit_for_learning(collection.noise)
     refused = {
         **{f"--{name}": True for name in own},
         "--append": collection.append,
@@ -121,6 +125,9 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
         on_round=lambda done, total, _: bars.reach(done, {"return": total}),
         processes=processes,
         physics=collection.physics,
+        pixels=collection.pixels,
+        drawing=_drawing(collection),
+        observe=collection.observe or "state",
     )
 
 

@@ -191,7 +191,7 @@ class Run:
                 action=self.record.action,
                 environment=self.record.environment,
             )
-        if settings is not None or goal is not None:
+        if settings or goal is not None:
             given = "settings" if goal is None else "goal"
             raise ConfigError("goes with a planner", given, "name one: planner='cem'")
         return Policy(

@@ -119,7 +119,7 @@ class RecipeCheck:
                         yield f"collect.{key}: goes with pixels", "give both"
                 yield from _refusal("collect.distractors", lambda: parse(settings.distractors))
                 if settings.agent in AGENTS:
-                    for key in unfit_for_learning(settings.pixels, settings.noise):
+                    for key in unfit_for_learning(settings.noise):
                         what = f"collect.{key}: does not go with agent {settings.agent}"
                         yield what, "leave it out"
                 elif settings.agent != "random":

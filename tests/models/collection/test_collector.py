@@ -1,9 +1,14 @@
 """Collecting by learning agents: real dm_control, networks too small to learn."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from lawm_schemas import ConfigError, Role
 from small_agents import CONFIG
 
@@ -14,7 +19,12 @@ from lawm_data.envs.suites import make
 from lawm_models.collection.agent_folder import AgentFolder
 from lawm_models.collection.agents import AGENTS
 from lawm_models.collection.agents.plan2explore import Plan2ExploreConfig
-from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
+from lawm_models.collection.collector import (
+    agent_folder,
+    build_agent,
+    collect_learning,
+    updates_before,
+)
 from lawm_models.collection.trained_policy import load_policy
 from lawm_models.networks.ensemble import EnsembleConfig
 
@@ -236,3 +246,56 @@ def test_a_snapshot_is_kept_after_the_round_that_passes_its_trajectory(tmp_path)
     out = tmp_path / "long"
     collect(out, 12, environments=4)
     assert [p.name for p in (agent_folder(out) / "snapshots").iterdir()] == ["00012"]
+
+
+LEARN_FROM_PIXELS = """
+import sys
+from pathlib import Path
+from lawm_data import open_corpus
+from lawm_models.collection.collector import collect_learning
+from small_agents import CONFIG
+out, *sizes = sys.argv[1:]
+for size in sizes:
+    collect_learning(
+        "dreamer", "cartpole-swingup", Path(out), int(size), 0, 100, CONFIG, processes=1,
+        pixels=16, observe="pixels",
+    )
+print(open_corpus(out).fingerprint)
+"""
+
+
+def test_an_agent_learns_from_what_it_sees(egl, tmp_path):
+    """Its world model's convolutions change; in pieces it is the collection in one go."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    prints = []
+    for name, sizes in (("whole", ["4"]), ("pieces", ["3", "4"])):
+        command = [sys.executable, "-c", LEARN_FROM_PIXELS, str(tmp_path / name), *sizes]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**egl, "PYTHONPATH": path}
+        )
+        assert done.returncode == 0, done.stderr
+        prints.append(done.stdout)
+    assert prints[0] == prints[1]
+    folder = AgentFolder.read(agent_folder(tmp_path / "whole"))
+    assert [spec.name for spec in folder.record.state] == ["pixels"]
+    trained, fresh = build_agent(folder.record)[0], build_agent(folder.record)[0]
+    folder.load(trained)
+    one, other = (dict(agent.world.encoder.named_parameters()) for agent in (trained, fresh))
+    moved = [name for name in one if "convolutions" in name]
+    assert moved
+    assert not any(torch.equal(one[name], other[name]) for name in moved)
+    images = open_corpus(tmp_path / "whole")[0].observations["pixels"]
+    assert np.isfinite(load_policy(folder.path).act({"pixels": images[0]})).all()
+
+
+@pytest.mark.parametrize(
+    ("observe", "line"),
+    [
+        ("pixels", "--observe pixels: no pixels are drawn; give --pixels 64, too"),
+        ("features:ae", "--observe: is 'features:ae'; give state, pixels or pixels.state"),
+    ],
+)
+def test_what_an_agent_cannot_observe_is_refused(tmp_path, observe, line):
+    with pytest.raises(ConfigError, match=line):
+        collect(tmp_path / "corpus", 2, observe=observe)
+    assert not list(tmp_path.iterdir())

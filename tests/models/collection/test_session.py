@@ -66,5 +66,5 @@ def test_another_collection_needs_to_be_asked_for(tmp_path: Path) -> None:
 
 
 def test_what_a_learning_agent_does_not_have() -> None:
-    assert unfit_for_learning(None, None) == unfit_for_learning(None, False) == ()
-    assert unfit_for_learning(64, True) == ("pixels", "noise")
+    assert unfit_for_learning(None) == unfit_for_learning(False) == ()
+    assert unfit_for_learning(True) == ("noise",)

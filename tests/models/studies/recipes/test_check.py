@@ -55,7 +55,6 @@ MISTAKES = [
     ([D, collect(agent="d.agent@snapshots:9:3")], "rounds 9:3 are the wrong way round"),
     ([D, collect(agent="d.agent", env="walker-walk")], "learned in cartpole-swingup"),
     ([A, collect(agent="a.agent")], "'a' is collected by random, which keeps no agent"),
-    ([collect(agent="dreamer", pixels=64)], "collect.pixels: does not go with agent dreamer"),
     ([collect(agent="dreamer", noise=True)], "collect.noise: does not go with agent dreamer"),
     ([{"make": "a-{seed}", "collect": {**COLLECT, "seed": 3}}], "collect.seed: the name of"),
     ([A, tier(tier="expret")], "tier.tier: Input should be 'expert', 'medium'"),
