@@ -244,9 +244,8 @@ def _lie(server: Any, blobs: dict[str, Any], rng: Random, folder: Path) -> None:
     else:
         entry = {"type": "file", "path": path, "size": len(blob.data), "oid": blob.oid}
         lie = alter_tree(rng, entry | {"lfs": {"oid": blob.sha256}})
-        with contextlib.suppress(
-            RecursionError, ValueError
-        ):  # more than JSON or our server can say
+        # what JSON or our server cannot say is not sent
+        with contextlib.suppress(RecursionError, ValueError):
             json.dumps(lie)
             server.listed[path] = lie
 
