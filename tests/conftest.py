@@ -109,6 +109,28 @@ def drawn(drawn_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn_once, tmp_path / "drawn"))
 
 
+@pytest.fixture
+def run_where_it_draws(egl: dict[str, str]) -> Callable[[Path], None]:
+    """Runs the tests of a file in a process that draws with EGL, as ``egl`` says."""
+
+    def call(file: Path) -> None:
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-n",
+            "0",
+            str(file),
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, env=egl)
+        assert done.returncode == 0, done.stdout
+
+    return call
+
+
 TINY = ("steps.agent=3", "batch_size=4", "window=5", "evaluation_episodes=1")
 
 

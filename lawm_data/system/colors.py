@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
-SERIES = (BLUE, "#c05621", "#2f855a", "#805ad5", "#b7791f", "#c53030", "#319795", GREY)
+SERIES = (
+    *(BLUE, "#c05621", "#2f855a", "#805ad5", "#b7791f", "#c53030"),
+    *("#319795", GREY, "#d53f8c", "#744210", "#1a365d", "#68d391"),
+)
 """Of lines that have an order and no meaning."""
 STATE_COLORS = {
     "observed": BLUE,

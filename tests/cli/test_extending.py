@@ -93,7 +93,7 @@ def test_masks_audit_and_studies_know_it(run, tmp_path: Path) -> None:
         ),
         (
             "lawm train --corpus c --algorithm liner --out r",
-            "nearest: linear; known ones: autoencoder, bc",
+            "nearest: linear; known ones: acwm, autoencoder, bc",
         ),
         ("lawm-data collect --env track:line --out c", "track:line: no such task; give"),
         ("lawm-data collect --env track:center --pixels 8 --out c", "cannot be drawn"),

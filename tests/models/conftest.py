@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 STEPS = 9
-"""Of every trajectory of ``corpus``."""
+"""Of every trajectory of ``random_view``."""
 LABELS = {"all": (1, 1, 1, 1), "none": (0, 0, 0, 0), "mixed": (1, 0, 1, 0)}
 
 
@@ -99,7 +99,7 @@ def make_batch(spec) -> Callable[..., Batch]:
 
 
 @pytest.fixture
-def corpus(spec: ModelSpec, tmp_path: Path) -> Corpus:
+def random_view(spec: ModelSpec, tmp_path: Path) -> Corpus:
     """Twenty trajectories of one policy, of which a mask shows the actions of ten."""
     draws, path = np.random.default_rng(0), tmp_path / "corpus"
     low, high = np.array(spec.action.low), np.array(spec.action.high)

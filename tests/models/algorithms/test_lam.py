@@ -25,21 +25,24 @@ def build(spec):
 
 
 @pytest.fixture
-def silent(corpus, tmp_path):
-    """The observations of ``corpus`` alone."""
-    specs = {"observations": corpus.manifest.observations, "action": corpus.manifest.action}
+def silent(random_view, tmp_path):
+    """The observations of ``random_view`` alone."""
+    specs = {
+        "observations": random_view.manifest.observations,
+        "action": random_view.manifest.action,
+    }
     with CorpusWriter.create(tmp_path / "silent", **specs) as writer:
-        for t in corpus:
+        for t in random_view:
             seen = dict(t.observations.items())
             writer.add(seen, t.rewards, None, provenance=Provenance(source="test"))
     return open_corpus(tmp_path / "silent")
 
 
-def test_labels_in_training_need_labels(build, corpus, silent):
+def test_labels_in_training_need_labels(build, random_view, silent):
     build().prepare([silent])
     with pytest.raises(ConfigError, match=r"not a single .* to learn from.*; set it to 0"):
         build(labels=1.0).prepare([silent])
-    build(labels=1.0).prepare([corpus])
+    build(labels=1.0).prepare([random_view])
 
 
 def test_without_any_label_the_controller_takes_no_step(build, make_batch, silent):
@@ -51,7 +54,7 @@ def test_without_any_label_the_controller_takes_no_step(build, make_batch, silen
 
 
 def test_actions_without_bounds_are_no_hindrance_until_they_are_to_be_read(
-    build, spec, make_batch, corpus, silent
+    build, spec, make_batch, random_view, silent
 ):
     free = ArraySpec(name="action", shape=(2,), role=Role.action)
     algorithm = build(ModelSpec(spec.observations, free))
@@ -59,7 +62,7 @@ def test_actions_without_bounds_are_no_hindrance_until_they_are_to_be_read(
     assert torch.isfinite(algorithm.update("model", make_batch("none"), torch.Generator())["loss"])
     assert algorithm.infer_actions(make_batch("none")) is None
     with pytest.raises(ConfigError, match="the action has no bounds"):
-        algorithm.prepare([corpus])
+        algorithm.prepare([random_view])
 
 
 def driven(make_batch, spec, seed):

@@ -178,7 +178,7 @@ def test_altered_corpus_is_refused(experiment, make_corpus, tmp_path):
         ({"batches": {"model": {}}}, "batches.model: no such stage; known ones: agent"),
         ({"steps": {}}, "steps.agent: missing"),
         ({"steps": {"agent": 0}}, "steps: all are 0"),
-        ({"algorithm": {"name": "nope"}}, "no algorithm 'nope'; known ones: autoencoder, bc, clap"),
+        ({"algorithm": {"name": "nope"}}, "no algorithm 'nope'; known ones: acwm, autoencoder, bc"),
         ({"algorithm": {"name": "bc", "settings": {"u": 1}}}, "algorithm.settings: u: .*units"),
     ],
 )

@@ -119,7 +119,7 @@ MANIFESTS = {
     "negative shape": ({"observations": [{"name": "x", "shape": [-1]}]}, "empty axis"),
     "absurd shape": (
         {"observations": [{"name": "x", "shape": [1 << 62, 1 << 62]}]},
-        "steps: has shape",
+        "elements are more than fit in a step",
     ),
     "no sources": ({"provenance": []}, "table/provenance: trajectory 0 is impossible"),
     "bad licence": ({"licence": 5}, "licence"),

@@ -65,11 +65,11 @@ def test_without_bounds_nothing_is_labeled(make_batch, model):
     assert steps.weight.all()
 
 
-def test_changes_are_measured_over_the_whole_corpus(spec, corpus, model):
+def test_changes_are_measured_over_the_whole_corpus(spec, random_view, model):
     for horizon in (1, 2):
         found = model(horizon=horizon)
-        found.fit([corpus])
-        states = [t.observations.state for t in corpus]
+        found.fit([random_view])
+        states = [t.observations.state for t in random_view]
         change = np.concatenate([s[horizon:] - s[:-horizon] for s in states])
         expected = np.sqrt((change**2).mean(0)) + 1e-3
         np.testing.assert_allclose(found.change.numpy(), expected, rtol=1e-5)
