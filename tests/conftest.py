@@ -114,18 +114,8 @@ def run_where_it_draws(egl: dict[str, str]) -> Callable[[Path], None]:
     """Runs the tests of a file in a process that draws with EGL, as ``egl`` says."""
 
     def call(file: Path) -> None:
-        words = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-n",
-            "0",
-            str(file),
-        ]
-        done = subprocess.run(words, capture_output=True, text=True, env=egl)
+        words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", str(file))
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=egl)
         assert done.returncode == 0, done.stdout
 
     return call

@@ -27,10 +27,8 @@ def build(spec):
 @pytest.fixture
 def silent(random_view, tmp_path):
     """The observations of ``random_view`` alone."""
-    specs = {
-        "observations": random_view.manifest.observations,
-        "action": random_view.manifest.action,
-    }
+    about = random_view.manifest
+    specs = {"observations": about.observations, "action": about.action}
     with CorpusWriter.create(tmp_path / "silent", **specs) as writer:
         for t in random_view:
             seen = dict(t.observations.items())
