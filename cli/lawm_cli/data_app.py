@@ -303,7 +303,7 @@ def mask(
         assert fraction is not None
         made = make_mask(whole, fraction, seed, name, by, stratify)
     if withhold is not None:
-        from lawm_data.curation.clues import without_clues
+        from lawm_data.curation.action_clues import without_clues
         from lawm_data.system.output import require_free
 
         require_free(withhold)

@@ -129,7 +129,7 @@ def _draw(states: Path, path: Path, size: int, bars: Bars) -> None:
 def _encode(path: Path, encoder: Path, seed: int, pixels: Pixels, bars: Bars) -> None:
     """Features beside a corpus, unless an earlier call has made them."""
     from lawm_data.corpus.features import feature_names
-    from lawm_models.runs.features import make_features
+    from lawm_models.runs.make_features import make_features
     from lawm_models.runs.run import train
     from lawm_models.training.configure import configure
 

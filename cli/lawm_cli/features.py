@@ -55,7 +55,7 @@ def features(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_models.runs import encoder_sources as encoders
-    from lawm_models.runs.features import make_features
+    from lawm_models.runs.make_features import make_features
 
     if (run is not None) + (frozen is not None) + (like is not None) != 1:
         what = "give one of --run, --frozen and --like"

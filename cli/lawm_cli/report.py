@@ -12,7 +12,7 @@ from lawm_data.system import terminal as show
 
 def corpus(summary: Mapping[str, Any]) -> None:
     """What ``lawm-data info`` knows, for people."""
-    from lawm_data.corpus.inert import Inert
+    from lawm_data.corpus.constant_actions import Inert
 
     environment, steps = summary["environment"], summary["label_steps"]
     observed, total = steps["observed"], sum(steps.values())

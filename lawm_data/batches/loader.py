@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lawm_data.batches.arrays import RESIDENT_SHARE, MappedArrays, ResidentArrays, resident_bytes
 from lawm_data.batches.batch import Batch
+from lawm_data.batches.image_shifts import shifted
 from lawm_data.batches.mixture import mix
 from lawm_data.batches.sampler import (
     DRAWS,
@@ -22,7 +23,6 @@ from lawm_data.batches.sampler import (
     Windows,
     require_same_draws,
 )
-from lawm_data.batches.shifts import shifted
 from lawm_data.batches.windows import Short
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.system.notebook import facts

@@ -28,14 +28,14 @@ from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writing.commit import COMMIT_BYTES, TakenIds
 from lawm_data.corpus.writing.record import make_record
 from lawm_data.corpus.writing.writer import CorpusWriter
-from lawm_data.curation.agreement import (
+from lawm_data.curation.action_clues import without_clues
+from lawm_data.curation.common_arrays import (
     Arrays,
     converted,
     fitted,
     require_same_arrays,
     shared_arrays,
 )
-from lawm_data.curation.clues import without_clues
 from lawm_data.curation.companions import (
     Selection,
     kept_features,

@@ -18,7 +18,7 @@ from lawm_schemas import (
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.rate import FPS
-from lawm_data.curation.agreement import Arrays
+from lawm_data.curation.common_arrays import Arrays
 from lawm_data.curation.derive import Derived, derive, through
 from lawm_data.curation.expression import matching
 from lawm_data.envs.suites import named_environment

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from lawm_schemas import ConfigError, LabelState, Provenance
 
+from lawm_data.corpus.constant_actions import KINDS, action_kinds
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.inert import KINDS, action_kinds
 from lawm_data.corpus.table import LABEL_STATES, Table
 
 LONGEST = 4096

@@ -33,7 +33,7 @@ from lawm_schemas import (
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.trajectory import Trajectory
-from lawm_data.curation.agreement import Arrays
+from lawm_data.curation.common_arrays import Arrays
 from lawm_data.curation.derive import Derived, derive, through
 from lawm_data.envs.distractors import parse as parse_distractors
 from lawm_data.envs.suites import LARGEST_SEED, Environments, make, usual_drawing

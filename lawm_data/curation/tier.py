@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
 from lawm_data.corpus.table import Table
-from lawm_data.curation.agreement import require_same_arrays
+from lawm_data.curation.common_arrays import require_same_arrays
 from lawm_data.curation.derive import Derived, derive, digests_of
 from lawm_data.system.output import require_free
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lawm_schemas import ConfigError, CorpusError, LineageStep, Role
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.curation.clues import without_clues
+from lawm_data.curation.action_clues import without_clues
 from lawm_data.curation.companions import Selection, kept_masks
 from lawm_data.curation.derive import through
 from lawm_data.exchange.address import module_of, parse_address

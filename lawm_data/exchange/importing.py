@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import MANIFEST, ConfigError, CorpusError, LawmError, LineageStep
 
+from lawm_data.corpus.constant_actions import inert_actions
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.mask import choice_fault, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from lawm_schemas import LawmError
 
+from lawm_data.corpus.constant_actions import LOOKED_AT, inert_actions
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
-from lawm_data.corpus.inert import LOOKED_AT, inert_actions
 from lawm_data.corpus.mask import mask_files, read_mask
 from lawm_data.corpus.overlay import LABELS, overlay_names, read_overlay
 from lawm_data.corpus.table import LABEL_STATES, Table

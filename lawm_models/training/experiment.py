@@ -31,12 +31,12 @@ from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.training import seeding
+from lawm_models.training.frozen_encoders import RunEncoders
 from lawm_models.training.observing import (
     observes_pixels,
     require_one_encoder,
     with_pixel_encoder,
 )
-from lawm_models.training.run_encoders import RunEncoders
 from lawm_models.training.versions import installed_versions
 
 

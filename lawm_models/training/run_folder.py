@@ -38,8 +38,8 @@ from lawm_models.training.experiment import (
     learns_policy,
     resolve,
 )
+from lawm_models.training.frozen_encoders import RunEncoders
 from lawm_models.training.metrics import read_metrics
-from lawm_models.training.run_encoders import RunEncoders
 
 CONFIG = "config.yaml"
 RECORD = "run.json"

@@ -16,7 +16,7 @@ from torch import Tensor
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.loader import Loader, device_of
 from lawm_data.corpus.agreement import rate_notes
-from lawm_data.corpus.inert import inert_actions
+from lawm_data.corpus.constant_actions import inert_actions
 from lawm_data.system.atomic import WriterLock, own_folder, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside

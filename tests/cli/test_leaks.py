@@ -24,7 +24,7 @@ import pytest
 from lawm_schemas import ArraySpec, EnvironmentInfo, LineageStep, Provenance, Role
 
 from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
-from lawm_data.curation.clues import CLUES
+from lawm_data.curation.action_clues import CLUES
 from lawm_models.algorithms import ALGORITHMS
 
 # The server of the tests in tests/data/exchange/hub.

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from lawm_schemas import ALTERED, MANIFEST, LawmError, Manifest, Mask, ShardInfo
 
+from lawm_data.corpus.constant_actions import inert_actions
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.features import (
     AGAIN,
@@ -19,7 +20,6 @@ from lawm_data.corpus.features import (
     read_feature_set,
 )
 from lawm_data.corpus.fingerprint import fingerprint_of
-from lawm_data.corpus.inert import inert_actions
 from lawm_data.corpus.integrity.soundness import trajectory_faults, unsound
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.mask import ASIDE, MASKS, choice_fault, mask_files, read_mask, readable_under

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lawm_schemas import ConfigError, CorpusError, RemoteError
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
-from lawm_data.curation.clues import without_clues
+from lawm_data.curation.action_clues import without_clues
 from lawm_data.curation.derive import withhold
 from lawm_data.exchange.hub.published_files import Upload, companions, prepare
 from lawm_data.exchange.hub.remote import ChangedMeanwhile, Head, Remote

@@ -180,7 +180,7 @@ def encode(out: Path, job: Job) -> None:
     Raises:
         LawmError: as the commands ``lawm train`` and ``lawm-data features``.
     """
-    from lawm_models.runs.features import make_features
+    from lawm_models.runs.make_features import make_features
     from lawm_models.training.trainer import train
 
     run = encoder_run(out, job)

@@ -25,7 +25,7 @@ from lawm_data import (
 )
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.store import open_store
-from lawm_data.curation.clues import without_clues
+from lawm_data.curation.action_clues import without_clues
 from lawm_data.curation.tier import Band
 
 

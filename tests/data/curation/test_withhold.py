@@ -13,7 +13,7 @@ from lawm_schemas import ArraySpec, CorpusError, Role, StorageError
 
 from lawm_data import make_mask, open_corpus, write_overlay
 from lawm_data.corpus.integrity.validate import validate
-from lawm_data.curation.clues import CLUES
+from lawm_data.curation.action_clues import CLUES
 from lawm_data.curation.derive import withhold
 
 FIELDS = (

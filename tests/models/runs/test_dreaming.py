@@ -13,7 +13,7 @@ from lawm_schemas import ConfigError
 from lawm_data import open_corpus
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.runs.dreaming import dream
-from lawm_models.runs.features import make_features
+from lawm_models.runs.make_features import make_features
 from lawm_models.training.run_folder import RunFolder
 
 

@@ -16,7 +16,7 @@ from lawm_data import filter_corpus, open_corpus
 from lawm_data.corpus.features import FEATURES
 from lawm_models.runs import probe
 from lawm_models.runs.encoder_sources import of_features, of_file
-from lawm_models.runs.features import make_features
+from lawm_models.runs.make_features import make_features
 from lawm_models.runs.relabel import relabel
 from lawm_models.runs.run import load_run
 from lawm_models.training.run_folder import RunFolder

@@ -10,7 +10,7 @@ from lawm_schemas import ConfigError
 
 from lawm_data import Loader, open_corpus
 from lawm_models.networks.encoders import Observation
-from lawm_models.runs.features import make_features
+from lawm_models.runs.make_features import make_features
 from lawm_models.runs.relabel import batch_of, relabel
 from lawm_models.runs.run import load_run
 from lawm_models.training.run_folder import RunFolder

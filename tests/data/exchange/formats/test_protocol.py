@@ -19,7 +19,7 @@ from lawm_schemas import ConfigError, CorpusError, LabelState, LawmError, Role, 
 
 from lawm_data import Corpus, Trajectory, open_corpus
 from lawm_data.corpus.integrity.validate import validate
-from lawm_data.curation.clues import CLUES
+from lawm_data.curation.action_clues import CLUES
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.exchange.formats import FORMATS
 from lawm_data.exchange.formats._protocol import About

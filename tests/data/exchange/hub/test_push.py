@@ -16,7 +16,7 @@ from hub_server import Hub
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data import Corpus, open_corpus
-from lawm_data.curation.clues import without_clues
+from lawm_data.curation.action_clues import without_clues
 from lawm_data.exchange.hub import pull, push
 
 pyarrow = pytest.importorskip("pyarrow")

@@ -9,8 +9,8 @@ from lawm_schemas import ConfigError
 
 from lawm_data import open_corpus
 from lawm_data.corpus.features import ENCODER
-from lawm_models.runs.features import make_features
-from lawm_models.training.run_encoders import RunEncoders
+from lawm_models.runs.make_features import make_features
+from lawm_models.training.frozen_encoders import RunEncoders
 from lawm_models.training.trainer import train
 
 

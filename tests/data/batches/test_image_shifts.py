@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, Role
 
 from lawm_data import Loader
-from lawm_data.batches.shifts import shifted
+from lawm_data.batches.image_shifts import shifted
 
 CAMERA = ArraySpec(name="camera", shape=(6, 5, 3), dtype="uint8", role=Role.pixels)
 

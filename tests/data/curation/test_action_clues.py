@@ -10,7 +10,7 @@ import pytest
 from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, withhold
-from lawm_data.curation.clues import CLUES, REMAINS, without_clues
+from lawm_data.curation.action_clues import CLUES, REMAINS, without_clues
 
 pytest.importorskip("gymnasium")
 Attack = Callable[[Corpus, Path, Callable], dict[str, np.ndarray]]

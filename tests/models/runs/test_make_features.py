@@ -15,9 +15,9 @@ from lawm_data import CorpusWriter, open_corpus
 from lawm_data.corpus.features import ABOUT, ARRAYS, ENCODER, FEATURES
 from lawm_data.system.progress import NoBar
 from lawm_models.networks.encoders._protocol import Observation
-from lawm_models.runs import features as making
+from lawm_models.runs import make_features as making
 from lawm_models.runs.audit import audit
-from lawm_models.runs.features import make_features
+from lawm_models.runs.make_features import make_features
 from lawm_models.runs.relabel import relabel
 from lawm_models.runs.run import load_run
 from lawm_models.training.evaluate import Evaluator

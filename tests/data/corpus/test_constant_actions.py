@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, Provenance, Role
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus
-from lawm_data.corpus.inert import CONSTANT, VARIED, ZERO, Inert, action_kinds, inert_actions
+from lawm_data.corpus.constant_actions import (
+    CONSTANT,
+    VARIED,
+    ZERO,
+    Inert,
+    action_kinds,
+    inert_actions,
+)
 
 STATE = (ArraySpec(name="position", shape=(2,)),)
 
