@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG = example(
     "lawm-data split corpora/cs train=0.8 held=0.2 --out corpora/parts",
     "lawm train --corpus corpora/parts/train --algorithm lam --out runs/a",
-    "lawm probe runs/a --corpus corpora/cs --mask 5pct --simulate --out probe.html",
+    "lawm probe runs/a --corpus corpora/cs --mask 5pct --simulate --out a.html",
     "lawm probe runs/a-0 runs/a-1 runs/a-2 --corpus corpora/cs --json",
 )
 

@@ -106,7 +106,7 @@ def test_the_same_bytes_by_workers_and_after_kills(
     data, egl: dict[str, str], tmp_path: Path
 ) -> None:
     states, moments = tmp_path / "states", random.Random(0)
-    collect = ("collect", "--env", "walker-walk", "--action-repeat", 10, "--trajectories", 12)
+    collect = ("collect", "--env", "walker-walk", "--action-repeat", 10, "--trajectories", 6)
     data(*collect, "--out", states)
     words = ("rerender", states, "--size", 40, "--draw", "shadows", "--out")
     data(*words, tmp_path / "once")
@@ -115,7 +115,7 @@ def test_the_same_bytes_by_workers_and_after_kills(
     assert files(tmp_path / "workers") == expected
     out, kept, kills = tmp_path / "killed", 0, 0
     parts = out.with_name("killed.parts")
-    while kills < 4:
+    while kills < 2:
         process = subprocess.Popen(
             [PROGRAM, *map(str, words), str(out)], env=egl, stderr=subprocess.DEVNULL
         )

@@ -76,11 +76,11 @@ def test_uncertainty_does_not_touch_the_mean(clone, make_batch):
     assert all(p.grad is not None for p in clone.std.parameters())
 
 
-def test_learns_the_policy_of_the_corpus(corpus, spec):
+def test_learns_the_policy_of_the_corpus(random_view, spec):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         clone = Algorithm(Config(units=32, layers=1, learning_rate=3e-3), spec)
-    loader = Loader(corpus, batch_size=8, window=8, labeled_ratio=1.0, seed=0)
+    loader = Loader(random_view, batch_size=8, window=8, labeled_ratio=1.0, seed=0)
     for _ in range(200):
         clone.update("agent", loader.next(), torch.Generator())
     batch = loader.next()

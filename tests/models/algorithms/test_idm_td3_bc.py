@@ -109,53 +109,53 @@ def test_labels_are_those_of_relabeling(build, make_batch, spec):
     torch.testing.assert_close(again[:, K - 2 :], mean[:, 2 + K - 2 :])
 
 
-def test_held_out_trajectories_choose_and_do_not_teach(build, corpus):
+def test_held_out_trajectories_choose_and_do_not_teach(build, random_view):
     algorithm = build(held_out=0.3)
-    algorithm.prepare([corpus])
-    labeled = np.flatnonzero(corpus.table.num_observed > 0)
-    places = idm_td3_bc.held_out([corpus], 0.3)
+    algorithm.prepare([random_view])
+    labeled = np.flatnonzero(random_view.table.num_observed > 0)
+    places = idm_td3_bc.held_out([random_view], 0.3)
     assert len(places) == 3
     assert places < set(labeled.tolist())
     assert algorithm._held_out.tolist() == sorted(places)
     assert [len(e.action) for e in algorithm._examples] == [STEPS] * 3
     for example, place in zip(algorithm._examples, sorted(places), strict=True):
         actions = algorithm.scale.to_environment(example.action).numpy()
-        np.testing.assert_allclose(actions, corpus[place].actions, atol=1e-6)
-    batch = Loader(corpus, batch_size=64, window=K - 1, labeled_ratio=1.0).next()
+        np.testing.assert_allclose(actions, random_view[place].actions, atol=1e-6)
+    batch = Loader(random_view, batch_size=64, window=K - 1, labeled_ratio=1.0).next()
     out = torch.isin(batch.trajectory, algorithm._held_out)
     assert 0 < out.sum() < 64
     changed = torch.where(out[:, None, None], 0.1 * batch.action, batch.action)
     results = []
     for part in (batch, replace(batch, action=changed)):
         algorithm = build(held_out=0.3)
-        algorithm.prepare([corpus])
+        algorithm.prepare([random_view])
         results.append(algorithm.update("idm", part, torch.Generator().manual_seed(0)))
     assert results[0] == results[1]
 
 
 @pytest.mark.parametrize(("labeled", "share", "count"), [(1, 0.5, 0), (2, 0.1, 1), (10, 0, 0)])
-def test_at_least_one_is_held_out_if_one_is_left(corpus, labeled, share, count):
-    ids = corpus.table.id[corpus.table.num_observed > 0][:labeled]
-    assert len(idm_td3_bc.held_out([corpus.filter(ids)], share)) == count
+def test_at_least_one_is_held_out_if_one_is_left(random_view, labeled, share, count):
+    ids = random_view.table.id[random_view.table.num_observed > 0][:labeled]
+    assert len(idm_td3_bc.held_out([random_view.filter(ids)], share)) == count
 
 
-def test_places_are_held_out_of_every_corpus(build, corpus):
+def test_places_are_held_out_of_every_corpus(build, random_view):
     """Batches tell the place in a corpus and not which corpus, so a place goes for all."""
-    algorithm, fewer = build(held_out=0.2), corpus.filter(corpus.table.id[:15])
-    algorithm.prepare([corpus, fewer])
+    algorithm, fewer = build(held_out=0.2), random_view.filter(random_view.table.id[:15])
+    algorithm.prepare([random_view, fewer])
     places = set(algorithm._held_out.tolist())
     both = [
         view.table.num_observed[place] > 0
-        for view in (corpus, fewer)
+        for view in (random_view, fewer)
         for place in places
         if place < len(view)
     ]
     assert len(algorithm._examples) == sum(both) > len(places)
 
 
-def test_best_weights_are_kept(build, corpus, make_batch):
+def test_best_weights_are_kept(build, random_view, make_batch):
     algorithm = build(validate_every=2)
-    algorithm.prepare([corpus])
+    algorithm.prepare([random_view])
     batch, generator = make_batch("all"), torch.Generator().manual_seed(0)
     before = algorithm.best_loss.item()
     assert "validation_nll" not in algorithm.update("idm", batch, generator)

@@ -15,9 +15,9 @@ def algorithm(spec):
     return td3_bc.Algorithm(td3_bc.Config(units=4), spec)
 
 
-def test_observations_are_on_the_scale_of_the_labeled_steps(algorithm, corpus):
-    algorithm.prepare([corpus])
-    rows = np.concatenate([t.observations.state[:-1] for t in corpus if t.actions is not None])
+def test_observations_are_on_the_scale_of_the_labeled_steps(algorithm, random_view):
+    algorithm.prepare([random_view])
+    rows = np.concatenate([t.observations.state[:-1] for t in random_view if t.actions is not None])
     seen = algorithm.encoder(Observation(torch.from_numpy(rows)))
     np.testing.assert_allclose(seen.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(seen.std(0), 1, atol=1e-2)
