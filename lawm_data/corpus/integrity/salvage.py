@@ -412,8 +412,9 @@ def _original(
     """
     file = shard.file
     group = [pending for _, pending, _ in found if pending is not None]
-    if len(group) < len(found):
-        return None
+    sources = len(manifest.provenance)
+    if len(group) < len(found) or any(one.provenance >= sources for one in group):
+        return None  # something is lost, or the corpus knows nothing of a source any more
     named = [
         one if one.id.startswith(one.record.base_id) else one._replace(id=one.record.base_id)
         for one in group

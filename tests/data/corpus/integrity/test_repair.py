@@ -418,6 +418,19 @@ def test_a_wrong_manifest_is_corrected(pristine: Path, copy: Path, change: dict,
     disk.require_repaired(pristine, copy, set())
 
 
+def test_sources_that_the_manifest_lacks_are_unknown(pristine: Path, copy: Path) -> None:
+    manifest = json.loads((copy / "corpus.json").read_text())
+    del manifest["checksum"]
+    manifest["provenance"] = manifest["provenance"][:1]
+    (copy / "corpus.json").write_text(json.dumps(manifest))
+    assert [finding for finding in validate(copy) if finding.severity == "error"]
+    assert repair(copy).lost == []
+    assert not [finding for finding in validate(copy) if finding.severity == "error"]
+    after = open_corpus(copy)
+    assert after.table.id.tolist() == open_corpus(pristine).table.id.tolist()
+    assert {entry.source for entry in after.manifest.provenance[1:]} == {"unknown"}
+
+
 def test_masks_and_overlays_are_restricted(pristine: Path, copy: Path, disk) -> None:
     old = open_corpus(pristine)
     mask = old.masks()["half"]
