@@ -13,7 +13,7 @@ PLANS = ("recipe",)
 
 def test_altered_inputs_are_refused_or_read(tmp_path: Path) -> None:
     out = tmp_path / "fuzz.json"
-    words = [sys.executable, "-W", "ignore", str(SCRIPT), "--inputs", "100", "--seed", "1"]
+    words = [sys.executable, "-W", "ignore", str(SCRIPT), "--inputs", "200", "--seed", "1"]
     kinds = ["--kinds", *KINDS, *MORE, *PLANS]
     done = subprocess.run([*words, *kinds, "--out", str(out)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
