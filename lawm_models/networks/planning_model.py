@@ -73,8 +73,8 @@ class PlanningModel(ABC):
         """An observation on that scale."""
 
     def reward(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
-        """The reward of arriving in a state; only of a model that ``pays``."""
-        raise NotImplementedError
+        """The reward of arriving in a state, 0 of a model that does not ``pay``."""
+        return state.new_zeros(len(state))
 
     def value(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
         """The discounted rewards after a state, 0 where no values are learned."""

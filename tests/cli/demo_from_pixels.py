@@ -10,17 +10,7 @@ from lawm_data.curation.derive import filter_corpus
 from lawm_data.curation.shipped import unpack_corpus
 from lawm_data.system.terminal import Bars
 
-TINY = (
-    "steps={model: 2, agent: 4}",
-    "window=8",
-    "batch_size=2",
-    "evaluate_every=2",
-    "evaluation_episodes=1",
-    "algorithm.settings.model.rssm={deter: 4, stoch: 3, hidden: 5}",
-    "algorithm.settings.model.embed=4",
-    "algorithm.settings.model.units=4",
-    "algorithm.settings.agent.units=4",
-)
+from .test_demo import TINY
 
 
 def test_the_demo_from_pixels_does_the_whole_job(

@@ -122,6 +122,18 @@ class Remembered(nn.Module):
         return self.latents[(uniform * self.filled).long()]
 
 
+class Sampled(Constraint):
+    """A constraint without a density: what is drawn from are latent actions of the data."""
+
+    def __init__(self, config: Any, dim: int) -> None:
+        super().__init__(config, dim)
+        self.remembered = Remembered(dim)
+
+    def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
+        """Some latent actions of late."""
+        return self.remembered.sample(count, generator)
+
+
 def mean_of(x: Float[Tensor, "*m N"], weight: Float[Tensor, "*m N"]) -> Float[Tensor, "*m"]:
     """Mean of what has weight; zero where nothing has."""
     return (x * weight).sum(-1) / weight.sum(-1).clamp(min=1)

@@ -11,7 +11,7 @@ from lawm_schemas import Count
 from torch import Tensor
 
 from lawm_models.networks.constraints import _protocol
-from lawm_models.networks.constraints._protocol import Constrained, ConstraintConfig, Remembered
+from lawm_models.networks.constraints._protocol import Constrained, ConstraintConfig
 from lawm_models.networks.world_model import Generators
 
 
@@ -27,15 +27,11 @@ class Config(ConstraintConfig):
     """Dimensions that are kept once it is trained; none for all. The first say most."""
 
 
-class Constraint(_protocol.Constraint):
+class Constraint(_protocol.Sampled):
     """z = h with zeros behind a prefix, whose length is drawn for every latent action.
 
     What comes first must do alone, so that a latent action can be cut to any length afterwards.
     """
-
-    def __init__(self, config: Config, dim: int) -> None:
-        super().__init__(config, dim)
-        self.remembered = Remembered(dim)
 
     def forward(
         self,
@@ -63,7 +59,3 @@ class Constraint(_protocol.Constraint):
         """As long as ``kept`` says."""
         kept = self.config.kept
         return hidden if kept is None else torch.where(self._places(hidden) < kept, hidden, 0.0)
-
-    def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
-        """Latent actions of the data."""
-        return self.remembered.sample(count, generator)

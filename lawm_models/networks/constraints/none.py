@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lawm_models.networks.constraints import _protocol
-from lawm_models.networks.constraints._protocol import Constrained, ConstraintConfig, Remembered
+from lawm_models.networks.constraints._protocol import Constrained, ConstraintConfig
 from lawm_models.networks.world_model import Generators
 
 
@@ -21,12 +21,8 @@ class Config(ConstraintConfig):
     """This constraint."""
 
 
-class Constraint(_protocol.Constraint):
+class Constraint(_protocol.Sampled):
     """z = h."""
-
-    def __init__(self, config: Config, dim: int) -> None:
-        super().__init__(config, dim)
-        self.remembered = Remembered(dim)
 
     def forward(
         self,
@@ -37,7 +33,3 @@ class Constraint(_protocol.Constraint):
         """See the protocol."""
         self.remembered.add(hidden, weight)
         return Constrained(hidden, torch.zeros_like(weight[..., 0]), {})
-
-    def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
-        """Latent actions of the data."""
-        return self.remembered.sample(count, generator)

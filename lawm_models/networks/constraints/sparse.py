@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -15,7 +14,6 @@ from lawm_models.networks.constraints._protocol import (
     SMALLEST,
     Constrained,
     ConstraintConfig,
-    Remembered,
     mean_of,
     moments,
 )
@@ -42,16 +40,12 @@ class Config(ConstraintConfig):
     """What √D is compared with: ‖z‖², as the paper prints, or ‖z‖."""
 
 
-class Constraint(_protocol.Constraint):
+class Constraint(_protocol.Sampled):
     """z = h, with λ_l2 max(√D − ‖z‖², 0) + λ_l1 ‖z‖₁ and a term of the batch's moments.
 
     The paper prints the mean term linear, a pull to negative latents; here it is squared, as
     beside a variance and a covariance it must be meant.
     """
-
-    def __init__(self, config: Config, dim: int) -> None:
-        super().__init__(config, dim)
-        self.remembered = Remembered(dim)
 
     def forward(
         self,
@@ -88,7 +82,3 @@ class Constraint(_protocol.Constraint):
             + self.config.mean * mean.square().mean(-1)
         )
         return total * weight.sum(-1).clamp(max=1)
-
-    def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
-        """Latent actions of the data."""
-        return self.remembered.sample(count, generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from drawn_recipe import recipe
 from lawm_schemas import ConfigError
 from PIL import Image
 
@@ -14,33 +15,7 @@ from lawm_models.studies.recipes import jobs
 from lawm_models.studies.recipes.build import JobState, Options, build, survey
 from lawm_models.training.run_folder import RunFolder
 
-TINY = {
-    "steps.encoder": 2,
-    "batch_size": 2,
-    "algorithm.settings.latent": 3,
-    "algorithm.settings.units": 4,
-    "algorithm.settings.encoder.depth": 2,
-}
 OPTIONS = Options(replace=False, workers=1, backend="processes")
-
-
-def recipe(film: str, **features: object) -> dict:
-    return {
-        "steps": [
-            {"make": "all", "shipped": {"corpus": "cartpole-swingup"}},
-            {"make": "states", "filter": {"corpus": "all", "where": "return > 873.5"}},
-            {
-                "make": "drawn",
-                "rerender": {
-                    "corpus": "states",
-                    "size": 16,
-                    "distractors": [f"video:{film}", "agents"],
-                    "seed": 3,
-                },
-            },
-            {"make": "drawn@ae", "features": {"settings": TINY, **features}},
-        ]
-    }
 
 
 @pytest.fixture(scope="module")

@@ -6,40 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from drawn_recipe import recipe
 from lawm_schemas import ConfigError
 
 from lawm_data import open_corpus
 from lawm_data.curation.shipped import shipped_corpora, unpack_corpus
 from lawm_models.studies.recipes import jobs, read_jobs
-from lawm_models.studies.recipes.build import Options
-
-TINY = {
-    "steps.encoder": 2,
-    "batch_size": 2,
-    "algorithm.settings.latent": 3,
-    "algorithm.settings.units": 4,
-    "algorithm.settings.encoder.depth": 2,
-}
-OPTIONS = Options(replace=False, workers=1, backend="processes")
-
-
-def recipe(film: str, **features: object) -> dict:
-    return {
-        "steps": [
-            {"make": "all", "shipped": {"corpus": "cartpole-swingup"}},
-            {"make": "states", "filter": {"corpus": "all", "where": "return > 873.5"}},
-            {
-                "make": "drawn",
-                "rerender": {
-                    "corpus": "states",
-                    "size": 16,
-                    "distractors": [f"video:{film}", "agents"],
-                    "seed": 3,
-                },
-            },
-            {"make": "drawn@ae", "features": {"settings": TINY, **features}},
-        ]
-    }
 
 
 def test_recipes_draw(run_where_it_draws: Callable[[Path], None]) -> None:
