@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lawm_schemas.experiment import ExperimentConfig as ExperimentConfig
     from lawm_schemas.experiment import StageBatches as StageBatches
     from lawm_schemas.features import FeatureSet as FeatureSet
+    from lawm_schemas.latents import LatentSet as LatentSet
     from lawm_schemas.manifest import FORMAT_VERSION as FORMAT_VERSION
     from lawm_schemas.manifest import MANIFEST as MANIFEST
     from lawm_schemas.manifest import SHARD_NAME as SHARD_NAME
@@ -83,6 +84,7 @@ _HOMES = {
     "FeatureSet": "features",
     "HiddenActionError": "errors",
     "LabelState": "trajectory",
+    "LatentSet": "latents",
     "LawmError": "errors",
     "LineageStep": "provenance",
     "MANIFEST": "manifest",
