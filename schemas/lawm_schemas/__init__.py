@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lawm_schemas.recipe import Recipe as Recipe
     from lawm_schemas.recipe import Step as Step
     from lawm_schemas.recipe import StepRecord as StepRecord
+    from lawm_schemas.results import AnchorResult as AnchorResult
     from lawm_schemas.results import CellResult as CellResult
     from lawm_schemas.results import Results as Results
     from lawm_schemas.run import CorpusRecord as CorpusRecord
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ALTERED": "base",
     "AlgorithmChoice": "experiment",
+    "AnchorResult": "results",
     "ArraySpec": "arrays",
     "CHECKSUM": "base",
     "CellResult": "results",

@@ -1241,6 +1241,18 @@ class Row(Schema):
     """by column"""
 
 
+class ProbedRow(Schema):
+    """A row of a table of probes."""
+
+    corpus: str
+    labels: float | str
+    name: str
+    kind: str
+    """as of `lawm probe`"""
+    figures: dict[str, ProbeFigure]
+    """by the names of its columns"""
+
+
 class Table(Schema):
     """What ``lawm table`` prints."""
 
@@ -1255,6 +1267,8 @@ class Table(Schema):
     """Each column."""
     rows: tuple[Row, ...]
     """Each row."""
+    probed: tuple[ProbedRow, ...]
+    """Of a study that is judged by the probe, which has no scores: each algorithm, then anchors."""
 
 
 class DemoCorpus(Schema):
