@@ -60,9 +60,13 @@ class Model(LatentActionModel):
     """The world model without the inverse posterior."""
 
     def __init__(
-        self, config: ModelConfig, observations: Sequence[ArraySpec], action_dim: int
+        self,
+        config: ModelConfig,
+        observations: Sequence[ArraySpec],
+        action_dim: int,
+        terminates: bool = False,
     ) -> None:
-        super().__init__(config, observations, action_dim)
+        super().__init__(config, observations, action_dim, terminates)
         del self.inverse
 
     def infer(

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from lawm_schemas import ArraySpec, Count, Schema, Size
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, sigmoid
 
 from lawm_models.networks.distributions import kl, log_prob
 from lawm_models.networks.dynamics import Dynamics, Observed
@@ -41,6 +42,9 @@ class WorldModelConfig(Schema):
     """Fixed std of p(o|s), on the encoder's scale; 1 is plain squared error."""
     reward_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(r|s)."""
+    continuation: bool = True
+    """Learn p(c|s), whether a trajectory goes on, where some terminate; without it dreams go on
+    past their ends. Where none terminates there is no such head."""
     kl_balance: float = Field(default=0.8, ge=0, le=1)
     """Share of the KL gradient that trains the prior (Hafner 2021), the rest the posterior; with
     0.5 both take half of what the plain ELBO gives them."""
@@ -81,18 +85,23 @@ class StateLosses(NamedTuple):
 
 
 class WorldModel(nn.Module):
-    """Encoder, dynamics, observation decoder and reward head.
+    """Encoder, dynamics, observation decoder, reward head and, perhaps, continuation head.
 
     Args:
         config: sizes and densities.
         observations: what can be observed.
         action_dim: A.
+        terminates: whether trajectories can end in a terminal state.
     """
 
     rssm: Dynamics
 
     def __init__(
-        self, config: WorldModelConfig, observations: Sequence[ArraySpec], action_dim: int
+        self,
+        config: WorldModelConfig,
+        observations: Sequence[ArraySpec],
+        action_dim: int,
+        terminates: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
@@ -105,6 +114,9 @@ class WorldModel(nn.Module):
             config.encoder, observations, feature_dim, sizes, config.observation_std
         )
         self.reward_head = MLP(feature_dim, 1, config.units, config.layers, zero_init=True)
+        self.continuation_head: MLP | None = None
+        if terminates and config.continuation:
+            self.continuation_head = MLP(feature_dim, 1, config.units, config.layers)
 
     @property
     def scan(self) -> ModuleType:
@@ -123,6 +135,25 @@ class WorldModel(nn.Module):
     def reward(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
         """Mean reward of arriving at a state."""
         return self.reward_head(feature).squeeze(-1)
+
+    def continuation(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"] | None:
+        """p(c = 1 | s), that a trajectory goes on from a state; None without the head."""
+        if self.continuation_head is None:
+            return None
+        return sigmoid(self.continuation_head(feature).squeeze(-1))
+
+    def continuation_loss(
+        self, feature: Float[Tensor, "*m B T1 F"], terminated: Bool[Tensor, "*m B T1-1"]
+    ) -> Float[Tensor, "*m B T1-1"] | None:
+        """−log p(c_{t+1} | s_{t+1}), c = 0 where step t has terminated; None without the head.
+
+        C-LAP's termination head; a trajectory that was cut (truncated) could have gone on.
+        """
+        if self.continuation_head is None:
+            return None
+        logit = self.continuation_head(feature[..., 1:, :]).squeeze(-1)
+        goes_on = (~terminated).to(logit.dtype)
+        return binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
 
     def state_losses(
         self,

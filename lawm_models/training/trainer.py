@@ -117,10 +117,13 @@ def open_run(
     refuse_inside(out)
     sources = open_sources(config)
     _warn(sources, ALGORITHMS.load(config.algorithm.name).Algorithm)
-    record, beginning = sources.record, None
-    if begin_from is not None and not _begun(out):
+    record, beginning, begun = sources.record, None, _begun(out)
+    if begun is not None:  # one that an earlier version began without foreseeing ends goes on so
+        record = record.model_copy(update={"terminates": begun.record.terminates})
+    elif begin_from is not None:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
-        record = record.model_copy(update={"taken": beginning.record})
+        taken = {"taken": beginning.record, "terminates": beginning.terminates}
+        record = record.model_copy(update=taken)
     evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
     algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
     with storage_errors(out):
@@ -147,7 +150,7 @@ def _warn(sources: Sources, algorithm: AlgorithmClass) -> None:
         unseen = int((~view.table.final_observed).sum())
         if unseen and "model" in algorithm.stages and algorithm.rewards_from != "none":
             # it foresees rewards from the state that a step leads to
-            what = "was not recorded: the world model learns nothing from their last rewards"
+            what = "was not recorded: the world model learns nothing from their last step"
             line(f"warning: {view.path}: the last observation of {unseen:,} trajectories {what}")
 
 
