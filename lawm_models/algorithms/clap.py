@@ -98,7 +98,7 @@ class Algorithm(lawm.Algorithm):
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """See the protocol."""
-        self.model.world.encoder.fit(corpora, labeled=True)
+        self.model.world.fit(corpora, labeled=True)
 
     def update(self, stage: str, batch: Batch, generator: Generators) -> dict[str, Tensor]:
         """One gradient step of a stage, on the labeled windows of the batch.

@@ -140,7 +140,7 @@ class Algorithm(nn.Module):
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """See the protocol."""
-        self.model.world.encoder.fit(corpora)
+        self.model.world.fit(corpora)
 
     def begin(self, stage: str) -> None:
         """A stage starts or resumes; dreams read a view of the model that takes no gradients."""

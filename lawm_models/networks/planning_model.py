@@ -73,7 +73,7 @@ class PlanningModel(ABC):
         """An observation on that scale."""
 
     def reward(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
-        """The reward of arriving in a state, 0 of a model that does not ``pay``."""
+        """The reward of arriving in a state, on the scale of ``value``; 0 without ``pays``."""
         return state.new_zeros(len(state))
 
     def continuation(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:

@@ -13,12 +13,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, sigmoid
 
+from lawm_data.corpus.corpus import Corpus
 from lawm_models.networks.distributions import kl, log_prob
 from lawm_models.networks.dynamics import Dynamics, Observed
 from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
 from lawm_models.networks.layers import MLP
 from lawm_models.networks.rssm import RSSM, RSSMConfig
+from lawm_models.networks.scaling import root_mean_square
 from lawm_models.networks.scan import fused, plain
 
 Generators = torch.Generator | Sequence[torch.Generator]
@@ -41,7 +43,10 @@ class WorldModelConfig(Schema):
     observation_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(o|s), on the encoder's scale; 1 is plain squared error."""
     reward_std: float = Field(default=1.0, gt=0)
-    """Fixed std of p(r|s)."""
+    """Fixed std of p(r|s), on the scale of ``reward_scale``."""
+    reward_scale: Literal["raw", "standard"] = "raw"
+    """Rewards as they are, or divided by their root mean square over the data; never shifted, which
+    would change what is best where trajectories end."""
     continuation: bool = True
     """Learn p(c|s), whether a trajectory goes on, where some terminate; without it dreams go on
     past their ends. Where none terminates there is no such head."""
@@ -95,6 +100,7 @@ class WorldModel(nn.Module):
     """
 
     rssm: Dynamics
+    reward_unit: Tensor | None
 
     def __init__(
         self,
@@ -114,6 +120,8 @@ class WorldModel(nn.Module):
             config.encoder, observations, feature_dim, sizes, config.observation_std
         )
         self.reward_head = MLP(feature_dim, 1, config.units, config.layers, zero_init=True)
+        standard = config.reward_scale == "standard"
+        self.register_buffer("reward_unit", torch.ones(()) if standard else None)
         self.continuation_head: MLP | None = None
         if terminates and config.continuation:
             self.continuation_head = MLP(feature_dim, 1, config.units, config.layers)
@@ -132,8 +140,24 @@ class WorldModel(nn.Module):
         """Posterior rollout over a window with known actions, Eq. 3."""
         return self.scan.observe(self.rssm, self.encoder(observation), action, noise)
 
+    def fit(self, corpora: Sequence[Corpus], labeled: bool = False) -> None:
+        """Take the scales of observations and rewards from the data, where settings say so.
+
+        Args:
+            corpora: views in which hidden actions are not.
+            labeled: read labeled trajectories alone.
+        """
+        self.encoder.fit(corpora, labeled)
+        if self.reward_unit is not None:
+            self.reward_unit.fill_(root_mean_square(corpora, labeled))
+
+    def scaled(self, reward: Float[Tensor, "*m B T"]) -> Float[Tensor, "*m B T"]:
+        """Recorded rewards on the scale of ``reward``."""
+        unit = self.reward_unit
+        return reward if unit is None else reward / unit[..., None, None]
+
     def reward(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
-        """Mean reward of arriving at a state."""
+        """Mean reward of arriving at a state, on the model's scale."""
         return self.reward_head(feature).squeeze(-1)
 
     def continuation(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"] | None:
@@ -166,7 +190,7 @@ class WorldModel(nn.Module):
         target = self.encoder.target(observation)
         predicted = self.observation_head(feature)
         # r_t is what the step into s_{t+1} paid
-        predicted_reward = self.reward_head(feature[..., 1:, :])
+        predicted_reward, paid = self.reward_head(feature[..., 1:, :]), self.scaled(reward)
         prior = self.rssm.prior(observed.state.deter)
         posterior = observed.posterior
         # The stop-gradients, side by side: one trains the prior, one the posterior.
@@ -174,7 +198,7 @@ class WorldModel(nn.Module):
         kl_posterior = kl(posterior, prior.detach())
         return StateLosses(
             observation=-self.observation_head.log_prob(predicted, target),
-            reward=-log_prob(predicted_reward, self.config.reward_std, reward.unsqueeze(-1)),
+            reward=-log_prob(predicted_reward, self.config.reward_std, paid.unsqueeze(-1)),
             state_kl_prior=kl_prior,
             state_kl_posterior=kl_posterior,
         )

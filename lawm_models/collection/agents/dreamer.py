@@ -78,6 +78,8 @@ class DreamerConfig(Schema):
         encoder = self.world.encoder
         if isinstance(encoder, vectors.Config) and encoder.scale == "standard":
             raise ValueError("world.encoder.scale: there are no data to take standard from yet")
+        if self.world.reward_scale == "standard":
+            raise ValueError("world.reward_scale: there are no data to take standard from yet")
         return self
 
 
