@@ -41,6 +41,8 @@ class Beginning(NamedTuple):
 
     record: TakenStages
     """Where it is from."""
+    terminates: bool
+    """Whether it was trained where trajectories terminate."""
     weights: dict[str, Tensor]
     """Of the other run when its last stage began."""
     state: dict[str, Any]
@@ -96,7 +98,7 @@ def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]
             sha256=checkpoint.model_sha256(folder),
             versions=(other.record.taken or other.record).versions,
         )
-        return Beginning(record, weights, state, other.metrics(length))
+        return Beginning(record, other.record.terminates, weights, state, other.metrics(length))
     except (LawmError, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = error.what if isinstance(error, LawmError) else str(error).splitlines()[-1].strip()
         what = f"cannot be taken from: {reason}"
