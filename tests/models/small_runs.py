@@ -29,6 +29,12 @@ SETTINGS = {
     },
     "autoencoder": {"latent": 4, "units": 8},
     "lam": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
+    "cola": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
+    "dila": {
+        "model": {"units": 8, "layers": 1, "latent": 3, "structure": 4, "content": 4},
+        "controller": {"units": 8},
+    },
+    "rla": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
     "acwm": {"model": {"units": 8, "layers": 1}},
     "td3_bc": {"units": 8},
     "idm_td3_bc": {

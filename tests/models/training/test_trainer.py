@@ -106,7 +106,7 @@ def test_run_folder_is_complete(config, whole):
     assert all(json.loads(line) for line in whole.metrics_path.read_text().splitlines())
     assert list(whole.events_path.glob("events.out.tfevents.*"))
     total = sum(config.steps.values())
-    kept = {12, total, total - 2}  # the end of every stage, and the last two
+    kept = {*range(12, total + 1, 12), total - 2}  # the end of every stage, and the last two
     assert set(whole.checkpoints()) == kept
     assert whole.config.algorithm.settings == settings_of(config).model_dump(mode="json")
     (corpus,) = whole.record.corpora
@@ -169,6 +169,15 @@ def test_altered_corpus_is_refused(experiment, make_corpus, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def far(name: str, *stages: str) -> dict:
+    """A model of steps that are longer than a window."""
+    steps = dict.fromkeys(("model", *stages), 3)
+    return {"steps": steps, "algorithm": {"name": name, "settings": {"model": {"horizon": 9}}}}
+
+
+TOO_FAR = "window: 8 is too short for 1 observations and a step of 9; give 9 or more"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -180,6 +189,8 @@ def test_altered_corpus_is_refused(experiment, make_corpus, tmp_path):
         ({"steps": {"agent": 0}}, "steps: all are 0"),
         ({"algorithm": {"name": "nope"}}, "no algorithm 'nope'; known ones: acwm, autoencoder, bc"),
         ({"algorithm": {"name": "bc", "settings": {"u": 1}}}, "algorithm.settings: u: .*units"),
+        (far("rla", "controller"), TOO_FAR),
+        (far("acwm"), TOO_FAR),
     ],
 )
 def test_wrong_setting_writes_nothing(experiment, tmp_path, changes, message):
