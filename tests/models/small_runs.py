@@ -36,7 +36,11 @@ SETTINGS = {
         "agent": {"units": 8},
     },
 }
+SETTINGS["rebrac"] = SETTINGS["iql"] = SETTINGS["td3_bc"]
+SETTINGS["idm_rebrac"] = SETTINGS["idm_iql"] = SETTINGS["idm_td3_bc"]
 SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
+DISTINCT = [n for n in ALGORITHMS.names() if n not in ("iql", "rebrac", "idm_iql", "idm_rebrac")]
+"""Algorithms for slow tests: td3_bc and idm_td3_bc stand for those with another learner."""
 
 
 def write_corpus(
@@ -108,9 +112,9 @@ def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
     return make
 
 
-@pytest.fixture(scope="session", params=ALGORITHMS.names())
+@pytest.fixture(scope="session", params=DISTINCT)
 def config(request: pytest.FixtureRequest, experiment: Callable) -> ExperimentConfig:
-    """A tiny experiment with each algorithm."""
+    """A tiny experiment with each of them."""
     return experiment(request.param)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lawm_schemas import ConfigError, ExperimentConfig
+from small_runs import DISTINCT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_data import make_mask, open_corpus, save_mask
@@ -18,7 +19,7 @@ from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
-IN_STAGES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).Algorithm.stages[1:]]
+IN_STAGES = [name for name in DISTINCT if ALGORITHMS.load(name).Algorithm.stages[1:]]
 POLICY = {
     "agent": {"units": 6, "layers": 2, "horizon": 3},
     "support": 1.0,
