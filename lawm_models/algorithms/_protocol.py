@@ -151,6 +151,41 @@ class Plannable(Protocol):
 
 
 @runtime_checkable
+class Windowed(Protocol):
+    """An algorithm that learns nothing from windows which are too short."""
+
+    def require_window(self, steps: int) -> None:
+        """Refuse windows of so many steps if they are; asked before a run begins.
+
+        Raises:
+            ConfigError: says how long they must be.
+        """
+        ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """An algorithm that can begin with what another one has learned, in place of its first stage.
+
+    See ``training.stage_reuse``.
+    """
+
+    adopts: ClassVar[tuple[str, ...]]
+    """Names of the others."""
+
+    def adopt(self, other: Algorithm) -> None:
+        """Take its weights over.
+
+        Args:
+            other: trained, and one of ``adopts``, or made of it.
+
+        Raises:
+            ConfigError: it is of another size.
+        """
+        ...
+
+
+@runtime_checkable
 class Watched(Protocol):
     """An algorithm that can tell from its metrics that something has gone wrong."""
 

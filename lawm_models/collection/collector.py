@@ -23,13 +23,14 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_data.system.interrupt import deferred_interrupts
-from lawm_models.collection.agent_folder import AgentFolder, AgentRecord
+from lawm_models.collection.agent_folder import LATEST, AgentFolder, AgentRecord
 from lawm_models.collection.agents import agent_config, make_agent
 from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
+from lawm_models.training.checkpoint import understood
 from lawm_models.training.observing import observes_pixels, with_pixel_encoder
 from lawm_models.training.seeding import thread_limit
 from lawm_models.training.versions import installed_versions
@@ -214,7 +215,8 @@ class _Collection:
         self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
         rest = folder.load(self.agent)
         if "starts" in rest:
-            self.rounds.starts = rest["starts"]
+            with understood(folder.path / LATEST):
+                self.rounds.resume(*rest["starts"])
 
     def run(self, existing: Corpus, trajectories: int, on_round: OnRound | None) -> None:
         """Rounds until the corpus is full; recorded trajectories are replayed, not run again.

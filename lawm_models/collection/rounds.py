@@ -115,6 +115,18 @@ class Rounds:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, initializer=_begin)
 
+    def resume(self, deter: Tensor, stoch: Tensor) -> None:
+        """Take up the states that a saved round has visited, (updates, N, D) and (updates, N, S).
+
+        Raises:
+            ValueError: no agent of this configuration has such states.
+        """
+        sizes, many = self.agent.config.world.rssm, deter.shape[:2]
+        for part, size in ((deter, sizes.deter), (stoch, sizes.stoch)):
+            if part.shape != (*many, size) or part.dtype != torch.float32:
+                raise ValueError(f"start states of {part.dtype} of shape {tuple(part.shape)}")
+        self.starts = (deter, stoch)
+
     def begin(self, seed: int) -> None:
         """Hand the dreams of this round over, from the states of the round before."""
         if self.starts is None:

@@ -23,7 +23,7 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.algorithms._protocol import Algorithm, Watched
+from lawm_models.algorithms._protocol import Algorithm, Watched, Windowed
 from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import (
@@ -134,6 +134,8 @@ def open_run(
         record = record.model_copy(update=taken)
     evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
     algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
+    if isinstance(algorithm, Windowed):
+        algorithm.require_window(config.window)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
@@ -256,7 +258,8 @@ class Training:
             if self.run.record.taken is None:
                 return None
             beginning = self.beginning or stage_reuse.reread(self.run)
-            stage_reuse.write(beginning, self.run, self.algorithm)
+            own = resume.state_of(self.position, self.loader, self.interval, self.generator)
+            stage_reuse.write(beginning, self.run, self.algorithm, own)
         folder = self.run.latest_checkpoint()
         self.position = resume.restore(
             folder, self.config, self.algorithm, self.loaders, self.interval, self.generator

@@ -55,6 +55,22 @@ def test_the_first_round_has_nothing_to_dream_from(rounds: Rounds) -> None:
     assert [len(part) for part in rounds.starts] == [2, 2]
 
 
+def test_only_states_of_the_agent_itself_are_gone_on_from(rounds: Rounds) -> None:
+    rounds.finish(2, 1)
+    assert rounds.starts is not None
+    deter, stoch = rounds.starts
+    for wrong in (
+        (deter[:1], stoch),
+        (deter, stoch[..., 1:]),
+        (stoch, deter),
+        (deter.double(), stoch),
+    ):
+        with pytest.raises(ValueError, match="start states of"):
+            rounds.resume(*wrong)
+    assert rounds.starts == (deter, stoch)
+    rounds.resume(deter, stoch)
+
+
 def test_dreams_see_the_agent_as_it_was_when_they_began(rounds: Rounds) -> None:
     rounds.finish(1, 1)
     rounds.begin(5)
