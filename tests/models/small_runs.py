@@ -34,6 +34,10 @@ SETTINGS = {
         "model": {"units": 8, "layers": 1, "latent": 3, "structure": 4, "content": 4},
         "controller": {"units": 8},
     },
+    "flam": {
+        "model": {"units": 8, "layers": 1, "latent": 4, "slots": 2, "slot": 4},
+        "controller": {"units": 8},
+    },
     "rla": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
     "acwm": {"model": {"units": 8, "layers": 1}},
     "td3_bc": {"units": 8},
@@ -43,7 +47,7 @@ SETTINGS = {
     },
 }
 SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
-DISTINCT = [name for name in ALGORITHMS.names() if name not in ("dila", "rla")]
+DISTINCT = [name for name in ALGORITHMS.names() if name not in ("dila", "flam", "rla")]
 """All but those that are ``lam`` with other networks, and whose runs go as its runs do."""
 
 
