@@ -14,7 +14,7 @@ from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
 if TYPE_CHECKING:
-    from lawm_schemas import CellResult
+    from lawm_schemas import CellResult, Results
 
     from lawm_data.system.registry import Registry
     from lawm_models.studies.table import ScoreTable
@@ -176,32 +176,68 @@ def table(
 
     Prints a table like the paper's Table 1 as Markdown, with the paper's numbers where a corpus is
     the paper's. With --out it is also written as Markdown, CSV and HTML, with pictures: score
-    against labels, performance profiles, bars.
+    against labels, performance profiles, bars. Of a study that is judged by the probe the table has
+    its columns, and the pictures a curve for each constraint.
     """
     from lawm_schemas import Results
 
     from lawm_models.studies.markdown import markdown
     from lawm_models.studies.table import make_table
 
-    made = make_table(Results.read_json(results))
+    found = Results.read_json(results)
+    if found.study.probe is not None:
+        _probed(found, results, out, pictures, json)
+        return
+    made = make_table(found)
     files = _write(made, out, pictures) if out is not None else []
     if json:
-        print_json({"results": results, "files": files, **_table_document(made)})
+        print_json({"results": results, "files": files, **_table_document(made), "probed": ()})
         return
     print(markdown(made), end="")
     for path in files:
         print(path)
 
 
-def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
-    from lawm_data.system.atomic import storage_errors, write_file
+def _probed(found: Results, results: Path, out: Path | None, kind: str, json: bool) -> None:
+    """The table of a study that is judged by the probe."""
     from lawm_data.system.figures import image
-    from lawm_data.system.output import refuse_inside
+    from lawm_models.probes.result import figure
+    from lawm_models.studies import probe_table
+
+    made, files = probe_table.make_probe_table(found), []
+    if out is not None:
+        drawn = probe_table.pictures(made)
+        contents = {
+            "table.md": probe_table.markdown(made).encode(),
+            "table.csv": probe_table.comma_separated(made).encode(),
+            **{f"{name}.{kind}": image(picture, f".{kind}") for name, picture in drawn.items()},
+        }
+        files = _write_all(out, contents)
+    if json:
+        rows = [
+            {
+                "corpus": row.corpus,
+                "labels": row.labels,
+                "name": row.line.name,
+                "kind": row.line.kind,
+                "figures": {name: figure(each) for name, each in row.line.values.items()},
+            }
+            for row in made.rows
+        ]
+        about = {"name": found.name, "seeds": found.study.seeds, "columns": (), "rows": ()}
+        print_json({"results": results, "files": files, **about, "probed": rows})
+        return
+    print(probe_table.markdown(made), end="")
+    for path in files:
+        print(path)
+
+
+def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
+    from lawm_data.system.figures import image
     from lawm_models.studies.markdown import comma_separated, markdown
     from lawm_models.studies.pictures import pictures
     from lawm_models.studies.web_page import web_page
 
-    refuse_inside(out / "table.md")
     drawn = pictures(made)
     page = web_page(made, {title: image(figure) for title, figure in drawn.values()})
     files = {
@@ -210,6 +246,14 @@ def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
         "table.html": page.encode(),
         **{f"{name}.{kind}": image(figure, f".{kind}") for name, (_, figure) in drawn.items()},
     }
+    return _write_all(out, files)
+
+
+def _write_all(out: Path, files: Mapping[str, bytes]) -> list[Path]:
+    from lawm_data.system.atomic import storage_errors, write_file
+    from lawm_data.system.output import refuse_inside
+
+    refuse_inside(out / "table.md")
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():

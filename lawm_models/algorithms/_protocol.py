@@ -42,6 +42,8 @@ class ModelSpec(NamedTuple):
     """What is observed, with names, shapes and roles; state fields in the order of a batch."""
     action: ArraySpec
     """The action; it has bounds."""
+    terminates: bool = False
+    """Whether trajectories end in terminal states that were observed."""
 
 
 RewardsFrom = Literal["all", "labeled", "none"]

@@ -22,7 +22,13 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks.actor_critic import ActorCritic, ActorCriticConfig, Dream, choose_starts
+from lawm_models.networks.actor_critic import (
+    ActorCritic,
+    ActorCriticConfig,
+    Dream,
+    alive,
+    choose_starts,
+)
 from lawm_models.networks.dynamics import State
 from lawm_models.networks.encoders import ENCODERS
 from lawm_models.networks.encoders._protocol import Observation
@@ -102,7 +108,9 @@ class Algorithm(nn.Module):
         super().__init__()
         self.config = config
         self.scale = ActionScale.of(spec.action)
-        self.model = self.model_class(config.model, spec.observations, spec.action.size)
+        self.model = self.model_class(
+            config.model, spec.observations, spec.action.size, spec.terminates
+        )
         feature_dim = self.model.world.rssm.feature_dim
         self.agent = ActorCritic(config.agent, feature_dim, config.model.latent_action.dim)
         self.snr: ActionSnr | None = None
@@ -132,7 +140,7 @@ class Algorithm(nn.Module):
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """See the protocol."""
-        self.model.world.encoder.fit(corpora)
+        self.model.world.fit(corpora)
 
     def begin(self, stage: str) -> None:
         """A stage starts or resumes; dreams read a view of the model that takes no gradients."""
@@ -168,8 +176,12 @@ class Algorithm(nn.Module):
         start = choose_starts(observed, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         reward = model.world.reward(dream.feature[..., 1:, :, :])
-        actor, critic, metrics = self.agent.losses(dream, reward)
-        divergence = self._prior_kl(dream).mean((-2, -1))
+        goes_on = model.world.continuation(dream.feature)
+        actor, critic, metrics = self.agent.losses(dream, reward, goes_on)
+        divergence = self._prior_kl(dream)
+        if goes_on is not None:
+            divergence = divergence * alive(goes_on)
+        divergence = divergence.mean((-2, -1))
         metrics["prior_kl"] = divergence.detach()
         if self.config.prior_kl:
             weight = self.config.prior_kl

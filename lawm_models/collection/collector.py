@@ -114,6 +114,7 @@ def collect_learning(
         state=_observed(environments, observe),
         action=environments.action,
         seed=seed,
+        terminates=envs.terminates(task),
     )
     learned = AgentFolder.check(agent_folder(out), record)
     recorded = len(open_corpus(out)) if (out / "corpus.json").exists() else 0
@@ -210,7 +211,7 @@ class _Collection:
         record = folder.record
         self.cameras = [spec.name for spec in record.state if spec.role is Role.pixels]
         self.has_state = any(spec.role is Role.state for spec in record.state)
-        arrays = (record.state, record.action.size)
+        arrays = (record.state, record.action.size, record.terminates)
         self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
         rest = folder.load(self.agent)
         if "starts" in rest:
@@ -288,7 +289,8 @@ class _Collection:
             pixels = {name: np.array(trajectory.observations[name]) for name in self.cameras}
             state = np.array(trajectory.observations.state)
             state = state if self.has_state else state[:, :0]
-            self.replay.add(state, action.numpy(), np.array(trajectory.rewards), pixels)
+            ended = bool(trajectory.terminated[-1])
+            self.replay.add(state, action.numpy(), np.array(trajectory.rewards), pixels, ended)
 
 
 def updates_before(config: DreamerConfig, k: int) -> int:
@@ -303,7 +305,9 @@ def build_agent(record: AgentRecord) -> tuple[LearningAgent, ActionScale]:
     scale = ActionScale.of(record.action)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.seed)
-        agent = make_agent(record.agent, record.config, record.state, record.action.size)
+        agent = make_agent(
+            record.agent, record.config, record.state, record.action.size, record.terminates
+        )
     return agent, scale
 
 

@@ -46,6 +46,7 @@ class DreamTask(NamedTuple):
     config: dict[str, Any]
     observations: tuple[ArraySpec, ...]
     action_dim: int
+    terminates: bool
     weights: dict[str, Tensor]
     """Weights of the whole agent before the round."""
     optimizers: dict[str, Any]
@@ -66,7 +67,7 @@ class DreamResult(NamedTuple):
 
 def dream_round(task: DreamTask) -> DreamResult:
     """Train actor and critics once per entry of ``starts``; a pure function."""
-    agent = make_agent(task.kind, task.config, task.observations, task.action_dim)
+    agent = make_agent(task.kind, task.config, task.observations, task.action_dim, task.terminates)
     agent.load_state_dict(task.weights)
     optimizers = {name: agent.optimizers()[name] for name in DREAMING}
     for name, optimizer in optimizers.items():
@@ -89,7 +90,7 @@ class Rounds:
         kind: kind of agent, one of ``AGENTS``.
         agent: trained in place.
         replay: what it has seen.
-        arrays: what can be observed, and A.
+        arrays: what can be observed, A, and whether trajectories can end in a terminal state.
         processes: 2 dreams in a second process, 1 in this one.
     """
 
@@ -98,7 +99,7 @@ class Rounds:
         kind: str,
         agent: LearningAgent,
         replay: ReplayBuffer,
-        arrays: tuple[tuple[ArraySpec, ...], int],
+        arrays: tuple[tuple[ArraySpec, ...], int, bool],
         processes: int,
     ) -> None:
         self.kind = kind

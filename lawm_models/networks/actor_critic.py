@@ -32,23 +32,30 @@ from lawm_models.networks.world_model import (
 def lambda_return(
     reward: Float[Tensor, "*m L N"],
     value: Float[Tensor, "*m L N"],
-    discount: float,
+    discount: float | Float[Tensor, "*m L N"],
     lambda_: float,
 ) -> Float[Tensor, "*m L N"]:
-    """R_t = r_t + γ [(1 − λ) v(s_{t+1}) + λ R_{t+1}] with R_L = v(s_L).
+    """R_t = r_t + γ_t [(1 − λ) v(s_{t+1}) + λ R_{t+1}] with R_L = v(s_L).
 
     Args:
         reward: reward of the step from s_t to s_{t+1}, t = 0 … L−1.
         value: value of the state it arrives at, v(s_{t+1}), t = 0 … L−1.
-        discount: γ.
+        discount: γ, or γ_t of every step: γ c_{t+1} where s_{t+1} may be the end.
         lambda_: λ; 1 is the Monte-Carlo return with a bootstrap at the end, 0 is one step.
     """
     result = value[..., -1, :]
-    returns = []
-    for r, v in zip(reward.flip(-2).unbind(-2), value.flip(-2).unbind(-2), strict=True):
-        result = r + discount * ((1 - lambda_) * v + lambda_ * result)
+    returns, steps = [], reward.shape[-2]
+    rates = discount.unbind(-2) if isinstance(discount, Tensor) else (discount,) * steps
+    for t in reversed(range(steps)):
+        ahead = (1 - lambda_) * value[..., t, :] + lambda_ * result
+        result = reward[..., t, :] + rates[t] * ahead
         returns.append(result)
     return torch.stack(returns[::-1], -2)
+
+
+def alive(continuation: Float[Tensor, "*m L1 N"]) -> Float[Tensor, "*m L1-1 N"]:
+    """Π_{k≤t} c_k: the probability that a dream has not ended where step t begins, detached."""
+    return continuation[..., :-1, :].detach().cumprod(-2)
 
 
 class ActorCriticConfig(Schema):
@@ -170,18 +177,34 @@ class ActorCritic(nn.Module):
         return Dream(torch.stack(features, -3), torch.stack(entropies, -2), torch.stack(draws, -3))
 
     def losses(
-        self, dream: Dream, reward: Float[Tensor, "*m L N"]
+        self,
+        dream: Dream,
+        reward: Float[Tensor, "*m L N"],
+        continuation: Float[Tensor, "*m L1 N"] | None = None,
     ) -> tuple[Float[Tensor, "*m"], Float[Tensor, "*m"], dict[str, Tensor]]:
         """Actor and critic losses of one dream and the rewards of its steps, and metrics.
 
         Actor: −mean(w_t · (R_t / scale + entropy weight · entropy_t)), w_t = γ^t, R the λ-return of
         minimum target values; critic: ½ w_t · squared error of every critic to R, detached.
+
+        Where a dream may end, R is discounted by γ c_{t+1} and w_t is γ^t Π_{k≤t} c_k, as the
+        Dreamers have it (Hafner 2021): what follows an end is worth nothing and teaches nothing.
+
+        Args:
+            dream: the dream.
+            reward: of its steps.
+            continuation: c_t, the probability that it goes on from s_0 … s_L; None for 1.
         """
         config = self.config
         value = self.lowest_value(dream.feature[..., 1:, :, :])
-        returns = lambda_return(reward, value, config.discount, config.lambda_)
+        discount = config.discount
+        if continuation is not None:
+            discount = discount * continuation[..., 1:, :]
+        returns = lambda_return(reward, value, discount, config.lambda_)
         steps = torch.arange(config.horizon, device=returns.device, dtype=returns.dtype)
         weight = config.discount ** steps[:, None]
+        if continuation is not None:
+            weight = weight * alive(continuation)
         scale = self._update_scale(returns.detach()) if config.normalize_returns else 1.0
         actor = -(weight * (returns / scale + config.entropy * dream.entropy)).mean((-2, -1))
 
@@ -195,6 +218,8 @@ class ActorCritic(nn.Module):
             "dreamed_reward": reward.detach().mean((-2, -1)),
             "entropy": dream.entropy.detach().mean((-2, -1)),
         }
+        if continuation is not None:
+            metrics["dreamed_continuation"] = continuation.detach().mean((-2, -1))
         return actor, critic, metrics
 
     @torch.no_grad()

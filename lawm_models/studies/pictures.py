@@ -18,7 +18,7 @@ from lawm_models.studies.table import ScoreColumn, ScoreTable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MARKERS = "osD^vP*X<>ph"
+MARKERS = "osD^vP*X<>phdH8."
 SCORE = "normalised return"
 REPORTED = "in the paper"
 WIDTH = 1.25

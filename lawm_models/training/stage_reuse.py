@@ -43,6 +43,8 @@ class Beginning(NamedTuple):
 
     record: TakenStages
     """Where it is from."""
+    terminates: bool
+    """Whether it was trained where trajectories terminate."""
     weights: dict[str, Tensor]
     """Of the other run when its last stage began."""
     state: dict[str, Any]
@@ -101,7 +103,7 @@ def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]
             sha256=checkpoint.model_sha256(folder),
             versions=(other.record.taken or other.record).versions,
         )
-        return Beginning(record, weights, state, other.metrics(length))
+        return Beginning(record, other.record.terminates, weights, state, other.metrics(length))
     except (LawmError, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = error.what if isinstance(error, LawmError) else str(error).splitlines()[-1].strip()
         what = f"cannot be taken from: {reason}"
@@ -130,9 +132,9 @@ def _adopted(other: RunFolder, config: ExperimentConfig, data: Sequence[CorpusRe
         sha256=theirs.sha256,
         versions=other.record.versions,
     )
-    return Beginning(
-        record, algorithm.state_dict(), {"position": (stage, steps, steps, 0.0, 0)}, []
-    )
+    position = (stage, steps, steps, 0.0, 0)
+    weights = algorithm.state_dict()
+    return Beginning(record, other.record.terminates, weights, {"position": position}, [])
 
 
 def reread(run: RunFolder) -> Beginning:

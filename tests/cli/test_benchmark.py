@@ -24,7 +24,12 @@ from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
 
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
-NAMES = [n for n in ALGORITHMS.names() if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
+LIKE_OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac"}  # but for their learner
+NAMES = [
+    name
+    for name in ALGORITHMS.names()
+    if hasattr(ALGORITHMS.load(name).Algorithm, "policy") and name not in LIKE_OTHERS
+]
 
 
 def steps(name: str, count: int) -> dict[str, int]:

@@ -46,9 +46,12 @@ SETTINGS = {
         "agent": {"units": 8},
     },
 }
+SETTINGS["rebrac"] = SETTINGS["iql"] = SETTINGS["td3_bc"]
+SETTINGS["idm_rebrac"] = SETTINGS["idm_iql"] = SETTINGS["idm_td3_bc"]
 SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
-DISTINCT = [name for name in ALGORITHMS.names() if name not in ("dila", "flam", "rla")]
-"""All but those that are ``lam`` with other networks, and whose runs go as its runs do."""
+LIKE_OTHERS = ("dila", "flam", "rla", "iql", "rebrac", "idm_iql", "idm_rebrac")
+DISTINCT = [name for name in ALGORITHMS.names() if name not in LIKE_OTHERS]
+"""Algorithms for slow tests: lam, td3_bc and idm_td3_bc stand for those with other networks."""
 
 
 def write_corpus(
@@ -122,7 +125,7 @@ def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
 
 @pytest.fixture(scope="session", params=DISTINCT)
 def config(request: pytest.FixtureRequest, experiment: Callable) -> ExperimentConfig:
-    """A tiny experiment with each algorithm."""
+    """A tiny experiment with each of them."""
     return experiment(request.param)
 
 

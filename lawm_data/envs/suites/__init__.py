@@ -139,6 +139,12 @@ def usual_drawing(task: str, suite: str = "dm_control") -> Drawing | None:
     return getattr(SUITES.load(suite), "DRAWING", None)
 
 
+def terminates(task: str, suite: str = "dm_control") -> bool:
+    """Whether trajectories may end in terminal states: ``TERMINATES`` of the suite, or yes."""
+    suite, _ = split_task(task, suite)
+    return getattr(SUITES.load(suite), "TERMINATES", True)
+
+
 def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:
     """Suite and task of ``SUITE:TASK``; without a suite in front, the one that is given."""
     prefix, colon, rest = str(task).partition(":")

@@ -26,7 +26,7 @@ def fresh(processes: int) -> Rounds:
         arrays = (draws.normal(size=shape).astype(np.float32) for shape in ((13, 5), (12, 1), 12))
         replay.add(*arrays)
     agent, _ = build_agent(RECORD)
-    return Rounds("dreamer", agent, replay, (STATE, 1), processes)
+    return Rounds("dreamer", agent, replay, (STATE, 1, False), processes)
 
 
 @pytest.fixture

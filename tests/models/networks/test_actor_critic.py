@@ -95,11 +95,17 @@ def test_dream_is_the_policy_in_the_prior(make_agent, world, start, policy, nois
 
 @pytest.mark.parametrize("critics", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1.0, 7.0])
-def test_losses(make_agent, world, start, critics, scale):
-    """Minimum over target critics, λ-return, discount weights, entropy, squared errors."""
+@pytest.mark.parametrize("ends", [False, True])
+def test_losses(make_agent, world, start, critics, scale, ends):
+    """Minimum over target critics, λ-return, discount weights, entropy, squared errors.
+
+    Where dreams may end, whatever is paid or learned counts as likely as it is that they have not.
+    """
     agent = make_agent(critics=critics, value_scale=scale)
     dream = dreamt(agent, world, start)
-    actor, critic, _ = losses(agent, world, dream)
+    goes_on = np.random.default_rng(5).uniform(0, 1, (L + 1, N)) if ends else np.ones((L + 1, N))
+    given = torch.from_numpy(goes_on).requires_grad_() if ends else None
+    actor, critic, _ = agent.losses(dream, world.reward(dream.feature[1:]), given)
     gamma, lambda_, entropy = 0.9, 0.7, 0.3
     actor_sum = critic_sum = 0.0
     for n in range(N):
@@ -112,13 +118,20 @@ def test_losses(make_agent, world, start, critics, scale):
             # (1 − λ) Σ_n λ^(n−1) G_n + λ^(last−1) G_last
             returns = 0.0
             for k in range(1, L - t + 1):
-                g = sum(gamma**i * reward[t + i] for i in range(k)) + gamma**k * value[t + k - 1]
+                lives = [np.prod(goes_on[t + 1 : t + 1 + i, n]) for i in range(k + 1)]
+                g = sum(gamma**i * lives[i] * reward[t + i] for i in range(k))
+                g += gamma**k * lives[k] * value[t + k - 1]
                 last = k == L - t
                 returns += g * lambda_ ** (k - 1) * (1 if last else 1 - lambda_)
-            actor_sum -= gamma**t * (returns + entropy * dream.entropy[t, n].item())
+            weight = gamma**t * np.prod(goes_on[: t + 1, n])
+            actor_sum -= weight * (returns + entropy * dream.entropy[t, n].item())
             for c in agent.critics:
                 error = c(feature[t]).item() - returns / scale
-                critic_sum += 0.5 * gamma**t * error**2
+                critic_sum += 0.5 * weight * error**2
+    if given is not None:  # where an end is likely is worth avoiding; s_0 is not the policy's doing
+        (gradient,) = torch.autograd.grad(actor, given, retain_graph=True)
+        assert gradient[1:].all()
+        assert not gradient[0].any()
     assert actor.item() == pytest.approx(actor_sum / (L * N), rel=1e-9)
     assert critic.item() == pytest.approx(critic_sum / (L * N), rel=1e-9)
 
