@@ -114,7 +114,7 @@ def train(
             "--from",
             metavar="RUN",
             help="Begin with the stages of this run that are the same, such as its world model; "
-            "without --corpus, its configuration.",
+            "without --corpus, its configuration. cola may begin with a run of acwm or lam.",
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu (the default), cuda or cuda:N.")] = None,

@@ -50,9 +50,9 @@ class WorldModelConfig(Schema):
     continuation: bool = True
     """Learn p(c|s), whether a trajectory goes on, where some terminate; without it dreams go on
     past their ends. Where none terminates there is no such head."""
-    kl_balance: float = Field(default=0.8, ge=0, le=1)
+    kl_balance: float | None = Field(default=0.8, ge=0, le=1)
     """Share of the KL gradient that trains the prior (Hafner 2021), the rest the posterior; with
-    0.5 both take half of what the plain ELBO gives them."""
+    0.5 both take half of what the plain ELBO gives them. None gives each the whole: Eq. 9."""
     free_nats: float = Field(default=1.0, ge=0)
     """The state KL below this many nats has no gradient. The paper takes 1 on medium-replay and
     plan2explore corpora, which leaves 0 for the others."""
@@ -208,12 +208,15 @@ class WorldModel(nn.Module):
     ) -> Float[Tensor, "*m"]:
         """Weighted mean of the state KL with balance and free nats.
 
-        The balance splits the gradient and leaves the value.
+        The balance splits the gradient and leaves the value; without one, prior and posterior take
+        the whole gradient, as Eq. 7 and 8 are written.
         """
         free, unit = self.config.free_nats, self.config.free_nats_unit
         prior = mean_above(free, unit, losses.state_kl_prior, weight)
         posterior = mean_above(free, unit, losses.state_kl_posterior, weight)
         balance = self.config.kl_balance
+        if balance is None:
+            return prior + posterior - posterior.detach()
         return balance * prior + (1 - balance) * posterior
 
 

@@ -132,9 +132,9 @@ def _adopted(other: RunFolder, config: ExperimentConfig, data: Sequence[CorpusRe
         sha256=theirs.sha256,
         versions=other.record.versions,
     )
-    return Beginning(
-        record, algorithm.state_dict(), {"position": (stage, steps, steps, 0.0, 0)}, []
-    )
+    position = (stage, steps, steps, 0.0, 0)
+    weights = algorithm.state_dict()
+    return Beginning(record, other.record.terminates, weights, {"position": position}, [])
 
 
 def reread(run: RunFolder) -> Beginning:

@@ -186,7 +186,7 @@ EXTRA = {
     [
         {"free_nats": 0.0},
         {"prior": "learned", "encoder": {"scale": "raw"}, "kl_balance": 0.5, **EXTRA},
-        {"free_nats": 1e3, "latent_action_free_nats": 1e3},
+        {"free_nats": 1e3, "latent_action_free_nats": 1e3, "kl_balance": None},
     ],
     ids=["paper", "other", "free"],
 )

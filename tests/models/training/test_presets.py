@@ -69,6 +69,13 @@ def test_an_algorithm_may_be_like_another(preset):
 def test_paper_preset_is_the_papers():
     data = presets.load("paper", "lawm")
     assert (data["batch_size"], data["window"]) == (64, 50)
+    model = resolve(
+        ExperimentConfig.parse({**data, "corpora": CORPORA}, "paper")
+    ).algorithm.settings["model"]
+    written = {"kl_balance": None, "free_nats": 0, "sample_decoded": True, "decoded_gradient": True}
+    written |= {"inverse_input": "embedding", "inverse_supervision": 0, "reward_scale": "raw"}
+    assert {key: model[key] for key in written} == written
+    assert (data["labeled_ratio"], data.get("oversample_ends", False)) == (None, False)
 
 
 def test_unknown_names_list_the_known_ones():
