@@ -23,8 +23,14 @@ from lawm_models.studies.cell import RUNS
 from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
 
+ROOT = Path(__file__).resolve().parents[2]
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
-NAMES = [n for n in ALGORITHMS.names() if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
+LIKE_OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac"}  # but for their learner
+NAMES = [
+    name
+    for name in ALGORITHMS.names()
+    if hasattr(ALGORITHMS.load(name).Algorithm, "policy") and name not in LIKE_OTHERS
+]
 
 
 HERE = """
@@ -549,3 +555,28 @@ def test_pictures_of_a_table_are_of_a_kind_that_can_be_drawn(
     assert made.code == 2
     assert "'jpg'" in made.err
     assert not (tmp_path / "table").exists()
+
+
+def test_a_table_compares_with_a_rival(run, tmp_path: Path) -> None:
+    """In pairs of runs, as JSON and on the page; a rival that the study has not is refused."""
+    results = ROOT / "benchmarks" / "results" / "explorers.json"
+    plain = run("lawm", "table", results, "--json").json
+    assert (plain["against"], plain["differences"]) == (None, [])
+    told = run("lawm", "table", results, "--against", "clap", "--out", tmp_path, "--json").json
+    assert told["against"] == "C-LAP"
+    assert {name: told[name] for name in ("columns", "rows")} == {
+        name: plain[name] for name in ("columns", "rows")
+    }
+    column = {c["algorithm"]: n for n, c in enumerate(told["columns"])}
+    scores = [entry["scores"] for entry in told["rows"][0]["entries"]]
+    assert len(told["differences"]) == len(column) - 1
+    for found in told["differences"]:
+        pairs = zip(scores[column[found["algorithm"]]], scores[column["clap"]], strict=True)
+        each = [one - other for one, other in pairs]
+        assert [pair["difference"] for pair in found["pairs"]] == pytest.approx(each)
+        assert found["mean"] == pytest.approx(sum(each) / len(each))
+    assert "minus C-LAP" in (tmp_path / "table.html").read_text()
+    wrong = run("lawm", "table", results, "--against", "ppo", "--out", tmp_path / "none")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "no algorithm 'ppo'; name clap" in wrong.err
+    assert not (tmp_path / "none").exists()
