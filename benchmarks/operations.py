@@ -58,6 +58,7 @@ def counted(name: str, preset: str, corpus: str) -> dict[str, Any]:
     config = resolve(ExperimentConfig.model_validate(data))
     sources = open_sources(config)
     algorithm = build(config, sources.record, torch.device("cpu"))
+    assert isinstance(algorithm, torch.nn.Module)
     for part in algorithm.modules():
         if isinstance(part, WorldModel):  # torch counts what it computes itself
             part.config = part.config.model_copy(update={"scan": "fused"})

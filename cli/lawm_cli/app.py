@@ -114,7 +114,7 @@ def train(
             "--from",
             metavar="RUN",
             help="Begin with the stages of this run that are the same, such as its world model; "
-            "without --corpus, its configuration.",
+            "without --corpus, its configuration. cola may begin with a run of acwm or lam.",
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu (the default), cuda or cuda:N.")] = None,
@@ -233,6 +233,7 @@ app.command(cls=choosing(planning.choices), epilog=planning.EPILOG)(planning.pla
         "lawm relabel runs/a --corpus corpora/cs --name sure --max-uncertainty 0.2",
         "lawm relabel runs/a --corpus corpora/cs --name lawm-a --truth-from-withheld",
         "lawm relabel runs/a --corpus corpora/cs --name smooth --method smoothing",
+        "lawm relabel runs/lam --corpus corpora/cs --name z --latents",
     )
 )
 def relabel(
@@ -249,6 +250,9 @@ def relabel(
         ),
     ] = None,
     truth_from_withheld: Withheld = False,
+    latents: Annotated[
+        bool, typer.Option("--latents", help="Infer latent actions, of every transition.")
+    ] = False,
     replace: Replace = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -257,9 +261,24 @@ def relabel(
 
     They are written beside the corpus, under a name: an overlay. With --truth-from-withheld they
     are also compared with the actions that a mask hides; what is found is printed and not written.
+    With --latents the latent actions of a run of lam or lawm are written instead, which are no
+    labels, for export and push-to-hub (--latents NAME).
     """
     from lawm_models.runs.run import load_run
 
+    if latents:
+        options = {
+            "--method": method != "inverse",
+            "--max-uncertainty": max_uncertainty is not None,
+            "--truth-from-withheld": truth_from_withheld,
+        }
+        for option in (name for name, given in options.items() if given):
+            raise ConfigError("is of inferred actions", option, "leave it out with --latents")
+        made = load_run(run).infer_latents(corpus, name=name, replace=replace, dry_run=dry_run)
+        result = {"run": run, "corpus": corpus, **made}
+        of_actions = ("left_out", "uncertainty", "method", "nmse_per_dimension", "r2")
+        print_json(dict.fromkeys(of_actions) | result) if json else report.latents(result)
+        return
     found = load_run(run).relabel(
         corpus,
         name=name,
@@ -270,7 +289,11 @@ def relabel(
         truth_from_withheld=truth_from_withheld,
     )
     result = {"run": run, "corpus": corpus, **found}
-    print_json(result) if json else report.labels(result, truth_from_withheld)
+    of_latents = ("width", "codes", "transitions")
+    if json:
+        print_json(dict.fromkeys(of_latents) | result)
+    else:
+        report.labels(result, truth_from_withheld)
 
 
 app.command(epilog=runs.RUNS)(runs.runs)

@@ -14,7 +14,7 @@ from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
 if TYPE_CHECKING:
-    from lawm_schemas import CellResult
+    from lawm_schemas import CellResult, Results
 
     from lawm_data.system.registry import Registry
     from lawm_models.studies.table import ScoreTable
@@ -157,6 +157,7 @@ def _report(result: dict[str, Any]) -> None:
 
 TABLE = example(
     "lawm table runs/claim/results.json",
+    "lawm table runs/claim/results.json --against clap",
     "lawm table runs/claim/results.json --out runs/claim/table",
 )
 
@@ -167,6 +168,13 @@ def table(
         Path | None,
         typer.Option(help="Folder for table.md, table.csv, table.html and the pictures."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Algorithm of the study that the others are compared with, in pairs of runs.",
+        ),
+    ] = None,
     pictures: Annotated[
         Literal["png", "pdf", "svg"], typer.Option(help="What the files of the pictures are.")
     ] = "png",
@@ -176,32 +184,75 @@ def table(
 
     Prints a table like the paper's Table 1 as Markdown, with the paper's numbers where a corpus is
     the paper's. With --out it is also written as Markdown, CSV and HTML, with pictures: score
-    against labels, performance profiles, bars.
+    against labels, performance profiles, bars. Of a study that is judged by the probe the table has
+    its columns, and the pictures a curve for each constraint.
+
+    With --against the differences to one algorithm follow, by the seeds that both have, which share
+    masks and initial states, with p of a sign-flip test.
     """
-    from lawm_schemas import Results
+    from lawm_schemas import ConfigError, Results
 
     from lawm_models.studies.markdown import markdown
     from lawm_models.studies.table import make_table
 
-    made = make_table(Results.read_json(results))
+    found = Results.read_json(results)
+    if found.study.probe is not None:
+        if against is not None:
+            what = "compares returns, and this study is judged by the probe"
+            raise ConfigError(what, "--against", "leave it out")
+        _probed(found, results, out, pictures, json)
+        return
+    made = make_table(found, against)
     files = _write(made, out, pictures) if out is not None else []
     if json:
-        print_json({"results": results, "files": files, **_table_document(made)})
+        print_json({"results": results, "files": files, **_table_document(made), "probed": ()})
         return
     print(markdown(made), end="")
     for path in files:
         print(path)
 
 
-def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
-    from lawm_data.system.atomic import storage_errors, write_file
+def _probed(found: Results, results: Path, out: Path | None, kind: str, json: bool) -> None:
+    """The table of a study that is judged by the probe."""
     from lawm_data.system.figures import image
-    from lawm_data.system.output import refuse_inside
+    from lawm_models.probes.result import figure
+    from lawm_models.studies import probe_table
+
+    made, files = probe_table.make_probe_table(found), []
+    if out is not None:
+        drawn = probe_table.pictures(made)
+        contents = {
+            "table.md": probe_table.markdown(made).encode(),
+            "table.csv": probe_table.comma_separated(made).encode(),
+            **{f"{name}.{kind}": image(picture, f".{kind}") for name, picture in drawn.items()},
+        }
+        files = _write_all(out, contents)
+    if json:
+        rows = [
+            {
+                "corpus": row.corpus,
+                "labels": row.labels,
+                "name": row.line.name,
+                "kind": row.line.kind,
+                "figures": {name: figure(each) for name, each in row.line.values.items()},
+            }
+            for row in made.rows
+        ]
+        about = {"name": found.name, "seeds": found.study.seeds, "columns": (), "rows": ()}
+        about |= {"against": None, "differences": ()}
+        print_json({"results": results, "files": files, **about, "probed": rows})
+        return
+    print(probe_table.markdown(made), end="")
+    for path in files:
+        print(path)
+
+
+def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
+    from lawm_data.system.figures import image
     from lawm_models.studies.markdown import comma_separated, markdown
     from lawm_models.studies.pictures import pictures
     from lawm_models.studies.web_page import web_page
 
-    refuse_inside(out / "table.md")
     drawn = pictures(made)
     page = web_page(made, {title: image(figure) for title, figure in drawn.values()})
     files = {
@@ -210,6 +261,14 @@ def _write(made: ScoreTable, out: Path, kind: str) -> list[Path]:
         "table.html": page.encode(),
         **{f"{name}.{kind}": image(figure, f".{kind}") for name, (_, figure) in drawn.items()},
     }
+    return _write_all(out, files)
+
+
+def _write_all(out: Path, files: Mapping[str, bytes]) -> list[Path]:
+    from lawm_data.system.atomic import storage_errors, write_file
+    from lawm_data.system.output import refuse_inside
+
+    refuse_inside(out / "table.md")
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -243,4 +302,14 @@ def _table_document(made: ScoreTable) -> dict[str, Any]:
         }
         for row in made.rows
     ]
-    return {"name": made.name, "seeds": made.seeds, "columns": columns, "rows": rows}
+    differences = [
+        {
+            "algorithm": column.algorithm,
+            "labels": column.labels,
+            **{key: getattr(found, key) for key in ("mean", "by_corpus", "ahead", "p")},
+            "pairs": [pair._asdict() for pair in found.pairs],
+        }
+        for column, found in made.differences
+    ]
+    about = {"name": made.name, "seeds": made.seeds, "columns": columns, "rows": rows}
+    return {**about, "against": made.against, "differences": differences}

@@ -43,7 +43,7 @@ def build(
     again goes on with a study. A recipe is checked as a whole first; --dry-run checks it and does
     nothing.
     """
-    from lawm_cli.inspection import choose_renderer
+    from lawm_data.envs.renderer import choose_renderer
     from lawm_data.system.output import refuse_inside
     from lawm_models.studies.recipes import read_jobs
     from lawm_models.studies.recipes.build import Options, survey

@@ -184,12 +184,13 @@ def rerender(
     """
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.rerender import drawing_of, rerender_corpus
+    from lawm_data.envs.renderer import choose_renderer
     from lawm_data.system.workers import executor
 
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     drawing = drawing_of(view, draw, inspection.lens(camera), distractors or (), seed)
-    inspection.choose_renderer()
+    choose_renderer()
     with show.Bars() as bars:
         derived = rerender_corpus(
             view,

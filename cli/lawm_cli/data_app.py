@@ -156,6 +156,7 @@ def collect(
 
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.envs.distractors import parse as parse_distractors
+    from lawm_data.envs.renderer import choose_renderer
     from lawm_data.inspection.summary import summarize
     from lawm_data.system.terminal import Bars
     from lawm_models.collection.seeds import collect_seeds, parse, table
@@ -163,7 +164,7 @@ def collect(
     from lawm_models.collection.session import collect as collect_one
 
     if pixels is not None:
-        inspection.choose_renderer()
+        choose_renderer()
     collection = Collection(
         agent=agent,
         task=env,

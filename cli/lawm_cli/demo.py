@@ -116,9 +116,9 @@ def run_demo(
 
 def _draw(states: Path, path: Path, size: int, bars: Bars) -> None:
     """A corpus with pictures, unless an earlier call has drawn it."""
-    from lawm_cli.inspection import choose_renderer
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.rerender import drawing_of, rerender_corpus
+    from lawm_data.envs.renderer import choose_renderer
 
     choose_renderer()  # evaluations draw, too
     if not path.exists():

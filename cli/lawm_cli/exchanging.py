@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli.options import Corpus, DryRun, FormatSettings, Json, Keep, example
+from lawm_cli.options import Corpus, DryRun, FormatSettings, Json, Keep, Latents, example
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -81,6 +81,7 @@ def export(
     labels: Annotated[
         str | None, typer.Option(help="Take the inferred actions of this overlay along.")
     ] = None,
+    latents: Latents = None,
     keep: Keep = None,
     settings: FormatSettings = None,
     dry_run: DryRun = False,
@@ -100,10 +101,11 @@ def export(
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
     view = view if labels is None else view.with_labels(labels)
+    view = view if latents is None else view.with_latents(latents)
     with show.Bars() as bars:
         told = bars.of("export")
         written = export_corpus(view, address, given, told, keep=keep or (), dry_run=dry_run)
-    _show(written, json, mask=mask, labels=labels, dry_run=dry_run)
+    _show(written, json, mask=mask, labels=labels, latents=latents, dry_run=dry_run)
 
 
 def formats(
@@ -250,6 +252,7 @@ def push_to_hub(
     mask: Annotated[
         str | None, typer.Option(help="Look through this mask; publish no action that it hides.")
     ] = None,
+    latents: Latents = None,
     private: Annotated[
         bool, typer.Option("--private", help="Make a new repository private.")
     ] = False,
@@ -282,6 +285,7 @@ def push_to_hub(
 
     view = open_corpus(corpus)
     view = view if mask is None else view.with_mask(mask)
+    view = view if latents is None else view.with_latents(latents)
     with show.Bars() as bars:
         pushed = push(
             view,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -140,12 +139,6 @@ EPILOG = example(
 )
 
 
-def choose_renderer() -> None:
-    """Draw without a display where there is none, unless MUJOCO_GL says how."""
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
-
-
 Camera = Annotated[str | None, typer.Option(help="Camera of the model, by name or number.")]
 
 
@@ -168,6 +161,7 @@ def render(
     Works for every trajectory, with actions or without. Plays in real time.
     """
     from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.envs.renderer import choose_renderer
     from lawm_data.inspection.render import frame_rate, frames, place_of
     from lawm_data.system.video import require_video, write_video
 
@@ -224,6 +218,7 @@ def report_page(
     provenance. Pictures need recorded pixels, or the physics state.
     """
     from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.envs.renderer import choose_renderer
     from lawm_data.inspection.report.page import write_report
     from lawm_data.system.output import refuse_inside
 

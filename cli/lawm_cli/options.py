@@ -27,6 +27,10 @@ Mask = Annotated[
     str | None, typer.Option(help="Look through this mask: what it hides is not seen.")
 ]
 Labels = Annotated[str | None, typer.Option(help="Fill in the inferred actions of this overlay.")]
+Latents = Annotated[
+    str | None,
+    typer.Option(help="Take these latent actions along, as the column latent_action."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all randomness.")]
 Keep = Annotated[

@@ -80,7 +80,7 @@ def plan(
     """
     from lawm_schemas.plain_yaml import load_setting
 
-    from lawm_cli.inspection import choose_renderer
+    from lawm_data.envs.renderer import choose_renderer
     from lawm_models.collection.reaching import reach_again, reach_goals
 
     if film is not None:

@@ -51,11 +51,12 @@ def corpus(summary: Mapping[str, Any]) -> None:
         ("masks", ("labeled", "fraction", "seed", "by", "stratify", "where", "current")),
         ("overlays", ("trajectories", "algorithm", "r2", "current")),
         ("features", ("width", "algorithm", "current")),
+        ("latents", ("width", "codes", "constraint", "algorithm", "run", "current")),
     ):
         if summary[kind]:
             print()
             entries = summary[kind].values()
-            rare = ("r2", "where")  # most masks were drawn, most errors are unknown
+            rare = ("r2", "where", "codes")  # most masks were drawn, most errors are unknown
             known = [c for c in rare if any(e.get(c) is not None for e in entries)]
             columns = [c for c in columns if c not in rare or c in known]
             rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
@@ -210,6 +211,18 @@ def labels(result: Mapping[str, Any], truth: bool) -> None:
         known = result["r2"] is not None
         rows["R²"] = result["r2"] if known else "unknown: the true actions are nowhere"
         rows["error / variance"] = result["nmse_per_dimension"]
+    show.facts(rows, title=str(result["run"]))
+
+
+def latents(result: Mapping[str, Any]) -> None:
+    """What ``lawm relabel --latents`` wrote."""
+    codes = result["codes"]
+    of = "" if codes is None else f", each one of {codes} codes"
+    rows = {
+        "trajectories": result["trajectories"],
+        "latent actions": f"{result['transitions']:,} of {result['width']} numbers{of}",
+        "latents": "not written" if result["dry_run"] else result["path"],
+    }
     show.facts(rows, title=str(result["run"]))
 
 

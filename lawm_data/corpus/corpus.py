@@ -14,6 +14,7 @@ from lawm_schemas import (
     ConfigError,
     CorpusError,
     FeatureSet,
+    LatentSet,
     Manifest,
     Mask,
     MaskError,
@@ -23,10 +24,11 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.fingerprint import fingerprint_of, visible_fingerprint
+from lawm_data.corpus.latents import Latents, latent_names, open_latents
 from lawm_data.corpus.layout import Layout
 from lawm_data.corpus.mask import Masked, find_mask, mask_files, read_mask, readable_under
 from lawm_data.corpus.observed import EVERYTHING, Observed, observe
-from lawm_data.corpus.overlay import Labels, open_labels, without_errors
+from lawm_data.corpus.overlay import Labels, open_labels, overlay_names, without_errors
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store, open_store
 from lawm_data.corpus.table import (
@@ -68,6 +70,7 @@ def _reopen(
     ids: list[str] | None,
     labels: str | None,
     observed: str | None = None,
+    latents: str | None = None,
 ) -> Corpus:
     """The view that was pickled."""
     corpus = open_corpus(path)
@@ -76,6 +79,7 @@ def _reopen(
     corpus = corpus if observed is None else corpus.observing(observed)
     corpus = corpus if mask is None else corpus.with_mask(mask)
     corpus = corpus if labels is None else corpus.with_labels(labels)
+    corpus = corpus if latents is None else corpus.with_latents(latents)
     return corpus if ids is None else corpus[ids]
 
 
@@ -95,12 +99,14 @@ class Corpus:
         masked: Masked | None = None,
         overlay: Labels | None = None,
         observed: Observed | None = None,
+        latents: Latents | None = None,
     ) -> None:
         self._store = store
         self._rows = rows
         self._masked = masked
         self._overlay = overlay
         self._observed = observed
+        self._latents = latents
 
     def _but(self, **changes: Any) -> Corpus:
         """This view with other arguments."""
@@ -110,6 +116,7 @@ class Corpus:
             "masked": self._masked,
             "overlay": self._overlay,
             "observed": self._observed,
+            "latents": self._latents,
         }
         return Corpus(**parts | changes)
 
@@ -200,6 +207,13 @@ class Corpus:
         return without_errors(info).model_copy(update={"corpus": self.unlabeled_fingerprint})
 
     @property
+    def latents(self) -> LatentSet | None:
+        """The latent actions that come along; through a mask without the corpus's fingerprint."""
+        if self._latents is None or self._masked is None:
+            return self._latents and self._latents.info
+        return self._latents.info.model_copy(update={"corpus": self.unlabeled_fingerprint})
+
+    @property
     def shards(self) -> tuple[Shard, ...]:
         """The arrays, without what a mask hides."""
         shards = self._store.shards if self._masked is None else self._masked.shards
@@ -284,6 +298,7 @@ class Corpus:
             manifest=self.manifest,
             physics=fields[physics[0]] if physics else None,
             action_std=std,
+            latents=None if self._latents is None else self._latents.read(info.id),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -291,7 +306,9 @@ class Corpus:
         ids = None if self._rows is None else self.table.id.tolist()
         labels = None if self._overlay is None else self._overlay.info.name
         observed = None if self._observed is None else self._observed.words
-        return _reopen, (self.path, self.root_fingerprint, self.mask, ids, labels, observed)
+        latents = None if self._latents is None else self._latents.info.name
+        view = self.mask, ids, labels, observed, latents
+        return _reopen, (self.path, self.root_fingerprint, *view)
 
     def __repr__(self) -> str:
         counts = ", ".join(
@@ -299,7 +316,8 @@ class Corpus:
         )
         mask = f", mask {self.mask.name!r}" if self.mask else ""
         labels = f", labels {self.overlay.name!r}" if self.overlay else ""
-        content = f"{len(self)} trajectories, {counts or 'none'}{mask}{labels}"
+        latents = f", latents {self.latents.name!r}" if self.latents else ""
+        content = f"{len(self)} trajectories, {counts or 'none'}{mask}{labels}{latents}"
         return f"Corpus({str(self.path)!r}: {content})"
 
     def _repr_html_(self) -> str:
@@ -415,7 +433,20 @@ class Corpus:
         Raises:
             CorpusError: no such overlay, damaged, or for another corpus.
         """
+        if name in set(latent_names(self.path)) - set(overlay_names(self.path)):
+            hint = "take them along as what they are: with_latents, --latents"
+            raise CorpusError("are latent actions, not actions", f"labels {name}", hint)
         return self._but(overlay=open_labels(self, name, verify=True))
+
+    def with_latents(self, name: str) -> Corpus:
+        """The view whose trajectories have ``latents``, which a run inferred (``lawm relabel``).
+
+        They change nothing else: no loader reads them, and an action that is hidden stays hidden.
+
+        Raises:
+            CorpusError: no such latent actions, damaged ones, or those of another corpus.
+        """
+        return self._but(latents=open_latents(self, name))
 
     def to_pandas(self) -> pandas.DataFrame:
         """The table with one row for each trajectory; see ``Table.to_pandas``."""

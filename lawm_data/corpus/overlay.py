@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, CorpusError, FeatureSet, Overlay, load_json
+from lawm_schemas import (
+    ArraySpec,
+    ConfigError,
+    CorpusError,
+    FeatureSet,
+    LatentSet,
+    Overlay,
+    load_json,
+)
 
 from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
 from lawm_data.corpus.table import ID_BYTES, Table
@@ -25,7 +33,7 @@ ARRAYS = "actions.h5"
 FILE_LIMIT = 1 << 24
 """Bytes; a larger description is not read."""
 
-Description = TypeVar("Description", Overlay, FeatureSet)
+Description = TypeVar("Description", Overlay, FeatureSet, LatentSet)
 
 
 class Labels:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lawm_schemas import ArraySpec, LabelState, Manifest, Role, TrajectoryInfo
 
+from lawm_data.corpus.latents import LATENT, LatentActions
 from lawm_data.corpus.layout import element_names
 from lawm_data.corpus.table import (
     FINAL_MISSING,
@@ -116,6 +117,8 @@ class Trajectory:
     """(T+1, P) float64 simulator state, when recorded."""
     action_std: np.ndarray | None = None
     """(T, A) uncertainty of inferred actions."""
+    latents: LatentActions | None = None
+    """Latent actions, where the view has some."""
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -130,7 +133,8 @@ class Trajectory:
         """Of each step, by name: what was observed, the action, and what came of it.
 
         The state's and the action's elements have a column each, such as ``position[0]``, inferred
-        actions another one for their standard deviation, ``action_std[0]``. A field that is named
+        actions another one for their standard deviation, ``action_std[0]``, and latent ones stand
+        beside them as ``latent_action[0]``. A field that is named
         like another column has ``observation.`` before it. The observation after the last step
         is not among them, nor are pixels and physics.
         """
@@ -144,6 +148,11 @@ class Trajectory:
         if self.action_std is not None:
             deviation = spec.model_copy(update={"name": f"{spec.name}_std"})
             for name, values in _elements(deviation, self.action_std):
+                taken[name] = Column(values, unknown)
+        if self.latents is not None:
+            unknown = ~self.latents.known(steps)
+            spec = ArraySpec(name=LATENT, shape=self.latents.values.shape[1:])
+            for name, values in _elements(spec, self.latents.filled(steps)):
                 taken[name] = Column(values, unknown)
         taken |= {
             "reward": Column(self.rewards, np.full(steps, not self.is_rewarded)),

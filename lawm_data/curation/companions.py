@@ -17,6 +17,7 @@ from lawm_data.corpus.features import (
     feature_names,
     open_features,
 )
+from lawm_data.corpus.latents import latent_names
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import open_labels, overlay_names, without_errors
 from lawm_data.corpus.store import open_store
@@ -202,6 +203,12 @@ def kept_features(
             parts = tuple(zip(selections, found, strict=True))
             kept.append(KeptFeatures(info, read_file(file), parts))
     return kept, left
+
+
+def left_latents(selections: Sequence[Selection]) -> list[str]:
+    """A line for each set of latent actions, all of which are left behind: a run makes them."""
+    names = {name for s in selections for name in latent_names(s.view.path)}
+    return [f"latent actions {name}: infer them again" for name in sorted(names)]
 
 
 def _merged_overlay(infos: Sequence[Overlay], count: int) -> Overlay:

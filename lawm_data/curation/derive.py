@@ -41,6 +41,7 @@ from lawm_data.curation.companions import (
     kept_features,
     kept_masks,
     kept_overlays,
+    left_latents,
 )
 from lawm_data.curation.expression import matching
 from lawm_data.system.output import new_output, require_free
@@ -134,6 +135,7 @@ def derive(
     if companions:
         kept = [spec for spec in arrays.observations if spec.name not in remade]
         features, features_left = kept_features(selections, kept)
+        features_left += left_latents(selections)
     fingerprint = None
     if not unlabeled and not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):
         ids = np.array([name.encode() for s in selections for name in s.ids], "S")

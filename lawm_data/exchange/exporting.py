@@ -77,6 +77,8 @@ def export_corpus(
         left.append(f"no rewards were recorded in {unrewarded:,} trajectories: zeros stand there")
     view, parents, clues_left, _ = without_clues(view, keep)
     view, exogenous = _without_exogenous(view)
+    if view.latents is not None and not module.ABOUT.latents:
+        left.append(f"latent actions {view.latents.name}: the format has no place for them")
     exported = Exported(
         path=path,
         address=str(where),
@@ -92,6 +94,8 @@ def export_corpus(
         record["masks"] = list(exported.masks)
     if view.overlay is not None:
         record["labels"] = view.overlay.name
+    if view.latents is not None:
+        record["latents"] = view.latents.name
     step = LineageStep(operation="export", parents=parents, settings=record)
     outgoing = Outgoing(view, tuple(masks), (*view.manifest.lineage, step), progress)
     with new_output(path) as temporary:

@@ -13,6 +13,7 @@ from lawm_schemas import MANIFEST, ConfigError, CorpusError, LawmError, LineageS
 
 from lawm_data.corpus.constant_actions import inert_actions
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.latents import LATENTS, LatentActions, save_latents
 from lawm_data.corpus.mask import choice_fault, save_mask
 from lawm_data.corpus.overlay import LABELS, save_overlay
 from lawm_data.corpus.store import open_store
@@ -38,8 +39,14 @@ TOGETHER, MANY = 1 << 20, 1000
 WITHOUT = "without"
 """The setting of formats that leave out what is not wanted before they read it."""
 
-Inferred = dict[str, tuple[np.ndarray, np.ndarray]]
-"""Mean and standard deviation of inferred actions, each (T, A), by id."""
+
+class Beside(NamedTuple):
+    """What came along with trajectories, by their ids here."""
+
+    inferred: dict[str, tuple[np.ndarray, np.ndarray]]
+    """Mean and standard deviation of inferred actions, each (T, A)."""
+    latents: dict[str, tuple[int, LatentActions]]
+    """Steps and latent actions."""
 
 
 class Imported(NamedTuple):
@@ -53,6 +60,8 @@ class Imported(NamedTuple):
     fingerprint: str | None
     masks: tuple[str, ...]
     overlays: tuple[str, ...]
+    latents: tuple[str, ...]
+    """Sets of latent actions."""
     notes: tuple[str, ...]
     """What was converted or not kept."""
 
@@ -118,6 +127,7 @@ def _pull(
         fingerprint=pulled.fingerprint,
         masks=pulled.masks,
         overlays=pulled.overlays,
+        latents=pulled.latents,
         notes=(plan,) if dry_run else (),
     )
 
@@ -140,6 +150,7 @@ def _imported(
         fingerprint=None,
         masks=tuple(mask.name for mask in incoming.masks),
         overlays=(incoming.overlay.name,) if incoming.overlay else (),
+        latents=(incoming.latents.name,) if incoming.latents else (),
         notes=tuple(incoming.notes),
     )
     if dry_run:
@@ -153,7 +164,7 @@ def _imported(
             licence=incoming.licence,
         )
         with writer:
-            inferred = _fill(writer, incoming, progress)
+            came = _fill(writer, incoming, progress)
         (temporary / ".lock").unlink()
         step = _import_step(source, where, incoming, settings)
         manifest = writer.manifest.model_copy(update={"lineage": (*incoming.lineage, step)})
@@ -174,7 +185,11 @@ def _imported(
         if incoming.overlay is not None:
             overlay = incoming.overlay.model_copy(update=bound)
             width = manifest.action.size
-            save_overlay(temporary / LABELS / overlay.name, overlay, inferred, width)
+            save_overlay(temporary / LABELS / overlay.name, overlay, came.inferred, width)
+        if incoming.latents is not None:
+            latents = incoming.latents.model_copy(update=bound)
+            save_latents(temporary / LATENTS / latents.name, latents, came.latents)
+            corpus.with_latents(latents.name)  # refuses what is not of a whole corpus
         inert = [f"{what}; {hint}" for what, hint in inert_actions(corpus).warnings(out)]
     return found._replace(
         trajectories=manifest.trajectories,
@@ -185,9 +200,9 @@ def _imported(
     )
 
 
-def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Inferred:
-    """Add every trajectory; returns the inferred actions that came along, by id."""
-    inferred: Inferred = {}
+def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Beside:
+    """Add every trajectory; returns what came along to stand beside them."""
+    beside = Beside({}, {})
     done = 0
     for some in _together(incoming.trajectories):
         records = make_records(writer.manifest, [_content(episode) for episode in some])
@@ -204,7 +219,9 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
                 place = f"trajectory {done}: {error.where}"
                 raise CorpusError(error.what, place, error.hint) from None
             if episode.inferred is not None:
-                inferred[name] = episode.inferred
+                beside.inferred[name] = episode.inferred
+            if episode.latents is not None:
+                beside.latents[name] = len(episode.rewards), episode.latents
             if writer.pending_bytes >= COMMIT_BYTES:
                 writer.commit()
             done += 1
@@ -212,7 +229,7 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Infer
     if not done:
         raise CorpusError("holds no trajectory", incoming.name or "the source", "check the place")
     writer.commit()
-    return inferred
+    return beside
 
 
 def _together(trajectories: Iterator[Episode]) -> Iterator[list[Episode]]:

@@ -12,6 +12,7 @@ from lawm_schemas import LawmError
 from lawm_data.corpus.constant_actions import LOOKED_AT, inert_actions
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
+from lawm_data.corpus.latents import LATENTS, latent_names, read_latent_set
 from lawm_data.corpus.mask import mask_files, read_mask
 from lawm_data.corpus.overlay import LABELS, overlay_names, read_overlay
 from lawm_data.corpus.table import LABEL_STATES, Table
@@ -48,6 +49,8 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
     overlays, damaged_overlays = _read_all(files, read_overlay)
     files = [corpus.path / FEATURES / name for name in feature_names(corpus.path)]
     features, damaged_features = _read_all(files, read_feature_set)
+    files = [corpus.path / LATENTS / name for name in latent_names(corpus.path)]
+    latents, damaged_latents = _read_all(files, read_latent_set)
     return {
         "path": str(corpus.path),
         "trajectories": len(corpus),
@@ -92,8 +95,19 @@ def summarize(corpus: Corpus, stats: bool = False) -> dict[str, Any]:
             }
             for name, info in features.items()
         },
+        "latents": {
+            name: {
+                "width": info.width,
+                "codes": info.codes,
+                "constraint": info.constraint["name"],
+                "algorithm": info.algorithm,
+                "run": info.run,
+                "current": info.corpus == corpus.root_fingerprint,
+            }
+            for name, info in latents.items()
+        },
         "label_steps": label_steps(table),
-        "damaged": damaged_masks + damaged_overlays + damaged_features,
+        "damaged": damaged_masks + damaged_overlays + damaged_features + damaged_latents,
         "leftovers": [str(entry) for entry in dead_leftovers(corpus.path, manifest)],
         "inert_actions": inert_actions(corpus, None if stats else LOOKED_AT)._asdict(),
         "returns": _spread(table.episode_return[table.rewarded]),

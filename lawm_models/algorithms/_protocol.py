@@ -42,6 +42,8 @@ class ModelSpec(NamedTuple):
     """What is observed, with names, shapes and roles; state fields in the order of a batch."""
     action: ArraySpec
     """The action; it has bounds."""
+    terminates: bool = False
+    """Whether trajectories end in terminal states that were observed."""
 
 
 RewardsFrom = Literal["all", "labeled", "none"]
@@ -145,6 +147,41 @@ class Plannable(Protocol):
 
     def planning_model(self) -> PlanningModel:
         """The world model as planners read it."""
+        ...
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """An algorithm that learns nothing from windows which are too short."""
+
+    def require_window(self, steps: int) -> None:
+        """Refuse windows of so many steps if they are; asked before a run begins.
+
+        Raises:
+            ConfigError: says how long they must be.
+        """
+        ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """An algorithm that can begin with what another one has learned, in place of its first stage.
+
+    See ``training.stage_reuse``.
+    """
+
+    adopts: ClassVar[tuple[str, ...]]
+    """Names of the others."""
+
+    def adopt(self, other: Algorithm) -> None:
+        """Take its weights over.
+
+        Args:
+            other: trained, and one of ``adopts``, or made of it.
+
+        Raises:
+            ConfigError: it is of another size.
+        """
         ...
 
 

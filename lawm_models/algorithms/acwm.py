@@ -61,6 +61,10 @@ class Algorithm(nn.Module):
         """See the protocol."""
         return self._optimizers
 
+    def require_window(self, steps: int) -> None:
+        """See ``_protocol.Windowed``."""
+        self.model.require_window(steps)
+
     def latent_dynamics(self) -> TransitionDynamics:
         """See ``_protocol.Probed``."""
         return TransitionDynamics(self.model)

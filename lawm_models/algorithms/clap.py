@@ -60,9 +60,13 @@ class Model(LatentActionModel):
     """The world model without the inverse posterior."""
 
     def __init__(
-        self, config: ModelConfig, observations: Sequence[ArraySpec], action_dim: int
+        self,
+        config: ModelConfig,
+        observations: Sequence[ArraySpec],
+        action_dim: int,
+        terminates: bool = False,
     ) -> None:
-        super().__init__(config, observations, action_dim)
+        super().__init__(config, observations, action_dim, terminates)
         del self.inverse
 
     def infer(
@@ -94,7 +98,7 @@ class Algorithm(lawm.Algorithm):
 
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """See the protocol."""
-        self.model.world.encoder.fit(corpora, labeled=True)
+        self.model.world.fit(corpora, labeled=True)
 
     def update(self, stage: str, batch: Batch, generator: Generators) -> dict[str, Tensor]:
         """One gradient step of a stage, on the labeled windows of the batch.

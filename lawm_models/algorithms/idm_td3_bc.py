@@ -1,228 +1,24 @@
 """IDM-TD3+BC: an inverse dynamics model fills in actions, then TD3+BC learns from all of them.
 
-Stage ``idm`` trains the model of the paper's Table 3 on labeled trajectories and keeps the weights
-that do best on some held-out ones. Stage ``agent`` is TD3+BC on every trajectory: true actions
-where they are observed, elsewhere the mode of the frozen model, inferred anew in every batch, so
-that nothing has to be stored and a resumed run infers the same. Steps whose rewards were not
-recorded are left out there.
+See ``algorithms._behind_idm``.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, cast
-
-import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from lawm_schemas import ConfigError, Role, Schema
 from pydantic import Field
-from torch import Tensor, nn
 
-from lawm_data.batches.batch import Batch
-from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.mask import ranks
-from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
-from lawm_models.networks.encoders import ENCODERS, vectors
-from lawm_models.networks.encoders._protocol import Encoder, EncoderChoice, Observation
-from lawm_models.networks.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
-from lawm_models.networks.layers import load_renamed
-from lawm_models.networks.optimizer import adam, minimize
-from lawm_models.networks.policies import ReactivePolicy
-from lawm_models.networks.scaling import ActionScale
+from lawm_models.algorithms._behind_idm import BehindIDM, BehindIDMConfig
 from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
-from lawm_models.networks.transitions import Transitions, choose_step, one_step, weighted
-from lawm_models.networks.world_model import standard_noise
 
 
-class Config(Schema):
+class Config(BehindIDMConfig):
     """Settings of both stages."""
 
-    encoder: EncoderChoice = Field(default_factory=lambda: vectors.Config(scale="standard"))
-    """How observations enter."""
-    inverse: InverseDynamicsConfig = Field(default_factory=InverseDynamicsConfig)
-    """The inverse dynamics model."""
     agent: TD3BCConfig = Field(default_factory=TD3BCConfig)
     """TD3+BC."""
 
 
-class Examples(NamedTuple):
-    """Steps whose action is known, of one held-out trajectory."""
+class Algorithm(BehindIDM):
+    """See ``_behind_idm.BehindIDM``."""
 
-    observation: Observation
-    """All of it, (1, T+1, ·)."""
-    known: Bool[Tensor, " T"]
-    """Which steps."""
-    action: Float[Tensor, "M A"]
-    """In [-1, 1]."""
-
-
-class Algorithm(nn.Module):
-    """See ``algorithms._protocol.Algorithm``."""
-
-    stages: ClassVar[tuple[str, ...]] = ("idm", "agent")
-    last_stage: ClassVar[LastStage] = LastStage(("agent",), ("agent",))
-    needs_labels: ClassVar[bool] = True
-    rewards_from: ClassVar[RewardsFrom] = "all"
-    best_loss: Tensor
-
-    def __init__(self, config: Config, spec: ModelSpec) -> None:
-        super().__init__()
-        self.config = config
-        self.action_dim = spec.action.size
-        self.scale = ActionScale.of(spec.action)
-        parts = ENCODERS.load(config.encoder.name)
-        self.encoder = parts.Encoder(config.encoder, spec.observations)
-        self.inverse = InverseDynamics(config.inverse, self.encoder.dim, self.action_dim)
-        self.best = copy.deepcopy(self.inverse).requires_grad_(False)
-        self.best_encoder: nn.Module | None = None
-        if any(True for _ in self.encoder.parameters()):
-            self.best_encoder = copy.deepcopy(cast(nn.Module, self.encoder)).requires_grad_(False)
-        self.register_buffer("best_loss", torch.tensor(torch.inf))
-        self.agent = TD3BC(config.agent, self.encoder.dim, self.action_dim)
-        load_renamed(self, "normalizer", "encoder.normalizer")
-        self._optimizers: dict[str, torch.optim.Optimizer] = {
-            "inverse": adam(
-                [*self.encoder.parameters(), *self.inverse.parameters()],
-                config.inverse.learning_rate,
-                eps=1e-8,
-            ),
-            **self.agent.optimizers,
-        }
-        self._steps = 0
-        self._held_out = torch.zeros(0, dtype=torch.int64)
-        self._examples: list[Examples] = []
-
-    def get_extra_state(self) -> Tensor:
-        """Gradient steps of the inverse model."""
-        return torch.tensor(self._steps)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """See ``get_extra_state``."""
-        self._steps = int(state)
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """See the protocol."""
-        return self._optimizers
-
-    def prepare(self, corpora: Sequence[Corpus]) -> None:
-        """Normalise over all observations, and hold some labeled trajectories out."""
-        self.encoder.fit(corpora)
-        device = self.best_loss.device
-        places = held_out(corpora, self.config.inverse.held_out)
-        self._held_out = torch.tensor(sorted(places), dtype=torch.int64, device=device)
-        self._examples = [
-            self._example(view, place)
-            for view in corpora
-            for place in np.flatnonzero(view.table.num_observed > 0).tolist()
-            if place in places
-        ]
-
-    def _example(self, view: Corpus, place: int) -> Examples:
-        trajectory, like = view[place], self.best_loss
-        known = torch.from_numpy(trajectory.action_observed.copy())
-        known[-1] &= trajectory.final_observed  # nothing says where that action led
-        action = np.asarray(trajectory.actions).reshape(len(known), -1)
-        cameras = [spec.name for spec in view.manifest.observations if spec.role is Role.pixels]
-        seen = {name: torch.from_numpy(trajectory.observations[name]) for name in cameras}
-        observation = Observation(torch.from_numpy(trajectory.observations.state).to(like), seen)
-        return Examples(
-            observation.map(lambda x: x.to(like.device).unsqueeze(0)),
-            known.to(like.device),
-            self.scale.to_model(torch.from_numpy(action)[known].to(like)),
-        )
-
-    def _contexts(self, embed: Float[Tensor, "B T1 E"]) -> Float[Tensor, "B T1-1 C"]:
-        return contexts(embed, self.config.inverse.observations)
-
-    @property
-    def kept_encoder(self) -> Encoder:
-        """The encoder that the best weights of the inverse model go with."""
-        return self.encoder if self.best_encoder is None else cast(Encoder, self.best_encoder)
-
-    def begin(self, stage: str) -> None:
-        """The last weights of the inverse model have not been looked at when it is finished."""
-        if stage == "agent":
-            self._validate()
-
-    def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """See the protocol."""
-        fewest = self.config.inverse.observations - 1
-        if batch.valid.shape[1] < fewest:
-            what = f"{batch.valid.shape[1]} is too short to look at {fewest + 1} observations"
-            raise ConfigError(what, "window", f"give {fewest} or more")
-        place, weight = choose_step(batch, generator)
-        encoder = self.encoder if stage == "idm" else self.kept_encoder
-        embed = encoder(Observation.of(batch))
-        t = one_step(batch, embed, self.scale, place, weight)
-        rows = torch.arange(len(place), device=place.device)
-        context, leads = self._contexts(embed)[rows, place], batch.valid[rows, place]
-        if stage == "idm":
-            weight = t.weight * leads * t.observed * ~torch.isin(batch.trajectory, self._held_out)
-            return self._update_inverse(t._replace(weight=weight), context, generator)
-        inferred = self.best(context).mode()
-        action = torch.where(t.observed.unsqueeze(-1), t.action, inferred)
-        t = t._replace(action=action, weight=t.weight * t.rewarded * (t.observed | leads))
-        return self.agent.update(t, standard_noise(t.action, generator, *t.action.shape))
-
-    def _update_inverse(
-        self, t: Transitions, context: Float[Tensor, "N C"], generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        self._steps += 1
-        density = self.inverse(context, self.inverse.draw_kept(len(context), generator))
-        loss = weighted(-density.log_prob(t.action), t.weight)
-        error = (density.mode() - t.action).square().mean(-1)
-        metrics = {"nll": loss.detach(), "error": weighted(error.detach(), t.weight)}
-        minimize(self._optimizers["inverse"], loss)
-        if self._steps % self.config.inverse.validate_every == 0:
-            metrics |= self._validate()
-        return metrics
-
-    @torch.no_grad()
-    def _validate(self) -> dict[str, Tensor]:
-        """Keep the weights if they are the best so far, or if there is nothing to judge them by."""
-        if self._examples:
-            densities = [
-                self.inverse(self._contexts(self.encoder(e.observation)).squeeze(0)[e.known])
-                for e in self._examples
-            ]
-            nll = [-d.log_prob(e.action) for d, e in zip(densities, self._examples, strict=True)]
-            loss = torch.cat(nll).mean()
-            if loss >= self.best_loss:
-                return {"validation_nll": loss}
-            self.best_loss.copy_(loss)
-        self.best.load_state_dict(self.inverse.state_dict())
-        if self.best_encoder is not None:
-            self.best_encoder.load_state_dict(self.encoder.state_dict())
-        return {"validation_nll": self.best_loss.clone()} if self._examples else {}
-
-    def policy(self, deterministic: bool = True) -> ReactivePolicy:
-        """See the protocol."""
-        return ReactivePolicy(self, self.best_loss, deterministic)
-
-    def act(self, observation: Observation, noise: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
-        """Actions within the bounds; zero noise is the policy itself."""
-        return self.scale.to_environment(self.agent.act(self.kept_encoder(observation), noise))
-
-    @torch.no_grad()
-    def infer_actions(self, batch: Batch) -> tuple[Float[Tensor, "B T A"], Float[Tensor, "B T A"]]:
-        """The inverse model's mode and standard deviation; windows begin with their trajectory."""
-        density = self.best(self._contexts(self.kept_encoder(Observation.of(batch))))
-        std = self.best.uncertainty(density) * self.scale.half_range
-        return self.scale.to_environment(density.mode()), std
-
-
-def held_out(corpora: Sequence[Corpus], share: float) -> set[int]:
-    """Places of the labeled trajectories that are held out, in whichever corpus they are.
-
-    At least one, unless it is the only one or the share is 0; an order of the ids decides.
-    """
-    found = [
-        (str(view.table.id[place]), place)
-        for view in corpora
-        for place in np.flatnonzero(view.table.num_observed > 0).tolist()
-    ]
-    count = min(max(1, round(share * len(found))), len(found) - 1) if share else 0
-    order = np.argsort(ranks((name.encode() for name, _ in found), seed=0), kind="stable")
-    return {found[i][1] for i in order[:count]}
+    learner = TD3BC

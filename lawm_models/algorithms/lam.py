@@ -26,6 +26,7 @@ from lawm_models.networks.lam.latent_transition_model import (
     LatentTransitionModel,
 )
 from lawm_models.networks.lam.planning_model import TransitionPlanningModel
+from lawm_models.networks.lam.transition_model import Losses
 from lawm_models.networks.latent_dynamics import TransitionDynamics
 from lawm_models.networks.optimizer import adam, clip_and_step
 from lawm_models.networks.scaling import ActionScale
@@ -57,6 +58,10 @@ class Algorithm(nn.Module):
     last_stage: ClassVar[LastStage] = LastStage(("controller", "controller_rate"), ("controller",))
     needs_labels: ClassVar[bool] = False
     rewards_from: ClassVar[RewardsFrom] = "none"
+    name: ClassVar[str] = "lam"
+    """Of the algorithm, for messages; others are made of the same parts."""
+    model_class: ClassVar[type[LatentTransitionModel]] = LatentTransitionModel
+    controller_class: ClassVar[type[Controller]] = Controller
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__()
@@ -64,8 +69,8 @@ class Algorithm(nn.Module):
         bounded = spec.action.low is not None and spec.action.high is not None
         self.scale = ActionScale.of(spec.action) if bounded else None
         action_dim = config.model.horizon * spec.action.size
-        self.model = LatentTransitionModel(config.model, spec.observations, action_dim, "lam")
-        self.controller = Controller(
+        self.model = self.model_class(config.model, spec.observations, action_dim, self.name)
+        self.controller = self.controller_class(
             config.controller, self.model.state_dim, config.model.latent, action_dim
         )
         self._optimizers: dict[str, torch.optim.Optimizer] = {
@@ -95,6 +100,10 @@ class Algorithm(nn.Module):
         """See the protocol."""
         return self._optimizers
 
+    def require_window(self, steps: int) -> None:
+        """See ``_protocol.Windowed``."""
+        self.model.require_window(steps)
+
     def latent_dynamics(self) -> TransitionDynamics:
         """See ``_protocol.Probed``."""
         return TransitionDynamics(self.model)
@@ -102,19 +111,25 @@ class Algorithm(nn.Module):
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One gradient step of a stage."""
         if stage == "controller":
-            return self._update_controller(batch)
-        losses = self.model.latent_losses(self.model.steps(batch, self.scale), generator)
+            return self._update_controller(batch, generator)
+        losses = self.losses(stage, batch, generator)
         norm = clip_and_step(self._optimizers["model"], losses.prediction, self.config.clip)
         clip_and_step(self._optimizers["alone"], losses.alone, self.config.clip)
         return {**losses.metrics, "gradient_norm": norm.detach()}
 
-    def _update_controller(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, stage: str, batch: Batch, generator: torch.Generator) -> Losses:
+        """Of the stages before the last."""
+        return self.model.latent_losses(self.model.steps(batch, self.scale), generator)
+
+    def _update_controller(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         if not self._labeled:  # nothing to learn takes no time
             return {"labels": self.controller.labels.clone()}
         with torch.no_grad():
             steps = self.model.steps(batch, self.scale)
             latent = self.model.inverse(steps.state, steps.after)
-        loss, metrics = self.controller.losses(steps.state, latent, steps.action, steps.labeled)
+        loss, metrics = self.controller.losses(
+            steps.state, latent, steps.action, steps.labeled, generator
+        )
         norm = clip_and_step(self._optimizers["controller"], loss, self.config.clip)
         return {**metrics, "gradient_norm": norm.detach()}
 
@@ -143,7 +158,7 @@ class Algorithm(nn.Module):
         """
         if self.scale is None or not self.controller.is_trained:
             what = "the controller has never seen a label, and no latent action can be acted out"
-            raise ConfigError(what, "lam", "train it under a mask that shows some: lawm train")
+            raise ConfigError(what, self.name, "train it under a mask that shows some: lawm train")
         return TransitionPlanningModel(self.model, self.scale, self.controller)
 
     @torch.no_grad()

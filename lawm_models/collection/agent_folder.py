@@ -42,6 +42,8 @@ class AgentRecord(Checksummed):
     """Its action."""
     seed: int
     """Seed of the collection."""
+    terminates: bool = False
+    """Whether a trajectory can end in a terminal state, which it then learns to foresee."""
 
 
 class AgentFolder:
@@ -80,6 +82,7 @@ class AgentFolder:
         # what an earlier version did not know yet has its default
         config = agent_config(found.record.agent, found.record.config).model_dump(mode="json")
         known = found.record.model_copy(update={"config": config})
+        known = known.model_copy(update={"terminates": record.terminates})
         odd = [n for n in AgentRecord.model_fields if getattr(known, n) != getattr(record, n)]
         if odd:
             what = f"holds another agent ({odd[0]} differs)"
@@ -94,7 +97,11 @@ class AgentFolder:
             ConfigError: the folder holds another agent.
         """
         cls.check(path, record)
-        if not (path / RECORD).exists():
+        if (path / RECORD).exists():
+            # one that an earlier version began without foreseeing ends goes on so
+            begun = cls.read(path).record
+            record = record.model_copy(update={"terminates": begun.terminates})
+        else:
             with storage_errors(path):
                 path.mkdir(parents=True, exist_ok=True)
             write_file(path / RECORD, record.to_json().encode())

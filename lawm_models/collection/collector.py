@@ -23,13 +23,14 @@ from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.envs.rollout import rollout
 from lawm_data.system.interrupt import deferred_interrupts
-from lawm_models.collection.agent_folder import AgentFolder, AgentRecord
+from lawm_models.collection.agent_folder import LATEST, AgentFolder, AgentRecord
 from lawm_models.collection.agents import agent_config, make_agent
 from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.replay_buffer import ReplayBuffer
 from lawm_models.collection.rounds import Rounds
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
+from lawm_models.training.checkpoint import understood
 from lawm_models.training.observing import observes_pixels, with_pixel_encoder
 from lawm_models.training.seeding import thread_limit
 from lawm_models.training.versions import installed_versions
@@ -113,6 +114,7 @@ def collect_learning(
         state=_observed(environments, observe),
         action=environments.action,
         seed=seed,
+        terminates=envs.terminates(task),
     )
     learned = AgentFolder.check(agent_folder(out), record)
     recorded = len(open_corpus(out)) if (out / "corpus.json").exists() else 0
@@ -209,11 +211,12 @@ class _Collection:
         record = folder.record
         self.cameras = [spec.name for spec in record.state if spec.role is Role.pixels]
         self.has_state = any(spec.role is Role.state for spec in record.state)
-        arrays = (record.state, record.action.size)
+        arrays = (record.state, record.action.size, record.terminates)
         self.rounds = Rounds(record.agent, self.agent, self.replay, arrays, processes)
         rest = folder.load(self.agent)
         if "starts" in rest:
-            self.rounds.starts = rest["starts"]
+            with understood(folder.path / LATEST):
+                self.rounds.resume(*rest["starts"])
 
     def run(self, existing: Corpus, trajectories: int, on_round: OnRound | None) -> None:
         """Rounds until the corpus is full; recorded trajectories are replayed, not run again.
@@ -286,7 +289,8 @@ class _Collection:
             pixels = {name: np.array(trajectory.observations[name]) for name in self.cameras}
             state = np.array(trajectory.observations.state)
             state = state if self.has_state else state[:, :0]
-            self.replay.add(state, action.numpy(), np.array(trajectory.rewards), pixels)
+            ended = bool(trajectory.terminated[-1])
+            self.replay.add(state, action.numpy(), np.array(trajectory.rewards), pixels, ended)
 
 
 def updates_before(config: DreamerConfig, k: int) -> int:
@@ -301,7 +305,9 @@ def build_agent(record: AgentRecord) -> tuple[LearningAgent, ActionScale]:
     scale = ActionScale.of(record.action)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.seed)
-        agent = make_agent(record.agent, record.config, record.state, record.action.size)
+        agent = make_agent(
+            record.agent, record.config, record.state, record.action.size, record.terminates
+        )
     return agent, scale
 
 

@@ -19,7 +19,7 @@ class ReplayBuffer:
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self._items: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = []
+        self._items: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]] = []
         self._pixels: list[Mapping[str, np.ndarray]] = []
         self._ends: list[int] = []
 
@@ -32,14 +32,20 @@ class ReplayBuffer:
         action: np.ndarray,
         reward: np.ndarray,
         pixels: Mapping[str, np.ndarray] | None = None,
+        terminated: bool = False,
     ) -> None:
-        """Append a trajectory: (T+1, O), (T, A) and (T,) float32, cameras (T+1, h, w, c) uint8."""
+        """Append a trajectory: (T+1, O), (T, A) and (T,) float32, cameras (T+1, h, w, c) uint8.
+
+        ``terminated``: whether its last step led to a terminal state.
+        """
         length, missing = len(reward), max(0, self.window - len(reward))
+        ends = np.zeros(length + missing, bool)
+        ends[length - 1] = terminated
         if missing:
             observation = np.pad(observation, ((0, missing), (0, 0)), mode="edge")
             action = np.pad(action, ((0, missing), (0, 0)))
             reward = np.pad(reward, (0, missing))
-        self._items.append((observation, action, reward, length))
+        self._items.append((observation, action, reward, ends, length))
         self._pixels.append(pixels or {})
         starts = len(reward) - self.window + 1
         self._ends.append(starts + (self._ends[-1] if self._ends else 0))
@@ -51,7 +57,7 @@ class ReplayBuffer:
         chosen = np.searchsorted(ends, draws, side="right")
         starts = draws - np.concatenate(([0], ends[:-1]))[chosen]
         rows = [self._window(int(i), int(s)) for i, s in zip(chosen, starts, strict=True)]
-        observation, action, reward, valid = (
+        observation, action, reward, terminated, valid = (
             torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)
         )
         return Batch(
@@ -60,7 +66,7 @@ class ReplayBuffer:
             action_mask=valid,
             reward=reward,
             rewarded=torch.ones(batch_size, dtype=torch.bool),
-            terminated=torch.zeros_like(valid),
+            terminated=terminated,
             valid=valid,
             unseen=torch.zeros_like(valid),
             labeled=torch.ones(batch_size, dtype=torch.bool),
@@ -78,7 +84,7 @@ class ReplayBuffer:
         return torch.from_numpy(np.stack(found))
 
     def _window(self, item: int, start: int) -> tuple[np.ndarray, ...]:
-        observation, action, reward, length = self._items[item]
+        observation, *of_steps, length = self._items[item]
         stop = start + self.window
         valid = np.arange(start, stop) < length
-        return observation[start : stop + 1], action[start:stop], reward[start:stop], valid
+        return observation[start : stop + 1], *(x[start:stop] for x in of_steps), valid

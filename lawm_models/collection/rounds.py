@@ -46,6 +46,7 @@ class DreamTask(NamedTuple):
     config: dict[str, Any]
     observations: tuple[ArraySpec, ...]
     action_dim: int
+    terminates: bool
     weights: dict[str, Tensor]
     """Weights of the whole agent before the round."""
     optimizers: dict[str, Any]
@@ -66,7 +67,7 @@ class DreamResult(NamedTuple):
 
 def dream_round(task: DreamTask) -> DreamResult:
     """Train actor and critics once per entry of ``starts``; a pure function."""
-    agent = make_agent(task.kind, task.config, task.observations, task.action_dim)
+    agent = make_agent(task.kind, task.config, task.observations, task.action_dim, task.terminates)
     agent.load_state_dict(task.weights)
     optimizers = {name: agent.optimizers()[name] for name in DREAMING}
     for name, optimizer in optimizers.items():
@@ -89,7 +90,7 @@ class Rounds:
         kind: kind of agent, one of ``AGENTS``.
         agent: trained in place.
         replay: what it has seen.
-        arrays: what can be observed, and A.
+        arrays: what can be observed, A, and whether trajectories can end in a terminal state.
         processes: 2 dreams in a second process, 1 in this one.
     """
 
@@ -98,7 +99,7 @@ class Rounds:
         kind: str,
         agent: LearningAgent,
         replay: ReplayBuffer,
-        arrays: tuple[tuple[ArraySpec, ...], int],
+        arrays: tuple[tuple[ArraySpec, ...], int, bool],
         processes: int,
     ) -> None:
         self.kind = kind
@@ -113,6 +114,18 @@ class Rounds:
         if processes > 1:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, initializer=_begin)
+
+    def resume(self, deter: Tensor, stoch: Tensor) -> None:
+        """Take up the states that a saved round has visited, (updates, N, D) and (updates, N, S).
+
+        Raises:
+            ValueError: no agent of this configuration has such states.
+        """
+        sizes, many = self.agent.config.world.rssm, deter.shape[:2]
+        for part, size in ((deter, sizes.deter), (stoch, sizes.stoch)):
+            if part.shape != (*many, size) or part.dtype != torch.float32:
+                raise ValueError(f"start states of {part.dtype} of shape {tuple(part.shape)}")
+        self.starts = (deter, stoch)
 
     def begin(self, seed: int) -> None:
         """Hand the dreams of this round over, from the states of the round before."""

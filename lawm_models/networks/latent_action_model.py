@@ -165,15 +165,20 @@ class LatentActionModel(nn.Module):
         config: sizes, densities and what the paper leaves open.
         observations: what can be observed.
         action_dim: A.
+        terminates: whether trajectories can end in a terminal state.
     """
 
     def __init__(
-        self, config: LatentActionModelConfig, observations: Sequence[ArraySpec], action_dim: int
+        self,
+        config: LatentActionModelConfig,
+        observations: Sequence[ArraySpec],
+        action_dim: int,
+        terminates: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
         latent = config.latent_action
-        self.world = WorldModel(config, observations, action_dim)
+        self.world = WorldModel(config, observations, action_dim, terminates)
         feature_dim = self.world.rssm.feature_dim
         self.prior = LatentActionPrior(latent, feature_dim)
         self.posterior = ActionPosterior(latent, feature_dim, action_dim)
@@ -297,7 +302,8 @@ class LatentActionModel(nn.Module):
 
         Each step counts the same; action terms are averaged over all steps of the batch, so that
         with m = 1 everywhere the loss is Eq. 7 and with m = 0 everywhere Eq. 8. So is the reward's,
-        to which a trajectory adds nothing whose rewards were not recorded.
+        to which a trajectory adds nothing whose rewards were not recorded. Where trajectories
+        terminate, −log p(c|s) is added.
 
         Returns:
             The loss and its terms by name (detached), one number of each model.
@@ -330,6 +336,9 @@ class LatentActionModel(nn.Module):
             "latent_action_kl": self.config.constraint.beta
             * mean_above(free, unit, latent_kl, step),
         }
+        goes_on = self.world.continuation_loss(inferred.feature, batch.terminated)
+        if goes_on is not None:
+            terms["continuation"] = weighted_mean(goes_on, step)
         if self.config.inverse_supervision:
             inverse = self.inverse_loss(
                 known_feature,

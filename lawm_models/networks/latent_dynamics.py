@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lawm_schemas import ConfigError
 from torch import Tensor
 
@@ -46,6 +46,10 @@ class LatentDynamics(ABC):
         The observation may be any, also one that never followed.
         """
 
+    def code(self, latent: Float[Tensor, "N D"]) -> Int[Tensor, " N"] | None:
+        """Places of latent actions in the codebook, if there is one."""
+        return None
+
     @abstractmethod
     def predict(
         self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]
@@ -76,6 +80,10 @@ class TransitionDynamics(LatentDynamics):
         """See ``LatentDynamics``."""
         model = cast(LatentTransitionModel, self.model)
         return model.inverse(self._parts(state), self.encoder(Observation(after)))
+
+    def code(self, latent: Float[Tensor, "N D"]) -> Int[Tensor, " N"] | None:
+        """See ``LatentDynamics``."""
+        return cast(LatentTransitionModel, self.model).constraint.code(latent)
 
     def predict(
         self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]

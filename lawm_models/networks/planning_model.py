@@ -73,8 +73,12 @@ class PlanningModel(ABC):
         """An observation on that scale."""
 
     def reward(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
-        """The reward of arriving in a state, 0 of a model that does not ``pay``."""
+        """The reward of arriving in a state, on the scale of ``value``; 0 without ``pays``."""
         return state.new_zeros(len(state))
+
+    def continuation(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
+        """The probability that a trajectory goes on from a state, 1 where that is not learned."""
+        return state.new_ones(len(state))
 
     def value(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
         """The discounted rewards after a state, 0 where no values are learned."""
@@ -169,6 +173,11 @@ class RecurrentPlanningModel(PlanningModel):
         """See ``PlanningModel``."""
         return self._world.reward(state)
 
+    def continuation(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
+        """See ``PlanningModel``."""
+        found = self._world.continuation(state)
+        return super().continuation(state) if found is None else found
+
     def value(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
         """See ``PlanningModel``."""
         return super().value(state) if self._value is None else self._value(state)
@@ -225,6 +234,10 @@ class EncodedPlanningModel(PlanningModel):
     def reward(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
         """See ``PlanningModel``."""
         return self._model.reward(state)
+
+    def continuation(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
+        """See ``PlanningModel``."""
+        return self._model.continuation(state)
 
     def value(self, state: Float[Tensor, "B S"]) -> Float[Tensor, " B"]:
         """See ``PlanningModel``."""

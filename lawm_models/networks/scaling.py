@@ -1,7 +1,8 @@
-"""Observations on one scale: their mean and standard deviation over the data."""
+"""Observations and rewards on one scale: that of the data."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
@@ -12,25 +13,30 @@ from lawm_schemas import ArraySpec, ConfigError
 from torch import Tensor, nn
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.inspection.statistics import moments
+from lawm_data.inspection.statistics import Moments, moments
 from lawm_models.networks.layers import beside
 
 SMALLEST_STD = 1e-3
 """Added to the standard deviation, as TD3+BC does."""
+ROUNDING = 1e-6
+"""Share of its largest magnitude by which a number that is stored as float32 varies for sure."""
 
 
 class Normalizer(nn.Module):
-    """x = (o − mean) / (std + 0.001), the identity until ``fit``.
+    """x = (o − mean) / (std + added), the identity until ``fit``.
 
     Args:
         dim: O.
+        added: to the standard deviation. With 0, x does not depend on the units of o; what does not
+            vary is then divided by its magnitude.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, added: float = SMALLEST_STD) -> None:
         super().__init__()
+        self.added = added
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
 
@@ -43,7 +49,30 @@ class Normalizer(nn.Module):
         found = moments(states)
         assert found is not None  # a corpus without a step is not trained on
         self.mean.copy_(torch.from_numpy(found.mean))
-        self.std.copy_(torch.from_numpy(found.std + SMALLEST_STD))
+        std = found.std + self.added if self.added else _varying(found)
+        self.std.copy_(torch.from_numpy(std))
+
+
+def _varying(found: Moments) -> Float[np.ndarray, " O"]:
+    """The standard deviation, or of what does not vary its magnitude, or 1 of what is always 0."""
+    size = np.maximum(np.abs(found.low), np.abs(found.high))
+    return np.where(found.std > ROUNDING * size, found.std, np.where(size > 0, size, 1.0))
+
+
+def root_mean_square(corpora: Sequence[Corpus], labeled: bool = False) -> float:
+    """Of all recorded rewards, or of those of labeled trajectories; 1 where all are 0.
+
+    Args:
+        corpora: the views.
+        labeled: leave out trajectories without a readable action.
+    """
+    squares, steps = 0.0, 0
+    for view in corpora:
+        read = view.table.rewarded & (view.table.num_observed > 0 if labeled else True)
+        for i in np.flatnonzero(read).tolist():
+            rewards = np.asarray(view[i].rewards, np.float64)
+            squares, steps = squares + float(np.square(rewards).sum()), steps + len(rewards)
+    return math.sqrt(squares / steps) if squares else 1.0
 
 
 def all_states(corpora: Sequence[Corpus]) -> Iterator[Float[np.ndarray, "M O"]]:

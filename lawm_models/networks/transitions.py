@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from lawm_data.batches.batch import Batch
 from lawm_models.networks.scaling import ActionScale
@@ -28,6 +29,10 @@ class Transitions(NamedTuple):
     """Whether r_t was recorded."""
     next_observation: Float[Tensor, "N E"]
     """o_{t+1}."""
+    next_action: Float[Tensor, "N A"]
+    """a_{t+1} in [-1, 1]; zero where not observed, or where the window has none."""
+    next_observed: Bool[Tensor, " N"]
+    """Whether a_{t+1} is observed."""
     terminated: Float[Tensor, " N"]
     """1 where nothing comes after o_{t+1}; a time limit is no such end."""
     weight: Float[Tensor, " N"]
@@ -61,24 +66,33 @@ def one_step(
 
 
 def choose_step(
-    batch: Batch, generator: torch.Generator | None
+    batch: Batch, generator: torch.Generator | None, after: int = 0
 ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]]:
-    """A step of every window that has T−1 steps before it, or all that there are, and its weight.
+    """A step of every window that has steps before it and ``after`` it, and its weight.
 
-    The last step of a window has them. The first T−1 steps of a trajectory are never last; they
-    come from the window that begins there: one of its n steps at random, with weight n. So every
-    step of every trajectory counts the same, but one that leads to no recorded observation and to
-    no end either, which has no weight.
+    Before it are T−1−``after`` steps, or all that there are, and after it ``after`` steps, or the
+    end of a trajectory that was terminated. One step of a window has both. The first steps of a
+    trajectory and those before its end never are that step; they come from the windows that begin
+    and end there: one of their n such steps at random, with weight n. So every step of every
+    trajectory counts the same, but those that are followed by less without an end, and one that
+    leads to no recorded observation and to no end either, which have no weight.
+
+    Args:
+        batch: windows of T steps.
+        generator: of the choice.
+        after: steps, fewer than T.
 
     Returns:
         Place of the step in its window, and its weight.
     """
     steps = (batch.valid | batch.unseen).sum(1)
     uniform = torch.rand(steps.shape, generator=generator, device=steps.device)
-    begins = batch.start == 0
-    place = torch.where(begins, (uniform * steps).long(), steps - 1)
-    learnable = _learnable(batch)[torch.arange(len(place), device=place.device), place]
-    return place, (torch.where(begins, steps, 1) * learnable).to(batch.reward.dtype)
+    rows = torch.arange(len(steps), device=steps.device)
+    first = torch.where(batch.start == 0, 0, steps - 1 - after)
+    stop = torch.where(batch.terminated[rows, steps - 1], steps, steps - after)
+    count = (stop - first).clamp(min=0)
+    place = first + (uniform * count).long()
+    return place, (count * _learnable(batch)[rows, place]).to(batch.reward.dtype)
 
 
 def _learnable(batch: Batch) -> Bool[Tensor, "B T"]:
@@ -98,16 +112,18 @@ def _transitions(
     pick: Callable[[Tensor], Tensor],
     weight: Float[Tensor, " N"],
 ) -> Transitions:
-    observed = pick(batch.action_mask)
     # whatever stands where nothing was observed, NaN included, goes no further
-    action = torch.where(observed.unsqueeze(-1), scale.to_model(pick(batch.action)), 0.0)
+    seen = batch.action_mask
+    actions = torch.where(seen.unsqueeze(-1), scale.to_model(batch.action), 0.0)
     return Transitions(
         observation=pick(embed[:, :-1]),
-        action=action,
-        observed=observed,
+        action=pick(actions),
+        observed=pick(seen),
         reward=pick(batch.reward),
         rewarded=pick(batch.rewarded.unsqueeze(1).expand_as(batch.valid)),
         next_observation=pick(embed[:, 1:]),
+        next_action=pick(F.pad(actions[:, 1:], (0, 0, 0, 1))),
+        next_observed=pick(F.pad(seen[:, 1:], (0, 1))),
         terminated=pick(batch.terminated).to(batch.reward.dtype),
         weight=weight,
     )

@@ -11,13 +11,16 @@ from jaxtyping import Bool, Float
 from lawm_schemas import ArraySpec, Count, Schema, Size
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, sigmoid
 
+from lawm_data.corpus.corpus import Corpus
 from lawm_models.networks.distributions import kl, log_prob
 from lawm_models.networks.dynamics import Dynamics, Observed
 from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
 from lawm_models.networks.layers import MLP
 from lawm_models.networks.rssm import RSSM, RSSMConfig
+from lawm_models.networks.scaling import root_mean_square
 from lawm_models.networks.scan import fused, native, plain
 
 Generators = torch.Generator | Sequence[torch.Generator]
@@ -40,10 +43,16 @@ class WorldModelConfig(Schema):
     observation_std: float = Field(default=1.0, gt=0)
     """Fixed std of p(o|s), on the encoder's scale; 1 is plain squared error."""
     reward_std: float = Field(default=1.0, gt=0)
-    """Fixed std of p(r|s)."""
-    kl_balance: float = Field(default=0.8, ge=0, le=1)
+    """Fixed std of p(r|s), on the scale of ``reward_scale``."""
+    reward_scale: Literal["raw", "standard"] = "raw"
+    """Rewards as they are, or divided by their root mean square over the data; never shifted, which
+    would change what is best where trajectories end."""
+    continuation: bool = True
+    """Learn p(c|s), whether a trajectory goes on, where some terminate; without it dreams go on
+    past their ends. Where none terminates there is no such head."""
+    kl_balance: float | None = Field(default=0.8, ge=0, le=1)
     """Share of the KL gradient that trains the prior (Hafner 2021), the rest the posterior; with
-    0.5 both take half of what the plain ELBO gives them."""
+    0.5 both take half of what the plain ELBO gives them. None gives each the whole: Eq. 9."""
     free_nats: float = Field(default=1.0, ge=0)
     """The state KL below this many nats has no gradient. The paper takes 1 on medium-replay and
     plan2explore corpora, which leaves 0 for the others."""
@@ -81,18 +90,24 @@ class StateLosses(NamedTuple):
 
 
 class WorldModel(nn.Module):
-    """Encoder, dynamics, observation decoder and reward head.
+    """Encoder, dynamics, observation decoder, reward head and, perhaps, continuation head.
 
     Args:
         config: sizes and densities.
         observations: what can be observed.
         action_dim: A.
+        terminates: whether trajectories can end in a terminal state.
     """
 
     rssm: Dynamics
+    reward_unit: Tensor | None
 
     def __init__(
-        self, config: WorldModelConfig, observations: Sequence[ArraySpec], action_dim: int
+        self,
+        config: WorldModelConfig,
+        observations: Sequence[ArraySpec],
+        action_dim: int,
+        terminates: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
@@ -105,6 +120,11 @@ class WorldModel(nn.Module):
             config.encoder, observations, feature_dim, sizes, config.observation_std
         )
         self.reward_head = MLP(feature_dim, 1, config.units, config.layers, zero_init=True)
+        standard = config.reward_scale == "standard"
+        self.register_buffer("reward_unit", torch.ones(()) if standard else None)
+        self.continuation_head: MLP | None = None
+        if terminates and config.continuation:
+            self.continuation_head = MLP(feature_dim, 1, config.units, config.layers)
 
     @property
     def scan(self) -> ModuleType:
@@ -121,9 +141,44 @@ class WorldModel(nn.Module):
         """Posterior rollout over a window with known actions, Eq. 3."""
         return self.scan.observe(self.rssm, self.encoder(observation), action, noise)
 
+    def fit(self, corpora: Sequence[Corpus], labeled: bool = False) -> None:
+        """Take the scales of observations and rewards from the data, where settings say so.
+
+        Args:
+            corpora: views in which hidden actions are not.
+            labeled: read labeled trajectories alone.
+        """
+        self.encoder.fit(corpora, labeled)
+        if self.reward_unit is not None:
+            self.reward_unit.fill_(root_mean_square(corpora, labeled))
+
+    def scaled(self, reward: Float[Tensor, "*m B T"]) -> Float[Tensor, "*m B T"]:
+        """Recorded rewards on the scale of ``reward``."""
+        unit = self.reward_unit
+        return reward if unit is None else reward / unit[..., None, None]
+
     def reward(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
-        """Mean reward of arriving at a state."""
+        """Mean reward of arriving at a state, on the model's scale."""
         return self.reward_head(feature).squeeze(-1)
+
+    def continuation(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"] | None:
+        """p(c = 1 | s), that a trajectory goes on from a state; None without the head."""
+        if self.continuation_head is None:
+            return None
+        return sigmoid(self.continuation_head(feature).squeeze(-1))
+
+    def continuation_loss(
+        self, feature: Float[Tensor, "*m B T1 F"], terminated: Bool[Tensor, "*m B T1-1"]
+    ) -> Float[Tensor, "*m B T1-1"] | None:
+        """−log p(c_{t+1} | s_{t+1}), c = 0 where step t has terminated; None without the head.
+
+        C-LAP's termination head; a trajectory that was cut (truncated) could have gone on.
+        """
+        if self.continuation_head is None:
+            return None
+        logit = self.continuation_head(feature[..., 1:, :]).squeeze(-1)
+        goes_on = (~terminated).to(logit.dtype)
+        return binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
 
     def state_losses(
         self,
@@ -136,7 +191,7 @@ class WorldModel(nn.Module):
         target = self.encoder.target(observation)
         predicted = self.observation_head(feature)
         # r_t is what the step into s_{t+1} paid
-        predicted_reward = self.reward_head(feature[..., 1:, :])
+        predicted_reward, paid = self.reward_head(feature[..., 1:, :]), self.scaled(reward)
         prior = self.rssm.prior(observed.state.deter)
         posterior = observed.posterior
         # The stop-gradients, side by side: one trains the prior, one the posterior.
@@ -144,7 +199,7 @@ class WorldModel(nn.Module):
         kl_posterior = kl(posterior, prior.detach())
         return StateLosses(
             observation=-self.observation_head.log_prob(predicted, target),
-            reward=-log_prob(predicted_reward, self.config.reward_std, reward.unsqueeze(-1)),
+            reward=-log_prob(predicted_reward, self.config.reward_std, paid.unsqueeze(-1)),
             state_kl_prior=kl_prior,
             state_kl_posterior=kl_posterior,
         )
@@ -154,12 +209,15 @@ class WorldModel(nn.Module):
     ) -> Float[Tensor, "*m"]:
         """Weighted mean of the state KL with balance and free nats.
 
-        The balance splits the gradient and leaves the value.
+        The balance splits the gradient and leaves the value; without one, prior and posterior take
+        the whole gradient, as Eq. 7 and 8 are written.
         """
         free, unit = self.config.free_nats, self.config.free_nats_unit
         prior = mean_above(free, unit, losses.state_kl_prior, weight)
         posterior = mean_above(free, unit, losses.state_kl_posterior, weight)
         balance = self.config.kl_balance
+        if balance is None:
+            return prior + posterior - posterior.detach()
         return balance * prior + (1 - balance) * posterior
 
 

@@ -28,7 +28,8 @@ class ModelPlanner:
     """A planner that tries its sequences in a world model.
 
     The cost of a sequence is minus its discounted rewards, with the value of the state that it ends
-    in, or with a goal the mean squared distance of the last observation to it.
+    in, each as likely as it is that the trajectory has gone on until then; or with a goal the mean
+    squared distance of the last observation to it.
 
     Args:
         model: the world model.
@@ -90,16 +91,17 @@ class ModelPlanner:
         def cost(tried: Tensor) -> Tensor:
             n, samples, steps, _ = tried.shape
             at = state.repeat_interleave(samples, 0)
-            total = at.new_zeros(len(at))
+            total, alive = at.new_zeros(len(at)), at.new_ones(len(at))
             for k, choice in enumerate(tried.flatten(0, 1).unbind(1)):
                 at = model.step(at, choice, space)
                 if goal is None:
-                    total = total - model.discount**k * model.reward(at)
+                    total = total - model.discount**k * (alive * model.reward(at))
+                    alive = alive * model.continuation(at)
             if goal is not None:
                 wanted = goal.target.repeat_interleave(samples, 0)
                 total = ((model.predicted(at) - wanted) / goal.unit).square().mean(-1)
             elif self.config.value:
-                total = total - model.discount**steps * model.value(at)
+                total = total - model.discount**steps * (alive * model.value(at))
             return total.view(n, samples)
 
         return self.search.search(cost, begin, generator)

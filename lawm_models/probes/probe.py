@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lawm_schemas import ConfigError
+from lawm_schemas import ConfigError, Mask
 
 from lawm_data.corpus.agreement import reads_alike
 from lawm_data.corpus.corpus import Corpus, open_corpus
@@ -44,7 +44,7 @@ TAUGHT, OTHERS = 20_000, 5_000
 def probe(
     runs: Sequence[Path | str],
     corpus: Path | str,
-    mask: str | None = None,
+    mask: str | Mask | None = None,
     *,
     simulate: bool = False,
     anchors: Sequence[Path | str] = (),
@@ -106,7 +106,7 @@ def probe(
     bar.stop()
     return Probe(
         corpus=str(corpus),
-        mask=mask,
+        mask=mask.name if isinstance(mask, Mask) else mask,
         division=division,
         fit=len(order),
         labeled=int(labeled[: len(order)].sum()),
@@ -207,7 +207,7 @@ def _probes() -> list[ProbeModule]:
     return sorted((PROBES.load(name) for name in PROBES.names()), key=lambda probe: probe.PLACE)
 
 
-def _shown(whole: Corpus, mask: str | None) -> set[str]:
+def _shown(whole: Corpus, mask: str | Mask | None) -> set[str]:
     return labeled_names(whole if mask is None else whole.with_mask(mask))
 
 

@@ -116,7 +116,8 @@ def _kind(subject: Subject, shown: set[str]) -> Kind:
     run = subject.run
     if subject.dynamics.infers:
         model = run.config.algorithm.settings.get("model", {})
-        if model.get("constraint", {}).get("name") == "none" and not model.get("labels"):
+        free = model.get("constraint", {}).get("name") == "none" and not model.get("labels")
+        if free and run.config.algorithm.name == "lam":
             return "unconstrained"
         hint = "give runs of acwm, or of lam with the constraint none and without labels"
         raise ConfigError("is no anchor", str(run.path), hint)

@@ -205,7 +205,7 @@ def infer_labels(
         infer = algorithm.smooth_actions
     cameras = tuple(s.name for s in view.manifest.observations if s.role is Role.pixels)
     limit = FRAMES_AT_ONCE if cameras else STEPS_AT_ONCE
-    for group in _groups(view.table.length[np.asarray(positions)], limit):
+    for group in groups(view.table.length[np.asarray(positions)], limit):
         trajectories = [view[positions[i]] for i in group]
         batch = batch_of(trajectories, view.manifest.action.size, cameras, frame_stack)
         inferred = infer(batch)
@@ -306,7 +306,7 @@ def _stack(arrays: Sequence[np.ndarray], rows: int) -> Tensor:
     return torch.from_numpy(np.stack([a[np.minimum(index, len(a) - 1)] for a in arrays]))
 
 
-def _groups(lengths: np.ndarray, limit: int) -> Iterator[range]:
+def groups(lengths: np.ndarray, limit: int) -> Iterator[range]:
     """Neighbours in groups of about so many padded steps."""
     first = 0
     for end in range(1, len(lengths) + 1):
@@ -316,8 +316,12 @@ def _groups(lengths: np.ndarray, limit: int) -> Iterator[range]:
             first = end
 
 
-def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
-    """The corpus through the mask that the run saw it through, if it saw it at all."""
+def require_readable(run: RunFolder, whole: Corpus) -> None:
+    """Refuse a corpus that the run cannot read.
+
+    Raises:
+        ConfigError: it is one.
+    """
     cameras = [(s.name, s.shape) for s in whole.manifest.observations if s.role is Role.pixels]
     same_cameras = cameras == [(s.name, s.shape) for s in run.record.pixels]
     if not (same_cameras and reads_alike(whole, run.record.state, run.record.action)):
@@ -327,6 +331,11 @@ def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
             f"the run reads {', '.join(s.name for s in run.record.observations)}",
         )
     run.encoders().require_same(whole)
+
+
+def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
+    """The corpus through the mask that the run saw it through, if it saw it at all."""
+    require_readable(run, whole)
     seen = [c for c in run.record.corpora if is_of_unlabeled(c, whole)]
     if not seen or seen[0].mask is None:
         return whole

@@ -16,7 +16,7 @@ from lawm_data.system.terminal import Bars, near
 from lawm_models.acting.observation import ObservationLike
 from lawm_models.acting.policy import Policy
 from lawm_models.planning.policy import planning_policy
-from lawm_models.runs import audit, relabel
+from lawm_models.runs import audit, make_latents, relabel
 from lawm_models.training import evaluate, trainer
 from lawm_models.training.metrics import Metrics
 from lawm_models.training.run_folder import RunFolder
@@ -268,14 +268,9 @@ class Run:
                 an algorithm that infers no actions.
             CorpusError: the name is taken, or the corpus is damaged.
         """
-        if isinstance(corpus, Corpus):
-            if corpus.fingerprint != corpus.root_fingerprint:
-                hint = "give all of it; with_labels() fills in any part"
-                raise ConfigError("is a part of a corpus", str(corpus.path), hint)
-            corpus = corpus.path
         return relabel.relabel(
             self._folder,
-            corpus,
+            _whole(corpus, "with_labels() fills in any part"),
             name,
             replace,
             method,
@@ -283,6 +278,32 @@ class Run:
             dry_run,
             truth_from_withheld,
         )
+
+    def infer_latents(
+        self,
+        corpus: Corpus | Path | str,
+        *,
+        name: str,
+        replace: bool = False,
+        dry_run: bool = False,
+    ) -> make_latents.LatentsMade:
+        """Infer the latent action of every transition; they are written beside the corpus.
+
+        Read them with ``corpus.with_latents(name)``, as ``trajectory.latents``.
+
+        Args:
+            corpus: the whole corpus, or its folder.
+            name: what the latent actions are called.
+            replace: others of this name give way.
+            dry_run: write nothing.
+
+        Raises:
+            ConfigError: a run without latent actions, a part of a corpus, or one with other
+                observations.
+            CorpusError: the name is taken, or the corpus is damaged.
+        """
+        whole = _whole(corpus, "with_latents() shows those of any part")
+        return make_latents.make_latents(self._folder, whole, name, replace, dry_run)
 
     def audit(self, *, steps: int = 5, seed: int = 0) -> audit.Audit:
         """Prove which actions the run could see: by its records, and with garbage in their place.
@@ -336,3 +357,16 @@ class Run:
 
     def _repr_html_(self) -> str:
         return notebook.facts(f"Run {near(self.path)}", self.facts())
+
+
+def _whole(corpus: Corpus | Path | str, otherwise: str) -> Path | str:
+    """The folder of a corpus.
+
+    Raises:
+        ConfigError: it is a view of a part of one.
+    """
+    if not isinstance(corpus, Corpus):
+        return corpus
+    if corpus.fingerprint != corpus.root_fingerprint:
+        raise ConfigError("is a part of a corpus", str(corpus.path), f"give all of it; {otherwise}")
+    return corpus.path

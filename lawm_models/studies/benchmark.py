@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lawm_schemas import CellResult, Results, Study
 
+from lawm_data.system import terminal as show
 from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.output import refuse_inside
 from lawm_data.system.workers.processes import cores
-from lawm_models.studies import pace, record, running
+from lawm_models.studies import judging, pace, record, running
 from lawm_models.studies.cell import Cell, CellRun, cell_runs
+from lawm_models.studies.judging import Judgement, Panel
 from lawm_models.studies.plan import Plan, read_study
 from lawm_models.studies.record import Known
 from lawm_models.studies.running import Turn, turns
@@ -82,6 +86,8 @@ class _StudyState:
         self.runs = cell_runs(out, plan.cells)
         self.errors = record.previous_errors(out)
         self.cpu_seconds = record.previous_cpu_seconds(out)
+        self.figures = record.previous_figures(out)
+        self.anchors = record.previous_anchors(out)
         self.results = [self._result(cell) for cell in plan.cells]
 
     def results_of(self, cells: Sequence[Cell]) -> Results:
@@ -89,7 +95,8 @@ class _StudyState:
         names = {cell.name for cell in cells}
         each = zip(self.cells, self.results, strict=True)
         kept = [(cell, result) for cell, result in each if cell.name in names]
-        return record.results(self.name, self.called, self.study, *zip(*kept, strict=True))
+        some: tuple[list[Cell], list[CellResult]] = ([c for c, _ in kept], [r for _, r in kept])
+        return record.results(self.name, self.called, self.study, *some, self.anchors)
 
     def unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
         """One cell for each run of some of them that is not done."""
@@ -116,7 +123,8 @@ class _StudyState:
 
     def write(self) -> None:
         """Write what is known."""
-        found = record.results(self.name, self.called, self.study, self.cells, self.results)
+        each = (self.cells, self.results, self.anchors)
+        found = record.results(self.name, self.called, self.study, *each)
         write_file(self.out / record.RESULTS, found.to_json().encode())
 
     def _result(self, cell: Cell) -> CellResult:
@@ -125,7 +133,36 @@ class _StudyState:
             return record.taken_over(self.out, self.study, cell, run, known)
         name = run.folder.relative_to(self.out).as_posix()
         found = record.cell_result(self.out, self.study, cell, run, self.errors.get(name))
-        return found.model_copy(update={"cpu_seconds": self.cpu_seconds.get(name)})
+        known: dict[str, Any] = {"cpu_seconds": self.cpu_seconds.get(name)}
+        if found.state == "done":
+            known["figures"] = self.figures.get(name)
+        return found.model_copy(update=known)
+
+    def unjudged(self, chosen: Sequence[Cell]) -> list[Panel]:
+        """Runs to be judged: with all that stand beside one of which nothing is known yet."""
+        each = {result.run: result for result in self.results}
+        done = [cell for cell in chosen if self.runs[cell.key].finished]
+        found = judging.panels(self.study, done, [self.runs[cell.key].folder for cell in done])
+        return [
+            panel
+            for panel in found
+            if any(each[self._name(Path(run))].figures is None for run in panel.runs)
+        ]
+
+    def judged(self, found: Judgement) -> None:
+        """Keep what the probe found."""
+        others = [
+            anchor
+            for anchor in self.anchors
+            if (anchor.corpus, anchor.labels, anchor.seed) != found.panel.key
+        ]
+        self.anchors = (*others, *found.anchors)
+        self.figures |= {self._name(Path(run)): one for run, one in found.figures.items()}
+        self.results = [self._result(cell) for cell in self.cells]
+        self.write()
+
+    def _name(self, folder: Path) -> str:
+        return folder.relative_to(self.out).as_posix()
 
 
 def _run(
@@ -150,6 +187,8 @@ def _run(
         state.write()
         if left:
             _work(state, left, workers, backend, stack)
+        if plan.study.probe is not None:
+            _judge(state, chosen, workers, backend)
         return state
     finally:
         lock.release()
@@ -185,6 +224,19 @@ def _work(
             state.finish(key, error, cpu_seconds)
     finally:
         watch.stop()
+
+
+def _judge(state: _StudyState, chosen: Sequence[Cell], workers: int | None, backend: str) -> None:
+    work = state.unjudged(chosen)
+    began = time.monotonic()
+    for number, found in enumerate(judging.judge(work, workers, backend, lambda: None), 1):
+        name = "/".join(map(str, found.panel.key))
+        if found.error is not None:
+            show.line(f"not judged: {name}: {found.error}")
+            continue
+        state.judged(found)
+        took = time.monotonic() - began
+        show.line(f"probe: {number} of {len(work)} done, {name}, {took:.0f} s")
 
 
 def _item(turn: Turn, run: CellRun) -> running.Work:

@@ -126,9 +126,14 @@ class Plan:
         except LawmError as error:
             self._note(where, error, _made_by(Path(entry.path), study))
             return None
-        if view.manifest.environment is None:
+        if view.manifest.environment is None and self.study.probe is None:
             what = f"{entry.path} names no environment to evaluate in"
             self._errors.append(ConfigError(what, where, "there is nothing to compare"))
+        if entry.whole is not None:
+            try:
+                open_corpus(entry.whole)
+            except LawmError as error:
+                self._note(f"{where}.whole", error, _made_by(Path(entry.whole), study))
         return view
 
     def _budget(self, name: str, view: Corpus, labels: float | str, seed: int) -> Budget | None:

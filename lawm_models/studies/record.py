@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawm_schemas import CellResult, CorpusRecord, ExperimentConfig, LawmError, Results, Study
+from lawm_schemas import (
+    AnchorResult,
+    CellResult,
+    CorpusRecord,
+    ExperimentConfig,
+    LawmError,
+    Results,
+    Study,
+)
 
 from lawm_data.system import terminal as show
 from lawm_models.studies.cell import Cell, CellRun, command, key
@@ -85,12 +93,36 @@ def previous_cpu_seconds(out: Path) -> dict[str, float]:
     return {cell.run: cell.cpu_seconds for cell in cells if cell.cpu_seconds is not None}
 
 
+def previous_figures(out: Path) -> dict[str, dict[str, float]]:
+    """What the probe has found of runs until now, by run folder.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = out / RESULTS
+    if not path.is_file():
+        return {}
+    cells = Results.read_json(path).cells
+    return {cell.run: cell.figures for cell in cells if cell.figures is not None}
+
+
+def previous_anchors(out: Path) -> tuple[AnchorResult, ...]:
+    """What the probe has found of anchors until now.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = out / RESULTS
+    return Results.read_json(path).anchors if path.is_file() else ()
+
+
 def results(
     name: str,
     called: str,
     study: Study,
     cells: Sequence[Cell],
     found: Sequence[CellResult],
+    anchors: Sequence[AnchorResult] = (),
 ) -> Results:
     """What is known of some cells of a study, and of each of them.
 
@@ -100,12 +132,20 @@ def results(
         study: the study.
         cells: the cells.
         found: what is known of each.
+        anchors: what they were judged beside.
     """
     configs = {
         cell.algorithm: cell.config.model_dump(mode="json", exclude={"corpora", "seed"})
         for cell in cells
     }
-    return Results(name=name, command=called, study=study, configs=configs, cells=tuple(found))
+    return Results(
+        name=name,
+        command=called,
+        study=study,
+        configs=configs,
+        cells=tuple(found),
+        anchors=tuple(anchors),
+    )
 
 
 def by_state(cells: Sequence[CellResult]) -> Mapping[str, int]:

@@ -31,7 +31,7 @@ def variant(
         data = presets.load(entry.preset or study.preset, algorithm)
     except LawmError as error:
         return {}, [_within(where, error)]
-    errors = []
+    errors: list[ConfigError] = []
     for key, value in {**study.settings, **entry.settings}.items():
         try:
             if key.split(".")[0] in OWN or key == "algorithm.name":
@@ -42,13 +42,14 @@ def variant(
             errors.append(_within(f"{where}.settings", error))
     if device is not None:
         data["device"] = device
-    return data, errors or list(_faults(where, data))
+    return data, errors or list(_faults(where, data, study))
 
 
-def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
+def _faults(where: str, data: dict[str, Any], study: Study) -> Iterator[ConfigError]:
     """Everything that is wrong with the values."""
     from lawm_data.batches.loader import device_of
     from lawm_models.algorithms import ALGORITHMS
+    from lawm_models.algorithms._protocol import Probed
     from lawm_models.training.experiment import learns_policy, resolve
 
     # no corpus is looked at here
@@ -70,6 +71,11 @@ def _faults(where: str, data: dict[str, Any]) -> Iterator[ConfigError]:
         device_of(config.device)
     except LawmError as error:
         yield _within(where, error)
+        return
+    if study.probe is not None:
+        if not issubclass(ALGORITHMS.load(config.algorithm.name).Algorithm, Probed):
+            what = f"{config.algorithm.name} has no latent actions, which are compared here"
+            yield ConfigError(what, where, "leave it out")
         return
     if not learns_policy(config):
         what = f"{config.algorithm.name} learns no policy, and returns are compared here"

@@ -19,6 +19,7 @@ from lawm_schemas import (
 
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import VectorPolicy
+from lawm_data.envs.renderer import choose_renderer
 from lawm_data.envs.rollout import rollout
 from lawm_data.envs.suites import Environments
 from lawm_data.system.video import require_video, write_video
@@ -71,6 +72,7 @@ def evaluate(
     """
     if video is not None:
         require_video(Path(video))
+        choose_renderer()
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     actor = run.policy_of(run.algorithm()) if policy is None else policy.actor
     evaluator = Evaluator(run.record, episodes, where, run.reads())

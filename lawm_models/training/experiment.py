@@ -98,7 +98,8 @@ def settings_of(config: ExperimentConfig) -> Schema:
 def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> Algorithm:
     """The algorithm with fresh weights, drawn from the experiment's seed."""
     module = ALGORITHMS.load(config.algorithm.name)
-    spec = ModelSpec(stacked_specs(record.observations, config.frame_stack), record.action)
+    observations = stacked_specs(record.observations, config.frame_stack)
+    spec = ModelSpec(observations, record.action, record.terminates)
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(seeding.derive(config.seed).weights)
         return module.Algorithm(settings_of(config), spec).to(device)
@@ -126,6 +127,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
         pixels=tuple(spec for spec in first.observations if spec.role is Role.pixels),
         action=action,
         environment=first.environment,
+        terminates=any((v.table.terminated & v.table.final_observed).any() for v in views),
     )
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     if algorithm.needs_labels:

@@ -65,13 +65,20 @@ def save(
     Raises:
         StorageError: the file system refuses.
     """
-    state = {
+    state = state_of(position, loader, interval, generator)
+    checkpoint.save_checkpoint(folder, algorithm, algorithm.optimizers(), state)
+
+
+def state_of(
+    position: Position, loader: Loader, interval: LogInterval, generator: torch.Generator
+) -> dict[str, Any]:
+    """What a checkpoint holds beside weights and optimizers."""
+    return {
         "position": tuple(position),
         "loader": loader.state_dict(),
         "interval": interval.state(),
         "generators": seeding.generator_states(generator),
     }
-    checkpoint.save_checkpoint(folder, algorithm, algorithm.optimizers(), state)
 
 
 def restore(

@@ -105,7 +105,8 @@ def _groups(trainings: Iterable[Training]) -> list[list[Training]]:
     groups: dict[tuple[object, ...], list[Training]] = defaultdict(list)
     for training in trainings:
         stands = (training.position.stage, training.position.step)
-        arrays = (training.run.record.state, training.run.record.pixels, training.run.record.action)
+        record = training.run.record
+        arrays = (record.state, record.pixels, record.action, record.terminates)
         alone = None if training.counts_labeled else training.run.path
         groups[(*stands, repr(arrays), alone)].append(training)
     return list(groups.values())

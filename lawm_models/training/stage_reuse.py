@@ -3,11 +3,13 @@
 A world model takes longer to train than a policy in it. Runs that differ in nothing but what the
 last stage reads, such as the support of the policy, can share it: a run that begins so takes over
 weights, random streams and metrics, and makes the numbers that it would have made by itself.
+
+An algorithm may also adopt what another one has learned, in place of its first stage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from lawm_data.system.atomic import read_file
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.algorithms._protocol import Algorithm
+from lawm_models.algorithms._protocol import Adopting, Algorithm
 from lawm_models.training import checkpoint
 from lawm_models.training.experiment import build
 from lawm_models.training.metrics import MetricLog
@@ -41,10 +43,12 @@ class Beginning(NamedTuple):
 
     record: TakenStages
     """Where it is from."""
+    terminates: bool
+    """Whether it was trained where trajectories terminate."""
     weights: dict[str, Tensor]
     """Of the other run when its last stage began."""
     state: dict[str, Any]
-    """What the trainer kept then."""
+    """What the trainer kept then; of what was adopted, the position alone."""
     metrics: list[dict[str, Any]]
     """Lines of the log until then."""
 
@@ -73,6 +77,9 @@ def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]
     if other.record.draws_by_hidden_actions:
         what = "was made by an earlier version of lawm, whose batches depended on hidden actions"
         raise ConfigError(what, str(other.path), f"train it anew, or {WITHOUT}")
+    module = ALGORITHMS.load(config.algorithm.name).Algorithm
+    if other.config.algorithm.name in getattr(module, "adopts", ()):
+        return _adopted(other, config, data)
     _require_same(other, config, data)
     *earlier, _ = config.steps
     if not earlier:
@@ -96,11 +103,38 @@ def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]
             sha256=checkpoint.model_sha256(folder),
             versions=(other.record.taken or other.record).versions,
         )
-        return Beginning(record, weights, state, other.metrics(length))
+        return Beginning(record, other.record.terminates, weights, state, other.metrics(length))
     except (LawmError, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = error.what if isinstance(error, LawmError) else str(error).splitlines()[-1].strip()
         what = f"cannot be taken from: {reason}"
         raise ConfigError(what, str(folder), f"train {run} anew, or {WITHOUT}") from None
+
+
+def _adopted(other: RunFolder, config: ExperimentConfig, data: Sequence[CorpusRecord]) -> Beginning:
+    """What another algorithm has learned, in place of the first stage."""
+    before, now = (
+        {"observe": each.observe, "data": _content(each, seen)}
+        for each, seen in ((other.config, other.record.corpora), (config, data))
+    )
+    _refuse(other, first_difference(before, now))
+    if not other.is_finished():
+        raise ConfigError("is not finished", str(other.path), f"train it first, or {WITHOUT}")
+    theirs, algorithm = other.trained(), build(config, other.record, torch.device("cpu"))
+    assert isinstance(algorithm, Adopting)
+    try:
+        algorithm.adopt(theirs.algorithm)
+    except ConfigError as error:
+        raise ConfigError(error.what, str(other.path), f"{error.hint}, or {WITHOUT}") from None
+    stage, steps = next(iter(config.steps.items()))
+    record = TakenStages(
+        run=str(other.path.absolute()),
+        stages=(stage,),
+        sha256=theirs.sha256,
+        versions=other.record.versions,
+    )
+    position = (stage, steps, steps, 0.0, 0)
+    weights = algorithm.state_dict()
+    return Beginning(record, other.record.terminates, weights, {"position": position}, [])
 
 
 def reread(run: RunFolder) -> Beginning:
@@ -121,13 +155,16 @@ def reread(run: RunFolder) -> Beginning:
     return found
 
 
-def write(beginning: Beginning, run: RunFolder, algorithm: Algorithm) -> None:
+def write(
+    beginning: Beginning, run: RunFolder, algorithm: Algorithm, own: Mapping[str, Any]
+) -> None:
     """Write the metrics and the checkpoint with which a new run begins.
 
     Args:
         beginning: what it takes over.
         run: the new run, which has made nothing yet.
         algorithm: with its fresh weights; all that are not of the last stage are replaced.
+        own: what its trainer keeps before the first step.
     """
     algorithm.load_state_dict(_merged(beginning.weights, algorithm))
     log = MetricLog(run.metrics_path, run.events_path, 0, 0)
@@ -139,10 +176,11 @@ def write(beginning: Beginning, run: RunFolder, algorithm: Algorithm) -> None:
         length = log.sync()
     finally:
         log.close()
-    *position, _ = beginning.state["position"]
-    state = beginning.state | {"position": (*position, length)}
+    stage, step, total_step, elapsed, _ = beginning.state["position"]
+    state = {**own, "loader": own["loader"] | {"step": total_step}, **beginning.state}
+    state["position"] = (stage, step, total_step, elapsed, length)
     # no optimizers: none of a stage that is over is loaded again
-    checkpoint.save_checkpoint(_before_last(run), algorithm, {}, state)
+    checkpoint.save_checkpoint(run.checkpoint_path(total_step), algorithm, {}, state)
 
 
 def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> dict[str, Any]:
@@ -165,7 +203,13 @@ def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> 
     content["batches"].pop(last, None)
     for name in algorithm.last_stage.settings:
         content["algorithm"]["settings"].pop(name)
-    content["data"] = [
+    content["data"] = _content(config, data)
+    return content
+
+
+def _content(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> list[dict[str, Any]]:
+    """What was read of the corpora."""
+    return [
         {
             "unlabeled": seen.unlabeled,
             "mask": seen.mask_sha256,
@@ -175,7 +219,6 @@ def until_last_stage(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> 
         }
         for seen, source in zip(data, config.corpora, strict=True)
     ]
-    return content
 
 
 def _merged(theirs: dict[str, Tensor], algorithm: Algorithm) -> dict[str, Any]:
@@ -197,6 +240,11 @@ def _require_same(other: RunFolder, config: ExperimentConfig, data: Sequence[Cor
     difference = difference or first_difference(
         until_last_stage(other.config, other.record.corpora), until_last_stage(config, data)
     )
+    _refuse(other, difference)
+
+
+def _refuse(other: RunFolder, difference: tuple[str, Any, Any] | None) -> None:
+    """Refuse a run that differs."""
     if difference is None:
         return
     key, before, now = difference

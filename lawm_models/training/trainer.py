@@ -23,12 +23,20 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.algorithms._protocol import Algorithm, AlgorithmClass, Watched
+from lawm_models.algorithms._protocol import Algorithm, Watched, Windowed
 from lawm_models.training import checkpoint, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
-from lawm_models.training.experiment import Sources, build, data_now, open_sources, resolve
+from lawm_models.training.experiment import (
+    Sources,
+    build,
+    data_now,
+    open_sources,
+    resolve,
+    settings_of,
+)
 from lawm_models.training.metrics import LogInterval, MetricLog, NonFinite
 from lawm_models.training.run_folder import RunFolder, is_run
+from lawm_models.training.scales import scale_notes
 
 EARLY, SHARE = 200, 0.2
 """Gradient steps of a stage, and share of them, before which no alarm means anything."""
@@ -116,13 +124,18 @@ def open_run(
     """
     refuse_inside(out)
     sources = open_sources(config)
-    _warn(sources, ALGORITHMS.load(config.algorithm.name).Algorithm)
-    record, beginning = sources.record, None
-    if begin_from is not None and not _begun(out):
+    _warn(sources, config)
+    record, beginning, begun = sources.record, None, _begun(out)
+    if begun is not None:  # one that an earlier version began without foreseeing ends goes on so
+        record = record.model_copy(update={"terminates": begun.record.terminates})
+    elif begin_from is not None:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
-        record = record.model_copy(update={"taken": beginning.record})
+        taken = {"taken": beginning.record, "terminates": beginning.terminates}
+        record = record.model_copy(update=taken)
     evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
     algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
+    if isinstance(algorithm, Windowed):
+        algorithm.require_window(config.window)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
@@ -136,9 +149,12 @@ def open_run(
         lock.release()
 
 
-def _warn(sources: Sources, algorithm: AlgorithmClass) -> None:
+def _warn(sources: Sources, config: ExperimentConfig) -> None:
     """Say on stderr what in the corpora looks as if it were not what was meant."""
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     views = [view for view, _ in sources.corpora]
+    for note in scale_notes(settings_of(config), views):
+        line(f"warning: {note}")
     for note in rate_notes(views):
         line(f"warning: {note}")
     for view in views:
@@ -147,7 +163,7 @@ def _warn(sources: Sources, algorithm: AlgorithmClass) -> None:
         unseen = int((~view.table.final_observed).sum())
         if unseen and "model" in algorithm.stages and algorithm.rewards_from != "none":
             # it foresees rewards from the state that a step leads to
-            what = "was not recorded: the world model learns nothing from their last rewards"
+            what = "was not recorded: the world model learns nothing from their last step"
             line(f"warning: {view.path}: the last observation of {unseen:,} trajectories {what}")
 
 
@@ -242,7 +258,8 @@ class Training:
             if self.run.record.taken is None:
                 return None
             beginning = self.beginning or stage_reuse.reread(self.run)
-            stage_reuse.write(beginning, self.run, self.algorithm)
+            own = resume.state_of(self.position, self.loader, self.interval, self.generator)
+            stage_reuse.write(beginning, self.run, self.algorithm, own)
         folder = self.run.latest_checkpoint()
         self.position = resume.restore(
             folder, self.config, self.algorithm, self.loaders, self.interval, self.generator

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lawm_schemas.experiment import ExperimentConfig as ExperimentConfig
     from lawm_schemas.experiment import StageBatches as StageBatches
     from lawm_schemas.features import FeatureSet as FeatureSet
+    from lawm_schemas.latents import LatentSet as LatentSet
     from lawm_schemas.manifest import FORMAT_VERSION as FORMAT_VERSION
     from lawm_schemas.manifest import MANIFEST as MANIFEST
     from lawm_schemas.manifest import SHARD_NAME as SHARD_NAME
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from lawm_schemas.recipe import Recipe as Recipe
     from lawm_schemas.recipe import Step as Step
     from lawm_schemas.recipe import StepRecord as StepRecord
+    from lawm_schemas.results import AnchorResult as AnchorResult
     from lawm_schemas.results import CellResult as CellResult
     from lawm_schemas.results import Results as Results
     from lawm_schemas.run import CorpusRecord as CorpusRecord
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ALTERED": "base",
     "AlgorithmChoice": "experiment",
+    "AnchorResult": "results",
     "ArraySpec": "arrays",
     "CHECKSUM": "base",
     "CellResult": "results",
@@ -83,6 +86,7 @@ _HOMES = {
     "FeatureSet": "features",
     "HiddenActionError": "errors",
     "LabelState": "trajectory",
+    "LatentSet": "latents",
     "LawmError": "errors",
     "LineageStep": "provenance",
     "MANIFEST": "manifest",

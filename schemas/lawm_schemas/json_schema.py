@@ -13,6 +13,7 @@ from lawm_schemas.arrays import ArraySpec
 from lawm_schemas.base import Schema
 from lawm_schemas.experiment import ExperimentConfig
 from lawm_schemas.features import FeatureSet
+from lawm_schemas.latents import LatentSet
 from lawm_schemas.manifest import Manifest
 from lawm_schemas.mask import Mask
 from lawm_schemas.overlay import Overlay
@@ -29,6 +30,7 @@ DOCUMENTS: dict[str, type[Schema]] = {
     "evaluation": Evaluation,
     "experiment_config": ExperimentConfig,
     "feature_set": FeatureSet,
+    "latent_set": LatentSet,
     "manifest": Manifest,
     "mask": Mask,
     "overlay": Overlay,

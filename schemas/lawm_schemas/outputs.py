@@ -87,6 +87,19 @@ class OverlaySummary(Schema):
     current: bool
 
 
+class LatentsSummary(Schema):
+    """Latent actions beside a corpus."""
+
+    width: int
+    codes: int | None
+    """of the codebook"""
+    constraint: str
+    algorithm: str
+    run: str
+    """its folder's name"""
+    current: bool
+
+
 class FeaturesSummary(Schema):
     """What an encoder has made of every observation of a corpus."""
 
@@ -191,6 +204,8 @@ class Info(Schema):
     """Each overlay."""
     features: dict[str, FeaturesSummary]
     """Each set of features."""
+    latents: dict[str, LatentsSummary]
+    """Each set of latent actions."""
     damaged: tuple[Fault, ...]
     """What cannot be read."""
     leftovers: tuple[str, ...]
@@ -319,6 +334,8 @@ class Import(Schema):
     masks: tuple[str, ...]
     """That came along."""
     overlays: tuple[str, ...]
+    latents: tuple[str, ...]
+    """Sets of latent actions."""
     said: tuple[str, ...]
     """Sentences: what was converted or not kept."""
     dry_run: bool
@@ -342,6 +359,7 @@ class Export(Schema):
     mask: str | None
     """As given."""
     labels: str | None
+    latents: str | None
     dry_run: bool
 
 
@@ -362,6 +380,7 @@ class Format(Schema):
     pixels: Literal["lossless", "lossy", "none"]
     metadata: bool
     streaming: bool
+    latents: bool
     settings: dict[str, str]
 
 
@@ -603,6 +622,8 @@ class Push(Schema):
     masks: tuple[str, ...]
     """Published beside it."""
     overlays: tuple[str, ...]
+    latents: str | None
+    """As given."""
     left: tuple[str, ...]
     """Sentences: which others stayed behind, and why."""
     licence: str | None
@@ -630,6 +651,8 @@ class Pull(Schema):
     masks: tuple[str, ...]
     """Beside it."""
     overlays: tuple[str, ...]
+    latents: tuple[str, ...]
+    """Sets of latent actions."""
     files: int
     """What was fetched."""
     bytes: int
@@ -804,17 +827,24 @@ class Relabel(Schema):
     name: str
     path: str
     trajectories: int
-    """Trajectories with inferred actions."""
-    left_out: int
+    """Trajectories with inferred actions, or with ``--latents`` with latent ones: then the keys
+    from ``left_out`` to ``r2`` are null."""
+    left_out: int | None
     """Trajectories not certain enough (``--max-uncertainty``)."""
-    uncertainty: Range
+    uncertainty: Range | None
     """Of both: root mean square of the stated std, half the action's range being 1."""
-    method: Literal["inverse", "smoothing"]
+    method: Literal["inverse", "smoothing"] | None
     """As given."""
     nmse_per_dimension: tuple[float, ...] | None
     """Mean squared error over the variance: with ``--truth-from-withheld``, where it is known."""
     r2: float | None
     """1 − the mean of these."""
+    width: int | None
+    """With ``--latents`` numbers of a latent action."""
+    codes: int | None
+    """Size of the codebook that they are from."""
+    transitions: int | None
+    """Transitions that have one."""
     dry_run: bool
     """As given."""
 
@@ -1160,11 +1190,11 @@ class Benchmark(Schema):
 
 
 class IntervalEstimate(Schema):
-    """A figure and its 95% interval."""
+    """A figure and its 95% interval, which fewer than three seeds have not."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class TableColumn(Schema):
@@ -1193,9 +1223,9 @@ class Entry(Schema):
     scores: tuple[float, ...]
     mean: float | None
     std: float | None
-    """population"""
+    """of the sample (n − 1)"""
     stderr: float | None
-    """of the mean, from the sample variance"""
+    """of the mean"""
     best: bool
     """of the same labels on this corpus"""
     paper: Reported | None
@@ -1209,6 +1239,41 @@ class Row(Schema):
     """whether scores are normalised returns"""
     entries: tuple[Entry, ...]
     """by column"""
+
+
+class RunPair(Schema):
+    """Two runs of one corpus and seed."""
+
+    corpus: str
+    seed: int
+    difference: float
+
+
+class RunDifference(Schema):
+    """An algorithm compared with another one with the same labels."""
+
+    algorithm: str
+    labels: float | str
+    mean: float
+    """over all pairs"""
+    by_corpus: dict[str, float]
+    ahead: int
+    """pairs in which it returns more"""
+    p: float
+    """two-sided, of a sign-flip test over all pairs"""
+    pairs: tuple[RunPair, ...]
+
+
+class ProbedRow(Schema):
+    """A row of a table of probes."""
+
+    corpus: str
+    labels: float | str
+    name: str
+    kind: str
+    """as of `lawm probe`"""
+    figures: dict[str, ProbeFigure]
+    """by the names of its columns"""
 
 
 class Table(Schema):
@@ -1225,6 +1290,12 @@ class Table(Schema):
     """Each column."""
     rows: tuple[Row, ...]
     """Each row."""
+    against: str | None
+    """Title of the algorithm that the others are compared with, as asked for."""
+    differences: tuple[RunDifference, ...]
+    """Each algorithm minus that one, for each label budget that both have."""
+    probed: tuple[ProbedRow, ...]
+    """Of a study that is judged by the probe, which has no scores: each algorithm, then anchors."""
 
 
 class DemoCorpus(Schema):

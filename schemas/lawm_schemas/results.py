@@ -56,6 +56,23 @@ class CellResult(Schema):
     """Package versions, and the git commit when there is one."""
     evaluation: Evaluation | None = None
     """The evaluation that ended the run."""
+    figures: dict[str, float] | None = None
+    """What the probe found, by the names of its columns; of studies that are judged by it."""
+
+
+class AnchorResult(Schema):
+    """What runs that are judged by the probe are compared with."""
+
+    corpus: str
+    """Name of the corpus in the study."""
+    labels: Label
+    """Label budget of the anchor and the runs beside it."""
+    seed: int
+    """Of the anchor and the runs beside it."""
+    kind: str
+    """Which one: ``state_only``, ``acwm``, ``acwm_all``, ``unconstrained`` or ``idm``."""
+    figures: dict[str, float]
+    """By the names of columns."""
 
 
 class Results(Schema):
@@ -71,3 +88,5 @@ class Results(Schema):
     """The complete configuration of each algorithm, without corpora and seed."""
     cells: tuple[CellResult, ...]
     """Every run, in the order in which they are made."""
+    anchors: tuple[AnchorResult, ...] = ()
+    """Of a study that is judged by the probe."""

@@ -67,6 +67,8 @@ class RunRecord(Checksummed):
     """The action array."""
     environment: EnvironmentInfo | None = None
     """Where the policy is evaluated."""
+    terminates: bool = False
+    """Some trajectory ends in a terminal state that was observed."""
     taken: TakenStages | None = None
     """What it began with; none when all of it was made here."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lawm_schemas.base import Schema
+from lawm_schemas.base import Schema, Size
 
 ALL = "all"
 """The label budget of an oracle: every recorded action."""
@@ -40,6 +40,8 @@ class StudyCorpus(Schema):
     """Folder of the corpus."""
     paper: str | None = None
     """Which data set of the paper's Table 1 it is, such as ``walker-walk/medium``, or none."""
+    whole: str | None = None
+    """Folder of a corpus with its trajectories and others, on which runs are judged (``probe``)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -80,6 +82,17 @@ class StudyMasks(Schema):
     """Strata that each get their share, or none."""
 
 
+class StudyProbe(Schema):
+    """How runs are judged by what their latent actions are, as ``lawm probe`` does."""
+
+    simulate: bool = False
+    """By the simulator, too."""
+    steps: Size = 700
+    """Gradient steps of each anchor and of each network of a probe."""
+    pairs: Size = 600
+    """Transitions whose actions are simulated in the state of another."""
+
+
 class Study(Schema):
     """A YAML file for ``lawm benchmark``."""
 
@@ -99,6 +112,8 @@ class Study(Schema):
     """Preset of every algorithm that names none itself."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Values for all algorithms, by the dotted names that ``lawm train --set`` takes."""
+    probe: StudyProbe | None = None
+    """Judge runs by their latent actions, and not by returns."""
 
     def labels_of(self, algorithm: str) -> tuple[float | str, ...]:
         """Label budgets of one of the algorithms."""
@@ -117,6 +132,14 @@ class Study(Schema):
             if unknown:
                 known = ", ".join(self.corpora)
                 what = f"algorithms.{name}.corpora: no corpus {unknown[0]!r}; there are {known}"
+                raise ValueError(what)
+        return self
+
+    @model_validator(mode="after")
+    def _judged_on_something(self) -> Study:
+        for name, corpus in self.corpora.items():
+            if (corpus.whole is None) != (self.probe is None):
+                what = f"corpora.{name}.whole: says what a probe judges on, and goes with probe"
                 raise ValueError(what)
         return self
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,34 @@ def test_bad_input_is_one_line(
     assert said in printed.err
     assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_latent_actions_go_from_a_run_to_another_format(
+    require_documented, run, latent: Path, tmp_path: Path
+) -> None:
+    corpus = shutil.copytree(latent / "parts" / "train", tmp_path / "corpus")
+    words = ("relabel", latent / "run", "--corpus", corpus, "--name", "z", "--latents")
+    require_documented("lawm relabel", run("lawm", *words, "--json").json)
+    info = run("lawm-data", "info", corpus, "--json").json
+    require_documented("lawm-data info", info)
+    assert info["latents"]["z"]["run"] == "run"
+    place = f"lerobot:{tmp_path}/set"
+    out = run("lawm-data", "export", corpus, place, "--latents", "z", "--json").json
+    require_documented("lawm-data export", out)
+    back = run("lawm-data", "import", place, tmp_path / "back", "--json").json
+    require_documented("lawm-data import", back)
+    assert back["latents"] == ["z"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--method", "smoothing"), ("--max-uncertainty", 0.2), ("--truth-from-withheld",)],
+)
+def test_what_is_of_inferred_actions_is_not_of_latent_ones(run, latent: Path, words) -> None:
+    corpus = latent / "parts" / "train"
+    printed = run(
+        "lawm", "relabel", latent / "run", "--corpus", corpus, "--name", "z", "--latents", *words
+    )
+    assert printed.code == 2
+    assert printed.err == f"lawm: {words[0]}: is of inferred actions; leave it out with --latents\n"
+    assert not (corpus / "latents").exists()

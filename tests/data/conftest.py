@@ -12,12 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, FeatureSet, Provenance, Role
+from lawm_schemas import ArraySpec, FeatureSet, LatentSet, Provenance, Role
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
 from lawm_data.corpus.features import FEATURES, save_features
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
+from lawm_data.corpus.latents import LATENTS, LatentActions, save_latents
 
 STATE = (ArraySpec(name="position", shape=(2,)), ArraySpec(name="height", shape=()))
 ACTION = ArraySpec(name="action", shape=(3,), role=Role.action, low=(-1.0,) * 3, high=(1.0,) * 3)
@@ -211,6 +212,43 @@ def _is_killed(function: Callable[[], object], number: int) -> bool:
 @pytest.fixture(scope="session")
 def is_killed() -> Callable[[Callable[[], object], int], bool]:
     return _is_killed
+
+
+@pytest.fixture
+def write_latents() -> Callable[..., None]:
+    """Writes latent actions of random numbers beside a corpus, as if a run had inferred them.
+
+    ``codes`` is the size of a codebook, and the last ``horizon`` - 1 steps have none.
+    """
+
+    def write(
+        path: Path, name: str, seed: int = 0, codes: int | None = None, horizon: int = 1
+    ) -> None:
+        whole, draws = open_corpus(path), np.random.default_rng(seed)
+        found = {}
+        for t in whole:
+            count = max(len(t) + t.final_observed - horizon, 0)
+            code = None if codes is None else draws.integers(codes, size=count).astype("i4")
+            values = draws.normal(size=(count, 3)).astype("f4")
+            found[t.info.id] = len(t), LatentActions(values, code)
+        about = LatentSet(
+            name=name,
+            corpus=whole.root_fingerprint,
+            width=3,
+            codes=codes,
+            horizon=horizon,
+            constraint={"name": "vq" if codes else "none"},
+            run="lam",
+            model="m",
+            algorithm="lam",
+            observe="everything",
+            created="2026-01-01T00:00:00+00:00",
+            trajectories=0,
+            sha256="",
+        )
+        save_latents(path / LATENTS / name, about, found)
+
+    return write
 
 
 @pytest.fixture

@@ -187,9 +187,10 @@ def problem(
 ) -> Callable[..., tuple[LatentActionModel, Batch, Noise]]:
     """A model in float64, a batch whose actions are in [-1, 1], and noise; always the same ones."""
 
-    def make(labels="mixed", padded=False, **settings):
+    def make(labels="mixed", padded=False, terminates=False, **settings):
         torch.manual_seed(0)
-        model = LatentActionModel(model_config(**settings), spec.observations, 2).double()
+        config = model_config(**settings)
+        model = LatentActionModel(config, spec.observations, 2, terminates).double()
         randomize(model)
         batch = make_batch(labels, padded, dtype=torch.float64)
         return model, batch, model.draw_noise(batch, torch.Generator().manual_seed(1))

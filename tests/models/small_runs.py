@@ -29,6 +29,16 @@ SETTINGS = {
     },
     "autoencoder": {"latent": 4, "units": 8},
     "lam": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
+    "cola": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
+    "dila": {
+        "model": {"units": 8, "layers": 1, "latent": 3, "structure": 4, "content": 4},
+        "controller": {"units": 8},
+    },
+    "flam": {
+        "model": {"units": 8, "layers": 1, "latent": 4, "slots": 2, "slot": 4},
+        "controller": {"units": 8},
+    },
+    "rla": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
     "acwm": {"model": {"units": 8, "layers": 1}},
     "td3_bc": {"units": 8},
     "idm_td3_bc": {
@@ -36,7 +46,12 @@ SETTINGS = {
         "agent": {"units": 8},
     },
 }
+SETTINGS["rebrac"] = SETTINGS["iql"] = SETTINGS["td3_bc"]
+SETTINGS["idm_rebrac"] = SETTINGS["idm_iql"] = SETTINGS["idm_td3_bc"]
 SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
+LIKE_OTHERS = ("dila", "flam", "rla", "iql", "rebrac", "idm_iql", "idm_rebrac")
+DISTINCT = [name for name in ALGORITHMS.names() if name not in LIKE_OTHERS]
+"""Algorithms for slow tests: lam, td3_bc and idm_td3_bc stand for those with other networks."""
 
 
 def write_corpus(
@@ -108,9 +123,9 @@ def experiment(corpus_path: Path) -> Callable[..., ExperimentConfig]:
     return make
 
 
-@pytest.fixture(scope="session", params=ALGORITHMS.names())
+@pytest.fixture(scope="session", params=DISTINCT)
 def config(request: pytest.FixtureRequest, experiment: Callable) -> ExperimentConfig:
-    """A tiny experiment with each algorithm."""
+    """A tiny experiment with each of them."""
     return experiment(request.param)
 
 

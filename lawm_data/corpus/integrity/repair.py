@@ -44,6 +44,7 @@ from lawm_data.corpus.integrity.salvage import (
     unreadable,
 )
 from lawm_data.corpus.integrity.validate import HEADLESS, Known, check
+from lawm_data.corpus.latents import LATENTS, latent_names, read_latent_set, read_latents
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.mask import MASKS, choice_fault, mask_files, read_mask
 from lawm_data.corpus.overlay import (
@@ -118,7 +119,7 @@ class Repair:
     masks: dict[Path, Mask | None] = field(default_factory=dict)
     """What mask files become; None is set aside."""
     overlays: dict[Path, Labels | None] = field(default_factory=dict)
-    """Overlays that are restricted; None, and all features here, are set aside."""
+    """Overlays that are restricted; None, and all else here, are set aside."""
     leftovers: list[Path] = field(default_factory=list)
     known: Known = field(default_factory=Known)
     """What was found sound and stays as it is."""
@@ -223,6 +224,7 @@ def plan_repair(path: str | Path, like: str | Path | None = None) -> Repair:
     _plan_masks(repair)
     _plan_overlays(repair)
     _plan_features(repair)
+    _plan_latents(repair)
     for entry in leftovers(path, manifest):
         lost_overlay = entry.name.endswith(REPLACED) and not _owner_of(entry).exists()
         repair.leftovers.append(entry.relative_to(path))
@@ -481,6 +483,24 @@ def _plan_features(repair: Repair) -> None:
         except LawmError as error:
             repair.overlays[Path(FEATURES, name)] = None
             repair.change(Path(FEATURES, name), f"{error.what}: set aside")
+
+
+def _plan_latents(repair: Repair) -> None:
+    """As of features."""
+    _plan_folder(repair, LATENTS, repair.overlays)
+    for name in latent_names(repair.path):
+        folder = repair.path / LATENTS / name
+        try:
+            info = read_latent_set(folder)
+            fault = ""
+            latents = read_latents(folder, info)
+            if info.corpus == repair.fingerprint:
+                fault = latents.fault(repair.table)
+        except LawmError as error:
+            fault = error.what
+        if fault:
+            repair.overlays[Path(LATENTS, name)] = None
+            repair.change(Path(LATENTS, name), f"{fault}: set aside")
 
 
 def _overlays(path: Path) -> Iterator[tuple[Path, str]]:

@@ -21,6 +21,8 @@ from lawm_data.corpus.features import (
 )
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.integrity.soundness import trajectory_faults, unsound
+from lawm_data.corpus.latents import AGAIN as INFER_AGAIN
+from lawm_data.corpus.latents import LATENTS, latent_names, open_latents, read_latent_set
 from lawm_data.corpus.layout import Layout, layout_of
 from lawm_data.corpus.mask import ASIDE, MASKS, choice_fault, mask_files, read_mask, readable_under
 from lawm_data.corpus.overlay import (
@@ -70,7 +72,8 @@ def validate(path: str | Path) -> list[Finding]:
     """Check a corpus down to the last byte; bad data are findings, never exceptions.
 
     Checked are the manifest, every shard's size, checksum and structure, every trajectory's
-    content hash, values and bounds, the fingerprint, masks, overlays, features, and stray files.
+    content hash, values and bounds, the fingerprint, masks, overlays, features, latent actions, and
+    stray files.
     """
     path = Path(path)
     try:
@@ -113,7 +116,8 @@ def check(path: Path, manifest: Manifest, known: Known) -> list[Finding]:
 
 def _check_folders(path: Path, manifest: Manifest) -> Iterator[Finding]:
     """Files that stand where a folder should be."""
-    for name, hint in ((SHARDS, HINT), (MASKS, ASIDE), (LABELS, ASIDE), (FEATURES, ASIDE)):
+    beside = dict.fromkeys((MASKS, LABELS, FEATURES, LATENTS), ASIDE)
+    for name, hint in {SHARDS: HINT, **beside}.items():
         if not (path / name).is_dir() and (path / name).exists():
             yield Finding("error", str(path / name), f"is a file, not the folder of {name}", hint)
     if manifest.shards and not (path / SHARDS).exists():
@@ -211,6 +215,14 @@ def _check_beside(path: Path, store: Store, known: Known) -> Iterator[Finding]:
                 yield Finding("warning", f"features {name}", STALE, AGAIN)
             else:
                 open_features(store, name, verify=True)
+        except LawmError as error:
+            yield Finding("error", error.where, error.what, error.hint)
+    for name in latent_names(path):
+        try:
+            if read_latent_set(path / LATENTS / name).corpus != corpus.root_fingerprint:
+                yield Finding("warning", f"latent actions {name}", STALE, INFER_AGAIN)
+            else:
+                open_latents(corpus, name)
         except LawmError as error:
             yield Finding("error", error.where, error.what, error.hint)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from lawm_schemas import MANIFEST, Manifest, StorageError
 
 from lawm_data.corpus.features import FEATURES, PARTS
+from lawm_data.corpus.latents import LATENTS
 from lawm_data.corpus.mask import MASKS
 from lawm_data.corpus.overlay import LABELS
 from lawm_data.corpus.store import SHARDS
@@ -56,13 +57,14 @@ def leftovers(path: Path, manifest: Manifest) -> list[Path]:
     known = {shard.file for shard in manifest.shards}
     found = []
     with storage_errors(path):
-        for name in ("", SHARDS, MASKS, LABELS, FEATURES):
+        for name in ("", SHARDS, MASKS, LABELS, FEATURES, LATENTS):
             folder = path / name
             # what a link leads to may be part of something else
             listed = folder.is_dir() and not (name and folder.is_symlink())
             for entry in sorted(folder.iterdir()) if listed else []:
                 temporary = entry.name.startswith(TEMPORARY)
-                replaced = name in (LABELS, FEATURES) and entry.name.endswith((REPLACED, PARTS))
+                beside = name in (LABELS, FEATURES, LATENTS)
+                replaced = beside and entry.name.endswith((REPLACED, PARTS))
                 # a folder in shards/ is nobody's leftover: somebody may have put it there
                 shard = name == SHARDS and entry.name not in known and not entry.is_dir()
                 if temporary or replaced or shard:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lawm_schemas import ConfigError, Drawing, EnvironmentInfo
 
+from lawm_data.envs.renderer import choose_renderer
 from lawm_data.envs.suites._copies import Advance as Advance
 from lawm_data.envs.suites._copies import Copies as Copies
 from lawm_data.envs.suites._protocol import LARGEST_SEED as LARGEST_SEED
@@ -95,6 +96,8 @@ def make(
     Raises:
         ConfigError: suite or task is unknown, its package is missing, or a number is out of range.
     """
+    if pixels is not None:
+        choose_renderer()
     require_task(task, suite)
     suite, task = split_task(task, suite)
     module = SUITES.load(suite)
@@ -134,6 +137,12 @@ def usual_drawing(task: str, suite: str = "dm_control") -> Drawing | None:
     """
     suite, _ = split_task(task, suite)
     return getattr(SUITES.load(suite), "DRAWING", None)
+
+
+def terminates(task: str, suite: str = "dm_control") -> bool:
+    """Whether trajectories may end in terminal states: ``TERMINATES`` of the suite, or yes."""
+    suite, _ = split_task(task, suite)
+    return getattr(SUITES.load(suite), "TERMINATES", True)
 
 
 def split_task(task: str, suite: str = "dm_control") -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """What every suite offers: N environments in lockstep, observed as arrays by name.
 
 A module named after the suite holds ``require_task`` and ``make``, and ``ACTION_REPEAT`` where more
-than one control step goes into a recorded one. One that draws by name has ``DRAWING``, the usual
+than one control step goes into a recorded one, and ``TERMINATES``, False, where trajectories end by
+the time limit alone. One that draws by name has ``DRAWING``, the usual
 ``Drawing``, and takes another as ``drawing`` in ``make``. Nothing else registers it:
 ``--env SUITE:TASK``, ``suites.make`` and the corpora that name it find it by its name.
 """

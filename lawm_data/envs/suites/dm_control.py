@@ -14,6 +14,8 @@ from lawm_data.envs.suites._protocol import Environments
 
 ACTION_REPEAT = 2
 """Control steps per recorded step when nobody says."""
+TERMINATES = False
+"""Tasks end by the time limit, but for lqr, where reaching the goal ends a trajectory, too."""
 DRAWING = Drawing(by="fast")
 """How the pictures of a new corpus are drawn when nobody says."""
 

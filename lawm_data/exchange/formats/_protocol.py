@@ -18,6 +18,7 @@ from lawm_schemas import (
     ArraySpec,
     EnvironmentInfo,
     LabelState,
+    LatentSet,
     LineageStep,
     Mask,
     Overlay,
@@ -25,6 +26,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.latents import LatentActions
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.exchange.formats import _settings
 from lawm_data.system.progress import Progress
@@ -83,6 +85,8 @@ class About(NamedTuple):
     """Whether ids, provenance, seeds and metadata of trajectories survive."""
     streaming: bool
     """Whether memory stays flat, however large the data is."""
+    latents: bool = False
+    """Whether latent actions survive that the corpus is seen with."""
     settings: Mapping[str, str] = {}
     """Settings of ``read`` and ``write`` (``--set``) and what they mean; others are refused."""
 
@@ -117,6 +121,8 @@ class Episode:
     """Its id in the corpus that it comes from, when it comes from one."""
     inferred: tuple[np.ndarray, np.ndarray] | None = None
     """Mean and standard deviation of inferred actions, each (T, A) float32."""
+    latents: LatentActions | None = None
+    """Latent actions, where they come along."""
     labels: LabelState | None = None
     """On the way out, the state of its actions in the view; on the way in it is not looked at."""
 
@@ -148,6 +154,8 @@ class Incoming:
     """Masks that came along; their ``corpus`` fingerprint is set by the door."""
     overlay: Overlay | None = None
     """The description of inferred actions that came along; likewise."""
+    latents: LatentSet | None = None
+    """That of latent actions; likewise."""
     lineage: tuple[LineageStep, ...] = ()
     """Operations that led to the foreign data, when it knows them."""
     notes: Sequence[str] = ()
@@ -226,6 +234,7 @@ class Outgoing:
             metadata=info.metadata,
             trajectory_id=info.id,
             inferred=inferred,
+            latents=trajectory.latents,
             labels=trajectory.labels,
         )
 

@@ -19,6 +19,13 @@ from lawm_schemas import (
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.features import feature_names
+from lawm_data.corpus.latents import (
+    ABOUT,
+    LATENTS,
+    found_in,
+    save_latents,
+)
+from lawm_data.corpus.latents import ARRAYS as LATENT_ARRAYS
 from lawm_data.corpus.mask import MASKS, mask_files, read_mask
 from lawm_data.corpus.overlay import ARRAYS, LABELS, OVERLAY, overlay_names, read_overlay
 from lawm_data.corpus.store import SHARDS
@@ -194,6 +201,12 @@ def prepare(
         for part in (OVERLAY, ARRAYS):
             path = native.path / LABELS / name / part
             upload.add(f"{NATIVE}/{LABELS}/{name}/{part}", path)
+    if view.latents is not None:
+        info = view.latents.model_copy(update={"corpus": native.root_fingerprint})
+        folder = upload.folder / LATENTS / info.name
+        save_latents(folder, info, found_in(view))
+        for part in (ABOUT, LATENT_ARRAYS):
+            upload.add(f"{NATIVE}/{LATENTS}/{info.name}/{part}", folder / part)
     card = make_card(
         view,
         native,

@@ -10,6 +10,8 @@ from typing import BinaryIO, NamedTuple
 from lawm_schemas import MANIFEST, LawmError, Manifest, Publication, PublishedFile, RemoteError
 
 from lawm_data.corpus.integrity.validate import validate
+from lawm_data.corpus.latents import ABOUT, LATENTS
+from lawm_data.corpus.latents import ARRAYS as LATENT_ARRAYS
 from lawm_data.corpus.mask import MASKS
 from lawm_data.corpus.overlay import ARRAYS, LABELS, OVERLAY
 from lawm_data.corpus.store import MANIFEST_LIMIT, SHARDS, read_manifest
@@ -24,7 +26,8 @@ NATIVE_FILE = re.compile(
     rf"{NATIVE}/({re.escape(MANIFEST)}"
     rf"|{SHARDS}/[0-9A-Za-z_-]{{1,100}}\.h5"
     rf"|{MASKS}/{_NAME}\.json"
-    rf"|{LABELS}/{_NAME}/({re.escape(OVERLAY)}|{re.escape(ARRAYS)}))"
+    rf"|{LABELS}/{_NAME}/({re.escape(OVERLAY)}|{re.escape(ARRAYS)})"
+    rf"|{LATENTS}/{_NAME}/({re.escape(ABOUT)}|{re.escape(LATENT_ARRAYS)}))"
 )
 """What may stand under ``corpus/``; nothing else is written to the disk."""
 
@@ -42,6 +45,7 @@ class Pulled(NamedTuple):
     """None in a dry run."""
     masks: tuple[str, ...]
     overlays: tuple[str, ...]
+    latents: tuple[str, ...]
     files: int
     bytes: int
     dry_run: bool
@@ -56,7 +60,7 @@ def pull(
     progress: Progress = silent,
     dry_run: bool = False,
 ) -> Pulled:
-    """Fetch a corpus with its masks and overlays.
+    """Fetch a corpus with its masks, overlays and latent actions.
 
     Every file is compared with ``lawm.json``, every trajectory with its hash. Only then does the
     corpus get its name.
@@ -89,6 +93,7 @@ def pull(
         steps=None,
         masks=_named(files, rf"{MASKS}/(.+)\.json"),
         overlays=_named(files, rf"{LABELS}/(.+)/{re.escape(OVERLAY)}"),
+        latents=_named(files, rf"{LATENTS}/(.+)/{re.escape(ABOUT)}"),
         files=len(files),
         bytes=sum(file.bytes for file in files),
         dry_run=dry_run,

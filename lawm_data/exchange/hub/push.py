@@ -9,6 +9,7 @@ from typing import NamedTuple
 from lawm_schemas import ConfigError, CorpusError, RemoteError
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.latents import latent_names
 from lawm_data.curation.action_clues import without_clues
 from lawm_data.curation.derive import withhold
 from lawm_data.exchange.hub.published_files import Upload, companions, prepare
@@ -46,8 +47,10 @@ class Pushed(NamedTuple):
     """Whether these actions are published all the same."""
     masks: tuple[str, ...]
     overlays: tuple[str, ...]
+    latents: str | None
+    """Latent actions that are published with it."""
     left: tuple[str, ...]
-    """Masks and overlays that stay behind, and why."""
+    """What stays behind, and why."""
     licence: str | None
     files: int
     bytes: int
@@ -75,7 +78,8 @@ def push(
     start. Running it again after a failure uploads what is missing.
 
     Args:
-        view: usually ``open_corpus(...)``, or ``.with_mask(...)`` of it.
+        view: usually ``open_corpus(...)``, or ``.with_mask(...)`` of it; the latent actions of
+            ``.with_latents(...)`` become a column.
         repo: ``user/name``.
         private: make a new repository private.
         keep_withheld: publish the hidden actions too, under ``corpus/``, with the mask beside.
@@ -111,6 +115,9 @@ def push(
             names += [f"overlay {name}" for name in overlays]
             why = f"belongs to the whole corpus, which is published {how}"
             left += tuple(f"{name}: {why}" for name in names) + clues_left
+        if view.latents is None:
+            names = latent_names(view.path)
+            left += tuple(f"latent actions {n}: go along with --latents {n}" for n in names)
         if keep_withheld and view.mask not in found.masks:
             hint = "save it beside the corpus first (save_mask)"
             raise ConfigError("is not a mask beside the corpus", f"mask {view.mask}", hint)
@@ -141,6 +148,7 @@ def push(
         kept=keep_withheld,
         masks=tuple(mask.name for mask in found.masks),
         overlays=found.overlays,
+        latents=None if view.latents is None else view.latents.name,
         left=left,
         licence=licence or native.manifest.licence,
         files=len(upload.files) + 1,

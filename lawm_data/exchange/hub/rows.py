@@ -2,22 +2,24 @@
 
 Column names are those of the arrays, behind ``observation.``. An action that the view does not show
 is a list of nulls, and never a number: a null in place of the list would keep ``datasets`` from
-making arrays of a batch that begins with one. Rewards that were never recorded are null. Pixels are
-PNG files, lossless.
+making arrays of a batch that begins with one. So is a latent action that is not known. Rewards that
+were never recorded are null. Pixels are PNG files, lossless.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lawm_schemas import ArraySpec, Manifest, Role
+from lawm_schemas import ArraySpec, LatentSet, Manifest, Role
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.latents import CODE, LATENT
+from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.system.atomic import storage_errors
 from lawm_data.system.optional import optional
 from lawm_data.system.parquet import parquet_writer
@@ -64,7 +66,7 @@ def pieces(view: Corpus, steps: bool) -> list[range]:
 
 def write_steps(view: Corpus, which: range, path: Path) -> None:
     """Write the steps of some trajectories: row t holds o_t, the action a_t and its reward."""
-    _write(view, which, path, _step_columns(view.manifest), _steps)
+    _write(view, which, path, _step_columns(view), _steps)
 
 
 def write_trajectories(view: Corpus, which: range, path: Path) -> None:
@@ -101,9 +103,14 @@ def _write(view: Corpus, which: range, path: Path, columns: Arrow, read: Read) -
             writer.write_table(pa.Table.from_arrays(typed, schema=schema))
 
 
-def _step_columns(manifest: Manifest) -> dict[str, Any]:
+def _step_columns(view: Corpus) -> dict[str, Any]:
     import pyarrow as pa
 
+    manifest, latents = view.manifest, {}
+    if view.latents is not None:
+        latents[LATENT] = _type(_latent(view.latents))
+        if view.latents.codes is not None:
+            latents[CODE] = pa.int32()
     return {
         "trajectory_id": pa.string(),
         "step": pa.int64(),
@@ -111,6 +118,7 @@ def _step_columns(manifest: Manifest) -> dict[str, Any]:
         "action": _type(manifest.action),
         "action_observed": pa.bool_(),
         "action_state": pa.string(),
+        **latents,
         "reward": pa.float32(),
         "terminated": pa.bool_(),
         "truncated": pa.bool_(),
@@ -145,10 +153,29 @@ def _steps(view: Corpus, which: range) -> dict[str, Any]:
         "terminated": np.concatenate([one.terminated for one in some]),
         "truncated": np.concatenate([one.truncated for one in some]),
     }
+    if view.latents is not None:
+        columns |= _latent_columns(some, view.latents)
     arrays = [one.arrays(manifest.observations) for one in some]
     for spec in manifest.observations:
         rows = np.concatenate([found[spec.name][:-1] for found in arrays])
         columns[f"observation.{spec.name}"] = _arrow(rows, spec)
+    return columns
+
+
+def _latent(latents: LatentSet) -> ArraySpec:
+    return ArraySpec(name=LATENT, shape=(latents.width,))
+
+
+def _latent_columns(some: Sequence[Trajectory], latents: LatentSet) -> dict[str, Any]:
+    import pyarrow as pa
+
+    each = [(one.latents, len(one)) for one in some if one.latents is not None]
+    known = np.concatenate([found.known(length) for found, length in each])
+    values = np.concatenate([found.filled(length) for found, length in each])
+    columns = {LATENT: _arrow(values, _latent(latents), known)}
+    if latents.codes is not None:
+        codes = np.concatenate([found.filled_codes(length) for found, length in each])
+        columns[CODE] = pa.array(codes, mask=~known)
     return columns
 
 

@@ -22,7 +22,8 @@ class AgentModule(Protocol):
     Config: type[DreamerConfig]
     """Its settings, at least those of ``DreamerConfig``."""
     Agent: Callable[..., LearningAgent]
-    """The agent for such settings, what can be observed, and A, with fresh weights."""
+    """The agent for such settings, what can be observed, A, and whether trajectories can end in a
+    terminal state, with fresh weights."""
 
 
 AGENTS = Modules[AgentModule]("agent", __name__, "lawm.agents", {"Config": type, "Agent": Callable})
@@ -39,11 +40,16 @@ def agent_config(kind: str, values: Mapping[str, Any]) -> DreamerConfig:
 
 
 def make_agent(
-    kind: str, config: Mapping[str, Any], observations: Sequence[ArraySpec], action_dim: int
+    kind: str,
+    config: Mapping[str, Any],
+    observations: Sequence[ArraySpec],
+    action_dim: int,
+    terminates: bool = False,
 ) -> LearningAgent:
     """An agent with fresh weights; see ``agent_config``.
 
     Raises:
         ConfigError: no such agent, or the configuration does not fit it.
     """
-    return AGENTS.load(kind).Agent(agent_config(kind, config), observations, action_dim)
+    settings = agent_config(kind, config)
+    return AGENTS.load(kind).Agent(settings, observations, action_dim, terminates)

@@ -78,6 +78,8 @@ class DreamerConfig(Schema):
         encoder = self.world.encoder
         if isinstance(encoder, vectors.Config) and encoder.scale == "standard":
             raise ValueError("world.encoder.scale: there are no data to take standard from yet")
+        if self.world.reward_scale == "standard":
+            raise ValueError("world.reward_scale: there are no data to take standard from yet")
         return self
 
 
@@ -92,14 +94,19 @@ class Dreamer(nn.Module):
         config: everything.
         observations: what can be observed.
         action_dim: A.
+        terminates: whether trajectories can end in a terminal state.
     """
 
     def __init__(
-        self, config: DreamerConfig, observations: Sequence[ArraySpec], action_dim: int
+        self,
+        config: DreamerConfig,
+        observations: Sequence[ArraySpec],
+        action_dim: int,
+        terminates: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
-        self.world = WorldModel(config.world, observations, action_dim)
+        self.world = WorldModel(config.world, observations, action_dim, terminates)
         self.agent = ActorCritic(config.agent, self.world.rssm.feature_dim, action_dim)
         self._frozen = [cast(WorldModel, frozen_view(self.world))]  # a list hides it from modules
         self.model_optimizer = adam(self.world.parameters(), config.model_rate)
@@ -135,7 +142,8 @@ class Dreamer(nn.Module):
         world = self._frozen[0]
         dream = self.agent.dream(world, start, lambda _, action: action, generator)
         paid = world.reward(dream.feature[1:]) if reward is None else reward(dream)
-        actor, critic, metrics = self.agent.losses(dream, paid)
+        goes_on = world.continuation(dream.feature)
+        actor, critic, metrics = self.agent.losses(dream, paid, goes_on)
         clip_and_step(self.actor_optimizer, actor, self.config.clip)
         clip_and_step(self.critic_optimizer, critic, self.config.clip)
         self.agent.update_target()
@@ -162,6 +170,9 @@ class Dreamer(nn.Module):
         }
         if not learn_reward:
             del terms["reward"]
+        goes_on = world.continuation_loss(feature, batch.terminated)
+        if goes_on is not None:
+            terms["continuation"] = weighted_mean(goes_on, step)
         total = torch.stack(list(terms.values())).sum()
         return total, {k: v.detach() for k, v in terms.items()}, observed.state
 

@@ -44,14 +44,19 @@ class Plan2Explore(nn.Module):
         config: everything.
         observations: what can be observed.
         action_dim: A.
+        terminates: whether trajectories can end in a terminal state.
     """
 
     def __init__(
-        self, config: Plan2ExploreConfig, observations: Sequence[ArraySpec], action_dim: int
+        self,
+        config: Plan2ExploreConfig,
+        observations: Sequence[ArraySpec],
+        action_dim: int,
+        terminates: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
-        self.dreamer = Dreamer(config, observations, action_dim)
+        self.dreamer = Dreamer(config, observations, action_dim, terminates)
         feature_dim = self.world.rssm.feature_dim
         embed_dim = self.world.encoder.dim
         self.ensemble = Ensemble(config.ensemble, feature_dim, action_dim, embed_dim)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lawm_schemas import ConfigError, Schema
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor, nn
@@ -80,6 +80,10 @@ class Constraint(nn.Module, ABC):
     def latent(self, hidden: Float[Tensor, "*b H"]) -> Float[Tensor, "*b D"]:
         """The latent action without any chance."""
         return hidden
+
+    def code(self, latent: Float[Tensor, "*b D"]) -> Int[Tensor, "*b"] | None:
+        """Which code a latent action is, of constraints with a codebook."""
+        return None
 
     @abstractmethod
     def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:

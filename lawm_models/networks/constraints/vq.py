@@ -96,6 +96,10 @@ class Constraint(_protocol.Constraint):
         """The nearest code."""
         return self.codebook[self.nearest(hidden)]
 
+    def code(self, latent: Float[Tensor, "*b D"]) -> Int[Tensor, "*b"]:
+        """Its place in the codebook."""
+        return self.nearest(latent)
+
     def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
         """Codes, as often as they come in the data."""
         return self.codebook[torch.multinomial(self.use + 1e-12, count, True, generator=generator)]

@@ -13,7 +13,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_models.networks.distributions import log_prob
 from lawm_models.networks.encoders._protocol import EncoderConfig, Observation, Sizes
 from lawm_models.networks.layers import MLP, symexp, symlog
-from lawm_models.networks.scaling import Normalizer, all_states, labeled_states
+from lawm_models.networks.scaling import SMALLEST_STD, Normalizer, all_states, labeled_states
 
 
 class Config(EncoderConfig):
@@ -24,7 +24,8 @@ class Config(EncoderConfig):
     """This encoder."""
     scale: Literal["symlog", "standard", "raw"] = "symlog"
     """What is encoded and reconstructed: symlog(o), without which velocities drown positions; o
-    with the mean and standard deviation of the data taken out; or o as it is."""
+    with the mean and standard deviation of the data taken out, whatever its units; or o as it
+    is."""
 
 
 class Encoder(nn.Module):
@@ -39,7 +40,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.target_dim = width(observations)
-        self.normalizer = Normalizer(self.target_dim) if config.scale == "standard" else None
+        self.normalizer: Normalizer | None = None
+        if config.scale == "standard":
+            added = SMALLEST_STD if sizes is None else 0.0  # TD3+BC's, which reads x as it is
+            self.normalizer = Normalizer(self.target_dim, added)
         self.dim = self.target_dim
         self.hidden = nn.ModuleList()
         self.out: nn.Module = nn.Identity()

@@ -46,10 +46,16 @@ class Controller(nn.Module):
         super().__init__()
         sizes = (config.units, config.layers)
         self.blind = MLP(action_dim, latent_dim, *sizes)
-        self.seeing = MLP(state_dim + action_dim, latent_dim, *sizes)
+        self.seeing = self._seeing(config, state_dim, latent_dim, action_dim)
         self.decoder = MLP(state_dim + latent_dim, action_dim, *sizes)
         self.width = MLP(state_dim + latent_dim, action_dim, *sizes)
         self.register_buffer("labels", torch.zeros(()))
+
+    def _seeing(
+        self, config: ControllerConfig, state_dim: int, latent_dim: int, action_dim: int
+    ) -> nn.Module:
+        """The network of (s, a) → z."""
+        return MLP(state_dim + action_dim, latent_dim, config.units, config.layers)
 
     @property
     def is_trained(self) -> bool:
@@ -75,22 +81,44 @@ class Controller(nn.Module):
         latent: Float[Tensor, "N D"],
         action: Float[Tensor, "N A"],
         labeled: Float[Tensor, " N"],
+        generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Squared errors of all three, and the likelihood of the errors of actions.
+
+        Args:
+            state: s.
+            latent: z, of the finished model.
+            action: a; read where it is labeled alone.
+            labeled: 1 or 0.
+            generator: of the noise, if there is any.
 
         Returns:
             The loss, and detached errors over the variance of what is to be told, in this batch.
         """
         self.labels.add_(labeled.sum())
         decoded = self.action(state, latent)
-        blind = (self.latent(action) - latent).square()
-        seeing = (self.latent(action, state) - latent).square()
         error = (decoded.mean - action).square()
         nll = 0.5 * error.detach() / decoded.std.square() + decoded.std.log() + HALF_LOG_TAU
-        loss = torch.stack([mean_of(x.mean(-1), labeled) for x in (blind, seeing, error, nll)])
+        terms = (
+            (self.latent(action) - latent).square().mean(-1),
+            self.seeing_error(state, latent, action, generator),
+            error.mean(-1),
+            nll.mean(-1),
+        )
+        loss = torch.stack([mean_of(term, labeled) for term in terms])
         metrics = {"loss": loss.sum().detach()}
         truths = {"blind": latent, "seeing": latent, "decoder": action}
         for (name, truth), value in zip(truths.items(), loss.detach(), strict=False):
             variance = moments(truth, labeled)[1].diagonal().mean().clamp(min=SMALLEST)
             metrics[f"{name}_error"] = value / variance
         return loss.sum(), metrics
+
+    def seeing_error(
+        self,
+        state: Float[Tensor, "N C E"],
+        latent: Float[Tensor, "N D"],
+        action: Float[Tensor, "N A"],
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, " N"]:
+        """What (s, a) → z minimises."""
+        return (self.latent(action, state) - latent).square().mean(-1)

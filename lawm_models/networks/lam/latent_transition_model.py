@@ -7,6 +7,7 @@ with what the constraint adds and, where an action is known, w · ‖head(z) −
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -33,6 +34,8 @@ class LatentTransitionConfig(TransitionConfig):
     """D, width of the latent action."""
     constraint: ConstraintChoice = Field(default_factory=gaussian.Config)
     """What a latent action may say: none, gaussian, sparse, vq or nested, with its settings."""
+    inverse: Literal["state", "change"] = "state"
+    """What the inverse model sees: the state with the change after it, or the change alone."""
     labels: float = Field(default=0.0, ge=0)
     """Weight of the squared error of a linear map from latent to true actions, where these are
     known. 0 trains on observations alone."""
@@ -61,15 +64,36 @@ class LatentTransitionModel(TransitionModel):
         algorithm: str,
     ) -> None:
         super().__init__(config, observations, config.latent, algorithm)
-        self.labels = config.labels
+        self.labels, self.inverse_sees = config.labels, config.inverse
         self.constraint = CONSTRAINTS.load(config.constraint.name).Constraint(
             config.constraint, config.latent
         )
-        known = self.state_dim + self.dim
-        self.inverse_dynamics = MLP(known, self.constraint.inputs, config.units, config.layers)
+        known = self.moved_dim + (self.known_dim if config.inverse == "state" else 0)
+        self.inverse_dynamics = MLP(known, self.hidden_dim, config.units, config.layers)
         # without it a change larger than those of the data would be told from no other
-        self.direct = Linear(self.dim, self.constraint.inputs, bias=False)
+        self.direct = Linear(self.moved_dim, self.hidden_dim, bias=False)
         self.head = Linear(config.latent, true_dim) if config.labels else None
+
+    @property
+    def moved_dim(self) -> int:
+        """Width of ``moved``."""
+        return self.dim
+
+    @property
+    def known_dim(self) -> int:
+        """Width of the state as the inverse model sees it."""
+        return self.state_dim
+
+    @property
+    def hidden_dim(self) -> int:
+        """Width of what the inverse model puts out."""
+        return self.constraint.inputs
+
+    def moved(
+        self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
+    ) -> Float[Tensor, "*b M"]:
+        """The change as the inverse model sees it."""
+        return self.scaled_change(state, after)
 
     def inverse(
         self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
@@ -80,10 +104,13 @@ class LatentTransitionModel(TransitionModel):
     def _hidden(
         self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
     ) -> Float[Tensor, "*b H"]:
-        change = self.scaled_change(state, after)
-        return self.inverse_dynamics(torch.cat((state.flatten(-2), change), -1)) + self.direct(
-            change
-        )
+        return self._read(state.flatten(-2), self.moved(state, after))
+
+    def _read(
+        self, state: Float[Tensor, "*b S"], moved: Float[Tensor, "*b M"]
+    ) -> Float[Tensor, "*b H"]:
+        known = (state, moved) if self.inverse_sees == "state" else (moved,)
+        return self.inverse_dynamics(torch.cat(known, -1)) + self.direct(moved)
 
     def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
         """Latent actions as the data have them, or as the constraint's density does."""
@@ -104,4 +131,13 @@ class LatentTransitionModel(TransitionModel):
             error = mean_of(each, steps.labeled)
             metrics["label_error"] = error.detach()
             total = total + self.labels * error
+        for name, term in self.terms(steps, constrained.latent).items():
+            metrics[name] = term.detach()
+            total = total + term
         return found._replace(prediction=total, metrics={"loss": total.detach(), **metrics})
+
+    def terms(
+        self, steps: Steps, latent: Float[Tensor, "*m N D"]
+    ) -> dict[str, Float[Tensor, "*m"]]:
+        """What else is minimised, weighted, by name."""
+        return {}

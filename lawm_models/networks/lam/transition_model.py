@@ -30,6 +30,8 @@ RATE = 0.01
 """Share of a new batch in the running error."""
 LEAST = 1e-6
 """Smallest error, in units of the mean squared change, that another is divided by."""
+Error = Literal["squared", "absolute", "both"]
+"""What is minimised of an error: its square, its absolute value, or their sum."""
 
 
 class TransitionConfig(Schema):
@@ -45,9 +47,9 @@ class TransitionConfig(Schema):
     """Width of the networks."""
     layers: Count = 2
     """Residual blocks, or hidden layers."""
-    error: Literal["squared", "absolute"] = "squared"
+    error: Error = "squared"
     """What the forward model minimises, of a change in units of its root mean square in the data:
-    the squared error, or the absolute one, as the paper."""
+    the squared error, the absolute one, or their sum."""
 
 
 class Steps(NamedTuple):
@@ -117,12 +119,17 @@ class TransitionModel(nn.Module):
         require_no_weights(self.encoder, algorithm)
         self.dim = self.encoder.dim
         self.state_dim = self.context * self.dim
+        self.dynamics = self._dynamics()
+        # the plain network, told 0 in place of an action
         sizes = (config.units, config.layers)
-        self.dynamics = ForwardDynamics(self.state_dim, action_dim, self.dim, *sizes)
-        # the same network, told 0 in place of an action
         self.alone = ForwardDynamics(self.state_dim, 1, self.dim, *sizes)
         self.register_buffer("change", torch.ones(self.dim))
         self.register_buffer("error", torch.ones(self.dim))
+
+    def _dynamics(self) -> nn.Module:
+        """The network of p(s, a): a state as one vector and an action to a scaled change."""
+        sizes = (self.config.units, self.config.layers)
+        return ForwardDynamics(self.state_dim, self.action_dim, self.dim, *sizes)
 
     def fit(self, corpora: Sequence[Corpus]) -> None:
         """Learn the scales of observations, and of their change over k steps; of all the data."""
@@ -187,6 +194,17 @@ class TransitionModel(nn.Module):
         """Δ as the model foresees it that is not told the action."""
         return self.alone(state.flatten(-2), torch.zeros_like(state[..., 0, :1]))
 
+    def require_window(self, steps: int) -> None:
+        """Refuse windows in which no step of the model has room.
+
+        Raises:
+            ConfigError: they are shorter than a state and a step.
+        """
+        longest = self.context * self.horizon
+        if steps < longest:
+            what = f"{steps} is too short for {self.context} observations and a step of "
+            raise ConfigError(f"{what}{self.horizon}", "window", f"give {longest} or more")
+
     def steps(self, batch: Batch, scale: ActionScale | None) -> Steps:
         """What there is to learn from in a batch.
 
@@ -198,10 +216,7 @@ class TransitionModel(nn.Module):
             ConfigError: no window is as long as a state and a step take.
         """
         reach, steps = self.horizon, batch.valid.shape[-1]
-        longest = (self.context - 1) * reach + reach
-        if steps < longest:
-            what = f"{steps} is too short for {self.context} observations and a step of {reach}"
-            raise ConfigError(what, "window", f"give {longest} or more")
+        self.require_window(steps)
         embed = self.encoder(Observation.of(batch))
         last = steps + 1 - reach
         whole = torch.arange(last, device=embed.device) >= (self.context - 1) * reach
@@ -239,7 +254,7 @@ class TransitionModel(nn.Module):
         target = self.scaled_change(state, after)
         told = self.dynamics(state.flatten(-2), action) - target
         alone = self.state_only(state) - target
-        prediction = mean_of(self._penalty(told), weight)
+        prediction = mean_of(penalty(told, self.config.error), weight)
         metrics = {"prediction": prediction.detach()}
         with torch.no_grad():
             squares = told.square() * weight.unsqueeze(-1)
@@ -250,9 +265,12 @@ class TransitionModel(nn.Module):
             metrics["state_only_error"] = mean_of(alone.square().mean(-1), weight) / size
             without = metrics["state_only_error"].clamp(min=LEAST)
             metrics["capacity"] = 1 - metrics["error"] / without
-        return Losses(prediction, mean_of(self._penalty(alone), weight), metrics)
+        return Losses(prediction, mean_of(penalty(alone, self.config.error), weight), metrics)
 
-    def _penalty(self, error: Float[Tensor, "*m N E"]) -> Float[Tensor, "*m N"]:
-        if self.config.error == "squared":
-            return error.square().mean(-1)
-        return error.abs().mean(-1)
+
+def penalty(error: Float[Tensor, "*b E"], kind: Error) -> Float[Tensor, "*b"]:
+    """What is minimised of an error, a mean over its last axis."""
+    if kind == "squared":
+        return error.square().mean(-1)
+    absolute = error.abs().mean(-1)
+    return absolute if kind == "absolute" else absolute + error.square().mean(-1)

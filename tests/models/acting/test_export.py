@@ -11,12 +11,13 @@ import onnxruntime
 import pytest
 import torch
 from lawm_schemas import ConfigError, StorageError
+from small_runs import DISTINCT
 
 from lawm_data.envs.policy import RandomPolicy
 from lawm_models.acting.policy import Policy
 from lawm_models.algorithms import ALGORITHMS
 
-POLICIES = [n for n in ALGORITHMS.names() if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
+POLICIES = [n for n in DISTINCT if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
 STEPS = 4
 
 

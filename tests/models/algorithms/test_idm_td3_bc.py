@@ -9,6 +9,7 @@ from lawm_schemas import ConfigError
 
 from lawm_data.batches.loader import Loader
 from lawm_models.algorithms import idm_td3_bc
+from lawm_models.algorithms._behind_idm import held_out
 from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
 from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
 from lawm_models.networks.transitions import choose_step, every_step
@@ -113,7 +114,7 @@ def test_held_out_trajectories_choose_and_do_not_teach(build, random_view):
     algorithm = build(held_out=0.3)
     algorithm.prepare([random_view])
     labeled = np.flatnonzero(random_view.table.num_observed > 0)
-    places = idm_td3_bc.held_out([random_view], 0.3)
+    places = held_out([random_view], 0.3)
     assert len(places) == 3
     assert places < set(labeled.tolist())
     assert algorithm._held_out.tolist() == sorted(places)
@@ -136,7 +137,7 @@ def test_held_out_trajectories_choose_and_do_not_teach(build, random_view):
 @pytest.mark.parametrize(("labeled", "share", "count"), [(1, 0.5, 0), (2, 0.1, 1), (10, 0, 0)])
 def test_at_least_one_is_held_out_if_one_is_left(random_view, labeled, share, count):
     ids = random_view.table.id[random_view.table.num_observed > 0][:labeled]
-    assert len(idm_td3_bc.held_out([random_view.filter(ids)], share)) == count
+    assert len(held_out([random_view.filter(ids)], share)) == count
 
 
 def test_places_are_held_out_of_every_corpus(build, random_view):

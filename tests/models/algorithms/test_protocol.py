@@ -184,7 +184,7 @@ def test_inferred_actions_come_from_observations(build, make_batch, spec, name):
     before = weights(algorithm)
     inferred = algorithm.infer_actions(batch)
     # these have no density of what was done, and say so
-    if name in ("acwm", "autoencoder", "clap", "td3_bc"):
+    if name in ("acwm", "autoencoder", "clap", "iql", "rebrac", "td3_bc"):
         assert inferred is None
         return
     mean, std = inferred

@@ -299,3 +299,26 @@ def test_what_an_agent_cannot_observe_is_refused(tmp_path, observe, line):
     with pytest.raises(ConfigError, match=line):
         collect(tmp_path / "corpus", 2, observe=observe)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["dreamer", "plan2explore"])
+def test_where_episodes_end_the_agent_foresees_it(kind, tmp_path):
+    """And one that an earlier version began without goes on without."""
+    pytest.importorskip("mujoco")
+    task, config, metrics = "gym:InvertedPendulum-v5", CONFIGS[kind], []
+
+    def collect(out, trajectories):
+        on_round = lambda *seen: metrics.append(seen[2])  # noqa: E731
+        collect_learning(kind, task, out, trajectories, 0, 1, config, on_round, processes=1)
+        return AgentFolder.read(agent_folder(out))
+
+    folder = collect(tmp_path / "new", 4)
+    assert open_corpus(tmp_path / "new").table.terminated.all()
+    assert folder.record.terminates
+    assert {"continuation", "dreamed_continuation"} <= metrics[-1].keys()
+
+    old = tmp_path / "old"
+    AgentFolder.open(agent_folder(old), folder.record.model_copy(update={"terminates": False}))
+    metrics.clear()
+    assert not collect(old, 4).record.terminates
+    assert "continuation" not in metrics[-1]

@@ -19,7 +19,7 @@ def filled():
     def make(window, lengths=LENGTHS):
         replay = ReplayBuffer(window)
         for k, length in enumerate(lengths):
-            replay.add(*trajectory(k, length))
+            replay.add(*trajectory(k, length), terminated=k % 2 == 0)
         return replay
 
     return make
@@ -43,6 +43,8 @@ def test_windows_are_slices(filled, window):
         )
         np.testing.assert_array_equal(batch.action[b, :real], action[start:stop])
         np.testing.assert_array_equal(batch.reward[b, :real], reward[start:stop])
+        ends = [k % 2 == 0 and t == LENGTHS[k] - 1 for t in range(start, start + window)]
+        assert batch.terminated[b].tolist() == ends
         assert (batch.observation[b, real:] == batch.observation[b, real]).all()
         assert not batch.action[b, real:].any()
         assert not batch.reward[b, real:].any()

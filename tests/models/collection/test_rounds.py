@@ -26,7 +26,7 @@ def fresh(processes: int) -> Rounds:
         arrays = (draws.normal(size=shape).astype(np.float32) for shape in ((13, 5), (12, 1), 12))
         replay.add(*arrays)
     agent, _ = build_agent(RECORD)
-    return Rounds("dreamer", agent, replay, (STATE, 1), processes)
+    return Rounds("dreamer", agent, replay, (STATE, 1, False), processes)
 
 
 @pytest.fixture
@@ -53,6 +53,22 @@ def test_the_first_round_has_nothing_to_dream_from(rounds: Rounds) -> None:
     assert all(np.isfinite(value) for value in metrics.values())
     assert rounds.starts is not None
     assert [len(part) for part in rounds.starts] == [2, 2]
+
+
+def test_only_states_of_the_agent_itself_are_gone_on_from(rounds: Rounds) -> None:
+    rounds.finish(2, 1)
+    assert rounds.starts is not None
+    deter, stoch = rounds.starts
+    for wrong in (
+        (deter[:1], stoch),
+        (deter, stoch[..., 1:]),
+        (stoch, deter),
+        (deter.double(), stoch),
+    ):
+        with pytest.raises(ValueError, match="start states of"):
+            rounds.resume(*wrong)
+    assert rounds.starts == (deter, stoch)
+    rounds.resume(deter, stoch)
 
 
 def test_dreams_see_the_agent_as_it_was_when_they_began(rounds: Rounds) -> None:

@@ -107,9 +107,10 @@ def test_inverse_supervision_does_not_pull_the_posterior(problem):
     assert not reached(loss, model.posterior)
 
 
-@pytest.mark.parametrize("balance", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("balance", [0.0, 0.3, 1.0, None])
 def test_balance_splits_the_gradient_of_the_state_kl(problem, balance):
-    """d/dq = (1 − β) · d KL, d/dp = β · d KL, and the value is KL."""
+    """d/dq = (1 − β) · d KL, d/dp = β · d KL, and the value is KL; without β both are d KL."""
+    to_prior, to_posterior = (1.0, 1.0) if balance is None else (balance, 1 - balance)
     model, batch, noise = problem("all", kl_balance=balance, free_nats=0.0)
     world = model.world
     inferred = model.infer(Observation.of(batch), batch.action, torch.ones(4).double(), noise)
@@ -123,7 +124,7 @@ def test_balance_splits_the_gradient_of_the_state_kl(problem, balance):
     prior = world.rssm.prior(deter)
     (on_mean,) = torch.autograd.grad(loss, observed.posterior.mean, retain_graph=True)
     pull = (observed.posterior.mean - prior.mean) / prior.std**2 / count
-    torch.testing.assert_close(on_mean, (1 - balance) * pull.detach())
+    torch.testing.assert_close(on_mean, to_posterior * pull.detach())
 
     q = observed.posterior.detach()
     ratio = (q.std / prior.std).square()
@@ -140,7 +141,7 @@ def test_balance_splits_the_gradient_of_the_state_kl(problem, balance):
     )
     found = gradients(world.balanced_kl(cut, weight), net)
     for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, balance * b, check_dtype=False)
+        torch.testing.assert_close(a, to_prior * b, check_dtype=False)
 
 
 def test_free_nats_stop_the_gradient(problem):

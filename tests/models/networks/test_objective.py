@@ -5,6 +5,7 @@ flows into what, every density, divergence, mask, shift and mean is written out 
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,13 +90,13 @@ class Reference:
         raw = self.config.encoder.scale == "raw"
         return o if raw else np.sign(o) * np.log(1 + np.abs(o))
 
-    def window(self, observation, action, reward, labeled, noise):
+    def window(self, observation, action, reward, terminated, labeled, noise):
         """Terms per state (T+1) and per step (T); Eq. 7 when labeled, Eq. 8 when not."""
         config, world = self.config, self.model.world
         encoder = torch.nn.Sequential(*world.encoder.hidden, world.encoder.out)
         embeds = [run(encoder, self.scaled(o)) for o in observation]
         names = ("observation", "state_kl", "reward", "action", "latent_action_kl", "inverse")
-        terms = {name: [] for name in names}
+        terms = {name: [] for name in (*names, "continuation")}
         h = np.zeros(config.rssm.deter)
         for t, embed in enumerate(embeds):
             q, p = self.posterior_of_state(h, embed), self.prior_of_state(h)
@@ -108,6 +109,11 @@ class Reference:
             if t > 0:  # the reward of arriving here
                 predicted = run(world.reward_head, feature)
                 terms["reward"].append(nll(predicted, config.reward_std, [reward[t - 1]]))
+                if world.continuation_head is not None:
+                    (logit,) = run(world.continuation_head, feature)
+                    goes_on = 1 / (1 + math.exp(-logit))
+                    ended = 1 - goes_on if terminated[t - 1] else goes_on
+                    terms["continuation"].append(-math.log(ended))
             if t == len(reward):
                 break
             inverse = self.inverse_of_action(feature, embeds[t + 1])
@@ -140,6 +146,7 @@ class Reference:
                 batch.observation[b].numpy(),
                 batch.action[b].numpy(),
                 batch.reward[b].numpy(),
+                batch.terminated[b].tolist(),
                 bool(batch.labeled[b]),
                 row,
             )
@@ -158,6 +165,8 @@ class Reference:
         means["inverse"] *= config.inverse_supervision
         if not config.inverse_supervision:
             del means["inverse"]
+        if self.model.world.continuation_head is None:
+            del means["continuation"]
         return {**means, "loss": sum(means.values())}
 
 
@@ -177,7 +186,7 @@ EXTRA = {
     [
         {"free_nats": 0.0},
         {"prior": "learned", "encoder": {"scale": "raw"}, "kl_balance": 0.5, **EXTRA},
-        {"free_nats": 1e3, "latent_action_free_nats": 1e3},
+        {"free_nats": 1e3, "latent_action_free_nats": 1e3, "kl_balance": None},
     ],
     ids=["paper", "other", "free"],
 )
@@ -191,3 +200,16 @@ def test_objective(problem, labels, padded, settings):
         assert terms[name].item() == pytest.approx(value, rel=1e-9, abs=1e-12), name
     assert total.item() == pytest.approx(expected["loss"], rel=1e-9)
     assert not any(term.requires_grad for term in terms.values())
+
+
+@pytest.mark.parametrize("labels", ["all", "none", "mixed"])
+def test_objective_where_trajectories_terminate(problem, labels):
+    """−log p(c|s) more, of real steps alone."""
+    model, batch, noise = problem(labels, padded=True, terminates=True)
+    ended = torch.rand(batch.valid.shape, generator=torch.Generator().manual_seed(2)) < 0.5
+    batch = replace(batch, terminated=ended | ~batch.valid)
+    _, terms = model.loss(batch, noise)
+    expected = Reference(model).loss(batch, noise)
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value, rel=1e-9), name

@@ -80,6 +80,20 @@ def test_moments_are_those_of_all_rows():
     assert normalizer.std[2] == pytest.approx(1e-3)
 
 
+def test_units_do_not_matter_where_nothing_is_added():
+    """Nor for what does not vary, at 0 or anywhere."""
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(50, 4)) * [1, 1e-5, 0, 0] + [2, 0, 3, 0]
+    factor, shift = np.array([1e3, 1e-3, 1e3, 1e3]), np.array([5, 0, 0, 0])
+    both = []
+    for x in (rows, factor * rows + shift):
+        normalizer = Normalizer(4, added=0.0)
+        normalizer.fit([x])
+        both.append(normalizer(torch.from_numpy(x).float()))
+    torch.testing.assert_close(*both, rtol=1e-3, atol=1e-3)
+    assert both[0].std(0, correction=0).tolist() == pytest.approx([1, 1, 0, 0], abs=1e-3)
+
+
 def test_it_is_the_identity_before():
     x = torch.randn(4, 3)
     assert torch.equal(Normalizer(3)(x), x)

@@ -21,7 +21,7 @@ from lawm_models.networks.stacking import (
 
 MODELS, SIZE, STEPS = 3, 6, 4
 ACTION = ArraySpec(name="action", shape=(2,), role=Role.action, low=(-1.0, -0.3), high=(1.0, 0.7))
-SPEC = ModelSpec((ArraySpec(name="state", shape=(3,)),), ACTION)
+SPEC = ModelSpec((ArraySpec(name="state", shape=(3,)),), ACTION, terminates=True)
 SIZES = {
     "model": {
         "rssm": {"deter": 5, "stoch": 4, "hidden": 6},
@@ -46,6 +46,7 @@ WAYS = {
                 "sample_decoded": True,
                 "action_density": "tanh_normal",
                 "encoder": {"scale": "standard"},
+                "reward_scale": "standard",
                 "free_nats_unit": "step",
                 "inverse_input": "difference",
             },
@@ -54,7 +55,10 @@ WAYS = {
             "clip": 0.1,
         },
     ),
-    "lawm_plus": (lawm_plus, {"agent": {"start_states": 7, "target_every": 2}}),
+    "lawm_plus": (
+        lawm_plus,
+        {"model": {"continuation": False}, "agent": {"start_states": 7, "target_every": 2}},
+    ),
     "clap": (clap, {"agent": {"policy": "clamped_normal", "critics": 3}}),
 }
 
@@ -80,7 +84,7 @@ def windows_of(seed):
         action_mask=mask,
         reward=torch.randn(SIZE, STEPS) * valid,
         rewarded=torch.rand(SIZE) < 0.7,
-        terminated=torch.zeros(SIZE, STEPS, dtype=torch.bool),
+        terminated=torch.rand(SIZE, STEPS) < 0.3,
         valid=valid,
         unseen=torch.zeros(SIZE, STEPS, dtype=torch.bool),
         labeled=labeled,
@@ -91,7 +95,10 @@ def windows_of(seed):
 
 def build(module, changes, seed):
     torch.manual_seed(seed)
-    return module.Algorithm(module.Config.model_validate(merged(SIZES, changes)), SPEC)
+    made = module.Algorithm(module.Config.model_validate(merged(SIZES, changes)), SPEC)
+    if made.model.world.reward_unit is not None:
+        made.model.world.reward_unit.fill_(1.0 + seed)  # each has that of its own data
+    return made
 
 
 def join(whole, models):

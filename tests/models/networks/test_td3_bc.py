@@ -3,17 +3,23 @@
 The reference is NumPy throughout; its gradients are central differences.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
+from numpy_steps import (
+    ACTION,
+    OBSERVATION,
+    STEPS,
+    flat,
+    make_noise,
+    make_transitions,
+    mean,
+    network,
+    twin_values,
+)
 
 from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
 from lawm_models.networks.transitions import Transitions
-
-OBSERVATION, ACTION, STEPS = 3, 2, 5
-WEIGHT = [1.0, 2.0, 0.0, 1.0, 1.0]
 
 
 @pytest.fixture
@@ -29,38 +35,12 @@ def agent():
 
 @pytest.fixture
 def transitions():
-    draws = np.random.default_rng(1)
-    rows = {
-        "observation": draws.normal(size=(STEPS, OBSERVATION)),
-        "action": draws.uniform(-1, 1, (STEPS, ACTION)),
-        "observed": np.ones(STEPS, bool),
-        "reward": draws.normal(size=STEPS),
-        "rewarded": np.ones(STEPS, bool),
-        "next_observation": draws.normal(size=(STEPS, OBSERVATION)),
-        "terminated": np.array([0.0, 1, 0, 0, 0]),
-        "weight": np.array(WEIGHT),
-    }
-    return Transitions(**{name: torch.from_numpy(row) for name, row in rows.items()})
+    return make_transitions()
 
 
 @pytest.fixture
 def noise():
-    return 3 * torch.from_numpy(np.random.default_rng(2).normal(size=(4, STEPS, ACTION)))
-
-
-def flat(module):
-    return np.concatenate([p.detach().numpy().ravel() for p in module.parameters()])
-
-
-def network(vector, sizes, x):
-    """Linear, ReLU, …, Linear with the weights of a vector, as torch orders them."""
-    for i, (before, after) in enumerate(pairwise(sizes)):
-        w, b, vector = np.split(vector, [before * after, (before + 1) * after])
-        x = x @ w.reshape(after, before).T + b
-        if i + 2 < len(sizes):
-            x = np.maximum(x, 0)
-    assert not len(vector)
-    return x
+    return make_noise(4)
 
 
 class Reference:
@@ -75,15 +55,11 @@ class Reference:
         self.actor, self.target_actor = flat(agent.actor), flat(agent.target_actor)
         self.critics, self.target_critics = flat(agent.critics), flat(agent.target_critics)
 
-    def mean(self, x):
-        return sum(w * v for w, v in zip(self.t.weight, x, strict=True)) / sum(self.t.weight)
-
     def act(self, actor, observation):
         return np.tanh(network(actor, self.actor_sizes, observation))
 
     def values(self, critics, observation, action):
-        joint = np.hstack((observation, action))
-        return [network(c, self.critic_sizes, joint)[:, 0] for c in np.split(critics, 2)]
+        return twin_values(critics, self.critic_sizes, observation, action)
 
     def critic_loss(self, critics, noise):
         t, config = self.t, self.config
@@ -91,21 +67,19 @@ class Reference:
         action = np.clip(self.act(self.target_actor, t.next_observation) + noise, -1, 1)
         future = np.minimum(*self.values(self.target_critics, t.next_observation, action))
         target = t.reward + config.discount * (1 - t.terminated) * future
-        return sum(
-            self.mean((q - target) ** 2) for q in self.values(critics, t.observation, t.action)
-        )
+        return sum(mean((q - target) ** 2) for q in self.values(critics, t.observation, t.action))
 
     def imitation(self, actor):
-        return self.mean(((self.act(actor, self.t.observation) - self.t.action) ** 2).mean(1))
+        return mean(((self.act(actor, self.t.observation) - self.t.action) ** 2).mean(1))
 
     def actor_loss(self, actor, size):
         action = self.act(actor, self.t.observation)
         value = self.values(self.critics, self.t.observation, action)[0]
-        return -self.config.alpha / size * self.mean(value) + self.imitation(actor)
+        return -self.config.alpha / size * mean(value) + self.imitation(actor)
 
     def value_size(self):
         action = self.act(self.actor, self.t.observation)
-        return self.mean(np.abs(self.values(self.critics, self.t.observation, action)[0]))
+        return mean(np.abs(self.values(self.critics, self.t.observation, action)[0]))
 
 
 def test_losses(agent, transitions, noise):
@@ -121,7 +95,7 @@ def test_losses(agent, transitions, noise):
     q = reference.values(
         reference.critics, transitions.observation.numpy(), transitions.action.numpy()
     )
-    assert value.item() == pytest.approx(reference.mean(q[0]), rel=1e-12)
+    assert value.item() == pytest.approx(mean(q[0]), rel=1e-12)
 
 
 def test_updates(agent, transitions, noise, numpy_adam, numpy_gradient):

@@ -30,6 +30,13 @@ def test_every_step_is_where_it_was(make_batch, scale):
         else:
             assert not t.observed[n]
             assert (t.action[n] == 0).all()
+        following = row * steps + place + 1
+        if place + 1 < steps and t.observed[following]:
+            assert t.next_observed[n]
+            assert torch.equal(t.next_action[n], t.action[following])
+        else:
+            assert not t.next_observed[n]
+            assert (t.next_action[n] == 0).all()
 
 
 def test_one_step_is_one_of_every(make_batch, scale):
@@ -61,6 +68,27 @@ def test_every_step_counts_the_same(make_batch, steps):
         first = batch.start == 0
         assert set(place[first].tolist()) == {0, 1}
         assert set(weight[first].tolist()) == {2.0}
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+@pytest.mark.parametrize(("length", "steps"), [(7, 2), (7, 4), (4, 4), (3, 4), (1, 2)])
+def test_every_step_with_another_behind_it_counts_the_same(make_batch, length, steps, terminated):
+    """The last one has none, and counts where it is an end; (3, 4) and (1, 2) are padded."""
+    repeats = 4000
+    starts = torch.arange(max(1, length - steps + 1)).repeat(repeats)
+    batch = make_batch("all", steps=steps).rows(torch.zeros_like(starts))
+    time = starts.unsqueeze(1) + torch.arange(steps)
+    batch = replace(
+        batch, start=starts, valid=time < length, terminated=(time == length - 1) & terminated
+    )
+    place, weight = choose_step(batch, torch.Generator().manual_seed(0), after=1)
+    used = weight > 0
+    inside = (place >= steps - 2) | (batch.start == 0)
+    assert inside[used].all()
+    counts = np.bincount((starts + place)[used], weight[used], minlength=length)
+    expected = np.ones(length)
+    expected[-1] = terminated
+    np.testing.assert_allclose(counts / repeats, expected, rtol=0.12)
 
 
 def test_weighted_mean():

@@ -19,7 +19,8 @@ A, B = np.array([[1.0, 0.4], [-0.2, 0.9]]), np.array([[0.1], [0.5]])
 class Linear(PlanningModel):
     """s' = A s + B a, seen as it is; pays −|s|², and its values are −s₀²."""
 
-    def __init__(self) -> None:
+    def __init__(self, goes_on: float = 1.0) -> None:
+        self.goes_on = goes_on
         self.scale = ActionScale([-2.0], [2.0])
         self.like = torch.zeros(1, dtype=torch.float64)
         self.memory_dim, self.pays, self.discount = 0, True, 0.9
@@ -46,6 +47,9 @@ class Linear(PlanningModel):
     def reward(self, state: Tensor) -> Tensor:
         return -state.square().sum(-1)
 
+    def continuation(self, state: Tensor) -> Tensor:
+        return self.goes_on * super().continuation(state)
+
     def value(self, state: Tensor) -> Tensor:
         return -state[:, 0].square()
 
@@ -67,13 +71,16 @@ def quadratic(start: np.ndarray, steps: int, weight: np.ndarray) -> np.ndarray:
     )[0]
 
 
-@pytest.mark.parametrize("value", [True, False])
-def test_it_maximises_discounted_rewards_and_the_value_at_the_end(value: bool) -> None:
+@pytest.mark.parametrize(("value", "goes_on"), [(True, 1.0), (False, 1.0), (True, 0.5)])
+def test_it_maximises_discounted_rewards_and_the_value_at_the_end(
+    value: bool, goes_on: float
+) -> None:
     starts, steps = np.array([[0.3, -0.2], [-0.1, 0.25]]), 3
-    weight = np.repeat(0.9 ** np.arange(steps)[:, None], 2, 1)
-    weight[-1, 0] += 0.9**steps * value
+    rate = 0.9 * goes_on
+    weight = np.repeat(rate ** np.arange(steps)[:, None], 2, 1)
+    weight[-1, 0] += rate**steps * value
     settings = {"samples": 400, "iterations": 15, "value": value, "horizon": steps}
-    planner = ModelPlanner(Linear(), "cem", settings)
+    planner = ModelPlanner(Linear(goes_on), "cem", settings)
     found = planner.plan(torch.from_numpy(starts), planner.nothing(2), generator())
     expected = [quadratic(start, steps, weight) for start in starts]
     assert np.abs(expected).max() < 1

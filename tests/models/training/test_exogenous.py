@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lawm_schemas import ArraySpec, Role
+from small_runs import DISTINCT
 
 from lawm_data import CorpusWriter, Loader, open_corpus
 from lawm_models.algorithms import ALGORITHMS
@@ -45,7 +46,7 @@ def write(corpus_path: Path, tmp_path: Path):
     return made
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS.names())
+@pytest.mark.parametrize("algorithm", DISTINCT)
 def test_garbage_there_changes_no_training(experiment, write, tmp_path, algorithm) -> None:
     weights, steps = {}, dict.fromkeys(ALGORITHMS.load(algorithm).Algorithm.stages, 2)
     for garbage in (False, True):

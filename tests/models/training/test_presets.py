@@ -69,6 +69,13 @@ def test_an_algorithm_may_be_like_another(preset):
 def test_paper_preset_is_the_papers():
     data = presets.load("paper", "lawm")
     assert (data["batch_size"], data["window"]) == (64, 50)
+    model = resolve(
+        ExperimentConfig.parse({**data, "corpora": CORPORA}, "paper")
+    ).algorithm.settings["model"]
+    written = {"kl_balance": None, "free_nats": 0, "sample_decoded": True, "decoded_gradient": True}
+    written |= {"inverse_input": "embedding", "inverse_supervision": 0, "reward_scale": "raw"}
+    assert {key: model[key] for key in written} == written
+    assert (data["labeled_ratio"], data.get("oversample_ends", False)) == (None, False)
 
 
 def test_unknown_names_list_the_known_ones():
@@ -76,7 +83,10 @@ def test_unknown_names_list_the_known_ones():
         presets.load("huge", "bc")
     with pytest.raises(ConfigError, match="about algorithm 'bc'; it knows clap, lawm, lawm_plus"):
         presets.load("longer", "bc")
-    known = "acwm, autoencoder, bc, clap, idm_td3_bc, lam, lawm, lawm_plus, td3_bc"
+    known = (
+        "acwm, autoencoder, bc, clap, cola, dila, flam, idm_iql, idm_rebrac, idm_td3_bc, iql, lam, "
+        "lawm, lawm_plus, rebrac, rla, td3_bc"
+    )
     with pytest.raises(ConfigError, match=f"no algorithm 'ppo'; known ones: {known}"):
         presets.load("small", "ppo")
 

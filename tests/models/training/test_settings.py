@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from lawm_schemas import ConfigError
+from small_runs import DISTINCT
 
-from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training.configure import configure
 from lawm_models.training.experiment import resolve
 from lawm_models.training.settings import list_settings
@@ -23,7 +23,7 @@ def leaves(data: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_it_lists_what_a_run_writes_out(name: str) -> None:
     listed = {setting.key: setting.value for setting in list_settings(name)}
     written = dict(leaves(resolve(configure("c", algorithm=name)).model_dump(mode="json")))
@@ -36,7 +36,7 @@ def test_it_lists_what_a_run_writes_out(name: str) -> None:
     assert all(key.startswith("batches.") and listed[key] is None for key in rest)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_what_it_lists_can_be_set(name: str) -> None:
     plain = configure("c", algorithm=name)
     listed = {s.key: s.value for s in list_settings(name)}
@@ -47,7 +47,7 @@ def test_what_it_lists_can_be_set(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_everything_has_a_type_and_a_meaning(name: str) -> None:
     for setting in list_settings(name):
         assert setting.type, setting.key
@@ -73,7 +73,7 @@ UNLIMITED = re.compile(r"steps\..*|seed|.*_episodes|.*_every|.*_delay|.*warmup")
 """Whole numbers that count what is done, one after the other, and not what is built."""
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_what_is_built_has_a_limit(name: str) -> None:
     """Else a typing error takes all memory, or builds layers until somebody kills it."""
     sizes = [s.key for s in list_settings(name) if type(s.value) is int]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lawm_schemas import ConfigError, ExperimentConfig
+from small_runs import DISTINCT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_data import make_mask, open_corpus, save_mask
@@ -18,13 +19,16 @@ from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
-IN_STAGES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).Algorithm.stages[1:]]
+# cola has four, and a test of its own below
+IN_STAGES = [n for n in DISTINCT if ALGORITHMS.load(n).Algorithm.stages[1:] and n != "cola"]
 POLICY = {
     "agent": {"units": 6, "layers": 2, "horizon": 3},
     "support": 1.0,
     "sample_dreamed": True,
     "prior_kl": 0.1,
     "prior_kl_scale": "action_snr",
+    "data_values": 0.5,
+    "data_expectile": 0.9,
     "agent_rate": 1e-3,
 }
 OTHER = {
@@ -351,3 +355,48 @@ def test_a_setting_that_is_refused_costs_nothing(experiment, tmp_path) -> None:
         right = changed(donor.config, algorithm={"name": "lawm", "settings": settings | kl})
         train(right, out, begin_from=begin_from)
         shutil.rmtree(out)
+
+
+@pytest.fixture(scope="module")
+def world(experiment, tmp_path_factory) -> RunFolder:
+    """A run whose forward model another algorithm goes on with."""
+    return train(experiment("lam"), tmp_path_factory.mktemp("runs") / "world")
+
+
+def test_an_algorithm_adopts_what_another_one_has_learned(experiment, world, tmp_path) -> None:
+    config = experiment("cola")
+    run = train(config, tmp_path / "run", begin_from=world.path)
+    first, theirs = (
+        checkpoint.load_weights(folder.checkpoints()[step])
+        for folder, step in ((run, 24), (world, 24))
+    )
+    # the warm-up, which is over then, has left as it was all that an action does not enter by
+    kept = ("model.dynamics.state", "model.dynamics.blocks", "model.dynamics.out")
+    adopted = [name for name in theirs if name.startswith(kept)]
+    assert adopted
+    assert all(torch.equal(first[name], theirs[name]) for name in adopted)
+    taken = run.record.taken
+    assert taken is not None
+    assert (taken.run, taken.stages) == (str(world.path), ("world",))
+    assert {line["stage"] for line in run.metrics()} == {"warm_up", "model", "controller"}
+    out = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, out, StopAt("warm_up"), begin_from=world.path)
+    again = train(config, out, begin_from=tmp_path / "nowhere")
+    assert (weights(again), log(again)) == (weights(run), log(run))
+
+
+def test_what_does_not_fit_is_not_adopted(experiment, world, make_corpus, tmp_path) -> None:
+    config, other = experiment("cola"), make_corpus(tmp_path / "other", (40, 41, 40))
+    wide = {"name": "cola", "settings": {"model": {"units": 9}}}
+    begun = tmp_path / "begun"
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment("lam"), begun, StopAt("controller"))
+    for changes, begin_from, message in (
+        ({"corpora": [{"path": str(other), "mask": "half"}]}, world.path, "on another corpus"),
+        ({"algorithm": wide}, world.path, "model.units was 8 in this run and is now 9.*--from"),
+        ({}, begun, "is not finished; train it first, or train without --from"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(changed(config, **changes), tmp_path / "run", begin_from=begin_from)
+        assert not (tmp_path / "run").exists()

@@ -19,6 +19,7 @@ from lawm_schemas import (
 )
 from runs_compared import Watcher, numbers, weights
 from safetensors.torch import load_file
+from small_runs import DISTINCT
 
 from lawm_data import CorpusWriter, edit_corpus, make_mask, open_corpus, save_mask
 from lawm_data.corpus.table import FINAL_MISSING
@@ -106,7 +107,7 @@ def test_run_folder_is_complete(config, whole):
     assert all(json.loads(line) for line in whole.metrics_path.read_text().splitlines())
     assert list(whole.events_path.glob("events.out.tfevents.*"))
     total = sum(config.steps.values())
-    kept = {12, total, total - 2}  # the end of every stage, and the last two
+    kept = {*range(12, total + 1, 12), total - 2}  # the end of every stage, and the last two
     assert set(whole.checkpoints()) == kept
     assert whole.config.algorithm.settings == settings_of(config).model_dump(mode="json")
     (corpus,) = whole.record.corpora
@@ -169,6 +170,15 @@ def test_altered_corpus_is_refused(experiment, make_corpus, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def far(name: str, *stages: str) -> dict:
+    """A model of steps that are longer than a window."""
+    steps = dict.fromkeys(("model", *stages), 3)
+    return {"steps": steps, "algorithm": {"name": name, "settings": {"model": {"horizon": 9}}}}
+
+
+TOO_FAR = "window: 8 is too short for 1 observations and a step of 9; give 9 or more"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -180,6 +190,8 @@ def test_altered_corpus_is_refused(experiment, make_corpus, tmp_path):
         ({"steps": {"agent": 0}}, "steps: all are 0"),
         ({"algorithm": {"name": "nope"}}, "no algorithm 'nope'; known ones: acwm, autoencoder, bc"),
         ({"algorithm": {"name": "bc", "settings": {"u": 1}}}, "algorithm.settings: u: .*units"),
+        (far("rla", "controller"), TOO_FAR),
+        (far("acwm"), TOO_FAR),
     ],
 )
 def test_wrong_setting_writes_nothing(experiment, tmp_path, changes, message):
@@ -199,7 +211,7 @@ def test_corpus_without_a_label_is_refused(experiment, make_corpus, tmp_path):
         train(experiment("bc", corpora=corpora), tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_corpora_without_rewards_are_refused(experiment, make_corpus, tmp_path, name):
     """Unless nothing would be learned from them, or there is a stage that does without."""
     algorithm = ALGORITHMS.load(name).Algorithm

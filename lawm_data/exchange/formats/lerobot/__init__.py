@@ -38,6 +38,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
+    latents=True,
     settings={
         "pixels": "export: png (lossless), or mp4, which is smaller and changes the pictures",
         "fps": "export: frames per second; else the environment or the source tells, or it is 30",

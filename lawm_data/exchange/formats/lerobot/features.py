@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, Role
+from lawm_schemas import ArraySpec, LatentSet, Role
 
+from lawm_data.corpus.latents import CODE, KNOWN, LATENT
 from lawm_data.corpus.layout import element_names
 from lawm_data.system.images import is_picture
 
@@ -18,6 +19,7 @@ ACTION = "action"
 # what describes the actions, and must not be learned, has names that begin otherwise.
 OBSERVED, LABELS = "lawm.action_observed", "lawm.action_state"
 MEAN, STD = "lawm.inferred_mean", "lawm.inferred_std"
+# "latent_action" begins otherwise too: only who asks for it learns from it
 REWARD, DONE = "next.reward", "next.done"
 TERMINATED, TRUNCATED = "next.terminated", "next.truncated"
 COUNTERS = {
@@ -90,6 +92,7 @@ def info_features(
     features: Sequence[Feature],
     action: ArraySpec,
     inferred: bool,
+    latents: LatentSet | None,
     fps: float,
     elements: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
@@ -99,6 +102,7 @@ def info_features(
         features: those of the observations.
         action: what an action is.
         inferred: whether there are inferred actions.
+        latents: latent actions, if there are some.
         fps: frames per second.
         elements: names of joints and the like, by array, where a set had them.
     """
@@ -139,7 +143,17 @@ def info_features(
     info[LABELS] = _numbers("string")
     if inferred:
         info |= {name: _numbers("float32", action.size, names) for name in (MEAN, STD)}
+    for name, (dtype, width) in latent_columns(latents).items():
+        info[name] = _numbers(dtype, width)
     return info | {name: _numbers(kind) for name, kind in COUNTERS.items()}
+
+
+def latent_columns(latents: LatentSet | None) -> dict[str, tuple[str, int]]:
+    """Type and width of the features that hold latent actions."""
+    if latents is None:
+        return {}
+    coded = {} if latents.codes is None else {CODE: ("int64", 1)}
+    return {LATENT: ("float32", latents.width), KNOWN: ("bool", 1), **coded}
 
 
 def arrow_types(info: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Provenance, Role
 from lawm_schemas.arrays import DTYPES
 
+from lawm_data.corpus.latents import CODE, KNOWN, LATENT, LatentActions
 from lawm_data.corpus.rate import FPS
 from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
 from lawm_data.exchange.formats import _settings
@@ -138,6 +139,9 @@ def _action(
             there = ", ".join(key for key in numbers if key not in _READ)
             what = f"there is no feature of numbers {key!r}"
             raise ConfigError(what, "action", f"there are {there}")
+        if key in (LATENT, CODE):
+            hint = "name the feature with the actions, or leave the setting out"
+            raise ConfigError(f"{key} holds latent actions, not actions", "action", hint)
     parts = given or ([names.ACTION] if names.ACTION in like else like)
     if not parts:
         bounds: Any = _settings.declared_bounds(settings, width) or {}
@@ -392,6 +396,8 @@ def open_export(info: Info, sidecar: Sidecar) -> Incoming:
     if sidecar.overlay is not None:
         inferred = FrameColumn("numbers", (action.size,), "float32")
         columns |= dict.fromkeys((names.MEAN, names.STD), inferred)
+    for name, (dtype, width) in names.latent_columns(sidecar.latents).items():
+        columns[name] = FrameColumn("numbers", (width,), dtype)
     for feature in sidecar.features:
         shape = (feature.width,) if feature.storage == "numbers" else feature.arrays[0].shape
         columns[feature.name] = FrameColumn(feature.storage, shape, feature.dtype)
@@ -412,6 +418,7 @@ def open_export(info: Info, sidecar: Sidecar) -> Incoming:
         licence=sidecar.licence,
         masks=sidecar.masks,
         overlay=sidecar.overlay,
+        latents=sidecar.latents,
         lineage=sidecar.lineage,
         notes=[f"{', '.join(films)}: not as recorded, but as mp4 kept it"] if films else [],
     )
@@ -446,4 +453,16 @@ def _exported_episode(sidecar: Sidecar, frames: Frames, ending: Ending) -> Episo
         metadata=row["metadata"],
         trajectory_id=row["id"],
         inferred=(frames.arrays[names.MEAN], frames.arrays[names.STD]) if inferred else None,
+        latents=None if sidecar.latents is None else _latents(sidecar, frames, row["id"]),
     )
+
+
+def _latents(sidecar: Sidecar, frames: Frames, trajectory: str) -> LatentActions:
+    known = frames.arrays[KNOWN][:, 0]
+    count = int(known.sum())
+    if not known[:count].all():
+        where = f"{sidecar.folder}: {trajectory}"
+        raise CorpusError("has a latent action after one that is not known", where, RESTORE)
+    codes = frames.arrays.get(CODE)
+    values = frames.arrays[LATENT][:count]
+    return LatentActions(values, None if codes is None else codes[:count, 0].astype(np.int32))

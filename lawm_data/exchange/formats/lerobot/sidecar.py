@@ -13,6 +13,7 @@ from lawm_schemas import (
     ConfigError,
     CorpusError,
     EnvironmentInfo,
+    LatentSet,
     LineageStep,
     Mask,
     Overlay,
@@ -69,6 +70,7 @@ class SidecarWriter:
         folder = root / FOLDER
         folder.mkdir(parents=True)
         manifest, overlay = outgoing.view.manifest, outgoing.view.overlay
+        latents = outgoing.view.latents
         about = {
             "version": 1,
             "observations": [spec.model_dump(mode="json") for spec in manifest.observations],
@@ -80,6 +82,7 @@ class SidecarWriter:
             "lineage": [step.model_dump(mode="json") for step in outgoing.lineage],
             "masks": [mask.name for mask in outgoing.masks],
             "overlay": overlay and overlay.model_dump(mode="json"),
+            "latents": latents and latents.model_dump(mode="json"),
         }
         write_file(folder / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
         for mask in outgoing.masks:
@@ -170,6 +173,7 @@ class Sidecar(NamedTuple):
     lineage: tuple[LineageStep, ...]
     masks: tuple[Mask, ...]
     overlay: Overlay | None
+    latents: LatentSet | None
     table: ParquetReader
 
     def endings(self) -> Iterator[Ending]:
@@ -237,6 +241,7 @@ def read_sidecar(root: Path) -> Sidecar | None:
         observations = tuple(ArraySpec.parse(spec, where) for spec in about["observations"])
         features = names.features_of(observations, bool(about["videos"]))
         environment, overlay = about["environment"], about["overlay"]
+        latents = about.get("latents")  # earlier sets have none
         return Sidecar(
             folder=folder,
             observations=observations,
@@ -248,6 +253,7 @@ def read_sidecar(root: Path) -> Sidecar | None:
             lineage=tuple(LineageStep.parse(step, where) for step in about["lineage"]),
             masks=tuple(_mask(root, name) for name in about["masks"]),
             overlay=None if overlay is None else Overlay.parse(overlay, where),
+            latents=None if latents is None else LatentSet.parse(latents, where),
             table=ParquetReader(
                 inside(root, f"{FOLDER}/{TRAJECTORIES}"),
                 [*_COLUMNS, *(FINAL + f.name for f in features)],

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lawm_data.corpus.latents import CODE, KNOWN, LATENT
 from lawm_data.exchange.formats.lerobot.features import ACTION, LABELS, MEAN, OBSERVED, STD
 from lawm_data.exchange.formats.lerobot.parquet import ParquetReader, from_column
 from lawm_data.inspection.statistics import moments
@@ -213,14 +214,15 @@ class Total:
 
 
 def _over_frames(files: Sequence[Path], feature: str, found: Stats) -> np.ndarray:
-    """(Q, D) quantiles of a feature over its frames; of actions, over those that have one.
+    """(Q, D) quantiles of a feature over its frames; of actions over those that have one.
 
     Some columns are held in memory at a time.
     """
     count, width = int(found["count"][0]), len(found["mean"])
     some = max(1, COLUMNS_BYTES // (8 * count))
     inferred = feature in (MEAN, STD)
-    names_read = [feature, *([OBSERVED] if feature == ACTION else [LABELS] if inferred else [])]
+    flag = {ACTION: OBSERVED, LATENT: KNOWN, CODE: KNOWN}.get(feature)
+    names_read = [feature, *([flag] if flag else [LABELS] if inferred else [])]
     parts = []
     for start in range(0, width, some):
         columns = np.empty((min(some, width - start), count))
@@ -229,8 +231,8 @@ def _over_frames(files: Sequence[Path], feature: str, found: Stats) -> np.ndarra
             reader = ParquetReader(file, names_read)
             for batch in reader.batches(8 * width):
                 rows, _ = from_column(batch.column(feature), width, str(file))
-                if feature == ACTION:
-                    rows = rows[from_column(batch.column(OBSERVED), 1, str(file))[0][:, 0]]
+                if flag:
+                    rows = rows[from_column(batch.column(flag), 1, str(file))[0][:, 0]]
                 if inferred:
                     rows = rows[np.array(batch.column(LABELS).to_pylist()) == "inferred"]
                 columns[:, done : done + len(rows)] = rows[:, start : start + len(columns)].T

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import Manifest
 
+from lawm_data.corpus.latents import CODE, KNOWN, LATENT
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.lerobot import features as names
 from lawm_data.exchange.formats.lerobot.features import Feature
@@ -62,11 +63,14 @@ class SetWriter:
         manifest = outgoing.view.manifest
         self._root, self._fps, self._action = root, fps, manifest.action
         self._inferred = outgoing.view.overlay is not None
+        self._latents = outgoing.view.latents
         self.features = names.features_of(manifest.observations, videos)
         known = _known(manifest)
         elements = known.get("names")
         elements = elements if isinstance(elements, Mapping) else {}
-        self._info = names.info_features(self.features, self._action, self._inferred, fps, elements)
+        self._info = names.info_features(
+            self.features, self._action, self._inferred, self._latents, fps, elements
+        )
         (root / "meta").mkdir(parents=True)
         self._frames = ParquetFiles(root, DATA_PATH, frame_schema(names.arrow_types(self._info)))
         self._episodes = ParquetFiles(root, EPISODES_PATH, self._episode_schema())
@@ -195,12 +199,24 @@ class SetWriter:
             zero = np.zeros(actions.shape, np.float32)
             mean, std = episode.inferred or (zero, zero)
             rows |= {names.MEAN: mean.astype(np.float32), names.STD: std.astype(np.float32)}
+        latents = episode.latents
+        if latents is not None:
+            rows |= {LATENT: latents.filled(length), KNOWN: latents.known(length)}
+            if latents.codes is not None:
+                rows[CODE] = latents.filled_codes(length).astype(np.int64)
         stats = of_all({name: array.reshape(length, -1) for name, array in rows.items()})
         stats[names.ACTION] = self._nothing
         if observed.any():
             stats[names.ACTION] = of_numbers(actions[observed])
         if self._inferred and episode.inferred is None:  # the zeros in their place count nothing
             stats |= dict.fromkeys((names.MEAN, names.STD), of_nothing((), self._action.size))
+        if latents is not None:  # likewise
+            known = {LATENT: latents.values, CODE: latents.codes}
+            for name, values in known.items():
+                if values is not None:
+                    width = self._info[name]["shape"][0]
+                    there = values.reshape(len(values), width)
+                    stats[name] = of_numbers(there) if len(there) else of_nothing((), width)
         columns = {name: to_column(array) for name, array in rows.items()}
         columns[names.ACTION] = to_column(actions)
         rest = episode.labels.value if episode.labels and not observed.any() else "missing"

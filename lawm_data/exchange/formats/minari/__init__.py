@@ -45,6 +45,7 @@ ABOUT = About(
     pixels="lossless",
     metadata=True,
     streaming=True,
+    latents=True,
     settings={
         "without": "import: arrays that are left out, such as a camera that cannot be read",
         "nan": "import: missing, where NaN in the place of actions means not recorded",
@@ -74,6 +75,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
             licence=sidecar.manifest.licence,
             masks=sidecar.masks,
             overlay=sidecar.overlay,
+            latents=sidecar.latents,
             lineage=sidecar.manifest.lineage,
             notes=[f"left out: {', '.join(without)}"] if without else [],
         )

@@ -3,7 +3,8 @@
 In the metadata of the dataset, under ``lawm``: the manifest, the masks, the overlay. In that of
 every episode: ``trajectory_id``, ``actions`` (the state that they are in), ``actions_observed``
 (whether all are), ``provenance``, ``agent_step``, ``metadata``. In ``infos``: ``action_observed``,
-``physics``, and under an overlay ``action_inferred`` and ``action_inferred_std``.
+``physics``, under an overlay ``action_inferred`` and ``action_inferred_std``, and with latent
+actions ``latent_action`` and ``latent_code``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, CorpusError, LawmError, Manifest, Mask, Overlay, Role
+from lawm_schemas import (
+    ArraySpec,
+    CorpusError,
+    LatentSet,
+    LawmError,
+    Manifest,
+    Mask,
+    Overlay,
+    Role,
+)
 
+from lawm_data.corpus.latents import CODE, LATENT, LatentActions
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
 from lawm_data.exchange.formats.minari.metadata import HINT, SIDECAR, DatasetMetadata
@@ -33,6 +44,7 @@ class Sidecar(NamedTuple):
     manifest: Manifest
     masks: tuple[Mask, ...]
     overlay: Overlay | None
+    latents: LatentSet | None
 
     @property
     def observed(self) -> tuple[ArraySpec, ...]:
@@ -49,6 +61,7 @@ def sidecar_of(outgoing: Outgoing) -> dict[str, Any]:
         "manifest": view.manifest.model_copy(update=update).model_dump(mode="json"),
         "masks": [mask.model_dump(mode="json") for mask in outgoing.masks],
         "overlay": view.overlay and view.overlay.model_dump(mode="json"),
+        "latents": view.latents and view.latents.model_dump(mode="json"),
     }
 
 
@@ -65,11 +78,12 @@ def read_sidecar(metadata: DatasetMetadata) -> Sidecar | None:
     if not isinstance(stored, dict) or stored.get("version") != VERSION:
         raise CorpusError("is not of a version that is known here", where, "update lawm")
     try:
-        overlay = stored.get("overlay")
+        overlay, latents = stored.get("overlay"), stored.get("latents")
         return Sidecar(
             Manifest.parse(stored.get("manifest"), where),
             tuple(Mask.parse(mask, where) for mask in stored.get("masks", ())),
             None if overlay is None else Overlay.parse(overlay, where),
+            None if latents is None else LatentSet.parse(latents, where),
         )
     except (LawmError, TypeError) as error:
         what = error.what if isinstance(error, LawmError) else "lists no masks"
@@ -160,6 +174,7 @@ def restore(source: StoredEpisode, sidecar: Sidecar, without: Sequence[str] = ()
         metadata=metadata,
         trajectory_id=_text(attributes, "trajectory_id") or None,
         inferred=_inferred(source, sidecar, length) if actions is None else None,
+        latents=None if sidecar.latents is None else _latents(source, sidecar.latents, length),
     )
 
 
@@ -196,6 +211,24 @@ def _inferred(
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
         raise CorpusError("are not all finite", f"{source.where}: infos/{INFERRED}", HINT)
     return mean, std
+
+
+def _latents(source: StoredEpisode, info: LatentSet, length: int) -> LatentActions:
+    where = f"{source.where}: infos/{LATENT}"
+    values = source.array(f"infos/{LATENT}")
+    if values.shape != (length + 1, info.width) or values.dtype != np.float32:
+        raise CorpusError(f"are not {(length + 1, info.width)} float32", where, HINT)
+    known = np.asarray(np.isfinite(values).all(1))
+    count = int(known.sum())
+    if not known[:count].all() or known[-1] or not np.isnan(values[~known]).all():
+        raise CorpusError("are not known from the first step on", where, HINT)
+    if info.codes is None:
+        return LatentActions(values[:count])
+    codes = source.array(f"infos/{CODE}").reshape(-1)
+    if codes.shape != (length + 1,) or codes.dtype != np.int32:
+        what = f"are not {length + 1} int32"
+        raise CorpusError(what, f"{source.where}: infos/{CODE}", HINT)
+    return LatentActions(values[:count], codes[:count])
 
 
 def _number(attributes: Mapping[str, Any], key: str) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from lawm_schemas import Manifest, Role
 
+from lawm_data.corpus.latents import CODE, LATENT
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.minari.metadata import ROOT, SIDECAR
 from lawm_data.exchange.formats.minari.sidecar import (
@@ -159,6 +160,10 @@ def _buffer(episode: Episode, number: int, outgoing: Outgoing) -> Any:
             infos[name] = np.full((length + 1, spec.size), np.nan, np.float32)
             if episode.inferred is not None:
                 infos[name][:-1] = episode.inferred[place]
+    if episode.latents is not None:  # with a row for the last observation, as all infos have
+        infos[LATENT] = episode.latents.filled(length + 1, np.nan)
+        if episode.latents.codes is not None:
+            infos[CODE] = episode.latents.filled_codes(length + 1)[:, None]
     buffer: Any = import_module("minari.data_collector.episode_buffer")
     return buffer.EpisodeBuffer(
         id=number,

@@ -141,6 +141,29 @@ def test_tables_hold_every_number(hub: Hub, rich: Corpus) -> None:
         assert steps["action_state"][here] == states
 
 
+def test_latent_actions_are_a_column_and_come_back(
+    hub: Hub, rich: Corpus, write_latents: Callable, tmp_path: Path
+) -> None:
+    """Of the whole and through a mask; null where there is none."""
+    write_latents(rich.path, "z", codes=7, horizon=2)
+    assert "latent actions z: go along with --latents z" in push(rich, "u/no", dry_run=True).left
+    for number, seen in enumerate((rich, rich.with_mask("half"))):
+        view, repo = seen.with_latents("z"), f"user/z{number}"
+        assert push(view, repo).latents == "z"
+        steps, each = table(hub, repo, "steps"), [t.latents for t in view]
+        values = [row for row in steps["latent_action"] if row != [None] * 3]
+        np.testing.assert_array_equal(
+            np.array(values, "f4"), np.concatenate([one.values for one in each])
+        )
+        codes = [code for code in steps["latent_code"] if code is not None]
+        assert codes == [code for one in each for code in one.codes.tolist()]
+        pulled = pull(repo, tmp_path / str(number))
+        assert pulled.latents == ("z",)
+        back = open_corpus(tmp_path / str(number)).with_latents("z")
+        for before, after in zip(view, back, strict=True):
+            np.testing.assert_array_equal(after.latents.values, before.latents.values)
+
+
 def test_kept_actions_are_in_the_corpus_and_not_in_the_table(
     hub: Hub, rich: Corpus, contents: Callable, tmp_path: Path
 ) -> None:

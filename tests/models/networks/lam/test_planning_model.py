@@ -16,10 +16,11 @@ N = 4
 def make(spec: ModelSpec, randomize):
     def algorithm(name: str = "lam", **model):
         module = ALGORITHMS.load(name)
-        settings = {"units": 8, "layers": 1, **({"latent": 3} if name == "lam" else {}), **model}
+        latent = {} if name == "acwm" else {"latent": 3}
+        settings = {"units": 8, "layers": 1, **latent, **model}
         made = module.Algorithm(module.Config(model=settings), spec).double()
         randomize(made)
-        if name == "lam":
+        if name != "acwm":
             made.controller.labels.fill_(1)
         return made
 
@@ -44,9 +45,9 @@ def test_what_it_remembers_are_the_observations_before(make, name: str, context:
         memory = model.remember(state, rows(N, 2))
 
 
-@pytest.mark.parametrize("context", [1, 2])
-def test_every_space_leads_where_the_model_says(make, context: int) -> None:
-    made = make(context=context)
+@pytest.mark.parametrize(("name", "context"), [("lam", 1), ("lam", 2), ("rla", 2), ("dila", 2)])
+def test_every_space_leads_where_the_model_says(make, name: str, context: int) -> None:
+    made = make(name, context=context)
     model, state = made.planning_model(), rows(N, context, 3)
     action = rows(N, 2, seed=1).clamp(-1, 1)
     for space, seen in (("controller", state), ("blind_controller", None)):
