@@ -1,4 +1,4 @@
-"""Capacity over steps of `cola`, with a warm-up and without, from two world models.
+"""Capacity over steps of `cola`, with either warm-up and without, from two world models.
 
 Trains what is not finished (the same command goes on where it was stopped), then collects the logs.
 
@@ -35,8 +35,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
 
-    def run(name: str, algorithm: str, steps: dict[str, int], world: Run | None = None) -> Run:
-        settings = {**MODEL, **{f"steps.{stage}": count for stage, count in steps.items()}}
+    def run(
+        name: str,
+        algorithm: str,
+        steps: dict[str, int],
+        world: Run | None = None,
+        kind: str = "none",
+    ) -> Run:
+        settings: dict[str, Any] = {
+            **MODEL,
+            **{f"steps.{stage}": count for stage, count in steps.items()},
+        }
+        if kind != "none":
+            settings["algorithm.settings.warm_up"] = kind
         if world is not None:
             settings["algorithm.settings.model.latent"] = world.record.action.size
         config = configure(
@@ -50,12 +61,12 @@ def main() -> None:
     told = run("acwm", "acwm", {"model": WORLD})
     runs = {}
     for name, world in (("acwm", told), ("untold", None)):
-        for warm_up in (WARM_UP, 0):
+        for kind in ("conditioning", "inverse", "none"):
+            warm_up = 0 if kind == "none" else WARM_UP
             together = WARM_UP + TOGETHER - warm_up
             steps = {"world": WORLD, "warm_up": warm_up, "model": together, "controller": 0}
-            label = f"{name}, {'with' if warm_up else 'without'} a warm-up"
-            folder = f"{name}-{'warm' if warm_up else 'cold'}"
-            runs[label] = run(folder, "cola", steps, world)
+            label = f"{name}-{kind}"
+            runs[label] = run(label, "cola", steps, world, kind)
     result = {
         "command": shlex.join(["python", *sys.argv]),
         "corpus": told.record.corpora[0].fingerprint,

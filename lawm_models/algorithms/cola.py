@@ -5,7 +5,8 @@ After CoLA-World (Wang et al. 2025, arXiv 2510.26433), on states or features, of
 
 - stage ``world``: a forward model that is told no action, as a video model is not; or, by
   ``--from RUN``, the one of a run of ``acwm`` or ``lam``;
-- stage ``warm_up``: an inverse model learns to be understood by it, which stays as it is;
+- stage ``warm_up``: an inverse model learns to be understood by it, which stays as it is, but for
+  the layers by which an action enters;
 - stage ``model``: both learn on together;
 - stage ``controller``: between true and latent actions, where actions are known.
 """
@@ -14,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import ClassVar
+from typing import ClassVar, Literal, cast
 
 import torch
 from lawm_schemas import ConfigError
 from pydantic import Field
+from torch import nn
 
 from lawm_data.batches.batch import Batch
 from lawm_models.algorithms import acwm, lam
 from lawm_models.algorithms._protocol import ModelSpec
+from lawm_models.networks.lam.forward_dynamics import ForwardDynamics
 from lawm_models.networks.lam.transition_model import Losses
 from lawm_models.networks.optimizer import adam, frozen
 
@@ -32,6 +35,10 @@ SIZES = ("encoder", "context", "horizon", "units", "layers")
 
 class Config(lam.Config):
     """Settings of CoLA."""
+
+    warm_up: Literal["conditioning", "inverse"] = "conditioning"
+    """What learns in the warm-up: the inverse model with the layers of the forward one by which an
+    action enters, or the inverse model alone."""
 
     world_rate: float = Field(default=1e-3, gt=0)
     """Learning rate of the forward model; ``model_rate`` is that of the inverse one."""
@@ -46,7 +53,7 @@ class Algorithm(lam.Algorithm):
 
     def __init__(self, config: Config, spec: ModelSpec) -> None:
         super().__init__(config, spec)
-        self.rates = (config.world_rate, config.model_rate)
+        self.rates, self.warm_up = (config.world_rate, config.model_rate), config.warm_up
         self.begin("world")
 
     def begin(self, stage: str) -> None:
@@ -85,7 +92,7 @@ class Algorithm(lam.Algorithm):
     def losses(self, stage: str, batch: Batch, generator: torch.Generator) -> Losses:
         """Of the stages before the last."""
         if stage != "world":
-            with frozen(self.model.dynamics) if stage == "warm_up" else nullcontext():
+            with frozen(self._kept()) if stage == "warm_up" else nullcontext():
                 return super().losses(stage, batch, generator)
         steps = self.model.steps(batch, self.scale)
         untold = steps.state.new_zeros(len(steps.state), self.model.action_dim)
@@ -93,6 +100,13 @@ class Algorithm(lam.Algorithm):
         # it is no latent action whose capacity could be told
         del found.metrics["capacity"]
         return found
+
+    def _kept(self) -> nn.Module:
+        """What of the forward model stays as it is in the warm-up."""
+        world = cast(ForwardDynamics, self.model.dynamics)
+        if self.warm_up == "inverse":
+            return world
+        return nn.ModuleList((world.state, world.blocks, world.out))
 
     def alarms(self, metrics: Mapping[str, float]) -> dict[str, str]:
         """See ``_protocol.Watched``; what has collapsed here lacks a warm-up."""

@@ -34,6 +34,10 @@ SETTINGS = {
         "model": {"units": 8, "layers": 1, "latent": 3, "structure": 4, "content": 4},
         "controller": {"units": 8},
     },
+    "flam": {
+        "model": {"units": 8, "layers": 1, "latent": 4, "slots": 2, "slot": 4},
+        "controller": {"units": 8},
+    },
     "rla": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
     "acwm": {"model": {"units": 8, "layers": 1}},
     "td3_bc": {"units": 8},
@@ -45,7 +49,7 @@ SETTINGS = {
 SETTINGS["rebrac"] = SETTINGS["iql"] = SETTINGS["td3_bc"]
 SETTINGS["idm_rebrac"] = SETTINGS["idm_iql"] = SETTINGS["idm_td3_bc"]
 SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
-LIKE_OTHERS = ("dila", "rla", "iql", "rebrac", "idm_iql", "idm_rebrac")
+LIKE_OTHERS = ("dila", "flam", "rla", "iql", "rebrac", "idm_iql", "idm_rebrac")
 DISTINCT = [name for name in ALGORITHMS.names() if name not in LIKE_OTHERS]
 """Algorithms for slow tests: lam, td3_bc and idm_td3_bc stand for those with other networks."""
 

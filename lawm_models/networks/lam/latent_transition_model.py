@@ -68,16 +68,26 @@ class LatentTransitionModel(TransitionModel):
         self.constraint = CONSTRAINTS.load(config.constraint.name).Constraint(
             config.constraint, config.latent
         )
-        known = self.moved_dim + (self.state_dim if config.inverse == "state" else 0)
-        self.inverse_dynamics = MLP(known, self.constraint.inputs, config.units, config.layers)
+        known = self.moved_dim + (self.known_dim if config.inverse == "state" else 0)
+        self.inverse_dynamics = MLP(known, self.hidden_dim, config.units, config.layers)
         # without it a change larger than those of the data would be told from no other
-        self.direct = Linear(self.moved_dim, self.constraint.inputs, bias=False)
+        self.direct = Linear(self.moved_dim, self.hidden_dim, bias=False)
         self.head = Linear(config.latent, true_dim) if config.labels else None
 
     @property
     def moved_dim(self) -> int:
         """Width of ``moved``."""
         return self.dim
+
+    @property
+    def known_dim(self) -> int:
+        """Width of the state as the inverse model sees it."""
+        return self.state_dim
+
+    @property
+    def hidden_dim(self) -> int:
+        """Width of what the inverse model puts out."""
+        return self.constraint.inputs
 
     def moved(
         self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
@@ -94,8 +104,12 @@ class LatentTransitionModel(TransitionModel):
     def _hidden(
         self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
     ) -> Float[Tensor, "*b H"]:
-        moved = self.moved(state, after)
-        known = (state.flatten(-2), moved) if self.inverse_sees == "state" else (moved,)
+        return self._read(state.flatten(-2), self.moved(state, after))
+
+    def _read(
+        self, state: Float[Tensor, "*b S"], moved: Float[Tensor, "*b M"]
+    ) -> Float[Tensor, "*b H"]:
+        known = (state, moved) if self.inverse_sees == "state" else (moved,)
         return self.inverse_dynamics(torch.cat(known, -1)) + self.direct(moved)
 
     def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
