@@ -1,5 +1,6 @@
 # demo, demo-pixels and test each do their whole set-up; they need Python 3.11 or newer, pip and make.
-.PHONY: demo demo-pixels test test-oldest check format bench install
+# make wild needs a film that the user has installed, see docs/wild.md.
+.PHONY: demo demo-pixels wild test test-oldest check format bench install
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -47,6 +48,9 @@ demo: $(PACKAGE)
 
 demo-pixels: $(PACKAGE)
 	env -u MUJOCO_GL $(BIN)/lawm demo --pixels --out runs/demo-pixels
+
+wild: $(PACKAGE)
+	$(BIN)/python benchmarks/wild.py --out runs/wild
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest --numprocesses=auto

@@ -23,9 +23,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from differences import difference
 from lawm_schemas import Results
 
+from lawm_models.studies.markdown import p_text, signed
+from lawm_models.studies.pairs import difference
 from lawm_models.studies.table import Entry, make_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,11 +117,11 @@ def pairs(words: str, folder: Path) -> Iterable[str]:
         name, labels, one, other = line.split()
         results = _results(folder / f"{name}.json")
         titles = {column.algorithm: column.title for column in make_table(results).columns}
-        found = difference(results, one, other, labels)
-        p = "–" if found.pairs < FEW else "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
-        mean = f"{found.mean:+.1f}".replace("-", "−")
-        ahead = f"{found.ahead} of {found.pairs}"
-        yield _line([f"{titles[one]} − {titles[other]}", f"`{name}`", mean, ahead, p])
+        found = difference(results, one, other, float(labels))
+        p = "–" if len(found.pairs) < FEW else p_text(found)
+        ahead = f"{found.ahead} of {len(found.pairs)}"
+        line = [f"{titles[one]} − {titles[other]}", f"`{name}`", signed(found.mean), ahead, p]
+        yield _line(line)
 
 
 def errors(words: str, folder: Path) -> Iterable[str]:

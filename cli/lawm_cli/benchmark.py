@@ -157,6 +157,7 @@ def _report(result: dict[str, Any]) -> None:
 
 TABLE = example(
     "lawm table runs/claim/results.json",
+    "lawm table runs/claim/results.json --against clap",
     "lawm table runs/claim/results.json --out runs/claim/table",
 )
 
@@ -166,6 +167,13 @@ def table(
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for table.md, table.csv, table.html and the pictures."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Algorithm of the study that the others are compared with, in pairs of runs.",
+        ),
     ] = None,
     pictures: Annotated[
         Literal["png", "pdf", "svg"], typer.Option(help="What the files of the pictures are.")
@@ -178,17 +186,23 @@ def table(
     the paper's. With --out it is also written as Markdown, CSV and HTML, with pictures: score
     against labels, performance profiles, bars. Of a study that is judged by the probe the table has
     its columns, and the pictures a curve for each constraint.
+
+    With --against the differences to one algorithm follow, by the seeds that both have, which share
+    masks and initial states, with p of a sign-flip test.
     """
-    from lawm_schemas import Results
+    from lawm_schemas import ConfigError, Results
 
     from lawm_models.studies.markdown import markdown
     from lawm_models.studies.table import make_table
 
     found = Results.read_json(results)
     if found.study.probe is not None:
+        if against is not None:
+            what = "compares returns, and this study is judged by the probe"
+            raise ConfigError(what, "--against", "leave it out")
         _probed(found, results, out, pictures, json)
         return
-    made = make_table(found)
+    made = make_table(found, against)
     files = _write(made, out, pictures) if out is not None else []
     if json:
         print_json({"results": results, "files": files, **_table_document(made), "probed": ()})
@@ -225,6 +239,7 @@ def _probed(found: Results, results: Path, out: Path | None, kind: str, json: bo
             for row in made.rows
         ]
         about = {"name": found.name, "seeds": found.study.seeds, "columns": (), "rows": ()}
+        about |= {"against": None, "differences": ()}
         print_json({"results": results, "files": files, **about, "probed": rows})
         return
     print(probe_table.markdown(made), end="")
@@ -287,4 +302,14 @@ def _table_document(made: ScoreTable) -> dict[str, Any]:
         }
         for row in made.rows
     ]
-    return {"name": made.name, "seeds": made.seeds, "columns": columns, "rows": rows}
+    differences = [
+        {
+            "algorithm": column.algorithm,
+            "labels": column.labels,
+            **{key: getattr(found, key) for key in ("mean", "by_corpus", "ahead", "p")},
+            "pairs": [pair._asdict() for pair in found.pairs],
+        }
+        for column, found in made.differences
+    ]
+    about = {"name": made.name, "seeds": made.seeds, "columns": columns, "rows": rows}
+    return {**about, "against": made.against, "differences": differences}

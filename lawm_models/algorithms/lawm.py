@@ -72,6 +72,12 @@ class Config(Schema):
     """What that weight is multiplied by: 1, or the signal-to-noise ratio of the data's actions,
     Var_s(E[a|s]) / E_s[Var(a|s)], as p(u|s) and the mean of p(a|s,u) tell it. Only where actions
     vary in a state does the model know what another action would do."""
+    data_values: float = Field(default=0.0, ge=0)
+    """Weight of the critics' loss on recorded transitions, of all trajectories whose rewards are
+    known: it takes no actions, so that unlabeled ones teach values whatever the model can do. 0 is
+    the paper."""
+    data_expectile: float = Field(default=0.7, gt=0, lt=1)
+    """τ of that loss, see ``ActorCritic.data_loss``; 0.7 is IQL's."""
     warmup: int = Field(default=0, ge=0)
     """Steps at the beginning of stage ``model`` that see labeled windows alone, so that p(a|s,u)
     means something before Eq. 8 decodes with it; 0 is the paper. A batch without a labeled window
@@ -95,6 +101,8 @@ class Algorithm(nn.Module):
             "sample_dreamed",
             "prior_kl",
             "prior_kl_scale",
+            "data_values",
+            "data_expectile",
             "agent_rate",
         ),
         modules=("agent", "snr"),
@@ -189,10 +197,27 @@ class Algorithm(nn.Module):
                 metrics["action_snr"] = self._action_snr(self.snr, model, start, generator)
                 weight = weight * metrics["action_snr"]
             actor = actor + weight * divergence
+        if self.config.data_values:
+            loss = self._data_loss(observed, batch)
+            metrics["data_values"] = loss.detach()
+            critic = critic + self.config.data_values * loss
         clip_and_step(self._optimizers["actor"], actor, self.config.clip)
         clip_and_step(self._optimizers["critic"], critic, self.config.clip)
         self.agent.update_target()
         return metrics
+
+    def _data_loss(self, observed: State, batch: Batch) -> Float[Tensor, "*m"]:
+        """The critics' loss on the transitions of a batch whose rewards were recorded."""
+        # where the last observation is missing, an end leaves nothing to be known of it
+        known = (batch.valid | batch.unseen & batch.terminated) & batch.rewarded.unsqueeze(-1)
+        reward = self.model.world.scaled(batch.reward)
+        return self.agent.data_loss(
+            observed.feature,
+            reward,
+            batch.terminated,
+            known.to(reward.dtype),
+            self.config.data_expectile,
+        )
 
     def _prior_kl(self, dream: Dream) -> Float[Tensor, "*m L N"]:
         """KL(π(u|s) ‖ p(u|s)) where a dream's policy acts, in nats, as the draws estimate it.

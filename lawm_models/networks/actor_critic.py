@@ -26,6 +26,7 @@ from lawm_models.networks.world_model import (
     WorldModel,
     standard_noise,
     state_weight,
+    weighted_mean,
 )
 
 
@@ -58,6 +59,17 @@ def alive(continuation: Float[Tensor, "*m L1 N"]) -> Float[Tensor, "*m L1-1 N"]:
     return continuation[..., :-1, :].detach().cumprod(-2)
 
 
+def asymmetry(error: Float[Tensor, "*b"], expectile: float) -> Float[Tensor, "*b"]:
+    """2 |τ − 1(x < 0)|: 1 everywhere for τ = ½."""
+    return 2 * (expectile + (1 - 2 * expectile) * (error < 0).to(error.dtype))
+
+
+def expectile_loss(error: Float[Tensor, "*b"], expectile: float) -> Float[Tensor, "*b"]:
+    """2 |τ − 1(x < 0)| x² of what was found minus what was expected, least at its τ-expectile."""
+    square = error.square()
+    return square if expectile == 0.5 else asymmetry(error, expectile) * square
+
+
 class ActorCriticConfig(Schema):
     """Policy and values; the defaults are the paper's (Table 2) where it names a number."""
 
@@ -88,6 +100,10 @@ class ActorCriticConfig(Schema):
     copy of offline Dreamers."""
     value_scale: float = Field(default=1.0, gt=0)
     """Factor on the critics' output; near the size of the returns it saves thousands of steps."""
+    expectile: float = Field(default=0.5, gt=0, lt=1)
+    """τ: what a dream promises beyond a value counts τ, what it falls short 1 − τ, for critics and
+    actor alike. Below ½ policies are pessimistic where dreams of one state disagree, as in LEQ
+    (Park & Lee 2025, arXiv 2407.00699, which has 0.1 to 0.5); ½ is the paper."""
     normalize_returns: bool = False
     """Divide the actor's returns by their running 5 to 95 % range, at least 1."""
     start_states: int = Field(default=0, ge=0, le=LARGEST)
@@ -187,6 +203,8 @@ class ActorCritic(nn.Module):
         Actor: −mean(w_t · (R_t / scale + entropy weight · entropy_t)), w_t = γ^t, R the λ-return of
         minimum target values; critic: ½ w_t · squared error of every critic to R, detached.
 
+        Both count more where R falls short of the value, or less, as ``expectile`` says.
+
         Where a dream may end, R is discounted by γ c_{t+1} and w_t is γ^t Π_{k≤t} c_k, as the
         Dreamers have it (Hafner 2021): what follows an end is worth nothing and teaches nothing.
 
@@ -206,11 +224,13 @@ class ActorCritic(nn.Module):
         if continuation is not None:
             weight = weight * alive(continuation)
         scale = self._update_scale(returns.detach()) if config.normalize_returns else 1.0
-        actor = -(weight * (returns / scale + config.entropy * dream.entropy)).mean((-2, -1))
-
-        target = returns.detach() / config.value_scale
-        predicted = self.values(dream.feature[..., :-1, :, :].detach()) / config.value_scale
-        critic = 0.5 * (weight * (predicted - target).square()).mean((-2, -1)).sum(0)
+        values = self.values(dream.feature[..., :-1, :, :].detach())
+        error = returns.detach() / config.value_scale - values / config.value_scale
+        gain = returns / scale
+        if config.expectile != 0.5:
+            gain = asymmetry(error.detach().mean(0), config.expectile) * gain
+        actor = -(weight * (gain + config.entropy * dream.entropy)).mean((-2, -1))
+        critic = 0.5 * (weight * expectile_loss(error, config.expectile)).mean((-2, -1)).sum(0)
         metrics = {
             "actor": actor.detach(),
             "critic": critic.detach(),
@@ -221,6 +241,34 @@ class ActorCritic(nn.Module):
         if continuation is not None:
             metrics["dreamed_continuation"] = continuation.detach().mean((-2, -1))
         return actor, critic, metrics
+
+    def data_loss(
+        self,
+        feature: Float[Tensor, "*m B T1 F"],
+        reward: Float[Tensor, "*m B T1-1"],
+        terminated: Bool[Tensor, "*m B T1-1"],
+        weight: Float[Tensor, "*m B T1-1"],
+        expectile: float,
+    ) -> Float[Tensor, "*m"]:
+        """Critics' loss on recorded transitions, which takes rewards and no actions.
+
+        ½ · expectile loss of r_t + γ (1 − d_t) v(s_{t+1}) − V(s_t), v the minimum of the target
+        values: with τ above ½ the value of the better half of what the data do, as IQL has it for
+        Q (Kostrikov et al. 2022) and HIQL without actions (Park et al. 2023).
+
+        Args:
+            feature: of s_0 … s_T.
+            reward: r_t.
+            terminated: d_t, the step ended in a terminal state.
+            weight: of the steps.
+            expectile: τ.
+        """
+        with torch.no_grad():
+            ahead = self.lowest_value(feature[..., 1:, :]) * ~terminated
+            target = reward + self.config.discount * ahead
+        error = (target - self.values(feature[..., :-1, :])) / self.config.value_scale
+        each = expectile_loss(error, expectile)
+        return 0.5 * torch.stack([weighted_mean(one, weight) for one in each]).sum(0)
 
     @torch.no_grad()
     def _update_scale(self, returns: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def dream(run: RunFolder, encoder: RunFolder, corpus: Corpus, place: int, seen: 
     (camera,) = (spec.name for spec in corpus.manifest.observations if spec.role is Role.pixels)
     (frozen,) = run.encoders().frozen().values()
     truth = np.asarray(shown.observations[camera])
-    decode = _Decode(coder, frozen.mean, frozen.scale, truth.shape)
+    decode = Decode(coder, frozen.mean, frozen.scale, truth.shape)
     return Dreamed(truth, decode(features), decode(foreseen))
 
 
@@ -86,7 +86,7 @@ def _foreseen(
     return encoder.observation(torch.cat(found))
 
 
-class _Decode(NamedTuple):
+class Decode(NamedTuple):
     """Features to pictures."""
 
     coder: autoencoder.Algorithm
@@ -95,6 +95,8 @@ class _Decode(NamedTuple):
     shape: tuple[int, ...]
     """(N, h, w, 3)."""
 
-    def __call__(self, features: Float[Tensor, "N D"]) -> np.ndarray:
+    @torch.no_grad()
+    def __call__(self, features: Float[Tensor, "N D"]) -> UInt8[np.ndarray, "N h w 3"]:
+        """Pictures of one camera."""
         pixels = self.coder.decoder(features * self.scale + self.mean)
         return ((pixels + 0.5) * 255).round().clamp(0, 255).byte().view(self.shape).numpy()

@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Iterable
 
+from lawm_models.studies.pairs import Difference
 from lawm_models.studies.paper import Reported
-from lawm_models.studies.score import ConfidenceInterval
+from lawm_models.studies.score import FEWEST, ConfidenceInterval
 from lawm_models.studies.table import Entry, ScoreTable, printed
 
 WIDE = 8
@@ -23,13 +24,18 @@ def markdown(table: ScoreTable) -> str:
     """
     budgets = [places for _, places in table.budgets()]
     parts = [table] if len(table.columns) <= WIDE else [table.narrow(places) for places in budgets]
-    return "\n\n".join([*map(_grid, parts), caption(table)]) + "\n"
+    compared = [_lines(*compared_grid(table)), compared_caption(table)] if table.against else []
+    return "\n\n".join([*map(_grid, parts), caption(table), *compared]) + "\n"
 
 
 def _grid(table: ScoreTable) -> str:
     head, *rest = [["corpus", *(column.heading for column in table.columns)], *body(table)]
     if len(table.columns) > WIDE:
         head, *rest = (list(cells) for cells in zip(["algorithm", *head[1:]], *rest, strict=True))
+    return _lines(head, *rest)
+
+
+def _lines(head: list[str], *rest: list[str]) -> str:
     rule = ["---", *("--:" for _ in head[1:])]
     escaped = ([cell.replace("|", "\\|") for cell in cells] for cells in (head, rule, *rest))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
@@ -60,17 +66,19 @@ def summaries(table: ScoreTable) -> Iterable[list[str]]:
 
 
 def entry_text(entry: Entry, seeds: int) -> str:
-    """Mean ± standard deviation, or the score of one seed; how many seeds, while some are missing.
+    """Mean ± standard deviation, of two seeds both scores; how many seeds, while some are missing.
 
     The best in bold.
     """
     if entry.spread is None:
         return NOTHING
-    count = entry.spread.seeds
+    count, std = entry.spread.seeds, entry.spread.std
     text = printed(entry.spread.mean)
-    text += f" ± {printed(entry.spread.std)}" if count > 1 else ""
+    text += f" ± {printed(std)}" if std is not None and count >= FEWEST else ""
     text = f"**{text}**" if entry.best else text
-    return text if count == seeds else f"{text} ({count} of {seeds})"
+    notes = [", ".join(map(printed, entry.scores))] if 1 < count < FEWEST else []
+    notes += [f"{count} of {seeds}"] if count != seeds else []
+    return f"{text} ({'; '.join(notes)})" if notes else text
 
 
 def reported_text(reported: Reported | None) -> str:
@@ -87,7 +95,7 @@ def interval_text(value: ConfidenceInterval | None) -> str:
     """A figure and its interval."""
     if value is None:
         return NOTHING
-    if value.low == value.high:  # of one seed
+    if value.low is None or value.high is None:
         return printed(value.value)
     return f"{printed(value.value)} [{printed(value.low)}, {printed(value.high)}]"
 
@@ -97,17 +105,62 @@ def caption(table: ScoreTable) -> str:
     seeds = ", ".join(map(str, table.seeds))
     entries = [entry for row in table.rows for entry in row.entries]
     has_best = any(entry.best for entry in entries)
-    has_interval = any(iqm and iqm.low < iqm.high for iqm in table.iqms)
+    has_interval = any(iqm and iqm.low is not None for iqm in table.iqms)
+    kinds = {
+        1: f"Normalised return, seed {seeds} alone.",
+        2: f"Normalised return, mean over seeds {seeds}, in parentheses each.",
+    }
+    many = f"Normalised return, mean ± standard deviation (n − 1) over seeds {seeds}."
     parts = [
-        f"Normalised return, seed {seeds} alone."
-        if len(table.seeds) == 1
-        else f"Normalised return, mean ± standard deviation (population) over seeds {seeds}.",
+        kinds.get(len(table.seeds), many),
         "Bold: best of the same label budget." if has_best else "",
         "In brackets: 95% stratified bootstrap interval." if has_interval else "",
     ]
     if any(entry.reported for entry in entries):
         parts.append(f"In the paper: Table 1 of {PAPER}, with its own corpora and sizes.")
     return f"{' '.join(part for part in parts if part)} `{table.command}`"
+
+
+def compared_grid(table: ScoreTable) -> list[list[str]]:
+    """Head and rows of the differences in pairs."""
+    corpora = [row.corpus for row in table.rows] if len(table.rows) > 1 else []
+    rows = [
+        [
+            column.heading,
+            signed(found.mean),
+            *(
+                signed(found.by_corpus[name]) if name in found.by_corpus else NOTHING
+                for name in corpora
+            ),
+            f"{found.ahead} of {len(found.pairs)}",
+            p_text(found),
+        ]
+        for column, found in table.differences
+    ]
+    return [[f"minus {table.against}", "difference", *corpora, "ahead", "p"], *rows]
+
+
+def compared_caption(table: ScoreTable) -> str:
+    """What those numbers are."""
+    return (
+        f"Difference to {table.against} with the same labels, in pairs of runs of one corpus and "
+        "seed; how many pairs are ahead; p of a two-sided sign-flip test over all of them, which "
+        "n pairs cannot bring below 2 / 2ⁿ."
+    )
+
+
+def _signed_or_nothing(value: float | None) -> str:
+    return NOTHING if value is None else signed(value)
+
+
+def signed(value: float) -> str:
+    """A difference, with its sign."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def p_text(found: Difference) -> str:
+    """The p of a difference as it is printed."""
+    return "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
 
 
 COLUMNS: tuple[str, ...] = (

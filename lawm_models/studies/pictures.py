@@ -18,9 +18,12 @@ from lawm_models.studies.table import ScoreColumn, ScoreTable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MARKERS = "osD^vP*X<>phdH8."
+MARKERS = "osD^vP*X<>phd"
+"""As many as have no divisor in common with the colors, so that pairs of both are many."""
 SCORE = "normalised return"
 REPORTED = "in the paper"
+SEED = "#2d3748"
+"""Color of a seed's dot on a bar."""
 WIDTH = 1.25
 """Inches of a corpus in a bar chart."""
 COLUMNS = 3
@@ -32,14 +35,15 @@ PAGE_WIDTH = 11.0
 def pictures(table: ScoreTable) -> Mapping[str, tuple[str, Picture]]:
     """Caption and figure by name, of all pictures that the results are enough for."""
     drawn = {
-        "bars": ("Mean over seeds; the line is one standard deviation.", _bars(table)),
+        "bars": ("Mean over seeds; a dot is a seed.", _bars(table)),
         "labels": (
-            "Interquartile mean against the share of trajectories with actions; the band is its "
-            "95% bootstrap interval.",
+            "Interquartile mean against the share of trajectories with actions; a dot is a seed, "
+            "the band the 95% bootstrap interval, of three seeds or more.",
             _curves(table),
         ),
         "profiles": (
-            "Share of all runs that score above a return; the band is the 95% bootstrap interval.",
+            "Share of all runs that score above a return; the band is the 95% bootstrap interval, "
+            "of three seeds or more.",
             _profiles(table),
         ),
     }
@@ -53,10 +57,12 @@ def looks(table: ScoreTable) -> Mapping[str, tuple[str, str]]:
     names = dict.fromkeys(column.algorithm for column in table.columns)
     ours = ALGORITHMS.ours()
     place = {name: ours.index(name) for name in names if name in ours}
-    nobodys, boxed = range(len(ours), len(SERIES)), range(len(ours))
-    free = itertools.cycle(n for n in (*nobodys, *boxed) if n not in place.values())
+    taken = {n % len(SERIES) for n in place.values()}
+    free = (n for n in itertools.count(len(ours)) if n % len(SERIES) not in taken)
+    if len(taken) == len(SERIES):
+        free = itertools.count(len(ours))
     place |= {name: next(free) for name in names if name not in ours}
-    return {name: (SERIES[n], MARKERS[n]) for name, n in place.items()}
+    return {name: (SERIES[n % len(SERIES)], MARKERS[n % len(MARKERS)]) for name, n in place.items()}
 
 
 def _bars(table: ScoreTable) -> Picture:
@@ -90,15 +96,16 @@ def _bar_set(
     width: float,
     look: Mapping[str, tuple[str, str]],
 ) -> None:
-    """The bars of one column, and the paper's numbers as dashes."""
+    """The bars of one column, its seeds as dots, and the paper's numbers as dashes."""
     column = table.columns[place]
     known = [(x, row.entries[place]) for x, row in enumerate(table.rows)]
-    bars = [(x + shift, e.spread.mean, e.spread.std) for x, e in known if e.spread]
+    bars = [(x + shift, e.spread.mean) for x, e in known if e.spread]
     color = look[column.algorithm][0]
     if bars:
-        x, mean, std = np.array(bars).T
+        x, mean = np.array(bars).T
         axes.bar(x, mean, width, color=color, label=column.title)
-        axes.errorbar(x, mean, std, fmt="none", ecolor="#2d3748", elinewidth=1)
+        seeds = [(x + shift, one) for x, e in known for one in e.scores]
+        axes.scatter(*np.array(seeds).T, s=6, color=SEED, linewidths=0, zorder=3)
     reported = [(x + shift, e.reported.mean) for x, e in known if e.reported]
     if reported:
         x, mean = np.array(reported).T
@@ -140,9 +147,13 @@ def _curve(
     if not known:
         return
     x = [table.columns[place].fraction for place, _ in known]
-    value, low, high = np.array([score.iqm(strata) for _, strata in known]).T
+    # where there is no interval its ends are NaN, and nothing is drawn
+    value, low, high = np.array([score.iqm(strata) for _, strata in known], float).T
     color, marker = looks(table)[name]
     axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+    if corpus is not None:
+        dots = [(at, one) for at, (_, (scores,)) in zip(x, known, strict=True) for one in scores]
+        axes.scatter(*np.array(dots).T, s=8, color=color, alpha=0.6, linewidths=0)
     title = table.columns[places[0]].title
     axes.plot(x, value, color=color, marker=marker, markersize=4, label=title)
 
@@ -165,9 +176,9 @@ def _profiles(table: ScoreTable) -> Picture | None:
             column = table.columns[place]
             drawn = score.profile(table.strata(place), threshold)
             color = look[column.algorithm][0]
-            axes.fill_between(
-                threshold, drawn.low, drawn.high, color=color, alpha=0.12, linewidth=0, step="post"
-            )
+            if drawn.low is not None and drawn.high is not None:
+                band = {"color": color, "alpha": 0.12, "linewidth": 0, "step": "post"}
+                axes.fill_between(threshold, drawn.low, drawn.high, **band)
             axes.step(threshold, drawn.share, where="post", color=color, label=column.title)
         axes.set_title(_budget_title(table.columns[places[0]], name), loc="left", fontsize="medium")
         axes.set_ylim(0, 1.02)

@@ -15,6 +15,8 @@ LEVEL = 0.95
 """Coverage of the intervals."""
 RESAMPLES = 5000
 """Bootstrap samples."""
+FEWEST = 3
+"""Seeds of a corpus from which on a spread or an interval is told; fewer tell themselves."""
 TRIM = 0.25
 """Share that the interquartile mean leaves out at each end."""
 
@@ -24,43 +26,45 @@ class Spread(NamedTuple):
 
     mean: float
     """On the scale of the scores."""
-    std: float
-    """Standard deviation (population)."""
+    std: float | None
+    """Standard deviation of the sample (n − 1); none for a single seed."""
     stderr: float | None
-    """Standard error of the mean, from the sample variance; none for a single seed."""
+    """Standard error of the mean, from that; none for a single seed."""
     seeds: int
     """How many there are."""
 
 
 class ConfidenceInterval(NamedTuple):
-    """A figure and its bootstrap interval."""
+    """A figure and its bootstrap interval; none where a corpus has fewer than ``FEWEST`` seeds."""
 
     value: float
-    low: float
+    low: float | None
     """The ``(1 - LEVEL) / 2`` quantile of the bootstrap samples."""
-    high: float
+    high: float | None
     """The ``(1 + LEVEL) / 2`` quantile."""
 
 
 class Profile(NamedTuple):
-    """Share of runs above each of K scores, and the interval of that share."""
+    """Share of runs above each of K scores, and its interval, as in ``ConfidenceInterval``."""
 
     threshold: np.ndarray
     """(K,) scores."""
     share: np.ndarray
     """(K,) in [0, 1]."""
-    low: np.ndarray
+    low: np.ndarray | None
     """(K,) lower ends."""
-    high: np.ndarray
+    high: np.ndarray | None
     """(K,) upper ends."""
 
 
 def spread(scores: Sequence[float]) -> Spread:
     """Mean and standard deviation over seeds."""
     values = np.asarray(scores, float)
-    count = len(values)
-    stderr = float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else None
-    return Spread(float(values.mean()), float(values.std()), stderr, count)
+    count, mean = len(values), float(values.mean())
+    if count == 1:
+        return Spread(mean, None, None, count)
+    std = float(values.std(ddof=1))
+    return Spread(mean, std, std / float(np.sqrt(count)), count)
 
 
 def iqm(strata: Sequence[Sequence[float]]) -> ConfidenceInterval:
@@ -69,9 +73,11 @@ def iqm(strata: Sequence[Sequence[float]]) -> ConfidenceInterval:
     Args:
         strata: scores of the seeds on each corpus.
     """
-    value = _trimmed_mean(np.concatenate([np.asarray(part, float) for part in strata]))
+    value = float(_trimmed_mean(np.concatenate([np.asarray(part, float) for part in strata])))
+    if _few(strata):
+        return ConfidenceInterval(value, None, None)
     low, high = _quantiles(_trimmed_mean(_resampled(strata)))
-    return ConfidenceInterval(float(value), float(low), float(high))
+    return ConfidenceInterval(value, float(low), float(high))
 
 
 def profile(strata: Sequence[Sequence[float]], threshold: np.ndarray) -> Profile:
@@ -86,8 +92,14 @@ def profile(strata: Sequence[Sequence[float]], threshold: np.ndarray) -> Profile
         return (scores[..., None] > threshold).mean(-2)
 
     value = above(np.concatenate([np.asarray(part, float) for part in strata]))
+    if _few(strata):
+        return Profile(threshold, value, None, None)
     low, high = _quantiles(above(_resampled(strata)))
     return Profile(threshold, value, low, high)
+
+
+def _few(strata: Sequence[Sequence[float]]) -> bool:
+    return min(map(len, strata)) < FEWEST
 
 
 def _trimmed_mean(scores: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from lawm_schemas import CellResult, ConfigError, Results
 from lawm_schemas.study import ALL
 
 from lawm_models.algorithms import title
-from lawm_models.studies import paper, score
+from lawm_models.studies import pairs, paper, score
+from lawm_models.studies.pairs import Difference
 from lawm_models.studies.paper import Reported
 from lawm_models.studies.score import ConfidenceInterval, Spread
 
@@ -84,6 +85,10 @@ class ScoreTable(NamedTuple):
     """By column, those of the paper over the same corpora."""
     iqms: tuple[ConfidenceInterval | None, ...]
     """By column, over all corpora and seeds; none as for ``averages``."""
+    against: str | None = None
+    """What the algorithm is called that others are compared with, or none."""
+    differences: tuple[tuple[ScoreColumn, Difference], ...] = ()
+    """Columns that are compared with it, and what came out."""
 
     def strata(self, column: int, corpus: str | None = None) -> list[tuple[float, ...]]:
         """Normalised scores of the seeds on each corpus, or on one of them, where there are any."""
@@ -115,11 +120,15 @@ class ScoreTable(NamedTuple):
         return list(by_name.items())
 
 
-def make_table(results: Results) -> ScoreTable:
+def make_table(results: Results, against: str | None = None) -> ScoreTable:
     """The table of a study, finished or not.
 
+    Args:
+        results: what came out of it.
+        against: the algorithm that others are compared with in pairs, or none.
+
     Raises:
-        ConfigError: not a single run is finished.
+        ConfigError: not a single run is finished, or there is nothing to compare.
     """
     finished = [cell for cell in results.cells if cell.evaluation is not None]
     if not finished:
@@ -136,6 +145,8 @@ def make_table(results: Results) -> ScoreTable:
         [entry.mean for row in known if (entry := row.entries[n].reported)]
         for n in range(len(columns))
     ]
+    by_name = {(column.algorithm, column.labels): column for column in columns}
+    found = pairs.differences(results, against) if against is not None else ()
     return ScoreTable(
         name=results.name,
         description=results.study.description,
@@ -153,6 +164,8 @@ def make_table(results: Results) -> ScoreTable:
             score.iqm([row.entries[place].scores for row in rows]) if whole else None
             for place, whole in enumerate(complete)
         ),
+        against=next((c.title for c in columns if c.algorithm == against), None),
+        differences=tuple((by_name[each.algorithm, each.labels], each) for each in found),
     )
 
 

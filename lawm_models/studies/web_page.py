@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from importlib.resources import files
 
-from lawm_models.studies.markdown import body, caption, summaries
+from lawm_models.studies.markdown import (
+    body,
+    caption,
+    compared_caption,
+    compared_grid,
+    summaries,
+)
 from lawm_models.studies.table import ScoreTable
 
 STYLE = """
@@ -54,11 +60,34 @@ def web_page(table: ScoreTable, pictures: Mapping[str, bytes]) -> str:
 </table></div>
 <p class="note">{_inline(caption(table))}</p>
 </section>
-<section>
+{_compared(table)}<section>
 {shown}
 </section>
 </body>
 </html>
+"""
+
+
+def _compared(table: ScoreTable) -> str:
+    """A section of the differences in pairs, or nothing."""
+    if table.against is None:
+        return ""
+
+    def row(cells: Iterable[str], kind: str) -> str:
+        first, *rest = map(escape, cells)
+        data = "".join(f"<{kind}>{cell}</{kind}>" for cell in rest)
+        return f"<tr><th>{first}</th>{data}</tr>"
+
+    head, *rows = compared_grid(table)
+    return f"""<section>
+<div class="scroll"><table>
+<thead>{row(head, "th")}</thead>
+<tbody>
+{chr(10).join(row(cells, "td") for cells in rows)}
+</tbody>
+</table></div>
+<p class="note">{escape(compared_caption(table))}</p>
+</section>
 """
 
 

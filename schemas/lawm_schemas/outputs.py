@@ -1190,11 +1190,11 @@ class Benchmark(Schema):
 
 
 class IntervalEstimate(Schema):
-    """A figure and its 95% interval."""
+    """A figure and its 95% interval, which fewer than three seeds have not."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class TableColumn(Schema):
@@ -1223,9 +1223,9 @@ class Entry(Schema):
     scores: tuple[float, ...]
     mean: float | None
     std: float | None
-    """population"""
+    """of the sample (n − 1)"""
     stderr: float | None
-    """of the mean, from the sample variance"""
+    """of the mean"""
     best: bool
     """of the same labels on this corpus"""
     paper: Reported | None
@@ -1239,6 +1239,29 @@ class Row(Schema):
     """whether scores are normalised returns"""
     entries: tuple[Entry, ...]
     """by column"""
+
+
+class RunPair(Schema):
+    """Two runs of one corpus and seed."""
+
+    corpus: str
+    seed: int
+    difference: float
+
+
+class RunDifference(Schema):
+    """An algorithm compared with another one with the same labels."""
+
+    algorithm: str
+    labels: float | str
+    mean: float
+    """over all pairs"""
+    by_corpus: dict[str, float]
+    ahead: int
+    """pairs in which it returns more"""
+    p: float
+    """two-sided, of a sign-flip test over all pairs"""
+    pairs: tuple[RunPair, ...]
 
 
 class ProbedRow(Schema):
@@ -1267,6 +1290,10 @@ class Table(Schema):
     """Each column."""
     rows: tuple[Row, ...]
     """Each row."""
+    against: str | None
+    """Title of the algorithm that the others are compared with, as asked for."""
+    differences: tuple[RunDifference, ...]
+    """Each algorithm minus that one, for each label budget that both have."""
     probed: tuple[ProbedRow, ...]
     """Of a study that is judged by the probe, which has no scores: each algorithm, then anchors."""
 

@@ -30,5 +30,6 @@ def test_a_table_and_two_runs(tmp_path, monkeypatch, capsys):
     }
     assert all(RunFolder.open(runs / name).is_finished() for name in ("lawm", "clap"))
     before = {p: p.stat().st_mtime_ns for p in runs.rglob("step_*/*")}
+    sys.argv += ["--models", "1"]
     gpu.main()
     assert {p: p.stat().st_mtime_ns for p in runs.rglob("step_*/*")} == before

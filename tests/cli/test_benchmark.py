@@ -23,6 +23,7 @@ from lawm_models.studies.cell import RUNS
 from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
 
+ROOT = Path(__file__).resolve().parents[2]
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
 LIKE_OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac"}  # but for their learner
 NAMES = [
@@ -32,12 +33,33 @@ NAMES = [
 ]
 
 
+HERE = """
+def executor():
+    def run(prepare, items, workers=None, heartbeat=None, lost=None):
+        return map(prepare(), items)
+    return run
+"""
+"""A backend that works in this process: each of the others' loads PyTorch anew."""
+
+
 def steps(name: str, count: int) -> dict[str, int]:
     return {f"steps.{stage}": count for stage in ALGORITHMS.load(name).Algorithm.stages}
 
 
 def bc(**settings: object) -> dict[str, Any]:
     return {"algorithm": "bc", "settings": {**steps("bc", 4), **settings}}
+
+
+@pytest.fixture
+def run(run: Callable[..., Any], install: Callable[..., Path]) -> Callable[..., Any]:
+    """Runs a command line; what a benchmark trains it trains here, unless a backend is given."""
+    install("here 1.0", {"lawm_here.py": HERE}, {"lawm.workers": {"here": "lawm_here"}})
+
+    def call(program: str, name: str, *words: object) -> Any:
+        here = name == "benchmark" and not {"--backend", "--help"} & {*words}
+        return run(program, name, *words, *("--backend", "here") * here)
+
+    return call
 
 
 @pytest.fixture
@@ -89,10 +111,10 @@ def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: 
     """The whole: all algorithms, few labels and all, a kill in the middle, table and pictures."""
     entries = {name: {"settings": steps(name, 4)} for name in NAMES}
     path, out = study(algorithms=entries, labels=[0.34, 0.67, 1]), tmp_path / "out"
-    words = ["benchmark", str(path), "--out", str(out), "--workers", "2"]
+    words = ["benchmark", str(path), "--out", str(out)]
     code = "import sys; from lawm_cli.app import main\nif __name__ == '__main__': sys.exit(main())"
     (tmp_path / "lawm.py").write_text(code)
-    command = [sys.executable, str(tmp_path / "lawm.py"), *words]
+    command = [sys.executable, str(tmp_path / "lawm.py"), *words, "--workers", "2"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         if len(list(out.glob(f"{RUNS}/*/*/evaluation.json"))) >= 2:
@@ -144,7 +166,7 @@ def test_what_fails_is_told_and_the_others_go_on(run, study, tmp_path: Path) -> 
     # a file where a run folder belongs
     (out / RUNS / "cs").mkdir(parents=True)
     (out / RUNS / "cs" / "inside-34pct-seed0").write_text("")
-    words = ("benchmark", path, "--out", out, "--workers", 1)
+    words = ("benchmark", path, "--out", out)
     result = run("lawm", *words)
     assert result.code == 1
     assert "1 done, 2 failed" in result.out
@@ -369,7 +391,7 @@ def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path
     for seed in (0, 1):
         for other in ("lawm-last", "lawm-near"):
             shutil.rmtree(runs[f"{other}-34pct-seed{seed}"].path)
-    again = run("lawm", *words[:4], "--json", "--workers", 2, "--out", out).json
+    again = run("lawm", *words[:4], "--json", "--out", out).json
     assert again["done"] == 10
     for run_folder, evaluation in whole.items():
         made = RunFolder.open(run_folder)
@@ -386,7 +408,8 @@ def test_two_workers_make_two_world_models_for_two_seeds(run, study, tmp_path: P
         for name, support in (("a", 0.5), ("b", 1.0), ("c", 2.0))
     }
     path, out = study(algorithms=entries, seeds=[0, 1]), tmp_path / "out"
-    assert run("lawm", "benchmark", path, "--workers", 2, "--out", out, "--json").json["done"] == 6
+    words = ("--backend", "processes", "--workers", 2, "--out", out, "--json")
+    assert run("lawm", "benchmark", path, *words).json["done"] == 6
     runs = [RunFolder.open(p.parent) for p in out.glob(f"{RUNS}/*/*/config.yaml")]
     assert {run.path.name for run in runs if not run.record.taken} == {
         "a-34pct-seed0",
@@ -532,3 +555,28 @@ def test_pictures_of_a_table_are_of_a_kind_that_can_be_drawn(
     assert made.code == 2
     assert "'jpg'" in made.err
     assert not (tmp_path / "table").exists()
+
+
+def test_a_table_compares_with_a_rival(run, tmp_path: Path) -> None:
+    """In pairs of runs, as JSON and on the page; a rival that the study has not is refused."""
+    results = ROOT / "benchmarks" / "results" / "explorers.json"
+    plain = run("lawm", "table", results, "--json").json
+    assert (plain["against"], plain["differences"]) == (None, [])
+    told = run("lawm", "table", results, "--against", "clap", "--out", tmp_path, "--json").json
+    assert told["against"] == "C-LAP"
+    assert {name: told[name] for name in ("columns", "rows")} == {
+        name: plain[name] for name in ("columns", "rows")
+    }
+    column = {c["algorithm"]: n for n, c in enumerate(told["columns"])}
+    scores = [entry["scores"] for entry in told["rows"][0]["entries"]]
+    assert len(told["differences"]) == len(column) - 1
+    for found in told["differences"]:
+        pairs = zip(scores[column[found["algorithm"]]], scores[column["clap"]], strict=True)
+        each = [one - other for one, other in pairs]
+        assert [pair["difference"] for pair in found["pairs"]] == pytest.approx(each)
+        assert found["mean"] == pytest.approx(sum(each) / len(each))
+    assert "minus C-LAP" in (tmp_path / "table.html").read_text()
+    wrong = run("lawm", "table", results, "--against", "ppo", "--out", tmp_path / "none")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "no algorithm 'ppo'; name clap" in wrong.err
+    assert not (tmp_path / "none").exists()

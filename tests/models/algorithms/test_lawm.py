@@ -218,6 +218,31 @@ def test_start_states_bound_the_dreams(make_batch):
     assert [len(u) for _, u in seen] == [7, 7, 7]
 
 
+def test_rewards_teach_values_with_and_without_actions(make_batch, randomize):
+    """But only those that were recorded, of steps that are real; the actor dreams."""
+
+    def learned(batch):
+        algorithm = build(own={"data_values": 1.0})
+        randomize(algorithm)
+        algorithm.begin("agent")
+        algorithm.update("agent", batch, torch.Generator().manual_seed(0))
+        agent = algorithm.agent
+        return [torch.cat([p.flatten() for p in snapshot(x)]) for x in (agent.critics, agent.actor)]
+
+    batch = make_batch("mixed")
+    row = int((~batch.labeled).nonzero()[0])
+    rewarded = batch.rewarded.clone()
+    rewarded[row] = False
+    reward = batch.reward.clone()
+    reward[row] += 3.0
+    critics, actor = learned(batch)
+    others, same = learned(replace(batch, reward=reward))
+    assert not torch.equal(critics, others)
+    assert torch.equal(actor, same)
+    unknown = replace(batch, rewarded=rewarded)
+    assert torch.equal(learned(unknown)[0], learned(replace(unknown, reward=reward))[0])
+
+
 def test_uncertainty_of_inferred_actions_includes_the_decoder(make_batch):
     algorithm = build()
     _, std = algorithm.infer_actions(make_batch())

@@ -93,15 +93,21 @@ def test_dream_is_the_policy_in_the_prior(make_agent, world, start, policy, nois
     assert dream.bounded.abs().max() <= 1
 
 
+def lopsided(error, expectile):
+    return 2 * (1 - expectile if error < 0 else expectile)
+
+
 @pytest.mark.parametrize("critics", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1.0, 7.0])
 @pytest.mark.parametrize("ends", [False, True])
-def test_losses(make_agent, world, start, critics, scale, ends):
+@pytest.mark.parametrize("expectile", [0.5, 0.2])
+def test_losses(make_agent, world, start, critics, scale, ends, expectile):
     """Minimum over target critics, λ-return, discount weights, entropy, squared errors.
 
     Where dreams may end, whatever is paid or learned counts as likely as it is that they have not.
+    What falls short of the value counts 2 (1 − τ), what goes beyond it 2 τ.
     """
-    agent = make_agent(critics=critics, value_scale=scale)
+    agent = make_agent(critics=critics, value_scale=scale, expectile=expectile)
     dream = dreamt(agent, world, start)
     goes_on = np.random.default_rng(5).uniform(0, 1, (L + 1, N)) if ends else np.ones((L + 1, N))
     given = torch.from_numpy(goes_on).requires_grad_() if ends else None
@@ -124,16 +130,35 @@ def test_losses(make_agent, world, start, critics, scale, ends):
                 last = k == L - t
                 returns += g * lambda_ ** (k - 1) * (1 if last else 1 - lambda_)
             weight = gamma**t * np.prod(goes_on[: t + 1, n])
-            actor_sum -= weight * (returns + entropy * dream.entropy[t, n].item())
-            for c in agent.critics:
-                error = c(feature[t]).item() - returns / scale
-                critic_sum += 0.5 * weight * error**2
+            errors = [returns / scale - c(feature[t]).item() for c in agent.critics]
+            counts = lopsided(np.mean(errors), expectile)
+            actor_sum -= weight * (counts * returns + entropy * dream.entropy[t, n].item())
+            critic_sum += sum(0.5 * weight * lopsided(e, expectile) * e**2 for e in errors)
     if given is not None:  # where an end is likely is worth avoiding; s_0 is not the policy's doing
         (gradient,) = torch.autograd.grad(actor, given, retain_graph=True)
         assert gradient[1:].all()
         assert not gradient[0].any()
     assert actor.item() == pytest.approx(actor_sum / (L * N), rel=1e-9)
     assert critic.item() == pytest.approx(critic_sum / (L * N), rel=1e-9)
+
+
+def test_values_of_recorded_transitions(make_agent):
+    """One step of each transition that counts; ends are worth what they paid."""
+    agent = make_agent(critics=2, value_scale=7.0)
+    draws = np.random.default_rng(3)
+    size = (2, 4)
+    feature = torch.from_numpy(draws.normal(size=(2, 5, F)))
+    reward = torch.from_numpy(draws.normal(scale=9, size=size))
+    terminated = torch.from_numpy(draws.random(size) < 0.4)
+    weight = torch.from_numpy((draws.random(size) < 0.7).astype(float))
+    expected = 0.0
+    for b, t in np.argwhere(weight.numpy()):
+        ahead = min(7 * c(feature[b, t + 1]).item() for c in agent.target_critics)
+        target = reward[b, t].item() + 0.9 * ahead * (not terminated[b, t])
+        errors = [target / 7 - c(feature[b, t]).item() for c in agent.critics]
+        expected += sum(0.5 * lopsided(e, 0.7) * e**2 for e in errors)
+    found = agent.data_loss(feature, reward, terminated, weight, 0.7)
+    assert found.item() == pytest.approx(expected / weight.sum().item(), rel=1e-9)
 
 
 def test_gradient_reaches_the_actor_through_its_actions_alone(make_agent, world, start):

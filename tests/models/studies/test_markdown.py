@@ -37,3 +37,32 @@ def test_csv_holds_every_number() -> None:
             continue
         assert float(line["mean"]) == pytest.approx(float(line["paper_mean"]))
         assert float(line["std"]) == pytest.approx(float(line["paper_std"]))
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_only_three_seeds_or_more_have_a_spread_and_an_interval(seeds: int) -> None:
+    each = [10.0, 30.0, 50.0][:seeds]
+    scores = {("a", "bc", 0.1): each, ("b", "bc", 0.1): each}
+    table = make_table(results(scores))
+    text = markdown(table)
+    shown = {1: "| a | 10.0 |", 2: "| a | 20.0 (10.0, 30.0) |", 3: "| a | 30.0 ± 20.0 |"}
+    assert shown[seeds] in text
+    assert ("±" in text) == ("[" in text) == (seeds == 3)
+    assert make_table(results({("a", "bc", 0.1): [1.0, 2.0, None]})).rows[0].entries[0].spread
+    few = markdown(make_table(results({("a", "bc", 0.1): [1.0, 2.0, None]})))
+    assert "| a | 1.5 (1.0, 2.0; 2 of 3) |" in few
+
+
+def test_differences_follow_where_they_are_asked_for() -> None:
+    scores = {
+        ("a", "lawm", 0.1): [50.0, 60.0, 70.0],
+        ("a", "clap", 0.1): [40.0, 45.0, 80.0],
+        ("b", "lawm", 0.1): [5.0, 6.0, None],
+        ("b", "clap", 0.1): [2.0, 8.0, 1.0],
+    }
+    found = results(scores)
+    plain, compared = markdown(make_table(found)), markdown(make_table(found, "clap"))
+    assert compared.startswith(plain)
+    head, _, row = compared[len(plain) :].strip().splitlines()[:3]
+    assert head == "| minus C-LAP | difference | a | b | ahead | p |"
+    assert row == "| LAWM (10%) | +3.2 | +5.0 | +0.5 | 3 of 5 | 0.500 |"

@@ -23,6 +23,24 @@ def test_pictures_are_drawn_when_there_is_something_to_draw() -> None:
         assert image(figure).startswith(b"\x89PNG")
 
 
+def test_a_bar_has_a_dot_for_each_seed_and_a_band_is_of_three() -> None:
+    for seeds in (2, 3):
+        scores = {
+            ("a", "lawm", labels): [50.0, 60.0, 90.0][:seeds] for labels in (0.01, 0.1, "all")
+        }
+        drawn = {
+            name: figure for name, (_, figure) in pictures(make_table(results(scores))).items()
+        }
+        for axes in drawn["bars"].axes:
+            (dots,) = axes.collections
+            assert [y for _, y in dots.get_offsets()] == [50, 60, 90][:seeds]
+        (axes,) = drawn["labels"].axes
+        band, dots = axes.collections
+        assert len(dots.get_offsets()) == 3 * seeds
+        assert bool(band.get_paths()) == (seeds == 3)
+        assert len(drawn["profiles"].axes[0].collections) == (seeds == 3)
+
+
 @pytest.mark.parametrize("length", [3, 20, 40])
 def test_long_titles_are_not_cut_off(length: int) -> None:
     titles = {name: {"algorithm": "lawm", "title": name * length} for name in "abcdefgh"}

@@ -73,8 +73,8 @@ def test_what_is_missing_is_not_summed_up() -> None:
     assert table.averages == (None, None, 50)
     assert [bool(iqm) for iqm in table.iqms] == [False, False, True]
     text = markdown(table)
-    assert "| a | – | 20.0 ± 10.0 | **40.0 ± 0.0** |" in text
-    assert "| b | 90.0 ± 0.0 | 20.0 (1 of 2) | **60.0 ± 0.0** |" in text
+    assert "| a | – | 20.0 (10.0, 30.0) | **40.0** (40.0, 40.0) |" in text
+    assert "| b | 90.0 (90.0, 90.0) | 20.0 (1 of 2) | **60.0** (60.0, 60.0) |" in text
     assert "| average | – | – | 50.0 |" in text
 
 

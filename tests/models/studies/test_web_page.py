@@ -4,8 +4,9 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from study_results import papers_own
+from study_results import papers_own, results
 
+from lawm_models.studies.table import make_table
 from lawm_models.studies.web_page import web_page
 
 
@@ -37,3 +38,12 @@ def test_page_is_whole_and_alone() -> None:
     assert "a & b" in tags.text
     assert "91.4 ± 1.1" in tags.text
     assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+
+
+def test_page_has_the_differences_that_were_asked_for() -> None:
+    found = results({("a", name, 0.1): [10.0, 20.0] for name in ("bc", "lawm")})
+    for against in (None, "bc"):
+        tags = _Tags()
+        tags.feed(web_page(make_table(found, against), {}))
+        assert tags.open == []
+        assert ("minus BC" in tags.text) == ("0 of 2" in tags.text) == (against is not None)

@@ -27,6 +27,8 @@ POLICY = {
     "sample_dreamed": True,
     "prior_kl": 0.1,
     "prior_kl_scale": "action_snr",
+    "data_values": 0.5,
+    "data_expectile": 0.9,
     "agent_rate": 1e-3,
 }
 OTHER = {

@@ -218,7 +218,7 @@ def _latents(source: StoredEpisode, info: LatentSet, length: int) -> LatentActio
     values = source.array(f"infos/{LATENT}")
     if values.shape != (length + 1, info.width) or values.dtype != np.float32:
         raise CorpusError(f"are not {(length + 1, info.width)} float32", where, HINT)
-    known = np.isfinite(values).all(1)
+    known = np.asarray(np.isfinite(values).all(1))
     count = int(known.sum())
     if not known[:count].all() or known[-1] or not np.isnan(values[~known]).all():
         raise CorpusError("are not known from the first step on", where, HINT)

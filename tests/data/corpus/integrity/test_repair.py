@@ -63,11 +63,21 @@ def test_a_sound_corpus_that_somebody_writes_to_is_left_to_them(copy: Path) -> N
     lock.release()
 
 
+def outside_backups(content: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in content.items() if not name.startswith("backup-")}
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_repair_that_is_killed_anywhere_is_finished_by_another(
     pristine: Path, tmp_path: Path, lost: bool, disk, is_killed: Callable
 ) -> None:
     """It dies before every single change of the file system, without any clean-up."""
+    whole = Path(shutil.copytree(pristine, tmp_path / "whole"))
+    disk.flip(file := disk.shard(whole, 0), disk.place(file, "steps", 0))
+    repair(whole)
+    new = disk.require_repaired(pristine, whole, {0})
+    assert new.with_mask("half").with_labels("idm").label_counts()["inferred"] >= 1
+    expected = outside_backups(disk.content(whole))
     deaths, dies = 0, True
     while dies:
         copy = Path(shutil.copytree(pristine, tmp_path / str(deaths)))
@@ -84,9 +94,7 @@ def test_a_repair_that_is_killed_anywhere_is_finished_by_another(
             assert len(open_corpus(copy, verify=True)) == 5
             assert {f.severity for f in validate(copy)} == {"warning"}
         else:
-            new = disk.require_repaired(pristine, copy, {0})
-            labeled = new.with_mask("half").with_labels("idm")
-            assert labeled.label_counts()["inferred"] >= 1
+            assert outside_backups(disk.content(copy)) == expected
         assert [entry for entry in copy.rglob(".*") if entry.name != ".lock"] == []
         (backup,) = copy.glob("backup-*")
         assert (backup / "shards" / file.name).read_bytes() == damaged
