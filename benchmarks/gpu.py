@@ -96,7 +96,7 @@ def steps_of(corpus: Path, size: str, models: int, device: torch.device, count: 
         row[f"{stage}_milliseconds"] = round(1e3 * took, 3)
         if stage == "model":
             flops = models * model_flops(Algorithm(config, ARRAYS).model, batches[0])
-            row["model_tflops_per_second"] = round(flops / took / 1e12, 3)
+            row["model_tflops_per_second"] = round(flops / took / 1e12, 6)
     row["batch_milliseconds"] = round(1e3 * seconds(loaders[0].next, device, count), 3)
     if device.type == "cuda":
         row["peak_bytes"] = torch.cuda.max_memory_allocated(device)
@@ -153,7 +153,7 @@ def main() -> None:
         for models in arguments.models
     ]
     for row in rows:
-        row["share_of_product_rate"] = round(row["model_tflops_per_second"] * 1e12 / rate, 4)
+        row["share_of_product_rate"] = round(row["model_tflops_per_second"] * 1e12 / rate, 6)
     cuda = device.type == "cuda"
     document = {
         "benchmark": "gpu",

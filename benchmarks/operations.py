@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.networks.world_model import WorldModel
 from lawm_models.training import presets
 from lawm_models.training.experiment import build, open_sources, resolve
 from lawm_models.training.versions import installed_versions
@@ -57,6 +58,10 @@ def counted(name: str, preset: str, corpus: str) -> dict[str, Any]:
     config = resolve(ExperimentConfig.model_validate(data))
     sources = open_sources(config)
     algorithm = build(config, sources.record, torch.device("cpu"))
+    assert isinstance(algorithm, torch.nn.Module)
+    for part in algorithm.modules():
+        if isinstance(part, WorldModel):  # torch counts what it computes itself
+            part.config = part.config.model_copy(update={"scan": "fused"})
     algorithm.prepare([view for view, _ in sources.corpora])
     generator = torch.Generator().manual_seed(0)
     gflop = {}

@@ -74,14 +74,18 @@ def main() -> None:
         "settings": runs[label].config.algorithm.settings,
         "runs": {label: _curve(made) for label, made in runs.items()},
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result) + "\n")
 
 
-def _curve(run: Run) -> list[dict[str, Any]]:
-    keys = ("stage", "step", "error", "state_only_error", "capacity")
-    log = RunFolder.open(run.path).metrics()
-    rows = [line for line in log if line["stage"] in ("warm_up", "model")]
-    return [{key: line[key] for key in keys} for line in rows]
+def _curve(run: Run) -> dict[str, dict[str, list[float]]]:
+    """By stage: steps, and means over those since the log line before."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for line in RunFolder.open(run.path).metrics():
+        if line["stage"] in ("warm_up", "model"):
+            for key in ("step", "error", "state_only_error", "capacity"):
+                stage = found.setdefault(line["stage"], {})
+                stage.setdefault(key, []).append(round(line[key], 4))
+    return found
 
 
 if __name__ == "__main__":

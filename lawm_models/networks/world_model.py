@@ -21,7 +21,7 @@ from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, 
 from lawm_models.networks.layers import MLP
 from lawm_models.networks.rssm import RSSM, RSSMConfig
 from lawm_models.networks.scaling import root_mean_square
-from lawm_models.networks.scan import fused, plain
+from lawm_models.networks.scan import fused, native, plain
 
 Generators = torch.Generator | Sequence[torch.Generator]
 """The generator of a model, or that of each of M models."""
@@ -58,10 +58,10 @@ class WorldModelConfig(Schema):
     plan2explore corpora, which leaves 0 for the others."""
     free_nats_unit: Literal["batch", "step"] = "batch"
     """What the free nats bound: the mean KL of a batch, or the KL of every step."""
-    scan: Literal["fused", "plain"] = "fused"
-    """How the posterior is rolled over a window: in one operation, or step by step as it is
-    defined, which takes half as long again. The same numbers up to rounding; dynamics of other
-    kinds than the RSSM always take the second."""
+    scan: Literal["native", "fused", "plain"] = "native"
+    """How the posterior is rolled over a window: in compiled code, which needs a C compiler and a
+    CPU and is ``fused`` without; in one operation of torch; or step by step as it is defined. The
+    same numbers up to rounding; dynamics of other kinds than the RSSM always take the last."""
 
     @model_validator(mode="before")
     @classmethod
@@ -129,7 +129,8 @@ class WorldModel(nn.Module):
     @property
     def scan(self) -> ModuleType:
         """``observe`` and ``infer`` over windows; see ``networks.scan``."""
-        return fused if self.config.scan == "fused" and isinstance(self.rssm, RSSM) else plain
+        ways = {"native": native, "fused": fused, "plain": plain}
+        return ways[self.config.scan] if isinstance(self.rssm, RSSM) else plain
 
     def observe(
         self,

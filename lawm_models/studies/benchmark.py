@@ -6,7 +6,6 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lawm_schemas import CellResult, Results, Study
 
@@ -133,10 +132,9 @@ class _StudyState:
             return record.taken_over(self.out, self.study, cell, run, known)
         name = run.folder.relative_to(self.out).as_posix()
         found = record.cell_result(self.out, self.study, cell, run, self.errors.get(name))
-        more: dict[str, Any] = {"cpu_seconds": self.cpu_seconds.get(name)}
-        if found.state == "done":
-            more["figures"] = self.figures.get(name)
-        return found.model_copy(update=more)
+        figures = self.figures.get(name) if found.state == "done" else found.figures
+        taken = self.cpu_seconds.get(name)
+        return found.model_copy(update={"cpu_seconds": taken, "figures": figures})
 
     def unjudged(self, chosen: Sequence[Cell]) -> list[Panel]:
         """Runs to be judged: with all that stand beside one of which nothing is known yet."""

@@ -110,7 +110,7 @@ def test_corpora_that_a_recipe_makes_are_told_with_it(
 def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: Path) -> None:
     """The whole: all algorithms, few labels and all, a kill in the middle, table and pictures."""
     entries = {name: {"settings": steps(name, 4)} for name in NAMES}
-    path, out = study(algorithms=entries, labels=[0.34, 1]), tmp_path / "out"
+    path, out = study(algorithms=entries, labels=[0.34, 0.67, 1]), tmp_path / "out"
     words = ["benchmark", str(path), "--out", str(out)]
     code = "import sys; from lawm_cli.app import main\nif __name__ == '__main__': sys.exit(main())"
     (tmp_path / "lawm.py").write_text(code)
@@ -123,7 +123,7 @@ def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: 
         time.sleep(0.005)
     assert process.wait() == -signal.SIGKILL
     listed = run("lawm", *words, "--dry-run", "--json").json
-    cells = 2 * len(NAMES)
+    cells = 3 * len(NAMES)
     assert 2 <= listed["done"] < cells == len(listed["cells"])
     finished = {
         cell["run"]: files(out / cell["run"]) for cell in listed["cells"] if cell["seconds"]
@@ -140,7 +140,7 @@ def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: 
         assert cell.fingerprint == trained.record.corpora[0].fingerprint
         assert cell.mask_sha256 == trained.record.corpora[0].mask_sha256
         assert cell.versions == trained.record.versions
-        assert cell.labeled == {0.34: 2, "all": 6}[cell.labels]
+        assert cell.labeled == {0.34: 2, 0.67: 4, "all": 6}[cell.labels]
     before = files(out / RUNS)
     again = run("lawm", *words)
     assert (again.code, files(out / RUNS)) == (0, before)
@@ -524,8 +524,8 @@ def test_a_key_twice_is_refused(run, study, tmp_path: Path) -> None:
 def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     result = run("lawm", "benchmark", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
-    known = "ablations, claim, dream-noise, explorers, labels, longer, paper, pixels, plus"
-    known += ", two-cores, unseen"
+    known = "ablations, claim, constraints, dream-noise, explorers, labels, longer, paper, pixels"
+    known += ", plus, two-cores, unseen"
     assert f"no study 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     listed = run("lawm", "benchmark", "--help").out.partition("Studies:")[2].partition("\n\n")[0]
     assert re.findall(r"^  (\S+)", listed, re.M) == known.split(", ")

@@ -1,7 +1,8 @@
 """One latent action for each of K factors: slots of a state, each moved by its own.
 
-x_1 … x_K = slots(s), z_k = g(x_k, x'_k − x_k), m_k = p(x_k, z_k), with one g and one p for all; of
-every slot and how it moves a change of each number, and how much it has to say on that number.
+x_1 … x_K = slots(s), z_k = g(x_k, (x'_k − x_k) / σ), m_k = p(x_k, z_k), with one g and one p for
+all; of every slot and how it moves a change of each number, and how much it has to say on that
+number. σ is the mean of σ_Δ.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class FactoredDynamics(nn.Module):
         self.shape, self.parts = (context, dim), config.slots
         self.slots = SlotAttention(context, dim, config)
         self.motion = ForwardDynamics(config.slot, latent_dim // config.slots, config.slot, *sizes)
-        self.decoder = ForwardDynamics(config.slot, config.slot, 2 * dim, *sizes)
+        self.decoder = MLP(2 * config.slot, 2 * dim, *sizes)
 
     def forward(
         self, state: Float[Tensor, "*b S"], latent: Float[Tensor, "*b D"]
@@ -106,7 +107,7 @@ class FactoredDynamics(nn.Module):
         """What each slot tells of it; a number hears most from the slot that claims it."""
         slots = self.slots(state.unflatten(-1, self.shape))
         motion = self.motion(slots, latent.unflatten(-1, (self.parts, -1)))
-        change, claim = self.decoder(slots, motion).chunk(2, -1)
+        change, claim = self.decoder(torch.cat((slots, motion), -1)).chunk(2, -1)
         return change * claim.softmax(-2)
 
 
@@ -153,7 +154,7 @@ class FactoredModel(LatentTransitionModel):
     ) -> Float[Tensor, "*b H"]:
         following = torch.cat((state[..., 1:, :], after.unsqueeze(-2)), -2)
         slots = self.dynamics.slots(state)
-        each = self._read(slots, self.dynamics.slots(following) - slots)
+        each = self._read(slots, (self.dynamics.slots(following) - slots) / self.change.mean())
         # as a constraint expects them: D means, and then what else there is of each
         parts = each.unflatten(-1, (-1, self.config.latent // self.config.slots))
         return parts.movedim(-2, -3).flatten(-3)

@@ -1,4 +1,5 @@
-"""Posterior rollouts over a window: ``plain`` defines them, ``fused`` is faster for the RSSM.
+"""Posterior rollouts over a window: ``plain`` defines them, others are faster for the RSSM.
 
-Both offer ``observe`` and ``infer`` with the same arguments, and the same numbers up to rounding.
+``fused`` goes back by hand, and ``native`` does so in compiled code. All offer ``observe`` and
+``infer`` with the same arguments, and the same numbers up to rounding.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -24,15 +26,31 @@ class GRU(Normed):
     """
 
     def __init__(self, source: Stack, state: Stack, cell: NormedGRUCell, steps: int) -> None:
-        size = state.values.shape[-1]
+        self.size = state.values.shape[-1]
         shift = cell.norm.bias.detach().clone()
-        shift[..., 2 * size :] -= 1  # the cell's update gate starts by remembering
+        shift[..., 2 * self.size :] -= 1  # the cell's update gate starts by remembering
         super().__init__(source, cell.linear, cell.norm, steps, shared=True, shift=shift)
         self.state = state
-        self.gates = Stack(self.between())  # sigmoids of all three parts, one of them unused
-        self.reset = self.gates.columns(0, size)
-        self.update = self.gates.columns(2 * size, 3 * size)
-        self.candidate = Stack(self.between(size))
+
+    @cached_property
+    def gates(self) -> Stack:
+        """Sigmoids of all three parts, one of them unused."""
+        return Stack(self.between())
+
+    @cached_property
+    def reset(self) -> Stack:
+        """The gate of h in the candidate."""
+        return self.gates.columns(0, self.size)
+
+    @cached_property
+    def update(self) -> Stack:
+        """The gate of the candidate in the next h."""
+        return self.gates.columns(2 * self.size, 3 * self.size)
+
+    @cached_property
+    def candidate(self) -> Stack:
+        """What h moves to."""
+        return Stack(self.between(self.size))
 
     def forward(self, t: int) -> None:
         """See ``Layer``."""
@@ -72,9 +90,18 @@ class Draw(Layer):
         self.params = params
         self.mean, self.raw = params.columns(0, size), params.columns(size, 2 * size)
         self.noise = noise
-        self.least = (min_std * noise).unbind(-3)
-        self.twice = (2 * noise).unbind(-3)
+        self.min_std = min_std
         self.out = out
+
+    @cached_property
+    def least(self) -> tuple[Tensor, ...]:
+        """The smallest standard deviation times the noise, by step."""
+        return (self.min_std * self.noise).unbind(-3)
+
+    @cached_property
+    def twice(self) -> tuple[Tensor, ...]:
+        """Twice the noise, by step."""
+        return (2 * self.noise).unbind(-3)
 
     def forward(self, t: int) -> None:
         """See ``Layer``."""
@@ -121,23 +148,37 @@ class Choose(Layer):
         self.densities = densities
         self.params = params
         self.noise = noise
-        self.action_at = action.detach().unbind(-3)
-        self.noise_at = (None,) * len(self.action_at) if noise is None else noise.unbind(-3)
+        self.action = action.detach()
         self.labeled = labeled
         self.out = out
         self.through = through
+
+    @cached_property
+    def action_at(self) -> tuple[Tensor, ...]:
+        """a_data by step."""
+        return self.action.unbind(-3)
+
+    @cached_property
+    def noise_at(self) -> tuple[Tensor | None, ...]:
+        """The noise by step."""
+        if self.noise is None:
+            return (None,) * self.action.shape[-3]
+        return self.noise.unbind(-3)
 
     def forward(self, t: int) -> None:
         """See ``Layer``."""
         decoded = self.densities.read(self.params.at[t]).sample(self.noise_at[t])
         torch.lerp(decoded, self.action_at[t], self.labeled, out=self.out.at[t])
 
+    def slopes(self) -> Tensor:
+        """Derivative of the action by the decoder's outputs, (*m, T, B, M)."""
+        unlabeled = (1 - self.labeled).unsqueeze(-3)
+        return unlabeled * self.densities.slopes(self.params.values, self.noise)
+
     def prepare(self) -> None:
         """See ``Layer``."""
-        unlabeled = (1 - self.labeled).unsqueeze(-3)
-        slopes = unlabeled * self.densities.slopes(self.params.values, self.noise)
         shape = (*self.out.values.shape[:-1], self.densities.outputs, -1)  # (*m, T, B, n, A)
-        self.slope_at = slopes.view(shape).unbind(-4)
+        self.slope_at = self.slopes().view(shape).unbind(-4)
         self.params_grad_at = self.params.grads.view(shape).unbind(-4)
 
     def backward(self, t: int) -> None:

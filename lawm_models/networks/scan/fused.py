@@ -1,6 +1,7 @@
 """The posterior rollouts of an RSSM as single operations with their own backward pass.
 
-They compute what ``scan.plain`` defines; ``scan.layers`` says why they are faster than the loop.
+They compute what ``scan.plain`` defines; ``scan.layers`` says why they are faster than the loop,
+and ``scan.native`` runs the same layers in compiled code.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ def observe(
     embed: Float[Tensor, "*m B T1 E"],
     action: Float[Tensor, "*m B T1-1 A"],
     noise: Float[Tensor, "*m B T1 S"],
+    scan: type[Scan] = Scan,
 ) -> Observed:
     """Posterior rollout over a window with known actions."""
     rollout = _Rollout(rssm, action, latent_dim=0)
     rollout.action.values.copy_(action.transpose(-3, -2))
     rollout.filter(embed, noise)
     rollout.advance()
-    feature, state_params = rollout.run()
+    feature, state_params = rollout.run(scan)
     return _observed(rssm, feature, state_params)
 
 
@@ -49,6 +51,7 @@ def infer(
         Float[Tensor, "*m B T1-1 A"] | None,
     ],
     decoded_gradient: bool,
+    scan: type[Scan] = Scan,
 ) -> tuple[Observed, Float[Tensor, "*m B T1 F"], Normal, ActionDensity]:
     """Posterior rollout over a window whose rows are labeled or not; see ``LatentActionModel``.
 
@@ -61,6 +64,7 @@ def infer(
         labeled: m.
         noise: for z, for u, and for a (None decodes the mean).
         decoded_gradient: let gradients flow through decoded actions.
+        scan: how the layers are run.
 
     Returns:
         States, their features, q(u|s,o') and p(a|s,u) (both (*m, B, T, ·)).
@@ -76,7 +80,7 @@ def infer(
         rollout.infer(member, seen, drawn, row, len(members))
     rollout.decode(decoder, action_noise, action, labeled, decoded_gradient)
     rollout.advance()
-    feature, state_params, *inverse_params, decoded = rollout.run()
+    feature, state_params, *inverse_params, decoded = rollout.run(scan)
     inferred = split_normal(_interleaved(inverse_params), inverses[0].min_std)
     return (
         _observed(rssm, feature, state_params),
@@ -168,9 +172,9 @@ class _Rollout:
             GRU(self.cell_input, self.deter, cell, self.steps),
         ]
 
-    def run(self) -> tuple[Tensor, ...]:
+    def run(self, scan: type[Scan]) -> tuple[Tensor, ...]:
         """Features, and the outputs of the networks in the order they were added."""
-        return Scan(self.every, self.between, (self.joint, self.input), self.outputs).run()
+        return scan(self.every, self.between, (self.joint, self.input), self.outputs).run()
 
     def _network(self, layers: list[Layer], first: Swish, rest: Iterable[nn.Module]) -> Stack:
         *hidden, last = rest

@@ -110,8 +110,6 @@ class Product(Layer):
         self.weight = module.weight
         self.bias = module.bias
         self.shared = shared
-        # For a few rows the product is a third faster when Wᵀ lies in memory like this.
-        self.transposed = module.weight.detach().mT.contiguous()
         self.steps = steps
         *models, _, batch, _ = source.values.shape
         self.shape = (*models, steps, batch, module.out_features)
@@ -123,6 +121,11 @@ class Product(Layer):
         else:
             self.product, self.add_product = torch.mm, torch.addmm
             self.add_product_to = Tensor.addmm_
+
+    @cached_property
+    def transposed(self) -> Tensor:
+        """Wᵀ; for a few rows the product is a third faster when it lies in memory like this."""
+        return self.weight.detach().mT.contiguous()
 
     def empty(self) -> Tensor:
         """Memory for something of the width of the product, (*m, T, B, N)."""

@@ -48,14 +48,15 @@ class Scan:
                 layer.forward(t)
         for layer in self.every:
             layer.forward(self.steps)
+        return self.results()
+
+    def results(self) -> tuple[Tensor, ...]:
+        """The outputs with the batch first."""
         return tuple(out.values.transpose(-3, -2).contiguous() for out in self.outputs)
 
     def backward(self, grads: Sequence[Tensor]) -> list[Tensor]:
         """All steps backwards; returns the gradients of the layers' weights."""
-        for stack in (*self.memory, *self.outputs[1:]):
-            stack.seed(torch.zeros_like(stack.values))
-        for out, grad in zip(self.outputs, grads, strict=True):
-            out.grads.copy_(grad.transpose(-3, -2))
+        self.seed(grads)
         for layer in self.layers:
             layer.prepare()
         for layer in reversed(self.every):
@@ -64,6 +65,13 @@ class Scan:
             for layer in reversed(self.layers):
                 layer.backward(t)
         return [grad for layer in self.layers for grad in layer.gradients()]
+
+    def seed(self, grads: Sequence[Tensor]) -> None:
+        """Set the gradients of the outputs, and those of all else in the memory to zero."""
+        for stack in (*self.memory, *self.outputs[1:]):
+            stack.seed(torch.zeros_like(stack.values))
+        for out, grad in zip(self.outputs, grads, strict=True):
+            out.grads.copy_(grad.transpose(-3, -2))
 
 
 class _Differentiable(torch.autograd.Function):

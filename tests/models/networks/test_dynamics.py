@@ -62,7 +62,7 @@ def model(problem):
 
 def test_it_is_trained_by_the_plain_scan(model):
     model, batch, noise = model
-    assert model.config.scan == "fused"
+    assert model.config.scan == "native"
     assert model.world.scan is plain
     loss, terms = model.loss(batch, noise)
     assert all(term.isfinite() for term in terms.values())

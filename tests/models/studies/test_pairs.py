@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, Results
 from scipy.stats import permutation_test
@@ -19,6 +19,7 @@ CLAIM = Path(__file__).resolve().parents[3] / "benchmarks" / "results" / "claim.
 values = st.lists(st.integers(-1000, 1000).map(lambda n: n / 8), min_size=1, max_size=8)
 
 
+@settings(max_examples=30)
 @given(values)
 def test_p_is_that_of_all_patterns(drawn: list[float]) -> None:
     patterns = itertools.product((1, -1), repeat=len(drawn))
@@ -37,6 +38,7 @@ def test_p_is_that_of_scipy(drawn: list[float]) -> None:
     assert sign_flip(drawn) == pytest.approx(expected.pvalue)
 
 
+@settings(max_examples=20)
 @given(values, st.sampled_from([1, 5]))
 def test_p_knows_no_sign_and_is_least_when_all_pairs_agree(drawn: list[float], times: int) -> None:
     many = drawn * times  # of more than 16 patterns are drawn

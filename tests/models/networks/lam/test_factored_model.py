@@ -63,7 +63,7 @@ def test_a_latent_action_is_that_of_each_slot_side_by_side(
     following = torch.stack((steps.state[:, 1], steps.after), 1)
     before, after = slots(steps.state), slots(following)
     for k in range(K):
-        moved = after[:, k] - before[:, k]
+        moved = (after[:, k] - before[:, k]) / model.change.mean()
         known = torch.cat((before[:, k], moved), 1) if inverse == "state" else moved
         hidden = model.inverse_dynamics(known) + model.direct(moved)
         part = latent[:, k * PART : (k + 1) * PART]

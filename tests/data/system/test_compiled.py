@@ -1,0 +1,61 @@
+"""C that is compiled once, and what is said where it cannot be."""
+
+import shutil
+
+import pytest
+from lawm_schemas import LawmError
+
+from lawm_data.system.compiled import load_library
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and ``cc`` whatever the environment says."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CC", raising=False)
+    return tmp_path / "cache" / "lawm"
+
+
+@needs_compiler
+def test_every_source_and_every_option_is_compiled_once(cache, tmp_path):
+    source = tmp_path / "answer.c"
+    source.write_text("int answer(void) { return ANSWER; }\n")
+    assert [load_library(source, [f"-DANSWER={n}"]).answer() for n in (1, 2, 1)] == [1, 2, 1]
+    made = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert len(made) == 2
+    source.write_text("int answer(void) { return 10 * ANSWER; }\n")
+    assert load_library(source, ["-DANSWER=1"]).answer() == 10
+    assert made.items() <= {path: path.stat().st_mtime_ns for path in cache.iterdir()}.items()
+
+
+@needs_compiler
+def test_what_does_not_compile_is_told_in_a_line(cache, tmp_path):
+    source = tmp_path / "wrong.c"
+    source.write_text("int f(void) { return nothing; }\n")
+    with pytest.raises(LawmError, match=r"wrong\.c: does not compile: .*nothing") as caught:
+        load_library(source, [])
+    assert str(caught.value).isprintable()
+    assert not cache.exists() or not list(cache.iterdir())
+
+
+def test_compiler_that_is_missing_is_named(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler -m64")
+    (tmp_path / "any.c").touch()
+    with pytest.raises(LawmError, match=r"no-such-compiler: cannot be run: .*name it in CC"):
+        load_library(tmp_path / "any.c", [])
+
+
+@needs_compiler
+def test_damaged_library_is_named(cache, tmp_path, monkeypatch):
+    source = tmp_path / "answer.c"
+    source.write_text("int answer(void) { return 1; }\n")
+    load_library(source, [])
+    (made,) = cache.iterdir()
+    damaged = tmp_path / "other" / "lawm" / made.name
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no library")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    with pytest.raises(LawmError, match=rf"{made.stem}\.so: cannot be loaded: .*; remove it"):
+        load_library(source, [])
