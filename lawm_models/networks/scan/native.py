@@ -163,17 +163,18 @@ class NativeScan(Scan):
             *_, record.rows, record.outputs = layer.shape
             record.inputs, record.shared = layer.weight.shape[-1], layer.shared
             record.x = _Stack.of(layer.source.values)
-            record.weight = _Stack.of_matrix(layer.weight)
+            record.weight = _Stack.of_matrix(self._given(layer.weight))
             record.panels = self._panels(record.inputs, record.outputs)
         if isinstance(layer, Normed):
             record.eps = layer.norm.eps
             normed = self._hold(layer.between())
             record.sums, record.normed = _Stack.of(layer.sums.values), _Stack.of(normed)
-            record.scale, record.shift = map(_Stack.of_vector, (layer.scale, layer.shift))
+            record.scale = _Stack.of_vector(self._given(layer.scale))
+            record.shift = _Stack.of_vector(self._given(layer.shift))
             if layer.known is not None:
-                record.added = _Stack.of(layer.known)
+                record.added = _Stack.of(self._given(layer.known))
         if isinstance(layer, Linear):
-            record.added = _Stack.of_vector(layer.bias)
+            record.added = _Stack.of_vector(self._given(layer.bias))
         if isinstance(layer, GRU):
             record.h = _Stack.of(layer.state.values)
         else:
@@ -184,13 +185,15 @@ class NativeScan(Scan):
             source = layer.source if isinstance(layer, Copy) else layer.params
             record.x = _Stack.of(source.values)
         if isinstance(layer, Draw):
-            record.noise, record.min_std = _Stack.of(layer.noise), layer.min_std
+            record.noise = _Stack.of(self._given(layer.noise))
+            record.min_std = layer.min_std
         if isinstance(layer, Choose):
             record.density = DENSITIES.index(layer.densities.name)
             record.std, record.through = layer.densities.std, layer.through
-            record.data, record.labeled = _Stack.of(layer.action), _Stack.of_matrix(layer.labeled)
+            record.data = _Stack.of(self._given(layer.action))
+            record.labeled = _Stack.of_matrix(self._given(layer.labeled))
             if layer.noise is not None:
-                record.noise = _Stack.of(layer.noise)
+                record.noise = _Stack.of(self._given(layer.noise))
 
     def _describe_gradients(self, record: _Layer, layer: Layer) -> list[Tensor]:
         """The same backward; returns the gradients of the layer's weights, yet to be computed."""
@@ -207,7 +210,7 @@ class NativeScan(Scan):
             return []
         record.dx = _Stack.of(layer.source.grads)
         record.dpanels = self._panels(record.outputs, record.inputs)
-        gradients = [torch.zeros_like(weight) for weight in layer.weights()[:3]]
+        gradients = [self._like.new_zeros(weight.shape) for weight in layer.weights()[:3]]
         record.dweight = _Stack.of_matrix(gradients[0])
         record.dshift = _Stack.of_vector(gradients[-1])
         if isinstance(layer, Normed):
@@ -216,6 +219,12 @@ class NativeScan(Scan):
             if layer.known is not None:
                 gradients.append(layer.sums.grads)
         return gradients
+
+    def _given(self, x: Tensor) -> Tensor:
+        """What comes from outside, as C reads it."""
+        assert (x.dtype, x.device) == (self._like.dtype, self._like.device)
+        side_by_side = x.stride(-1) == 1 or x.shape[-1] == 1
+        return x if side_by_side else self._hold(x.contiguous())
 
     def _panels(self, inner: int, columns: int) -> _Stack:
         panels = self._hold(self._like.new_empty(self._library.packed(inner, columns)))

@@ -192,7 +192,7 @@ static void to_source(const layer *l, int64_t t, stack gradient) {
 /* The gradient of W, from CHUNK rows at a time, which stay in the cache. */
 static void to_weight(const layer *l, int64_t steps, real *work) {
     stack gradient = l->kind == LINEAR ? l->dy : l->dsums;
-    int64_t chunk = l->rows < CHUNK ? CHUNK / l->rows : 1;
+    int64_t chunk = l->rows && l->rows < CHUNK ? CHUNK / l->rows : 1;
     real *dw = l->dweight.at;
     for (int64_t t = 0; t < steps; t += chunk) {
         int64_t n = steps - t < chunk ? steps - t : chunk, inner = n * l->rows;

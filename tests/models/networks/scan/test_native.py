@@ -18,7 +18,16 @@ def compiled():
         pytest.skip("no C compiler")
 
 
-def rollout(scan, width, batch):
+def same(x):
+    return x
+
+
+def turned(x):
+    """The same numbers, of which those of a row lie apart."""
+    return x.mT.contiguous().mT
+
+
+def rollout(scan, width, batch, laid=same):
     """Features and gradients of networks of one width, in float32."""
     torch.manual_seed(0)
     latent = LatentActionConfig(dim=width, units=width, inverse_layers=2)
@@ -26,8 +35,8 @@ def rollout(scan, width, batch):
     inverse = InversePosterior(latent, rssm.feature_dim, width)
     decoder = ActionDecoder(latent, rssm.feature_dim, ACTION)
     window = torch.randn(batch, STEPS + 1, width)
-    action = torch.randn(batch, STEPS, ACTION).tanh()
-    noise = torch.randn(batch, STEPS + 1, width), torch.randn(batch, STEPS, width), None
+    window, action = laid(window), laid(torch.randn(batch, STEPS, ACTION).tanh())
+    noise = laid(torch.randn(batch, STEPS + 1, width)), laid(torch.randn(batch, STEPS, width)), None
     m = (torch.arange(batch) % 2).float()
     known = window, window[:, 1:]
     _, feature, *_ = scan.infer(rssm, [inverse], decoder, known, action, m, noise, True)
@@ -46,6 +55,20 @@ def test_any_width_and_any_number_of_rows(compiled, width, batch):
     for found, wanted in zip(*both, strict=True):
         largest = wanted.abs().amax().item()
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4 * largest)
+
+
+def test_numbers_may_lie_in_any_way(compiled):
+    both = rollout(native, 5, 4, turned), rollout(native, 5, 4)
+    assert all(torch.equal(found, wanted) for found, wanted in zip(*both, strict=True))
+
+
+def test_there_may_be_no_rows(compiled):
+    rssm = RSSM(RSSMConfig(deter=4, stoch=3, hidden=4), ACTION, 5)
+    nothing = [torch.zeros(0, STEPS + 1, 5), torch.zeros(0, STEPS, ACTION)]
+    observed = native.observe(rssm, *nothing, torch.zeros(0, STEPS + 1, 3))
+    observed.state.feature.sum().backward()
+    assert not any(p.grad.any() for p in rssm.parameters() if p.grad is not None)
+    assert rssm.input.linear.weight.grad is not None
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e30])
