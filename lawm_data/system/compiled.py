@@ -32,8 +32,7 @@ def load_library(source: Path, options: Sequence[str]) -> ctypes.CDLL:
     command = [*shlex.split(os.environ.get("CC", "cc")), *options]
     made_of = source.read_bytes() + shlex.join(command).encode()
     name = f"{source.stem}-{hashlib.sha256(made_of).hexdigest()[:16]}.so"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    kept = Path(cache) / "lawm" / name
+    kept = _cache() / "lawm" / name
     if not kept.is_file():
         with storage_errors(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +41,13 @@ def load_library(source: Path, options: Sequence[str]) -> ctypes.CDLL:
         return ctypes.CDLL(str(kept))
     except OSError as error:
         raise LawmError(f"cannot be loaded: {error}", str(kept), "remove it") from None
+
+
+def _cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # neither HOME nor the system knows the user, as in some containers
+        raise LawmError("no home folder to keep it in", "~/.cache", "set XDG_CACHE_HOME") from None
 
 
 def _compiled(source: Path, command: Sequence[str]) -> bytes:
