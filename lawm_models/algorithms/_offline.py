@@ -95,6 +95,11 @@ class OnLabels(nn.Module):
         """See the protocol."""
         return self.agent.optimizers
 
+    def require_window(self, steps: int) -> None:
+        """See ``_protocol.Windowed``."""
+        if self.agent.reads_next_action:
+            require_steps(steps, 2, "to see the next action")
+
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """See the protocol."""
         t = self.steps(batch, generator)
@@ -102,9 +107,9 @@ class OnLabels(nn.Module):
 
     def steps(self, batch: Batch, generator: torch.Generator) -> Transitions:
         """What is learned from; a step without known action or recorded reward has no weight."""
+        self.require_window(batch.valid.shape[1])
         embed = self.encoder(Observation.of(batch))
         if self.agent.reads_next_action:
-            require_window(batch, 2, "to see the next action")
             t = one_step(batch, embed, self.scale, *choose_step(batch, generator, after=1))
             t = t._replace(weight=t.weight * (t.next_observed | (t.terminated > 0)))
         else:
@@ -133,12 +138,11 @@ def returns(corpora: Sequence[Corpus], labeled: bool) -> Float[np.ndarray, " N"]
     return np.concatenate(found)
 
 
-def require_window(batch: Batch, fewest: int, purpose: str) -> None:
+def require_steps(steps: int, fewest: int, purpose: str) -> None:
     """Refuse windows that are too short for a purpose.
 
     Raises:
         ConfigError: they have fewer steps than that.
     """
-    window = batch.valid.shape[1]
-    if window < fewest:
-        raise ConfigError(f"{window} is too short {purpose}", "window", f"give {fewest} or more")
+    if steps < fewest:
+        raise ConfigError(f"{steps} is too short {purpose}", "window", f"give {fewest} or more")

@@ -9,6 +9,7 @@ from lawm_schemas import ConfigError
 
 from lawm_models.algorithms import idm_iql, idm_rebrac, iql, rebrac
 from lawm_models.algorithms._offline import returns
+from lawm_models.algorithms._protocol import Windowed
 from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
 from lawm_models.networks.iql import IQLConfig
 from lawm_models.networks.rebrac import ReBRACConfig
@@ -68,6 +69,14 @@ def test_short_windows_are_refused(on_labels, behind_idm, make_batch):
     behind_idm.update("idm", make_batch(steps=2), generator)
     with pytest.raises(ConfigError, match=r"2 is too short to look at 4 obs.*; give 3 or more"):
         behind_idm.update("agent", make_batch(steps=2), generator)
+
+
+def test_short_windows_are_refused_before_a_run_begins(on_labels, behind_idm):
+    for algorithm, fewest in ((on_labels, 2), (behind_idm, 3)):
+        assert isinstance(algorithm, Windowed)
+        algorithm.require_window(fewest)
+        with pytest.raises(ConfigError, match=f"give {fewest} or more"):
+            algorithm.require_window(fewest - 1)
 
 
 def test_the_scale_of_rewards_is_that_of_what_is_learned_from(spec, random_view):
