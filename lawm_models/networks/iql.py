@@ -21,8 +21,8 @@ from lawm_models.networks.optimizer import adam, minimize
 from lawm_models.networks.td3 import relu_network, values_of
 from lawm_models.networks.transitions import Transitions, weighted
 
-LOG_STD = (-20.0, 2.0)
-"""Bounds of the policy's log standard deviation."""
+LOG_STD = (-5.0, 2.0)
+"""Bounds of the policy's log standard deviation, those of the authors."""
 LARGEST_WEIGHT = 100.0
 """Largest weight of a step in cloning."""
 RETURN_RANGE = 1000.0
