@@ -69,13 +69,13 @@ def benchmark(
     called += ["--device", device] if device else []
     name = out.name if made else Path(where).stem
     if dry_run:
-        found = _StudyState(folder, name, shlex.join(called), plan, there)
+        found = StudyState(folder, name, shlex.join(called), plan, there)
     else:
         found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend, stack)
     return found.results_of(chosen)
 
 
-class _StudyState:
+class StudyState:
     """The cells of a study, their runs, and what is known of them."""
 
     def __init__(self, out: Path, name: str, called: str, plan: Plan, known: Known) -> None:
@@ -83,10 +83,11 @@ class _StudyState:
         self.known = known
         self.cells = plan.cells
         self.runs = cell_runs(out, plan.cells)
-        self.errors = record.previous_errors(out)
-        self.cpu_seconds = record.previous_cpu_seconds(out)
-        self.figures = record.previous_figures(out)
-        self.anchors = record.previous_anchors(out)
+        before = record.previous(out)
+        cells, self.anchors = (before.cells, before.anchors) if before else ((), ())
+        self.errors = {cell.run: cell.error for cell in cells if cell.error}
+        self.cpu_seconds = {c.run: c.cpu_seconds for c in cells if c.cpu_seconds is not None}
+        self.figures = {cell.run: cell.figures for cell in cells if cell.figures is not None}
         self.results = [self._result(cell) for cell in plan.cells]
 
     def results_of(self, cells: Sequence[Cell]) -> Results:
@@ -113,6 +114,7 @@ class _StudyState:
         name = folder.relative_to(self.out).as_posix()
         self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + cpu_seconds
         self.errors.pop(name, None)
+        self.figures.pop(name, None)  # they were of a run that has given way to this one
         if error is not None:
             self.errors[name] = error
         for number, cell in enumerate(self.cells):
@@ -173,12 +175,12 @@ def _run(
     workers: int | None,
     backend: str,
     stack: int | None,
-) -> _StudyState:
+) -> StudyState:
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "study")
     try:
-        state = _StudyState(out, name, called, plan, known)
+        state = StudyState(out, name, called, plan, known)
         left = state.unfinished(chosen)
         # those of runs that were taken from elsewhere, too: their commands name them
         plan.write_masks([cell for cell in chosen if not state.runs[cell.key].finished])
@@ -193,7 +195,7 @@ def _run(
 
 
 def _work(
-    state: _StudyState,
+    state: StudyState,
     left: list[Cell],
     workers: int | None,
     backend: str,
@@ -224,7 +226,7 @@ def _work(
         watch.stop()
 
 
-def _judge(state: _StudyState, chosen: Sequence[Cell], workers: int | None, backend: str) -> None:
+def _judge(state: StudyState, chosen: Sequence[Cell], workers: int | None, backend: str) -> None:
     work = state.unjudged(chosen)
     began = time.monotonic()
     for number, found in enumerate(judging.judge(work, workers, backend, lambda: None), 1):

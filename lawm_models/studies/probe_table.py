@@ -50,12 +50,9 @@ def make_probe_table(results: Results) -> ProbeTable:
     anchors: dict[tuple[str, float | str, str], JudgedRow] = {}
     for each in results.cells:
         if each.figures is not None:
-            key, about = (
-                (each.corpus, each.labels, each.algorithm),
-                _constraint(results, each.algorithm),
-            )
-            entry = results.study.algorithms[each.algorithm]
-            title = entry.title or each.algorithm
+            key = each.corpus, each.labels, each.algorithm
+            about = _constraint(results, each.algorithm)
+            title = results.study.algorithms[each.algorithm].title or each.algorithm
             row = rows.setdefault(key, JudgedRow(*key[:2], about, Line(title, "run", (), {})))
             _add(row.line, each.figures)
     if not rows:
@@ -137,6 +134,8 @@ def _curves(rows: list[JudgedRow], x: str, y: str, titles: dict[str, str]) -> Pi
     names = list(dict.fromkeys(row.constraint for row in rows if row.constraint))
     for number, name in enumerate(names):
         places = sorted(_places([row for row in rows if row.constraint == name], x, y))
+        if not places:
+            continue
         color, style = SERIES[number % len(SERIES)], "o--" if "labels" in name else "o-"
         axes.plot(*zip(*places, strict=True), style, color=color, label=name, markersize=4)
     for row in rows:

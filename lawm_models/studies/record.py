@@ -68,52 +68,14 @@ def taken_over(out: Path, study: Study, cell: Cell, run: CellRun, known: CellRes
     return known.model_copy(update=names)
 
 
-def previous_errors(out: Path) -> dict[str, str]:
-    """What stopped runs when they were tried last, by run folder.
+def previous(out: Path) -> Results | None:
+    """What was known of a study until now, if anything was.
 
     Raises:
         ConfigError: the file is damaged.
     """
     path = out / RESULTS
-    if not path.is_file():
-        return {}
-    return {cell.run: cell.error for cell in Results.read_json(path).cells if cell.error}
-
-
-def previous_cpu_seconds(out: Path) -> dict[str, float]:
-    """CPU time that runs have taken until now, by run folder, as far as it is known.
-
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    path = out / RESULTS
-    if not path.is_file():
-        return {}
-    cells = Results.read_json(path).cells
-    return {cell.run: cell.cpu_seconds for cell in cells if cell.cpu_seconds is not None}
-
-
-def previous_figures(out: Path) -> dict[str, dict[str, float]]:
-    """What the probe has found of runs until now, by run folder.
-
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    path = out / RESULTS
-    if not path.is_file():
-        return {}
-    cells = Results.read_json(path).cells
-    return {cell.run: cell.figures for cell in cells if cell.figures is not None}
-
-
-def previous_anchors(out: Path) -> tuple[AnchorResult, ...]:
-    """What the probe has found of anchors until now.
-
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    path = out / RESULTS
-    return Results.read_json(path).anchors if path.is_file() else ()
+    return Results.read_json(path) if path.is_file() else None
 
 
 def results(

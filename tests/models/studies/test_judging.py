@@ -1,5 +1,6 @@
 """A study that is judged by the probe: what it finds is what ``lawm probe`` finds of its runs."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from lawm_data import open_corpus
 from lawm_data.curation.derive import derive
 from lawm_models.probes.probe import probe
 from lawm_models.probes.result import Settings
-from lawm_models.studies.benchmark import benchmark
+from lawm_models.studies.benchmark import StudyState, benchmark
 from lawm_models.studies.judging import Panel, judge_panel
 from lawm_models.studies.plan import Plan
 from lawm_models.studies.probe_table import comma_separated, make_probe_table, markdown, pictures
@@ -70,10 +71,26 @@ def test_it_finds_what_the_probe_finds(data: dict, found: Path) -> None:
         assert anchor.figures == {k: v[0] for k, v in line.values.items()}
 
 
-def test_the_same_again_does_nothing(data: dict, found: Path) -> None:
+def test_the_same_again_does_nothing(
+    data: dict, found: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (found / "results.json").read_bytes()
     benchmark(Study.parse(data, "study"), found, workers=1)
     assert (found / "results.json").read_bytes() == before
+    assert "probe:" not in capsys.readouterr().err
+
+
+def test_a_run_that_was_trained_again_is_judged_again(
+    data: dict, found: Path, tmp_path: Path
+) -> None:
+    """Whatever stands there of the run that it replaces."""
+    out = shutil.copytree(found, tmp_path / "out")
+    plan = Plan(Study.parse(data, "study"), "study")
+    state = StudyState(out, "study", "lawm benchmark study", plan, {})
+    assert state.unjudged(state.cells) == []
+    state.finish(state.cells[0].key, None, 0.0)
+    assert [cell.figures is None for cell in state.results] == [True, False]
+    assert len(state.unjudged(state.cells)) == 1
 
 
 def test_the_table_has_every_row_and_a_curve_for_each_constraint(found: Path) -> None:

@@ -29,20 +29,11 @@ def made(plan: Plan, tmp_path: Path) -> Results:
     return record.results("study", "lawm benchmark study", plan.study, plan.cells, known)
 
 
-def test_states_are_counted_and_errors_are_remembered(made: Results, tmp_path: Path) -> None:
+def test_states_are_counted_and_what_is_known_is_read_again(made: Results, tmp_path: Path) -> None:
     assert record.by_state(made.cells) == {"done": 1, "begun": 0, "open": 2, "failed": 1}
-    assert record.previous_errors(tmp_path) == {}
+    assert record.previous(tmp_path) is None
     (tmp_path / record.RESULTS).write_text(made.to_json())
-    assert record.previous_errors(tmp_path) == {made.cells[1].run: "out of memory"}
-
-
-def test_what_runs_have_cost_is_remembered(made: Results, tmp_path: Path) -> None:
-    assert record.previous_cpu_seconds(tmp_path) == {}
-    first = made.cells[0].model_copy(update={"cpu_seconds": 2.5})
-    (tmp_path / record.RESULTS).write_text(
-        made.model_copy(update={"cells": (first, *made.cells[1:])}).to_json()
-    )
-    assert record.previous_cpu_seconds(tmp_path) == {first.run: 2.5}
+    assert record.previous(tmp_path) == made
 
 
 def test_finished_runs_are_known_by_what_decides_their_numbers(
