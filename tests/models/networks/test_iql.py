@@ -61,9 +61,9 @@ class Reference:
             error = np.tanh(network(actor, POLICY, self.t.observation)) - self.t.action
             return mean(importance * (error**2).sum(1))
         error = np.tanh(network(actor[:-ACTION], POLICY, self.t.observation)) - self.t.action
-        std = np.exp(np.clip(actor[-ACTION:], -20, 2))
-        density = np.exp(-0.5 * (error / std) ** 2) / np.sqrt(2 * np.pi * std**2)
-        return mean(-importance * np.log(density.prod(1)))
+        std = np.exp(np.clip(actor[-ACTION:], -5, 2))
+        log_density = -0.5 * (error / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi)
+        return mean(-importance * log_density.sum(1))
 
     def critic_loss(self, critics):
         future = network(self.value, VALUE, self.t.next_observation)[:, 0]
@@ -121,6 +121,17 @@ def test_only_a_gaussian_policy_has_noise(build, policy, moves):
     torch.testing.assert_close(silent, agent.actor(embed))
     assert torch.equal(silent, noisy) != moves
     assert noisy.abs().max() <= 1
+
+
+@pytest.mark.parametrize(("log_std", "bound"), [(-9.0, -5.0), (-4.0, -4.0), (9.0, 2.0)])
+def test_the_width_of_a_policy_has_bounds(build, log_std, bound):
+    agent, t = build(), make_transitions()
+    agent.log_std.data.fill_(log_std)
+    reference = Reference(agent, t)
+    loss = agent.actor_loss(t).item()
+    assert loss == pytest.approx(reference.actor_loss(reference.actor), rel=1e-9)
+    agent.log_std.data.fill_(bound)
+    assert loss == agent.actor_loss(t).item()
 
 
 @pytest.mark.parametrize(
