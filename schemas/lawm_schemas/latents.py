@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lawm_schemas.base import Checksummed
 
@@ -44,3 +44,10 @@ class LatentSet(Checksummed):
     """How many have latent actions."""
     sha256: str
     """Checksum of ``latents.h5``."""
+
+    @field_validator("constraint")
+    @classmethod
+    def _has_a_name(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(value.get("name"), str):
+            raise ValueError("has no name")
+        return value

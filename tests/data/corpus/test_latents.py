@@ -101,6 +101,21 @@ def test_damage_is_found_refused_and_set_aside(
     assert errors(path) == []
 
 
+def without_checksum(about: Path) -> str:
+    return about.read_text().partition(',\n  "checksum"')[0] + "\n}"
+
+
+def test_a_constraint_without_a_name_is_damage(path: Path) -> None:
+    """As in a set that another program wrote."""
+    about = path / LATENTS / "z" / ABOUT
+    about.write_text(without_checksum(about).replace('"name": "vq"', '"nom": "vq"'))
+    with pytest.raises(CorpusError, match="constraint"):
+        open_corpus(path).with_latents("z")
+    found = summarize(open_corpus(path))
+    assert found["latents"] == {}
+    assert found["damaged"]
+
+
 def test_those_of_an_earlier_corpus_are_a_warning(path: Path) -> None:
     first = open_corpus(path)[0]
     with CorpusWriter.append(path) as writer:
@@ -124,7 +139,7 @@ def test_those_of_other_trajectories_are_refused(
     shutil.rmtree(path / LATENTS)
     shutil.copytree(other / LATENTS, path / LATENTS)
     about = path / LATENTS / "z" / ABOUT
-    text = about.read_text().partition(',\n  "checksum"')[0] + "\n}"
+    text = without_checksum(about)
     text = text.replace(open_corpus(other).root_fingerprint, open_corpus(path).root_fingerprint)
     about.write_text(text)
     with pytest.raises(CorpusError, match="are not of the trajectories of the corpus"):
