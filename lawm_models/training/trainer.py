@@ -124,7 +124,6 @@ def open_run(
     """
     refuse_inside(out)
     sources = open_sources(config)
-    _warn(sources, config)
     record, beginning, begun = sources.record, None, _begun(out)
     if begun is not None:  # one that an earlier version began without foreseeing ends goes on so
         record = record.model_copy(update={"terminates": begun.record.terminates})
@@ -136,6 +135,7 @@ def open_run(
     algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
     if isinstance(algorithm, Windowed):
         algorithm.require_window(config.window)
+    _warn(sources, config)  # of what is refused there is one line alone
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
