@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
-from lawm_models.algorithms._offline import Learner, require_window, returns
+from lawm_models.algorithms._offline import Learner, require_fewest, returns
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import Encoder, EncoderChoice, Observation
@@ -148,6 +148,11 @@ class BehindIDM(nn.Module):
         """The encoder that the best weights of the inverse model go with."""
         return self.encoder if self.best_encoder is None else cast(Encoder, self.best_encoder)
 
+    def require_window(self, steps: int) -> None:
+        """See ``_protocol.Windowed``."""
+        looks_at = self.config.inverse.observations + self.agent.reads_next_action
+        require_fewest(steps, looks_at - 1, f"to look at {looks_at} observations")
+
     def begin(self, stage: str) -> None:
         """The last weights of the inverse model have not been looked at when it is finished."""
         if stage == "agent":
@@ -196,8 +201,6 @@ class BehindIDM(nn.Module):
         self, batch: Batch, generator: torch.Generator, after: int
     ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"], Int[Tensor, " B"]]:
         """A step of every window, its weight, and the number of the window."""
-        looks_at = self.config.inverse.observations + after
-        require_window(batch, looks_at - 1, f"to look at {looks_at} observations")
         place, weight = choose_step(batch, generator, after)
         return place, weight, torch.arange(len(place), device=place.device)
 

@@ -88,6 +88,11 @@ class OnLabels(nn.Module):
         self.encoder.fit(corpora, labeled=True)
         self.agent.fit(returns(corpora, labeled=True))
 
+    def require_window(self, steps: int) -> None:
+        """See ``_protocol.Windowed``."""
+        if self.agent.reads_next_action:
+            require_fewest(steps, 2, "to see the next action")
+
     def begin(self, stage: str) -> None:
         """See the protocol; nothing to prepare."""
 
@@ -104,7 +109,6 @@ class OnLabels(nn.Module):
         """What is learned from; a step without known action or recorded reward has no weight."""
         embed = self.encoder(Observation.of(batch))
         if self.agent.reads_next_action:
-            require_window(batch, 2, "to see the next action")
             t = one_step(batch, embed, self.scale, *choose_step(batch, generator, after=1))
             t = t._replace(weight=t.weight * (t.next_observed | (t.terminated > 0)))
         else:
@@ -133,12 +137,11 @@ def returns(corpora: Sequence[Corpus], labeled: bool) -> Float[np.ndarray, " N"]
     return np.concatenate(found)
 
 
-def require_window(batch: Batch, fewest: int, purpose: str) -> None:
+def require_fewest(steps: int, fewest: int, purpose: str) -> None:
     """Refuse windows that are too short for a purpose.
 
     Raises:
         ConfigError: they have fewer steps than that.
     """
-    window = batch.valid.shape[1]
-    if window < fewest:
-        raise ConfigError(f"{window} is too short {purpose}", "window", f"give {fewest} or more")
+    if steps < fewest:
+        raise ConfigError(f"{steps} is too short {purpose}", "window", f"give {fewest} or more")
