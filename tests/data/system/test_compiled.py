@@ -16,7 +16,7 @@ def cache(tmp_path, monkeypatch):
     """An empty cache, and ``cc`` whatever the environment says."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CC", raising=False)
-    return tmp_path / "cache" / "lawm"
+    return tmp_path / "cache" / "lawm" / "compiled"
 
 
 @needs_compiler
@@ -53,19 +53,50 @@ def test_a_user_without_a_home_folder_is_told(cache, tmp_path, monkeypatch):
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)  # whom the system does not know
     (tmp_path / "any.c").touch()
-    with pytest.raises(LawmError, match="no home folder to keep it in; set XDG_CACHE_HOME"):
+    with pytest.raises(LawmError, match="there is no home folder; set XDG_CACHE_HOME"):
         load_library(tmp_path / "any.c", [])
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("'", "CC: is no command: No closing quotation"), ("true", "true: cannot be run: ")],
+)
+def test_command_that_is_no_compiler_is_named(command, said, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", command)
+    (tmp_path / "any.c").touch()
+    with pytest.raises(LawmError, match=said):
+        load_library(tmp_path / "any.c", [])
+    assert not cache.exists() or not list(cache.iterdir())
+
+
 @needs_compiler
-def test_damaged_library_is_named(cache, tmp_path, monkeypatch):
+def test_damaged_library_is_made_anew(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", " ")  # as good as none
     source = tmp_path / "answer.c"
     source.write_text("int answer(void) { return 1; }\n")
     load_library(source, [])
-    (made,) = cache.iterdir()
-    damaged = tmp_path / "other" / "lawm" / made.name
-    damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"no library")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    with pytest.raises(LawmError, match=rf"{made.stem}\.so: cannot be loaded: .*; remove it"):
+    (kept,) = cache.iterdir()
+    whole = kept.read_bytes()
+    for damaged in (b"", whole[:4096], whole[:-1], b"\0" + whole[1:]):
+        kept.unlink()  # as it is it stays for who has loaded it
+        kept.write_bytes(damaged)
+        assert load_library(source, []).answer() == 1
+        assert kept.read_bytes() == whole
+
+
+@needs_compiler
+def test_nothing_is_loaded_from_where_others_may_write(cache, tmp_path):
+    source = tmp_path / "answer.c"
+    source.write_text("int answer(void) { return 1; }\n")
+    load_library(source, [])
+    cache.chmod(0o777)
+    with pytest.raises(LawmError, match=r"compiled: others may write .*; chmod go-w .*compiled"):
         load_library(source, [])
+    cache.chmod(0o700)
+    (kept,) = cache.iterdir()
+    whole = kept.read_bytes()
+    kept.unlink()
+    kept.write_bytes(b"of somebody else")
+    kept.chmod(0o666)
+    assert load_library(source, []).answer() == 1
+    assert kept.read_bytes() == whole

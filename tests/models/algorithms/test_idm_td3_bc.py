@@ -179,6 +179,6 @@ def test_last_weights_are_kept_when_nothing_is_held_out(build, make_batch):
         assert torch.equal(value, algorithm.best.state_dict()[name])
 
 
-def test_short_window_is_refused(build, make_batch):
+def test_short_window_is_refused(build):
     with pytest.raises(ConfigError, match=r"1 is too short to look at 3 obs.*; give 2 or more"):
-        build().update("idm", make_batch(steps=1), torch.Generator())
+        build().require_window(1)

@@ -62,13 +62,13 @@ def test_next_actions_are_inferred_like_others(behind_idm, make_batch):
     assert (t.weight > 0).all()
 
 
-def test_short_windows_are_refused(on_labels, behind_idm, make_batch):
-    generator = torch.Generator()
+def test_short_windows_are_refused(on_labels, behind_idm):
+    on_labels.require_window(2)
     with pytest.raises(ConfigError, match="1 is too short to see the next action; give 2 or more"):
-        on_labels.update("agent", make_batch(steps=1), generator)
-    behind_idm.update("idm", make_batch(steps=2), generator)
+        on_labels.require_window(1)
+    behind_idm.require_window(3)
     with pytest.raises(ConfigError, match=r"2 is too short to look at 4 obs.*; give 3 or more"):
-        behind_idm.update("agent", make_batch(steps=2), generator)
+        behind_idm.require_window(2)
 
 
 def test_short_windows_are_refused_before_a_run_begins(on_labels, behind_idm):

@@ -176,6 +176,11 @@ def far(name: str, *stages: str) -> dict:
     return {"steps": steps, "algorithm": {"name": name, "settings": {"model": {"horizon": 9}}}}
 
 
+def of(name: str, *stages: str) -> dict:
+    """Another algorithm."""
+    return {"steps": dict.fromkeys(stages, 3), "algorithm": {"name": name}}
+
+
 TOO_FAR = "window: 8 is too short for 1 observations and a step of 9; give 9 or more"
 
 
@@ -192,6 +197,8 @@ TOO_FAR = "window: 8 is too short for 1 observations and a step of 9; give 9 or 
         ({"algorithm": {"name": "bc", "settings": {"u": 1}}}, "algorithm.settings: u: .*units"),
         (far("rla", "controller"), TOO_FAR),
         (far("acwm"), TOO_FAR),
+        (of("rebrac", "agent") | {"window": 1}, "1 is too short to see the next action; give 2"),
+        (of("idm_iql", "idm", "agent") | {"window": 3}, "3 is too short to look at 5 observations"),
     ],
 )
 def test_wrong_setting_writes_nothing(experiment, tmp_path, changes, message):
