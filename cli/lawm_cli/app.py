@@ -261,8 +261,8 @@ def relabel(
 
     They are written beside the corpus, under a name: an overlay. With --truth-from-withheld they
     are also compared with the actions that a mask hides; what is found is printed and not written.
-    With --latents the latent actions of a run of lam or lawm are written instead, which are no
-    labels, for export and push-to-hub (--latents NAME).
+    With --latents the latent actions of a run of lam, lawm or a relative are written instead, which
+    are no labels, for export and push-to-hub (--latents NAME).
     """
     from lawm_models.runs.run import load_run
 

@@ -81,7 +81,7 @@ class Algorithm(lam.Algorithm):
                 what = f"{name} was {before!r} in this run and is now {now!r}"
                 raise ConfigError(f"{key}.{what}", "", f"set it to the same: --set {key}.{name}=…")
         if theirs.action_dim != own.action_dim:
-            what = f"its forward model takes {theirs.action_dim} numbers, a latent action has"
+            what = f"its forward model takes actions of width {theirs.action_dim}, latent ones have"
             hint = f"--set {key}.latent={theirs.action_dim}"
             raise ConfigError(f"{what} {own.action_dim}", "", hint)
         for name in ("encoder", "dynamics", "alone"):

@@ -33,7 +33,7 @@ def open_subject(path: Path | str) -> Subject:
     run = RunFolder.open(path)
     algorithm = run.algorithm()
     if not isinstance(algorithm, Probed):
-        what, hint = "has no latent actions to probe", "give a run of lam or lawm"
+        what, hint = "has no latent actions to probe", "give a run of lam, lawm or a relative"
         raise ConfigError(f"{run.config.algorithm.name} {what}", str(run.path), hint)
     if isinstance(algorithm, nn.Module):
         algorithm.requires_grad_(False)

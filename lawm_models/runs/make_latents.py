@@ -111,7 +111,7 @@ def _dynamics(algorithm: object, run: RunFolder) -> LatentDynamics:
     dynamics = algorithm.latent_dynamics() if isinstance(algorithm, Probed) else None
     if dynamics is None or not dynamics.infers:
         what = f"{run.config.algorithm.name} has no latent actions"
-        raise ConfigError(what, str(run.path), "give a run of lam or lawm")
+        raise ConfigError(what, str(run.path), "give a run of lam, lawm or a relative")
     if isinstance(algorithm, nn.Module):
         algorithm.requires_grad_(False)
     return dynamics

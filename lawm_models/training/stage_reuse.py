@@ -78,9 +78,10 @@ def read(run: Path | str, config: ExperimentConfig, data: Sequence[CorpusRecord]
         what = "was made by an earlier version of lawm, whose batches depended on hidden actions"
         raise ConfigError(what, str(other.path), f"train it anew, or {WITHOUT}")
     module = ALGORITHMS.load(config.algorithm.name).Algorithm
-    if other.config.algorithm.name in getattr(module, "adopts", ()):
+    adopts = getattr(module, "adopts", ())
+    if other.config.algorithm.name in adopts:
         return _adopted(other, config, data)
-    _require_same(other, config, data)
+    _require_same(other, config, data, adopts)
     *earlier, _ = config.steps
     if not earlier:
         what = f"{config.algorithm.name} has one stage, so nothing can be taken over"
@@ -234,8 +235,16 @@ def _before_last(run: RunFolder) -> Path:
     return run.checkpoint_path(run.config.steps_before(last))
 
 
-def _require_same(other: RunFolder, config: ExperimentConfig, data: Sequence[CorpusRecord]) -> None:
+def _require_same(
+    other: RunFolder,
+    config: ExperimentConfig,
+    data: Sequence[CorpusRecord],
+    adopts: Sequence[str],
+) -> None:
     before, now = other.config.algorithm.name, config.algorithm.name
+    if before != now and adopts:
+        what = f"is of {before}, and {now} begins with a run of {', '.join(adopts)} or its own"
+        raise ConfigError(what, str(other.path), WITHOUT)
     difference = ("algorithm.name", before, now) if before != now else None
     difference = difference or first_difference(
         until_last_stage(other.config, other.record.corpora), until_last_stage(config, data)

@@ -89,8 +89,8 @@ def test_it_goes_on_with_what_another_one_predicts(build, make_batch, module, la
     [
         (lam, {"units": 9}, r"model\.units was 9 in this run and is now 8"),
         (lam, {"context": 2}, r"model\.context was 2 in this run and is now 1"),
-        (lam, {"latent": 5}, "forward model takes 5 numbers, a latent action has 4"),
-        (acwm, {}, r"takes 2 numbers, a latent action has 4.*--set .*model\.latent=2"),
+        (lam, {"latent": 5}, "takes actions of width 5, latent ones have 4"),
+        (acwm, {}, r"takes actions of width 2, latent ones have 4.*--set .*model\.latent=2"),
     ],
 )
 def test_a_world_model_of_another_size_is_refused(build, module, model, message):

@@ -392,10 +392,12 @@ def test_what_does_not_fit_is_not_adopted(experiment, world, make_corpus, tmp_pa
     begun = tmp_path / "begun"
     with pytest.raises(KeyboardInterrupt):
         train(experiment("lam"), begun, StopAt("controller"))
+    of_another = train(experiment("bc"), tmp_path / "bc").path
     for changes, begin_from, message in (
         ({"corpora": [{"path": str(other), "mask": "half"}]}, world.path, "on another corpus"),
         ({"algorithm": wide}, world.path, "model.units was 8 in this run and is now 9.*--from"),
         ({}, begun, "is not finished; train it first, or train without --from"),
+        ({}, of_another, "is of bc, and cola begins with a run of acwm, lam or its own"),
     ):
         with pytest.raises(ConfigError, match=message):
             train(changed(config, **changes), tmp_path / "run", begin_from=begin_from)
