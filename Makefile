@@ -1,6 +1,6 @@
 # demo, demo-pixels and test each do their whole set-up; they need Python 3.11 or newer, pip and make.
 # make wild needs a film that the user has installed, see docs/wild.md.
-.PHONY: demo demo-pixels wild test test-oldest check format bench install
+.PHONY: demo demo-pixels wild test test-slow test-oldest check format bench install
 .DEFAULT_GOAL := install
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -52,8 +52,15 @@ demo-pixels: $(PACKAGE)
 wild: $(PACKAGE)
 	$(BIN)/python benchmarks/wild.py --out runs/wild
 
+# Shapes are checked where networks and algorithms are tested: it takes a third of the time of whole runs.
+CHECKED := tests/models/networks tests/models/algorithms tests/models/test_shapes.py
+
 test: $(TOOLS)
-	$(BIN)/python -m pytest --numprocesses=auto
+	$(BIN)/python -m pytest --numprocesses=auto $(CHECKED)
+	SHAPES=unchecked $(BIN)/python -m pytest --numprocesses=auto $(CHECKED:%=--ignore=%)
+
+test-slow: $(TOOLS)
+	$(BIN)/python -m pytest --numprocesses=auto -m slow
 
 test-oldest:
 	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt

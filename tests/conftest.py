@@ -226,4 +226,5 @@ def _mentions_array(hint: Any) -> bool:
 
 if CHECKED in sys.modules:
     raise RuntimeError(f"{CHECKED} was imported before its shapes could be checked")
-install_import_hook(CHECKED, f"sys.modules[{__name__!r}].check_shapes")
+if os.environ.get("SHAPES") != "unchecked":  # checks take a third of the time of whole runs
+    install_import_hook(CHECKED, f"sys.modules[{__name__!r}].check_shapes")

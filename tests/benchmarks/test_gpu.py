@@ -4,6 +4,7 @@ import json
 import sys
 
 import gpu
+import pytest
 
 from lawm_models.training.run_folder import RunFolder
 
@@ -14,6 +15,7 @@ WORDS = (
 )
 
 
+@pytest.mark.slow
 def test_a_table_and_two_runs(tmp_path, monkeypatch, capsys):
     out, runs = tmp_path / "gpu.json", tmp_path / "runs"
     monkeypatch.setattr(sys, "argv", ["gpu.py", *WORDS, "--runs", str(runs), "--out", str(out)])

@@ -400,6 +400,7 @@ def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path
         assert "lawm-34pct" not in (made.record.taken.run if made.record.taken else "")
 
 
+@pytest.mark.slow
 def test_two_workers_make_two_world_models_for_two_seeds(run, study, tmp_path: Path) -> None:
     """The second does not make the same as the first meanwhile."""
     long = {**steps("lawm", 4), "steps.model": 40}

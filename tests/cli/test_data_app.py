@@ -211,6 +211,7 @@ def test_interrupted_collection_loses_nothing_committed(run, tmp_path: Path, num
     assert run("lawm-data", "validate", out, "--json").json["findings"] == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_a_round_of_learning_in_both_of_its_processes(run, tmp_path) -> None:
     """It reaches both, as a whole group of processes."""
     out = tmp_path / "c"

@@ -71,6 +71,7 @@ def test_demo_of_another_seed_needs_another_folder(summary: dict, out: Path, run
     assert (result.code, "choose another --out" in result.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_the_demo_from_pixels_does_the_whole_job(
     run_where_it_draws: Callable[[Path], None],
 ) -> None:

@@ -58,6 +58,7 @@ def test_the_commands_of_the_page(run, tmp_path: Path, monkeypatch: pytest.Monke
     assert imported.rewards.tolist() == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("package")
 def test_masks_audit_and_studies_know_it(run, tmp_path: Path) -> None:
     corpus = tmp_path / "track"

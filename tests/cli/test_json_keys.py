@@ -127,7 +127,8 @@ def test_compare_labels(require_documented, run, labels: dict, corpus: Path) -> 
 def test_what_is_shown_as_given_can_be_given(command: str) -> None:
     program, name = command.split()
     group: Any = get_command(PROGRAMS[program].app)
-    text = json_page.page().partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    text = json_page.PAGE.read_text(encoding="utf-8")
+    text = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
     lines = re.findall(r"^- ([^:\n]*)$", text, flags=re.MULTILINE)
     given = {word.strip("`?") for line in lines for word in line.split(", ")}
     assert given <= {parameter.name for parameter in group.commands[name].params}

@@ -328,10 +328,11 @@ def settings(*pairs: str) -> list[str]:
     return [word for pair in pairs for word in ("--set", pair)]
 
 
-# the others differ from td3_bc and idm_td3_bc in their learner alone
-@pytest.mark.parametrize(
-    "algorithm", sorted({*ALGORITHMS.names()} - {"idm_iql", "idm_rebrac", "iql", "rebrac"})
-)
+# the others differ from td3_bc, idm_td3_bc and lam in their networks alone
+OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac", "dila", "flam", "rla"}
+
+
+@pytest.mark.parametrize("algorithm", sorted({*ALGORITHMS.names()} - OTHERS))
 def test_what_a_training_writes_does_not_depend_on_hidden_actions(
     lab: Lab, twins: tuple[Twin, Twin], tmp_path: Path, algorithm: str
 ) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 from lawm_schemas import json_page, outputs
 
-HEAD, *PARTS = json_page.page().split("\n## ")
+HEAD, *PARTS = json_page.PAGE.read_text(encoding="utf-8").split("\n## ")
 SECTIONS = dict(part.split("\n", 1) for part in PARTS)
 
 

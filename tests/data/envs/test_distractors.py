@@ -137,6 +137,7 @@ def test_what_is_no_distractor_is_refused(tmp_path: Path) -> None:
             Distractors(Drawing(distractors=(f"video:{path}",)), SIZE)
 
 
+@pytest.mark.slow
 def test_collected_and_drawn_again_they_are_the_same(
     egl: dict[str, str], film: Path, tmp_path: Path
 ) -> None:

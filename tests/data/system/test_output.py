@@ -211,7 +211,12 @@ def scratch(out: Path) -> None:
         write_file(out, (folder / "film").read_bytes())
 
 
-@pytest.mark.parametrize("name", WRITERS)
+SLOW = ("split, beside others",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WRITERS]
+)
 def test_killed_anywhere_the_same_again_leaves_nothing_but_its_output(
     random_corpus: Callable,
     tmp_path: Path,

@@ -73,7 +73,12 @@ def test_archive_acts_as_the_policy(make_policy, tmp_path, name: str, action: st
 
 
 @pytest.mark.parametrize(
-    ("name", "action"), [("lawm", "discrete"), ("clap", "box"), ("bc", "many")]
+    ("name", "action"),
+    [
+        ("lawm", "discrete"),
+        pytest.param("clap", "box", marks=pytest.mark.slow),
+        pytest.param("bc", "many", marks=pytest.mark.slow),
+    ],
 )
 def test_onnx_acts_as_the_policy(make_policy, tmp_path, name: str, action: str) -> None:
     policy = make_policy(name, action)

@@ -73,6 +73,7 @@ def test_every_trajectory_of_the_training_is_kept_with_its_provenance(corpus, ag
     assert len(set(corpus.table.seed.tolist())) == 5
 
 
+@pytest.mark.slow
 def test_second_process_gives_the_same_corpus(corpus, agent, tmp_path):
     assert collect(tmp_path / "two", 5, agent, processes=2).fingerprint == corpus.fingerprint
 
@@ -264,6 +265,7 @@ print(open_corpus(out).fingerprint)
 """
 
 
+@pytest.mark.slow
 def test_an_agent_learns_from_what_it_sees(egl, tmp_path):
     """Its world model's convolutions change; in pieces it is the collection in one go."""
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])

@@ -185,6 +185,7 @@ def test_snapshots_act_in_their_order_with_their_noise(tmp_path: Path, agent: Pa
             assert recorded.info.seed == played.chosen[i]
 
 
+@pytest.mark.slow
 def test_snapshots_by_workers_are_the_same(tmp_path: Path, agent: Path) -> None:
     settings = RolloutSettings(f"{agent}@snapshots", TASK, trajectories=7, seed=1, num_envs=3)
     assert same(collect(tmp_path / "away", settings, 1), collect(tmp_path / "here", settings))

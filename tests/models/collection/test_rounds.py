@@ -109,6 +109,7 @@ def learned(rounds: Rounds, kill: Callable[[int], bool]) -> dict[str, torch.Tens
     return rounds.agent.state_dict()
 
 
+@pytest.mark.slow
 def test_a_second_process_that_dies_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_second_process_that_dies_is_done_without(
     assert not list(tmp_path.iterdir())  # a killed collection could not remove it
 
 
+@pytest.mark.slow
 def test_a_second_process_ends_with_the_first() -> None:
     code = "from test_rounds import wait_with_a_second_process as wait; wait()"
     process = subprocess.Popen(

@@ -83,6 +83,7 @@ def _run(script: str, variables: dict[str, str]) -> bytes:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_equal_bytes_in_two_processes_and_on_both_paths(egl: dict[str, str]) -> None:
     digests = {hashlib.sha256(_run(PICTURES, egl)).hexdigest() for _ in range(2)}
     assert len(digests) == 1
