@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def encoder(run: Callable, drawn: Path, tmp_path: Path) -> Path:

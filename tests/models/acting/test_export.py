@@ -17,6 +17,8 @@ from lawm_data.envs.policy import RandomPolicy
 from lawm_models.acting.policy import Policy
 from lawm_models.algorithms import ALGORITHMS
 
+pytestmark = pytest.mark.slow
+
 POLICIES = [n for n in DISTINCT if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
 STEPS = 4
 

@@ -27,6 +27,8 @@ from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModelConfig
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("dm_control")
 
 TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory

@@ -10,6 +10,8 @@ from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.stacked_runs import Asked, train_stack
 from lawm_models.training.trainer import train
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (0, 1, 2)
 
 

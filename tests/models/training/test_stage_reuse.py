@@ -19,6 +19,8 @@ from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
+pytestmark = pytest.mark.slow
+
 # cola has four, and a test of its own below
 IN_STAGES = [n for n in DISTINCT if ALGORITHMS.load(n).Algorithm.stages[1:] and n != "cola"]
 POLICY = {
