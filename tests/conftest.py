@@ -10,6 +10,7 @@ instruments every function as its module is imported; a call with a wrong shape 
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,24 @@ def egl() -> dict[str, str]:
         # where it draws, the tests run and may fail
         pytest.skip(why)  # reason: the machine has no graphics driver; DRAW runs no line of ours
     return variables
+
+
+@pytest.fixture(scope="session")
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A C compiler, tried without a line of ours, whose defects must not look like its absence."""
+    name = os.environ.get("CC") or "cc"
+    folder = tmp_path_factory.mktemp("compiler")
+    (folder / "one.c").write_text("int one(void) { return 1; }\n")
+    command = [*shlex.split(name), "-shared", "-fPIC", "one.c", "-o", "one.so"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        why = done.stderr if done.returncode else ""
+    except OSError as error:
+        why = str(error)
+    if why:
+        # where it compiles this, the tests run and may fail
+        pytest.skip(f"no C compiler on this machine: {why}")  # reason: training goes on without one
+    return name
 
 
 DRAWN = """

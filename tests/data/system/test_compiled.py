@@ -1,14 +1,11 @@
 """C that is compiled once, and what is said where it cannot be."""
 
 import os
-import shutil
 
 import pytest
 from lawm_schemas import LawmError
 
 from lawm_data.system.compiled import load_library
-
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
 
 @pytest.fixture
@@ -19,7 +16,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "lawm" / "compiled"
 
 
-@needs_compiler
+@pytest.mark.usefixtures("compiler")
 def test_every_source_and_every_option_is_compiled_once(cache, tmp_path):
     source = tmp_path / "answer.c"
     source.write_text("int answer(void) { return ANSWER; }\n")
@@ -31,7 +28,7 @@ def test_every_source_and_every_option_is_compiled_once(cache, tmp_path):
     assert made.items() <= {path: path.stat().st_mtime_ns for path in cache.iterdir()}.items()
 
 
-@needs_compiler
+@pytest.mark.usefixtures("compiler")
 def test_what_does_not_compile_is_told_in_a_line(cache, tmp_path):
     source = tmp_path / "wrong.c"
     source.write_text("int f(void) { return nothing; }\n")
@@ -69,7 +66,7 @@ def test_command_that_is_no_compiler_is_named(command, said, cache, tmp_path, mo
     assert not cache.exists() or not list(cache.iterdir())
 
 
-@needs_compiler
+@pytest.mark.usefixtures("compiler")
 def test_damaged_library_is_made_anew(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", " ")  # as good as none
     source = tmp_path / "answer.c"
@@ -84,7 +81,7 @@ def test_damaged_library_is_made_anew(cache, tmp_path, monkeypatch):
         assert kept.read_bytes() == whole
 
 
-@needs_compiler
+@pytest.mark.usefixtures("compiler")
 def test_nothing_is_loaded_from_where_others_may_write(cache, tmp_path):
     source = tmp_path / "answer.c"
     source.write_text("int answer(void) { return 1; }\n")
