@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lawm_models.networks.distributions import BOUNDED, BoundedSample
 from lawm_models.networks.dynamics import State
+from lawm_models.networks.expectiles import asymmetry, expectile_loss
 from lawm_models.networks.layers import MLP
 from lawm_models.networks.stacking import take
 from lawm_models.networks.world_model import (
@@ -57,17 +58,6 @@ def lambda_return(
 def alive(continuation: Float[Tensor, "*m L1 N"]) -> Float[Tensor, "*m L1-1 N"]:
     """Π_{k≤t} c_k: the probability that a dream has not ended where step t begins, detached."""
     return continuation[..., :-1, :].detach().cumprod(-2)
-
-
-def asymmetry(error: Float[Tensor, "*b"], expectile: float) -> Float[Tensor, "*b"]:
-    """2 |τ − 1(x < 0)|: 1 everywhere for τ = ½."""
-    return 2 * (expectile + (1 - 2 * expectile) * (error < 0).to(error.dtype))
-
-
-def expectile_loss(error: Float[Tensor, "*b"], expectile: float) -> Float[Tensor, "*b"]:
-    """2 |τ − 1(x < 0)| x² of what was found minus what was expected, least at its τ-expectile."""
-    square = error.square()
-    return square if expectile == 0.5 else asymmetry(error, expectile) * square
 
 
 class ActorCriticConfig(Schema):

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lawm_models.networks.distributions import Normal, log_prob_normal
+from lawm_models.networks.expectiles import expectile_loss
 from lawm_models.networks.optimizer import adam, minimize
 from lawm_models.networks.td3 import relu_network, values_of
 from lawm_models.networks.transitions import Transitions, weighted
@@ -121,8 +122,7 @@ class IQL(nn.Module):
     def value_loss(self, t: Transitions) -> Float[Tensor, ""]:
         """Mean |τ − 1(A < 0)| A² (Eq. 5)."""
         advantage = self.advantage(t)
-        side = (self.config.expectile - (advantage < 0).to(advantage.dtype)).abs()
-        return weighted(side * advantage.square(), t.weight)
+        return 0.5 * weighted(expectile_loss(advantage, self.config.expectile), t.weight)
 
     def critic_loss(self, t: Transitions) -> Float[Tensor, ""]:
         """Σ_i mean (Q_i(s,a) − r − γ (1−d) V(s'))² (Eq. 6)."""
