@@ -30,10 +30,10 @@ from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import Encoder, EncoderChoice, Observation
 from lawm_models.networks.inverse_dynamics import InverseDynamics, InverseDynamicsConfig, contexts
 from lawm_models.networks.layers import load_renamed
+from lawm_models.networks.offline.transitions import Transitions, choose_step, one_step, weighted
 from lawm_models.networks.optimizer import adam, minimize
 from lawm_models.networks.policies import ReactivePolicy
 from lawm_models.networks.scaling import ActionScale
-from lawm_models.networks.transitions import Transitions, choose_step, one_step, weighted
 from lawm_models.networks.world_model import standard_noise
 
 

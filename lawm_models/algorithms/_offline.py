@@ -17,9 +17,9 @@ from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.encoders import ENCODERS
 from lawm_models.networks.encoders._protocol import Observation, require_no_weights
 from lawm_models.networks.layers import load_renamed
+from lawm_models.networks.offline.transitions import Transitions, choose_step, every_step, one_step
 from lawm_models.networks.policies import ReactivePolicy
 from lawm_models.networks.scaling import ActionScale
-from lawm_models.networks.transitions import Transitions, choose_step, every_step, one_step
 from lawm_models.networks.world_model import standard_noise
 
 

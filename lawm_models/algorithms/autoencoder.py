@@ -22,8 +22,8 @@ from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice, Observation, Sizes
 from lawm_models.networks.frozen_encoder import FrozenEncoder
+from lawm_models.networks.offline.transitions import weighted
 from lawm_models.networks.optimizer import adam, clip_and_step
-from lawm_models.networks.transitions import weighted
 from lawm_models.networks.world_model import state_weight
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lawm_models.algorithms._behind_idm import BehindIDM, BehindIDMConfig
-from lawm_models.networks.iql import IQL, IQLConfig
+from lawm_models.networks.offline.iql import IQL, IQLConfig
 
 
 class Config(BehindIDMConfig):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lawm_models.algorithms._behind_idm import BehindIDM, BehindIDMConfig
-from lawm_models.networks.rebrac import ReBRAC, ReBRACConfig
+from lawm_models.networks.offline.rebrac import ReBRAC, ReBRACConfig
 
 
 class Config(BehindIDMConfig):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lawm_models.algorithms._behind_idm import BehindIDM, BehindIDMConfig
-from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
+from lawm_models.networks.offline.td3_bc import TD3BC, TD3BCConfig
 
 
 class Config(BehindIDMConfig):

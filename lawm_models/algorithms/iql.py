@@ -1,6 +1,6 @@
 """IQL: values of the data's own actions, on the labeled steps alone (Kostrikov et al. 2022).
 
-See ``networks.iql`` for the equations.
+See ``networks.offline.iql`` for the equations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field
 from lawm_models.algorithms._offline import OnLabels
 from lawm_models.networks.encoders import vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice
-from lawm_models.networks.iql import IQL, IQLConfig
+from lawm_models.networks.offline.iql import IQL, IQLConfig
 
 
 class Config(IQLConfig):

@@ -1,6 +1,6 @@
 """ReBRAC: TD3+BC whose values imitate, too, on the labeled steps alone (Tarasov et al. 2023).
 
-See ``networks.rebrac`` for the equations.
+See ``networks.offline.rebrac`` for the equations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field
 from lawm_models.algorithms._offline import OnLabels
 from lawm_models.networks.encoders import vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice
-from lawm_models.networks.rebrac import ReBRAC, ReBRACConfig
+from lawm_models.networks.offline.rebrac import ReBRAC, ReBRACConfig
 
 
 class Config(ReBRACConfig):

@@ -1,6 +1,6 @@
 """TD3+BC: offline RL without a model, on the labeled steps alone (Fujimoto & Gu 2021).
 
-See ``networks.td3_bc`` for the equations.
+See ``networks.offline.td3_bc`` for the equations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field
 from lawm_models.algorithms._offline import OnLabels
 from lawm_models.networks.encoders import vectors
 from lawm_models.networks.encoders._protocol import EncoderChoice
-from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
+from lawm_models.networks.offline.td3_bc import TD3BC, TD3BCConfig
 
 
 class Config(TD3BCConfig):

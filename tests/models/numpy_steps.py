@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from lawm_models.networks.transitions import Transitions
+from lawm_models.networks.offline.transitions import Transitions
 
 OBSERVATION, ACTION, STEPS = 3, 2, 5
 WEIGHT = [1.0, 2.0, 0.0, 1.0, 1.0]

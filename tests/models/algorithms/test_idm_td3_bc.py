@@ -11,8 +11,8 @@ from lawm_data.batches.loader import Loader
 from lawm_models.algorithms import idm_td3_bc
 from lawm_models.algorithms._behind_idm import held_out
 from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
-from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
-from lawm_models.networks.transitions import choose_step, every_step
+from lawm_models.networks.offline.td3_bc import TD3BC, TD3BCConfig
+from lawm_models.networks.offline.transitions import choose_step, every_step
 
 K = 3
 STEPS = 9

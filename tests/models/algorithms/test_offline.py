@@ -11,8 +11,8 @@ from lawm_models.algorithms import idm_iql, idm_rebrac, iql, rebrac
 from lawm_models.algorithms._offline import returns
 from lawm_models.algorithms._protocol import Windowed
 from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
-from lawm_models.networks.iql import IQLConfig
-from lawm_models.networks.rebrac import ReBRACConfig
+from lawm_models.networks.offline.iql import IQLConfig
+from lawm_models.networks.offline.rebrac import ReBRACConfig
 
 K = 3
 

@@ -9,14 +9,14 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from lawm_models.networks.td3 import (
+from lawm_models.networks.offline.td3 import (
     SMALLEST_VALUE,
     TD3,
     TD3Config,
     relu_network,
     values_of,
 )
-from lawm_models.networks.transitions import Transitions, weighted
+from lawm_models.networks.offline.transitions import Transitions, weighted
 
 
 class TD3BCConfig(TD3Config):

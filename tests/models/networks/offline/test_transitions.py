@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from lawm_models.networks.offline.transitions import choose_step, every_step, one_step, weighted
 from lawm_models.networks.scaling import ActionScale
-from lawm_models.networks.transitions import choose_step, every_step, one_step, weighted
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from lawm_models.networks.distributions import Normal, log_prob_normal
 from lawm_models.networks.expectiles import expectile_loss
+from lawm_models.networks.offline.td3 import relu_network, values_of
+from lawm_models.networks.offline.transitions import Transitions, weighted
 from lawm_models.networks.optimizer import adam, minimize
-from lawm_models.networks.td3 import relu_network, values_of
-from lawm_models.networks.transitions import Transitions, weighted
 
 LOG_STD = (-5.0, 2.0)
 """Bounds of the policy's log standard deviation, those of the authors."""

@@ -13,14 +13,14 @@ from lawm_schemas import Count
 from pydantic import Field
 from torch import Tensor, nn
 
-from lawm_models.networks.td3 import (
+from lawm_models.networks.offline.td3 import (
     SMALLEST_VALUE,
     TD3,
     TD3Config,
     relu_network,
     values_of,
 )
-from lawm_models.networks.transitions import Transitions, weighted
+from lawm_models.networks.offline.transitions import Transitions, weighted
 
 FIRST_BIAS = 0.1
 """Biases of hidden layers before training."""

@@ -18,8 +18,8 @@ from numpy_steps import (
     twin_values,
 )
 
-from lawm_models.networks.td3_bc import TD3BC, TD3BCConfig
-from lawm_models.networks.transitions import Transitions
+from lawm_models.networks.offline.td3_bc import TD3BC, TD3BCConfig
+from lawm_models.networks.offline.transitions import Transitions
 
 
 @pytest.fixture

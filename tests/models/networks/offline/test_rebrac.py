@@ -17,8 +17,8 @@ from numpy_steps import (
     twin_values,
 )
 
-from lawm_models.networks.rebrac import ReBRAC, ReBRACConfig
-from lawm_models.networks.transitions import Transitions
+from lawm_models.networks.offline.rebrac import ReBRAC, ReBRACConfig
+from lawm_models.networks.offline.transitions import Transitions
 
 UNITS = 4
 ACTOR = (OBSERVATION, UNITS, UNITS, UNITS, ACTION)

@@ -14,8 +14,8 @@ from numpy_steps import (
     twin_values,
 )
 
-from lawm_models.networks.iql import IQL, IQLConfig
-from lawm_models.networks.transitions import Transitions
+from lawm_models.networks.offline.iql import IQL, IQLConfig
+from lawm_models.networks.offline.transitions import Transitions
 
 UNITS = 4
 POLICY = (OBSERVATION, UNITS, UNITS, ACTION)

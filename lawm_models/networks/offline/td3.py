@@ -17,8 +17,8 @@ from lawm_schemas import Count, Schema, Size
 from pydantic import Field
 from torch import Tensor, nn
 
+from lawm_models.networks.offline.transitions import Transitions, weighted
 from lawm_models.networks.optimizer import adam, minimize
-from lawm_models.networks.transitions import Transitions, weighted
 
 SMALLEST_VALUE = 1e-8
 """Stands in for mean |Q| when no step has weight."""
