@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from lawm_data.batches.gather import SliceReader
 from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.writing.encode import GZIP_LEVEL, compression
 from lawm_data.system import hdf5
+from lawm_models.training.versions import installed_versions
 
 WINDOWS = (2, 16, 50)
 CHUNKS = (1, 5, 10, 16, 32)
@@ -186,7 +188,14 @@ def main() -> None:
         print(f"{where} {row['bytes_per_frame']:8,.0f} bytes  {speed}  {mark}")
     if asked.out:
         task = corpus.manifest.environment.task if corpus.manifest.environment else None
-        result = {"task": task, "frames": list(frames.shape), "before": BEFORE, "rows": rows}
+        result = {
+            "command": "python " + " ".join(sys.argv),
+            "versions": installed_versions(),
+            "task": task,
+            "frames": list(frames.shape),
+            "before": BEFORE,
+            "rows": rows,
+        }
         asked.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
