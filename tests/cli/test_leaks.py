@@ -32,6 +32,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "data" / "exchange" / 
 
 from hub_fixture import hub as hub
 from hub_server import Hub
+from small_runs import SETTINGS
 
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("gymnasium")
@@ -328,6 +329,12 @@ def settings(*pairs: str) -> list[str]:
     return [word for pair in pairs for word in ("--set", pair)]
 
 
+def tiny(algorithm: str) -> list[str]:
+    """The smallest networks: on their sizes it does not depend what they know."""
+    sizes = SETTINGS[algorithm].items()
+    return settings(*(f"algorithm.settings.{name}={json.dumps(value)}" for name, value in sizes))
+
+
 # the others differ from td3_bc, idm_td3_bc and lam in their networks alone
 OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac", "dila", "flam", "rla"}
 
@@ -338,7 +345,7 @@ def test_what_a_training_writes_does_not_depend_on_hidden_actions(
 ) -> None:
     stages = ALGORITHMS.load(algorithm).Algorithm.stages
     common = ("observe=state", "evaluation_episodes=0", "batch_size=4", "window=5", "log_every=1")
-    words = settings(*common, *(f"steps.{stage}=2" for stage in stages))
+    words = settings(*common, *(f"steps.{stage}=2" for stage in stages)) + tiny(algorithm)
     if algorithm == "autoencoder":  # of pixels in presets
         words += settings("algorithm.settings.encoder={name: vectors}")
     found = []
@@ -364,6 +371,7 @@ def test_inferred_actions_do_not_depend_on_hidden_ones(
         monkeypatch.setenv("MINARI_DATASETS_PATH", str(out))
         corpus = Path(shutil.copytree(twin.path, tmp_path / f"copy-{number}" / "corpus"))
         words = settings("steps.idm=3", "steps.agent=0", "evaluation_episodes=0")
+        words += tiny("idm_td3_bc")
         source = ("--corpus", f"{corpus}@{MASK}", "--algorithm", "idm_td3_bc")
         lab.lawm("train", *source, "--preset", "demo", *words, "--out", out / "run")
         lab.lawm("relabel", out / "run", "--corpus", corpus, "--name", "inferred")
