@@ -371,7 +371,6 @@ def test_inferred_actions_do_not_depend_on_hidden_ones(
         monkeypatch.setenv("MINARI_DATASETS_PATH", str(out))
         corpus = Path(shutil.copytree(twin.path, tmp_path / f"copy-{number}" / "corpus"))
         words = settings("steps.idm=3", "steps.agent=0", "evaluation_episodes=0")
-        words += tiny("idm_td3_bc")
         source = ("--corpus", f"{corpus}@{MASK}", "--algorithm", "idm_td3_bc")
         lab.lawm("train", *source, "--preset", "demo", *words, "--out", out / "run")
         lab.lawm("relabel", out / "run", "--corpus", corpus, "--name", "inferred")
