@@ -28,7 +28,8 @@ from lawm_models import Run, configure, load_run, reach_goals, train
 from lawm_models.training.versions import installed_versions
 
 CORPUS, HELD = "reacher-easy", "reacher-easy-held"
-MASK, FRACTION = "5pct", 0.05
+FRACTION = 0.05
+"""Of labels; other trajectories for each seed."""
 GAUSSIAN = {"name": "gaussian", "beta": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
     # settings of the model; labels are of the mask, but for those of acwm-all
@@ -118,9 +119,9 @@ def once(path: Path, make: Callable[..., dict[str, Any]], *given: Any) -> dict[s
 def model(asked: argparse.Namespace, row: Row) -> Path:
     """The run of a row, trained if it is not."""
     corpus, out = asked.corpora / CORPUS, asked.out / f"{row.model}-{row.seed}"
-    whole = open_corpus(corpus)
-    if MASK not in whole.masks():
-        save_mask(whole, make_mask(whole, FRACTION, seed=0, name=MASK))
+    whole, mask = open_corpus(corpus), f"5pct-seed{row.seed}"
+    if mask not in whole.masks():
+        save_mask(whole, make_mask(whole, FRACTION, seed=row.seed, name=mask))
     algorithm = "acwm" if row.model.startswith("acwm") else "lam"
     settings: dict[str, Any] = {"algorithm.settings.model": MODELS[row.model], **STEPS}
     if algorithm == "acwm":
@@ -128,7 +129,7 @@ def model(asked: argparse.Namespace, row: Row) -> Path:
     if row.model in LABELED:
         settings["labeled_ratio"] = LABELED[row.model]
     config = configure(
-        str(corpus) if row.model == "acwm-all" else f"{corpus}@{MASK}",
+        str(corpus) if row.model == "acwm-all" else f"{corpus}@{mask}",
         algorithm=algorithm,
         seed=row.seed,
         settings=settings,
