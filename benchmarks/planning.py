@@ -2,8 +2,8 @@
 
 Trains models of the sizes of the study ``constraints`` on its corpora, seed after seed, and plans
 in each towards goals of held-out trajectories. What is done is kept in ``--out`` and not done
-again, and the result has whatever is there. With ``--walker`` it compares the policies of runs of
-``lawm`` with planning in their models.
+again, and the result has whatever is there. ``--policies`` names runs whose learned policies are
+compared with CEM in their models.
 
     lawm-data build constraints --out corpora/constraints
     python benchmarks/planning.py corpora/constraints --out runs/planning \
@@ -45,7 +45,7 @@ LABELED = {"gaussian-labels": 0.5}
 """Share of labeled windows in a batch."""
 WAYS = (("usual", False), ("blind_controller", False), ("usual", True), ("latents", False))
 """What is searched, and whether the loop is closed."""
-GOALS, HORIZON, RADIUS = 60, 6, 0.25
+GOALS, HORIZON, RADIUS = 30, 6, 0.25
 """RADIUS, in standard deviations: a plan that ends within it counts as a success."""
 EPISODES = 5
 
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("corpora", type=Path, help="folder of the corpora of `constraints`")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and rows")
-    parser.add_argument("--walker", nargs="*", default=(), help="runs of lawm, seed by seed")
+    parser.add_argument("--policies", nargs="*", default=(), help="runs, as of `lawm demo`")
     parser.add_argument("--results", type=Path, required=True, help="JSON file to write")
     asked = parser.parse_args()
     command = shlex.join(["python", *sys.argv])
@@ -92,7 +92,7 @@ def main() -> None:
     for row in every_row([int(seed) for seed in asked.seeds.split(",")]):
         rows[row] = once(asked.out / f"{row.name}.json", plan, asked, row)
         write()
-    for path in asked.walker:
+    for path in asked.policies:
         for planner in (None, "cem"):
             key = f"{Path(path).name}-{planner or 'policy'}"
             rewards[key] = once(asked.out / f"{key}.json", evaluate, path, planner)
