@@ -123,17 +123,31 @@ def drawn_once(egl: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def drawn(drawn_once: Path, tmp_path: Path) -> Path:
+def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much of the state features tell is not looked at where they are made, but in test_probe.
+
+    Its full 2000 steps take longer than all else that is done with features.
+    """
+    from lawm_models.runs import probe
+
+    monkeypatch.setattr(probe, "STEPS", 20)
+
+
+@pytest.fixture
+def drawn(drawn_once: Path, quick_probe: None, tmp_path: Path) -> Path:
     """A corpus with pictures that dm_control drew: six trajectories of 10 steps, mask ``half``."""
     return Path(shutil.copytree(drawn_once, tmp_path / "drawn"))
 
 
 @pytest.fixture
-def run_where_it_draws(egl: dict[str, str]) -> Callable[[Path], None]:
-    """Runs the tests of a file in a process that draws with EGL, as ``egl`` says."""
+def run_where_it_draws(egl: dict[str, str]) -> Callable[..., None]:
+    """Runs the tests of a file in a process that draws with EGL, as ``egl`` says.
 
-    def call(file: Path) -> None:
-        words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", str(file))
+    More words go to pytest.
+    """
+
+    def call(file: Path, *more: str) -> None:
+        words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", str(file), *more)
         done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=egl)
         assert done.returncode == 0, done.stdout
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 from lawm_data.system.registry import other_packages
@@ -17,6 +19,12 @@ def installed_versions() -> dict[str, str]:
 
     Those are also the packages that bring an algorithm, an environment or another part.
     """
+    return dict(_versions(tuple(sys.path)))
+
+
+@cache
+def _versions(path: tuple[str, ...]) -> dict[str, str]:
+    """Those on a path; what a process has imported stays as it was when it asked first."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -8,8 +8,6 @@ import torch
 import wild
 from lawm_schemas import ConfigError
 
-pytestmark = pytest.mark.slow
-
 
 def square(first: int, last: int, at: int) -> wild.Square:
     """Grey, until at some step another grey comes."""

@@ -1,11 +1,16 @@
 """What commands print is held to what is declared of them."""
 
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lawm_schemas.outputs import OUTPUTS
+
+# The smallest networks of every algorithm stand beside the tests of models, which are no package.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "models"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from .test_demo import TINY
 
 
 def test_the_demo_from_pixels_does_the_whole_job(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], quick_probe: None
 ) -> None:
     out = tmp_path / "out"
     whole = open_corpus(unpack_corpus(tmp_path / "whole"))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from lawm_schemas import Results
 from lawm_schemas.plain_yaml import dump_yaml
+from small_runs import SETTINGS
 
 from lawm_data import open_corpus
 from lawm_models.algorithms import ALGORITHMS
@@ -44,6 +45,12 @@ def executor():
 
 def steps(name: str, count: int) -> dict[str, int]:
     return {f"steps.{stage}": count for stage in ALGORITHMS.load(name).Algorithm.stages}
+
+
+def tiny(name: str, count: int) -> dict[str, Any]:
+    """So few steps, of the smallest networks."""
+    sizes = {f"algorithm.settings.{name}": value for name, value in SETTINGS[name].items()}
+    return {**steps(name, count), **sizes}
 
 
 def bc(**settings: object) -> dict[str, Any]:
@@ -109,7 +116,7 @@ def test_corpora_that_a_recipe_makes_are_told_with_it(
 
 def test_every_algorithm_killed_and_resumed(run, study, corpus: Path, tmp_path: Path) -> None:
     """The whole: all algorithms, few labels and all, a kill in the middle, table and pictures."""
-    entries = {name: {"settings": steps(name, 4)} for name in NAMES}
+    entries = {name: {"settings": tiny(name, 4)} for name in NAMES}
     path, out = study(algorithms=entries, labels=[0.34, 0.67, 1]), tmp_path / "out"
     words = ["benchmark", str(path), "--out", str(out)]
     code = "import sys; from lawm_cli.app import main\nif __name__ == '__main__': sys.exit(main())"
@@ -351,16 +358,16 @@ def test_masks_are_nested_and_follow_the_seed(study, corpus: Path) -> None:
 def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path) -> None:
     """Runs that differ in their last stage take the first one's; their numbers stay the same."""
     entries = {
-        "lawm": {"settings": steps("lawm", 4)},
+        "lawm": {"settings": tiny("lawm", 4)},
         "bc": bc(),
         "lawm-near": {
             "algorithm": "lawm",
-            "settings": {**steps("lawm", 4), "algorithm.settings.support": 1.0},
+            "settings": {**tiny("lawm", 4), "algorithm.settings.support": 1.0},
         },
-        "lawm-longer": {"algorithm": "lawm", "settings": steps("lawm", 5)},
+        "lawm-longer": {"algorithm": "lawm", "settings": tiny("lawm", 5)},
         "lawm-last": {
             "algorithm": "lawm",
-            "settings": {**steps("lawm", 4), "steps.agent": 6, "evaluation_episodes": 2},
+            "settings": {**tiny("lawm", 4), "steps.agent": 6, "evaluation_episodes": 2},
         },
     }
     path, out = study(algorithms=entries, seeds=[0, 1]), tmp_path / "out"
@@ -403,7 +410,7 @@ def test_a_world_model_serves_all_policies_of_a_study(run, study, tmp_path: Path
 @pytest.mark.slow
 def test_two_workers_make_two_world_models_for_two_seeds(run, study, tmp_path: Path) -> None:
     """The second does not make the same as the first meanwhile."""
-    long = {**steps("lawm", 4), "steps.model": 40}
+    long = {**tiny("lawm", 4), "steps.model": 40}
     entries = {
         name: {"algorithm": "lawm", "settings": {**long, "algorithm.settings.support": support}}
         for name, support in (("a", 0.5), ("b", 1.0), ("c", 2.0))
@@ -419,7 +426,7 @@ def test_two_workers_make_two_world_models_for_two_seeds(run, study, tmp_path: P
 
 
 def test_a_stack_makes_what_each_run_makes(run, study, tmp_path: Path) -> None:
-    algorithms = {"lawm": {"settings": steps("lawm", 4)}, "bc": bc()}
+    algorithms = {"lawm": {"settings": tiny("lawm", 4)}, "bc": bc()}
     path = study(algorithms=algorithms, seeds=[0, 1, 2])
     words = ("benchmark", path, "--workers", 1, "--json", "--out")
     together = run("lawm", *words, tmp_path / "together").json

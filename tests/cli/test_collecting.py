@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lawm_schemas import Drawing, Manifest
 
 from lawm_data import open_corpus
 from lawm_models.collection.agents.dreamer import DreamerConfig
@@ -154,41 +154,8 @@ def test_physics_is_recorded_unless_it_is_not_wanted(run, tmp_path: Path) -> Non
     assert report["replay"]["skipped"] == {"no physics states were recorded": 2}
 
 
-def test_pictures_are_drawn_as_the_corpus_says(egl: dict[str, str], tmp_path: Path) -> None:
-    """New corpora by ``fast``; one that goes on keeps its own, and without an entry the suite's."""
-    program = str(Path(sys.executable).with_name("lawm-data"))
-    out, asked = tmp_path / "new", ("--action-repeat", "100", "--num-envs", "2", "--pixels", "16")
-
-    def collect(*words: str) -> subprocess.CompletedProcess[str]:
-        command = (program, "collect", *ENV, *asked, *words)
-        return subprocess.run(command, capture_output=True, text=True, env=egl)
-
-    def drawing(path: Path) -> Drawing | None:
-        return open_corpus(path).manifest.observations[-1].drawing
-
-    assert collect("--trajectories", "2", "--out", str(out)).returncode == 0
-    assert drawing(out) == Drawing(by="fast")
-    once = tmp_path / "once"
-    assert collect("--trajectories", "4", "--out", str(once)).returncode == 0
-    assert collect("--trajectories", "4", "--out", str(out), "--workers", "2").returncode == 0
-    assert open_corpus(out).fingerprint == open_corpus(once).fingerprint
-    refused = collect("--trajectories", "6", "--out", str(out), "--draw", "suite")
-    assert refused.returncode == 2
-    assert "drawn by fast), not cartpole-swingup" in refused.stderr
-
-    old, suite = tmp_path / "old", tmp_path / "suite"
-    assert collect("--trajectories", "2", "--draw", "suite", "--out", str(old)).returncode == 0
-    assert collect("--trajectories", "4", "--draw", "suite", "--out", str(suite)).returncode == 0
-    manifest = Manifest.read_json(old / "corpus.json")
-    specs = [s.model_copy(update={"drawing": None}) for s in manifest.observations]
-    manifest = manifest.model_copy(update={"observations": tuple(specs)})
-    (old / "corpus.json").write_text(manifest.to_json())
-    assert "drawing" not in (old / "corpus.json").read_text()
-    assert collect("--trajectories", "4", "--out", str(old)).returncode == 0
-    assert drawing(old) is None
-    pictures = [open_corpus(path)[3].observations["pixels"] for path in (old, suite, out)]
-    assert (pictures[0] == pictures[1]).all()
-    assert not (pictures[0] == pictures[2]).all()
+def test_pictures_are_drawn_as_the_corpus_says(run_where_it_draws: Callable[..., None]) -> None:
+    run_where_it_draws(Path(__file__).with_name("collecting_pictures.py"))
 
 
 def test_drawing_goes_with_pictures(run, tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from lawm_data import open_corpus
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training.run_folder import RunFolder
 
-pytestmark = pytest.mark.slow
-
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 CSV = "o1,o2,a1,r\n0,1,0.5,1\n1,2,,2\n2,3,,\n"

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def encoder(run: Callable, drawn: Path, tmp_path: Path) -> Path:

@@ -32,6 +32,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "data" / "exchange" / 
 
 from hub_fixture import hub as hub
 from hub_server import Hub
+from small_runs import SETTINGS
 
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("gymnasium")
@@ -328,6 +329,12 @@ def settings(*pairs: str) -> list[str]:
     return [word for pair in pairs for word in ("--set", pair)]
 
 
+def tiny(algorithm: str) -> list[str]:
+    """The smallest networks: on their sizes it does not depend what they know."""
+    sizes = SETTINGS[algorithm].items()
+    return settings(*(f"algorithm.settings.{name}={json.dumps(value)}" for name, value in sizes))
+
+
 # the others differ from td3_bc, idm_td3_bc and lam in their networks alone
 OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac", "dila", "flam", "rla"}
 
@@ -338,7 +345,7 @@ def test_what_a_training_writes_does_not_depend_on_hidden_actions(
 ) -> None:
     stages = ALGORITHMS.load(algorithm).Algorithm.stages
     common = ("observe=state", "evaluation_episodes=0", "batch_size=4", "window=5", "log_every=1")
-    words = settings(*common, *(f"steps.{stage}=2" for stage in stages))
+    words = settings(*common, *(f"steps.{stage}=2" for stage in stages)) + tiny(algorithm)
     if algorithm == "autoencoder":  # of pixels in presets
         words += settings("algorithm.settings.encoder={name: vectors}")
     found = []

@@ -175,30 +175,38 @@ def disk() -> type[Disk]:
     return Disk
 
 
-CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
+NAMES = ("os.rename", "os.remove", "os.rmdir", "os.link")
+"""What Python announces before a name comes, goes or means something else.
+
+Between two of these nothing changes but what has a temporary name, or none yet.
+"""
+CHANGES = (*NAMES, "os.mkdir", "os.truncate")
 """What Python announces before it changes the file system, beside opening a file to write."""
 
 
-def _die_before_change(number: int) -> None:
+def _die_before_change(number: int, names: bool) -> None:
     """From here on this process ends before its n-th change of the file system, as if killed."""
     left = number
 
     def count(event: str, arguments: tuple) -> None:
         nonlocal left
         writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        left -= event in CHANGES or bool(writes)
+        left -= event in NAMES if names else event in CHANGES or bool(writes)
         if left <= 0:
             os._exit(9)
 
     sys.addaudithook(count)
 
 
-def _is_killed(function: Callable[[], object], number: int) -> bool:
-    """Run a function in a process that dies before its n-th change; False if it gets through."""
+def _is_killed(function: Callable[[], object], number: int, names: bool = False) -> bool:
+    """Run a function in a process that dies before its n-th change; False if it gets through.
+
+    With ``names`` only changes of names are counted.
+    """
     child = os.fork()
     if child == 0:
         try:
-            _die_before_change(number)
+            _die_before_change(number, names)
             function()
             os._exit(0)
         except BaseException:
@@ -210,7 +218,7 @@ def _is_killed(function: Callable[[], object], number: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def is_killed() -> Callable[[Callable[[], object], int], bool]:
+def is_killed() -> Callable[..., bool]:
     return _is_killed
 
 

@@ -103,6 +103,7 @@ def test_through_a_mask_nothing_hidden_is_written(data, states: Path, tmp_path: 
         assert np.array_equal(a.observations["pixels"], b.observations["pixels"])
 
 
+@pytest.mark.slow
 def test_the_same_bytes_by_workers_and_after_kills(data, tmp_path: Path) -> None:
     states, moments = tmp_path / "states", random.Random(0)
     collect = ("collect", "--env", "walker-walk", "--action-repeat", 20, "--trajectories", 6)

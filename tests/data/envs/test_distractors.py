@@ -1,19 +1,16 @@
 """Distractors depend on seed, trajectory and t alone, stay behind the body, and are recorded."""
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from lawm_schemas import ConfigError, CorpusError, Drawing, Role
+from lawm_schemas import ConfigError, CorpusError, Drawing
 
-from lawm_data import export_corpus, import_corpus, open_corpus
 from lawm_data.envs.distractors import AGENTS, Distractors, parse
 from lawm_data.system.video import write_video
 
 SIZE, STEPS = 32, 400
-PROGRAM = str(Path(sys.executable).with_name("lawm-data"))
 
 
 @pytest.fixture(scope="module")
@@ -137,48 +134,7 @@ def test_what_is_no_distractor_is_refused(tmp_path: Path) -> None:
             Distractors(Drawing(distractors=(f"video:{path}",)), SIZE)
 
 
-@pytest.mark.slow
 def test_collected_and_drawn_again_they_are_the_same(
-    egl: dict[str, str], film: Path, tmp_path: Path
+    run_where_it_draws: Callable[..., None],
 ) -> None:
-    def call(*words: object, code: int = 0) -> str:
-        command = [PROGRAM, *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, env=egl)
-        assert done.returncode == code, done.stderr
-        return done.stderr
-
-    shared = ("--distractors", "agents", "--distractors", f"video:{film}", "--distractors", "noise")
-    kind = ("--env", "walker-walk", "--action-repeat", 50, "--trajectories", 3, "--seed", 6)
-    collect, drawn = ("collect", *kind, "--num-envs", 2), tmp_path / "drawn"
-    pixels = ("--pixels", SIZE)
-    call(*collect, "--out", tmp_path / "states")
-    call(*collect, *pixels, "--out", tmp_path / "clean")
-    call(*collect, *pixels, *shared[:4], "--out", tmp_path / "quiet")
-    call(*collect, *pixels, *shared, "--out", tmp_path / "both")
-    call("rerender", tmp_path / "states", "--size", SIZE, *shared, "--seed", 6, "--out", drawn)
-    names = ("both", "drawn", "clean", "quiet")
-    both, again, clean, quiet = (open_corpus(tmp_path / name) for name in names)
-    assert both.manifest.observations == again.manifest.observations
-    exogenous = [s.name for s in both.manifest.observations if s.role is Role.exogenous]
-    assert exogenous == ["video", "agents", "noise"]
-    assert both.manifest.state == clean.manifest.state
-    for a, b, c, d in zip(both, again, clean, quiet, strict=True):
-        for name in ("pixels", *exogenous):
-            assert np.array_equal(a.observations[name], b.observations[name])
-        body = (c.observations["pixels"] == d.observations["pixels"]).all(3)
-        assert 0.005 < body.mean() < 0.3  # the body is as it was, and all else is not
-        assert np.array_equal(a.observations.state, c.observations.state)
-    # the same command goes on, and one without distractors would not be the same corpus
-    assert "2 of 3" not in call(*collect, *pixels, *shared, "--out", tmp_path / "both")
-    assert "is given twice" in call(*collect, *pixels, *shared[:2] * 2, "--out", "x", code=2)
-    assert "no such file" in call(
-        *("rerender", tmp_path / "states", "--size", SIZE, "--out", tmp_path / "x"),
-        *("--distractors", "video:gone.mp4"),
-        code=2,
-    )
-    assert not (tmp_path / "x").exists()
-    # other programs would take it for an observation
-    exported = export_corpus(both, f"robomimic:{tmp_path / 'out.hdf5'}")
-    assert "array agents: is exogenous, and for probes alone" in exported.notes
-    back = import_corpus(f"robomimic:{tmp_path / 'out.hdf5'}", tmp_path / "back").path
-    assert not {*exogenous} & {s.name for s in open_corpus(back).manifest.observations}
+    run_where_it_draws(Path(__file__).with_name("distracted.py"))

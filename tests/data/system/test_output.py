@@ -211,20 +211,26 @@ def scratch(out: Path) -> None:
         write_file(out, (folder / "film").read_bytes())
 
 
-SLOW = ("split, beside others",)
+LONG = ("filter", "split", "split, beside others")
+"""Those that change up to a hundred things; quick tests kill two of them before names change."""
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WRITERS]
+    ("name", "names"),
+    [pytest.param(n, True, id=f"{n}, before a name changes") for n in LONG[:2]]
+    + [
+        pytest.param(n, False, id=n, marks=[pytest.mark.slow] if n in LONG else []) for n in WRITERS
+    ],
 )
 def test_killed_anywhere_the_same_again_leaves_nothing_but_its_output(
     random_corpus: Callable,
     tmp_path: Path,
     name: str,
+    names: bool,
     is_killed: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It dies before every change of the file system, or every third, without any clean-up."""
+    """It dies before every change, without any clean-up."""
     original = random_corpus()
     save_mask(original, make_mask(original, 0.5, 0, "old"))
     _label(original, 0.25)
@@ -232,11 +238,11 @@ def test_killed_anywhere_the_same_again_leaves_nothing_but_its_output(
     (tmp_path / "tmp").mkdir()
     deaths, dies, whole = 0, True, None
     while dies:
-        deaths += 3 if name.startswith("split") else 1
+        deaths += 1
         place = tmp_path / f"try-{deaths}"
         corpus = open_corpus(shutil.copytree(original.path, place / "corpus"))
         out = place / "out"
-        dies = is_killed(lambda corpus=corpus, out=out: WRITERS[name](corpus, out), deaths)
+        dies = is_killed(lambda corpus=corpus, out=out: WRITERS[name](corpus, out), deaths, names)
         assert open_corpus(corpus.path, verify=True).fingerprint == original.fingerprint
         with contextlib.ExitStack() as refused:
             if name in WHOLE and all((out / part).exists() for part in WHOLE[name]):

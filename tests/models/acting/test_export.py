@@ -17,9 +17,9 @@ from lawm_data.envs.policy import RandomPolicy
 from lawm_models.acting.policy import Policy
 from lawm_models.algorithms import ALGORITHMS
 
-pytestmark = pytest.mark.slow
-
 POLICIES = [n for n in DISTINCT if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
+ALIKE = ("lawm", "lawm_plus")
+"""With real actions their programs are clap's: the same modules with another prior, or none."""
 STEPS = 4
 
 
@@ -65,7 +65,14 @@ def assert_same(policy: Policy, program: Archive | Model, robots: int) -> None:
 @pytest.mark.filterwarnings("ignore:.*get_attr:UserWarning")
 @pytest.mark.parametrize(
     ("name", "action"),
-    [*((name, "box") for name in POLICIES), ("lawm", "discrete"), ("bc", "many")],
+    [
+        *(
+            pytest.param(name, "box", marks=[pytest.mark.slow] if name in ALIKE else [])
+            for name in POLICIES
+        ),
+        ("lawm", "discrete"),
+        ("bc", "many"),
+    ],
 )
 def test_archive_acts_as_the_policy(make_policy, tmp_path, name: str, action: str) -> None:
     policy = make_policy(name, action)

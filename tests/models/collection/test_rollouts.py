@@ -27,8 +27,6 @@ from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModelConfig
 
-pytestmark = pytest.mark.slow
-
 pytest.importorskip("dm_control")
 
 TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory
@@ -88,6 +86,7 @@ def same(a: Corpus, b: Corpus) -> bool:
     return equal and a.fingerprint == b.fingerprint
 
 
+@pytest.mark.slow  # the next test is of processes, too
 @pytest.mark.parametrize(("backend", "workers"), [("processes", 2), ("ray", 2)])
 def test_workers_do_not_change_the_corpus(
     tmp_path: Path, alone: Corpus, backend: str, workers: int
@@ -122,7 +121,11 @@ def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
         rolled = parallel_rollouts(writer.path, context, rollouts(), source, executor(), 2)
         add_rollouts(writer, rolled, planned.provenance)
     assert len(killed) == 1
-    assert same(open_corpus(tmp_path / "c"), alone)
+    corpus = open_corpus(tmp_path / "c")
+    assert same(corpus, alone)
+    assert corpus.manifest.provenance == alone.manifest.provenance
+    assert not validate(corpus.path)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone: Corpus) -> None:

@@ -14,19 +14,12 @@ from safetensors.torch import save_file as save_safetensors
 
 from lawm_data import filter_corpus, open_corpus
 from lawm_data.corpus.features import FEATURES
-from lawm_models.runs import probe
 from lawm_models.runs.encoder_sources import of_features, of_file
 from lawm_models.runs.make_features import make_features
 from lawm_models.runs.relabel import relabel
 from lawm_models.runs.run import load_run
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
-
-
-@pytest.fixture(autouse=True)
-def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How good a probe gets is not looked at here."""
-    monkeypatch.setattr(probe, "STEPS", 20)
 
 
 @pytest.fixture

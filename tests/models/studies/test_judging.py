@@ -16,8 +16,6 @@ from lawm_models.studies.judging import Panel, judge_panel
 from lawm_models.studies.plan import Plan
 from lawm_models.studies.probe_table import comma_separated, make_probe_table, markdown, pictures
 
-pytestmark = pytest.mark.slow
-
 KINDS = {"state_only", "acwm", "acwm_all", "unconstrained", "idm"}
 SMALL = {"units": 4, "layers": 1, "latent": 2}
 

@@ -19,8 +19,6 @@ from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
-pytestmark = pytest.mark.slow
-
 # cola has four, and a test of its own below
 IN_STAGES = [n for n in DISTINCT if ALGORITHMS.load(n).Algorithm.stages[1:] and n != "cola"]
 POLICY = {
@@ -41,6 +39,8 @@ OTHER = {
     "lam": {"controller": {"units": 6, "layers": 1}, "controller_rate": 1e-2},
 }
 """Other values for everything that is of the last stage."""
+ONCE = pytest.mark.parametrize("config", ["lawm"], indirect=True, scope="module")
+"""For what the trainer does alike whatever the algorithm: with the one that draws most noise."""
 
 
 def changed(config: ExperimentConfig, **changes: Any) -> ExperimentConfig:
@@ -116,13 +116,18 @@ def whole(config, tmp_path_factory) -> RunFolder:
     return train(config, tmp_path_factory.mktemp("runs") / "whole")
 
 
+@pytest.fixture(scope="module")
+def taking(config, donor, tmp_path_factory) -> RunFolder:
+    return train(config, tmp_path_factory.mktemp("runs") / "run", begin_from=donor.path)
+
+
 def test_everything_of_the_last_stage_is_in_this_test(config) -> None:
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     assert set(OTHER[config.algorithm.name]) == set(algorithm.last_stage.settings)
 
 
-def test_same_numbers_as_made_whole(config, donor, whole, tmp_path) -> None:
-    run = train(config, tmp_path / "run", begin_from=donor.path)
+def test_same_numbers_as_made_whole(config, donor, whole, taking) -> None:
+    run = taking
     assert weights(run) == weights(whole)
     assert log(run) == log(whole)
     *earlier, _ = config.steps
@@ -137,6 +142,7 @@ def test_same_numbers_as_made_whole(config, donor, whole, tmp_path) -> None:
     assert elapsed[: len(donor.metrics())] == [line["elapsed"] for line in donor.metrics()]
 
 
+@ONCE
 def test_taken_on_from_one_that_has_taken(config, donor, whole, tmp_path) -> None:
     once = train(differing_at_the_end(config), tmp_path / "once", begin_from=donor.path)
     twice = train(config, tmp_path / "twice", begin_from=once.path)
@@ -145,6 +151,7 @@ def test_taken_on_from_one_that_has_taken(config, donor, whole, tmp_path) -> Non
     assert twice.record.taken.versions == donor.record.versions
 
 
+@ONCE
 def test_stopped_at_once_and_gone_on_with(config, donor, whole, tmp_path) -> None:
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -154,9 +161,8 @@ def test_stopped_at_once_and_gone_on_with(config, donor, whole, tmp_path) -> Non
     assert (weights(run), log(run)) == (weights(whole), log(whole))
 
 
-def test_tensorboard_shows_all_of_it(config, donor, whole, tmp_path) -> None:
-    run = train(config, tmp_path / "run", begin_from=donor.path)
-    assert points(run) == points(whole)
+def test_tensorboard_shows_all_of_it(whole, taking) -> None:
+    assert points(taking) == points(whole)
 
 
 @pytest.fixture
@@ -175,12 +181,14 @@ def _killed(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+@ONCE
 def test_killed_before_it_had_taken_anything(config, whole, killed) -> None:
     _, out = killed
     run = train(config, out)
     assert (weights(run), log(run)) == (weights(whole), log(whole))
 
 
+@ONCE
 @pytest.mark.parametrize("there", [False, True])
 def test_what_it_was_to_take_is_gone(config, killed, tmp_path, there) -> None:
     moved, out = killed
@@ -191,6 +199,7 @@ def test_what_it_was_to_take_is_gone(config, killed, tmp_path, there) -> None:
         train(config, out)
 
 
+@ONCE
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -219,6 +228,7 @@ def test_a_damaged_run_is_left_alone(config, donor, tmp_path, name, content, mes
     assert not (tmp_path / "run").exists()
 
 
+@ONCE
 @pytest.mark.parametrize("change", ["missing", "extra", "shape"])
 def test_weights_of_another_version_are_left_alone(config, donor, tmp_path, change) -> None:
     moved = Path(shutil.copytree(donor.path, tmp_path / "donor"))
@@ -241,6 +251,7 @@ def test_weights_of_another_version_are_left_alone(config, donor, tmp_path, chan
     assert not (tmp_path / "run").exists()
 
 
+@ONCE
 def test_versions_are_those_of_whoever_trained_it(config, donor, tmp_path) -> None:
     moved = Path(shutil.copytree(donor.path, tmp_path / "donor"))
     old = donor.record.versions | {"torch": "1.0"}
@@ -254,6 +265,7 @@ def test_versions_are_those_of_whoever_trained_it(config, donor, tmp_path) -> No
         assert run.record.taken.versions == old
 
 
+@ONCE
 @pytest.mark.parametrize(
     "changes",
     [
@@ -278,6 +290,7 @@ def test_what_is_not_the_same_is_refused(config, donor, tmp_path, changes) -> No
     assert not (tmp_path / "run").exists()
 
 
+@ONCE
 def test_other_steps_and_batches_are_refused(config, donor, tmp_path) -> None:
     first, last = config.steps
     for changes, message in (
@@ -294,8 +307,8 @@ def test_other_steps_and_batches_are_refused(config, donor, tmp_path) -> None:
     train(same, tmp_path / "run", begin_from=donor.path)
 
 
-def test_other_settings_of_the_model_are_refused(experiment, tmp_path) -> None:
-    donor = train(experiment("lawm"), tmp_path / "donor")
+@ONCE
+def test_other_settings_of_the_model_are_refused(config, donor, experiment, tmp_path) -> None:
     settings = donor.config.algorithm.settings
     for name, message in (
         ("model_rate", "algorithm.settings.model_rate was 0.0003"),
@@ -312,6 +325,7 @@ def test_other_settings_of_the_model_are_refused(experiment, tmp_path) -> None:
         train(experiment("clap"), tmp_path / "run", begin_from=donor.path)
 
 
+@ONCE
 def test_other_data_are_refused(config, donor, make_corpus, tmp_path) -> None:
     path, other = make_corpus(tmp_path / "corpus"), make_corpus(tmp_path / "other", (40, 41, 40))
     save_mask(open_corpus(path), make_mask(open_corpus(path), 0.2, seed=3, name="fifth"))
@@ -330,7 +344,7 @@ def test_other_data_are_refused(config, donor, make_corpus, tmp_path) -> None:
 
 
 def test_what_has_no_stage_to_give_is_refused(experiment, tmp_path) -> None:
-    donor = train(experiment("bc"), tmp_path / "donor")
+    donor = train(experiment("bc", steps={"agent": 1}), tmp_path / "donor")
     with pytest.raises(ConfigError, match="bc has one stage, so nothing can be taken over"):
         train(experiment("bc"), tmp_path / "run", begin_from=donor.path)
     with pytest.raises(ConfigError, match="not a run folder"):
@@ -341,20 +355,20 @@ def test_what_has_no_stage_to_give_is_refused(experiment, tmp_path) -> None:
         train(experiment("lawm"), tmp_path / "run", begin_from=tmp_path / "early")
 
 
-def test_a_setting_that_is_refused_costs_nothing(experiment, tmp_path) -> None:
+@ONCE
+def test_a_setting_that_is_refused_costs_nothing(config, donor, tmp_path) -> None:
     """With --from, and also without: what has not begun is no run to be gone on with."""
-    donor, out = train(experiment("lawm"), tmp_path / "donor"), tmp_path / "run"
-    settings = donor.config.algorithm.settings
+    out, settings = tmp_path / "run", config.algorithm.settings
     kl = {"prior_kl": 0.1, "prior_kl_scale": "action_snr"}
     for begin_from in (donor.path, None):
         wrong = settings | kl | {"agent": settings["agent"] | {"start_states": 1}}
         with pytest.raises(ConfigError, match=r"agent\.start_states"):
             train(
-                changed(donor.config, algorithm={"name": "lawm", "settings": wrong}),
+                changed(config, algorithm={"name": "lawm", "settings": wrong}),
                 out,
                 begin_from=begin_from,
             )
-        right = changed(donor.config, algorithm={"name": "lawm", "settings": settings | kl})
+        right = changed(config, algorithm={"name": "lawm", "settings": settings | kl})
         train(right, out, begin_from=begin_from)
         shutil.rmtree(out)
 
@@ -394,7 +408,7 @@ def test_what_does_not_fit_is_not_adopted(experiment, world, make_corpus, tmp_pa
     begun = tmp_path / "begun"
     with pytest.raises(KeyboardInterrupt):
         train(experiment("lam"), begun, StopAt("controller"))
-    of_another = train(experiment("bc"), tmp_path / "bc").path
+    of_another = train(experiment("bc", steps={"agent": 1}), tmp_path / "bc").path
     for changes, begin_from, message in (
         ({"corpora": [{"path": str(other), "mask": "half"}]}, world.path, "on another corpus"),
         ({"algorithm": wide}, world.path, "model.units was 8 in this run and is now 9.*--from"),

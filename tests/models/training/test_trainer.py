@@ -44,8 +44,13 @@ def test_same_seed_same_numbers(config, whole, tmp_path):
 
 
 def test_other_seed_other_numbers(config, whole, tmp_path):
-    other = train(config.model_copy(update={"seed": 1}), tmp_path / "other")
-    assert numbers(other)[0] != numbers(whole)[0]
+    # the first line is of the first three steps, however many come after them
+    steps = dict.fromkeys(config.steps, 3)
+    same, other = (
+        train(config.model_copy(update={"seed": seed, "steps": steps}), tmp_path / str(seed))
+        for seed in (0, 1)
+    )
+    assert numbers(other)[0] != numbers(same)[0] == numbers(whole)[0]
 
 
 def test_finished_run_returns_at_once(config, whole):
@@ -227,7 +232,8 @@ def test_corpora_without_rewards_are_refused(experiment, make_corpus, tmp_path, 
     for folder, unrewarded, kinds in cases:
         corpora = [{"path": str(make_corpus(tmp_path / folder, unrewarded=unrewarded))}]
         if algorithm.rewards_from not in kinds:
-            train(experiment(name, corpora=corpora), tmp_path / f"{folder}-run")
+            few = dict.fromkeys(algorithm.stages, 2)
+            train(experiment(name, corpora=corpora, steps=few), tmp_path / f"{folder}-run")
             continue
         labeled = "labeled " if algorithm.rewards_from == "labeled" else ""
         hint = "--algorithm bc" if one else "--set steps.agent=0"

@@ -13,9 +13,8 @@ from lawm_data import open_corpus
 from lawm_data.curation.shipped import shipped_corpora, unpack_corpus
 from lawm_models.studies.recipes import jobs, read_jobs
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_recipes_draw(run_where_it_draws: Callable[[Path], None]) -> None:
     run_where_it_draws(Path(__file__).with_name("pictures_drawn.py"))
 
