@@ -47,7 +47,9 @@ def probe(
     ] = None,
     simulate: Annotated[
         bool,
-        typer.Option("--simulate", help="Judge transfer by the simulator, from recorded physics."),
+        typer.Option(
+            "--simulate", help="Judge transfer and plans by the simulator, from recorded physics."
+        ),
     ] = False,
     anchors: Annotated[
         list[Path] | None,
@@ -61,6 +63,7 @@ def probe(
         int, typer.Option(min=1, help="Gradient steps of each anchor and each probe.")
     ] = 700,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs that are simulated, at most.")] = 600,
+    goals: Annotated[int, typer.Option(min=1, help="Goals that are planned for, at most.")] = 30,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Page to write: FILE.html.")] = None,
     json: Json = False,
@@ -78,7 +81,7 @@ def probe(
 
     if out is not None:
         _require_page(out)
-    settings = Settings(steps=steps, pairs=pairs, seed=seed)
+    settings = Settings(steps=steps, pairs=pairs, goals=goals, seed=seed)
     with show.Bars() as bars:
         found = run_probe(
             runs,

@@ -8,7 +8,7 @@ the parametrisation itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal, cast
@@ -51,6 +51,8 @@ from lawm_models.networks.world_model import Generators, standard_noise
 
 ROWS_AT_ONCE = 64
 """Copies of the windows whose actions are inferred are filtered side by side, up to so many."""
+COLLAPSED = 0.05
+"""An alarm is due below so many nats of KL(q(u|s,o') ‖ p(u|s))."""
 
 
 class Config(Schema):
@@ -230,6 +232,17 @@ class Algorithm(nn.Module):
         support, dim = self.config.support, dream.bounded.shape[-1]
         constant = dim * (0.5 * math.log(2 * math.pi) - math.log(support))
         return 0.5 * (support * dream.bounded).square().sum(-1) - dream.entropy + constant
+
+    def alarms(self, metrics: Mapping[str, float]) -> dict[str, str]:
+        """See ``_protocol.Watched``: a latent action of which no observation tells anything."""
+        told = metrics.get("latent_action_nats", math.inf)
+        if told >= COLLAPSED:
+            return {}
+        message = (
+            f"the latent action has collapsed: an observation tells {told:.2g} nats of it, unless "
+            "states decide the actions; lower algorithm.settings.model.constraint.beta"
+        )
+        return {"latent_action": message}
 
     @torch.no_grad()
     def _action_snr(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_models.networks.constraints import gaussian
+from lawm_models.networks.constraints._protocol import effective_size
 from lawm_models.networks.distributions import Normal, kl
 from lawm_models.networks.dynamics import Observed
 from lawm_models.networks.encoders._protocol import Observation, shows_images
@@ -306,7 +307,9 @@ class LatentActionModel(nn.Module):
         terminate, −log p(c|s) is added.
 
         Returns:
-            The loss and its terms by name (detached), one number of each model.
+            The loss and its terms by name (detached), one number of each model; beside them
+            ``latent_action_nats``, the mean of KL(q(u|s,o') ‖ p(u|s)), and ``effective_size`` of
+            the means of q(u|s,o').
         """
         m = batch.labeled.to(batch.reward.dtype)
         observation = Observation.of(batch)
@@ -326,7 +329,8 @@ class LatentActionModel(nn.Module):
         reconstructed = self.decoder.density(known_feature, u)
         action = -reconstructed.log_prob(known)
         known_prior = Normal(take(prior.mean, rows), take(prior.std, rows))
-        latent_kl = put(kl(inferred.inverse, prior), rows, kl(posterior, known_prior))
+        inverse_kl = kl(inferred.inverse, prior)
+        latent_kl = put(inverse_kl, rows, kl(posterior, known_prior))
         free, unit = self.config.latent_action_free_nats, self.config.free_nats_unit
         terms = {
             "observation": weighted_mean(state.observation, states),
@@ -351,6 +355,10 @@ class LatentActionModel(nn.Module):
             terms["inverse"] = self.config.inverse_supervision * inverse
         total = torch.stack(list(terms.values())).sum(0)
         logged = {name: term.detach() for name, term in terms.items()}
+        with torch.no_grad():
+            latent = inferred.inverse.mean.flatten(-3, -2)
+            logged["latent_action_nats"] = weighted_mean(inverse_kl, step)
+            logged["effective_size"] = effective_size(latent, step.flatten(-2))
         return total, {"loss": total.detach(), **logged}
 
     def inverse_loss(

@@ -56,6 +56,12 @@ class LatentDynamics(ABC):
     ) -> Float[Tensor, "N O"]:
         """The observation k steps after a state and an action, as the mean."""
 
+    @abstractmethod
+    def step(
+        self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]
+    ) -> Float[Tensor, "N S"]:
+        """The state there, if that mean is what is observed."""
+
 
 class TransitionDynamics(LatentDynamics):
     """Of ``lam`` and ``acwm``.
@@ -90,6 +96,19 @@ class TransitionDynamics(LatentDynamics):
     ) -> Float[Tensor, "N O"]:
         """See ``LatentDynamics``."""
         return self.encoder.observation(self.model.predict(self._parts(state), latent).mean)
+
+    def step(
+        self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]
+    ) -> Float[Tensor, "N S"]:
+        """See ``LatentDynamics``."""
+        return self.model.step(self._parts(state), latent).flatten(-2)
+
+    def followed(
+        self, state: Float[Tensor, "N S"], observation: Float[Tensor, "N O"]
+    ) -> Float[Tensor, "N S"]:
+        """The state once an observation followed on a state."""
+        newest = self.encoder(Observation(observation)).unsqueeze(-2)
+        return torch.cat((self._parts(state)[..., 1:, :], newest), -2).flatten(-2)
 
     def without_action(self, state: Float[Tensor, "N S"]) -> Float[Tensor, "N O"]:
         """What the part of the model expects that is not told the action."""
@@ -135,10 +154,17 @@ class FilteredDynamics(LatentDynamics):
         self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]
     ) -> Float[Tensor, "N O"]:
         """See ``LatentDynamics``."""
+        return self.step(state, latent)[..., self._width :]
+
+    def step(
+        self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]
+    ) -> Float[Tensor, "N S"]:
+        """See ``LatentDynamics``; z is the mean of p(z|h), as nothing is observed."""
         world, feature = self.model.world, state[..., : self._width]
         deter = world.rssm.transition(self._state(feature), self.model.decoder(feature, latent))
-        following = State(deter, world.rssm.prior(deter).mean)
-        return self.encoder.observation(world.observation_head(following.feature))
+        following = State(deter, world.rssm.prior(deter).mean).feature
+        observation = self.encoder.observation(world.observation_head(following))
+        return torch.cat((following, observation), -1)
 
     @property
     def _width(self) -> int:

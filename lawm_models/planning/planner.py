@@ -14,6 +14,9 @@ from lawm_models.networks.planning_model import PlanningModel, Space
 from lawm_models.planning.planners import PLANNERS
 from lawm_models.planning.planners._protocol import Found, PlannerConfig
 
+ROWS_AT_ONCE = 1024
+"""Sequences that a model on a CPU tries side by side: what they compute stays in its caches."""
+
 
 class Goal(NamedTuple):
     """An observation to reach, on the model's scale."""
@@ -86,25 +89,38 @@ class ModelPlanner:
         goal: Goal | None = None,
     ) -> Found:
         """Search from N states, over as many steps as ``begin`` has."""
-        model, space = self.model, self.space
 
         def cost(tried: Tensor) -> Tensor:
-            n, samples, steps, _ = tried.shape
-            at = state.repeat_interleave(samples, 0)
-            total, alive = at.new_zeros(len(at)), at.new_ones(len(at))
-            for k, choice in enumerate(tried.flatten(0, 1).unbind(1)):
-                at = model.step(at, choice, space)
-                if goal is None:
-                    total = total - model.discount**k * (alive * model.reward(at))
-                    alive = alive * model.continuation(at)
-            if goal is not None:
-                wanted = goal.target.repeat_interleave(samples, 0)
-                total = ((model.predicted(at) - wanted) / goal.unit).square().mean(-1)
-            elif self.config.value:
-                total = total - model.discount**steps * (alive * model.value(at))
-            return total.view(n, samples)
+            if tried.device.type != "cpu":
+                return self._cost(state, tried, goal)
+            size = max(1, ROWS_AT_ONCE // tried.shape[1])
+            parts = []
+            for first in range(0, len(tried), size):
+                some = slice(first, first + size)
+                wanted = goal and Goal(goal.target[some], goal.unit)
+                parts.append(self._cost(state[some], tried[some], wanted))
+            return torch.cat(parts)
 
         return self.search.search(cost, begin, generator)
+
+    def _cost(
+        self, state: Float[Tensor, "N S"], tried: Float[Tensor, "N P H K"], goal: Goal | None
+    ) -> Float[Tensor, "N P"]:
+        """Of sequences that are tried from N states."""
+        model, (n, samples, steps, _) = self.model, tried.shape
+        at = state.repeat_interleave(samples, 0)
+        total, alive = at.new_zeros(len(at)), at.new_ones(len(at))
+        for k, choice in enumerate(tried.flatten(0, 1).unbind(1)):
+            at = model.step(at, choice, self.space)
+            if goal is None:
+                total = total - model.discount**k * (alive * model.reward(at))
+                alive = alive * model.continuation(at)
+        if goal is not None:
+            wanted = goal.target.repeat_interleave(samples, 0)
+            total = ((model.predicted(at) - wanted) / goal.unit).square().mean(-1)
+        elif self.config.value:
+            total = total - model.discount**steps * (alive * model.value(at))
+        return total.view(n, samples)
 
     @torch.no_grad()
     def actions(

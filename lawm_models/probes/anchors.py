@@ -55,6 +55,12 @@ class StateOnly(LatentDynamics):
         """See ``LatentDynamics``."""
         return self.inner.without_action(state)
 
+    def step(
+        self, state: Float[Tensor, "N S"], latent: Float[Tensor, "N D"]
+    ) -> Float[Tensor, "N S"]:
+        """See ``LatentDynamics``."""
+        return self.inner.followed(state, self.predict(state, latent))
+
 
 def config_beside(dynamics: LatentDynamics) -> LatentTransitionConfig:
     """Of a free latent of the sizes of ``lam``, or of small ones beside another model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,8 @@ mask shows them, one of all true actions, latent actions without a constraint, a
 dynamics model on the labels of the mask."""
 SMALLEST = 1e-12
 """Less than this cannot be divided by."""
+AHEAD = 6
+"""H, actions of the model from the state in which a plan begins to its goal."""
 
 
 class Transitions(NamedTuple):
@@ -76,6 +78,25 @@ class Transfer(NamedTuple):
     """The observation to which that leads."""
 
 
+class Goals(NamedTuple):
+    """What plans are to reach, and the simulator that acts them out; P goals, H actions to each."""
+
+    place: Int[Tensor, " P"]
+    """Place among the judged transitions, in whose state a plan begins."""
+    wanted: Float[Tensor, "P O"]
+    """The observation that was recorded H · k steps later."""
+    unit: Float[Tensor, " O"]
+    """Standard deviation of each number of an observation; 1 for one that never changes."""
+    act_out: Callable[[Float[Tensor, "P H kA"]], Float[Tensor, "P O"]]
+    """Normalised actions to the observations that they lead to."""
+    without: Float[Tensor, "P O"]
+    """The observations after as many steps without any action."""
+
+    def distance(self, observed: Float[Tensor, "P O"]) -> float:
+        """Mean over the goals: root mean square over the observation, in ``unit``."""
+        return float(((observed - self.wanted) / self.unit).square().mean(-1).sqrt().mean())
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """All that a probe may look at beside a row.
@@ -86,6 +107,7 @@ class Evidence:
         judged: transitions of held-out trajectories.
         other: (N,) for each judged transition another one, of a place drawn at random.
         transfer: from the simulator, if it was asked.
+        goals: the same, where trajectories are long enough.
         anchors: rows by their kind.
         seed: of networks that probes train.
         steps: gradient steps of each.
@@ -96,6 +118,7 @@ class Evidence:
     judged: Transitions
     other: Int[Tensor, " N"]
     transfer: Transfer | None = None
+    goals: Goals | None = None
     anchors: Mapping[Kind, Row] = field(default_factory=dict)
     seed: int = 0
     steps: int = 700

@@ -60,7 +60,7 @@ def probe(
         corpus: folder of the corpus. What runs have seen of it anchors and probes learn from, the
             rest is judged; if they have seen none of it, a fifth is judged.
         mask: whose labels anchors and probes learn from; None for all that were recorded.
-        simulate: judge transfer by the simulator, which takes recorded physics.
+        simulate: judge transfer and plans by the simulator, which takes recorded physics.
         anchors: runs to take as anchors instead of training them here: of ``acwm``, or of ``lam``
             without a constraint.
         settings: how much is done.
@@ -100,7 +100,8 @@ def probe(
             settings.pairs,
             lambda done, _: bar.reach(done),
         )
-        evidence = replace(evidence, transfer=transfer)
+        goals = simulator.goals(held, evidence.judged, settings.goals)
+        evidence = replace(evidence, transfer=transfer, goals=goals)
     table = _Table(whole, fit, held, evidence, probes, settings, bar)
     lines, latents = table.lines(subjects, as_given)
     bar.stop()

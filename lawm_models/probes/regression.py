@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -35,6 +37,13 @@ def network(
     steps: int,
     seed: int,
 ) -> Float[Tensor, "M J"]:
+    """What ``trained_network`` says where it is asked."""
+    return trained_network(x, y, steps, seed)(asked)
+
+
+def trained_network(
+    x: Float[Tensor, "N I"], y: Float[Tensor, "N J"], steps: int, seed: int
+) -> Callable[[Float[Tensor, "M I"]], Float[Tensor, "M J"]]:
     """A small network (2 layers of 128) on the squared error; everything is standardised."""
     (mean, std), (center, width) = _scale(x), _scale(y)
     known, target = ((x - mean) / std).float(), ((y - center) / width).float()
@@ -47,8 +56,8 @@ def network(
             group["lr"] = RATE * (1 - step / steps)
         rows = torch.randint(len(x), (BATCH,), generator=generator)
         minimize(optimizer, (net(known[rows]) - target[rows]).square().mean())
-    with torch.no_grad():
-        return net(((asked - mean) / std).float()).double() * width + center
+    net.requires_grad_(False)
+    return lambda asked: net(((asked - mean) / std).float()).double() * width + center
 
 
 def explained(predicted: Float[Tensor, "N J"], truth: Float[Tensor, "N J"]) -> float | None:

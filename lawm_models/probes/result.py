@@ -32,6 +32,8 @@ class Settings(NamedTuple):
     """Transitions whose actions are simulated in the state of another."""
     seed: int = 0
     """Of all draws; anchors beside the i-th seed of a row have this plus i."""
+    goals: int = 30
+    """That are planned for, at most."""
 
 
 class Line(NamedTuple):

@@ -1,6 +1,8 @@
-"""What the simulator says of an action in another state: the truth that transfer is judged by."""
+"""What the simulator says of actions: the truth that transfer and plans are judged by."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,10 +11,13 @@ from lawm_schemas import ConfigError, CorpusError, Role
 from torch import Tensor
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.envs.convert import nearest, state_of
 from lawm_data.envs.suites import LARGEST_SEED, Environments
 from lawm_data.inspection.render import COLLECTED, remake
 from lawm_data.system.progress import Progress, silent
-from lawm_models.probes.evidence import Transfer, Transitions
+from lawm_models.probes.evidence import AHEAD, SMALLEST, Goals, Transfer, Transitions
+from lawm_models.probes.transitions import Recorded, action_scale
 
 CHECKED = 5
 """Transitions that are first simulated as they were, to see that the simulator is the one."""
@@ -48,6 +53,7 @@ class Simulator:
             raise ConfigError(what, path, "leave --simulate out")
         self._whole, self._fields, self._horizon = whole, fields, horizon
         self._seeded = self._envs.seed_matters()
+        self._trajectories: dict[int, Trajectory] = {}
 
     def transfer(
         self,
@@ -77,16 +83,59 @@ class Simulator:
             raise CorpusError(what, str(self._whole.path), "leave --simulate out")
         place, reached = other[source], []
         used = torch.cat((source, place))
-        self._read(places, judged.trajectory[used].unique().tolist())
+        self._read(places, judged.trajectory[used])
         self._check(judged, source[:CHECKED])
         for number, (a, b) in enumerate(zip(source.tolist(), place.tolist(), strict=True)):
             reached.append(self._outcome(judged, a, b))
             progress(number + 1, len(source))
         return Transfer(source, place, torch.from_numpy(np.stack(reached)))
 
-    def _read(self, places: np.ndarray, numbers: list[int]) -> None:
-        self._trajectories = {number: self._whole[int(places[number])] for number in numbers}
-        for trajectory in self._trajectories.values():
+    def goals(self, held: Recorded, judged: Transitions, goals: int) -> Goals | None:
+        """States to plan from, and what was observed later.
+
+        Args:
+            held: the trajectories of ``judged``.
+            judged: the transitions.
+            goals: how many, at most, evenly among those that are early enough.
+
+        Returns:
+            None where no trajectory is long enough.
+
+        Raises:
+            CorpusError: a trajectory has no seed and it decides the goal.
+        """
+        length = torch.tensor([len(each) for each in held.observations])[judged.trajectory]
+        steps = AHEAD * self._horizon
+        last = judged.step + steps
+        able = (last < length).nonzero().squeeze(1)
+        if not len(able):
+            return None
+        place = able[torch.linspace(0, len(able) - 1, min(goals, len(able))).round().long()]
+        begun, ends = judged.trajectory[place].tolist(), last[place].tolist()
+        self._read(held.places, judged.trajectory[place])
+        spread = torch.cat(held.observations).double().std(0, correction=0)
+        spec = self._whole.manifest.action
+        scale, still = action_scale(spec), np.zeros((steps, *spec.shape))
+
+        def ends_of(plans: Iterable[np.ndarray]) -> Tensor:
+            pairs = zip(place.tolist(), plans, strict=True)
+            return torch.from_numpy(np.stack([self._act(judged, i, plan) for i, plan in pairs]))
+
+        def act_out(plans: Tensor) -> Tensor:
+            each = plans.unflatten(-1, (self._horizon, spec.size)).flatten(1, 2)
+            return ends_of((each if scale is None else scale.to_environment(each)).numpy())
+
+        return Goals(
+            place=place,
+            wanted=torch.stack([held.observations[i][t] for i, t in zip(begun, ends, strict=True)]),
+            unit=torch.where(spread > SMALLEST, spread, 1.0),
+            act_out=act_out,
+            without=ends_of([still] * len(place)),
+        )
+
+    def _read(self, places: np.ndarray, numbers: Tensor) -> None:
+        for number in numbers.unique().tolist():
+            self._trajectories[number] = trajectory = self._whole[int(places[number])]
             seed = trajectory.info.seed
             if self._seeded and (seed is None or seed > LARGEST_SEED):
                 what = "has no seed of its reset, which decides more than the state"
@@ -95,18 +144,20 @@ class Simulator:
 
     def _outcome(self, judged: Transitions, a: int, b: int) -> np.ndarray:
         """The observation after the actions of one transition in the state of another."""
-        home = self._trajectories[int(judged.trajectory[a])]
-        away = self._trajectories[int(judged.trajectory[b])]
+        home, first = self._trajectories[int(judged.trajectory[a])], int(judged.step[a])
         assert home.actions is not None
-        assert away.physics is not None
-        seed, first = away.info.seed, int(judged.step[a])
+        return self._act(judged, b, home.actions[first : first + self._horizon])
+
+    def _act(self, judged: Transitions, i: int, actions: np.ndarray) -> np.ndarray:
+        """The observation after actions (T, …), in the state of a transition."""
+        there = self._trajectories[int(judged.trajectory[i])]
+        assert there.physics is not None
+        seed = there.info.seed
         self._envs.reset([0 if seed is None or seed > LARGEST_SEED else seed])
-        self._envs.restore(0, away.physics[int(judged.step[b])])
-        seen = self._envs.step(home.actions[first][None]).observations
-        for t in range(first + 1, first + self._horizon):
-            seen = self._envs.step(home.actions[t][None]).observations
-        parts = [np.ravel(seen[spec.name][0]) for spec in self._fields]
-        return np.concatenate(parts).astype(np.float32)
+        self._envs.restore(0, there.physics[int(judged.step[i])])
+        taken = nearest(actions, self._envs.action, self._envs.info.task)
+        led_to = [self._envs.step(action[None]).observations for action in taken]
+        return state_of(led_to[-1], self._fields)[0]
 
     def _check(self, judged: Transitions, places: Tensor) -> None:
         """Refuse a simulator that is not that of the recording."""

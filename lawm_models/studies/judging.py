@@ -116,7 +116,7 @@ def judge_panel(panel: Panel) -> Judgement:
                 panel.whole,
                 panel.mask,
                 simulate=asked.simulate,
-                settings=Settings(asked.steps, asked.pairs, seed),
+                settings=Settings(asked.steps, asked.pairs, seed, asked.goals),
             )
     except LawmError as error:
         return Judgement(panel, {}, (), str(error))

@@ -1139,6 +1139,8 @@ class Probe(Schema):
     """As given."""
     pairs: int
     """As given."""
+    goals: int
+    """As given."""
     seed: int
     """As given."""
     rows: tuple[ProbeRow, ...]

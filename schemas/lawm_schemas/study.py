@@ -91,6 +91,8 @@ class StudyProbe(Schema):
     """Gradient steps of each anchor and of each network of a probe."""
     pairs: Size = 600
     """Transitions whose actions are simulated in the state of another."""
+    goals: Size = 30
+    """That are planned for."""
 
 
 class Study(Schema):

@@ -22,12 +22,14 @@ def test_probe_writes_a_table_and_a_page(
     require_documented, run, made: Path, latent: Path, tmp_path: Path
 ) -> None:
     words = ("probe", latent / "run", "--corpus", made / "corpus", "--mask", "third", "--simulate")
-    few = ("--steps", 2, "--pairs", 3, "--out", tmp_path / "page.html")
+    few = ("--steps", 2, "--pairs", 3, "--goals", 2, "--out", tmp_path / "page.html")
     printed = run("lawm", *words, *few, "--json")
     require_documented("lawm probe", printed.json)
     assert printed.json["held_out_by"] == "record"
     assert printed.json["simulated"] == 3
-    assert "transfer" in printed.json["rows"][0]["figures"]
+    figures = {row["kind"]: row["figures"] for row in printed.json["rows"]}
+    assert "transfer" in figures["run"]
+    assert "planning" in figures["acwm_all"]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert all(row["name"] in page for row in printed.json["rows"])
 

@@ -39,9 +39,9 @@ class ForwardDynamics(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(
-        self, state: Float[Tensor, "*b S"], action: Float[Tensor, "*b A"]
+        self, state: Float[Tensor, "*b S"], action: Float[Tensor, "*#b A"]
     ) -> Float[Tensor, "*b E"]:
-        """The change."""
+        """The change; the leading axes of an action may be 1, where it is the same for all."""
         parts = self.modulation(F.silu(self.action(action))).chunk(3 * self.layers + 2, -1)
         x = self.state(state)
         for i, block in enumerate(self.blocks):
@@ -60,7 +60,7 @@ class _Block(nn.Module):
 
 
 def modulated(
-    x: Float[Tensor, "*b N"], shift: Float[Tensor, "*b N"], scale: Float[Tensor, "*b N"]
+    x: Float[Tensor, "*b N"], shift: Float[Tensor, "*#b N"], scale: Float[Tensor, "*#b N"]
 ) -> Float[Tensor, "*b N"]:
     """Normalised over the last axis, then scaled and shifted."""
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)

@@ -190,9 +190,10 @@ class TransitionModel(nn.Module):
         change = after - self.observation(state)
         return change / beside(self.change, change)
 
-    def state_only(self, state: Float[Tensor, "*b C E"]) -> Float[Tensor, "*b E"]:
+    def state_only(self, state: Float[Tensor, "*m N C E"]) -> Float[Tensor, "*m N E"]:
         """Δ as the model foresees it that is not told the action."""
-        return self.alone(state.flatten(-2), torch.zeros_like(state[..., 0, :1]))
+        # the same nothing for all: what it modulates is computed once
+        return self.alone(state.flatten(-2), torch.zeros_like(state[..., :1, 0, :1]))
 
     def require_window(self, steps: int) -> None:
         """Refuse windows in which no step of the model has room.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lawm_models.probes.columns._protocol import Column
 from lawm_models.probes.evidence import SMALLEST, Evidence, Row
 
-PLACE = 8
+PLACE = 9
 SHARE = 0.1
 """Of the judged transitions."""
 COLUMNS = (

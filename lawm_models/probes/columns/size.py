@@ -8,7 +8,7 @@ from lawm_models.networks.constraints._protocol import effective_size
 from lawm_models.probes.columns._protocol import Column
 from lawm_models.probes.evidence import Evidence, Row
 
-PLACE = 9
+PLACE = 10
 COLUMNS = (
     Column(
         "effective_size",

@@ -144,6 +144,16 @@ def test_model_stage_trains_the_model_alone(make_batch, labels):
     assert not changed(agent, algorithm.agent)
 
 
+def test_an_alarm_when_the_latent_action_says_nothing(make_batch):
+    algorithm = build()
+    metrics = algorithm.update("model", make_batch("mixed"), torch.Generator().manual_seed(0))
+    logged = {name: value.item() for name, value in metrics.items()}
+    assert algorithm.alarms({**logged, "latent_action_nats": 0.06}) == {}
+    (alarm,) = algorithm.alarms({**logged, "latent_action_nats": 0.04}).values()
+    assert "collapsed: an observation tells 0.04 nats of it" in alarm
+    assert algorithm.alarms({"actor": 1.0}) == {}  # of the other stage
+
+
 @pytest.mark.parametrize("labels", ["all", "none", "mixed"])
 @pytest.mark.parametrize("prior_kl", [0.0, 1.0])
 def test_agent_stage_trains_the_agent_alone(make_batch, randomize, labels, prior_kl):

@@ -373,3 +373,16 @@ def test_learned_width_learns(problem, density):
     assert gradient is not None
     assert (gradient.abs().amax(1) > 0).all()
     assert len(gradient) == 4  # an action and a width in each of two dimensions
+
+
+def test_what_observations_tell_of_the_latent_action(problem):
+    model, batch, noise = problem("none")
+    terms = model.loss(batch, noise)[1]
+    # without labels it is what the constraint weighs
+    assert terms["latent_action_nats"].item() == pytest.approx(terms["latent_action_kl"].item())
+    assert 1 < terms["effective_size"] <= model.config.latent_action.dim
+    with torch.no_grad():
+        model.inverse.rest[-1].weight.zero_()
+    deaf = model.loss(batch, noise)[1]
+    assert deaf["effective_size"] < 1e-9
+    assert deaf["latent_action_nats"] < terms["latent_action_nats"]

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from lawm_models.networks.latent_dynamics import LatentDynamics
-from lawm_models.probes.evidence import Evidence, Kind, Row, Seen, Transfer, Transitions
+from lawm_models.probes.evidence import (
+    AHEAD,
+    Evidence,
+    Goals,
+    Kind,
+    Row,
+    Seen,
+    Transfer,
+    Transitions,
+)
 
 A = np.array([[0.9, 0.2, 0.0], [-0.1, 0.8, 0.3], [0.0, 0.0, 0.7]])
 B = np.array([[1.0, 0.0], [0.5, -1.0], [0.2, 2.0]])
@@ -32,6 +41,9 @@ class Linear(LatentDynamics):
 
     def predict(self, state: Tensor, latent: Tensor) -> Tensor:
         return state @ self.a.T + latent @ self.b.T
+
+    def step(self, state: Tensor, latent: Tensor) -> Tensor:
+        return self.predict(state, latent)
 
 
 class Difference(Linear):
@@ -75,6 +87,21 @@ def transitions(seed: int) -> Transitions:
     )
 
 
+def goals_of(judged: Transitions, place: Tensor) -> Goals:
+    """Where random actions lead."""
+
+    def act_out(plans: Tensor) -> Tensor:
+        state = judged.before[place]
+        for action in plans.unbind(1):
+            state = Linear().predict(state, action)
+        return state
+
+    shape = (len(place), AHEAD, 2)
+    actions = torch.tensor(np.random.default_rng(2).uniform(-1, 1, shape))
+    unit = judged.before.std(0, correction=0)
+    return Goals(place, act_out(actions), unit, act_out, act_out(torch.zeros_like(actions)))
+
+
 @pytest.fixture
 def linear() -> System:
     """The system, with the true dynamics as what knows all actions."""
@@ -96,5 +123,6 @@ def linear() -> System:
         "acwm_all": row(Linear(), "acwm_all"),
     }
     transfer = Transfer(places, other, after)
-    evidence = Evidence(unit, fit, judged, other, transfer, anchors, steps=150)
+    goals = goals_of(judged, torch.arange(0, COUNT, 50))
+    evidence = Evidence(unit, fit, judged, other, transfer, goals, anchors, steps=150)
     return System(evidence, row)

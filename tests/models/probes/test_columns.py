@@ -71,9 +71,10 @@ def test_transfer_of_the_difference_is_the_change_of_another_place(linear: Syste
     assert found["transfer_gain"] == pytest.approx(1 - expected / without, abs=1e-9)
 
 
-def test_nothing_is_said_of_transfer_without_a_simulator(linear: System) -> None:
-    silent = linear._replace(evidence=replace(linear.evidence, transfer=None))
+def test_nothing_is_said_of_transfer_and_plans_without_a_simulator(linear: System) -> None:
+    silent = linear._replace(evidence=replace(linear.evidence, transfer=None, goals=None))
     assert measure("transfer", linear.row(Linear()), silent) == {}
+    assert measure("planning", linear.row(Linear()), silent) == {}
 
 
 @pytest.mark.parametrize("exact", [Linear(), Difference()])
@@ -114,7 +115,7 @@ def test_labels_that_the_mask_hides_teach_nothing(linear: System) -> None:
     other = fit._replace(action=torch.where(fit.shown[:, None], fit.action, 1e9))
     linear = linear._replace(evidence=replace(linear.evidence, steps=10))
     poisoned = linear._replace(evidence=replace(linear.evidence, fit=other))
-    for probe in ("actions", "controller"):
+    for probe in ("actions", "controller", "planning"):
         row = linear.row(Difference())
         assert measure(probe, row, poisoned) == measure(probe, row, linear)
 
@@ -135,6 +136,28 @@ def test_a_controller_needs_the_state_only_where_the_latent_does(linear: System)
     assert free["controller"] < 0.5 * without
     bound = measure("controller", linear.row(Difference()), linear)
     assert bound["controller_state"] < 0.7 * bound["controller"]
+
+
+def test_planning_with_true_actions_comes_near(linear: System) -> None:
+    told = Linear()
+    told.infers = False
+    row = linear.row(told, "acwm_all")
+    linear = linear._replace(evidence=replace(linear.evidence, anchors={"acwm_all": row}))
+    goals = linear.evidence.goals
+    assert goals is not None
+    start = goals.distance(linear.evidence.judged.before[goals.place])
+    silent = measure("planning", linear.row(Linear(share=0), "state_only"), linear)
+    assert silent == {"planning": goals.distance(goals.without) / start, "planning_gain": 0}
+    found = measure("planning", row, linear)
+    assert found == {"planning": pytest.approx(0, abs=0.3 * silent["planning"]), "planning_gain": 1}
+
+
+def test_plans_need_the_state_only_where_the_latent_does(linear: System) -> None:
+    linear = linear._replace(evidence=replace(linear.evidence, anchors={}))
+    free = measure("planning", linear.row(Linear()), linear)
+    bound = measure("planning", linear.row(Difference()), linear)
+    assert free["planning_blind"] < 0.7 * bound["planning_blind"]
+    assert bound["planning"] < 0.8 * bound["planning_blind"]
 
 
 def test_rare_transitions_against_the_state_alone(linear: System) -> None:

@@ -13,6 +13,7 @@ from lawm_data.corpus.mask import make_mask
 from lawm_data.curation.derive import derive
 from lawm_data.envs.suites import make
 from lawm_models.probes.columns import PROBES
+from lawm_models.probes.evidence import AHEAD
 from lawm_models.probes.page import web_page
 from lawm_models.probes.probe import probe
 from lawm_models.probes.result import Settings
@@ -149,6 +150,24 @@ def test_the_simulator_takes_the_action_of_one_place_in_the_state_of_another() -
     envs.restore(0, away.physics[int(some.step[1])])
     reached = envs.state(envs.step(home.actions[3][None]).observations)
     np.testing.assert_array_equal(found.after[0], reached[0])
+
+
+def test_recorded_actions_lead_to_every_goal() -> None:
+    whole = open_corpus(SHIPPED)
+    held = read(whole, np.array([0, 7]), (), 2, 1)
+    goals = Simulator(whole, 2).goals(held, held.transitions, 3)
+    assert goals is not None
+    some = held.transitions.take(goals.place)
+    ahead = torch.arange(0, 2 * AHEAD, 2)
+    recorded = torch.stack([held.transitions.action[place + ahead] for place in goals.place])
+    reached = goals.act_out(recorded)
+    torch.testing.assert_close(reached, goals.wanted, rtol=1e-4, atol=1e-4)
+    assert goals.distance(reached) < 0.01 < goals.distance(goals.without)
+    assert some.trajectory.tolist() == [0, 0, 1]  # the last one as near to the end as can be
+    last = len(held.observations[1]) - 1
+    torch.testing.assert_close(goals.wanted[-1], held.observations[1][last])
+    short = held.transitions.take(torch.tensor([len(held.transitions.step) - 1]))
+    assert Simulator(whole, 2).goals(held, short, 3) is None
 
 
 def test_hidden_actions_are_known_and_not_shown(corpus_path: Path) -> None:
