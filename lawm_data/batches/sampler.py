@@ -268,6 +268,11 @@ class BatchPlan(NamedTuple):
     terminated: Bool[np.ndarray, "B T"]
     labeled: Bool[np.ndarray, " B"]
 
+    def rows(self, chosen: slice) -> BatchPlan:
+        """The plan of some windows; what is said of all of them still holds."""
+        own = Windows(*(x[chosen] if isinstance(x, np.ndarray) else x for x in self.windows))
+        return BatchPlan(own, *(array[chosen] for array in self[1:]))
+
 
 class Planner:
     """Plans batches; windows are drawn for many batches at once, which costs little more.

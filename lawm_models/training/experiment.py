@@ -105,8 +105,12 @@ def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> 
         return module.Algorithm(settings_of(config), spec).to(device)
 
 
-def open_sources(config: ExperimentConfig) -> Sources:
+def open_sources(config: ExperimentConfig, share: tuple[int, int] = (0, 1)) -> Sources:
     """Open and verify every corpus, checksums included, and check that they fit together.
+
+    Args:
+        config: resolved.
+        share: (r, N) for process r of N, see ``Loader``.
 
     Raises:
         ConfigError: corpora of different arrays, or nothing to draw.
@@ -128,6 +132,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
         action=action,
         environment=first.environment,
         terminates=any((v.table.terminated & v.table.final_observed).any() for v in views),
+        processes=share[1],
     )
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     if algorithm.needs_labels:
@@ -140,7 +145,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
     _require_frames(config, record)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
     encoders = RunEncoders.of(views[0])
-    return Sources(weighted, make_loaders(config, weighted), record, encoders)
+    return Sources(weighted, make_loaders(config, weighted, share), record, encoders)
 
 
 def learns_policy(config: ExperimentConfig) -> bool:
@@ -165,7 +170,9 @@ def _view(source: CorpusSource, observe: str, verify: bool) -> Corpus:
 
 
 def make_loaders(
-    config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]
+    config: ExperimentConfig,
+    corpora: tuple[tuple[Corpus, float], ...],
+    share: tuple[int, int] = (0, 1),
 ) -> dict[str, Loader]:
     """The batches of every stage of an experiment, from views and their weights.
 
@@ -173,12 +180,16 @@ def make_loaders(
     """
     corpora = tuple((view.observing(config.observe), weight) for view, weight in corpora)
     own = {stage: config.batches.get(stage, StageBatches()) for stage in config.steps}
-    loaders = {kind: _loader(config, kind, corpora) for kind in dict.fromkeys(own.values())}
+    kinds = dict.fromkeys(own.values())
+    loaders = {kind: _loader(config, kind, corpora, share) for kind in kinds}
     return {stage: loaders[kind] for stage, kind in own.items()}
 
 
 def _loader(
-    config: ExperimentConfig, own: StageBatches, corpora: tuple[tuple[Corpus, float], ...]
+    config: ExperimentConfig,
+    own: StageBatches,
+    corpora: tuple[tuple[Corpus, float], ...],
+    share: tuple[int, int],
 ) -> Loader:
     ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
     # With every action readable there is nothing to balance: one preset serves 5% and 100%.
@@ -197,6 +208,7 @@ def _loader(
         random_shift=config.random_shift,
         frame_stack=config.frame_stack,
         device=config.device,
+        share=share,
     )
 
 
