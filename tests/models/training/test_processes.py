@@ -42,7 +42,7 @@ CASES = {
         },
         {},
     ),
-    "no labels": ("lawm", LAWM, {"labeled_ratio": 0.0}),
+    "no labels": ("lawm", LAWM, {"batches": {"model": {"labeled_ratio": 0.0}}}),
     "by chance": ("lawm", LAWM, {"labeled_ratio": None, "label_unit": "window"}),
     # the signal-to-noise ratio of actions, and the range of returns
     "lawm_plus": ("lawm_plus", LAWM, {}),
