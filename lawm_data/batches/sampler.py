@@ -270,7 +270,8 @@ class BatchPlan(NamedTuple):
 
     def rows(self, chosen: slice) -> BatchPlan:
         """The plan of some windows; what is said of all of them still holds."""
-        own = Windows(*(x[chosen] if isinstance(x, np.ndarray) else x for x in self.windows))
+        arrays = {k: v for k, v in self.windows._asdict().items() if isinstance(v, np.ndarray)}
+        own = self.windows._replace(**{name: array[chosen] for name, array in arrays.items()})
         return BatchPlan(own, *(array[chosen] for array in self[1:]))
 
 

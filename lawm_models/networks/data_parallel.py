@@ -33,7 +33,7 @@ class Share(NamedTuple):
 
     rank: int
     """r, number of this process."""
-    count: int
+    size: int
     """N, processes."""
     windows: int
     """Windows that each of them has."""
@@ -46,7 +46,7 @@ _share: Share | None = None
 def share(own: Share) -> Iterator[None]:
     """Inside, a gradient step is made on a share of a batch; all processes make the same calls."""
     global _share
-    _share = own if own.count > 1 else None
+    _share = own if own.size > 1 else None
     try:
         yield
     finally:
@@ -64,7 +64,7 @@ def total(*parts: Tensor) -> tuple[Tensor, ...]:
 
 def average(*parts: Tensor) -> tuple[Tensor, ...]:
     """Means over all processes of means of as many entries each."""
-    return parts if _share is None else tuple(x / _share.count for x in total(*parts))
+    return parts if _share is None else tuple(x / _share.size for x in total(*parts))
 
 
 def whole(x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "Nn ..."]:
@@ -76,7 +76,7 @@ def whole(x: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "Nn ..."]:
     if _share is None:
         return x
     own = x.detach().contiguous()
-    rows = [torch.empty_like(own) for _ in range(_share.count)]
+    rows = [torch.empty_like(own) for _ in range(_share.size)]
     with reaching():
         dist.all_gather(rows, own)
     return torch.stack([row.unflatten(0, _blocks(len(own))) for row in rows], 1).flatten(0, 2)
@@ -91,14 +91,14 @@ def part(x: Tensor, axis: int = 0) -> Tensor:
     """
     if _share is None:
         return x
-    shape = _blocks(x.shape[axis] // _share.count)
-    blocks = x.unflatten(axis, (shape[0], _share.count, shape[1]))
+    shape = _blocks(x.shape[axis] // _share.size)
+    blocks = x.unflatten(axis, (shape[0], _share.size, shape[1]))
     return blocks.select(axis + 1, _share.rank).flatten(axis, axis + 1)
 
 
 def number(rows: int) -> int:
     """Rows of all processes, where each has so many."""
-    return rows if _share is None else rows * _share.count
+    return rows if _share is None else rows * _share.size
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:

@@ -27,12 +27,12 @@ of them has ended."""
 
 
 class Processes(NamedTuple):
-    """This process, and how many there are."""
+    """This process, among those that train a run together."""
 
     rank: int = 0
     """Number of this one, from 0."""
-    count: int = 1
-    """Of all."""
+    size: int = 1
+    """How many there are."""
 
     @property
     def is_first(self) -> bool:
@@ -51,7 +51,7 @@ class Processes(NamedTuple):
         try:
             yield
         except LawmError as found:
-            if self.count == 1:
+            if self.size == 1:
                 raise
             error = found
         said = self._gathered(error and (error.what, error.where, error.hint))
@@ -94,7 +94,7 @@ class Processes(NamedTuple):
             ConfigError: in the first process.
             SystemExit: in the others.
         """
-        if self.count == 1:
+        if self.size == 1:
             return
         digest = hashlib.sha256()
         for tensor in algorithm.state_dict().values():
@@ -103,15 +103,15 @@ class Processes(NamedTuple):
 
     def step(self, batch: Batch) -> Any:
         """A context for a gradient step on this process's share of a batch."""
-        if self.count == 1:
+        if self.size == 1:
             return nullcontext()
-        return share(Share(self.rank, self.count, len(batch.labeled)))
+        return share(Share(self.rank, self.size, len(batch.labeled)))
 
     def _gathered(self, mine: Any) -> list[Any]:
         """What every process says, in their order."""
-        if self.count == 1:
+        if self.size == 1:
             return [mine]
-        said = [None] * self.count
+        said = [None] * self.size
         with reaching():
             dist.all_gather_object(said, mine)
         return said

@@ -72,7 +72,7 @@ def train_stack(asked: Sequence[Asked], progress: ProgressBar | None = None) -> 
     _require_alike(asked)
     first = asked[0].config
     with processes.joined(first.device) as group, group.agreed():
-        if group.count > 1:
+        if group.size > 1:
             what = "several processes train one run at a time"
             raise ConfigError(what, "--seeds", "give --seed, and one seed after the other")
     if not is_stackable(first):

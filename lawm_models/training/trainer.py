@@ -149,7 +149,7 @@ def open_run(
                 run = _begun(out) or RunFolder.create(out, config, found.record, encoders)
                 run.require_same(config)
                 run.require_same_data([view for view, _ in found.sources.corpora])
-                run.require_same_processes(group.count)
+                run.require_same_processes(group.size)
         with group.agreed():
             run = RunFolder.open(out)
         yield Opened(run, found.algorithm, found.sources, found.evaluator, found.beginning)
@@ -169,7 +169,7 @@ def _checked(
     config: ExperimentConfig, out: Path, begin_from: Path | str | None, group: Processes
 ) -> _Checked:
     refuse_inside(out)
-    sources = open_sources(config, (group.rank, group.count))
+    sources = open_sources(config, (group.rank, group.size))
     record, beginning, begun = sources.record, None, _begun(out)
     if begun is not None:  # one that an earlier version began without foreseeing ends goes on so
         record = record.model_copy(update={"terminates": begun.record.terminates})
@@ -183,11 +183,11 @@ def _checked(
     algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
     if isinstance(algorithm, Windowed):
         algorithm.require_window(config.window)
-    if group.count > 1:
+    if group.size > 1:
         if not isinstance(algorithm, Shareable):
             what = f"{config.algorithm.name} is trained by one process"
             raise ConfigError(what, "algorithm", "start it without torchrun")
-        algorithm.require_shareable(settings_of(config), group.count)
+        algorithm.require_shareable(settings_of(config), group.size)
     return _Checked(record, algorithm, sources, evaluator, beginning)
 
 
