@@ -129,6 +129,7 @@ def train(
     from lawm_models.collection.seeds import parse
     from lawm_models.runs.run import train as run_training
     from lawm_models.runs.run import train_seeds
+    from lawm_models.training import processes
 
     several = None if seeds is None else parse(seeds)
     if several and (begin_from is not None or seed is not None):
@@ -161,6 +162,8 @@ def train(
             print_json({"runs": made}) if json else report.runs(made)
             return
         trained = run_training(asked, out, progress=bars, begin_from=begin_from)
+    if not processes.is_first():
+        return
     result = experiment.outcome(trained)
     print_json(result) if json else report.run(result, trained.unevaluated)
 

@@ -12,7 +12,11 @@ STREAM = 1 << 32
 
 
 def shifted(
-    images: UInt[np.ndarray, "B rows h w c"], most: int, key: int, step: int
+    images: UInt[np.ndarray, "B rows h w c"],
+    most: int,
+    key: int,
+    step: int,
+    share: tuple[int, int] = (0, 1),
 ) -> UInt[np.ndarray, "B rows h w c"]:
     """Each window moved by up to ``most`` pixels up or down and to a side, its edges repeated.
 
@@ -23,9 +27,11 @@ def shifted(
         most: largest shift, in pixels.
         key: of the draws, 128 bits.
         step: number of the batch.
+        share: (r, N) where the windows are r::N of the batch.
     """
     height, width = images.shape[2:4]
-    drawn = uniforms(key, STREAM, step, (len(images), 2)) * (2 * most + 1)
+    first, count = share
+    drawn = uniforms(key, STREAM, step, (count * len(images), 2))[first::count] * (2 * most + 1)
     moved = np.empty_like(images)
     for window, out, (down, aside) in zip(
         images, moved, drawn.astype(np.int64) - most, strict=True

@@ -57,6 +57,7 @@ class Loader:
         device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
         resident: keep the numbers (not the pixels) in the device's memory. None does so on
             devices other than the CPU when they take at most ``RESIDENT_SHARE`` of what is free.
+        share: (r, N) for process r of N, whose ``next`` reads windows r::N of every batch alone.
 
     Raises:
         ConfigError: an argument is out of range, corpora do not agree, or there is nothing to
@@ -78,6 +79,7 @@ class Loader:
         frame_stack: int = 1,
         device: str | torch.device = "cpu",
         resident: bool | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         settings = SamplingSettings(
             batch_size=index(batch_size),
@@ -90,6 +92,10 @@ class Loader:
         )
         self.settings = settings
         """How windows are drawn."""
+        self._share, (_, processes) = share, share
+        if settings.batch_size % processes:
+            what = f"{settings.batch_size} windows cannot be dealt to {processes} processes evenly"
+            raise ConfigError(what, "batch_size", f"give a multiple of {processes}")
         self._device = device_of(device)
         self._on_cpu = self._device.type == "cpu"
         mixture = mix([(corpora, 1.0)] if isinstance(corpora, Corpus) else corpora)
@@ -138,14 +144,20 @@ class Loader:
         return self.next()
 
     def next(self) -> Batch:
-        """The next batch."""
-        batch = self.batch(self.step)
+        """The next batch, or this process's share of it."""
+        batch = self._read(self.step, self._share)
         self.step += 1
         return batch
 
     def batch(self, step: int) -> Batch:
-        """Batch number ``step``, whatever was drawn before."""
+        """Batch number ``step``, all of it, whatever was drawn before."""
+        return self._read(step, (0, 1))
+
+    def _read(self, step: int, share: tuple[int, int]) -> Batch:
+        first, count = share
         plan = self._planner.plan(step)
+        if count > 1:
+            plan = plan.rows(slice(first, None, count))
         windows = plan.windows
         state, reward = self._arrays.state(windows)
         batch = Batch(
@@ -160,16 +172,19 @@ class Loader:
             labeled=torch.from_numpy(plan.labeled),
             trajectory=torch.from_numpy(windows.local),
             start=torch.from_numpy(windows.start),
-            pixels=self._pixels(windows, step),
+            pixels=self._pixels(windows, step, share),
         )
         return batch if self._on_cpu else _move(batch, self._device)
 
-    def _pixels(self, windows: Windows, step: int) -> dict[str, Tensor]:
+    def _pixels(self, windows: Windows, step: int, share: tuple[int, int]) -> dict[str, Tensor]:
         """Camera fields by name, perhaps moved."""
         found = self._mapped.pixels(windows)
         if self._shift:
             key = int(self.identity[:32], 16)
-            found = {k: shifted(images, self._shift, key, step) for k, images in found.items()}
+            found = {
+                name: shifted(images, self._shift, key, step, share)
+                for name, images in found.items()
+            }
         return {name: torch.from_numpy(images) for name, images in found.items()}
 
     @property

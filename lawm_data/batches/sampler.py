@@ -268,6 +268,12 @@ class BatchPlan(NamedTuple):
     terminated: Bool[np.ndarray, "B T"]
     labeled: Bool[np.ndarray, " B"]
 
+    def rows(self, chosen: slice) -> BatchPlan:
+        """The plan of some windows; what is said of all of them still holds."""
+        arrays = {k: v for k, v in self.windows._asdict().items() if isinstance(v, np.ndarray)}
+        own = self.windows._replace(**{name: array[chosen] for name, array in arrays.items()})
+        return BatchPlan(own, *(array[chosen] for array in self[1:]))
+
 
 class Planner:
     """Plans batches; windows are drawn for many batches at once, which costs little more.

@@ -201,6 +201,20 @@ class Watched(Protocol):
 
 
 @runtime_checkable
+class Shareable(Protocol):
+    """An algorithm that several processes can train together, see ``networks.data_parallel``."""
+
+    @staticmethod
+    def require_shareable(config: Any, processes: int) -> None:
+        """Refuse settings with which so many processes would not make the numbers of one.
+
+        Raises:
+            ConfigError: names the setting.
+        """
+        ...
+
+
+@runtime_checkable
 class Stackable(Protocol):
     """An algorithm that can train several models at once, see ``networks.stacking``."""
 

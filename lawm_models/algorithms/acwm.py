@@ -65,6 +65,10 @@ class Algorithm(nn.Module):
         """See ``_protocol.Windowed``."""
         self.model.require_window(steps)
 
+    @staticmethod
+    def require_shareable(config: Config, processes: int) -> None:
+        """See ``_protocol.Shareable``; all settings will do."""
+
     def latent_dynamics(self) -> TransitionDynamics:
         """See ``_protocol.Probed``."""
         return TransitionDynamics(self.model)

@@ -95,6 +95,10 @@ class Algorithm(nn.Module):
         """See the protocol."""
         return self._optimizers
 
+    @staticmethod
+    def require_shareable(config: Config, processes: int) -> None:
+        """See ``_protocol.Shareable``; all settings will do."""
+
     def update(self, stage: str, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One gradient step on −log p(o | z) of every observation of the batch, as weighted."""
         observation = Observation.of(batch).map(lambda x: x.flatten(0, 1))

@@ -96,6 +96,15 @@ class Algorithm(lawm.Algorithm):
     rewards_from: ClassVar[RewardsFrom] = "labeled"
     model_class: ClassVar[type[LatentActionModel]] = Model
 
+    @staticmethod
+    def require_shareable(config: lawm.Config, processes: int) -> None:
+        """See ``_protocol.Shareable``.
+
+        Raises:
+            ConfigError: always: processes differ in the number of their labeled windows.
+        """
+        raise ConfigError("is trained by one process", "clap", "start it without torchrun")
+
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """See the protocol."""
         self.model.world.fit(corpora, labeled=True)

@@ -29,6 +29,7 @@ from lawm_models.networks.actor_critic import (
     alive,
     choose_starts,
 )
+from lawm_models.networks.data_parallel import average
 from lawm_models.networks.dynamics import State
 from lawm_models.networks.encoders import ENCODERS
 from lawm_models.networks.encoders._protocol import Observation
@@ -144,6 +145,25 @@ class Algorithm(nn.Module):
         encoder = ENCODERS.load(config.model.encoder.name).Encoder
         return not config.model.inverse_dropout and getattr(encoder, "stackable", False)
 
+    @staticmethod
+    def require_shareable(config: Config, processes: int) -> None:
+        """See ``_protocol.Shareable``.
+
+        Raises:
+            ConfigError: noise would be drawn for as many rows as a process happens to have, or the
+                starts of dreams cannot be dealt evenly.
+        """
+        key, hint = "algorithm.settings", "set it to 0, or train by one process"
+        if config.warmup:
+            raise ConfigError("several processes cannot warm up", f"{key}.warmup", hint)
+        if config.model.inverse_dropout:
+            what, where = "several processes cannot drop units", f"{key}.model.inverse_dropout"
+            raise ConfigError(what, where, hint)
+        if config.agent.start_states % processes:
+            what = f"{config.agent.start_states} cannot be dealt to {processes} processes evenly"
+            hint = f"give a multiple of {processes}"
+            raise ConfigError(what, f"{key}.agent.start_states", hint)
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Optimisers by name."""
         return self._optimizers
@@ -191,7 +211,7 @@ class Algorithm(nn.Module):
         divergence = self._prior_kl(dream)
         if goes_on is not None:
             divergence = divergence * alive(goes_on)
-        divergence = divergence.mean((-2, -1))
+        (divergence,) = average(divergence.mean((-2, -1)))
         metrics["prior_kl"] = divergence.detach()
         if self.config.prior_kl:
             weight = self.config.prior_kl
@@ -253,7 +273,8 @@ class Algorithm(nn.Module):
         The width of p(a|s,u) is not counted: a Gaussian of one width has it from the settings.
         """
         feature, prior = state.feature, model.prior(state.feature)
-        noise = standard_noise(feature, generator, 2, *prior.mean.shape[-2:]).unbind(-3)
+        size = prior.mean.shape[-2:]
+        noise = standard_noise(feature, generator, 2, *size, rows=1).unbind(-3)
         one, other = (model.decoder(feature, prior.sample(part)) for part in noise)
         return snr.update(one, other)
 

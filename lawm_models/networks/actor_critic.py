@@ -17,6 +17,7 @@ from lawm_schemas.base import LARGEST
 from pydantic import Field
 from torch import Tensor, nn
 
+from lawm_models.networks.data_parallel import average, part, whole
 from lawm_models.networks.distributions import BOUNDED, BoundedSample
 from lawm_models.networks.dynamics import State
 from lawm_models.networks.expectiles import asymmetry, expectile_loss
@@ -170,9 +171,12 @@ class ActorCritic(nn.Module):
         """
         length, num = self.config.horizon, start.deter.shape[-2]
         like = start.deter
-        policy_noise = standard_noise(like, generator, length, num, self.policy_dim).unbind(-3)
-        unscaled = standard_noise(like, generator, length, num, start.stoch.shape[-1])
-        state_noise = (self.config.dream_noise * unscaled).unbind(-3)
+
+        def draw_noise(width: int) -> Tensor:
+            return standard_noise(like, generator, length, num, width, rows=1)
+
+        policy_noise = draw_noise(self.policy_dim).unbind(-3)
+        state_noise = (self.config.dream_noise * draw_noise(start.stoch.shape[-1])).unbind(-3)
         state, features, entropies, draws = start, [start.feature], [], []
         for t in range(length):
             draw = self.draw(features[-1].detach(), policy_noise[t])
@@ -219,17 +223,19 @@ class ActorCritic(nn.Module):
         gain = returns / scale
         if config.expectile != 0.5:
             gain = asymmetry(error.detach().mean(0), config.expectile) * gain
-        actor = -(weight * (gain + config.entropy * dream.entropy)).mean((-2, -1))
-        critic = 0.5 * (weight * expectile_loss(error, config.expectile)).mean((-2, -1)).sum(0)
-        metrics = {
-            "actor": actor.detach(),
-            "critic": critic.detach(),
+        actor, critic = average(
+            -(weight * (gain + config.entropy * dream.entropy)).mean((-2, -1)),
+            0.5 * (weight * expectile_loss(error, config.expectile)).mean((-2, -1)).sum(0),
+        )
+        dreamed = {
             "return": returns[..., 0, :].detach().mean(-1),
             "dreamed_reward": reward.detach().mean((-2, -1)),
             "entropy": dream.entropy.detach().mean((-2, -1)),
         }
         if continuation is not None:
-            metrics["dreamed_continuation"] = continuation.detach().mean((-2, -1))
+            dreamed["dreamed_continuation"] = continuation.detach().mean((-2, -1))
+        metrics = {"actor": actor.detach(), "critic": critic.detach()}
+        metrics |= zip(dreamed, average(*dreamed.values()), strict=True)
         return actor, critic, metrics
 
     def data_loss(
@@ -262,7 +268,7 @@ class ActorCritic(nn.Module):
 
     @torch.no_grad()
     def _update_scale(self, returns: Tensor) -> Tensor:
-        flat = returns.flatten(-2)
+        flat = whole(returns.mT).flatten(-2)
         low, high = torch.quantile(flat, flat.new_tensor([0.05, 0.95]), -1)
         self.scale.lerp_(high - low, 0.02)
         return self.scale.clamp(min=1)[..., None, None]
@@ -287,8 +293,8 @@ def choose_starts(
     States of padding are left out; real ones are taken again in their place, so that the number
     of states does not depend on the data.
     """
-    flat = State(*(part.detach().flatten(-3, -2) for part in state))
-    real = state_weight(valid).flatten(-2) > 0
+    flat = State(*(whole(x.detach()).flatten(-3, -2) for x in state))
+    real = state_weight(whole(valid)).flatten(-2) > 0
     device, total = real.device, real.shape[-1]
     size = min(num, total) or total
     order = torch.arange(total, device=device).expand_as(real)
@@ -297,7 +303,7 @@ def choose_starts(
     padding_last = (~real.gather(-1, order)).int().argsort(stable=True)
     order = order.gather(-1, padding_last)
     place = torch.arange(size, device=device) % real.sum(-1, keepdim=True)
-    index = order.gather(-1, place)
+    index = part(order.gather(-1, place))
     return State(take(flat.deter, index), take(flat.stoch, index))
 
 

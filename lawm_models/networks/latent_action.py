@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lawm_models.networks.data_parallel import whole
 from lawm_models.networks.distributions import Normal, log_prob, log_prob_normal, split_normal
 from lawm_models.networks.layers import MLP, Linear, NormedLinear, NormedSum
 
@@ -258,6 +259,7 @@ class ActionSnr(nn.Module):
         self, one: Float[Tensor, "*m N A"], other: Float[Tensor, "*m N A"]
     ) -> Float[Tensor, "*m"]:
         """The ratio, after two independent draws of the action in each of N ≥ 2 states."""
+        one, other = whole(one), whole(other)
         moved = (one - one.mean(-2, keepdim=True)) * (other - other.mean(-2, keepdim=True))
         between = moved.mean(-2).sum(-1)
         within = 0.5 * (one - other).square().mean(-2).sum(-1)

@@ -1,4 +1,4 @@
-"""Adam and one gradient step: backward, clip, step."""
+"""Adam and one gradient step: backward, the sum over processes, clip, step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from lawm_models.networks.data_parallel import sum_gradients
 
 
 def adam(parameters: Iterable[nn.Parameter], rate: float, eps: float = 1e-5) -> torch.optim.Adam:
@@ -57,6 +59,7 @@ def _backward(optimizer: torch.optim.Optimizer, loss: Tensor) -> list[nn.Paramet
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad(set_to_none=True)
     loss.sum().backward(inputs=parameters)
+    sum_gradients(parameters)
     return parameters
 
 

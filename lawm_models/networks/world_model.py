@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, sigmoid
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_models.networks.data_parallel import number, part, total
 from lawm_models.networks.distributions import kl, log_prob
 from lawm_models.networks.dynamics import Dynamics, Observed
 from lawm_models.networks.encoders import ENCODERS, vectors
@@ -225,7 +226,8 @@ def weighted_mean(
     x: Float[Tensor, "*m B N"], weight: Float[Tensor, "*m B N"]
 ) -> Float[Tensor, "*m"]:
     """Mean of ``x`` under ``weight``; zero when nothing has weight."""
-    return (x * weight).sum((-2, -1)) / weight.sum((-2, -1)).clamp(min=1)
+    weighted, weights = total((x * weight).sum((-2, -1)), weight.sum((-2, -1)))
+    return weighted / weights.clamp(min=1)
 
 
 def mean_above(
@@ -245,8 +247,15 @@ def state_weight(valid: Bool[Tensor, "*m B T"]) -> Float[Tensor, "*m B T+1"]:
     return torch.cat((torch.ones_like(valid[..., :1]), valid), -1).float()
 
 
-def standard_noise(like: Tensor, generator: Generators | None, *shape: int) -> Tensor:
-    """Standard normal noise of a shape on the device of ``like``; of M generators, (M, *shape)."""
+def standard_noise(
+    like: Tensor, generator: Generators | None, *shape: int, rows: int = 0
+) -> Tensor:
+    """Standard normal noise of a shape on the device of ``like``; of M generators, (M, *shape).
+
+    Several processes draw it for all and take their part along the axis ``rows`` of the shape.
+    """
     if isinstance(generator, Sequence):
-        return torch.stack([standard_noise(like, each, *shape) for each in generator])
-    return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+        return torch.stack([standard_noise(like, each, *shape, rows=rows) for each in generator])
+    drawn = [number(size) if axis == rows else size for axis, size in enumerate(shape)]
+    noise = torch.randn(drawn, generator=generator, device=like.device, dtype=like.dtype)
+    return part(noise, rows)

@@ -105,8 +105,12 @@ def build(config: ExperimentConfig, record: RunRecord, device: torch.device) -> 
         return module.Algorithm(settings_of(config), spec).to(device)
 
 
-def open_sources(config: ExperimentConfig) -> Sources:
+def open_sources(config: ExperimentConfig, share: tuple[int, int] = (0, 1)) -> Sources:
     """Open and verify every corpus, checksums included, and check that they fit together.
+
+    Args:
+        config: resolved.
+        share: (r, N) for process r of N, see ``Loader``.
 
     Raises:
         ConfigError: corpora of different arrays, or nothing to draw.
@@ -128,6 +132,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
         action=action,
         environment=first.environment,
         terminates=any((v.table.terminated & v.table.final_observed).any() for v in views),
+        processes=share[1],
     )
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     if algorithm.needs_labels:
@@ -139,7 +144,7 @@ def open_sources(config: ExperimentConfig) -> Sources:
     _require_rewards(config, views)
     _require_frames(config, record)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
-    loaders = make_loaders(config, weighted)
+    loaders = make_loaders(config, weighted, share)
     drawn = [loader.settings for loader in loaders.values()]
     if algorithm.needs_labels and all(s.labeled_ratio == 0 for s in drawn):
         what = f"0 leaves no labeled window, and {config.algorithm.name} learns from these"
@@ -169,7 +174,9 @@ def _view(source: CorpusSource, observe: str, verify: bool) -> Corpus:
 
 
 def make_loaders(
-    config: ExperimentConfig, corpora: tuple[tuple[Corpus, float], ...]
+    config: ExperimentConfig,
+    corpora: tuple[tuple[Corpus, float], ...],
+    share: tuple[int, int] = (0, 1),
 ) -> dict[str, Loader]:
     """The batches of every stage of an experiment, from views and their weights.
 
@@ -177,12 +184,16 @@ def make_loaders(
     """
     corpora = tuple((view.observing(config.observe), weight) for view, weight in corpora)
     own = {stage: config.batches.get(stage, StageBatches()) for stage in config.steps}
-    loaders = {kind: _loader(config, kind, corpora) for kind in dict.fromkeys(own.values())}
+    kinds = dict.fromkeys(own.values())
+    loaders = {kind: _loader(config, kind, corpora, share) for kind in kinds}
     return {stage: loaders[kind] for stage, kind in own.items()}
 
 
 def _loader(
-    config: ExperimentConfig, own: StageBatches, corpora: tuple[tuple[Corpus, float], ...]
+    config: ExperimentConfig,
+    own: StageBatches,
+    corpora: tuple[tuple[Corpus, float], ...],
+    share: tuple[int, int],
 ) -> Loader:
     ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
     # With every action readable there is nothing to balance: one preset serves 5% and 100%.
@@ -201,6 +212,7 @@ def _loader(
         random_shift=config.random_shift,
         frame_stack=config.frame_stack,
         device=config.device,
+        share=share,
     )
 
 

@@ -288,6 +288,17 @@ class RunFolder:
                     "restore it, or choose another --out",
                 )
 
+    def require_same_processes(self, count: int) -> None:
+        """Refuse to go on with another number of processes, which sums in another order.
+
+        Raises:
+            ConfigError: says how many there were.
+        """
+        before = self.record.processes
+        if before != count:
+            what = f"was begun by {before} processes and would go on by {count}"
+            raise ConfigError(what, str(self.path), f"start {before}, or choose another --out")
+
     def require_same_draws(self) -> None:
         """Refuse to go on where an earlier version began.
 

@@ -22,7 +22,7 @@ from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, Stackable
 from lawm_models.networks.stacking import share_moments, share_weights, side_by_side
-from lawm_models.training import seeding, trainer
+from lawm_models.training import processes, seeding, trainer
 from lawm_models.training.experiment import build, resolve, settings_of
 from lawm_models.training.run_folder import RunFolder, first_difference
 from lawm_models.training.trainer import Training
@@ -71,6 +71,10 @@ def train_stack(asked: Sequence[Asked], progress: ProgressBar | None = None) -> 
     asked = [each._replace(config=resolve(each.config), out=Path(each.out)) for each in asked]
     _require_alike(asked)
     first = asked[0].config
+    with processes.joined(first.device) as group, group.agreed():
+        if group.size > 1:
+            what = "several processes train one run at a time"
+            raise ConfigError(what, "--seeds", "give --seed, and one seed after the other")
     if not is_stackable(first):
         return [trainer.train(config, out, progress, begin) for config, out, begin in asked]
     runs = {each.out: trainer.finished(each.config, each.out) for each in asked}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from lawm_schemas import Evaluation, ExperimentConfig, LawmError
+from lawm_schemas import ConfigError, Evaluation, ExperimentConfig, LawmError, RunRecord
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -23,8 +23,8 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.algorithms._protocol import Algorithm, Watched, Windowed
-from lawm_models.training import checkpoint, resume, seeding, stage_reuse
+from lawm_models.algorithms._protocol import Algorithm, Shareable, Watched, Windowed
+from lawm_models.training import checkpoint, processes, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import (
     Sources,
@@ -35,6 +35,7 @@ from lawm_models.training.experiment import (
     settings_of,
 )
 from lawm_models.training.metrics import LogInterval, MetricLog, NonFinite
+from lawm_models.training.processes import ALONE, Processes
 from lawm_models.training.run_folder import RunFolder, is_run
 from lawm_models.training.scales import scale_notes
 
@@ -61,24 +62,32 @@ def train(
         begin_from: a run of which a new one takes all stages but the last, see ``stage_reuse``; of
             no meaning to a run that has begun.
 
+    Processes that ``torchrun`` has started train one run together, each on its share of every
+    batch; the first one alone writes and speaks, and is the one that an interrupt stops.
+
     Raises:
         ConfigError: a setting is wrong, the folder is not a run or one of other settings or data.
         CorpusError: a corpus is damaged.
         StorageError: the folder is in a corpus, another process trains here, or the file system
             refuses.
-        LawmError: a loss became NaN or infinite; names the term and the step.
+        LawmError: a loss became NaN or infinite; names the term and the step. Or another process
+            has ended.
         KeyboardInterrupt: interrupted, after a checkpoint.
+        SystemExit: in processes after the first, when that one says why all end.
     """
-    config, out = resolve(config), Path(out)
-    run = finished(config, out)
-    if run:
-        return run
-    with (
-        open_run(config, out, begin_from) as opened,
-        seeding.thread_limit(config.threads),
-        deferred_interrupts() as interrupt,
-    ):
-        Training(opened, progress or NoBar(), interrupt).go()
+    out = Path(out)
+    with processes.joined(config.device) as group:
+        with group.agreed():
+            config = resolve(config)
+            run = finished(config, out)
+        if run:
+            return run
+        with (
+            open_run(config, out, begin_from, group) as opened,
+            seeding.thread_limit(config.threads),
+            deferred_interrupts() as interrupt,
+        ):
+            Training(opened, progress or NoBar(), interrupt, group).go()
     return opened.run
 
 
@@ -113,7 +122,10 @@ def finished(config: ExperimentConfig, out: Path) -> RunFolder | None:
 
 @contextmanager
 def open_run(
-    config: ExperimentConfig, out: Path, begin_from: Path | str | None
+    config: ExperimentConfig,
+    out: Path,
+    begin_from: Path | str | None,
+    group: Processes = ALONE,
 ) -> Iterator[Opened]:
     """Begin or take up a run; inside, no other process trains in its folder.
 
@@ -121,9 +133,43 @@ def open_run(
         config: resolved.
         out: the run folder.
         begin_from: as for ``train``.
+        group: the processes that train it together.
     """
+    with group.agreed():
+        found = _checked(config, out, begin_from, group)
+    group.require_same(_identity(config, found.record, out, begin_from), str(out))
+    if group.is_first:
+        _warn(found.sources, config)  # of what is refused there is one line alone
+    with ExitStack() as inside:
+        with group.agreed():
+            if group.is_first:
+                inside.enter_context(_locked(out))
+                # another trainer may have started here since
+                encoders = found.sources.encoders
+                run = _begun(out) or RunFolder.create(out, config, found.record, encoders)
+                run.require_same(config)
+                run.require_same_data([view for view, _ in found.sources.corpora])
+                run.require_same_processes(group.size)
+        with group.agreed():
+            run = RunFolder.open(out)
+        yield Opened(run, found.algorithm, found.sources, found.evaluator, found.beginning)
+
+
+class _Checked(NamedTuple):
+    """What a process has found out before anything is written."""
+
+    record: RunRecord
+    algorithm: Algorithm
+    sources: Sources
+    evaluator: Evaluator | None
+    beginning: stage_reuse.Beginning | None
+
+
+def _checked(
+    config: ExperimentConfig, out: Path, begin_from: Path | str | None, group: Processes
+) -> _Checked:
     refuse_inside(out)
-    sources = open_sources(config)
+    sources = open_sources(config, (group.rank, group.size))
     record, beginning, begun = sources.record, None, _begun(out)
     if begun is not None:  # one that an earlier version began without foreseeing ends goes on so
         record = record.model_copy(update={"terminates": begun.record.terminates})
@@ -131,20 +177,44 @@ def open_run(
         beginning = stage_reuse.read(begin_from, config, record.corpora)
         taken = {"taken": beginning.record, "terminates": beginning.terminates}
         record = record.model_copy(update=taken)
-    evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
+    evaluator = None
+    if group.is_first:
+        evaluator = Evaluator.of(config, record, sources.encoders.reads(record))
     algorithm = build(config, record, device_of(config.device))  # refuses before it leaves traces
     if isinstance(algorithm, Windowed):
         algorithm.require_window(config.window)
-    _warn(sources, config)  # of what is refused there is one line alone
+    if group.size > 1:
+        if not isinstance(algorithm, Shareable):
+            what = f"{config.algorithm.name} is trained by one process"
+            raise ConfigError(what, "algorithm", "start it without torchrun")
+        algorithm.require_shareable(settings_of(config), group.size)
+    return _Checked(record, algorithm, sources, evaluator, beginning)
+
+
+def _identity(
+    config: ExperimentConfig, record: RunRecord, out: Path, begin_from: Path | str | None
+) -> dict[str, Any]:
+    """What processes that train a run together have in common; corpora may lie elsewhere."""
+    seen = zip(config.corpora, record.corpora, strict=True)
+    return {
+        **config.model_dump(mode="json"),
+        "corpora": [
+            {"weight": source.weight, **found.model_dump(mode="json", exclude={"path"})}
+            for source, found in seen
+        ],
+        "--out": str(out.absolute()),
+        "--from": begin_from and str(Path(begin_from).absolute()),
+    }
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Inside, no other process trains in a folder."""
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "run")
     try:
-        # another trainer may have started here since
-        run = _begun(out) or RunFolder.create(out, config, record, sources.encoders)
-        run.require_same(config)
-        run.require_same_data([view for view, _ in sources.corpora])
-        yield Opened(run, algorithm, sources, evaluator, beginning)
+        yield
     finally:
         lock.release()
 
@@ -176,14 +246,22 @@ def _begun(out: Path) -> RunFolder | None:
 class Training:
     """One call of ``train`` on a run that is not finished."""
 
-    def __init__(self, opened: Opened, progress: ProgressBar, interrupt: Interrupt) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        progress: ProgressBar,
+        interrupt: Interrupt,
+        group: Processes = ALONE,
+    ) -> None:
         self.run, self.config, self.loaders = opened.run, opened.run.config, opened.sources.loaders
         self.evaluator, self.beginning = opened.evaluator, opened.beginning
-        self.progress, self.interrupt = progress, interrupt
+        self.group, self.interrupt = group, interrupt
+        self.progress = progress if group.is_first else NoBar()
         device = device_of(self.config.device)
         self.algorithm = opened.algorithm
         views = [view for view, _ in opened.sources.corpora]
-        self.algorithm.prepare(views)
+        with group.agreed():
+            self.algorithm.prepare(views)
         self._all_labeled = all(view.label_counts()["observed"] == len(view) for view in views)
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
@@ -238,6 +316,9 @@ class Training:
             self.checkpoint = self._restore()
             position, self.began = self.position, time.monotonic()
             self.before = position.elapsed
+            if not self.group.is_first:
+                yield
+                return
             self.log = MetricLog(
                 self.run.metrics_path,
                 self.run.events_path,
@@ -251,20 +332,35 @@ class Training:
                 self.log.close()
 
     def _restore(self) -> Path | None:
+        with self.group.agreed():
+            if self.group.is_first:
+                self._prepare_checkpoints()
+        folder = None
+        with self.group.agreed():
+            if self.run.checkpoints():
+                folder = self.run.latest_checkpoint()
+                self.position = resume.restore(
+                    folder,
+                    self.config,
+                    self.algorithm,
+                    self.loaders,
+                    self.interval,
+                    self.generator,
+                )
+        self.group.require_same({"step": self.position.total_step}, str(self.run.path))
+        self.group.require_same_weights(self.algorithm, str(self.run.path))
+        return folder
+
+    def _prepare_checkpoints(self) -> None:
+        """Remove what was left half-written; begin with what is taken over, if anything."""
         checkpoints = self.run.path / "checkpoints"
         own_folder(checkpoints)
         checkpoint.remove_leftovers(checkpoints)
-        if not self.run.checkpoints():
-            if self.run.record.taken is None:
-                return None
-            beginning = self.beginning or stage_reuse.reread(self.run)
-            own = resume.state_of(self.position, self.loader, self.interval, self.generator)
-            stage_reuse.write(beginning, self.run, self.algorithm, own)
-        folder = self.run.latest_checkpoint()
-        self.position = resume.restore(
-            folder, self.config, self.algorithm, self.loaders, self.interval, self.generator
-        )
-        return folder
+        if self.run.checkpoints() or self.run.record.taken is None:
+            return
+        beginning = self.beginning or stage_reuse.reread(self.run)
+        own = resume.state_of(self.position, self.loader, self.interval, self.generator)
+        stage_reuse.write(beginning, self.run, self.algorithm, own)
 
     @property
     def elapsed(self) -> float:
@@ -293,12 +389,13 @@ class Training:
         self.set_rates(self.algorithm)
         batch = self.loader.next()
         try:
-            metrics = self.algorithm.update(stage, batch, self.generator)
+            with self.group.step(batch):
+                metrics = self.algorithm.update(stage, batch, self.generator)
         except Exception:
             self.check()  # a step on weights that are NaN may fail in any way
             raise
         self.after_step(metrics)
-        if self.interrupt.requested:
+        if self.interrupt.requested and self.group.is_first:
             raise KeyboardInterrupt
 
     def after_step(self, metrics: Mapping[str, Tensor]) -> None:
@@ -306,14 +403,19 @@ class Training:
         position = self.position
         stage, step = position.stage, position.step + 1
         self.position = position._replace(step=step, total_step=position.total_step + 1)
-        self.interval.add(self.position.total_step, metrics)
         last = step == self.config.steps[stage]
+        is_due = last or step % self.config.checkpoint_every == 0
+        if is_due:
+            self.group.require_same_weights(self.algorithm, str(self.run.path))
+        if not self.group.is_first:
+            return
+        self.interval.add(self.position.total_step, metrics)
         if last or step % self.config.log_every == 0:
             self._log()
         self.progress.reach(step, self.latest)
         if self.evaluator and not last and self._evaluation_is_due(stage, step):
             self._evaluate(self.evaluator)
-        if last or self.interrupt.requested or step % self.config.checkpoint_every == 0:
+        if is_due or self.interrupt.requested:
             self.save()
 
     def set_rates(self, algorithm: Algorithm) -> None:

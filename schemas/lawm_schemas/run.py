@@ -69,6 +69,8 @@ class RunRecord(Checksummed):
     """Where the policy is evaluated."""
     terminates: bool = False
     """Some trajectory ends in a terminal state that was observed."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that make its gradient steps together."""
     taken: TakenStages | None = None
     """What it began with; none when all of it was made here."""
 

@@ -10,7 +10,7 @@ takes it the room to: by noise, by few non-zero entries, by a codebook, by a pre
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
@@ -19,6 +19,7 @@ from lawm_schemas import ConfigError, Schema
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor, nn
 
+from lawm_models.networks.data_parallel import total, whole
 from lawm_models.networks.world_model import Generators
 
 REMEMBERED = 1024
@@ -71,6 +72,8 @@ class Constraint(nn.Module, ABC):
     ) -> Constrained:
         """Latent actions for a gradient step.
 
+        What is told of all rows, and noise, is that of all processes: ``networks.data_parallel``.
+
         Args:
             hidden: what the inverse model puts out.
             weight: 0 leaves a row out of the loss and of all that is remembered.
@@ -108,6 +111,7 @@ class Remembered(nn.Module):
     @torch.no_grad()
     def add(self, latent: Float[Tensor, "*m N D"], weight: Float[Tensor, "*m N"]) -> None:
         """Remember those that have weight instead of the oldest ones."""
+        latent, weight = whole(latent), whole(weight)
         count = min(latent.shape[-2], REMEMBERED)
         first = weight.argsort(dim=-1, descending=True, stable=True)[..., :count]
         new = latent.take_along_dim(first.unsqueeze(-1), -2)
@@ -140,17 +144,28 @@ class Sampled(Constraint):
 
 def mean_of(x: Float[Tensor, "*m N"], weight: Float[Tensor, "*m N"]) -> Float[Tensor, "*m"]:
     """Mean of what has weight; zero where nothing has."""
-    return (x * weight).sum(-1) / weight.sum(-1).clamp(min=1)
+    return means_of((x,), weight)[0]
+
+
+def means_of(
+    each: Sequence[Float[Tensor, "*m N"]], weight: Float[Tensor, "*m N"]
+) -> list[Float[Tensor, "*m"]]:
+    """``mean_of`` several, which several processes tell each other at once."""
+    *sums, weights = total(*((x * weight).sum(-1) for x in each), weight.sum(-1))
+    return [found / weights.clamp(min=1) for found in sums]
 
 
 def moments(
     latent: Float[Tensor, "*m N D"], weight: Float[Tensor, "*m N"]
 ) -> tuple[Float[Tensor, "*m D"], Float[Tensor, "*m D D"]]:
     """Mean and (population) covariance of the rows, by their weight."""
-    share = (weight / weight.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(-1)
-    mean = (share * latent).sum(-2)
-    centered = latent - mean.unsqueeze(-2)
-    return mean, (share * centered).mT @ centered
+    (weights,) = total(weight.sum(-1, keepdim=True))
+    share = (weight / weights.clamp(min=1)).unsqueeze(-1)
+    (mean,) = total((share * latent).sum(-2))
+    # a covariance is least around the mean, so that no gradient goes through it
+    centered = latent - mean.detach().unsqueeze(-2)
+    (covariance,) = total((share * centered).mT @ centered)
+    return mean, covariance
 
 
 def effective_size(

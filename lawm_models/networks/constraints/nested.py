@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lawm_models.networks.constraints import _protocol
 from lawm_models.networks.constraints._protocol import Constrained, ConstraintConfig
+from lawm_models.networks.data_parallel import number, part
 from lawm_models.networks.world_model import Generators
 
 
@@ -50,7 +51,9 @@ class Constraint(_protocol.Sampled):
         if isinstance(generator, Sequence):
             return torch.stack([self._lengths(count, like, each) for each in generator])
         first = min(self.config.shortest, self.dim)
-        return torch.randint(first, self.dim + 1, (count,), generator=generator, device=like.device)
+        size = (number(count),)
+        drawn = torch.randint(first, self.dim + 1, size, generator=generator, device=like.device)
+        return part(drawn)
 
     def _places(self, like: Tensor) -> Tensor:
         return torch.arange(self.dim, device=like.device)

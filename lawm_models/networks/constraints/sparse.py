@@ -17,6 +17,7 @@ from lawm_models.networks.constraints._protocol import (
     mean_of,
     moments,
 )
+from lawm_models.networks.data_parallel import total
 from lawm_models.networks.world_model import Generators
 
 
@@ -76,9 +77,10 @@ class Constraint(_protocol.Sampled):
         narrow = (1 - (variance + SMALLEST).sqrt()).clamp(min=0).mean(-1)
         others = covariance.square().sum((-2, -1)) - variance.square().sum(-1)
         pairs = max(self.dim * (self.dim - 1), 1)
-        total = (
+        found = (
             self.config.variance * narrow
             + self.config.covariance / pairs * others
             + self.config.mean * mean.square().mean(-1)
         )
-        return total * weight.sum(-1).clamp(max=1)
+        (weights,) = total(weight.sum(-1))
+        return found * weights.clamp(max=1)

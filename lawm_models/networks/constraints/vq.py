@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lawm_models.networks.constraints import _protocol
 from lawm_models.networks.constraints._protocol import Constrained, ConstraintConfig, mean_of
+from lawm_models.networks.data_parallel import whole
 from lawm_models.networks.world_model import Generators
 
 RATE = 0.01
@@ -83,6 +84,7 @@ class Constraint(_protocol.Constraint):
     ) -> None:
         """Who was chosen, and new places for those that were not for long."""
         assert generator is None or isinstance(generator, torch.Generator)
+        index, hidden, weight = whole(index), whole(hidden), whole(weight)
         counts = torch.zeros_like(self.use).index_add_(0, index, weight)
         self.use.lerp_(counts / weight.sum().clamp(min=1), RATE)
         self.idle.copy_(torch.where(counts > 0, 0, self.idle + 1))

@@ -8,7 +8,8 @@ from lawm_schemas import Count, Schema, Size
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lawm_models.networks.constraints._protocol import SMALLEST, mean_of, moments
+from lawm_models.networks.constraints._protocol import SMALLEST, means_of, moments
+from lawm_models.networks.data_parallel import total
 from lawm_models.networks.distributions import HALF_LOG_TAU, Normal
 from lawm_models.networks.layers import MLP
 
@@ -95,7 +96,7 @@ class Controller(nn.Module):
         Returns:
             The loss, and detached errors over the variance of what is to be told, in this batch.
         """
-        self.labels.add_(labeled.sum())
+        self.labels.add_(total(labeled.sum())[0])
         decoded = self.action(state, latent)
         error = (decoded.mean - action).square()
         nll = 0.5 * error.detach() / decoded.std.square() + decoded.std.log() + HALF_LOG_TAU
@@ -105,7 +106,7 @@ class Controller(nn.Module):
             error.mean(-1),
             nll.mean(-1),
         )
-        loss = torch.stack([mean_of(term, labeled) for term in terms])
+        loss = torch.stack(means_of(terms, labeled))
         metrics = {"loss": loss.sum().detach()}
         truths = {"blind": latent, "seeing": latent, "decoder": action}
         for (name, truth), value in zip(truths.items(), loss.detach(), strict=False):

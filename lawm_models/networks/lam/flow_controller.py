@@ -7,6 +7,7 @@ from jaxtyping import Float
 from lawm_schemas import Count
 from torch import Tensor, nn
 
+from lawm_models.networks.data_parallel import number, part
 from lawm_models.networks.lam.controller import Controller, ControllerConfig
 from lawm_models.networks.lam.forward_dynamics import ForwardDynamics
 from lawm_models.networks.lam.transition_model import Error, penalty
@@ -82,8 +83,9 @@ class FlowController(Controller):
     ) -> Float[Tensor, " N"]:
         """Of the velocity."""
         like = {"generator": generator, "device": latent.device, "dtype": latent.dtype}
-        time = torch.randn(len(latent), 1, **like).sigmoid()
-        noise = torch.randn(latent.shape, **like)
+        count = number(len(latent))
+        time = part(torch.randn(count, 1, **like)).sigmoid()
+        noise = part(torch.randn(count, *latent.shape[1:], **like))
         x = torch.lerp(noise, latent, time)
         error = self.velocity(x, time, state, action) - (latent - noise)
         return penalty(error, self.flow_error)

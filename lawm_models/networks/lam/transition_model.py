@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
-from lawm_models.networks.constraints._protocol import mean_of
+from lawm_models.networks.constraints._protocol import means_of
+from lawm_models.networks.data_parallel import total
 from lawm_models.networks.distributions import Normal
 from lawm_models.networks.encoders import ENCODERS, vectors
 from lawm_models.networks.encoders._protocol import (
@@ -255,18 +256,21 @@ class TransitionModel(nn.Module):
         target = self.scaled_change(state, after)
         told = self.dynamics(state.flatten(-2), action) - target
         alone = self.state_only(state) - target
-        prediction = mean_of(penalty(told, self.config.error), weight)
+        parts = [penalty(error, self.config.error) for error in (told, alone)]
+        parts += [error.detach().square().mean(-1) for error in (target, told, alone)]
+        prediction, without, *squares = means_of(parts, weight)
         metrics = {"prediction": prediction.detach()}
         with torch.no_grad():
-            squares = told.square() * weight.unsqueeze(-1)
-            each = squares.sum(-2) / weight.sum(-1, keepdim=True).clamp(min=1)
-            self.error.lerp_(each, RATE * weight.sum(-1, keepdim=True).clamp(max=1))
-            size = mean_of(target.square().mean(-1), weight).clamp(min=LEAST)
-            metrics["error"] = mean_of(told.square().mean(-1), weight) / size
-            metrics["state_only_error"] = mean_of(alone.square().mean(-1), weight) / size
-            without = metrics["state_only_error"].clamp(min=LEAST)
-            metrics["capacity"] = 1 - metrics["error"] / without
-        return Losses(prediction, mean_of(penalty(alone, self.config.error), weight), metrics)
+            weighted = (told.square() * weight.unsqueeze(-1)).sum(-2)
+            weighted, weights = total(weighted, weight.sum(-1, keepdim=True))
+            self.error.lerp_(weighted / weights.clamp(min=1), RATE * weights.clamp(max=1))
+            size, error, state_only = squares
+            size = size.clamp(min=LEAST)
+            metrics["error"] = error / size
+            metrics["state_only_error"] = state_only / size
+            least = metrics["state_only_error"].clamp(min=LEAST)
+            metrics["capacity"] = 1 - metrics["error"] / least
+        return Losses(prediction, without, metrics)
 
 
 def penalty(error: Float[Tensor, "*b E"], kind: Error) -> Float[Tensor, "*b"]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lawm_data.batches.batch import Batch
+from lawm_models.networks.data_parallel import total
 from lawm_models.networks.scaling import ActionScale
 
 
@@ -102,7 +103,8 @@ def _learnable(batch: Batch) -> Bool[Tensor, "B T"]:
 
 def weighted(value: Float[Tensor, " N"], weight: Float[Tensor, " N"]) -> Float[Tensor, ""]:
     """Mean of a value per step; zero when nothing has weight."""
-    return (value * weight).sum() / weight.sum().clamp(min=1)
+    weighted, weights = total((value * weight).sum(), weight.sum())
+    return weighted / weights.clamp(min=1)
 
 
 def _transitions(

@@ -43,6 +43,26 @@ def test_a_batch_is_a_function_of_its_number(random_corpus):
     assert not identical(batches[0], batches[1])
 
 
+def test_processes_share_a_batch(random_corpus):
+    """Process r of N reads windows r::N, moved as they are where one process reads them all."""
+    camera = ArraySpec(name="camera", shape=(6, 5, 3), dtype="uint8", role=Role.pixels)
+    corpus = random_corpus(observations=(ArraySpec(name="x", shape=(2,)), camera))
+    whole = Loader(corpus, 6, 7, random_shift=2)
+    parts = [Loader(corpus, 6, 7, random_shift=2, share=(r, 3)) for r in range(3)]
+    for step in range(20):
+        batch = whole.batch(step)
+        for first, part in enumerate(parts):
+            assert identical(part.next(), batch.rows(torch.arange(first, 6, 3)))
+            assert part.state_dict() == {**whole.state_dict(), "step": step + 1}
+    assert identical(parts[1].batch(30), whole.batch(30))
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_batches_that_cannot_be_dealt_are_refused(random_corpus, size):
+    with pytest.raises(ConfigError, match=r"batch_size: . windows .* give a multiple of 2"):
+        Loader(random_corpus(), size, 7, share=(0, 2))
+
+
 def test_resuming_is_exact(random_corpus):
     corpus = random_corpus(partial=(5,))
     one = Loader(corpus, 4, 7, seed=5)
