@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--held", type=Path, required=True, help="another, of the same")
     parser.add_argument("--counts", default="2,4,8", help="K, with commas")
     parser.add_argument("--seeds", default="0,1,2", help="with commas")
-    parser.add_argument("--steps", type=int, default=600, help="gradient steps")
+    parser.add_argument("--steps", type=int, default=400, help="gradient steps")
     parser.add_argument("--out", type=Path, required=True, help="folder of corpora and runs")
     parser.add_argument("--results", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
