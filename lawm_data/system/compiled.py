@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from lawm_schemas import LawmError
 
 from lawm_data.system.atomic import storage_errors, write_file
+from lawm_data.system.home import home_folder
 
 LONGEST = 120
 """Seconds that a compiler may take."""
@@ -28,16 +29,15 @@ def load_library(source: Path, options: Sequence[str]) -> ctypes.CDLL:
     a name that depends on source, command and kind of machine. One that is damaged is made anew.
 
     Raises:
-        LawmError: there is no compiler, or it refuses; others may write where it is kept.
+        LawmError: there is no compiler, or it refuses; others may write where it is kept; there
+            is no home folder to keep it in.
         StorageError: the file system refuses.
     """
     try:
         command = [*(shlex.split(os.environ.get("CC", "")) or ["cc"]), *options]
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except ValueError as error:
         raise LawmError(f"is no command: {error}", "CC", "name a C compiler") from None
-    except RuntimeError:
-        raise LawmError("there is no home folder", "~", "set XDG_CACHE_HOME") from None
+    cache = os.environ.get("XDG_CACHE_HOME") or home_folder("XDG_CACHE_HOME") / ".cache"
     made_of = source.read_bytes() + shlex.join([*command, platform.machine()]).encode()
     name = f"{source.stem}-{hashlib.sha256(made_of).hexdigest()[:16]}.so"
     kept = Path(cache) / "lawm" / "compiled" / name

@@ -139,8 +139,12 @@ def open_sources(config: ExperimentConfig) -> Sources:
     _require_rewards(config, views)
     _require_frames(config, record)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
-    encoders = RunEncoders.of(views[0])
-    return Sources(weighted, make_loaders(config, weighted), record, encoders)
+    loaders = make_loaders(config, weighted)
+    drawn = [loader.settings for loader in loaders.values()]
+    if algorithm.needs_labels and all(s.labeled_ratio == 0 for s in drawn):
+        what = f"0 leaves no labeled window, and {config.algorithm.name} learns from these"
+        raise ConfigError(what, "labeled_ratio", "give a larger share, or null")
+    return Sources(weighted, loaders, record, RunEncoders.of(views[0]))
 
 
 def learns_policy(config: ExperimentConfig) -> bool:

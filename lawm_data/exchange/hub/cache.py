@@ -14,6 +14,7 @@ from lawm_schemas import ConfigError, StorageError
 
 from lawm_data.exchange.hub.pull import pull, require_commit
 from lawm_data.exchange.hub.remote import COMMIT, REPO, Remote
+from lawm_data.system.home import home_folder
 from lawm_data.system.progress import Progress, silent
 
 SCHEME = "hf://"
@@ -65,8 +66,12 @@ def pin(address: HubAddress, token: str | None = None) -> HubAddress:
 
 
 def cached(address: HubAddress) -> Path:
-    """Where the corpus of a pinned address is kept, whether it is there or not."""
-    root = os.environ.get(CACHE) or Path.home() / ".cache" / "lawm"
+    """Where the corpus of a pinned address is kept, whether it is there or not.
+
+    Raises:
+        ConfigError: that is below the home folder, and there is none.
+    """
+    root = os.environ.get(CACHE) or home_folder(CACHE) / ".cache" / "lawm"
     return Path(root).absolute() / "hub" / address.repo / str(address.revision)
 
 

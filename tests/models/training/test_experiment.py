@@ -71,3 +71,16 @@ def test_what_data_are_now_is_known_without_reading_them(experiment, make_corpus
     assert view.label_counts()["observed"] == record.labeled
     path.rename(tmp_path / "gone")
     assert data_now(config) == (None,)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_batches_without_a_label_are_refused_where_nothing_would_be_learned(
+    experiment, name: str
+) -> None:
+    config = resolve(experiment(name, labeled_ratio=0.0, batches={}))
+    if ALGORITHMS.load(name).Algorithm.needs_labels:
+        with pytest.raises(ConfigError, match=f"labeled_ratio: 0 leaves no .*, and {name} learns"):
+            open_sources(config)
+    else:
+        loaders = open_sources(config).loaders.values()
+        assert not any(loader.settings.num_labeled for loader in loaders)

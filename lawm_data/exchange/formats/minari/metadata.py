@@ -13,6 +13,7 @@ from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data.exchange.untrusted.strict_json import strict_json
 from lawm_data.system.atomic import storage_errors
+from lawm_data.system.home import home_folder
 
 ROOT = "MINARI_DATASETS_PATH"
 """Environment variable with the folder of all datasets."""
@@ -57,12 +58,12 @@ def dataset_folder(place: str) -> Path:
     """The folder of a dataset.
 
     Raises:
-        ConfigError: not the id of a dataset.
+        ConfigError: not the id of a dataset; no home folder to look in.
     """
     if not _ID.fullmatch(place):
         hint = "write namespace/name-v0: two or more letters, digits, '-' and '_' in each part"
         raise ConfigError("is not the id of a Minari dataset", f"minari:{place}", hint)
-    root = os.environ.get(ROOT) or Path.home() / ".minari" / "datasets"
+    root = os.environ.get(ROOT) or home_folder(ROOT) / ".minari" / "datasets"
     return Path(root) / place
 
 
