@@ -38,8 +38,9 @@ from lawm_models.probes.regression import explained, linear
 from lawm_models.probes.subjects import open_latent
 from lawm_models.probes.transitions import read, see
 
-PART, UNITS = 2, 64
-"""Numbers of a latent action for each reacher, as many as move it; width of the networks."""
+PART, UNITS, BATCH = 2, 64, 32
+"""Numbers of a latent action for each reacher, as many as move it; width of the networks; windows
+in a batch."""
 MODELS: dict[str, dict[str, Any]] = {
     "lam": {"algorithm": "lam", "constraint": {"name": "gaussian"}},
     "flam": {"algorithm": "flam", "constraint": {"name": "gaussian"}},
@@ -95,6 +96,7 @@ def trained(
     settings: dict[str, Any] = {
         "steps.model": steps,
         "steps.controller": 0,
+        "batch_size": BATCH,
         "algorithm.settings.model.units": UNITS,
         "algorithm.settings.model.latent": count * PART,
     }
@@ -179,6 +181,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, help="folder of a corpus; its actions are not hidden")
     parser.add_argument("--held", type=Path, required=True, help="another, of the same")
     parser.add_argument("--counts", default="2,4,8", help="K, with commas")
+    parser.add_argument("--models", default=",".join(MODELS), help="with commas")
     parser.add_argument("--seeds", default="0,1,2", help="with commas")
     parser.add_argument("--steps", type=int, default=400, help="gradient steps")
     parser.add_argument("--out", type=Path, required=True, help="folder of corpora and runs")
@@ -193,9 +196,9 @@ def main() -> None:
                 side_by_side(open_corpus(path), count, options.out / f"{name}-{count}")
                 for name, path in (("fit", options.corpus), ("held", options.held))
             )
-            for name, about in MODELS.items():
+            for name in options.models.split(","):
                 out = options.out / f"{name}-{count}-{seed}"
-                run = trained(fit.path, about, count, seed, options.steps, out)
+                run = trained(fit.path, MODELS[name], count, seed, options.steps, out)
                 versions = run.record.versions
                 row = {"count": count, "model": name, "seed": seed}
                 rows.append({**row, **judge(run.path, fit, held, count)})
