@@ -3,7 +3,8 @@
 Every row is a command line or a few lines of Python that both understand. They run as processes of
 one thread each, with their own checkout first on the path, one after the other in every round; the
 ratio of a round is the CPU time (user and system, children included) of this checkout over that of
-the revision, so that 0.5 is twice as fast. Medians of the ratios are reported, with the lowest and
+the revision, so that 0.5 is twice as fast. Gradient steps and inference are timed by the program
+itself, without its start. Medians of the ratios are reported, with the lowest and
 the highest, and the ratio of the peaks of resident memory.
 
     python benchmarks/against.py 57c0a20 --out benchmarks/results/against-57c0a20.json
@@ -34,6 +35,8 @@ class Row(NamedTuple):
     """Words after the program; ``OUT`` stands for a path that is new in every round."""
     program: str = "lawm_data"
     """``lawm``, ``lawm_data``, or ``python``: then the one word is a program."""
+    times_itself: bool = False
+    """It prints the CPU seconds that count, last."""
 
 
 WRITE = """
@@ -57,7 +60,7 @@ def write(path, count, steps, sources=1, alike=False):
             writer.add({"state": state}, np.zeros(steps), action, provenance=source)
 """
 STEPS = """
-import sys
+import sys, time
 sys.path.insert(0, sys.argv[1])
 import torch
 import training_ways
@@ -73,21 +76,28 @@ if spec is None:
 algorithm, generator = Algorithm(config, spec), torch.Generator().manual_seed(0)
 batch = make_batch(*{batch})
 algorithm.begin({stage!r})
+for _ in range({before}):
+    {call}
+begun = time.process_time()
 for _ in range({times}):
     {call}
+print(time.process_time() - begun)
 """
 
 
-def steps(stage: str, size: str = "small", batch: str = "(16, 32)", times: int = 60) -> list[str]:
-    """A program of so many gradient steps."""
+def steps(
+    stage: str, size: str = "small", batch: str = "(16, 32)", times: int = 60, before: int = 3
+) -> list[str]:
+    """A program of so many gradient steps, after some that do not count."""
     call = f"algorithm.update({stage!r}, batch, generator)"
-    return [STEPS.format(size=size, batch=batch, stage=stage, times=times, call=call)]
+    words = {"size": size, "batch": batch, "stage": stage, "times": times, "before": before}
+    return [STEPS.format(call=call, **words)]
 
 
 def inferring(windows: int, length: int) -> list[str]:
     """A program that infers the actions of whole trajectories, as ``relabel`` does."""
     call, batch = "algorithm.infer_actions(batch)", f"({windows}, {length})"
-    return [STEPS.format(size="small", batch=batch, stage="model", times=1, call=call)]
+    return [STEPS.format(size="small", batch=batch, stage="model", times=1, before=0, call=call)]
 
 
 def writing(words: str) -> list[str]:
@@ -127,12 +137,12 @@ ROWS = [
     Row("import d4rl 10,000 × 10", ["import", "d4rl:short.hdf5", "OUT"]),
     Row("import d4rl 200 × 500", ["import", "d4rl:long.hdf5", "OUT"]),
     Row("import robomimic 200 × 500", ["import", "robomimic:long-robomimic.hdf5", "OUT"]),
-    Row("60 model steps, small", steps("model"), "python"),
-    Row("30 policy steps, small", steps("agent", times=30), "python"),
-    Row("2 model steps, Table 2", steps("model", "paper", "(64, 50)", 2), "python"),
-    Row("infer actions 65 × 500", inferring(65, 500), "python"),
-    Row("infer actions 16 × 500", inferring(16, 500), "python"),
-    Row("infer actions 1 × 2,000", inferring(1, 2000), "python"),
+    Row("60 model steps, small", steps("model"), "python", True),
+    Row("30 policy steps, small", steps("agent", times=30), "python", True),
+    Row("2 model steps, Table 2", steps("model", "paper", "(64, 50)", 2, 1), "python", True),
+    Row("infer actions 65 × 500", inferring(65, 500), "python", True),
+    Row("infer actions 16 × 500", inferring(16, 500), "python", True),
+    Row("infer actions 1 × 2,000", inferring(1, 2000), "python", True),
 ]
 
 
@@ -189,6 +199,9 @@ class Checkout:
             if process.returncode:
                 output.seek(0)
                 raise SystemExit(f"{row.name} in {self.root}: {output.read()[-2000:]}")
+            if row.times_itself:
+                output.seek(0)
+                return float(output.read().split()[-1]), usage.ru_maxrss * 1024
         return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
@@ -215,7 +228,9 @@ def main() -> None:
     )
     parser.add_argument("revision")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument(
+        "--only", default="", help="rows whose name has this in it; the file keeps the others"
+    )
     parser.add_argument("--python", default=sys.executable, help="interpreter of the revision")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -245,8 +260,11 @@ def main() -> None:
         # imported last: a process begins with the peak of memory of the one that starts it
         from lawm_models.training.versions import installed_versions
 
+        if options.only and options.out.exists():
+            kept = {row["name"]: row for row in json.loads(options.out.read_text())["rows"]}
+            rows = list((kept | {row["name"]: row for row in rows}).values())
         result = {
-            "command": " ".join(["python", "benchmarks/against.py", *sys.argv[1:]]),
+            "command": f"python benchmarks/against.py {options.revision} --rounds {options.rounds}",
             "revision": options.revision,
             "rounds": options.rounds,
             "machine": {"cores": os.cpu_count(), "processor": platform.processor()},

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,17 +116,21 @@ def load_optimizers(folder: Path, optimizers: Mapping[str, torch.optim.Optimizer
 
 def _require_settings(before: Sequence[Mapping], now: Sequence[Mapping]) -> None:
     """Rates and kernels may be others than the code's; what an optimizer computes may not."""
-    switch, rate = (bool, type(None)), (float, int)
     for old, new in zip(before, now, strict=True):
-        for name, value in old.items():
-            if name in ("fused", "foreach"):
-                fits = isinstance(new[name], switch)
-            elif isinstance(value, bool):
-                fits = new[name] is value
-            else:
-                fits = isinstance(new[name], rate if isinstance(value, float) else type(value))
-            if name != "params" and not fits:
+        for name in old.keys() - {"params"}:
+            kernel = name in ("fused", "foreach")
+            if not (isinstance(new[name], bool | None) if kernel else _fits(old[name], new[name])):
                 raise ValueError(f"the optimizer's {name} is {new[name]!r}")
+
+
+def _fits(old: Any, new: Any) -> bool:
+    """Whether a setting may stand for the code's: other numbers, and nothing else that differs."""
+    if isinstance(old, tuple):
+        alike = isinstance(new, list | tuple) and len(new) == len(old)
+        return alike and all(map(_fits, old, new))
+    if isinstance(old, float | int) and not isinstance(old, bool):
+        return isinstance(new, float | int) and not isinstance(new, bool) and isfinite(new)
+    return new is old or (type(new) is type(old) and new == old)
 
 
 def _require_whole(optimizer: torch.optim.Optimizer) -> None:

@@ -200,6 +200,7 @@ def test_moments_of_another_size_never_reach_a_fused_kernel(tmp_path, name, chan
     ("name", "value"),
     [
         *(("lr", "x"), ("betas", 0.5), ("eps", None), ("amsgrad", []), ("amsgrad", True)),
+        *(("lr", True), ("betas", [0.9]), ("betas", [[], 0.9]), ("decoupled_weight_decay", None)),
         *(("fused", 3), ("capturable", True), ("differentiable", True), ("maximize", True)),
     ],
 )
