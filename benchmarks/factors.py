@@ -41,11 +41,10 @@ from lawm_models.probes.transitions import read, see
 PART, UNITS, BATCH = 2, 64, 32
 """Numbers of a latent action for each reacher, as many as move it; width of the networks; windows
 in a batch."""
-MODELS: dict[str, dict[str, Any]] = {
-    "lam": {"algorithm": "lam", "constraint": {"name": "gaussian"}},
-    "flam": {"algorithm": "flam", "constraint": {"name": "gaussian"}},
-    "flam-none": {"algorithm": "flam", "constraint": {"name": "none"}},
-}
+BETA = 0.03
+"""Weight of the KL where there is one reacher. The error is a mean over the numbers of all K, of
+which those of one are a K-th, and the KL a sum: for the same bargain the weight is divided by K."""
+MODELS = ("lam", "flam")
 LABELED = 6
 """Trajectories from which actions are read off latent ones."""
 
@@ -89,9 +88,7 @@ def side_by_side(source: Corpus, count: int, out: Path) -> Corpus:
     return open_corpus(out)
 
 
-def trained(
-    corpus: Path, model: dict[str, Any], count: int, seed: int, steps: int, out: Path
-) -> Run:
+def trained(corpus: Path, algorithm: str, count: int, seed: int, steps: int, out: Path) -> Run:
     """A run, unless it is there already."""
     settings: dict[str, Any] = {
         "steps.model": steps,
@@ -99,11 +96,11 @@ def trained(
         "batch_size": BATCH,
         "algorithm.settings.model.units": UNITS,
         "algorithm.settings.model.latent": count * PART,
+        "algorithm.settings.model.constraint": {"name": "gaussian", "beta": BETA / count},
     }
-    if model["algorithm"] == "flam":
+    if algorithm == "flam":
         settings["algorithm.settings.model.slots"] = count
-    settings["algorithm.settings.model.constraint"] = model["constraint"]
-    config = configure(str(corpus), algorithm=model["algorithm"], seed=seed, settings=settings)
+    config = configure(str(corpus), algorithm=algorithm, seed=seed, settings=settings)
     return train(config, out)
 
 
@@ -181,7 +178,6 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, help="folder of a corpus; its actions are not hidden")
     parser.add_argument("--held", type=Path, required=True, help="another, of the same")
     parser.add_argument("--counts", default="2,4,8", help="K, with commas")
-    parser.add_argument("--models", default=",".join(MODELS), help="with commas")
     parser.add_argument("--seeds", default="0,1,2", help="with commas")
     parser.add_argument("--steps", type=int, default=400, help="gradient steps")
     parser.add_argument("--out", type=Path, required=True, help="folder of corpora and runs")
@@ -196,9 +192,9 @@ def main() -> None:
                 side_by_side(open_corpus(path), count, options.out / f"{name}-{count}")
                 for name, path in (("fit", options.corpus), ("held", options.held))
             )
-            for name in options.models.split(","):
+            for name in MODELS:
                 out = options.out / f"{name}-{count}-{seed}"
-                run = trained(fit.path, MODELS[name], count, seed, options.steps, out)
+                run = trained(fit.path, name, count, seed, options.steps, out)
                 versions = run.record.versions
                 row = {"count": count, "model": name, "seed": seed}
                 rows.append({**row, **judge(run.path, fit, held, count)})
