@@ -76,7 +76,7 @@ class TransitionDynamics(LatentDynamics):
         self.latent_dim = model.action_dim
         self.infers = isinstance(model, LatentTransitionModel)
         if isinstance(model, LatentTransitionModel):
-            self.codes = getattr(model.constraint.config, "codes", None)
+            self.codes = model.constraint.codes
 
     def states(self, observation: Float[Tensor, "B T1 O"]) -> Float[Tensor, "B T1 S"]:
         """The last C scaled observations."""

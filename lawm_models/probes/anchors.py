@@ -137,10 +137,11 @@ def _train(
         batch = Steps(*(part[drawn] for part in data))
         if isinstance(model, LatentTransitionModel):
             losses = model.latent_losses(batch, generator)
+            # what "state only" is; of the others nothing reads it
+            clip_and_step(optimizers["alone"], losses.alone, CLIP)
         else:
             losses = model.losses(batch.state, batch.after, batch.action, batch.weight)
         clip_and_step(optimizers["model"], losses.prediction, CLIP)
-        clip_and_step(optimizers["alone"], losses.alone, CLIP)
 
 
 def _steps(model: TransitionModel, recorded: Recorded, rows: Int[Tensor, " R"]) -> Steps:

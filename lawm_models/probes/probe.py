@@ -80,7 +80,7 @@ def probe(
     require_alike([*subjects, *given])
     whole = open_corpus(corpus, verify=True)
     shown = _shown(whole, mask)
-    whole = _as_observed(whole, subjects[0])
+    everything, whole = whole, _as_observed(whole, subjects[0])
     horizon = subjects[0].dynamics.horizon
     simulator = Simulator(whole, horizon) if simulate else None
     as_given = as_anchors(given, shown)
@@ -88,8 +88,8 @@ def probe(
     context = max(subject.dynamics.context for subject in (*subjects, *given))
     labeled = np.array([whole.table.id[i] in shown for i in division.fit], bool)
     order = np.concatenate([division.fit[labeled], division.fit[~labeled]])[:TRAJECTORIES]
-    fit = read(whole, order, shown, horizon, context)
-    held = read(whole, division.judged[:TRAJECTORIES], shown, horizon, context)
+    fit = read(whole, order, shown, horizon, context, everything)
+    held = read(whole, division.judged[:TRAJECTORIES], shown, horizon, context, everything)
     evidence = _evidence(fit, held, settings)
     if simulator is not None:
         bar.start("simulate", settings.pairs)

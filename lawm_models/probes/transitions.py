@@ -36,7 +36,12 @@ class Recorded(NamedTuple):
 
 
 def read(
-    whole: Corpus, places: np.ndarray, shown: Collection[str], horizon: int, context: int
+    whole: Corpus,
+    places: np.ndarray,
+    shown: Collection[str],
+    horizon: int,
+    context: int,
+    everything: Corpus | None = None,
 ) -> Recorded:
     """Read trajectories.
 
@@ -46,6 +51,7 @@ def read(
         shown: names of those whose actions the mask shows.
         horizon: k.
         context: C.
+        everything: the corpus with its exogenous arrays, which a choice of observations leaves out.
 
     Raises:
         CorpusError: not one is long enough.
@@ -58,7 +64,7 @@ def read(
         observations.append(state)
         step = torch.arange((context - 1) * horizon, rows - horizon)
         actions, known = _actions(trajectory.actions, trajectory.action_observed, whole)
-        change = _exogenous(whole, trajectory.observations)[:rows]
+        change = _exogenous(everything or whole, place)[:rows]
         all_known = known.unfold(0, horizon, 1).all(-1)[step] if len(step) else known[:0]
         parts.append(
             Transitions(
@@ -124,9 +130,12 @@ def _actions(
     return torch.where(known[:, None], scaled, 0.0), known
 
 
-def _exogenous(whole: Corpus, observations) -> Float[Tensor, "T1 X"]:
+def _exogenous(everything: Corpus, place: int) -> Float[Tensor, "T1 X"]:
     """Exogenous arrays side by side; no column where there are none."""
-    names = [s.name for s in whole.manifest.observations if s.role is Role.exogenous]
-    rows = len(observations.state)
-    arrays = [np.asarray(observations[name], np.float32).reshape(rows, -1) for name in names]
+    names = [s.name for s in everything.manifest.observations if s.role is Role.exogenous]
+    trajectory = everything[place]
+    rows = len(trajectory) + 1
+    arrays = [
+        np.asarray(trajectory.observations[name], np.float32).reshape(rows, -1) for name in names
+    ]
     return torch.from_numpy(np.concatenate([np.zeros((rows, 0), np.float32), *arrays], 1))

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 from statistics import fmean
-from typing import NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
 from lawm_schemas import ConfigError, Results
 
@@ -19,14 +19,28 @@ from lawm_models.probes.page import cell
 from lawm_models.probes.result import TITLES, Line
 from lawm_models.studies.table import budget
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+MINUTES = Column(
+    "cpu_minutes",
+    "CPU min",
+    "low",
+    "0 and more",
+    "CPU minutes of a training",
+    "what else ran there",
+)
+
 
 class JudgedRow(NamedTuple):
     """An algorithm or an anchor, on a corpus with a label budget."""
 
     corpus: str
     labels: float | str
-    constraint: str
-    """Of an algorithm, with ``+ labels`` where it learns latent actions from some; else empty."""
+    curve: str
+    """Of ``lam`` its constraint, of its relatives the algorithm, with ``+ labels`` where latent
+    actions are learned from some; empty of an anchor."""
     line: Line
     """Its figures, seed by seed."""
 
@@ -51,10 +65,12 @@ def make_probe_table(results: Results) -> ProbeTable:
     for each in results.cells:
         if each.figures is not None:
             key = each.corpus, each.labels, each.algorithm
-            about = _constraint(results, each.algorithm)
+            about = _curve(results, each.algorithm)
             title = results.study.algorithms[each.algorithm].title or each.algorithm
             row = rows.setdefault(key, JudgedRow(*key[:2], about, Line(title, "run", (), {})))
             _add(row.line, each.figures)
+            if each.cpu_seconds is not None:
+                _add(row.line, {MINUTES.name: each.cpu_seconds / 60})
     if not rows:
         raise ConfigError("no run is judged", results.name, "run the benchmark first")
     for anchor in results.anchors:
@@ -68,7 +84,8 @@ def make_probe_table(results: Results) -> ProbeTable:
     each_row.sort(key=lambda row: (places[row.corpus], str(row.labels), row.line.kind != "run"))
     filled = {name for row in each_row for name in row.line.values}
     modules = sorted((PROBES.load(name) for name in PROBES.names()), key=lambda m: m.PLACE)
-    columns = [c for m in modules for c in m.COLUMNS if c.shown and c.name in filled]
+    every = [*(column for module in modules for column in module.COLUMNS), MINUTES]
+    columns = [column for column in every if column.shown and column.name in filled]
     return ProbeTable(results, tuple(columns), tuple(each_row))
 
 
@@ -77,9 +94,10 @@ def _add(line: Line, figures: dict[str, float]) -> None:
         line.values.setdefault(name, []).append(value)
 
 
-def _constraint(results: Results, algorithm: str) -> str:
-    model = results.configs[algorithm]["algorithm"]["settings"].get("model", {})
-    name = model.get("constraint", {}).get("name", "")
+def _curve(results: Results, algorithm: str) -> str:
+    config = results.configs[algorithm]["algorithm"]
+    model, name = config["settings"].get("model", {}), config["name"]
+    name = model["constraint"]["name"] if name == "lam" else name
     return f"{name} + labels" if model.get("labels") else name
 
 
@@ -114,44 +132,78 @@ def comma_separated(table: ProbeTable) -> str:
 
 PAIRS = (("capacity", "transfer_gain"), ("leak", "error"))
 """What is drawn against what: how much a latent may say, and what that is good for."""
+FRONTIER = ("error", "transfer_gain", "leak")
+"""Across, up and the color of the frontier."""
 
 
 def pictures(table: ProbeTable) -> dict[str, Picture]:
-    """A curve for each constraint, by the name of the file; of the first corpus and budget."""
+    """Curves, and the frontier, by the name of the file; of the first corpus and budget."""
     first = table.rows[0]
     rows = [r for r in table.rows if (r.corpus, r.labels) == (first.corpus, first.labels)]
     titles = {column.name: column.title for column in table.columns}
-    return {
+    found = {
         f"{y}-{x}".replace("_", "-"): _curves(rows, x, y, titles)
         for x, y in PAIRS
         if {x, y} <= titles.keys()
     }
+    if {*FRONTIER} <= titles.keys():
+        found["frontier"] = _frontier(rows, titles)
+    return found
 
 
 def _curves(rows: list[JudgedRow], x: str, y: str, titles: dict[str, str]) -> Picture:
+    """A curve for each constraint, and for each algorithm that is no ``lam``."""
     drawn = new_figure(6, 4)
     axes = drawn.subplots()
-    names = list(dict.fromkeys(row.constraint for row in rows if row.constraint))
+    names = list(dict.fromkeys(row.curve for row in rows if row.curve))
     for number, name in enumerate(names):
-        places = sorted(_places([row for row in rows if row.constraint == name], x, y))
+        places = sorted(_places([row for row in rows if row.curve == name], x, y))
         if not places:
             continue
         color, style = SERIES[number % len(SERIES)], "o--" if "labels" in name else "o-"
         axes.plot(*zip(*places, strict=True), style, color=color, label=name, markersize=4)
+    axes.legend(fontsize="small", frameon=False)
+    _dress(axes, rows, x, y, titles)
+    return drawn
+
+
+def _frontier(rows: list[JudgedRow], titles: dict[str, str]) -> Picture:
+    """What a latent action is worth elsewhere against what it leaves here.
+
+    The color is how much of a jump it carries: those of one color are to be compared.
+    """
+    x, y, color = FRONTIER
+    drawn = new_figure(6.5, 4)
+    axes = drawn.subplots()
+    means = [
+        (row.line.name, *(fmean(row.line.values[name]) for name in FRONTIER))
+        for row in rows
+        if row.curve and row.line.values.keys() >= {*FRONTIER}
+    ]
+    if means:
+        names, across, up, leak = zip(*means, strict=True)
+        points = axes.scatter(
+            across, up, c=leak, cmap="viridis_r", vmin=0, vmax=1, s=40, edgecolors=GREY, zorder=2
+        )
+        drawn.colorbar(points, ax=axes, label=titles[color])
+        for name, *place in zip(names, across, up, strict=True):
+            beside = {"xytext": (5, 3), "textcoords": "offset points"}
+            axes.annotate(name, (place[0], place[1]), **beside, fontsize="x-small")
+    _dress(axes, rows, x, y, titles)
+    return drawn
+
+
+def _dress(axes: Axes, rows: list[JudgedRow], x: str, y: str, titles: dict[str, str]) -> None:
+    """Titles, and a line for what stands beside and knows true actions."""
     for row in rows:
-        if not row.constraint and y in row.line.values and row.line.kind.startswith("acwm"):
-            axes.axhline(fmean(row.line.values[y]), color=GREY, linestyle=":")
-            axes.annotate(
-                row.line.name,
-                (axes.get_xlim()[0], fmean(row.line.values[y])),
-                fontsize="x-small",
-                color=GREY,
-            )
+        if not row.curve and y in row.line.values and row.line.kind.startswith("acwm"):
+            height = fmean(row.line.values[y])
+            axes.axhline(height, color=GREY, linestyle=":", zorder=1)
+            place = (axes.get_xlim()[0], height)
+            axes.annotate(row.line.name, place, fontsize="x-small", color=GREY)
     axes.set_xlabel(titles[x])
     axes.set_ylabel(titles[y])
-    axes.legend(fontsize="small", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    return drawn
 
 
 def _places(rows: list[JudgedRow], x: str, y: str) -> Iterable[tuple[float, float]]:

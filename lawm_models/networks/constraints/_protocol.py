@@ -52,7 +52,12 @@ class Constraint(nn.Module, ABC):
     Args:
         config: the module's ``Config``.
         dim: D, width of the latent action.
+
+    Attributes:
+        codes: size of its codebook, if it has one.
     """
+
+    codes: int | None = None
 
     def __init__(self, config: Any, dim: int) -> None:
         super().__init__()

@@ -44,6 +44,7 @@ class Constraint(_protocol.Constraint):
 
     def __init__(self, config: Config, dim: int) -> None:
         super().__init__(config, dim)
+        self.codes = config.codes
         self.codebook = nn.Parameter(torch.randn(config.codes, dim))
         self.register_buffer("idle", torch.full((config.codes,), config.reset_after - 1))
         self.register_buffer("use", torch.zeros(config.codes))

@@ -13,12 +13,14 @@ from lawm_schemas import ConfigError, Count, Size
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lawm_models.networks.constraints._protocol import Constrained, Constraint, ConstraintConfig
 from lawm_models.networks.lam.forward_dynamics import ForwardDynamics
 from lawm_models.networks.lam.latent_transition_model import (
     LatentTransitionConfig,
     LatentTransitionModel,
 )
 from lawm_models.networks.layers import MLP, Linear
+from lawm_models.networks.world_model import Generators
 
 LEAST = 1e-8
 """Smallest share of all numbers by which that of a slot is divided."""
@@ -111,6 +113,49 @@ class FactoredDynamics(nn.Module):
         return change * claim.softmax(-2)
 
 
+class OfEach(Constraint):
+    """A constraint on the latent action of each slot; like the networks it is one for all of them.
+
+    With a codebook a latent action is a code of each slot, so no single code says which it is.
+
+    Args:
+        one: of one slot.
+        slots: K.
+    """
+
+    def __init__(self, one: Constraint, slots: int) -> None:
+        super().__init__(one.config, slots * one.dim)
+        self.one, self.slots = one, slots
+
+    @property
+    def inputs(self) -> int:
+        """Those of all slots side by side."""
+        return self.slots * self.one.inputs
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "*m N H"],
+        weight: Float[Tensor, "*m N"],
+        generator: Generators | None,
+    ) -> Constrained:
+        """See the protocol; the loss is a sum over slots."""
+        rows = self._apart(hidden).flatten(-3, -2)
+        found = self.one(rows, weight.repeat_interleave(self.slots, -1), generator)
+        latent = found.latent.unflatten(-2, (-1, self.slots)).flatten(-2)
+        return Constrained(latent, self.slots * found.loss, found.metrics)
+
+    def latent(self, hidden: Float[Tensor, "*b H"]) -> Float[Tensor, "*b D"]:
+        """See the protocol."""
+        return self.one.latent(self._apart(hidden)).flatten(-2)
+
+    def prior_sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
+        """See the protocol; slots are drawn apart."""
+        return self.one.prior_sample(count * self.slots, generator).view(count, -1)
+
+    def _apart(self, joined: Float[Tensor, "*b J"]) -> Float[Tensor, "*b K I"]:
+        return joined.unflatten(-1, (self.slots, -1))
+
+
 class FactoredModel(LatentTransitionModel):
     """See ``LatentTransitionModel``; after FLAM (arXiv 2602.16229).
 
@@ -149,15 +194,17 @@ class FactoredModel(LatentTransitionModel):
         """H / K."""
         return self.constraint.inputs // self.config.slots
 
+    def _constraint(self, chosen: ConstraintConfig, latent: int) -> Constraint:
+        slots = self.config.slots
+        return OfEach(super()._constraint(chosen, latent // slots), slots)
+
     def _hidden(
         self, state: Float[Tensor, "*b C E"], after: Float[Tensor, "*b E"]
     ) -> Float[Tensor, "*b H"]:
         following = torch.cat((state[..., 1:, :], after.unsqueeze(-2)), -2)
         slots = self.dynamics.slots(state)
         each = self._read(slots, (self.dynamics.slots(following) - slots) / self.change.mean())
-        # as a constraint expects them: D means, and then what else there is of each
-        parts = each.unflatten(-1, (-1, self.config.latent // self.config.slots))
-        return parts.movedim(-2, -3).flatten(-3)
+        return each.flatten(-2)
 
 
 def _normed(x: Float[Tensor, "*b M"]) -> Float[Tensor, "*b M"]:

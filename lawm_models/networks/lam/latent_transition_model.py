@@ -16,7 +16,12 @@ from pydantic import Field
 from torch import Tensor
 
 from lawm_models.networks.constraints import CONSTRAINTS, ConstraintChoice, gaussian
-from lawm_models.networks.constraints._protocol import effective_size, mean_of
+from lawm_models.networks.constraints._protocol import (
+    Constraint,
+    ConstraintConfig,
+    effective_size,
+    mean_of,
+)
 from lawm_models.networks.lam.transition_model import (
     Losses,
     Steps,
@@ -65,14 +70,16 @@ class LatentTransitionModel(TransitionModel):
     ) -> None:
         super().__init__(config, observations, config.latent, algorithm)
         self.labels, self.inverse_sees = config.labels, config.inverse
-        self.constraint = CONSTRAINTS.load(config.constraint.name).Constraint(
-            config.constraint, config.latent
-        )
+        self.constraint = self._constraint(config.constraint, config.latent)
         known = self.moved_dim + (self.known_dim if config.inverse == "state" else 0)
         self.inverse_dynamics = MLP(known, self.hidden_dim, config.units, config.layers)
         # without it a change larger than those of the data would be told from no other
         self.direct = Linear(self.moved_dim, self.hidden_dim, bias=False)
         self.head = Linear(config.latent, true_dim) if config.labels else None
+
+    def _constraint(self, chosen: ConstraintConfig, latent: int) -> Constraint:
+        """What stands between the inverse and the forward model."""
+        return CONSTRAINTS.load(chosen.name).Constraint(chosen, latent)
 
     @property
     def moved_dim(self) -> int:

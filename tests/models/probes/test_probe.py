@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ConfigError, CorpusError, MaskError
+from lawm_schemas import ArraySpec, ConfigError, CorpusError, MaskError, Provenance, Role
 from lawm_schemas.outputs import OUTPUTS
 
 from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.mask import make_mask
+from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.curation.derive import derive
 from lawm_data.envs.suites import make
 from lawm_models.probes.columns import PROBES
@@ -178,6 +179,23 @@ def test_hidden_actions_are_known_and_not_shown(corpus_path: Path) -> None:
     assert found.known.sum() == whole.table.num_observed.sum()
     assert found.shown.sum() == view.table.num_observed.sum()
     assert (found.action.abs() <= 1).all()
+
+
+def test_what_no_action_moves_is_read_whatever_a_run_observes(tmp_path: Path) -> None:
+    fields = (
+        ArraySpec(name="state", shape=(2,)),
+        ArraySpec(name="film", shape=(1,), role=Role.exogenous),
+    )
+    action = ArraySpec(name="action", shape=(1,), role=Role.action)
+    frames = np.array([[1], [2], [4], [7]], np.float32)
+    with CorpusWriter.create(tmp_path / "c", observations=fields, action=action) as writer:
+        seen = {"state": np.zeros((4, 2), np.float32), "film": frames}
+        writer.add(seen, np.zeros(3), provenance=Provenance(source="test"))
+    everything = open_corpus(tmp_path / "c")
+    view = everything.observing("state")
+    found = read(view, np.array([0]), (), 1, 1, everything).transitions
+    assert found.exogenous.tolist() == [[1], [2], [3]]
+    assert read(view, np.array([0]), (), 1, 1).transitions.exogenous.shape == (3, 0)
 
 
 OWN = """

@@ -97,7 +97,7 @@ def test_the_table_has_every_row_and_a_curve_for_each_constraint(found: Path) ->
     table = make_probe_table(Results.read_json(found / "results.json"))
     assert [row.line.name for row in table.rows[:2]] == ["vq", "free"]
     assert {row.line.kind for row in table.rows[2:]} == KINDS
-    assert [row.constraint for row in table.rows[:3]] == ["vq", "none", ""]
+    assert [row.curve for row in table.rows[:3]] == ["vq", "none", ""]
     text = markdown(table)
     assert text.count("\n| ") == 1 + len(table.rows)
     assert all(column.title in text for column in table.columns)

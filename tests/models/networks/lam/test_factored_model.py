@@ -4,6 +4,7 @@ import pytest
 import torch
 from lawm_schemas import ConfigError
 
+from lawm_models.networks.constraints import CONSTRAINTS
 from lawm_models.networks.lam.factored_model import FactoredConfig, FactoredModel
 
 K, PART = 3, 2
@@ -71,6 +72,40 @@ def test_a_latent_action_is_that_of_each_slot_side_by_side(
     still = model.inverse(steps.state[:, [1, 1]], steps.state[:, 1])
     if inverse == "change":
         assert (still == still[0]).all()
+
+
+@pytest.mark.parametrize("constraint", ["gaussian", "sparse", "vq", "nested"])
+def test_every_slot_is_constrained_alone(make, steps, constraint) -> None:
+    """As if each were a model with a latent action of that width, and one codebook for all."""
+    chosen = CONSTRAINTS.load(constraint)
+    model = make(
+        context=2,
+        constraint={"name": constraint, "codes": 4} if constraint == "vq" else {"name": constraint},
+    )
+    rows, weight = len(steps.state), steps.weight
+    hidden = model._hidden(steps.state, steps.after)
+    one = chosen.Constraint(model.config.constraint, PART).double()
+    one.load_state_dict(
+        {n.removeprefix("one."): v for n, v in model.constraint.state_dict().items()}
+    )
+    apart = hidden.reshape(rows * K, -1)
+    torch.testing.assert_close(model.constraint.latent(hidden).reshape(-1, PART), one.latent(apart))
+    found = model.constraint(hidden, weight, torch.Generator().manual_seed(0))
+    alone = one(apart, weight.repeat_interleave(K), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found.latent.reshape(-1, PART), alone.latent)
+    torch.testing.assert_close(found.loss, K * alone.loss)
+    drawn = model.constraint.prior_sample(6, torch.Generator().manual_seed(0))
+    assert drawn.shape == (6, K * PART)
+
+
+def test_slots_take_codes_apart(make, steps) -> None:
+    model = make(context=2, constraint={"name": "vq", "codes": 4})
+    model.constraint(model._hidden(steps.state, steps.after), steps.weight, torch.Generator())
+    parts = model.inverse(steps.state, steps.after).reshape(-1, PART)
+    book = model.constraint.one.codebook
+    assert (parts.unsqueeze(1) == book).all(-1).any(1).all()
+    assert len(model.inverse(steps.state, steps.after).unique(dim=0)) > len(book)
+    assert model.constraint.codes is None
 
 
 def test_slots_differ_in_nothing_but_where_they_begin(make, steps) -> None:

@@ -10,7 +10,6 @@ from lawm_schemas.plain_yaml import dump_yaml
 from lawm_data.curation.tier import band_of
 from lawm_models.studies.plan import read_study
 from lawm_models.studies.recipes import jobs, read_jobs
-from lawm_models.studies.recipes.packaged import RECIPES
 
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6}
 LEARN = {**COLLECT, "agent": "dreamer"}
@@ -144,9 +143,7 @@ def test_a_recipe_of_the_package_is_not_hidden_by_a_folder(
     assert len(read_jobs("paper")) == 39
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in RECIPES.names() if name not in ("constraints", "pixels")]
-)
+@pytest.mark.parametrize("name", ["claim", "explorers", "paper", "two-cores", "unseen"])
 def test_shipped_recipes_make_what_they_promise(name: str) -> None:
     made = {job.name: job for job in read_jobs(name)}
     environments = {"walker-walk", "cheetah-run"}
@@ -168,9 +165,10 @@ def test_shipped_recipes_make_what_they_promise(name: str) -> None:
     assert {f"{study}@5pct" for study in studies} <= set(made)
 
 
-def test_constraints_are_judged_on_more_than_is_learned_from() -> None:
-    made = {job.name: job for job in read_jobs("constraints")}
-    for entry in read_study("constraints").corpora.values():
+@pytest.mark.parametrize("study", ["constraints", "relatives"])
+def test_studies_are_judged_on_more_than_is_learned_from(study: str) -> None:
+    for entry in read_study(study).corpora.values():
+        made = {job.name: job for job in read_jobs(Path(entry.path).parent.name)}
         path, whole = (made[Path(at).name] for at in (entry.path, entry.whole or ""))
         others = [job for job in made.values() if job.name not in (path.name, whole.name)]
         assert [Path(at).name for at in whole.inputs] == [path.name, *(job.name for job in others)]
@@ -178,10 +176,24 @@ def test_constraints_are_judged_on_more_than_is_learned_from() -> None:
         assert len(set(seeds)) == len(seeds)
 
 
+def test_features_of_a_study_are_those_of_the_whole_corpus() -> None:
+    """Of one encoder, which a part takes along."""
+    study, made = read_study("relatives-features"), read_jobs("relatives-features")
+    jobs = {job.name: job for job in made}
+    kind, _, name = study.settings["observe"].partition(":")
+    assert kind == "features"
+    for entry in study.corpora.values():
+        path, whole = Path(entry.path).name, Path(entry.whole or "").name
+        assert jobs[path].inputs == (whole,)
+        before = [job.name for job in made[: made.index(jobs[path])]]
+        assert f"{whole}@{name}" in before
+
+
 def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
     result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
-    known = "claim, constraints, explorers, paper, pixels, two-cores, unseen"
+    known = "claim, constraints, explorers, few-labels, paper, pixels, relatives, "
+    known += "relatives-features, two-cores, unseen"
     assert f"no recipe 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     listed = run("lawm-data", "build", "--help").out.partition("Recipes:")[2].partition("\n\n")[0]
     assert re.findall(r"^  (\S+)", listed, re.M) == known.split(", ")
