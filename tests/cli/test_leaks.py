@@ -135,7 +135,10 @@ def needles(twin: Twin) -> Iterator[bytes]:
         yield from (pair.tobytes() for pair in sizes.astype(np.float32).reshape(-1, 2))
         for value in np.concatenate([*columns, sizes, actions.ravel()]):
             yield np.float64(value).tobytes()
-            yield f"{value:.7f}"[:-1].lstrip("-").encode()
+            # as JSON and tables print doubles and floats; fewer digits would be found by chance
+            for text in (f"{value:.10f}"[:-1], str(np.float32(value))):
+                if len(text.lstrip("-")) > 8:
+                    yield text.lstrip("-").encode()
         stored = trajectory.actions.tobytes()
         hashes += [hashlib.sha256(stored).hexdigest(), hashlib.md5(stored).hexdigest()]
     hashes += [bytes(digest).hex() for digest in corpus._store.digest[[*twin.hidden]]]
