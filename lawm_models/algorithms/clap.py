@@ -20,6 +20,7 @@ from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_models.algorithms import lawm
 from lawm_models.algorithms._protocol import RewardsFrom
+from lawm_models.networks.distributions import Normal
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.latent_action import LearnedPriorConfig
 from lawm_models.networks.latent_action_model import (
@@ -88,6 +89,12 @@ class Model(LatentActionModel):
             unknown = self.prior(feature[..., :-1, :])
             decoded = self.decoder.density(feature[..., :-1, :], unknown.mean)
         return Inferred(observed, feature, unknown, decoded, feature[..., 1:, :0])
+
+    def watched(
+        self, inverse: Normal, told: Float[Tensor, "*m B T"], weight: Float[Tensor, "*m B T"]
+    ) -> dict[str, Float[Tensor, "*m"]]:
+        """Nothing: there is no q(u|s,o') whose latent action could collapse."""
+        return {}
 
 
 class Algorithm(lawm.Algorithm):

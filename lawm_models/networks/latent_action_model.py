@@ -355,11 +355,22 @@ class LatentActionModel(nn.Module):
             terms["inverse"] = self.config.inverse_supervision * inverse
         total = torch.stack(list(terms.values())).sum(0)
         logged = {name: term.detach() for name, term in terms.items()}
-        with torch.no_grad():
-            latent = inferred.inverse.mean.flatten(-3, -2)
-            logged["latent_action_nats"] = weighted_mean(inverse_kl, step)
-            logged["effective_size"] = effective_size(latent, step.flatten(-2))
-        return total, {"loss": total.detach(), **logged}
+        watched = self.watched(inferred.inverse, inverse_kl, step)
+        return total, {"loss": total.detach(), **logged, **watched}
+
+    @torch.no_grad()
+    def watched(
+        self, inverse: Normal, told: Float[Tensor, "*m B T"], weight: Float[Tensor, "*m B T"]
+    ) -> dict[str, Float[Tensor, "*m"]]:
+        """What is logged beside the loss.
+
+        Args:
+            inverse: q(u|s,o'), with a mean of (*m, B, T, U).
+            told: KL(q(u|s,o') ‖ p(u|s)), in nats.
+            weight: of each step.
+        """
+        size = effective_size(inverse.mean.flatten(-3, -2), weight.flatten(-2))
+        return {"latent_action_nats": weighted_mean(told, weight), "effective_size": size}
 
     def inverse_loss(
         self,
