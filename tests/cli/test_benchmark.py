@@ -26,7 +26,7 @@ from lawm_models.training.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = {"batch_size": 4, "window": 5, "checkpoint_every": 2, "evaluation_episodes": 1}
-LIKE_OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac"}  # but for their learner
+LIKE_OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac", "bc_rla"}  # but for their learner
 NAMES = [
     name
     for name in ALGORITHMS.names()
