@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "fuzz.py"
 KINDS = ("native", "d4rl", "robomimic", "lerobot", "minari", "minari-arrow", "ogbench", "exorl")
 MORE = ("aime", "dreamer", "d3rlpy", "tdmpc2", "zarr", "zarr-zip", "zarr-shards", "video", "hub")
 PLANS = ("recipe",)
 
 
+@pytest.mark.slow  # quick tests spoil files of every format, too
 def test_altered_inputs_are_refused_or_read(tmp_path: Path) -> None:
     out = tmp_path / "fuzz.json"
     words = [sys.executable, "-W", "ignore", str(SCRIPT), "--inputs", "200", "--seed", "1"]

@@ -20,7 +20,7 @@ from lawm_data.corpus.store import read_manifest
 from lawm_data.curation.shipped import unpack_corpus
 from lawm_models.studies.recipes import jobs, read_jobs, step
 
-MANY = 1000
+MANY = 400
 """Trajectories that take longer than the second after which they are committed."""
 COLLECT = {"env": "cartpole-swingup", "trajectories": 6, "action_repeat": 40, "num_envs": 2}
 STUDY = {
@@ -234,7 +234,7 @@ def test_a_killed_build_goes_on(run, tmp_path: Path) -> None:
         if (corpus / "corpus.json").exists() and read_manifest(corpus).trajectories >= 4:
             os.kill(process.pid, signal.SIGKILL)
             break
-        time.sleep(0.005)
+        time.sleep(0.02)
     assert process.wait() == -signal.SIGKILL
     there = read_manifest(corpus).trajectories
     assert 4 <= there < MANY

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gymnasium
@@ -74,6 +75,7 @@ def test_state_is_that_of_its_trainer(experiment, tmp_path: Path) -> None:
     try:
         while not list(out.glob("checkpoints/step_*")):
             assert trainer.poll() is None
+            time.sleep(0.02)
         assert load_run(out).state == "running"
     finally:
         trainer.kill()

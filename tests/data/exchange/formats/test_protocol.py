@@ -29,7 +29,7 @@ from .conftest import Plan, plans
 
 ABOUTS = {name: FORMATS.load(name).ABOUT for name in FORMATS.names()}
 WRITABLE = [name for name, about in ABOUTS.items() if about.reads and about.writes]
-FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextmanager
