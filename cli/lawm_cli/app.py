@@ -68,6 +68,7 @@ def _choices() -> Mapping[str, Registry[Any]]:
         "lawm train --corpus corpora/cs --mask 5pct --preset small --out runs/a",
         "lawm train --corpus corpora/cs@5pct --corpus corpora/other*0.5 --out runs/b",
         "lawm train --corpus corpora/cs@5pct --seeds 0,1,2 --out runs/b",
+        "lawm train --corpus corpora/cs@5pct+lawm --algorithm rebrac --out runs/r",
         "lawm train runs/a/config.yaml --set seed=1 --out runs/a-1",
         "lawm train --from runs/a --set algorithm.settings.support=1 --out runs/c",
     ),
@@ -81,11 +82,17 @@ def train(
     corpus: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATH[@MASK][*WEIGHT]",
+            metavar="PATH[@MASK][+LABELS][*WEIGHT]",
             help="Corpus, a folder or hf://user/name@REVISION; may be given several times.",
         ),
     ] = None,
     mask: Annotated[str | None, typer.Option(help="Mask of the one corpus.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Inferred actions of the one corpus (lawm relabel), taken for observed ones."
+        ),
+    ] = None,
     algorithm: Annotated[
         str | None,
         typer.Option(help="One of those below; lawm by default.", autocompletion=offer_algorithms),
@@ -140,9 +147,9 @@ def train(
     if begin_from is not None and config is None and not corpus:
         named, config = begin_from, experiment.config_of(out, begin_from)
     if config is not None:
-        if corpus or mask or algorithm or preset:
+        if corpus or mask or labels or algorithm or preset:
             raise ConfigError(
-                "does not go with --corpus, --mask, --algorithm and --preset",
+                "does not go with --corpus, --mask, --labels, --algorithm and --preset",
                 str(named),
                 "use --set to change what it says",
             )
@@ -151,7 +158,8 @@ def train(
     elif corpus:
         changes = experiment.changes(settings, device=device, threads=threads)
         asked = experiment.from_options(
-            corpus, mask, algorithm or "lawm", preset or "small", seed or 0, changes
+            *(corpus, mask, labels),
+            *(algorithm or "lawm", preset or "small", seed or 0, changes),
         )
     else:
         raise ConfigError("no data", "lawm train", "give --corpus, --from or a YAML file")

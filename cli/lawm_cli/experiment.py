@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def from_options(
     corpora: Sequence[str],
     mask: str | None,
+    labels: str | None,
     algorithm: str,
     preset: str,
     seed: int,
@@ -26,8 +27,9 @@ def from_options(
     """A preset, the data, and what the command line changes.
 
     Args:
-        corpora: ``PATH``, ``PATH@MASK`` or ``PATH@MASK*WEIGHT``.
+        corpora: ``PATH``, and behind it ``@MASK``, ``+LABELS`` and ``*WEIGHT`` if any.
         mask: of a single corpus that names none itself.
+        labels: the same.
         algorithm: name of the algorithm.
         preset: name of the preset.
         seed: of all randomness.
@@ -39,11 +41,14 @@ def from_options(
     from lawm_models.training.configure import configure, corpus_source
 
     sources = [corpus_source(word) for word in corpora]
-    if mask is not None:
-        if len(sources) != 1 or sources[0].mask is not None:
-            raise ConfigError("goes with one corpus", "--mask", "write --corpus PATH@MASK for each")
-        named = sources[0].model_dump() | {"mask": mask}
-        sources = [CorpusSource.parse(named, f"--mask {mask!r}")]
+    for key, value, sign in (("mask", mask, "@MASK"), ("labels", labels, "+LABELS")):
+        if value is None:
+            continue
+        if len(sources) != 1 or getattr(sources[0], key) is not None:
+            hint = f"write --corpus PATH{sign} for each"
+            raise ConfigError("goes with one corpus", f"--{key}", hint)
+        named = sources[0].model_dump() | {key: value}
+        sources = [CorpusSource.parse(named, f"--{key} {value!r}")]
     return configure(sources, algorithm=algorithm, preset=preset, seed=seed, settings=settings)
 
 

@@ -255,11 +255,18 @@ def label_errors(result: Mapping[str, Any]) -> None:
     print(f"\nThe truth was {read}; it was read to judge these labels and written nowhere.")
 
 
+def _through(corpus: Mapping[str, Any]) -> str:
+    """Mask and inferred actions that a corpus was seen with, as ``lawm train`` is told them."""
+    parts = {"@": corpus["mask"], "+": corpus["labels"]}
+    return "".join(f"{sign}{name}" for sign, name in parts.items() if name)
+
+
 def run(result: Mapping[str, Any], unevaluated: str | None) -> None:
     """What ``lawm train`` left behind, and why it was not evaluated, if it was not."""
     data = [
-        f"{show.near(c['path'])}{'@' + c['mask'] if c['mask'] else ''}: "
+        f"{show.near(c['path'])}{_through(c)}: "
         f"{show.text(c['labeled'])} of {show.text(c['trajectories'])} labeled"
+        f"{', ' + show.text(c['inferred']) + ' inferred' if c['labels'] else ''}"
         for c in result["corpora"]
     ]
     rows = {

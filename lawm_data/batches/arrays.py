@@ -129,7 +129,7 @@ class ActionReader:
     """
 
     def __init__(self, mixture: Mixture, rows: int) -> None:
-        arrays = [shard.actions for shard in mixture.shards]
+        arrays = [*(shard.actions for shard in mixture.shards), *mixture.inferred]
         kinds = list(dict.fromkeys(array.dtype for array in arrays if array is not None))
         self._readers = [
             WindowReader([a if a is not None and a.dtype == k else None for a in arrays], rows)
@@ -189,7 +189,7 @@ class MappedArrays:
 
     def action(self, windows: Windows, mask: Bool[np.ndarray, "B T"]) -> Float[Tensor, "B T A"]:
         """Actions where the mask is set, zero elsewhere."""
-        shard, row, last = windows.shard, windows.action_row, windows.last_action_row
+        shard, row, last = windows.action_shard, windows.action_row, windows.last_action_row
         if not windows.hidden:
             assert self._action is not None
             action = self._action(shard, row, last)
@@ -256,7 +256,7 @@ class ResidentArrays:
         actions = np.zeros((int(count.sum()) + 1, mixture.manifest.action.size), np.float32)
         if len(actions) > 1:
             read = ActionReader(mixture, 1)
-            found = read(np.repeat(mixture.shard, count), spans(mixture.action_row, count))
+            found = read(np.repeat(mixture.action_shard, count), spans(mixture.action_row, count))
             actions[:-1] = found.reshape(len(found), -1)
         self._actions = torch.from_numpy(actions).to(device)
         self._first_action = torch.from_numpy(np.cumsum(count) - count).to(device)

@@ -26,9 +26,9 @@ class Batch:
     observation: Float[Tensor, "B T+1 O"]
     """Concatenated state fields."""
     action: Float[Tensor, "B T A"]
-    """Actions in the environment's units; zero where not observed."""
+    """Actions in the environment's units; zero where ``action_mask`` is not set."""
     action_mask: Bool[Tensor, "B T"]
-    """Where the action is observed."""
+    """Where the action is observed, or inferred and taken for it (``Loader(…, inferred=True)``)."""
     reward: Float[Tensor, "B T"]
     """Reward of the step from ``observation[:, t]`` to ``observation[:, t + 1]``."""
     rewarded: Bool[Tensor, " B"]

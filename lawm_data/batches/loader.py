@@ -54,6 +54,7 @@ class Loader:
         random_shift: pixels by which the pictures of a window move at random, all alike (DrQ).
         frame_stack: pictures of so many steps, up to each one, are its observation, one behind the
             other in the channels; before a trajectory's start its first picture is repeated.
+        inferred: take inferred actions, of views ``with_labels``, for observed ones.
         device: where the tensors of a batch are: ``cpu``, ``cuda``, ``cuda:N``.
         resident: keep the numbers (not the pixels) in the device's memory. None does so on
             devices other than the CPU when they take at most ``RESIDENT_SHARE`` of what is free.
@@ -77,6 +78,7 @@ class Loader:
         oversample_ends: bool = False,
         random_shift: int = 0,
         frame_stack: int = 1,
+        inferred: bool = False,
         device: str | torch.device = "cpu",
         resident: bool | None = None,
         share: tuple[int, int] = (0, 1),
@@ -98,7 +100,7 @@ class Loader:
             raise ConfigError(what, "batch_size", f"give a multiple of {processes}")
         self._device = device_of(device)
         self._on_cpu = self._device.type == "cpu"
-        mixture = mix([(corpora, 1.0)] if isinstance(corpora, Corpus) else corpora)
+        mixture = mix([(corpora, 1.0)] if isinstance(corpora, Corpus) else corpora, inferred)
         self._corpora = mixture.corpora
         self._planner = Planner(mixture, settings)
         if not 1 <= index(frame_stack) <= MOST_FRAMES:

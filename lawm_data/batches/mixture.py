@@ -43,6 +43,12 @@ class Mixture:
     """Row of the first observation in ``Shard.steps``."""
     action_row: Int[np.ndarray, " N"]
     """Row of the first action in ``Shard.actions``; -1 where no action is to be read."""
+    action_shard: Int[np.ndarray, " N"]
+    """Where that row is: a number of ``shards``, and behind these of ``inferred``."""
+    inferred: tuple[Float[np.ndarray, "_ A"], ...]
+    """Inferred actions that are read as if they were observed."""
+    overlays: tuple[str, ...]
+    """Checksum of the inferred actions of each corpus; empty where none are read."""
     partial: Bool[np.ndarray, " N"]
     """Some of the readable actions are not observed."""
     terminated: Bool[np.ndarray, " N"]
@@ -59,7 +65,7 @@ class Mixture:
 
     @property
     def complete(self) -> Bool[np.ndarray, " N"]:
-        """Eq. 10's m: every action is readable and observed."""
+        """Eq. 10's m: every action is readable and observed, or inferred and taken for it."""
         return (self.action_row >= 0) & ~self.partial
 
     def id(self, trajectory: int) -> str:
@@ -90,12 +96,17 @@ class Mixture:
             view = hashlib.sha256(corpus.table.ids.astype(f"S{ID_BYTES}").tobytes())
             for part in (self.length[here], self.action_row[here] >= 0, self.partial[here]):
                 view.update(part.astype("<i8").tobytes())
+            view.update(self.overlays[number].encode())
             views.append(view.hexdigest())
         return views
 
 
-def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
+def mix(corpora: Sequence[tuple[Corpus, float]], inferred: bool = False) -> Mixture:
     """Join the tables of corpora.
+
+    Args:
+        corpora: views with their weights.
+        inferred: take actions that the views' overlays fill in for observed ones.
 
     Raises:
         ConfigError: no corpus, an empty one, a weight that is not positive, or arrays that do not
@@ -119,18 +130,35 @@ def mix(corpora: Sequence[tuple[Corpus, float]]) -> Mixture:
     def join(columns: list[np.ndarray], dtype: type) -> np.ndarray:
         return np.concatenate(columns).astype(dtype)
 
+    shard = join([i.shard + n for i, n in zip(index, shards_before, strict=False)], np.int64)
+    action_row, action_shard = join([i.action_row for i in index], np.int64), shard.copy()
+    partial = join([i.partial for i in index], bool)
+    first, filled, overlays = np.cumsum(counts) - counts, [], [""] * len(views)
+    for number, view in enumerate(views if inferred else ()):
+        if view.inferred is None or view.overlay is None:
+            continue
+        rows, actions = view.inferred
+        there = np.flatnonzero(rows >= 0)
+        here = first[number] + there
+        action_row[here], partial[here] = rows[there], False  # also of those that are missing
+        action_shard[here] = shards_before[-1] + len(filled)
+        filled.append(actions)
+        overlays[number] = view.overlay.sha256
     return Mixture(
         corpora=views,
         manifest=views[0].manifest.model_copy(update=update),
         weights=np.array([weight for _, weight in corpora], float),
         shards=tuple(shard for corpus in views for shard in corpus.shards),
         corpus=np.repeat(np.arange(len(views)), counts),
-        first=np.cumsum(counts) - counts,
+        first=first,
         length=join([i.length for i in index], np.int64),
-        shard=join([i.shard + n for i, n in zip(index, shards_before, strict=False)], np.int64),
+        shard=shard,
         row=join([i.row for i in index], np.int64),
-        action_row=join([i.action_row for i in index], np.int64),
-        partial=join([i.partial for i in index], bool),
+        action_row=action_row,
+        action_shard=action_shard,
+        inferred=tuple(filled),
+        overlays=tuple(overlays),
+        partial=partial,
         terminated=join([corpus.table.terminated for corpus in views], bool),
         rewarded=join([corpus.table.rewarded for corpus in views], bool),
         final_observed=join([corpus.table.final_observed for corpus in views], bool),

@@ -230,6 +230,8 @@ class Windows(NamedTuple):
     """Row of the first observation."""
     action_row: Int[np.ndarray, " B"]
     """Row of the first action; -1 where there is none to read."""
+    action_shard: Int[np.ndarray, " B"]
+    """Where that row is, see ``Mixture``."""
     complete: Bool[np.ndarray, " B"]
     """Every action of the trajectory is observed."""
     rewarded: Bool[np.ndarray, " B"]
@@ -340,6 +342,7 @@ class Planner:
         columns = zip(  # in the order of the fields of Windows
             *(trajectory, self._local[trajectory], start, remaining, table.shard[trajectory]),
             *(table.row[trajectory] + start, np.where(hidden, -1, action_row + start)),
+            table.action_shard[trajectory],
             *(self._complete[trajectory], table.rewarded[trajectory], seen),
             *(np.any(flag, axis=1).tolist() for flag in flags),
             strict=True,

@@ -42,6 +42,7 @@ class TorchWindows(IterableDataset[dict[str, Any]]):
         short: what happens to trajectories shorter than the window; see ``Loader``.
         label_unit: whether all actions of the trajectory, or of the window, make it labeled.
         oversample_ends: see the first and last steps of trajectories about as often as the others.
+        inferred: take inferred actions, of views ``with_labels``, for observed ones.
 
     Raises:
         ConfigError: an argument is out of range, corpora do not agree, or there is nothing to
@@ -62,6 +63,7 @@ class TorchWindows(IterableDataset[dict[str, Any]]):
         short: Short = "pad",
         label_unit: LabelUnit = "trajectory",
         oversample_ends: bool = False,
+        inferred: bool = False,
     ) -> None:
         if batches is not None and index(batches) < 1:
             raise ConfigError(f"{batches} is below 1", "batches", "give 1 or more, or None")
@@ -77,6 +79,7 @@ class TorchWindows(IterableDataset[dict[str, Any]]):
             "short": short,
             "label_unit": label_unit,
             "oversample_ends": oversample_ends,
+            "inferred": inferred,
         }
         self._batches, self._rank, self._world_size = batches, rank, world_size
         # Numbers of batches count those of this rank. In shared memory, so that workers that

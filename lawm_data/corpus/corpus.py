@@ -243,6 +243,17 @@ class Corpus:
             table = table.relabel(labels)
         return table if self._rows is None else table.take(self._rows)
 
+    @property
+    def inferred(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(N,) rows and (M, A) actions: where the inferred actions of every trajectory begin.
+
+        -1 stands for a trajectory without; None for a view that is not ``with_labels``.
+        """
+        if self._overlay is None:
+            return None
+        here = (self.table.labels == INFERRED) & (self.index.action_row < 0)
+        return np.where(here, self._overlay.rows(self.table.ids), -1), self._overlay.means
+
     def __len__(self) -> int:
         return len(self._store.table) if self._rows is None else len(self._rows)
 
@@ -428,7 +439,8 @@ class Corpus:
     def with_labels(self, name: str) -> Corpus:
         """The view in which actions that are hidden or missing are filled from an overlay.
 
-        They are marked ``inferred`` and never count as observed: a loader does not read them.
+        They are marked ``inferred`` and never count as observed: a loader reads them only where it
+        is told to.
 
         Raises:
             CorpusError: no such overlay, damaged, or for another corpus.

@@ -77,6 +77,20 @@ class Labels:
         """Which of these trajectories have inferred actions."""
         return np.isin(ids, self._ids)
 
+    @property
+    def means(self) -> np.ndarray:
+        """(M, A) float32: the inferred actions of all these trajectories, one after the other."""
+        return self._mean
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """(n,) int64: where in ``means`` those of some trajectories begin; -1: there are none."""
+        rows = np.full(len(ids), -1, np.int64)
+        if len(self._ids):
+            at = np.minimum(np.searchsorted(self._sorted, ids), len(self._ids) - 1)
+            there = self._sorted[at] == ids
+            rows[there] = self._row[self._order[at[there]]]
+        return rows
+
     def fault(self, table: Table) -> str:
         """What is wrong with them though all checksums fit; empty if nothing is.
 

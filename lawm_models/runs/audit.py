@@ -13,6 +13,7 @@ from lawm_schemas import (
     CHECKSUM,
     ConfigError,
     CorpusRecord,
+    CorpusSource,
     ExperimentConfig,
     LawmError,
     Role,
@@ -29,7 +30,7 @@ from lawm_data.system.output import scratch_folder
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.runs.other_actions import write_with_other_actions
 from lawm_models.training import checkpoint
-from lawm_models.training.experiment import is_of_unlabeled, make_loaders
+from lawm_models.training.experiment import is_of_unlabeled, make_loaders, through
 from lawm_models.training.run_folder import CONFIG, RECORD, RunFolder
 from lawm_models.training.trainer import train
 
@@ -102,7 +103,7 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
     views: list[Corpus] = []
     for record, source in zip(run.record.corpora, config.corpora, strict=True):
         whole = open_corpus(located(source.path), verify=True)
-        found, view = _check_corpus(record, whole, source.mask)
+        found, view = _check_corpus(record, whole, source)
         checks += found
         views += [] if view is None else [view]
     poison = None
@@ -120,7 +121,7 @@ def audit(run: RunFolder, steps: int = 5, garbage_seed: int = 0) -> Audit:
 
 
 def _check_corpus(
-    record: CorpusRecord, whole: Corpus, mask: str | None
+    record: CorpusRecord, whole: Corpus, source: CorpusSource
 ) -> tuple[list[Check], Corpus | None]:
     """Compare a corpus with its record.
 
@@ -134,10 +135,15 @@ def _check_corpus(
     masked = _check_mask(record, whole)
     if not masked.passed:
         return [masked], None
-    view = whole if mask is None else whole.with_mask(mask)
+    checks = [masked]
+    if source.labels is not None:
+        checks.append(inferred := _check_inferred(record, whole, source))
+        if not inferred.passed:
+            return checks, None
+    view = through(whole, source)
     now = whole.fingerprint if record.unlabeled is None else view.visible_fingerprint
     same = _equal(name, record.fingerprint, now)
-    return [same, masked, _check_labeled(record, view)], view
+    return [same, *checks, _check_labeled(record, view)], view
 
 
 def _equal(name: str, then: str, now: str) -> Check:
@@ -155,6 +161,17 @@ def _check_mask(record: CorpusRecord, view: Corpus) -> Check:
     assert mask is not None
     now, then = mask_sha256(mask), record.mask_sha256 or ""
     return Check(name, now == then, f"{record.mask}: {then[:12]} in the run, {now[:12]} now")
+
+
+def _check_inferred(record: CorpusRecord, whole: Corpus, source: CorpusSource) -> Check:
+    name = f"inferred actions of {record.path}"
+    try:
+        overlay = through(whole, source).overlay
+    except LawmError as error:
+        return Check(name, False, error.what)
+    assert overlay is not None
+    now, then = overlay.sha256, record.labels_sha256 or ""
+    return Check(name, now == then, f"{record.labels}: {then[:12]} in the run, {now[:12]} now")
 
 
 def _check_labeled(record: CorpusRecord, view: Corpus) -> Check:
@@ -194,6 +211,12 @@ def _states(view: Corpus) -> dict[str, Any]:
     return {"path": view.path, "mask": mask, "states": states, "observed": observed}
 
 
+def _hidden_steps(view: Corpus) -> int:
+    """Steps whose actions a mask hides, whether others are inferred in their place or not."""
+    states = _states(open_corpus(view.path).with_mask(view.mask.name) if view.mask else view)
+    return states["states"]["withheld"]["steps"]
+
+
 def _loaders(config: ExperimentConfig, views: Sequence[Corpus]) -> dict[str, Loader]:
     weights = (source.weight for source in config.corpora)
     return make_loaders(config, tuple(zip(views, weights, strict=True)))
@@ -204,12 +227,13 @@ def _garbage_test(
 ) -> dict[str, Any]:
     with scratch_folder("audit") as folder:
         clean = _train(run, views, steps, folder)
-        dirty = _train(run, _others(views, folder, garbage_seed, hidden=True), steps, folder)
-        other = _train(run, _others(views, folder, garbage_seed, hidden=False), steps, folder)
+        sources = list(zip(views, run.config.corpora, strict=True))
+        dirty = _train(run, _others(sources, folder, garbage_seed, hidden=True), steps, folder)
+        other = _train(run, _others(sources, folder, garbage_seed, hidden=False), steps, folder)
     names = sorted(clean.artefacts.keys() | dirty.artefacts.keys())
     return {
         "steps": sum(_shortened(run.config, views, steps).steps.values()),
-        "hidden_steps": sum(_states(view)["states"]["withheld"]["steps"] for view in views),
+        "hidden_steps": sum(_hidden_steps(view) for view in views),
         "batches_equal": clean.batches == dirty.batches,
         "weights": clean.weights,
         "weights_poisoned": dirty.weights,
@@ -222,14 +246,15 @@ def _garbage_test(
     }
 
 
-def _others(views: Sequence[Corpus], folder: Path, seed: int, hidden: bool) -> list[Corpus]:
+def _others(
+    sources: Sequence[tuple[Corpus, CorpusSource]], folder: Path, seed: int, hidden: bool
+) -> list[Corpus]:
     """The same views of corpora with other actions, written below a folder."""
     others = []
-    for number, view in enumerate(views):
+    for number, (view, source) in enumerate(sources):
         out = folder / f"{'hidden' if hidden else 'observed'}-{number}"
         write_with_other_actions(view.path, view.mask, out, seed, hidden)
-        other = open_corpus(out)
-        others.append(other if view.mask is None else other.with_mask(view.mask.name))
+        others.append(through(open_corpus(out), source))
     return others
 
 

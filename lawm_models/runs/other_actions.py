@@ -21,6 +21,8 @@ from lawm_data.corpus.features import (
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.mask import save_mask
+from lawm_data.corpus.overlay import ARRAYS as INFERRED_ACTIONS
+from lawm_data.corpus.overlay import LABELS, OVERLAY, overlay_names, read_overlay
 from lawm_data.corpus.store import SHARDS, Store, open_store
 from lawm_data.system.atomic import read_file, storage_errors, write_file, write_folder
 
@@ -74,6 +76,7 @@ def write_with_other_actions(
     )
     write_file(out / MANIFEST, manifest.to_json().encode())
     _copy_features(path, store, out, fingerprint)
+    _copy_labels(path, store, out, fingerprint)
     if mask is not None:
         save_mask(Corpus(open_store(out)), mask.model_copy(update={"corpus": fingerprint}))
 
@@ -87,6 +90,17 @@ def _copy_features(path: Path, store: Store, out: Path, fingerprint: str) -> Non
             about = info.model_copy(update={"corpus": fingerprint}).to_json().encode()
             files = {part: read_file(folder / part) for part in (ARRAYS, ENCODER)}
             write_folder(out / FEATURES / name, {**files, ABOUT: about})
+
+
+def _copy_labels(path: Path, store: Store, out: Path, fingerprint: str) -> None:
+    """The inferred actions beside a corpus, which a training may take for observed ones."""
+    for name in overlay_names(path):
+        folder = path / LABELS / name
+        info = read_overlay(folder)
+        if info.corpus == store.manifest.fingerprint:
+            about = info.model_copy(update={"corpus": fingerprint}).to_json().encode()
+            actions = read_file(folder / INFERRED_ACTIONS)
+            write_folder(out / LABELS / name, {INFERRED_ACTIONS: actions, OVERLAY: about})
 
 
 def _chosen(

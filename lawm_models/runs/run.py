@@ -333,7 +333,9 @@ class Run:
             "algorithm": self.config.algorithm.name,
             "corpora": ", ".join(
                 f"{near(seen.path)}{f'@{seen.mask}' if seen.mask else ''}"
-                f" ({seen.labeled:,} of {seen.trajectories:,} labeled)"
+                f"{f'+{seen.labels}' if seen.labels else ''}"
+                f" ({seen.labeled:,} of {seen.trajectories:,} labeled"
+                f"{f', {seen.inferred:,} inferred' if seen.labels else ''})"
                 for seen in self.record.corpora
             ),
             "seed": str(self.config.seed),

@@ -73,7 +73,10 @@ def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
     """Hash of a configuration and the content of its data, wherever they are and however called."""
     content = config.model_dump(mode="json", exclude={"preset", "corpora"})
     content["data"] = [
-        (seen.fingerprint, seen.mask_sha256, source.weight, *sorted(seen.features.items()))
+        (
+            *(seen.fingerprint, seen.mask_sha256, source.weight, *sorted(seen.features.items())),
+            *([seen.labels_sha256] if seen.labels_sha256 else []),
+        )
         for seen, source in zip(data, config.corpora, strict=True)
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -22,6 +22,8 @@ from lawm_models.studies.cell import Cell, CellRun, command, key
 RESULTS = "results.json"
 STATES = ("done", "begun", "open", "failed")
 """How far a cell can be; see ``CellResult.state``."""
+SEEN = {"fingerprint", "mask", "mask_sha256", "features", "trajectories", "labeled"}
+"""What a cell says of its data."""
 
 
 def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | None) -> CellResult:
@@ -56,7 +58,7 @@ def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | 
         seed=cell.seed,
         run=folder,
         command=command(study, cell, folder),
-        **cell.data.model_dump(exclude={"path", "unlabeled"}),
+        **cell.data.model_dump(include=SEEN),
         **known,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from lawm_schemas import CorpusSource, ExperimentConfig
 from lawm_data.exchange.hub.cache import is_hub_address
 from lawm_models.training import presets
 
+LABELS = re.compile(r"\+([0-9A-Za-z][0-9A-Za-z_.-]*)$")
+"""The name of inferred actions at the end of a word."""
 Source = str | Path | CorpusSource
-"""A corpus of a training: ``PATH``, ``PATH@MASK`` or ``PATH@MASK*WEIGHT``."""
+"""A corpus of a training: ``PATH``, and behind it ``@MASK``, ``+LABELS`` and ``*WEIGHT`` if any."""
 
 
 def configure(
@@ -26,9 +29,10 @@ def configure(
     """The configuration of a training: a preset, the data, and what differs from the preset.
 
     Args:
-        corpora: one corpus or several; ``"corpora/cs@5pct"`` is seen through the mask ``5pct``, and
-            ``"corpora/cs@5pct*2"`` drawn from twice as often. The path may be an address on the
-            Hub, ``hf://user/name``.
+        corpora: one corpus or several; ``"corpora/cs@5pct"`` is seen through the mask ``5pct``,
+            ``"corpora/cs@5pct+lawm"`` with the inferred actions ``lawm`` in the place of hidden
+            ones, and ``"corpora/cs@5pct*2"`` drawn from twice as often. The path may be an address
+            on the Hub, ``hf://user/name``.
         algorithm: name of the algorithm, such as ``lawm``, ``lawm_plus`` or ``bc``.
         preset: name of the preset; ``presets.names()`` lists them.
         seed: of all randomness.
@@ -46,13 +50,13 @@ def configure(
 
 
 def corpus_source(source: Source) -> CorpusSource:
-    """``PATH``, ``PATH@MASK``, ``PATH*WEIGHT`` or ``PATH@MASK*WEIGHT``.
+    """``PATH``, and behind it ``@MASK``, ``+LABELS`` and ``*WEIGHT``, each if it is wanted.
 
     A folder whose name has such a character in it is taken as it is. A path may be an address,
     ``hf://user/name`` or ``hf://user/name@REVISION``; a mask goes behind the revision.
 
     Raises:
-        ConfigError: the mask or the weight is none.
+        ConfigError: the mask, the labels or the weight is none.
     """
     if isinstance(source, CorpusSource):
         return source
@@ -61,8 +65,11 @@ def corpus_source(source: Source) -> CorpusSource:
         return CorpusSource(path=word)
     rest, star, weight = word.rpartition("*")
     rest = rest if star else weight
+    labels = LABELS.search(rest)
+    rest = rest if labels is None else rest[: labels.start()]
     path, at, mask = rest.rpartition("@")
     if is_hub_address(rest) and "@" not in path:
         path, at, mask = "", "", rest
     data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
+    data |= {"labels": labels[1]} if labels else {}
     return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"corpus {word}")

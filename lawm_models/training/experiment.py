@@ -26,6 +26,7 @@ from lawm_data.batches.stacks import stacked_specs
 from lawm_data.corpus.agreement import require_joint
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
+from lawm_data.corpus.table import INFERRED
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
@@ -137,7 +138,7 @@ def open_sources(config: ExperimentConfig, share: tuple[int, int] = (0, 1)) -> S
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     if algorithm.needs_labels:
         ActionScale.of(record.action)
-    if algorithm.needs_labels and not any(corpus.labeled for corpus in record.corpora):
+    if algorithm.needs_labels and not any(c.labeled or c.inferred for c in record.corpora):
         raise ConfigError(
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
@@ -170,7 +171,30 @@ def data_now(config: ExperimentConfig) -> tuple[Corpus | None, ...]:
 
 def _view(source: CorpusSource, observe: str, verify: bool) -> Corpus:
     corpus = open_corpus(located(source.path), verify=verify).observing(observe)
-    return corpus.with_mask(source.mask) if source.mask else corpus
+    return through(corpus, source)
+
+
+def through(whole: Corpus, source: CorpusSource) -> Corpus:
+    """A corpus through the mask of its source, and with the inferred actions that it names.
+
+    Raises:
+        MaskError: the mask is unknown or of another corpus.
+        CorpusError: there are no such inferred actions, or they are damaged.
+        ConfigError: who inferred them had seen other actions than the mask shows.
+    """
+    view = whole.with_mask(source.mask) if source.mask else whole
+    if source.labels is None:
+        return view
+    view = view.with_labels(source.labels)
+    assert view.overlay is not None
+    if view.mask and view.overlay.mask_sha256 != mask_sha256(view.mask):
+        seen = f"through mask {view.overlay.mask}" if view.overlay.mask else "without a mask"
+        raise ConfigError(
+            f"were inferred by a run that saw the corpus {seen}, not through {view.mask.name}",
+            f"labels {source.labels} of {source.path}",
+            "infer them with a run that was trained through this mask",
+        )
+    return view
 
 
 def make_loaders(
@@ -197,9 +221,9 @@ def _loader(
 ) -> Loader:
     ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
     # With every action readable there is nothing to balance: one preset serves 5% and 100%.
-    unlabeled = any(len(view) > view.label_counts()["observed"] for view, _ in corpora)
+    unlabeled = any(len(view) > _readable(view) for view, _ in corpora)
     # Nor is there with none, for what can do without.
-    labeled = any(view.label_counts()["observed"] for view, _ in corpora)
+    labeled = any(_readable(view) for view, _ in corpora)
     return Loader(
         corpora,
         own.batch_size or config.batch_size,
@@ -211,9 +235,16 @@ def _loader(
         oversample_ends=config.oversample_ends,
         random_shift=config.random_shift,
         frame_stack=config.frame_stack,
+        inferred=any(source.labels for source in config.corpora),
         device=config.device,
         share=share,
     )
+
+
+def _readable(view: Corpus) -> int:
+    """Trajectories whose actions are observed, or inferred and taken for it."""
+    counts = view.label_counts()
+    return counts["observed"] + counts["inferred"]
 
 
 def features_of(view: Corpus) -> dict[str, str]:
@@ -228,6 +259,7 @@ def corpus_record(view: Corpus, path: str) -> CorpusRecord:
         view: the corpus through its mask.
         path: its address in the configuration.
     """
+    counts = view.label_counts()
     return CorpusRecord(
         path=path,
         fingerprint=view.visible_fingerprint,
@@ -236,7 +268,10 @@ def corpus_record(view: Corpus, path: str) -> CorpusRecord:
         mask_sha256=mask_sha256(view.mask) if view.mask else None,
         features=features_of(view),
         trajectories=len(view),
-        labeled=view.label_counts()["observed"],
+        labeled=counts["observed"],
+        labels=view.overlay and view.overlay.name,
+        labels_sha256=view.overlay and view.overlay.sha256,
+        inferred=counts["inferred"],
     )
 
 
@@ -263,7 +298,7 @@ def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
         return
     labeled = "labeled " if kind == "labeled" else ""
     for table in (view.table for view in views):
-        read = table.num_observed > 0 if labeled else True
+        read = (table.num_observed > 0) | (table.labels == INFERRED) if labeled else True
         if (table.rewarded & read).any():
             return
     hint = "take --algorithm bc"

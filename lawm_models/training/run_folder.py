@@ -280,8 +280,12 @@ class RunFolder:
         for before, now in zip(self.record.corpora, data, strict=True):
             if now is not None and not is_of(before, now):
                 mask = None if now.mask is None else mask_sha256(now.mask)
-                other_mask = is_of_unlabeled(before, now) and mask != before.mask_sha256
-                what = "mask" if other_mask else "corpus"
+                labels = now.overlay and now.overlay.sha256
+                what, same = "corpus", is_of_unlabeled(before, now)
+                if same and mask != before.mask_sha256:
+                    what = "mask"
+                elif same and labels != before.labels_sha256:
+                    what = f"overlay {before.labels}"
                 raise ConfigError(
                     f"the {what} has changed since {self.path} started",
                     before.path,

@@ -216,6 +216,7 @@ def _content(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> list[dic
             "mask": seen.mask_sha256,
             "fingerprint": seen.fingerprint,
             "features": seen.features,
+            "labels": seen.labels_sha256,
             "weight": source.weight,
         }
         for seen, source in zip(data, config.corpora, strict=True)

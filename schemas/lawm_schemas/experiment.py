@@ -16,6 +16,9 @@ class CorpusSource(Schema):
     """Folder of the corpus, or its address on the Hub: ``hf://user/name@REVISION``."""
     mask: str | None = Field(default=None, min_length=1)
     """Name of the mask it is seen through, or none for all recorded actions."""
+    labels: str | None = Field(default=None, min_length=1)
+    """Name of inferred actions (``lawm relabel``) that are trained on as if they were observed,
+    where none are; none for observed actions alone."""
     weight: float = Field(default=1.0, gt=0)
     """Relative share of the windows drawn from it."""
 

@@ -31,6 +31,12 @@ class CorpusRecord(Schema):
     """Trajectories in it."""
     labeled: int
     """Trajectories whose actions the run could see."""
+    labels: str | None = None
+    """Inferred actions that it took for observed ones."""
+    labels_sha256: str | None = None
+    """Checksum of these."""
+    inferred: int = 0
+    """Trajectories whose actions are theirs."""
 
 
 class TakenStages(Schema):

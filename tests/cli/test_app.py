@@ -144,6 +144,13 @@ def test_lawm_on_two_corpora_then_evaluate_and_relabel(run, corpus: Path, tmp_pa
     assert labels["trajectories"] == view.label_counts()["inferred"] == 4
     again = run("lawm", *words)
     assert (again.code, "another overlay has this name" in again.err) == (2, True)
+    # and learned from as if they had been recorded
+    words = ("train", "--preset", "demo", "TINY", "--algorithm", "bc", "--out", tmp_path / "b")
+    one = ("--corpus", f"{corpus}@third", "--labels", "idm")
+    assert "@third+idm: 2 of 6 labeled, 4 inferred" in run("lawm", *words, *one).out
+    assert "--corpus PATH+LABELS for each" in run("lawm", *words, *data, "--labels", "idm").err
+    same = run("lawm", *words, "--corpus", f"{corpus}@third+idm", "--json").json
+    assert (same["corpora"][0]["labels"], same["corpora"][0]["inferred"]) == ("idm", 4)
 
 
 def test_tables_for_people(run, train: tuple, tmp_path: Path) -> None:
