@@ -338,8 +338,8 @@ def tiny(algorithm: str) -> list[str]:
     return settings(*(f"algorithm.settings.{name}={json.dumps(value)}" for name, value in sizes))
 
 
-# the others differ from td3_bc, idm_td3_bc and lam in their networks alone
-OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac", "dila", "flam", "rla"}
+# the others differ from td3_bc, idm_td3_bc and lam in their networks alone, or are lam and then bc
+OTHERS = {"idm_iql", "idm_rebrac", "iql", "rebrac", "dila", "flam", "rla", "bc_rla"}
 
 
 @pytest.mark.parametrize("algorithm", sorted({*ALGORITHMS.names()} - OTHERS))

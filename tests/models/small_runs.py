@@ -39,6 +39,11 @@ SETTINGS = {
         "controller": {"units": 8},
     },
     "rla": {"model": {"units": 8, "layers": 1, "latent": 3}, "controller": {"units": 8}},
+    "bc_rla": {
+        "model": {"units": 8, "layers": 1, "latent": 3},
+        "controller": {"units": 8},
+        "agent": {"units": 8, "layers": 1},
+    },
     "acwm": {"model": {"units": 8, "layers": 1}},
     "td3_bc": {"units": 8},
     "idm_td3_bc": {
@@ -49,7 +54,7 @@ SETTINGS = {
 SETTINGS["rebrac"] = SETTINGS["iql"] = SETTINGS["td3_bc"]
 SETTINGS["idm_rebrac"] = SETTINGS["idm_iql"] = SETTINGS["idm_td3_bc"]
 SETTINGS["clap"] = SETTINGS["lawm_plus"] = SETTINGS["lawm"]
-LIKE_OTHERS = ("dila", "flam", "rla", "iql", "rebrac", "idm_iql", "idm_rebrac")
+LIKE_OTHERS = ("bc_rla", "dila", "flam", "rla", "iql", "rebrac", "idm_iql", "idm_rebrac")
 DISTINCT = [name for name in ALGORITHMS.names() if name not in LIKE_OTHERS]
 """Algorithms for slow tests: lam, td3_bc and idm_td3_bc stand for those with other networks."""
 

@@ -89,7 +89,8 @@ def test_agents_that_collect_have_one_in_actions(spec: ModelSpec, kind: str, pay
 def test_only_world_models_are_planned_in() -> None:
     classes = {name: ALGORITHMS.load(name).Algorithm for name in ALGORITHMS.ours()}
     plannable = {name for name, found in classes.items() if issubclass(found, Plannable)}
-    assert plannable == {"lawm", "lawm_plus", "clap", "lam", "acwm", "rla", "dila", "cola", "flam"}
+    lams = {"lam", "rla", "bc_rla", "dila", "cola", "flam"}
+    assert plannable == {"lawm", "lawm_plus", "clap", "acwm", *lams}
 
 
 def test_latent_actions_that_no_label_explains_cannot_be_acted_out() -> None:

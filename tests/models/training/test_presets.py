@@ -84,8 +84,8 @@ def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match="about algorithm 'bc'; it knows clap, lawm, lawm_plus"):
         presets.load("longer", "bc")
     known = (
-        "acwm, autoencoder, bc, clap, cola, dila, flam, idm_iql, idm_rebrac, idm_td3_bc, iql, lam, "
-        "lawm, lawm_plus, rebrac, rla, td3_bc"
+        "acwm, autoencoder, bc, bc_rla, clap, cola, dila, flam, idm_iql, idm_rebrac, idm_td3_bc, "
+        "iql, lam, lawm, lawm_plus, rebrac, rla, td3_bc"
     )
     with pytest.raises(ConfigError, match=f"no algorithm 'ppo'; known ones: {known}"):
         presets.load("small", "ppo")

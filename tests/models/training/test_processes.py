@@ -46,7 +46,7 @@ CASES = {
     "by chance": ("lawm", LAWM, {"labeled_ratio": None, "label_unit": "window"}),
     # the signal-to-noise ratio of actions, and the range of returns
     "lawm_plus": ("lawm_plus", LAWM, {}),
-    **{name: (name, SETTINGS[name], {}) for name in ("acwm", "flam", "dila", "cola", "rla")},
+    **{name: (name, SETTINGS[name], {}) for name in ("acwm", "flam", "dila", "cola", "bc_rla")},
     "autoencoder": ("autoencoder", SETTINGS["autoencoder"], {}),
 }
 

@@ -20,7 +20,9 @@ from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import train
 
 # cola has four, and a test of its own below
-IN_STAGES = [n for n in DISTINCT if ALGORITHMS.load(n).Algorithm.stages[1:] and n != "cola"]
+IN_STAGES = [
+    n for n in (*DISTINCT, "bc_rla") if ALGORITHMS.load(n).Algorithm.stages[1:] and n != "cola"
+]
 POLICY = {
     "agent": {"units": 6, "layers": 2, "horizon": 3},
     "support": 1.0,
@@ -32,6 +34,7 @@ POLICY = {
     "agent_rate": 1e-3,
 }
 OTHER = {
+    "bc_rla": {"agent": {"units": 6, "layers": 1, "foresight": 0.0}, "agent_rate": 1e-2},
     "clap": POLICY,
     "lawm": POLICY,
     "lawm_plus": POLICY | {"prior_kl_scale": "one"},
