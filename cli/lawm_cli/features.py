@@ -25,10 +25,11 @@ EPILOG = example(
 
 
 def choices() -> Mapping[str, Registry[Any]]:
-    """What ``--arch`` can be."""
+    """What ``--arch`` and ``--backend`` can be."""
+    from lawm_data.system.workers import BACKENDS
     from lawm_models.networks.pretrained import PRETRAINED
 
-    return {"Architectures": PRETRAINED}
+    return {"Architectures": PRETRAINED, "Backends": BACKENDS}
 
 
 def features(
@@ -44,6 +45,11 @@ def features(
         typer.Option(help="Corpus or run with features of this name: their encoder and scale."),
     ] = None,
     replace: Replace = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Workers at once; by default 1, on Ray one per CPU."),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Where workers run, see below.")] = "processes",
     json: Json = False,
 ) -> None:
     """Encode every observation once, and keep what comes out beside the corpus.
@@ -51,9 +57,10 @@ def features(
     The encoder is that of a run, an architecture with weights from a file, or that of another
     corpus's features. Training on features is as fast as on a state. The probe says how much of the
     true state they tell on trajectories that it has not seen: nothing that learns from them can
-    know more. A command that was killed goes on where it was.
+    know more. Workers do not change the features. A command that was killed goes on where it was.
     """
     from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.system.workers import executor
     from lawm_models.runs import encoder_sources as encoders
     from lawm_models.runs.make_features import make_features
 
@@ -62,6 +69,8 @@ def features(
         raise ConfigError(what, "features", "such as --run runs/ae, see lawm-data features --help")
     if (frozen is None) != (arch is None):
         raise ConfigError("--frozen and --arch go together", "features", "give both, or neither")
+    alone = backend == "processes" and workers in (None, 1)
+    execute = None if alone else executor(backend)
     if like is not None:
         encoder = encoders.of_features(like, name)
     elif frozen is not None:
@@ -69,7 +78,7 @@ def features(
     else:
         encoder = encoders.of_run(str(run))
     with show.Bars() as bars:
-        made = make_features(encoder, corpus, name, replace, bars)
+        made = make_features(encoder, corpus, name, replace, bars, execute=execute, workers=workers)
     result = {"corpus": corpus, "run": run, "frozen": frozen, "arch": arch, "like": like, **made}
     if json:
         print_json(result)

@@ -319,7 +319,8 @@ class Corpus:
         observed = None if self._observed is None else self._observed.words
         latents = None if self._latents is None else self._latents.info.name
         view = self.mask, ids, labels, observed, latents
-        return _reopen, (self.path, self.root_fingerprint, *view)
+        # workers on other machines are in other folders
+        return _reopen, (self.path.absolute(), self.root_fingerprint, *view)
 
     def __repr__(self) -> str:
         counts = ", ".join(

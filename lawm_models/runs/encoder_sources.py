@@ -51,8 +51,8 @@ class EncoderSource(NamedTuple):
     """Where it is from, for messages."""
     scaled: bool = False
     """Its mean and scale are known: those of other features."""
-    threads: int | None = None
-    """Of a run; None for as many as torch takes."""
+    threads: int = 1
+    """CPU threads; the last digits of convolutions depend on their number."""
 
 
 def of_run(run: RunFolder | Path | str) -> EncoderSource:

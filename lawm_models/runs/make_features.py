@@ -1,4 +1,8 @@
-"""Features beside a corpus: a trained encoder reads every observation once, and never again."""
+"""Features beside a corpus: a trained encoder reads every observation once, and never again.
+
+Trajectories are encoded into parts, in this process or by workers, and the features are put
+together when all are there: a command that was stopped goes on where it was, with the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -19,9 +25,11 @@ from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.features import PARTS, STORED, free_features, save_features
 from lawm_data.inspection.statistics import moments
 from lawm_data.system.atomic import own_folder, storage_errors, write_file
+from lawm_data.system.output import claimed, folder_for
 from lawm_data.system.progress import NoBar, ProgressBar
+from lawm_data.system.workers import Executor, Prepare
 from lawm_models.networks.encoders._protocol import Observation
-from lawm_models.networks.frozen_encoder import FrozenEncoder
+from lawm_models.networks.frozen_encoder import FrozenEncoder, read
 from lawm_models.runs.encoder_sources import EncoderSource, of_run
 from lawm_models.runs.probe import probe_state
 from lawm_models.training import seeding
@@ -30,7 +38,7 @@ from lawm_models.training.run_folder import RunFolder
 FRAMES_AT_ONCE = 256
 """Observations that are encoded together."""
 PART_STEPS = 1 << 14
-"""About so many observations are encoded between two writes; a killed command goes on there."""
+"""About so many observations are a part: what a killed worker or command has to do again."""
 
 
 class Made(TypedDict):
@@ -60,6 +68,8 @@ def make_features(
     name: str,
     replace: bool = False,
     progress: ProgressBar | None = None,
+    execute: Executor | None = None,
+    workers: int | None = None,
 ) -> Made:
     """Encode every observation of a corpus, in half precision.
 
@@ -72,10 +82,13 @@ def make_features(
         name: of the features.
         replace: features of this name give way.
         progress: hears of every part.
+        execute: runs workers that encode; None encodes in this process.
+        workers: how many.
 
     Raises:
         ConfigError: there is no encoder, or the corpus has other observations.
         CorpusError: the name is taken, or the corpus is damaged.
+        StorageError: another process makes features of this name, or the file system refused.
     """
     whole = open_corpus(corpus, verify=True)
     fields = [spec.name for spec in whole.manifest.observations]
@@ -83,16 +96,6 @@ def make_features(
     source = encoder if isinstance(encoder, EncoderSource) else of_run(encoder)
     view, frozen = whole.observing(source.observe), source.frozen
     _require_same_observations(view, frozen)
-    parts = _Parts(folder.with_name(f".{name}{PARTS}"), view.root_fingerprint, frozen)
-    with seeding.thread_limit(source.threads or torch.get_num_threads()):
-        found = parts.all_of(view, frozen, progress or NoBar())
-        if not source.scaled:
-            mean, scale = _scale(found, source.place)
-            frozen.mean.copy_(torch.from_numpy(mean))
-            frozen.scale.fill_(float(scale))
-            found = [(rows - mean) / scale for rows in found]
-        stored = [rows.astype(STORED) for rows in found]
-        probe = probe_state(whole, stored)
     info = FeatureSet(
         name=name,
         corpus=whole.root_fingerprint,
@@ -105,11 +108,23 @@ def make_features(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         trajectories=0,
         sha256="",
-        probe=probe,
+        probe={},
     )
-    by_id = dict(zip(view.table.id.tolist(), stored, strict=True))
-    info = save_features(folder, info, by_id, frozen.to_bytes())
-    parts.remove()
+    weights = frozen.to_bytes()
+    parts = _Parts(folder.with_name(f".{name}{PARTS}").absolute(), view, frozen.dim, weights)
+    with parts.opened() as missing, seeding.thread_limit(source.threads):
+        prepare = partial(_prepare, view, info, weights, source.threads, parts.folder)
+        _encode_all(prepare, missing, len(view), execute, workers, progress or NoBar())
+        found = parts.embeddings()
+        if not source.scaled:
+            mean, scale = _scale(parts.embeddings(), source.place)
+            frozen.mean.copy_(torch.from_numpy(mean))
+            frozen.scale.fill_(float(scale))
+            found = ((rows - mean) / scale for rows in found)
+        stored = [rows.astype(STORED) for rows in found]
+        info = info.model_copy(update={"probe": probe_state(whole, stored)})
+        by_id = dict(zip(view.table.id.tolist(), stored, strict=True))
+        info = save_features(folder, info, by_id, frozen.to_bytes())
     return {
         "name": name,
         "path": str(folder),
@@ -118,62 +133,118 @@ def make_features(
         "observations": sum(map(len, stored)),
         "bytes": sum(rows.nbytes for rows in stored),
         "encoder": info.encoder_sha256,
-        "probe": probe,
+        "probe": info.probe,
     }
 
 
+def _encode_all(
+    prepare: Prepare,
+    missing: Sequence[range],
+    total: int,
+    execute: Executor | None,
+    workers: int | None,
+    progress: ProgressBar,
+) -> None:
+    """Write the parts that are missing."""
+    done = total - sum(map(len, missing))
+    progress.start("features", total)
+    progress.reach(done)
+    written = map(prepare(), missing) if execute is None else execute(prepare, missing, workers)
+    for count in written:
+        done += count
+        progress.reach(done)
+
+
+def _prepare(
+    view: Corpus, info: FeatureSet, weights: bytes, threads: int, folder: Path
+) -> Callable[[range], int]:
+    """Make a worker ready."""
+    torch.set_num_threads(threads)
+    return partial(_write, view, read(info, weights, str(folder)), folder)
+
+
+def _write(view: Corpus, frozen: FrozenEncoder, folder: Path, group: range) -> int:
+    """Encode trajectories and write their part, which appears complete or not at all.
+
+    Returns:
+        How many they are.
+    """
+    data = io.BytesIO()
+    np.save(data, np.concatenate([_encoded(view, place, frozen) for place in group]))
+    write_file(_file(folder, group), data.getbuffer())
+    return len(group)
+
+
+def _file(folder: Path, group: range) -> Path:
+    return folder / f"{group.start:08d}.npy"
+
+
 class _Parts:
-    """Embeddings in the making, a file for each group of trajectories.
+    """Embeddings in the making, a file for each group of neighbours among the trajectories.
 
     Args:
         folder: of the files.
-        corpus: fingerprint of the corpus.
-        frozen: what makes them.
+        view: what is encoded.
+        width: D, numbers for each observation.
+        weights: of the encoder.
     """
 
-    def __init__(self, folder: Path, corpus: str, frozen: FrozenEncoder) -> None:
-        self._folder = folder
-        encoder = hashlib.sha256(frozen.to_bytes()).hexdigest()
-        self._about = json.dumps({"corpus": corpus, "encoder": encoder}).encode()
+    def __init__(self, folder: Path, view: Corpus, width: int, weights: bytes) -> None:
+        self.folder = folder
+        self._rows, self._width = view.table.length + 1, width
+        self._groups = list(_groups(view.table.length))
+        encoder = hashlib.sha256(weights).hexdigest()
+        self._about = json.dumps({"corpus": view.root_fingerprint, "encoder": encoder}).encode()
 
-    def all_of(
-        self, view: Corpus, frozen: FrozenEncoder, progress: ProgressBar
-    ) -> list[np.ndarray]:
-        """The embeddings of each trajectory, (T+1, D) float32; what is there is not made again."""
-        about = self._folder / "about.json"
-        with storage_errors(self._folder):
-            own_folder(self._folder.parent)
-            if self._folder.exists() and not (about.exists() and about.read_bytes() == self._about):
-                shutil.rmtree(self._folder)
-            self._folder.mkdir(exist_ok=True)
+    @contextmanager
+    def opened(self) -> Iterator[list[range]]:
+        """The right to make features of them; without an error they have become some at the end.
+
+        Yields:
+            The groups that are missing.
+
+        Raises:
+            StorageError: another process has the right, or the file system refused.
+        """
+        with folder_for(self.folder):
+            own_folder(self.folder.parent)
+            with claimed(self.folder):
+                try:
+                    yield self._begin()
+                except BaseException:
+                    if not any(self.folder.glob("*.npy")):
+                        shutil.rmtree(self.folder, ignore_errors=True)
+                    raise
+                with storage_errors(self.folder):
+                    shutil.rmtree(self.folder)
+
+    def _begin(self) -> list[range]:
+        """Make the folder, without parts of anything else; returns the groups that are missing."""
+        about = self.folder / "about.json"
+        with storage_errors(self.folder):
+            if self.folder.exists() and not (about.exists() and about.read_bytes() == self._about):
+                shutil.rmtree(self.folder)
+            self.folder.mkdir(exist_ok=True)
         write_file(about, self._about)
-        progress.start("features", len(view))
-        made: list[np.ndarray] = []
-        for group in _groups(view.table.length):
-            rows = self._part(view, frozen, group)
-            ends = np.cumsum(view.table.length[group.start : group.stop] + 1)
-            made += np.split(rows, ends[:-1])
-            progress.reach(group.stop)
-        return made
+        return [group for group in self._groups if not self._is_there(group)]
 
-    def _part(self, view: Corpus, frozen: FrozenEncoder, group: range) -> np.ndarray:
-        file = self._folder / f"{group.start:08d}.npy"
-        expected = (int((view.table.length[group.start : group.stop] + 1).sum()), frozen.dim)
+    def _is_there(self, group: range) -> bool:
+        expected = int(self._rows[group.start : group.stop].sum()), self._width
+        file = _file(self.folder, group)
         with storage_errors(file):
-            if file.exists():
-                rows = np.load(file, allow_pickle=False)
-                if rows.shape == expected:
-                    return rows
-        rows = np.concatenate([_encoded(view, place, frozen) for place in group])
-        data = io.BytesIO()
-        np.save(data, rows)
-        write_file(file, data.getbuffer())
-        return rows
+            try:
+                return np.load(file, mmap_mode="r", allow_pickle=False).shape == expected
+            except (FileNotFoundError, EOFError, ValueError):  # none, or somebody has damaged it
+                return False
 
-    def remove(self) -> None:
-        """They have become features."""
-        with storage_errors(self._folder):
-            shutil.rmtree(self._folder)
+    def embeddings(self) -> Iterator[np.ndarray]:
+        """Those of each trajectory, (T+1, D) float32; one part at a time is in memory."""
+        for group in self._groups:
+            file = _file(self.folder, group)
+            with storage_errors(file):
+                rows = np.load(file, allow_pickle=False)
+            ends = np.cumsum(self._rows[group.start : group.stop])
+            yield from np.split(rows, ends[:-1])
 
 
 def _groups(lengths: np.ndarray) -> Iterator[range]:
@@ -201,7 +272,7 @@ def _encoded(view: Corpus, place: int, frozen: FrozenEncoder) -> np.ndarray:
     return np.concatenate(made)
 
 
-def _scale(embeddings: list[np.ndarray], place: str) -> tuple[np.ndarray, np.float32]:
+def _scale(embeddings: Iterable[np.ndarray], place: str) -> tuple[np.ndarray, np.float32]:
     """Mean of each dimension, and the root mean square of all around them."""
     found = moments(embeddings)
     if found is None:

@@ -1,9 +1,12 @@
 """``lawm-data features``: what is printed, and what ``info`` says afterwards."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from lawm_data.corpus.features import ARRAYS, ENCODER
+from lawm_data.system.progress import NoBar
 
 
 @pytest.fixture
@@ -41,4 +44,52 @@ def test_a_run_without_an_encoder_is_one_line(run: Callable, drawn: Path, made: 
     done = run("lawm-data", "features", drawn, "--run", made / "run", "--name", "x")
     assert (done.code, done.out) == (2, "")
     assert "learns no encoder for others; give a run of --algorithm autoencoder" in done.err
+    assert not (drawn / "features").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("--workers", 2), id="processes"),
+        # a cluster takes long to start
+        pytest.param(("--backend", "ray"), marks=pytest.mark.slow, id="ray"),
+    ],
+)
+def test_workers_go_on_to_the_features_of_one_process(
+    run: Callable, drawn: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple
+) -> None:
+    """After an interrupt, with a part that is there, and wherever the workers are."""
+    from lawm_models.runs import make_features as making
+
+    class Stop(NoBar):
+        def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
+            if done:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(making, "PART_STEPS", 20)
+    made = drawn / "features"
+    making.make_features(encoder, drawn, "alone")
+    with pytest.raises(KeyboardInterrupt):
+        making.make_features(encoder, drawn, "shared", progress=Stop())
+    assert len(list(made.glob(".shared.parts/*.npy"))) == 1
+    monkeypatch.setattr(making, "_encoded", lambda *_: pytest.fail("encodes in this process"))
+    monkeypatch.chdir(drawn.parent)
+    features = ("features", drawn.name, "--run", encoder, "--name", "shared", "--json")
+    done = run("lawm-data", *features, *words)
+    assert done.code == 0, done.err
+    assert done.json["observations"] == 66
+    for file in (ARRAYS, ENCODER):
+        assert (made / "shared" / file).read_bytes() == (made / "alone" / file).read_bytes()
+    assert sorted(entry.name for entry in made.iterdir()) == ["alone", "shared"]
+
+
+def test_workers_that_there_are_not_are_one_line(run: Callable, drawn: Path, made: Path) -> None:
+    features = ("features", drawn, "--run", made / "run", "--name", "x")
+    for words, line in (
+        (("--workers", 0), "--workers"),
+        (("--backend", "nowhere"), "no backend 'nowhere'; known ones: processes, ray"),
+    ):
+        done = run("lawm-data", *features, *words)
+        assert (done.code, done.out) == (2, "")
+        assert line in done.err
     assert not (drawn / "features").exists()

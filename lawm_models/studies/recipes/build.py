@@ -156,7 +156,7 @@ def _make(out: Path, job: Job, outputs: dict[str, str | None], options: Options)
     if job.operation == "rerender":
         step.draw(out, job, options.workers)
     else:
-        step.encode(out, job)
+        step.encode(out, job, options.workers, options.backend)
     seconds = time.monotonic() - began
     update = {"output": step.output_of(out, job), "seconds": seconds}
     step.write_record(out, job, record.model_copy(update=update))

@@ -174,19 +174,29 @@ def draw(out: Path, job: Job, workers: int | None) -> None:
         )
 
 
-def encode(out: Path, job: Job) -> None:
+def encode(out: Path, job: Job, workers: int | None, backend: str) -> None:
     """Do a features job: train an encoder, and encode; what was killed goes on.
 
     Raises:
         LawmError: as the commands ``lawm train`` and ``lawm-data features``.
     """
+    from lawm_data.system.workers import executor
     from lawm_models.runs.make_features import make_features
     from lawm_models.training.trainer import train
 
     run = encoder_run(out, job)
+    execute = None if workers == 1 and backend == "processes" else executor(backend)
     with show.Bars() as bars:
         train(encoder_config(out, job), run, bars)
-        make_features(run, out / job.corpus, str(job.beside), replace=True, progress=bars)
+        make_features(
+            run,
+            out / job.corpus,
+            str(job.beside),
+            replace=True,
+            progress=bars,
+            execute=execute,
+            workers=workers,
+        )
 
 
 def encoder_config(out: Path, job: Job) -> ExperimentConfig:

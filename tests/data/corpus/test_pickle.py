@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from lawm_schemas import CorpusError, Provenance
 
-from lawm_data import CorpusWriter, make_mask
+from lawm_data import CorpusWriter, make_mask, open_corpus
 
 
 def test_pickled_view_is_the_same_view_and_hides_the_same(random_corpus: Callable) -> None:
@@ -40,3 +41,13 @@ def test_pickled_view_of_a_corpus_that_has_grown_is_refused(random_corpus: Calla
         )
     with pytest.raises(CorpusError, match=r"has changed since it was pickled; open it again"):
         pickle.loads(data)
+
+
+def test_pickled_view_is_opened_in_another_folder(
+    random_corpus: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = random_corpus().path
+    monkeypatch.chdir(path.parent)
+    data = pickle.dumps(open_corpus(path.name))
+    monkeypatch.chdir(tmp_path.parent)
+    assert len(pickle.loads(data)) == len(open_corpus(path))

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ConfigError, CorpusError
+from lawm_schemas import ConfigError, CorpusError, StorageError
 
 from lawm_data import CorpusWriter, open_corpus
 from lawm_data.corpus.features import ABOUT, ARRAYS, ENCODER, FEATURES
+from lawm_data.system.output import claimed
 from lawm_data.system.progress import NoBar
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.runs import make_features as making
@@ -54,14 +55,12 @@ def test_features_are_what_the_encoder_makes_of_every_picture(
 def test_a_killed_command_goes_on_to_the_same_features(
     drawn: Path, encoder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was encoded before the interrupt is not encoded again."""
+    """What was encoded before the interrupt is not encoded again, unless it is damaged."""
     monkeypatch.setattr(making, "PART_STEPS", 20)
     make_features(encoder, drawn, "whole")
-    encoded = []
 
     class Stop(NoBar):
         def reach(self, done: int, metrics: Mapping[str, float] | None = None) -> None:
-            encoded.append(done)
             if done == 4:
                 raise KeyboardInterrupt
 
@@ -74,6 +73,7 @@ def test_a_killed_command_goes_on_to_the_same_features(
     with pytest.raises(KeyboardInterrupt):
         make_features(encoder, drawn, "killed", progress=Stop())
     assert [file.stat().st_mtime_ns for file in first] == times
+    first[0].write_bytes(first[0].read_bytes()[:-1])
     make_features(encoder, drawn, "killed")
     one, other = (drawn / FEATURES / name for name in ("whole", "killed"))
     assert (one / ARRAYS).read_bytes() == (other / ARRAYS).read_bytes()
@@ -204,6 +204,13 @@ def test_other_features_are_other_data(drawn: Path, encoder: RunFolder, learn: C
 def test_what_cannot_be_is_one_line_and_leaves_nothing(
     drawn: Path, encoder: RunFolder, learn: Callable, corpus_path: Path
 ) -> None:
+    class Stop(NoBar):
+        def start(self, stage: str, total: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # before there is a part
+        make_features(encoder, drawn, "ae", progress=Stop())
+    assert not (drawn / FEATURES).exists()
     make_features(encoder, drawn, "ae")
     for call, line in (
         (lambda: make_features(encoder, corpus_path, "x"), "has no pixels"),
@@ -215,6 +222,11 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
     ):
         with pytest.raises((ConfigError, CorpusError), match=line):
             call()
+    with (
+        claimed(drawn / FEATURES / ".x.parts"),
+        pytest.raises(StorageError, match=r"process \d+ is writing to this output; wait"),
+    ):
+        make_features(encoder, drawn, "x")
     assert sorted(p.name for p in (drawn / FEATURES).iterdir()) == ["ae"]
     assert not (drawn.parent / "none").exists()
 
