@@ -242,7 +242,7 @@ app.command(cls=choosing(planning.choices), epilog=planning.EPILOG)(planning.pla
     epilog=example(
         "lawm relabel runs/a --corpus corpora/cs --name lawm-a",
         "lawm relabel runs/a --corpus corpora/cs --name sure --max-uncertainty 0.2",
-        "lawm relabel runs/a --corpus corpora/cs --name lawm-a --truth-from-withheld",
+        "lawm relabel runs/a --corpus corpora/cs --name lawm-b --truth-from-withheld",
         "lawm relabel runs/a --corpus corpora/cs --name smooth --method smoothing",
         "lawm relabel runs/lam --corpus corpora/cs --name z --latents",
     )

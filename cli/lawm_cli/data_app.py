@@ -239,7 +239,7 @@ def info(
         "lawm-data mask corpora/cs --fraction 0.05 --seed 0 --name 5pct",
         "lawm-data mask corpora/cs --fraction 0.05 --name 5pct \\",
         "    --withhold corpora/cs-5pct",
-        "lawm-data mask corpora/cs --where \"'train' in filter_keys\" --name train",
+        "lawm-data mask corpora/lift --where \"'train' in filter_keys\" --name train",
     )
 )
 def mask(

@@ -1,4 +1,4 @@
-"""BC-RLA: behaviour cloning that also learns to foresee RLA's latent actions, without labels.
+"""BC-RLA: behaviour cloning that also learns to predict RLA's latent actions, of all trajectories.
 
 After the policy of RLA-WM (Zhang et al. 2026, arXiv 2605.07079), of the parts of ``rla``, whose
 stages come first. Stage ``agent`` clones the action where it is known, and foresees from the same
