@@ -6,6 +6,8 @@ machine. Every machine needs this package and the same file system under the fol
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import islice
@@ -23,6 +25,9 @@ from lawm_data.system.workers._protocol import (
     Prepare,
     given_up,
 )
+
+ANSWER = 10
+"""Seconds in which a cluster has to take a connection."""
 
 
 def executor() -> Executor:
@@ -42,6 +47,7 @@ def run(
     ray = _ray()
     ours = not ray.is_initialized()
     if ours:
+        _require_answer(os.environ.get("RAY_ADDRESS", ""))
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError) as error:
@@ -80,6 +86,20 @@ def run(
             ray.kill(actor)
         if ours:
             ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray itself would wait there for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto" or "local"
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER).close()
+    except (OSError, OverflowError) as error:
+        what, hint = reason_of(error), "start the cluster, or unset RAY_ADDRESS"
+        raise ConfigError(
+            f"no Ray cluster answers: {what}", f"RAY_ADDRESS {address}", hint
+        ) from None
 
 
 class _Worker:

@@ -1,7 +1,13 @@
 """Ray is optional."""
 
+import socket
 import subprocess
 import sys
+
+import pytest
+from lawm_schemas import ConfigError
+
+from lawm_data.system.workers import executor
 
 
 def test_missing_ray_is_one_line() -> None:
@@ -13,3 +19,14 @@ def test_missing_ray_is_one_line() -> None:
     assert (
         done.stdout == "--backend ray: Ray is not installed; install it: pip install 'lawm[ray]'\n"
     )
+
+
+def test_an_address_where_nothing_listens_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(
+        ConfigError, match=f"RAY_ADDRESS {address}: no Ray cluster answers: .*refused"
+    ):
+        next(iter(executor("ray")(lambda: str, [1])))
