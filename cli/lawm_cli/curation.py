@@ -359,8 +359,8 @@ def register(app: typer.Typer) -> None:
     )
     app.command(
         epilog=example(
-            "lawm-data edit corpora/robot --set env=walker-walk --bounds action=-1:1 --out a",
-            "lawm-data edit corpora/robot --rename qpos=joints --dtype qpos=float32 --out b",
+            "lawm-data edit arm --set env=walker-walk --bounds action=-1:1 --out a",
+            "lawm-data edit arm --rename qpos=joints --dtype qpos=float32 --out b",
             f"lawm-data edit {corpus} --missing-where \"actions == 'zero'\" --out c",
         )
     )(edit)

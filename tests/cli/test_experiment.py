@@ -6,9 +6,11 @@ from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 from lawm_schemas.plain_yaml import dump_yaml
 
 
-def options(*settings: str, corpora=("c",), mask=None, seed=0, device=None) -> ExperimentConfig:
+def options(
+    *settings: str, corpora=("c",), mask=None, labels=None, seed=0, device=None
+) -> ExperimentConfig:
     asked = changes(settings, device=device)
-    return from_options(corpora, mask, "lawm", "demo", seed, asked)
+    return from_options(corpora, mask, labels, "lawm", "demo", seed, asked)
 
 
 def test_options_change_the_preset_and_leave_the_rest() -> None:
@@ -20,6 +22,19 @@ def test_options_change_the_preset_and_leave_the_rest() -> None:
 
 def test_mask_goes_to_the_one_corpus() -> None:
     assert options(mask="5pct").corpora == (CorpusSource(path="c", mask="5pct"),)
+
+
+def test_labels_go_there_too_or_stand_behind_each() -> None:
+    wanted = CorpusSource(path="c", mask="5pct", labels="lawm-a")
+    assert options(mask="5pct", labels="lawm-a").corpora == (wanted,)
+    several = options(corpora=("c@5pct+lawm-a", "d+b*0.5", "c++/d")).corpora
+    assert several == (
+        wanted,
+        CorpusSource(path="d", labels="b", weight=0.5),
+        CorpusSource(path="c++/d"),
+    )
+    with pytest.raises(ConfigError, match=r"--labels: goes with one corpus; .* PATH\+LABELS"):
+        options(corpora=("c+a",), labels="b")
 
 
 def test_empty_mask_is_not_all_labels() -> None:

@@ -137,7 +137,7 @@ def test_last_override_wins(first, second):
             "algorithm.settings.free_nat=0",
             "algorithm.settings.free_nat: no such setting; known: encoder, u",
         ),
-        ("corpora.0.maks=x", r"corpora.0.maks: no such setting; known: path, mask, weight"),
+        ("corpora.0.maks=x", r"corpora.0.maks: no such setting; known: path, mask, labels, weight"),
         ("corpora.1.mask=x", "'1' is not one of 1; count from 0"),
         ("batches.agent.batchsize=3", r"agent.batchsize: no such setting; known: batch_size, l"),
         ("batch_size", "no '=' in it; write key=value"),
