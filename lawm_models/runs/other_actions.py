@@ -21,7 +21,7 @@ from lawm_data.corpus.features import (
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.layout import layout_of
 from lawm_data.corpus.mask import save_mask
-from lawm_data.corpus.overlay import ARRAYS as INFERRED_ACTIONS
+from lawm_data.corpus.overlay import ARRAYS as ACTIONS
 from lawm_data.corpus.overlay import LABELS, OVERLAY, overlay_names, read_overlay
 from lawm_data.corpus.store import SHARDS, Store, open_store
 from lawm_data.system.atomic import read_file, storage_errors, write_file, write_folder
@@ -75,32 +75,24 @@ def write_with_other_actions(
         update={"shards": tuple(infos), "fingerprint": fingerprint}
     )
     write_file(out / MANIFEST, manifest.to_json().encode())
-    _copy_features(path, store, out, fingerprint)
-    _copy_labels(path, store, out, fingerprint)
+    _copy_beside(path, store, out, fingerprint)
     if mask is not None:
         save_mask(Corpus(open_store(out)), mask.model_copy(update={"corpus": fingerprint}))
 
 
-def _copy_features(path: Path, store: Store, out: Path, fingerprint: str) -> None:
-    """The features beside a corpus, which no action has any part in, beside another."""
-    for name in feature_names(path):
-        folder = path / FEATURES / name
-        info = read_feature_set(folder)
-        if info.corpus == store.manifest.fingerprint:
-            about = info.model_copy(update={"corpus": fingerprint}).to_json().encode()
-            files = {part: read_file(folder / part) for part in (ARRAYS, ENCODER)}
-            write_folder(out / FEATURES / name, {**files, ABOUT: about})
-
-
-def _copy_labels(path: Path, store: Store, out: Path, fingerprint: str) -> None:
-    """The inferred actions beside a corpus, which a training may take for observed ones."""
-    for name in overlay_names(path):
-        folder = path / LABELS / name
-        info = read_overlay(folder)
-        if info.corpus == store.manifest.fingerprint:
-            about = info.model_copy(update={"corpus": fingerprint}).to_json().encode()
-            actions = read_file(folder / INFERRED_ACTIONS)
-            write_folder(out / LABELS / name, {INFERRED_ACTIONS: actions, OVERLAY: about})
+def _copy_beside(path: Path, store: Store, out: Path, fingerprint: str) -> None:
+    """What is beside a corpus and may be trained on, beside another: features, inferred actions."""
+    for names, place, describe, parts, about in (
+        (feature_names, FEATURES, read_feature_set, (ARRAYS, ENCODER), ABOUT),
+        (overlay_names, LABELS, read_overlay, (ACTIONS,), OVERLAY),
+    ):
+        for name in names(path):
+            folder = path / place / name
+            info = describe(folder)
+            if info.corpus == store.manifest.fingerprint:
+                described = info.model_copy(update={"corpus": fingerprint}).to_json().encode()
+                files = {part: read_file(folder / part) for part in parts}
+                write_folder(out / place / name, {**files, about: described})
 
 
 def _chosen(
