@@ -135,15 +135,16 @@ def mix(corpora: Sequence[tuple[Corpus, float]], inferred: bool = False) -> Mixt
     partial = join([i.partial for i in index], bool)
     first, filled, overlays = np.cumsum(counts) - counts, [], [""] * len(views)
     for number, view in enumerate(views if inferred else ()):
-        if view.inferred is None or view.overlay is None:
+        found, overlay = view.inferred, view.overlay
+        if found is None or overlay is None:
             continue
-        rows, actions = view.inferred
+        rows, actions = found
         there = np.flatnonzero(rows >= 0)
         here = first[number] + there
         action_row[here], partial[here] = rows[there], False  # also of those that are missing
         action_shard[here] = shards_before[-1] + len(filled)
         filled.append(actions)
-        overlays[number] = view.overlay.sha256
+        overlays[number] = overlay.sha256
     return Mixture(
         corpora=views,
         manifest=views[0].manifest.model_copy(update=update),
