@@ -172,7 +172,9 @@ def audit(result: Mapping[str, Any]) -> None:
         for check in result["checks"]
     ]
     show.grid(["", "check", "found"], rows)
-    verdict = "it saw the observed actions and no others" if result["passed"] else "not proved"
+    inferred = any(c["states"]["inferred"]["trajectories"] for c in result["corpora"])
+    saw = "the observed actions, inferred ones" if inferred else "the observed actions"
+    verdict = f"it saw {saw} and no others" if result["passed"] else "not proved"
     print(f"\n{result['run']}: {verdict}")
 
 

@@ -151,6 +151,8 @@ def test_lawm_on_two_corpora_then_evaluate_and_relabel(run, corpus: Path, tmp_pa
     assert "--corpus PATH+LABELS for each" in run("lawm", *words, *data, "--labels", "idm").err
     same = run("lawm", *words, "--corpus", f"{corpus}@third+idm", "--json").json
     assert (same["corpora"][0]["labels"], same["corpora"][0]["inferred"]) == ("idm", 4)
+    audited = run("lawm", "audit", tmp_path / "b", "--steps", 1)
+    assert "it saw the observed actions, inferred ones and no others" in audited.out
 
 
 def test_tables_for_people(run, train: tuple, tmp_path: Path) -> None:
