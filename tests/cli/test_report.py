@@ -12,9 +12,13 @@ def test_info_for_people_names_what_json_says(run, corpus: Path) -> None:
         assert word in out
 
 
+@pytest.mark.parametrize("inferred", [0, 3])
 @pytest.mark.parametrize("passed", [True, False])
-def test_a_verdict_follows_from_its_checks(capsys, passed: bool) -> None:
-    states = {"observed": {"trajectories": 2, "steps": 50}}
+def test_a_verdict_follows_from_its_checks(capsys, passed: bool, inferred: int) -> None:
+    states = {
+        "observed": {"trajectories": 2, "steps": 50},
+        "inferred": {"trajectories": inferred, "steps": 25 * inferred},
+    }
     report.audit(
         {
             "run": "runs/a",
@@ -26,6 +30,7 @@ def test_a_verdict_follows_from_its_checks(capsys, passed: bool) -> None:
     out = capsys.readouterr().out
     assert "cs@third" in out
     assert ("FAILED" in out, "not proved" in out) == (not passed, not passed)
+    assert ("inferred ones" in out) == (passed and inferred > 0)
 
 
 def test_findings_are_lines_and_only_errors_are_counted(capsys) -> None:
