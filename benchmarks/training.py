@@ -8,6 +8,8 @@ labeled, one gradient step each (loss, backward, clip, Adam) of:
   model: all actions known, everything but GRU and posterior outside of the scan);
 - ``plain_lawm``, ``plain_labels_only``: the same models written straightforwardly: nn.GRUCell,
   every density evaluated step by step on concatenated inputs, autograd, all rows, default Adam;
+- ``dreamerv3_torch`` (with ``--dreamerv3-torch``, a clone of NM512's repository, which needs
+  ``pip install tensorboard``): its world model, labels alone, at the same sizes;
 - ``policy``: the library's policy step, model frozen, 256 start states;
 - ``policy_unfrozen``: the same with gradients for the model's weights too;
 - ``policy_all_states``: the model frozen, dreams from all states;
@@ -40,6 +42,7 @@ from training_ways import (
     ARRAYS,
     OBSERVATION,
     Step,
+    dreamerv3_torch_step,
     labels_only_step,
     plain_step,
     policy_step,
@@ -127,7 +130,7 @@ def matmul() -> Step:
     return run
 
 
-def ways_of(name: str, config: Config, batch: Batch) -> dict[str, Step]:
+def ways_of(name: str, config: Config, batch: Batch, peer: Path | None) -> dict[str, Step]:
     """Every step at one size; policies at the small size alone, for they cost a lot."""
     generator = torch.Generator().manual_seed(0)
     lawm = Algorithm(config, ARRAYS)
@@ -138,6 +141,8 @@ def ways_of(name: str, config: Config, batch: Batch) -> dict[str, Step]:
         "plain_lawm": plain_step(config, batch, latent=True),
         "plain_labels_only": plain_step(config, batch, latent=False),
     }
+    if peer is not None:
+        ways["dreamerv3_torch"] = dreamerv3_torch_step(peer, config, batch)
     if name == "small":
         starts = config.agent.start_states
         ways["policy"] = policy_step(Algorithm(config, ARRAYS), batch, starts, frozen=True)
@@ -171,6 +176,8 @@ RATIOS = (
     ("lawm", "labels_only"),
     ("plain_lawm", "lawm"),
     ("plain_labels_only", "labels_only"),
+    ("dreamerv3_torch", "lawm"),
+    ("dreamerv3_torch", "labels_only"),
     ("policy_unfrozen", "policy"),
     ("policy_all_states", "policy"),
     ("lawm_stack", "lawm"),
@@ -178,12 +185,12 @@ RATIOS = (
 )
 
 
-def report(name: str, rounds: int, repeats: int) -> dict[str, Any]:
+def report(name: str, rounds: int, repeats: int, peer: Path | None) -> dict[str, Any]:
     """Everything about one size."""
     config, size, steps = SIZES[name]
     torch.manual_seed(0)
     batch = make_batch(size, steps)
-    times = measure(ways_of(name, config, batch), rounds, repeats)
+    times = measure(ways_of(name, config, batch, peer), rounds, repeats)
     flops = model_flops(Algorithm(config, ARRAYS).model, batch)
     rates = [PRODUCTS * 2 * 1024**3 / seconds for seconds in times["matmul"]]
     shares = [flops / t / rate for t, rate in zip(times["lawm"], rates, strict=True)]
@@ -212,13 +219,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=5, help="steps a round at the small size")
+    parser.add_argument("--dreamerv3-torch", type=Path, help="clone of NM512/dreamerv3-torch")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
     results = []
     for name in args.sizes:
-        results.append(report(name, args.rounds, args.repeats if name == "small" else 1))
+        results.append(
+            report(name, args.rounds, args.repeats if name == "small" else 1, args.dreamerv3_torch)
+        )
         print(json.dumps(results[-1]), flush=True)
     document = {
         "benchmark": "training",

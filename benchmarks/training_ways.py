@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -130,6 +136,54 @@ def plain_step(config: Config, batch: Batch, latent: bool) -> Step:
     model = PlainModel(config, latent)
     optimizer = torch.optim.Adam(model.parameters(), 3e-4, eps=1e-5)
     return lambda: clip_and_step(optimizer, model.loss(batch), 100.0)
+
+
+def dreamerv3_torch_step(folder: Path, config: Config, batch: Batch) -> Step:
+    """One training step of the world model of NM512's dreamerv3-torch, at the sizes of ``config``.
+
+    Gaussian states, an observation of vectors, Adam; it has no latent action, but a head for
+    terminations that ours does not need. ``folder`` is a clone of its repository.
+    """
+    sys.path.insert(0, str(folder))
+    c, rssm = config.model, config.model.rssm
+    net = {"act": "SiLU", "norm": True, "mlp_keys": "state", "cnn_keys": "$^"}
+    net |= {"mlp_layers": c.layers, "mlp_units": c.units}
+    net |= {"cnn_depth": 32, "kernel_size": 4, "minres": 4}
+    head = {"layers": c.layers, "outscale": 1.0, "loss_scale": 1.0}
+    settings = SimpleNamespace(
+        **{"device": "cpu", "precision": 32, "units": c.units, "act": "SiLU", "norm": True},
+        encoder=net | {"symlog_inputs": True},
+        decoder=net
+        | {"cnn_sigmoid": False, "image_dist": "mse", "vector_dist": "symlog_mse", "outscale": 1.0},
+        reward_head=head | {"dist": "normal_std_fixed"},
+        cont_head=head,
+        grad_heads=["decoder", "reward", "cont"],
+        **{"dyn_stoch": rssm.stoch, "dyn_deter": rssm.deter, "dyn_hidden": rssm.hidden},
+        **{"dyn_discrete": 0, "dyn_rec_depth": 1, "dyn_mean_act": "none"},
+        **{"dyn_std_act": "sigmoid2", "dyn_min_std": rssm.min_std, "initial": "learned"},
+        **{"kl_free": 0.0, "dyn_scale": 0.8, "rep_scale": 0.2, "unimix_ratio": 0.0},
+        **{"model_lr": 3e-4, "opt_eps": 1e-5, "grad_clip": 100.0, "weight_decay": 0.0},
+        **{"opt": "adam", "num_actions": ACTION, "discount": 0.99},
+    )
+    init = import_module("networks").MLP.__init__  # its encoder takes the default device
+    init.__defaults__ = tuple("cpu" if value == "cuda" else value for value in init.__defaults__)
+    space = SimpleNamespace(spaces={"state": torch.empty(OBSERVATION)})
+    with contextlib.redirect_stdout(open(os.devnull, "w")):
+        model = import_module("models").WorldModel(space, None, 0, settings)
+    size, states = batch.observation.shape[:2]
+    first = torch.zeros(size, states)
+    first[:, 0] = 1
+    before = batch.action.new_zeros(size, 1, ACTION)
+    data = {
+        "state": batch.observation,
+        "image": torch.zeros(1),  # scaled whether it is used or not
+        "action": torch.cat((before, batch.action), 1),
+        "reward": torch.cat((torch.zeros(size, 1), batch.reward), 1)[..., None],
+        "is_first": first,
+        "is_terminal": torch.zeros(size, states),
+    }
+    arrays = {name: value.numpy() for name, value in data.items()}
+    return lambda: model._train(dict(arrays))
 
 
 def stack_step(config: Config, batches: Sequence[Batch], stage: str) -> Step:

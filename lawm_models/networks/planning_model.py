@@ -33,6 +33,8 @@ class PlanningModel(ABC):
     """A tensor of its networks, for their device and type."""
     memory_dim: int
     """M, numbers that it remembers between observations; zeros before the first."""
+    context: int = 1
+    """C, the observations that a state is made of, if it is made of nothing else; else 1."""
     spaces: Mapping[Space, int]
     """What can be searched, the usual one first, and K, how many numbers a choice has there."""
     pays: bool = False

@@ -64,7 +64,9 @@ class Reached(NamedTuple):
     """With actions that are uniform within the bounds."""
 
 
-def choose_starts(corpus: Corpus, goals: int, horizon: int, seed: int) -> list[Start]:
+def choose_starts(
+    corpus: Corpus, goals: int, horizon: int, seed: int, before: int = 0
+) -> list[Start]:
     """Draw trajectories, none twice before all were drawn, and a step in each.
 
     Args:
@@ -72,6 +74,7 @@ def choose_starts(corpus: Corpus, goals: int, horizon: int, seed: int) -> list[S
         goals: how many.
         horizon: steps between start and goal.
         seed: of the draws.
+        before: observations that there are before a start, at the least.
 
     Raises:
         ConfigError: fewer than one goal or step, or no trajectory is as long as that.
@@ -80,10 +83,10 @@ def choose_starts(corpus: Corpus, goals: int, horizon: int, seed: int) -> list[S
         if number < 1:
             raise ConfigError(f"{number} is below 1", name, "give 1 or more")
     last = corpus.table.length - ~corpus.table.final_observed
-    able = np.flatnonzero(last >= horizon)
+    able = np.flatnonzero(last >= horizon + before)
     if not len(able):
-        longest = int(last.max(initial=0))
-        if not longest:
+        longest = int(last.max(initial=0)) - before
+        if longest < 1:
             raise CorpusError("has no step to begin at", str(corpus.path), "give another corpus")
         what = f"{horizon} steps are more than any trajectory has"
         raise ConfigError(what, f"{corpus.path}: horizon", f"give {longest} at most")
@@ -92,7 +95,8 @@ def choose_starts(corpus: Corpus, goals: int, horizon: int, seed: int) -> list[S
     places = np.concatenate([generator.permutation(able) for _ in range(rounds)])[:goals]
     ids = corpus.table.id
     return [
-        Start(str(ids[i]), int(generator.integers(last[i] - horizon + 1)), int(i)) for i in places
+        Start(str(ids[i]), int(generator.integers(before, last[i] - horizon + 1)), int(i))
+        for i in places
     ]
 
 
@@ -127,7 +131,8 @@ def reach_goals(
     """
     if film is not None:
         require_video(film)
-    starts = choose_starts(corpus, goals, horizon, seed)
+    before = planner.model.context - 1
+    starts = choose_starts(corpus, goals, horizon, seed, before)
     size = min(AT_ONCE, goals)
     simulator = _simulator(planner, corpus, reads, size)
     state = corpus.manifest.state
@@ -140,7 +145,7 @@ def reach_goals(
     distances: list[np.ndarray] = []
     frames: list[np.ndarray] = []
     for first in range(0, goals, size):
-        scene = _Scene(simulator, corpus, starts[first : first + size], horizon, reads)
+        scene = _Scene(simulator, corpus, starts[first : first + size], horizon, reads, before)
         wanted = state_of(scene.goals, state)
 
         def distance(observed: np.ndarray, wanted: np.ndarray = wanted) -> np.ndarray:
@@ -224,10 +229,12 @@ class _Scene:
         starts: Sequence[Start],
         horizon: int,
         reads: Sequence[ArraySpec],
+        before: int = 0,
     ) -> None:
         self.starts, self.horizon, self.reads = starts, horizon, reads
         self._envs = simulator
-        self._seeds, self._states, self._ends, first, last = [], [], [], [], []
+        self._seeds, self._states, self._ends = [], [], []
+        observed: list[list[dict[str, np.ndarray]]] = []
         seeded = simulator.seed_matters()
         for start in starts:
             trajectory = corpus[start.place]
@@ -241,13 +248,14 @@ class _Scene:
             self._seeds.append(seed if known else 0)
             self._states.append(physics[start.step])
             self._ends.append(physics[start.step + horizon])
-            rows = dict(trajectory.observations.items())
-            first.append({name: array[start.step] for name, array in rows.items()})
-            last.append({name: array[start.step + horizon] for name, array in rows.items()})
-        self.observed = {name: np.stack([row[name] for row in first]) for name in first[0]}
-        """What was observed at the starts, (N, *shape) by field."""
-        self.goals = {name: np.stack([row[name] for row in last]) for name in last[0]}
-        """And at the goals."""
+            steps = [*range(start.step - before, start.step + 1), start.step + horizon]
+            arrays = dict(trajectory.observations.items())
+            observed.append([{name: rows[t] for name, rows in arrays.items()} for t in steps])
+        *self.before, self.observed, self.goals = (
+            {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            for rows in zip(*observed, strict=True)
+        )
+        """What was observed before the starts, at them and at the goals, (N, *shape) by field."""
 
     def act_out(
         self,
@@ -306,9 +314,12 @@ def _planned(
     def tensor(observed: dict[str, np.ndarray]) -> torch.Tensor:
         return torch.from_numpy(state_of(observed, scene.reads)).to(model.like)
 
+    memory = model.like.new_zeros(n, model.memory_dim)
+    no_action = model.like.new_zeros(n, len(model.scale.low))  # it does not enter the state
     with torch.no_grad():
         goal = Goal(model.target(tensor(scene.goals)), unit)
-    memory = model.like.new_zeros(n, model.memory_dim)
+        for observed in scene.before:
+            memory = model.remember(model.infer(tensor(observed), memory), no_action)
     begin = planner.nothing(n, scene.horizon)
     ahead: list[torch.Tensor] = []
 

@@ -44,7 +44,7 @@ class TransitionPlanningModel(PlanningModel):
             hint = "plan with a run of algorithm.settings.model.horizon 1"
             raise ConfigError(what, "planner", hint)
         self._model, self._controller = model, controller
-        self.scale, self.like = scale, model.change
+        self.scale, self.like, self.context = scale, model.change, model.context
         # and whether there was an observation before
         self.memory_dim = (model.context - 1) * model.dim + 1 if model.context > 1 else 0
         actions = len(scale.low)

@@ -27,10 +27,14 @@ def corpus(made: Path):
 @pytest.fixture(scope="module")
 def planner(corpus) -> ModelPlanner:
     """In a model that has learned nothing; what it does is only to be the same twice."""
+    return made_planner(corpus)
+
+
+def made_planner(corpus, **model) -> ModelPlanner:
     module = ALGORITHMS.load("acwm")
     torch.manual_seed(0)
     spec = ModelSpec(corpus.manifest.state, corpus.manifest.action)
-    algorithm = module.Algorithm(module.Config(model={"units": 8, "layers": 1}), spec)
+    algorithm = module.Algorithm(module.Config(model={"units": 8, "layers": 1, **model}), spec)
     algorithm.prepare([corpus])
     settings = {"horizon": HORIZON, "samples": 20, "elites": 4, "iterations": 2}
     return ModelPlanner(algorithm.planning_model(), "cem", settings, goals=True)
@@ -106,6 +110,28 @@ def test_a_closed_loop_begins_as_an_open_one_and_then_looks(corpus, planner) -> 
         reach(planner, corpus, **longer).plan,
         reach(planner, corpus, closed_loop=True, **longer).plan,
     )
+
+
+def test_a_model_of_several_observations_is_told_those_before_the_start(
+    corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = made_planner(corpus, context=3)
+    model, began = planner.model, []
+
+    def plan(state, *given):
+        began.append(state)
+        return ModelPlanner.plan(planner, state, *given)
+
+    monkeypatch.setattr(planner, "plan", plan)
+    found = reach(planner, corpus)
+    rows = np.stack(
+        [corpus[s.place].observations.state[s.step - 2 : s.step + 1] for s in found.starts]
+    )
+    targets = [model.target(torch.from_numpy(rows[:, k])) for k in range(3)]
+    torch.testing.assert_close(began[0], torch.cat(targets, 1))
+    assert {start.step for start in choose_starts(corpus, 40, 22, seed=0, before=2)} == {2, 3}
+    with pytest.raises(ConfigError, match="24 steps are more than .*; give 23 at most"):
+        reach(planner, corpus, horizon=24)
 
 
 def test_without_recorded_physics_nothing_begins(run, planner, tmp_path: Path) -> None:
