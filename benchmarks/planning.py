@@ -1,13 +1,18 @@
-"""How near plans come: true and latent actions, open and closed loop, and planning for rewards.
+r"""How near plans come: true and latent actions, open and closed loop, and planning for rewards.
 
 Trains models of the sizes of the study ``constraints`` on its corpora, seed after seed, and plans
-in each towards goals of held-out trajectories. What is done is kept in ``--out`` and not done
-again, and the result has whatever is there. ``--policies`` names runs whose learned policies are
-compared with CEM in their models.
+in each towards goals of held-out trajectories. ``--observe`` takes features instead of states, two
+at a time, since one shows no speed; distances are the state's all the same. What is done is kept
+in ``--out`` and not done again, and the result has whatever is there. ``--policies`` names runs
+whose learned policies are compared with CEM in their models.
 
     lawm-data build constraints --out corpora/constraints
     python benchmarks/planning.py corpora/constraints --out runs/planning \
         --results benchmarks/results/planning.json
+    lawm-data build relatives-features --out corpora/relatives-features
+    python benchmarks/planning.py corpora/relatives-features --corpus reacher-easy-clean \
+        --held reacher-easy-clean-whole --observe features:ae64 --out runs/planning-features \
+        --results benchmarks/results/planning-features.json
 """
 
 from __future__ import annotations
@@ -27,7 +32,6 @@ from lawm_data.system.atomic import write_file
 from lawm_models import Run, configure, load_run, reach_goals, train
 from lawm_models.training.versions import installed_versions
 
-CORPUS, HELD = "reacher-easy", "reacher-easy-held"
 FRACTION = 0.05
 """Of labels; other trajectories for each seed."""
 GAUSSIAN = {"name": "gaussian", "beta": 0.1}
@@ -69,7 +73,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("corpora", type=Path, help="folder of the corpora of `constraints`")
+    parser.add_argument("corpora", type=Path, help="folder of the corpora")
+    parser.add_argument("--corpus", default="reacher-easy", help="what is learned from")
+    parser.add_argument("--held", default="reacher-easy-held", help="where goals are from")
+    parser.add_argument("--observe", default="state")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and rows")
     parser.add_argument("--policies", nargs="*", default=(), help="runs, as of `lawm demo`")
@@ -118,12 +125,15 @@ def once(path: Path, make: Callable[..., dict[str, Any]], *given: Any) -> dict[s
 
 def model(asked: argparse.Namespace, row: Row) -> Path:
     """The run of a row, trained if it is not."""
-    corpus, out = asked.corpora / CORPUS, asked.out / f"{row.model}-{row.seed}"
+    corpus, out = asked.corpora / asked.corpus, asked.out / f"{row.model}-{row.seed}"
     whole, mask = open_corpus(corpus), f"5pct-seed{row.seed}"
     if mask not in whole.masks():
         save_mask(whole, make_mask(whole, FRACTION, seed=row.seed, name=mask))
     algorithm = "acwm" if row.model.startswith("acwm") else "lam"
-    settings: dict[str, Any] = {"algorithm.settings.model": MODELS[row.model], **STEPS}
+    settings: dict[str, Any] = {"algorithm.settings.model": dict(MODELS[row.model]), **STEPS}
+    if asked.observe != "state":
+        settings["observe"] = asked.observe
+        settings["algorithm.settings.model"]["context"] = 2
     if algorithm == "acwm":
         del settings["steps.controller"]
     if row.model in LABELED:
@@ -141,7 +151,7 @@ def plan(asked: argparse.Namespace, row: Row) -> dict[str, Any]:
     """What ``lawm plan --json`` prints, with a share of successes in place of every goal."""
     found = reach_goals(
         model(asked, row),
-        asked.corpora / HELD,
+        asked.corpora / asked.held,
         goals=GOALS,
         horizon=HORIZON,
         closed_loop=row.closed,

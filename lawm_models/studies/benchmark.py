@@ -13,7 +13,7 @@ from lawm_data.system import terminal as show
 from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.output import refuse_inside
 from lawm_data.system.workers.processes import cores
-from lawm_models.studies import judging, pace, record, running
+from lawm_models.studies import judging, pace, record, relabeling, running
 from lawm_models.studies.cell import Cell, CellRun, cell_runs
 from lawm_models.studies.judging import Judgement, Panel
 from lawm_models.studies.plan import Plan, read_study
@@ -104,6 +104,10 @@ class StudyState:
         done = {key for key in each if self.runs[key].finished} | self.known.keys()
         return [cell for key, cell in each.items() if key not in done]
 
+    def untrained(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those whose own runs are not done, whatever is known from elsewhere."""
+        return [cell for cell in cells if not self.runs[cell.key].finished]
+
     def finish(self, key: str, error: str | None, cpu_seconds: float) -> None:
         """Look again at a run that has ended, and keep what came out and what it took."""
         from lawm_models.training.run_folder import CONFIG, RunFolder
@@ -130,10 +134,12 @@ class StudyState:
 
     def _result(self, cell: Cell) -> CellResult:
         run, known = self.runs[cell.key], self.known.get(cell.key)
+        teacher = cell.teacher and self.runs[cell.teacher.key].folder
         if known is not None and not run.finished:
-            return record.taken_over(self.out, self.study, cell, run, known)
+            return record.taken_over(self.out, self.study, cell, run, known, teacher)
         name = run.folder.relative_to(self.out).as_posix()
-        found = record.cell_result(self.out, self.study, cell, run, self.errors.get(name))
+        error = self.errors.get(name)
+        found = record.cell_result(self.out, self.study, cell, run, error, teacher)
         figures = self.figures.get(name) if found.state == "done" else found.figures
         taken = self.cpu_seconds.get(name)
         return found.model_copy(update={"cpu_seconds": taken, "figures": figures})
@@ -185,8 +191,17 @@ def _run(
         # those of runs that were taken from elsewhere, too: their commands name them
         plan.write_masks([cell for cell in chosen if not state.runs[cell.key].finished])
         state.write()
+        told = [cell for cell in left if cell.teacher]
+        if told:
+            asked = [cell for cell in left if not cell.teacher]
+            needed = relabeling.teachers(told)
+            left = list({cell.key: cell for cell in (*asked, *state.untrained(needed))}.values())
         if left:
             _work(state, left, workers, backend, stack)
+        if told:
+            told = _inferred(state, told, workers, backend)
+        if told:
+            _work(state, told, workers, backend, stack)
         if plan.study.probe is not None:
             _judge(state, chosen, workers, backend)
         return state
@@ -224,6 +239,30 @@ def _work(
             state.finish(key, error, cpu_seconds)
     finally:
         watch.stop()
+
+
+def _inferred(
+    state: StudyState, told: list[Cell], workers: int | None, backend: str
+) -> list[Cell]:
+    """The cells whose inferred actions are there, once they are made."""
+    needed = relabeling.teachers(told)
+    work = relabeling.tasks(needed, state.runs)
+    errors = {cell.inferred: f"the run of {cell.name} is not done" for cell in needed}
+    for number, found in enumerate(relabeling.infer(work, workers, backend, lambda: None), 1):
+        if found.error is None:
+            del errors[found.name]
+        else:
+            errors[found.name] = found.error
+        show.line(f"inferred actions: {number} of {len(work)} done")
+    ready = []
+    for cell in told:
+        assert cell.teacher is not None
+        error = errors.get(cell.teacher.inferred)
+        if error is None:
+            ready.append(cell)
+        else:
+            state.finish(cell.key, error, 0.0)
+    return ready
 
 
 def _judge(state: StudyState, chosen: Sequence[Cell], workers: int | None, backend: str) -> None:

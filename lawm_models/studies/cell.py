@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ class Cell(NamedTuple):
     """A mask to be written first, unless it is there already."""
     whole: str
     """Fingerprint of the corpus with all its actions, by which earlier versions knew it."""
+    teacher: Cell | None = None
+    """The cell whose run infers actions that this one learns from, too."""
 
     @property
     def name(self) -> str:
@@ -49,6 +52,11 @@ class Cell(NamedTuple):
     def key(self) -> str:
         """What decides its numbers; two cells with one key are one run."""
         return key(self.config, [self.data])
+
+    @property
+    def inferred(self) -> str:
+        """What the actions are called that its run infers for others: by what decides them."""
+        return f"study-{self.config.algorithm.name}-{self.key[:16]}"
 
     @property
     def earlier_key(self) -> str:
@@ -69,17 +77,29 @@ class CellRun(NamedTuple):
         return self.saved is not None and self.saved.is_finished()
 
 
+_INFERRED = re.compile(r"study-.+-[0-9a-f]{16}")
+"""See ``Cell.inferred``."""
+
+
 def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
-    """Hash of a configuration and the content of its data, wherever they are and however called."""
+    """Hash of a configuration and the content of its data, wherever they are and however called.
+
+    Inferred actions are known by their checksum, but those of a study by their name, so that a run
+    is known before they are.
+    """
     content = config.model_dump(mode="json", exclude={"preset", "corpora"})
     content["data"] = [
         (
             *(seen.fingerprint, seen.mask_sha256, source.weight, *sorted(seen.features.items())),
-            *([seen.labels_sha256] if seen.labels_sha256 else []),
+            *([_identity(seen)] if seen.labels else []),
         )
         for seen, source in zip(data, config.corpora, strict=True)
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(seen: CorpusRecord) -> str | None:
+    return seen.labels if _INFERRED.fullmatch(seen.labels or "") else seen.labels_sha256
 
 
 def cell_runs(out: Path, cells: Iterable[Cell]) -> dict[str, CellRun]:
@@ -144,12 +164,20 @@ def mask_name(study: Study, labels: float, seed: int) -> str:
     return "-".join(part for part in parts if part)
 
 
-def command(study: Study, cell: Cell, run: str) -> str:
-    """The ``lawm train`` that does what a cell does."""
+def command(study: Study, cell: Cell, run: str, teacher: str | None = None) -> str:
+    """The ``lawm train`` that does what a cell does.
+
+    Args:
+        study: the study.
+        cell: one of its cells.
+        run: its run folder.
+        teacher: that of the run whose inferred actions it learns from; ``lawm relabel`` is first.
+    """
     entry = study.algorithms[cell.algorithm]
     options: Mapping[str, Any] = {
         "corpus": study.corpora[cell.corpus].path,
         "mask": cell.config.corpora[0].mask,
+        "labels": cell.config.corpora[0].labels,
         "algorithm": entry.algorithm or cell.algorithm,
         "preset": entry.preset or study.preset,
         "seed": cell.seed,
@@ -160,4 +188,8 @@ def command(study: Study, cell: Cell, run: str) -> str:
         parts += [] if value is None else [f"--{name}", str(value)]
     for name, value in {**study.settings, **entry.settings}.items():
         parts += ["--set", f"{name}={json.dumps(value)}"]
-    return shlex.join([*parts, "--out", run])
+    train = shlex.join([*parts, "--out", run])
+    if teacher is None:
+        return train
+    asked = ["--corpus", study.corpora[cell.corpus].path, "--name", str(options["labels"])]
+    return f"{shlex.join(['lawm', 'relabel', teacher, *asked])} && {train}"

@@ -64,7 +64,8 @@ class Plan:
             self._errors += wrong
         views = {name: self._open(name, where) for name in study.corpora}
         used = {labels for name in study.algorithms for labels in study.labels_of(name)}
-        budgets = {
+        self._variants = variants
+        self._budgets = {
             (name, labels, seed): self._budget(name, view, labels, seed)
             for name, view in views.items()
             if view is not None
@@ -77,13 +78,12 @@ class Plan:
             )
         self.views = {name: view for name, view in views.items() if view is not None}
         self.cells = [
-            self._cell(variants[algorithm], corpus, algorithm, labels, seed, budget)
+            self._cell(corpus, algorithm, labels, seed)
             for seed in study.seeds
             for corpus in study.corpora
             for algorithm in study.algorithms
             if corpus in study.corpora_of(algorithm)
             for labels in study.labels_of(algorithm)
-            if (budget := budgets[corpus, labels, seed]) is not None
         ]
 
     def named(self, patterns: Sequence[str]) -> list[Cell]:
@@ -162,23 +162,23 @@ class Plan:
             )
         return Budget(corpus_record(seen, str(view.path)), made, view.fingerprint)
 
-    def _cell(
-        self,
-        data: dict[str, Any],
-        corpus: str,
-        algorithm: str,
-        labels: float | str,
-        seed: int,
-        budget: Budget,
-    ) -> Cell:
+    def _cell(self, corpus: str, algorithm: str, labels: float | str, seed: int) -> Cell:
         from lawm_models.training.experiment import features_of, resolve
 
-        source = CorpusSource(path=budget.data.path, mask=budget.data.mask)
-        whole = data | {"corpora": [source.model_dump()], "seed": seed}
+        budget = self._budgets[corpus, labels, seed]
+        assert budget is not None  # else there was an error
+        by = self.study.algorithms[algorithm].relabeled_by
+        teacher = None if by is None else self._cell(corpus, by, labels, seed)
+        inferred = teacher and teacher.inferred
+        source = CorpusSource(path=budget.data.path, mask=budget.data.mask, labels=inferred)
+        whole = self._variants[algorithm] | {"corpora": [source.model_dump()], "seed": seed}
         config = resolve(ExperimentConfig.model_validate(whole))
         seen = self.views[corpus].observing(config.observe)
-        record = budget.data.model_copy(update={"features": features_of(seen)})
-        return Cell(corpus, algorithm, labels, seed, config, record, budget.mask, budget.whole)
+        record = budget.data.model_copy(
+            update={"features": features_of(seen), "labels": inferred}
+        )
+        decided = (config, record, budget.mask, budget.whole)
+        return Cell(corpus, algorithm, labels, seed, *decided, teacher)
 
     def _note(self, where: str, error: LawmError, hint: str | None = None) -> None:
         what = f"{error.where}: {error.what}" if error.where else error.what

@@ -26,7 +26,14 @@ SEEN = {"fingerprint", "mask", "mask_sha256", "features", "trajectories", "label
 """What a cell says of its data."""
 
 
-def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | None) -> CellResult:
+def cell_result(
+    out: Path,
+    study: Study,
+    cell: Cell,
+    run: CellRun,
+    error: str | None,
+    teacher: Path | None = None,
+) -> CellResult:
     """What is known of a cell.
 
     Args:
@@ -35,6 +42,7 @@ def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | 
         cell: the cell.
         run: its run.
         error: what stopped it when it was tried last, or none.
+        teacher: folder of the run whose inferred actions it learns from, if there is one.
     """
     folder = run.folder.relative_to(out).as_posix()
     known: dict[str, Any] = {"state": "open"}
@@ -57,15 +65,18 @@ def cell_result(out: Path, study: Study, cell: Cell, run: CellRun, error: str | 
         labels=cell.labels,
         seed=cell.seed,
         run=folder,
-        command=command(study, cell, folder),
+        command=command(study, cell, folder, teacher and teacher.relative_to(out).as_posix()),
+        inferred=cell.data.labels,
         **cell.data.model_dump(include=SEEN),
         **known,
     )
 
 
-def taken_over(out: Path, study: Study, cell: Cell, run: CellRun, known: CellResult) -> CellResult:
+def taken_over(
+    out: Path, study: Study, cell: Cell, run: CellRun, known: CellResult, teacher: Path | None
+) -> CellResult:
     """A cell whose numbers are known from elsewhere; its names are those of this study."""
-    own = cell_result(out, study, cell, CellRun(run.folder, None), None)
+    own = cell_result(out, study, cell, CellRun(run.folder, None), None, teacher)
     names = own.model_dump(include={"corpus", "algorithm", "labels", "run", "command", "mask"})
     return known.model_copy(update=names)
 
@@ -186,6 +197,7 @@ def _key(results: Results, cell: CellResult) -> str | None:
         trajectories=cell.trajectories,
         labeled=cell.labeled,
         features=cell.features,
+        labels=cell.inferred,
     )
     try:
         return key(resolve(ExperimentConfig.parse(whole, cell.run)), [data])

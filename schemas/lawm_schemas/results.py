@@ -44,6 +44,8 @@ class CellResult(Schema):
     """Trajectories in the corpus."""
     labeled: int
     """Trajectories whose actions the run may see."""
+    inferred: str | None = None
+    """The inferred actions that it learns from, too, named by the run that infers them."""
     seconds: float | None = Field(default=None, ge=0)
     """Wall-clock seconds of training."""
     cpu_seconds: float | None = Field(default=None, ge=0)

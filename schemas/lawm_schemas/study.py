@@ -64,6 +64,9 @@ class StudyAlgorithm(Schema):
     """Label budgets instead of the study's."""
     corpora: tuple[Name, ...] | None = Field(default=None, min_length=1)
     """Those of the study's corpora that it is run on; none for all."""
+    relabeled_by: Name | None = None
+    """Another of the algorithms: what its run of the same corpus, labels and seed infers of hidden
+    actions is learned from, too, as by ``lawm relabel`` and ``lawm train --labels``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +138,26 @@ class Study(Schema):
                 known = ", ".join(self.corpora)
                 what = f"algorithms.{name}.corpora: no corpus {unknown[0]!r}; there are {known}"
                 raise ValueError(what)
+        return self
+
+    @model_validator(mode="after")
+    def _relabeled_by_another(self) -> Study:
+        for name, entry in self.algorithms.items():
+            by = entry.relabeled_by
+            if by is None:
+                continue
+            where = f"algorithms.{name}.relabeled_by"
+            if by not in self.algorithms:
+                known = ", ".join(self.algorithms)
+                raise ValueError(f"{where}: no algorithm {by!r}; there are {known}")
+            if self.algorithms[by].relabeled_by is not None:
+                raise ValueError(f"{where}: {by} is told inferred actions itself")
+            for what, own, others in (
+                ("corpora", self.corpora_of(name), self.corpora_of(by)),
+                ("labels", self.labels_of(name), self.labels_of(by)),
+            ):
+                if lacking := [value for value in own if value not in others]:
+                    raise ValueError(f"{where}: {by} is not run on {what} {lacking[0]!r}")
         return self
 
     @model_validator(mode="after")
