@@ -15,6 +15,7 @@ from lawm_schemas import ConfigError, Manifest, Role
 from lawm_data.batches.windows import spans
 from lawm_data.corpus.agreement import require_joint
 from lawm_data.corpus.layout import Layout
+from lawm_data.corpus.overlay import require_same_mask
 from lawm_data.corpus.table import ID_BYTES
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def mix(corpora: Sequence[tuple[Corpus, float]], inferred: bool = False) -> Mixt
 
     Raises:
         ConfigError: no corpus, an empty one, a weight that is not positive, or arrays that do not
-            go together, see ``require_joint``.
+            go together, see ``require_joint``; or who inferred actions had seen others than the
+            view's mask shows.
     """
     if not corpora:
         raise ConfigError("no corpus to draw from", "corpora", "give at least one")
@@ -138,6 +140,7 @@ def mix(corpora: Sequence[tuple[Corpus, float]], inferred: bool = False) -> Mixt
         found, overlay = view.inferred, view.overlay
         if found is None or overlay is None:
             continue
+        require_same_mask(view)
         rows, actions = found
         there = np.flatnonzero(rows >= 0)
         here = first[number] + there

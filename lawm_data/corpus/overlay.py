@@ -317,6 +317,26 @@ def open_labels(corpus: Corpus, name: str, verify: bool = False) -> Labels:
     return labels
 
 
+def require_same_mask(view: Corpus) -> None:
+    """Refuse inferred actions in a view through another mask than who inferred them saw through.
+
+    Raises:
+        ConfigError: says which mask that was.
+    """
+    if view.mask is None or view.overlay is None:
+        return
+    info, shown = view.overlay, view.mask.name
+    if info.mask_sha256 == mask_sha256(view.mask):
+        return
+    seen = f"through mask {info.mask}" if info.mask else "without a mask"
+    seen = f"through another mask {shown}" if info.mask == shown else f"{seen}, not through {shown}"
+    raise ConfigError(
+        f"were inferred by a run that saw the corpus {seen}",
+        f"labels {info.name} of {view.path}",
+        "infer them with a run that was trained through this mask",
+    )
+
+
 def read_labels(folder: Path, info: Overlay, width: int, verify: bool = False) -> Labels:
     """Map the arrays of an overlay, whichever corpus it is for.
 

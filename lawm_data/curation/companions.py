@@ -18,12 +18,13 @@ from lawm_data.corpus.features import (
     open_features,
 )
 from lawm_data.corpus.latents import latent_names
-from lawm_data.corpus.mask import MASKS, mask_files, read_mask, readable_under
+from lawm_data.corpus.mask import MASKS, mask_files, mask_sha256, read_mask, readable_under
 from lawm_data.corpus.overlay import open_labels, overlay_names, without_errors
 from lawm_data.corpus.store import open_store
+from lawm_data.curation.common_arrays import Arrays
 from lawm_data.system.atomic import read_file
 
-Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
+Inferred = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and standard deviation of inferred actions, each (T, A), by the id of the trajectory."""
 T = TypeVar("T")
 
@@ -99,17 +100,18 @@ def kept_masks(
 
 
 def kept_overlays(
-    selections: Sequence[Selection], action: ArraySpec
-) -> tuple[list[tuple[Overlay, Arrays]], list[str]]:
+    selections: Sequence[Selection], action: ArraySpec, masks: Sequence[Mask] = ()
+) -> tuple[list[tuple[Overlay, Inferred]], list[str]]:
     """The overlays with the actions of the trajectories that are kept, and why others stay.
 
     Inferred actions say nothing of other trajectories, so an overlay of some of the corpora comes
     along too. Its error was measured over the trajectories it was written for, and is dropped when
-    they change.
+    they change. Through a mask it comes along only if who inferred it saw the corpus through that.
 
     Args:
         selections: the trajectories that are kept.
         action: of the derived corpus; actions that were inferred in another shape stay behind.
+        masks: that are kept; what was inferred under such a mask goes with it from then on.
 
     Returns:
         Overlays whose ``corpus`` is still to be filled in; and a line for each one left behind.
@@ -132,15 +134,26 @@ def kept_overlays(
             )
             if labeled
         }
+        saw_more = [
+            str(s.view.path)
+            for s, labels in found
+            if s.view.mask and labels.info.mask_sha256 != mask_sha256(s.view.mask)
+        ]
         other = [s.view.path for s in there if s.view.manifest.action.shape != action.shape]
         if other:
             left.append(f"overlay {name}: that of {other[0]} is of another action")
         elif odd:
             left.append(f"overlay {name}: the corpora's overlays of this name differ in {odd}")
+        elif saw_more:
+            what = "was inferred by a run that saw other actions than the mask shows"
+            left.append(f"overlay {name}: that of {saw_more[0]} {what}")
         elif not arrays:
             left.append(f"overlay {name}: none of its trajectories is kept")
         else:
-            merged = _merged_overlay(infos, len(arrays))
+            recorded = [s for s in selections if records_actions(s.view)]
+            pairs = [pair for pair in zip(there, infos, strict=True) if pair[0] in recorded]
+            kept_as = _kept_mask(pairs, masks) if len(pairs) == len(recorded) else None
+            merged = _merged_overlay(infos, len(arrays), kept_as)
             masked = any(s.view.mask is not None for s in there)
             kept.append((without_errors(merged) if masked else merged, arrays))
     return kept, left
@@ -168,19 +181,19 @@ class KeptFeatures(NamedTuple):
 
 
 def kept_features(
-    selections: Sequence[Selection], observations: Sequence[ArraySpec]
+    selections: Sequence[Selection], arrays: Arrays, remade: Collection[str] = ()
 ) -> tuple[list[KeptFeatures], list[str]]:
     """The features that all corpora have from one encoder, and why others are left behind.
 
     Args:
         selections: the trajectories that are kept.
-        observations: of the derived corpus; what was made of others stays behind.
+        arrays: of the derived corpus; what was made of others stays behind.
+        remade: names of those that do not have the numbers that they had.
 
     Returns:
         Features, and a line for each set left behind.
     """
     kept, left = [], []
-    fields = {spec.name for spec in observations}
     for name in sorted({name for s in selections for name in feature_names(s.view.path)}):
         try:
             lacking = [s.view.path for s in selections if name not in feature_names(s.view.path)]
@@ -191,11 +204,16 @@ def kept_features(
         except LawmError as error:
             left.append(f"features {name}: {error.where}: {error.what}")
             continue
-        gone = [spec.name for spec in found[0].info.observations if spec.name not in fields]
+        others = [
+            spec.name
+            for spec in found[0].info.observations
+            if not all(_is_kept(spec, arrays, i, remade) for i in range(len(selections)))
+        ]
         if odd := _difference([each.info for each in found], ("encoder_sha256", "width")):
             left.append(f"features {name}: the corpora's features of this name differ in {odd}")
-        elif gone:
-            left.append(f"features {name}: were made of {', '.join(gone)}, which is left out")
+        elif others:
+            what = "which is left out or not what it was; make them again"
+            left.append(f"features {name}: were made of {', '.join(others)}, {what}")
         else:
             file = selections[0].view.path / FEATURES / name / ENCODER
             # a probe of other trajectories says nothing of these
@@ -205,15 +223,42 @@ def kept_features(
     return kept, left
 
 
+def _is_kept(spec: ArraySpec, arrays: Arrays, number: int, remade: Collection[str]) -> bool:
+    """Whether an array of one of the corpora has its name and its numbers in the derived one."""
+    now = next((each for each in arrays.observations if each.name == spec.name), None)
+    if (
+        now is None
+        or now.name in remade
+        or arrays.source(number).get(now.name, now.name) != now.name
+    ):
+        return False
+    return all(getattr(now, key) == getattr(spec, key) for key in ("shape", "dtype", "role"))
+
+
 def left_latents(selections: Sequence[Selection]) -> list[str]:
     """A line for each set of latent actions, all of which are left behind: a run makes them."""
     names = {name for s in selections for name in latent_names(s.view.path)}
     return [f"latent actions {name}: infer them again" for name in sorted(names)]
 
 
-def _merged_overlay(infos: Sequence[Overlay], count: int) -> Overlay:
+def _kept_mask(inferred: Sequence[tuple[Selection, Overlay]], masks: Sequence[Mask]) -> Mask | None:
+    """What has become of the mask through which all of these were inferred."""
+    for mask in masks:
+        try:
+            before = [read_mask(s.view.path / MASKS / f"{mask.name}.json") for s, _ in inferred]
+        except LawmError:
+            continue
+        pairs = zip(before, inferred, strict=True)
+        if all(mask_sha256(old) == info.mask_sha256 for old, (_, info) in pairs):
+            return mask
+    return None
+
+
+def _merged_overlay(infos: Sequence[Overlay], count: int, mask: Mask | None) -> Overlay:
     first, update = infos[0], {"created": max(info.created for info in infos)}
-    if _difference(infos, ("mask", "mask_sha256")):
+    if mask is not None:
+        update |= {"mask": mask.name, "mask_sha256": mask_sha256(mask)}
+    elif _difference(infos, ("mask", "mask_sha256")):
         update |= {"mask": None, "mask_sha256": None}
     merged = first.model_copy(update=update)
     return without_errors(merged) if len(infos) > 1 or count < first.trajectories else merged

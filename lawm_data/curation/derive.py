@@ -130,11 +130,10 @@ def derive(
         source = ", ".join(dict.fromkeys(str(view.path) for view in views))
         raise CorpusError("no trajectory of it is left", source, "ask for something else")
     masks, masks_left = kept_masks(selections, unlabeled) if companions else ([], [])
-    overlays, overlays_left = kept_overlays(selections, arrays.action) if companions else ([], [])
-    features, features_left = [], []
+    overlays, overlays_left, features, features_left = [], [], [], []
     if companions:
-        kept = [spec for spec in arrays.observations if spec.name not in remade]
-        features, features_left = kept_features(selections, kept)
+        overlays, overlays_left = kept_overlays(selections, arrays.action, masks)
+        features, features_left = kept_features(selections, arrays, remade)
         features_left += left_latents(selections)
     fingerprint = None
     if not unlabeled and not any(s.view.mask or not _is_whole(s.view, arrays) for s in selections):

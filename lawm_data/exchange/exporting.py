@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lawm_schemas import ConfigError, CorpusError, LineageStep, Role
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.overlay import require_same_mask
 from lawm_data.curation.action_clues import without_clues
 from lawm_data.curation.companions import Selection, kept_masks
 from lawm_data.curation.derive import through
@@ -57,11 +58,13 @@ def export_corpus(
         dry_run: only report where it would go.
 
     Raises:
-        ConfigError: the address or a setting makes no sense, or a package is missing.
+        ConfigError: the address or a setting makes no sense, a package is missing, or who inferred
+            actions of the view had seen others than its mask shows.
         CorpusError: the format cannot hold this corpus at all.
         StorageError: something is already there, or the file system refused.
     """
     view.require_everything()
+    require_same_mask(view)
     if is_hub_address(address):
         return _push(view, address, settings or {}, progress, keep, dry_run)
     where, settings = parse_address(address), settings or {}

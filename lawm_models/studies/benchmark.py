@@ -241,9 +241,7 @@ def _work(
         watch.stop()
 
 
-def _inferred(
-    state: StudyState, told: list[Cell], workers: int | None, backend: str
-) -> list[Cell]:
+def _inferred(state: StudyState, told: list[Cell], workers: int | None, backend: str) -> list[Cell]:
     """The cells whose inferred actions are there, once they are made."""
     needed = relabeling.teachers(told)
     work = relabeling.tasks(needed, state.runs)

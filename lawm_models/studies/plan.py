@@ -174,9 +174,7 @@ class Plan:
         whole = self._variants[algorithm] | {"corpora": [source.model_dump()], "seed": seed}
         config = resolve(ExperimentConfig.model_validate(whole))
         seen = self.views[corpus].observing(config.observe)
-        record = budget.data.model_copy(
-            update={"features": features_of(seen), "labels": inferred}
-        )
+        record = budget.data.model_copy(update={"features": features_of(seen), "labels": inferred})
         decided = (config, record, budget.mask, budget.whole)
         return Cell(corpus, algorithm, labels, seed, *decided, teacher)
 

@@ -26,6 +26,7 @@ from lawm_data.batches.stacks import stacked_specs
 from lawm_data.corpus.agreement import require_joint
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
+from lawm_data.corpus.overlay import require_same_mask
 from lawm_data.corpus.table import INFERRED
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
 from lawm_models.algorithms import ALGORITHMS
@@ -186,14 +187,7 @@ def through(whole: Corpus, source: CorpusSource) -> Corpus:
     if source.labels is None:
         return view
     view = view.with_labels(source.labels)
-    assert view.overlay is not None
-    if view.mask and view.overlay.mask_sha256 != mask_sha256(view.mask):
-        seen = f"through mask {view.overlay.mask}" if view.overlay.mask else "without a mask"
-        raise ConfigError(
-            f"were inferred by a run that saw the corpus {seen}, not through {view.mask.name}",
-            f"labels {source.labels} of {source.path}",
-            "infer them with a run that was trained through this mask",
-        )
+    require_same_mask(view)
     return view
 
 

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from curated import label
+from lawm_schemas import ArraySpec, ConfigError
 
 from lawm_data import (
     Corpus,
+    Loader,
+    edit_corpus,
+    export_corpus,
     filter_corpus,
     make_mask,
     merge_corpora,
@@ -47,6 +52,49 @@ def test_masks_and_overlays_come_along_restricted(corpus: Corpus, tmp_path: Path
     assert written is not None
     assert copied == written
     assert copied.r2 == 0.5
+
+
+def test_what_was_inferred_under_a_mask_goes_with_what_is_kept_of_it(
+    corpus: Corpus, random_corpus: Callable, tmp_path: Path
+) -> None:
+    whole = filter_corpus(corpus, "length > 6", tmp_path / "long")
+    shown = filter_corpus(corpus.with_mask("half"), "length > 6", tmp_path / "shown")
+    assert (whole.overlays, shown.overlays) == (("idm",), ("idm",))
+    for view in (
+        open_corpus(whole.path).with_mask("half").with_labels("idm"),
+        open_corpus(shown.path).with_labels("idm"),
+    ):
+        counts = view.label_counts()
+        loader = Loader(view, batch_size=2, window=2, inferred=True)
+        assert (loader.batch(0).labeled.all(), counts["withheld"] + counts["missing"]) == (True, 0)
+    other = random_corpus("other", seed=1)
+    save_mask(other, make_mask(other, 0.5, 0, "half"))
+    # nobody knows what of the other one the run had seen
+    merged = open_corpus(merge_corpora([corpus, other], tmp_path / "merged").path)
+    with pytest.raises(ConfigError, match="saw the corpus through another mask half;"):
+        Loader(merged.with_mask("half").with_labels("idm"), batch_size=2, window=2, inferred=True)
+    label(other)
+    merged = open_corpus(merge_corpora([corpus, other], tmp_path / "both").path)
+    assert Loader(
+        merged.with_mask("half").with_labels("idm"), batch_size=2, window=2, inferred=True
+    )
+
+
+def test_what_was_inferred_from_more_actions_does_not_go_through_a_mask(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    save_mask(corpus, make_mask(corpus, 0.25, 0, "quarter"))
+    view = corpus.with_mask("quarter")
+    derived = filter_corpus(view, "length > 0", tmp_path / "quarter")
+    assert derived.overlays == ()
+    what = "was inferred by a run that saw other actions than the mask shows"
+    assert f"overlay idm: that of {corpus.path} {what}" in derived.left
+    match = "saw the corpus through mask half, not through quarter; infer them with a run"
+    with pytest.raises(ConfigError, match=match):
+        Loader(view.with_labels("idm"), batch_size=2, window=2, inferred=True)
+    with pytest.raises(ConfigError, match=match):
+        export_corpus(view.with_labels("idm"), f"lerobot:{tmp_path / 'set'}")
+    assert not (tmp_path / "set").exists()
 
 
 def test_errors_of_labels_do_not_go_through_a_mask(corpus: Corpus, tmp_path: Path) -> None:
@@ -113,3 +161,41 @@ def test_what_one_corpus_hides_another_does_not_show(
     assert merged.mask is not None
     assert merged.mask.labeled == tuple(ids[2:4])
     assert derived.duplicates == len(one)
+
+
+@pytest.fixture
+def with_cameras(random_corpus: Callable, write_features: Callable) -> Corpus:
+    """Two cameras of one size, and features that were made of both."""
+    camera = {"shape": (4, 4, 3), "dtype": "uint8", "role": "pixels"}
+    state = ArraySpec(name="state", shape=(2,))
+    cameras = [ArraySpec(name=name, **camera) for name in ("left", "right")]
+    made = random_corpus("seen", (3, 4), observations=[state, *cameras])
+    write_features(made.path, "z")
+    return open_corpus(made.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "other"),
+    [
+        ({"rename": {"left": "right", "right": "left"}}, "left, right"),
+        ({"rename": {"left": "near"}}, "left"),
+        ({"drop": ["right"]}, "right"),
+        ({"dtype": {"state": "float64"}}, "state"),
+    ],
+    ids=["swapped", "renamed", "dropped", "of another type"],
+)
+def test_features_of_other_arrays_are_left_behind(
+    with_cameras: Corpus, tmp_path: Path, change: dict, other: str
+) -> None:
+    derived = edit_corpus(with_cameras, tmp_path / "derived", **change)
+    assert derived.features == ()
+    what = "which is left out or not what it was; make them again"
+    assert f"features z: were made of {other}, {what}" in derived.left
+
+
+def test_features_of_larger_pictures_are_left_behind(with_cameras: Corpus, tmp_path: Path) -> None:
+    smaller = merge_corpora([with_cameras], tmp_path / "small", common=True, size=2)
+    assert smaller.features == ()
+    assert any("features z: were made of left, right" in line for line in smaller.left)
+    kept = edit_corpus(with_cameras, tmp_path / "kept", settings={"licence": "mit"})
+    assert kept.features == ("z",)

@@ -130,7 +130,7 @@ def test_a_model_of_several_observations_is_told_those_before_the_start(
     targets = [model.target(torch.from_numpy(rows[:, k])) for k in range(3)]
     torch.testing.assert_close(began[0], torch.cat(targets, 1))
     assert {start.step for start in choose_starts(corpus, 40, 22, seed=0, before=2)} == {2, 3}
-    with pytest.raises(ConfigError, match="24 steps are more than .*; give 23 at most"):
+    with pytest.raises(ConfigError, match=r"24 steps are more than .*; give 23 at most"):
         reach(planner, corpus, horizon=24)
 
 

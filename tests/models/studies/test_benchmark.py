@@ -77,7 +77,11 @@ def relabeling(made: Path, tmp_path: Path) -> Study:
     data = {
         "preset": "demo",
         "corpora": {"cs": {"path": str(tmp_path / "cs")}},
-        "algorithms": {"told": {**bc, "relabeled_by": "lawm"}, "lawm": {"settings": lawm}, "bc": bc},
+        "algorithms": {
+            "told": {**bc, "relabeled_by": "lawm"},
+            "lawm": {"settings": lawm},
+            "bc": bc,
+        },
         "labels": [0.34],
         "seeds": [0, 1],
     }
@@ -99,7 +103,9 @@ def test_inferred_actions_are_learned_from(relabeling: Study, tmp_path: Path) ->
         assert saw.labels == every["told", seed].inferred
         assert (saw.inferred, plainly.inferred, saw.labeled) == (4, 0, 2)
         seen = corpus.with_mask(saw.mask).with_labels(saw.labels)
-        assert seen.overlay.model == lawm.record.weights if hasattr(lawm.record, "weights") else True
+        assert (
+            seen.overlay.model == lawm.record.weights if hasattr(lawm.record, "weights") else True
+        )
         assert told.evaluation != plain.evaluation
     assert every["told", 0].inferred != every["told", 1].inferred
 
