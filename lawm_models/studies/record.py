@@ -73,7 +73,12 @@ def cell_result(
 
 
 def taken_over(
-    out: Path, study: Study, cell: Cell, run: CellRun, known: CellResult, teacher: Path | None
+    out: Path,
+    study: Study,
+    cell: Cell,
+    run: CellRun,
+    known: CellResult,
+    teacher: Path | None = None,
 ) -> CellResult:
     """A cell whose numbers are known from elsewhere; its names are those of this study."""
     own = cell_result(out, study, cell, CellRun(run.folder, None), None, teacher)

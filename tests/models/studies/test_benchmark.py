@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from lawm_schemas import ConfigError, Results, Study
-from lawm_schemas.study import StudyAlgorithm
 
 from lawm_data import open_corpus
 from lawm_models.runs.run import load_run
@@ -72,8 +71,8 @@ def relabeling(made: Path, tmp_path: Path) -> Study:
     """LAWM, and behaviour cloning with and without what it infers, on a corpus of its own."""
     shutil.copytree(made / "corpus", tmp_path / "cs")
     few = {"window": 8, "batch_size": 4, "evaluation_episodes": 1}
-    lawm = {"steps.model": 2, "steps.agent": 1, **few}
     bc = {"algorithm": "bc", "settings": {"steps.agent": 4, **few}}
+    lawm = {"steps.model": 2, "steps.agent": 1, **few}
     data = {
         "preset": "demo",
         "corpora": {"cs": {"path": str(tmp_path / "cs")}},
@@ -83,63 +82,46 @@ def relabeling(made: Path, tmp_path: Path) -> Study:
             "bc": bc,
         },
         "labels": [0.34],
-        "seeds": [0, 1],
     }
     return Study.parse(data, "study")
 
 
-def test_inferred_actions_are_learned_from(relabeling: Study, tmp_path: Path) -> None:
-    out, corpus = tmp_path / "out", open_corpus(tmp_path / "cs")
-    assert {cell.state for cell in benchmark(relabeling, out, dry_run=True).cells} == {"open"}
+def test_inferred_actions_are_learned_from(
+    relabeling: Study, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, out = tmp_path / "cs", tmp_path / "out"
     # one of them brings the run that it needs, and no other
-    first = benchmark(relabeling, out, only=["*/told-*-seed0"], workers=1)
-    assert [(cell.algorithm, cell.state) for cell in first.cells] == [("told", "done")]
-    every = {(cell.algorithm, cell.seed): cell for cell in benchmark(relabeling, out).cells}
-    assert {cell.state for cell in every.values()} == {"done"}
-    assert every["told", 0] == first.cells[0]
-    for seed in (0, 1):
-        told, plain, lawm = (load_run(out / every[a, seed].run) for a in ("told", "bc", "lawm"))
-        (saw,), (plainly,) = told.record.corpora, plain.record.corpora
-        assert saw.labels == every["told", seed].inferred
-        assert (saw.inferred, plainly.inferred, saw.labeled) == (4, 0, 2)
-        seen = corpus.with_mask(saw.mask).with_labels(saw.labels)
-        assert (
-            seen.overlay.model == lawm.record.weights if hasattr(lawm.record, "weights") else True
-        )
-        assert told.evaluation != plain.evaluation
-    assert every["told", 0].inferred != every["told", 1].inferred
+    (first,) = benchmark(relabeling, out, only=["*/told-*"], workers=1).cells
+    assert (first.algorithm, first.state) == ("told", "done")
+    every = benchmark(relabeling, out, workers=1)
+    cells = {cell.algorithm: cell for cell in every.cells}
+    assert {cell.state for cell in cells.values()} == {"done"}
+    assert cells["told"] == first
+    (saw,), (plain,) = (load_run(out / cells[a].run).record.corpora for a in ("told", "bc"))
+    assert (saw.labels, saw.inferred, saw.labeled) == (first.inferred, 4, 2)
+    assert (plain.labels, plain.inferred, plain.labeled) == (None, 0, 2)
+    assert first.evaluation != cells["bc"].evaluation
 
-
-def test_commands_do_what_a_study_does(relabeling: Study, run, tmp_path: Path, monkeypatch) -> None:
-    cells = benchmark(relabeling, tmp_path / "out", only=["*/told-*-seed1"]).cells
-    monkeypatch.chdir(tmp_path / "out")
-    relabel, train = (shlex.split(part)[1:] for part in cells[0].command.split(" && "))
+    monkeypatch.chdir(out)
+    relabel, train = (shlex.split(part)[1:] for part in first.command.split(" && "))
     relabel[-1] = train[train.index("--labels") + 1] = "again"
     train[-1] = str(tmp_path / "again")
     assert run("lawm", *relabel).code == run("lawm", *train).code == 0
-    assert load_run(tmp_path / "again").evaluation == cells[0].evaluation
+    assert load_run(tmp_path / "again").evaluation == first.evaluation
+
+    # a results file stands for the runs, and for what they were told
+    shutil.rmtree(corpus / "labels")
+    again = benchmark(relabeling, tmp_path / "other", known=[out / "results.json"])
+    assert all(cell.state == "done" and cell.taken_from for cell in again.cells)
+    assert not (corpus / "labels").exists()
 
 
-def test_known_results_stand_for_runs_and_what_they_were_told(
+def test_without_inferred_actions_nothing_is_learned_from_them(
     relabeling: Study, tmp_path: Path
 ) -> None:
-    benchmark(relabeling, tmp_path / "out")
-    known = [tmp_path / "out" / "results.json"]
-    shutil.rmtree(tmp_path / "cs" / "labels")
-    again = benchmark(relabeling, tmp_path / "other", known=known)
-    assert {cell.state for cell in again.cells} == {"done"}
-    assert not (tmp_path / "cs" / "labels").exists()
-    assert all(cell.taken_from for cell in again.cells)
-
-
-def test_without_the_run_that_infers_nothing_is_learned(relabeling: Study, tmp_path: Path) -> None:
     algorithms = dict(relabeling.algorithms)
-    algorithms["lawm"] = StudyAlgorithm(algorithm="td3_bc", settings={"steps.agent": 2})
-    study = relabeling.model_copy(update={"algorithms": algorithms, "seeds": (0,)})
-    cells = {cell.algorithm: cell for cell in benchmark(study, tmp_path / "out").cells}
-    assert {name: cell.state for name, cell in cells.items()} == {
-        **dict.fromkeys(("lawm", "bc"), "done"),
-        "told": "failed",
-    }
-    assert "infers no actions" in cells["told"].error
-    assert cells["told"].cpu_seconds == 0
+    algorithms["lawm"] = algorithms["bc"].model_copy(update={"algorithm": "td3_bc"})
+    study = relabeling.model_copy(update={"algorithms": algorithms})
+    (told,) = benchmark(study, tmp_path / "out", only=["*/told-*"], workers=1).cells
+    assert (told.state, told.cpu_seconds) == ("failed", 0)
+    assert "infers no actions" in str(told.error)

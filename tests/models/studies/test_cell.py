@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lawm_schemas import CorpusRecord, ExperimentConfig
+from lawm_schemas import CorpusRecord, ExperimentConfig, Study
 
 from lawm_models.studies.cell import RUNS, Cell, cell_runs, command, key, label_name, mask_name
 from lawm_models.studies.plan import Plan
@@ -67,3 +67,21 @@ def test_runs_are_found_whatever_they_are_called(plan: Plan, tmp_path: Path) -> 
     assert not runs[cells[0].key].finished
     assert runs[cells[1].key].folder.name == f"{Path(cells[1].name).name}-2"
     assert runs[cells[1].key].saved is None
+
+
+def test_inferred_actions_of_a_study_are_known_before_they_are_there(corpus: Path) -> None:
+    algorithms = {"bc": {"relabeled_by": "lawm"}, "lawm": {}, "lawm-longer": {"algorithm": "lawm"}}
+    algorithms["lawm-longer"]["settings"] = {"steps.model": 5000}
+
+    def told(by: str) -> Cell:
+        given = {"corpora": {"cs": str(corpus)}, "preset": "demo", "algorithms": algorithms}
+        algorithms["bc"]["relabeled_by"] = by
+        return Plan(Study.parse(given, ""), "study").cells[0]
+
+    cell, other = told("lawm"), told("lawm-longer")
+    assert cell.key != other.key
+    assert cell.teacher is not None
+    assert cell.config.corpora[0].labels == cell.data.labels == cell.teacher.inferred
+    assert changed(cell, labels_sha256="0" * 64) == cell.key != changed(cell, labels=None)
+    by_somebody = {"labels": "mine", "labels_sha256": "0" * 64}
+    assert changed(cell, **by_somebody) != changed(cell, **by_somebody | {"labels_sha256": "1"})
