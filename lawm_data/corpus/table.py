@@ -301,6 +301,16 @@ class Table:
         """
         return to_arrow(self.columns())
 
+    @property
+    def readable(self) -> np.ndarray:
+        """(N,) bool: trajectories with an action that is observed or, ``with_labels``, inferred."""
+        return (self.num_observed > 0) | (self.labels == INFERRED)
+
+    @property
+    def complete(self) -> np.ndarray:
+        """(N,) bool: trajectories all of whose actions are."""
+        return (self.num_observed == self.length) | (self.labels == INFERRED)
+
     def take(self, rows: np.ndarray) -> Table:
         """The table of some of the trajectories, in the order asked for."""
         columns = (field.name for field in fields(self) if field.name not in _NOT_COLUMNS)

@@ -66,8 +66,8 @@ def edit_corpus(
 
     Raises:
         ConfigError: nothing is to be changed, or no such array, type, setting or environment.
-        CorpusError: a number does not fit its new type, an action lies outside its new bounds, or no
-            observation is left.
+        CorpusError: a number does not fit its new type, an action lies outside its new bounds, or
+            no observation is left.
         StorageError: something is already there, or the file system refused; nothing is left.
     """
     asked: dict[str, Any] = {

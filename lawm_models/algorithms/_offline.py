@@ -133,7 +133,7 @@ def returns(corpora: Sequence[Corpus], labeled: bool) -> Float[np.ndarray, " N"]
     found = []
     for view in corpora:
         table = view.table
-        wanted = table.rewarded & ((table.num_observed > 0) | (not labeled))
+        wanted = table.rewarded & (table.readable | (not labeled))
         found.append(table.episode_return[wanted])
     return np.concatenate(found)
 

@@ -73,7 +73,8 @@ class Algorithm(Protocol):
     """What it has for itself, so that runs that differ in nothing else share all stages before it;
     of no meaning when it is the only one."""
     needs_labels: ClassVar[bool]
-    """Whether at least one trajectory must have readable actions."""
+    """Whether at least one trajectory must have readable actions. With ``needs_whole_labels``
+    beside it there must be labeled windows: single actions teach it nothing."""
     rewards_from: ClassVar[RewardsFrom]
     """Where its last stage needs rewards; at least one such trajectory must have recorded ones."""
 

@@ -86,7 +86,7 @@ class Algorithm(nn.Module):
             ConfigError: labels are to be learned from and there are none, or they have no bounds.
         """
         self.model.fit(corpora)
-        self._labeled = any((view.table.num_observed > 0).any() for view in corpora)
+        self._labeled = any(view.table.readable.any() for view in corpora)
         if self._labeled:
             ActionScale.of(self.spec.action)
         elif self.config.model.labels:

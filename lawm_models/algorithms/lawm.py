@@ -111,6 +111,7 @@ class Algorithm(nn.Module):
         modules=("agent", "snr"),
     )
     needs_labels: ClassVar[bool] = True
+    needs_whole_labels: ClassVar[bool] = True
     rewards_from: ClassVar[RewardsFrom] = "all"
     model_class: ClassVar[type[LatentActionModel]] = LatentActionModel
     model_steps: Tensor
@@ -345,6 +346,7 @@ class Algorithm(nn.Module):
             latent=LatentActions(
                 self.config.model.latent_action.dim, partial(self.decode, model), through
             ),
+            pays=model.world.has_rewards,
             discount=self.config.agent.discount,
             value=self.agent.lowest_value,
         )

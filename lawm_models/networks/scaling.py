@@ -68,7 +68,7 @@ def root_mean_square(corpora: Sequence[Corpus], labeled: bool = False) -> float:
     """
     squares, steps = 0.0, 0
     for view in corpora:
-        read = view.table.rewarded & (view.table.num_observed > 0 if labeled else True)
+        read = view.table.rewarded & (view.table.readable if labeled else True)
         for i in np.flatnonzero(read).tolist():
             rewards = np.asarray(view[i].rewards, np.float64)
             squares, steps = squares + float(np.square(rewards).sum()), steps + len(rewards)
@@ -83,9 +83,11 @@ def all_states(corpora: Sequence[Corpus]) -> Iterator[Float[np.ndarray, "M O"]]:
 def labeled_states(corpora: Sequence[Corpus]) -> Iterator[Float[np.ndarray, "M O"]]:
     """The observations of which it is known what action was taken there."""
     for view in corpora:
-        for i in np.flatnonzero(view.table.num_observed > 0):
+        table = view.table
+        for i in np.flatnonzero(table.readable):
             trajectory = view[int(i)]
-            yield trajectory.observations.state[:-1][trajectory.action_observed]
+            known = trajectory.action_observed | table.complete[i]
+            yield trajectory.observations.state[:-1][known]
 
 
 class ActionScale(nn.Module):

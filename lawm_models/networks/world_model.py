@@ -158,6 +158,11 @@ class WorldModel(nn.Module):
         unit = self.reward_unit
         return reward if unit is None else reward / unit[..., None, None]
 
+    @property
+    def has_rewards(self) -> bool:
+        """Whether it has learned from a reward: until then its head is as it began, zero."""
+        return bool(self.reward_head.out.weight.any())
+
     def reward(self, feature: Float[Tensor, "*b F"]) -> Float[Tensor, "*b"]:
         """Mean reward of arriving at a state, on the model's scale."""
         return self.reward_head(feature).squeeze(-1)

@@ -19,7 +19,7 @@ from lawm_models.algorithms._protocol import Probed
 from lawm_models.networks.latent_dynamics import LatentDynamics
 from lawm_models.runs.relabel import STEPS_AT_ONCE, groups, require_readable
 from lawm_models.training import seeding
-from lawm_models.training.experiment import is_of_unlabeled
+from lawm_models.training.experiment import seen_through
 from lawm_models.training.run_folder import RunFolder
 
 
@@ -68,6 +68,7 @@ def make_latents(
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     whole = open_corpus(corpus, verify=True).observing(run.config.observe)
     require_readable(run, whole)
+    seen = seen_through(run.path, run.record.corpora, whole)
     folder = free_latents(whole.path, name, replace)
     trained = run.trained()
     dynamics = _dynamics(trained.algorithm, run)
@@ -75,7 +76,6 @@ def make_latents(
         lengths = whole.table.length.tolist()
         inferred = zip(lengths, _inferred(dynamics, whole), strict=True)
         found = {name: (length, latents) for length, (name, latents) in inferred}
-    seen = [known for known in run.record.corpora if is_of_unlabeled(known, whole)]
     info = LatentSet(
         name=name,
         corpus=whole.root_fingerprint,
@@ -87,8 +87,8 @@ def make_latents(
         model=trained.sha256,
         algorithm=run.config.algorithm.name,
         observe=run.config.observe,
-        mask=seen[0].mask if seen else None,
-        mask_sha256=seen[0].mask_sha256 if seen else None,
+        mask=seen and seen.mask,
+        mask_sha256=seen and seen.mask_sha256,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         trajectories=0,
         sha256="",

@@ -22,7 +22,7 @@ from lawm_data.corpus.table import MISSING, WITHHELD
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import seeding
-from lawm_models.training.experiment import is_of_unlabeled
+from lawm_models.training.experiment import seen_through
 from lawm_models.training.run_folder import RunFolder
 
 STEPS_AT_ONCE = 32768
@@ -336,14 +336,14 @@ def require_readable(run: RunFolder, whole: Corpus) -> None:
 def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
     """The corpus through the mask that the run saw it through, if it saw it at all."""
     require_readable(run, whole)
-    seen = [c for c in run.record.corpora if is_of_unlabeled(c, whole)]
-    if not seen or seen[0].mask is None:
+    seen = seen_through(run.path, run.record.corpora, whole)
+    if seen is None or seen.mask is None:
         return whole
-    view = whole.with_mask(seen[0].mask)
-    if view.mask and mask_sha256(view.mask) != seen[0].mask_sha256:
+    view = whole.with_mask(seen.mask)
+    if view.mask and mask_sha256(view.mask) != seen.mask_sha256:
         raise ConfigError(
             "is not the mask that the run was trained under",
-            f"{whole.path}: mask {seen[0].mask}",
+            f"{whole.path}: mask {seen.mask}",
             "restore the mask",
         )
     return view

@@ -27,7 +27,6 @@ from lawm_data.corpus.agreement import require_joint
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.overlay import require_same_mask
-from lawm_data.corpus.table import INFERRED
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
@@ -143,6 +142,13 @@ def open_sources(config: ExperimentConfig, share: tuple[int, int] = (0, 1)) -> S
         raise ConfigError(
             "not a single trajectory has readable actions", "corpora", "add some or another mask"
         )
+    if getattr(algorithm, "needs_whole_labels", False) and not any(
+        _labeled(config, view) for view in views
+    ):
+        what = "trajectory leaves no window labeled: every trajectory lacks some actions"
+        raise ConfigError(
+            what, "label_unit", "set it to window, or take a corpus with whole labels"
+        )
     _require_rewards(config, views)
     _require_frames(config, record)
     weighted = tuple((v, s.weight) for v, s in zip(views, config.corpora, strict=True))
@@ -215,9 +221,9 @@ def _loader(
 ) -> Loader:
     ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
     # With every action readable there is nothing to balance: one preset serves 5% and 100%.
-    unlabeled = any(len(view) > _readable(view) for view, _ in corpora)
+    unlabeled = not all(view.table.complete.all() for view, _ in corpora)
     # Nor is there with none, for what can do without.
-    labeled = any(_readable(view) for view, _ in corpora)
+    labeled = any(_labeled(config, view) for view, _ in corpora)
     return Loader(
         corpora,
         own.batch_size or config.batch_size,
@@ -235,10 +241,10 @@ def _loader(
     )
 
 
-def _readable(view: Corpus) -> int:
-    """Trajectories whose actions are observed, or inferred and taken for it."""
-    counts = view.label_counts()
-    return counts["observed"] + counts["inferred"]
+def _labeled(config: ExperimentConfig, view: Corpus) -> bool:
+    """Whether there are trajectories that labeled windows can come from."""
+    table = view.table
+    return bool((table.complete if config.label_unit == "trajectory" else table.readable).any())
 
 
 def features_of(view: Corpus) -> dict[str, str]:
@@ -277,6 +283,28 @@ def is_of(record: CorpusRecord, view: Corpus) -> bool:
     return corpus_record(view, record.path) == record
 
 
+def seen_through(run: Path, records: Sequence[CorpusRecord], whole: Corpus) -> CorpusRecord | None:
+    """The record of a corpus, if a run has seen it; one without a mask where it saw all actions.
+
+    Args:
+        run: folder of the run, for messages.
+        records: what it has seen.
+        whole: the corpus.
+
+    Raises:
+        ConfigError: it saw the corpus through several masks: no mask says which actions it knew.
+    """
+    seen = [record for record in records if is_of_unlabeled(record, whole)]
+    bare = [record for record in seen if record.mask is None]
+    if bare or not seen:
+        return bare[0] if bare else None
+    if len({record.mask_sha256 for record in seen}) > 1:
+        names = " and ".join(str(record.mask) for record in seen)
+        what = f"has seen the corpus through the masks {names}: no one says which actions it knew"
+        raise ConfigError(what, str(run), "take a run that was trained through one mask")
+    return seen[0]
+
+
 def is_of_unlabeled(record: CorpusRecord, view: Corpus) -> bool:
     """Whether a record is of this corpus, whatever the mask and the actions."""
     if record.unlabeled is None:
@@ -292,7 +320,7 @@ def _require_rewards(config: ExperimentConfig, views: Sequence[Corpus]) -> None:
         return
     labeled = "labeled " if kind == "labeled" else ""
     for table in (view.table for view in views):
-        read = (table.num_observed > 0) | (table.labels == INFERRED) if labeled else True
+        read = table.readable if labeled else True
         if (table.rewarded & read).any():
             return
     hint = "take --algorithm bc"

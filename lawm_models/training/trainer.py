@@ -262,7 +262,7 @@ class Training:
         views = [view for view, _ in opened.sources.corpora]
         with group.agreed():
             self.algorithm.prepare(views)
-        self._all_labeled = all(view.label_counts()["observed"] == len(view) for view in views)
+        self._all_labeled = all(view.table.complete.all() for view in views)
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.algorithm.optimizers().items()

@@ -123,6 +123,19 @@ def test_other_mask_of_the_same_name_is_refused(experiment, make_corpus, tmp_pat
         relabel(run, corpus, "first")
 
 
+def test_a_run_that_saw_through_two_masks_infers_nothing(experiment, make_corpus, tmp_path):
+    corpus = make_corpus(tmp_path / "corpus")
+    whole = open_corpus(corpus)
+    save_mask(whole, make_mask(whole, 0.8, seed=0, name="most"))
+    seen = [{"path": str(corpus), "mask": mask} for mask in ("half", "most")]
+    run = train(experiment("bc", corpora=seen), tmp_path / "run")
+    with pytest.raises(ConfigError, match="through the masks half and most: no one says which"):
+        relabel(run.path, corpus, "both")
+    assert not (corpus / "labels").exists()
+    twice = train(experiment("bc", corpora=[seen[0], seen[0]]), tmp_path / "twice")
+    assert relabel(twice.path, corpus, "once")["trajectories"] == 3
+
+
 def test_nothing_hidden_is_nothing_to_do(runs, corpus, tmp_path):
     whole = open_corpus(corpus)
     specs = {"observations": whole.manifest.observations, "action": whole.manifest.action}

@@ -9,6 +9,9 @@ import pytest
 from lawm_schemas import ConfigError, ExperimentConfig, LawmError
 
 from lawm_data import filter_corpus, make_mask, open_corpus, save_mask, write_overlay
+from lawm_models.algorithms import ALGORITHMS
+from lawm_models.algorithms._offline import returns
+from lawm_models.networks.scaling import all_states, labeled_states, root_mean_square
 from lawm_models.runs.audit import audit
 from lawm_models.runs.relabel import relabel
 from lawm_models.training.trainer import train
@@ -84,7 +87,12 @@ def test_who_saw_more_than_the_mask_shows_is_refused(on, corpus: Path, tmp_path:
     assert not (tmp_path / "run").exists()
 
 
-def test_where_nothing_is_observed_they_are_all_there_is(on, corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", [n for n in ALGORITHMS.names() if n != "autoencoder" and not n.startswith("idm_")]
+)
+def test_where_nothing_is_observed_they_are_all_there_is(
+    on, name: str, corpus: Path, tmp_path: Path
+) -> None:
     """As of videos whose actions a run inferred that learned elsewhere."""
     whole = open_corpus(corpus)
     save_mask(whole, make_mask(whole, 0.2, seed=0, name="one"))
@@ -93,11 +101,23 @@ def test_where_nothing_is_observed_they_are_all_there_is(on, corpus: Path, tmp_p
     videos = tmp_path / "videos"
     filter_corpus(only, "labels != 'observed'", videos)
     label(videos, None)
-    config = on().model_copy(
+    config = on(name).model_copy(
         update={"corpora": (on(mask=None).corpora[0].model_copy(update={"path": str(videos)}),)}
     )
     run = train(config, tmp_path / "run")
     assert (run.record.corpora[0].labeled, run.record.corpora[0].inferred) == (0, 5)
+    if "controller" in config.steps:
+        assert run.metrics()[-1]["labels"] > 0
+
+
+def test_scales_are_of_what_is_learned_from(corpus: Path) -> None:
+    label(corpus, "half")
+    view = open_corpus(corpus).with_mask("half").with_labels("ours")
+    assert view.label_counts()["inferred"] == 3
+    whole = np.concatenate([*all_states([view])])
+    np.testing.assert_array_equal(np.concatenate([*labeled_states([view])]), whole)
+    assert root_mean_square([view], labeled=True) == root_mean_square([view])
+    assert returns([view], labeled=True).tolist() == returns([view], labeled=False).tolist()
 
 
 def test_changed_ones_are_not_gone_on_with(on, corpus: Path, tmp_path: Path) -> None:
