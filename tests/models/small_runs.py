@@ -63,10 +63,12 @@ def write_corpus(
     path: Path,
     lengths: tuple[int, ...] = (40, 40, 25, 40, 40, 33),
     unrewarded: Container[int] = (),
+    lacking: int = 0,
 ) -> Path:
     """The action is a function of the observation, and moves it; the last trajectory has none.
 
-    No rewards were recorded of the trajectories in ``unrewarded``.
+    No rewards were recorded of the trajectories in ``unrewarded``, and ``lacking`` actions at the
+    beginning of each were not observed.
     """
     draws = np.random.default_rng(0)
     shift = draws.normal(size=(2, 3)) / 10
@@ -88,11 +90,15 @@ def write_corpus(
                 {"position": state[:, :2], "speed": state[:, 2:]},
                 rewards=state[1:, 0] * (number not in unrewarded),
                 actions=action[:-1, :2] if number + 1 < len(lengths) else None,
+                action_observed=(
+                    np.arange(length) >= lacking if lacking and number + 1 < len(lengths) else None
+                ),
                 provenance=Provenance(source="test"),
                 metadata={"rewards": "none"} if number in unrewarded else {},
             )
-    corpus = open_corpus(path)
-    save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))
+    if not lacking:
+        corpus = open_corpus(path)
+        save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))
     return path
 
 

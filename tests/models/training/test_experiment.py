@@ -1,5 +1,7 @@
 """From a configuration to what it is run on."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from lawm_schemas import ConfigError
@@ -84,3 +86,19 @@ def test_batches_without_a_label_are_refused_where_nothing_would_be_learned(
     else:
         loaders = open_sources(config).loaders.values()
         assert not any(loader.settings.num_labeled for loader in loaders)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_where_every_trajectory_lacks_actions_windows_are_labeled(
+    experiment, name: str, make_corpus, tmp_path: Path
+) -> None:
+    path = str(make_corpus(tmp_path / "partial", lacking=1))
+    config = resolve(experiment(name, corpora=[{"path": path}], labeled_ratio=0.5, batches={}))
+    if name in ("lawm", "lawm_plus", "clap"):
+        with pytest.raises(ConfigError, match=r"label_unit: trajectory leaves .*; set it to wind"):
+            open_sources(config)
+    else:  # single actions teach the others
+        assert open_sources(config)
+    config = config.model_copy(update={"label_unit": "window"})
+    for loader in open_sources(config).loaders.values():
+        assert loader.next().labeled.sum() == loader.settings.num_labeled > 0
