@@ -43,6 +43,12 @@ def test_an_algorithm_has_its_own_corpora_or_all() -> None:
         ({"algorithms": {"bc": {"corpora": ["cs", "x"]}}}, "no corpus 'x'; there are cs"),
         ({"algorithms": {"bc": {"corpora": ["cs", "cs"]}}}, r"bc\.corpora has a value twice"),
         ({"algorithms": {"bc": {"corpora": []}}}, r"bc\.corpora"),
+        ({"algorithms": {"bc": {"relabeled_by": "x"}}}, "no algorithm 'x'; there are bc"),
+        ({"algorithms": {"bc": {"relabeled_by": "bc"}}}, "bc is told inferred actions itself"),
+        (
+            {"algorithms": {"bc": {"relabeled_by": "l", "labels": [0.3]}, "l": {"labels": [0.2]}}},
+            r"bc\.relabeled_by: l is not run on labels 0\.3",
+        ),
         ({"labels": [0]}, r"the fraction 0 is not in \(0, 1\]"),
         ({"labels": [1.5]}, r"the fraction 1\.5 is not in \(0, 1\]"),
         ({"labels": [True]}, "True is no fraction such as 0.05"),
