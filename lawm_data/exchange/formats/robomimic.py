@@ -277,14 +277,14 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     known = {**file.described("")[0], **set_wide}
     known.pop("total", None)
     source = Provenance(source=f"robomimic:{file.path.name}", origin="import", settings=known)
-    notes = _notes(file, f"data/{demos[0]}", layout, settings, left)
+    notes = _notes(file, demos, layout, settings, left)
     if unknown:
         names = ", ".join(dict.fromkeys(unknown))
         notes.append(f"filter keys that name demonstrations that are not there: {names}")
     return Incoming(
         observations=tuple(layout.observations.values()),
         action=layout.action,
-        trajectories=(_demonstration(file, demo, layout, keys[demo], source) for demo in demos),
+        trajectories=_demonstrations(file, demos, layout, keys, source, notes),
         count=len(demos),
         name=file.path.name,
         files=(file.path,),
@@ -336,11 +336,14 @@ def _layout(file: ForeignFile, demos: list[str], settings: Mapping[str, Any]) ->
 
 
 def _notes(
-    file: ForeignFile, first: str, layout: _Layout, settings: Mapping[str, Any], more: list[str]
+    file: ForeignFile,
+    demos: list[str],
+    layout: _Layout,
+    settings: Mapping[str, Any],
+    more: list[str],
 ) -> list[str]:
-    left = [name for name in file.names(first) if name not in _KNOWN]
-    left += [name for name in file.names(first, "group") if name not in ("obs", "next_obs")]
-    kept, unfit = file.described(first)
+    left = _unread(file, demos)
+    kept, unfit = file.described(f"data/{demos[0]}")
     left += [*unfit, *({"model_file"} & {*kept}), *more]
     left += [f"obs/{path}" for path in sorted(layout.left)]
     left += [name for name in (*file.names(), *file.names(kind="group")) if name not in _GROUPS]
@@ -366,8 +369,41 @@ def _notes(
     return notes
 
 
+def _unread(file: ForeignFile, demos: list[str]) -> list[str]:
+    """Arrays and groups of any demonstration that have no place in a corpus."""
+    found: dict[str, None] = {}
+    for demo in demos:
+        # a link is listed, too, and followed by nobody
+        found |= dict.fromkeys(path.partition("/")[0] for path in file.tree(f"data/{demo}"))
+    return [name for name in found if name not in (*_KNOWN, "obs", "next_obs")]
+
+
+def _demonstrations(
+    file: ForeignFile,
+    demos: list[str],
+    layout: _Layout,
+    keys: Mapping[str, list[str]],
+    source: Provenance,
+    notes: list[str],
+) -> Iterator[Episode]:
+    """The trajectories; ``notes`` grows by attributes that only later ones have and lose."""
+    told: set[str] = set()
+    for demo in demos:
+        said, unfit = file.described(f"data/{demo}")
+        lost = {*unfit, *({"model_file"} & {*said})}
+        if demo != demos[0] and lost - told:
+            notes.append(f"not kept of {demo}: {', '.join(sorted(lost - told))}")
+        told |= lost
+        yield _demonstration(file, demo, layout, keys[demo], source, said)
+
+
 def _demonstration(
-    file: ForeignFile, demo: str, layout: _Layout, keys: list[str], source: Provenance
+    file: ForeignFile,
+    demo: str,
+    layout: _Layout,
+    keys: list[str],
+    source: Provenance,
+    said: Mapping[str, Any],
 ) -> Episode:
     place = f"data/{demo}"
     rows = _rows(file, place, layout)
@@ -377,7 +413,7 @@ def _demonstration(
         for path, spec in layout.observations.items()
     }
     rewards = np.zeros(steps, np.float32)
-    metadata = {k: v for k, v in file.described(place)[0].items() if k not in _TAKEN}
+    metadata = {k: v for k, v in said.items() if k not in _TAKEN}
     metadata |= {"demo": demo, **({} if layout.rewarded else NO_REWARDS)}
     metadata |= FINAL_MISSING if layout.whole and not layout.followed else {}
     if layout.rewarded:

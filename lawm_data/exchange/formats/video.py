@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -226,6 +227,10 @@ def _trajectories(
             path, pictures = take[0].parent, (decode(path, CHANNELS, str(path)) for path in take)
         else:
             path, pictures = take, frames(take, fps)
+        first = list(islice(pictures, 2))
+        if len(first) < 2:
+            raise _too_short(name, take, len(first), fps, others=len(takes) > 1)
+        pictures = chain(first, pictures)
         provenance = untimed if isinstance(take, list) else timed
         for observed, more in _clips(name, path, pictures, cut, pixels):
             yield Episode(
@@ -234,6 +239,29 @@ def _trajectories(
                 provenance=provenance,
                 metadata={"file": name, **more, **NO_REWARDS},
             )
+
+
+def _too_short(
+    name: str, take: Path | list[Path], count: int, fps: float, others: bool
+) -> CorpusError:
+    """The error of a video with less than a step, ``count`` pictures of it at ``fps``."""
+    if isinstance(take, list):
+        path, found, ways = take[0].parent, "1 picture", ["add more of them"]
+    else:
+        path, rate, ways = take, "", []
+        stored = len(list(islice(frames(take), 2)))
+        if stored < 2:
+            count = stored  # resampling may leave nothing of the only frame
+        else:
+            rate, ways = f" at {fps:g} a second", ["read it with a higher fps"]
+        found = f"{count} frame{'' if count == 1 else 's'}{rate}"
+    if others:
+        # names are given in a row, with commas between them
+        named = _settings.listed({"without": name}, "without") == [name]
+        leave = f"leave it out with --without {shlex.quote(name)}"
+        ways.append(leave if named else "move it out of the folder")
+    hint = ", or ".join(ways) or "give one of two frames or more"
+    return CorpusError(f"has {found}, and a step needs two", str(path), hint)
 
 
 def _clips(
@@ -245,7 +273,7 @@ def _clips(
     """
     height, width = pixels.shape[:2]
     most = MEMORY_LIMIT // pixels.size // max(1, cut.crops)
-    clip, count, shape, before = 0, 0, None, None
+    clip, shape, before = 0, None, None
     places: list[tuple[slice, slice]] = []
     crops: list[list[np.ndarray]] = []
 
@@ -256,10 +284,9 @@ def _clips(
                 more |= {"crop": number, "top": rows.start, "left": columns.start}
             yield np.stack(crop), more
 
-    for picture in pictures:
+    for count, picture in enumerate(pictures):
         shape = picture.shape if shape is None else shape
         _require_same(picture, count, shape, cut, pixels, path)
-        count += 1
         if not crops or len(crops[0]) - 1 == cut.steps:
             if crops:
                 yield from made()
@@ -272,9 +299,6 @@ def _clips(
         for crop, at in zip(crops, places, strict=True):
             crop.append(resize(picture[at], height, width))
         before = picture
-    if count < 2:
-        what = f"has {count} frames, and a step needs two"
-        raise CorpusError(what, str(path), "remove it, or read it with a higher fps")
     yield from made()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,14 @@ from lawm_data.system.images import MODES
 _ENDS = (names.DONE, names.TERMINATED, names.TRUNCATED)
 _NUMBERS = {dtype: dtype for dtype in DTYPES} | WIDER
 """Types of numbers, and the ones that a corpus keeps them in."""
-_READ = (names.REWARD, *_ENDS, *names.COUNTERS)
+_READ = (names.REWARD, *_ENDS, names.OBSERVED, *names.COUNTERS)
 """Features that are read, or follow from the others."""
+_NO_ACTIONS = dict.fromkeys((LATENT, CODE), "latent") | dict.fromkeys(
+    (names.MEAN, names.STD), "inferred"
+)
+"""Features of an export that hold actions which nobody recorded."""
+_NAMED = 10
+"""Episodes that a note names; of more it says how many."""
 
 
 def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
@@ -54,7 +60,9 @@ def open_set(root: Path, settings: Mapping[str, Any]) -> Incoming:
     others = set(settings) - {"without"}
     _settings.require_none(settings, others, "other people's sets, and this one is an export")
     without = _settings.listed(settings, "without")
-    return open_export(info, _less(sidecar, without) if without else sidecar)
+    kept = _less(sidecar, without) if without else sidecar
+    left = [spec.name for spec in sidecar.observations if spec not in kept.observations]
+    return open_export(info, kept, left)
 
 
 def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
@@ -96,9 +104,11 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
     for key in (names.REWARD, *_ENDS):
         if key in kept:
             columns[key] = FrameColumn("numbers", (1,), None, nullable=key == names.REWARD)
+    if parts and _says_observed(info, kept):
+        columns[names.OBSERVED] = FrameColumn("numbers", (1,), "bool")
     whole = any(key in columns for key in (names.REWARD, *_ENDS))
-    single = 0 if whole else int((info.episodes.length == 1).sum())
-    if single == len(info.episodes.length):
+    single = [] if whole else np.flatnonzero(info.episodes.length == 1).tolist()
+    if len(single) == len(info.episodes.length):
         raise CorpusError("has no episode of two frames", str(info.root), "nothing leads anywhere")
     arrays = {key: spec.name for key, (spec, _) in observed.items()}
     provenance = Provenance(
@@ -111,7 +121,7 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
         trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance, whole),
-        count=len(info.episodes.length) - single,
+        count=len(info.episodes.length) - len(single),
         files=info.files(left),
         environment=_settings.declared_environment(settings),
         notes=_notes(info, columns, parts, left, single, whole),
@@ -139,9 +149,10 @@ def _action(
             there = ", ".join(key for key in numbers if key not in _READ)
             what = f"there is no feature of numbers {key!r}"
             raise ConfigError(what, "action", f"there are {there}")
-        if key in (LATENT, CODE):
+        if key in _NO_ACTIONS:
             hint = "name the feature with the actions, or leave the setting out"
-            raise ConfigError(f"{key} holds latent actions, not actions", "action", hint)
+            what = f"{key} holds {_NO_ACTIONS[key]} actions, not actions"
+            raise ConfigError(what, "action", hint)
     parts = given or ([names.ACTION] if names.ACTION in like else like)
     if not parts:
         bounds: Any = _settings.declared_bounds(settings, width) or {}
@@ -158,6 +169,26 @@ def _action(
     bounds: Any = _settings.declared_bounds(settings, int(np.prod(shape))) or {}
     action = ArraySpec(name="action", shape=shape, dtype=dtype, role=Role.action, **bounds)
     return action, parts, [key for key in like if key not in parts]
+
+
+def _says_observed(info: Info, kept: Mapping[str, FeatureInfo]) -> bool:
+    """Whether the set says which of its actions were recorded, as our exports do in a column.
+
+    Raises:
+        CorpusError: it did, but cannot any more; zeros would pass for actions.
+    """
+    flag = kept.get(names.OBSERVED)
+    if flag is not None and (flag.dtype, flag.shape) != ("bool", (1,)):
+        what = f"has type {flag.dtype} and shape {flag.shape}, not bool and (1,)"
+        hint = "restore it, or take all actions for recorded ones with --without"
+        raise CorpusError(
+            what, f"{info.root}: feature {names.OBSERVED}", f"{hint} {names.OBSERVED}"
+        )
+    if names.LABELS in kept and names.OBSERVED not in info.features:
+        what = f"is there without {names.OBSERVED}, which says where actions were recorded"
+        hint = "restore that one, or take all actions for recorded ones with --without"
+        raise CorpusError(what, f"{info.root}: feature {names.LABELS}", f"{hint} {names.LABELS}")
+    return flag is not None
 
 
 def _observation(
@@ -252,6 +283,8 @@ def _foreign_episodes(
         observed = np.full(steps, bool(parts))
         for key in parts:
             observed &= frames.there[key][:steps]
+        if names.OBSERVED in found:
+            observed &= found[names.OBSERVED][:steps, 0]
         actions = None
         if observed.any():
             flat = [found[key][:steps].reshape(steps, -1) for key in parts]
@@ -297,9 +330,14 @@ def _rewards(frames: Frames, steps: int, where: str) -> np.ndarray | None:
 
 
 def _is_dummy(frames: Frames) -> bool:
-    """Whether the last frame has no step: its reward is missing, or the step before was the end."""
-    if names.REWARD in frames.arrays and not frames.there[names.REWARD][-1]:
-        return True
+    """Whether the last frame has no step: its reward is missing, or the step before was the end.
+
+    Where all rewards of an episode are missing, that of the last frame says nothing.
+    """
+    if names.REWARD in frames.arrays:
+        there = frames.there[names.REWARD]
+        if there.any() and not there[-1]:
+            return True
     return any(frames.arrays[k][-2:-1, 0].any() for k in _ENDS if k in frames.arrays)
 
 
@@ -309,6 +347,7 @@ def _ends(found: Mapping[str, np.ndarray], steps: int, where: str) -> tuple[bool
     done, terminated, truncated = (found[k][:, 0] != 0 if k in found else none for k in _ENDS)
     if names.TERMINATED not in found:
         terminated = done & ~truncated
+    truncated = truncated | (done & ~terminated)  # an end that is no terminal state
     marked, last = done | terminated | truncated, steps - 1
     early = np.flatnonzero(marked[:last])
     if len(early):
@@ -324,7 +363,7 @@ def _notes(
     columns: Mapping[str, FrameColumn],
     parts: list[str],
     left: list[str],
-    single: int,
+    single: list[int],
     whole: bool,
 ) -> list[str]:
     notes = [
@@ -334,7 +373,8 @@ def _notes(
         else "no observation follows the last action of an episode, which was left out",
     ]
     if single:
-        notes.append(f"{single} episodes of a single frame were left out")
+        named = ", ".join(map(str, single[:_NAMED])) + (", …" if len(single) > _NAMED else "")
+        notes.append(f"{len(single)} episodes of a single frame were left out: {named}")
     if names.REWARD not in columns:
         notes.append("no rewards were recorded: they are zero, and metadata says rewards: none")
     if not parts:
@@ -343,8 +383,15 @@ def _notes(
         if parts != [names.ACTION]:
             notes.append(f"the action is {' and '.join(parts)}")
         notes.append("actions that are null or all NaN are taken as not observed")
-    if names.DONE in columns and not {names.TRUNCATED, names.TERMINATED} & set(columns):
+    if names.OBSERVED in columns:
+        notes.append(f"actions that {names.OBSERVED} does not mark are missing, inferred ones too")
+    told = {names.TRUNCATED, names.TERMINATED} & set(columns)
+    if names.DONE in columns and not told:
         notes.append("next.done is read as terminated: nothing tells it from truncated")
+    if names.DONE in columns and told == {names.TERMINATED}:
+        notes.append("a next.done that is not next.terminated is read as truncated")
+    if names.DONE in columns and told == {names.TRUNCATED}:
+        notes.append("a next.done that is not next.truncated is read as terminated")
     sized = [(key, column) for key, column in columns.items() if column.edges]
     notes += [f"{key} was resized from {c.shape[0]} x {c.shape[1]}" for key, c in sized]
     deep = [key for key, column in columns.items() if column.dtype == "uint16"]
@@ -378,8 +425,13 @@ def _less(sidecar: Sidecar, without: list[str]) -> Sidecar:
     return sidecar._replace(features=features, observations=observations)
 
 
-def open_export(info: Info, sidecar: Sidecar) -> Incoming:
+def open_export(info: Info, sidecar: Sidecar, left: Sequence[str] = ()) -> Incoming:
     """Open a set that an export wrote, to give the corpus back as it was.
+
+    Args:
+        info: the set.
+        sidecar: what is read of it.
+        left: names of arrays that are not.
 
     Raises:
         CorpusError: the sidecar is not that of this set.
@@ -408,6 +460,8 @@ def open_export(info: Info, sidecar: Sidecar) -> Incoming:
             raise CorpusError(f"does not fit the feature {name!r}", str(sidecar.folder), RESTORE)
     pairs = zip(FrameReader(info, columns), sidecar.endings(), strict=True)
     films = [f.arrays[0].name for f in sidecar.features if f.storage == "video"]
+    notes = [f"{', '.join(films)}: not as recorded, but as mp4 kept it"] if films else []
+    notes += [f"left out: {', '.join(left)}"] if left else []
     return Incoming(
         observations=sidecar.observations,
         action=action,
@@ -420,7 +474,7 @@ def open_export(info: Info, sidecar: Sidecar) -> Incoming:
         overlay=sidecar.overlay,
         latents=sidecar.latents,
         lineage=sidecar.lineage,
-        notes=[f"{', '.join(films)}: not as recorded, but as mp4 kept it"] if films else [],
+        notes=notes,
     )
 
 

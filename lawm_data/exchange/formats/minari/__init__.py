@@ -49,7 +49,7 @@ ABOUT = About(
     settings={
         "without": "import: arrays that are left out, such as a camera that cannot be read",
         "nan": "import: missing, where NaN in the place of actions means not recorded",
-        **{key: _settings.DECLARED[key] for key in ("env", "action_repeat")},
+        **_settings.DECLARED,
     },
 )
 
@@ -61,7 +61,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
     sidecar, episodes = read_sidecar(metadata), open_episodes(metadata)
     if sidecar is not None:
         others = "other people's datasets, and this one is an export"
-        _settings.require_none(settings, ("env", "action_repeat"), others)
+        _settings.require_none(settings, _settings.DECLARED, others)
         specs = sidecar.manifest.observations
         kept = _settings.kept(without, [spec.name for spec in specs])
         return Incoming(
@@ -79,7 +79,7 @@ def read(place: str, settings: Mapping[str, Any]) -> Incoming:
             lineage=sidecar.manifest.lineage,
             notes=[f"left out: {', '.join(without)}"] if without else [],
         )
-    conversion = plan_conversion(metadata, unrecorded, without)
+    conversion = plan_conversion(metadata, unrecorded, without, settings)
     return Incoming(
         observations=tuple(leaf.spec for leaf in conversion.observations),
         action=conversion.action,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, Provenance, Role
 
+from lawm_data.corpus.writing.record import beyond_bounds
 from lawm_data.envs.suites import named_environment
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode
@@ -41,7 +42,10 @@ class Conversion(NamedTuple):
 
 
 def plan_conversion(
-    metadata: DatasetMetadata, unrecorded: bool, without: Sequence[str] = ()
+    metadata: DatasetMetadata,
+    unrecorded: bool,
+    without: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> Conversion:
     """Look at the spaces.
 
@@ -49,9 +53,10 @@ def plan_conversion(
         metadata: of the dataset.
         unrecorded: whether NaN stands for an action that was not recorded.
         without: names of observations that are not read.
+        settings: of the format; they may declare other bounds of actions.
 
     Raises:
-        ConfigError: there is no such observation, or none is left.
+        ConfigError: there is no such observation, or none is left; bounds that make no sense.
         CorpusError: they are damaged, or hold what no corpus can.
     """
     notes: list[str] = []
@@ -73,12 +78,14 @@ def plan_conversion(
     left = _settings.kept(without, names)
     observations = [leaf for leaf in observations if leaf.spec.name in left]
     notes += [f"left out: {', '.join(without)}"] if without else []
-    actions, action = _action(metadata, notes)
+    actions, action = _action(metadata, notes, settings or {})
     source = _provenance(metadata)
     return Conversion(tuple(observations), actions, action, source, unrecorded, notes)
 
 
-def _action(metadata: DatasetMetadata, notes: list[str]) -> tuple[tuple[Leaf, ...], ArraySpec]:
+def _action(
+    metadata: DatasetMetadata, notes: list[str], settings: Mapping[str, Any]
+) -> tuple[tuple[Leaf, ...], ArraySpec]:
     """The parts of the action, and the one array that they make."""
     where = f"{metadata.where}: action_space"
     found = list(leaves(metadata.action, "actions", "action", Role.action, where))
@@ -86,13 +93,19 @@ def _action(metadata: DatasetMetadata, notes: list[str]) -> tuple[tuple[Leaf, ..
     if not parts or len(parts) != len(found):
         kind = next((leaf.kind for leaf in found if isinstance(leaf, Unfit)), "empty space")
         raise CorpusError(f"is a {kind}", where, "only numbers can be actions")
+    declared = _settings.declared_bounds(settings, sum(leaf.spec.size for leaf in parts))
     if len(parts) == 1:
-        return tuple(parts), parts[0].spec.model_copy(update={"name": "action"})
+        spec = parts[0].spec
+        if declared is None:
+            return tuple(parts), spec.model_copy(update={"name": "action"})
+        dtype, shape = np.dtype(spec.dtype), spec.shape
+        return tuple(parts), checked_spec("action", shape, dtype, Role.action, where, **declared)
     dtype = np.result_type(*(np.dtype(leaf.spec.dtype) for leaf in parts))
     bounds: dict[str, Any] = {}
     if all(leaf.spec.bounds() is not None for leaf in parts):
         ends = ("low", "high")
         bounds = {k: sum((getattr(leaf.spec, k) for leaf in parts), ()) for k in ends}
+    bounds = declared or bounds
     size = sum(leaf.spec.size for leaf in parts)
     names = ", ".join(leaf.place.removeprefix("actions/") for leaf in parts)
     notes.append(f"the action joins {names} as one vector of {size}")
@@ -231,9 +244,26 @@ def _actions(
     if conversion.unrecorded and actions.dtype.kind == "f":
         unrecorded = np.isnan(actions.reshape(length, -1)).any(axis=1)
         seen = np.array(~unrecorded if seen is None else seen & ~unrecorded)
+    _require_within(actions, seen, conversion.action, f"{source.where}: actions")
     if seen is None:
         return actions, None
     return (actions, seen) if seen.any() else (None, None)
+
+
+def _require_within(
+    actions: np.ndarray, seen: np.ndarray | None, spec: ArraySpec, where: str
+) -> None:
+    """Refuse an observed action outside the bounds of its space: Minari does not look."""
+    outside, bounds = beyond_bounds(actions, spec), spec.bounds()
+    if seen is not None:
+        outside[~seen] = False
+    if bounds is None or not outside.any():
+        return
+    at = tuple(int(i) for i in np.argwhere(outside)[0])
+    low, high = (float(bound[at[1:]]) for bound in bounds)
+    what = f"{actions[at]:g} at step {at[0]} is outside [{low:g}, {high:g}]"
+    hint = "clip it, or declare the bounds of the environment: --set low=… --set high=…"
+    raise CorpusError(what, where, hint)
 
 
 def _is_seed(seed: Any) -> bool:

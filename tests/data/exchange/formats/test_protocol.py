@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,10 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from lawm_schemas import ConfigError, CorpusError, LabelState, LawmError, Role, StorageError
+from lawm_schemas import (
+    ArraySpec,
+    ConfigError,
+    CorpusError,
+    LabelState,
+    LawmError,
+    Role,
+    StorageError,
+)
 
 from lawm_data import Corpus, Trajectory, open_corpus
 from lawm_data.corpus.integrity.validate import validate
@@ -185,6 +195,65 @@ def test_hidden_actions_are_nowhere_in_the_files(name: str, plain_plan: Callable
             assert trajectory.actions is not None
             for row in trajectory.actions:
                 assert row.tobytes() not in data
+
+
+def forget(name: str) -> None:
+    """Remove what an export adds for us alone, as tools of the format do, or their users."""
+    place = target(name)
+    if name == "lerobot":
+        shutil.rmtree(place / "meta/lawm")
+    elif name == "minari":
+        path = place / "data/metadata.json"
+        metadata = json.loads(path.read_text())
+        del metadata["lawm"]
+        path.write_text(json.dumps(metadata))
+    else:
+        with h5py.File(place, "a") as file:
+            del file[{"robomimic": "lawm", "d4rl": "metadata/lawm"}[name]]
+
+
+ACTIONS = {
+    "bounded": {"shape": (2,), "low": (-1.0,) * 2, "high": (1.0,) * 2},
+    "free": {"shape": (2,), "dtype": "float64"},
+    "discrete": {"shape": (), "dtype": "int64", "low": (0.0,), "high": (5.0,)},
+    "whole": {"shape": (2,), "dtype": "int32"},
+    "switches": {"shape": (3,), "dtype": "bool"},
+}
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize("seen", ["plain", "masked", "labels", "both"])
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_without_the_sidecar_no_action_becomes_an_observed_one(
+    name: str, seen: str, kind: str, plain_plan: Callable
+) -> None:
+    labels = ("observed", "missing", "partial", "observed", "observed")
+    one = plain_plan().trajectories[0]
+    plan = plain_plan(
+        action=ArraySpec.parse({"name": "action", "role": Role.action, **ACTIONS[kind]}, kind),
+        trajectories=tuple({**one, "length": 3 + i, "labels": k} for i, k in enumerate(labels)),
+        seen=seen,
+    )
+    with workplace() as folder:
+        view = plan.view(plan.write(folder / "corpus"))
+        export_corpus(view, address(name))
+        forget(name)
+        import_corpus(address(name), folder / "back")
+        back = open_corpus(folder / "back", verify=True)
+        assert any(t.action_observed.any() for t in back)
+        by_rewards = {t.rewards.tobytes(): t for t in view}
+        for other in back:
+            expected = by_rewards[other.rewards.tobytes()]
+            shown = expected.action_observed
+            assert np.array_equal(other.action_observed, shown)
+            if shown.any():
+                np.testing.assert_array_equal(
+                    other.actions[shown].ravel(), expected.actions[shown].ravel()
+                )
+            else:
+                assert other.labels is LabelState.missing
+        if name in ("lerobot", "minari"):  # the others keep those trajectories out of their data
+            assert len(back) == len(view)
 
 
 class Stop(Exception):

@@ -128,6 +128,27 @@ def test_what_else_is_known_is_kept_or_named(tmp_path: Path) -> None:
         assert json.loads(file["data"].attrs["env_args"]) == ENV_ARGS
 
 
+@pytest.mark.parametrize("i", range(3))
+def test_what_any_demonstration_loses_is_named(tmp_path: Path, i: int) -> None:
+    address = write(tmp_path / "a.hdf5", [recorded(5, n) for n in range(3)])
+    with h5py.File(tmp_path / "a.hdf5", "r+") as file:
+        demo = file[f"data/demo_{i}"]
+        demo["extra"], demo["group/within"], demo["a_link"] = 0, 1, h5py.SoftLink("/nowhere")
+        demo.attrs["long"] = np.zeros(5000)
+    made = import_corpus(address, tmp_path / "corpus")
+    lines = [note for note in made.notes if note.startswith("not kept")]
+    names = {name for line in lines for name in line.partition(": ")[2].split(", ")}
+    assert names == {"extra", "group", "a_link", "states", "long", "model_file"}
+    assert "long" in (lines[0] if i == 0 else lines[1]).partition(": ")[2].split(", ")
+    assert len(lines) == (1 if i == 0 else 2)
+    assert i == 0 or lines[1] == f"not kept of demo_{i}: long"
+    converted = open_corpus(tmp_path / "corpus").manifest.lineage[-1].settings["converted"]
+    assert set(lines) <= set(converted)
+    planned = import_corpus(address, tmp_path / "more", dry_run=True)
+    (line,) = [note for note in planned.notes if note.startswith("not kept")]
+    assert {"extra", "group", "a_link"} <= {*line.partition(": ")[2].split(", ")}
+
+
 def as_robomimic_reads(path: Path, key: str | None = None) -> dict[str, dict[str, Any]]:
     """Its published rules: which demonstrations, in which order, which arrays."""
     with h5py.File(path, "r", swmr=True, libver="latest") as file:

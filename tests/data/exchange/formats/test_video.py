@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -148,9 +149,58 @@ def test_damaged_pictures_are_named(tmp_path: Path) -> None:
     refused(tmp_path / "films", "frame 1.png: is no sound picture")
 
 
+def still(folder: Path, name: str) -> None:
+    """A film of one frame, or a folder of one picture where the name has no suffix."""
+    if Path(name).suffix:
+        write_video(folder / name, ramp(1), 30)
+    else:
+        save_pictures(folder / name, ramp(1))
+
+
+LEAVE = {
+    "still.mp4": "leave it out with --without still.mp4",
+    "a still.gif": "leave it out with --without 'a still.gif'",
+    "one, two.mp4": "move it out of the folder",
+    "take": "add more of them, or leave it out with --without take",
+    "take, one": "add more of them, or move it out of the folder",
+}
+
+
+@pytest.mark.parametrize("name", LEAVE)
+@pytest.mark.parametrize("fps", [5, 15, 30])
+def test_a_single_frame_is_called_one_and_can_be_left_out(films: Path, name: str, fps: int) -> None:
+    still(films, name)
+    fps = 5 if name.endswith(".gif") else fps  # it lasts 0.1 s, which is two frames of 15
+    found = "1 frame" if Path(name).suffix else "1 picture"
+    words = f"{name}: has {found}, and a step needs two; {LEAVE[name]}"
+    refused(films, re.escape(words) + "$", fps=fps)
+    if "," not in name:
+        assert len(brought(films, fps=fps, without=name)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("still.mp4", "give one of two frames or more"), ("take", "add more of them")],
+)
+def test_nothing_can_be_left_out_of_one_video(tmp_path: Path, name: str, hint: str) -> None:
+    (tmp_path / "films").mkdir()
+    still(tmp_path / "films", name)
+    refused(tmp_path / "films", f"and a step needs two; {hint}$")
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_short_film_can_be_read_with_a_higher_rate(films: Path, others: bool) -> None:
+    if not others:
+        for path in films.iterdir():
+            path.unlink()
+    write_video(films / "short.mp4", ramp(3), 30)
+    hint = "read it with a higher fps" + ", or leave it out with --without short.mp4" * others
+    refused(films, rf"short.mp4: has [01] frames? at 5 a second, .* two; {hint}$", fps=5)
+    lengths = {t.info.metadata["file"]: len(t) for t in brought(films, fps=30)}
+    assert lengths["short.mp4"] == 2
+
+
 def test_what_is_no_trajectory_is_refused(films: Path) -> None:
-    write_video(films / "short.mp4", ramp(1), 30)
-    refused(films, "short.mp4: has 1 frames, and a step needs two")
     for path in films.iterdir():
         path.unlink()
     refused(films, "holds no videos; files that are read: .mp4")

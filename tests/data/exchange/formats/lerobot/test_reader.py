@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lawm_schemas import ConfigError
+from lawm_schemas import ConfigError, LabelState
 from lerobot_sets import FRAMES, brought, edit_column, edit_features, edit_info, refused
 
 from lawm_data import Corpus
+from lawm_data.exchange import export_corpus
 
 
 def without(place: Path, *names: str) -> None:
@@ -39,7 +41,7 @@ def test_a_foreign_set_comes_without_its_last_observations(foreign: Path, corpus
             repeated = np.concatenate([array[:-1], array[-2:-1]])
             assert np.array_equal(other.observations[name], repeated)
         assert np.array_equal(other.rewards, one.rewards)
-        assert np.array_equal(other.actions, zeroed(one))
+        require_actions(one, other)
         assert other.info.metadata["tasks"] == ["walker-walk"]
         ends = (one.info.terminated, one.info.truncated)
         assert (other.info.terminated, other.info.truncated) == ends
@@ -64,12 +66,16 @@ def test_without_rewards_and_ends_the_last_action_is_all_that_is_lost(foreign: P
     assert len(back[0]) == 6
     notes = back.manifest.lineage[-1].settings["converted"]
     assert any("the last action of an episode, which was left out" in line for line in notes)
-    assert any("1 episodes of a single frame" in line for line in notes)
+    assert "1 episodes of a single frame were left out: 3" in notes
 
 
-def zeroed(trajectory: Any) -> np.ndarray:
-    """What a LeRobot set says of the actions: nobody else knows that zeros are none."""
-    return np.zeros((len(trajectory), 2)) if trajectory.actions is None else trajectory.actions
+def require_actions(one: Any, other: Any) -> None:
+    """The same ones are observed, and these are the same."""
+    seen = one.action_observed
+    assert np.array_equal(other.action_observed, seen)
+    assert other.labels is (LabelState.observed if seen.any() else LabelState.missing)
+    if seen.any():
+        assert np.array_equal(other.actions[seen], one.actions[seen])
 
 
 def test_sets_without_actions_and_rewards(foreign: Path) -> None:
@@ -88,15 +94,18 @@ def test_sets_without_actions_and_rewards(foreign: Path) -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, [np.nan, np.nan]])
-def test_null_and_nan_actions_are_not_observed(foreign: Path, nothing: Any) -> None:
+def test_null_and_nan_actions_are_not_observed(foreign: Path, corpus: Corpus, nothing: Any) -> None:
     actions = pq.read_table(foreign / FRAMES)["action"].to_pylist()
     actions[:7] = [nothing] * 7
-    actions[11] = nothing
+    actions[12] = nothing  # the third step of the third trajectory
     edit_column(foreign / FRAMES, "action", pa.array(actions, pa.list_(pa.float32())))
-    first, *others = brought(foreign)
+    first, _, third, last = brought(foreign)
     assert first.actions is None
-    (one,) = [t for t in others if not t.action_observed.all()]
-    assert one.action_observed.sum() == len(one) - 1
+    expected = corpus[2].action_observed
+    assert expected[2]
+    expected[2] = False
+    assert np.array_equal(third.action_observed, expected)
+    assert last.action_observed.all()
 
 
 def test_one_nan_in_an_action_is_refused(foreign: Path) -> None:
@@ -113,6 +122,39 @@ def test_a_done_that_is_all_there_is_means_terminated(foreign: Path) -> None:
     edit_column(foreign / FRAMES, "next.done", pa.array(done))
     first = brought(foreign)[0]
     assert (first.info.terminated, first.info.truncated) == (True, False)
+
+
+@pytest.mark.parametrize("gone", ["next.done", "next.terminated", "next.truncated", None])
+def test_two_marks_of_an_end_say_what_the_third_would(
+    foreign: Path, corpus: Corpus, gone: str | None
+) -> None:
+    both = [("next.terminated", True), ("next.truncated", False)]
+    if gone is not None:
+        without(foreign, gone)
+    rows = pq.read_table(foreign / FRAMES)["episode_index"].to_pylist()
+    for key, first in both:  # the first trajectory terminated, the second was truncated
+        if key != gone:
+            last = [rows.count(0) - 1 if first else rows.index(2) - 1]
+            flags = np.isin(np.arange(len(rows)), last)
+            edit_column(foreign / FRAMES, key, pa.array(flags))
+    if gone != "next.done":
+        last = np.isin(np.arange(len(rows)), [rows.index(i) - 1 for i in (1, 2)])
+        edit_column(foreign / FRAMES, "next.done", pa.array(last))
+    back = brought(foreign)
+    assert back.table.length.tolist() == corpus.table.length.tolist()
+    assert back.table.terminated.tolist() == [True, False, False, False]
+    assert back.table.truncated.tolist() == [False, True, False, False]
+
+
+def test_an_end_that_neither_mark_explains_is_no_terminal_state(foreign: Path) -> None:
+    rows = len(pq.read_table(foreign / FRAMES))
+    for key in ("next.terminated", "next.truncated"):
+        edit_column(foreign / FRAMES, key, pa.array(np.zeros(rows, bool)))
+    done = np.arange(rows) == 6
+    edit_column(foreign / FRAMES, "next.done", pa.array(done))
+    back = brought(foreign)
+    assert back.table.truncated.tolist() == [True, False, False, False]
+    assert not back.table.terminated.any()
 
 
 def test_an_end_in_the_middle_is_refused(foreign: Path) -> None:
@@ -175,10 +217,8 @@ def test_what_lerobot_takes_for_an_action_is_one(
     foreign: Path, corpus: Corpus, features: dict[str, tuple[slice, str]]
 ) -> None:
     renamed(foreign, **features)
-    back = brought(foreign)
-    assert back.label_counts()["observed"] == len(back)
-    for one, other in zip(corpus, back, strict=True):
-        np.testing.assert_array_equal(other.actions, zeroed(one))
+    for one, other in zip(corpus, brought(foreign), strict=True):
+        require_actions(one, other)
 
 
 def test_features_can_be_declared_the_action(foreign: Path, corpus: Corpus) -> None:
@@ -240,7 +280,7 @@ def test_columns_of_nothing_are_missing(foreign: Path, kind: str) -> None:
     edit_column(foreign / FRAMES, "action", NOTHING[kind](rows))
     edit_column(foreign / FRAMES, "next.reward", pa.nulls(rows))
     back = brought(foreign)
-    assert back.label_counts()["missing"] == len(back) == 3
+    assert back.label_counts()["missing"] == len(back) == 4
     assert all(t.info.metadata["rewards"] == "none" for t in back)
     assert back.manifest.action.shape == (2,)
 
@@ -274,6 +314,35 @@ def test_rewards_of_nan_are_none_and_never_some(foreign: Path) -> None:
     edit_column(foreign / FRAMES, "next.reward", pa.array(rewards))
     refused(foreign, "next.reward is missing in frame 2, .* --without next.reward")
     assert brought(foreign, without="next.reward")[0].info.metadata["rewards"] == "none"
+
+
+@pytest.mark.parametrize("episode", range(4))
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_episode_without_rewards_keeps_all_its_steps(
+    foreign: Path, corpus: Corpus, episode: int, ends: bool
+) -> None:
+    if not ends:
+        without(foreign, "next.done", "next.truncated", "next.terminated")
+    table = pq.read_table(foreign / FRAMES)
+    rewards = np.array(table["next.reward"].to_pylist())
+    rewards[np.array(table["episode_index"].to_pylist()) == episode] = np.nan
+    edit_column(foreign / FRAMES, "next.reward", pa.array(rewards))
+    back = brought(foreign)
+    assert back.table.length.tolist() == corpus.table.length.tolist()
+    assert back.table.rewarded.tolist() == [i != episode for i in range(4)]
+    assert not back.table.final_observed.any()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_last_frame_without_a_reward_is_the_last_observation(foreign: Path, ends: bool) -> None:
+    if not ends:
+        without(foreign, "next.done", "next.truncated", "next.terminated")
+    rewards = pq.read_table(foreign / FRAMES)["next.reward"].to_pylist()
+    rewards[6] = np.nan
+    edit_column(foreign / FRAMES, "next.reward", pa.array(rewards))
+    back = brought(foreign)
+    assert back.table.length.tolist() == [6, 3, 12, 1]
+    assert back.table.final_observed.tolist() == [True, False, False, False]
 
 
 def test_what_a_set_says_of_itself_is_kept(foreign: Path) -> None:
@@ -337,3 +406,48 @@ def test_environment_and_bounds_are_declared(foreign: Path) -> None:
 def test_an_export_comes_back_as_it_was(exported: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"is a setting of .*; leave it out"):
         brought(exported, **settings)
+
+
+@pytest.mark.parametrize("name", ["camera", "observation.images.camera", "observation.state"])
+def test_what_is_left_out_of_an_export_is_named(exported: Path, name: str) -> None:
+    notes = brought(exported, without=name).manifest.lineage[-1].settings["converted"]
+    left = "position, height" if name == "observation.state" else "camera"
+    assert f"left out: {left}" in notes
+
+
+@pytest.mark.parametrize("setting", [None, "lawm.action_observed"])
+def test_the_mark_of_observed_actions_is_believed_unless_it_is_left_out(
+    foreign: Path, corpus: Corpus, setting: str | None
+) -> None:
+    back = brought(foreign, **({} if setting is None else {"without": setting}))
+    notes = back.manifest.lineage[-1].settings["converted"]
+    counts = back.table.num_observed.tolist()
+    if setting is None:
+        assert counts == corpus.table.num_observed.tolist()
+        assert any("lawm.action_observed does not mark are missing" in line for line in notes)
+    else:
+        assert counts == back.table.length.tolist()
+        assert any(line.startswith("left out") and setting in line for line in notes)
+
+
+def test_a_damaged_mark_of_observed_actions_never_makes_zeros_actions(foreign: Path) -> None:
+    rows = len(pq.read_table(foreign / FRAMES))
+    kind = pa.array(np.ones(rows, np.int64))
+    edit_column(foreign / FRAMES, "lawm.action_observed", kind)
+    refused(foreign, "lawm.action_observed: has type int64, not bool")
+    edit_features(foreign, lawm__action_observed={"dtype": "int64", "shape": [1], "names": None})
+    refused(foreign, r"has type int64 and shape \(1,\), not bool .*--without lawm.action_observed")
+    without(foreign, "lawm.action_observed")
+    refused(foreign, "is there without lawm.action_observed.*--without lawm.action_state")
+    assert brought(foreign, without="lawm.action_state").label_counts()["observed"] == 4
+
+
+@pytest.mark.parametrize("name", ["lawm.inferred_mean", "lawm.inferred_std"])
+def test_inferred_actions_are_not_declared_observed(
+    tmp_path: Path, plain_plan: Callable, name: str
+) -> None:
+    plan = plain_plan(seen="both")
+    export_corpus(plan.view(plan.write(tmp_path / "corpus")), f"lerobot:{tmp_path / 'set'}")
+    shutil.rmtree(tmp_path / "set/meta/lawm")
+    with pytest.raises(ConfigError, match="holds inferred actions, not actions"):
+        brought(tmp_path / "set", action=name)

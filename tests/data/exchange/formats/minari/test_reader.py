@@ -11,9 +11,10 @@ import gymnasium
 import h5py
 import numpy as np
 import pytest
+from gymnasium import spaces
 from lawm_schemas import ConfigError, CorpusError
 from minari.data_collector import EpisodeBuffer
-from minari_sets import FREE, ID, create, episode, imported
+from minari_sets import BOUNDED, FREE, ID, create, episode, imported
 
 from lawm_data.exchange import export_corpus
 
@@ -72,6 +73,70 @@ def test_nan_actions_are_missing_only_where_that_is_declared(tmp_path: Path) -> 
     corpus = imported(tmp_path, nan="missing")
     assert [t.action_observed.tolist() for t in corpus] == [[1, 0, 1, 1, 1], [0] * 4]
     assert corpus.label_counts()["missing"] == 1
+
+
+VECTOR = np.array([[0, 0], [0, 1.02], [-3, 0], [0, 0], [0, 0]], np.float32)
+OUTSIDE: dict[str, tuple[Any, Any, Any, str]] = {
+    "a box": (BOUNDED, VECTOR, VECTOR, r"1\.02 at step 1 is outside \[-1, 1\]"),
+    "a choice": (
+        spaces.Discrete(3),
+        np.array([0, 1, 2, 3, -2]),
+        np.array([0, 1, 2, 3, -2]),
+        r"3 at step 3 is outside \[0, 2\]",
+    ),
+    "several choices": (
+        spaces.MultiDiscrete([2, 4]),
+        np.array([[0, 0], [1, 3], [2, 3], [0, 0], [0, 0]]),
+        np.array([[0, 0], [1, 3], [2, 3], [0, 0], [0, 0]]),
+        r"2 at step 2 is outside \[0, 1\]",
+    ),
+    "parts": (
+        spaces.Dict({"arm": BOUNDED, "hand": spaces.Box(0, 1, (1,))}),
+        {"arm": VECTOR[:, ::-1] / 4, "hand": np.arange(5, dtype=np.float32)[:, None]},
+        np.column_stack([VECTOR[:, ::-1] / 4, np.arange(5, dtype=np.float32)]),
+        r"2 at step 2 is outside \[0, 1\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OUTSIDE)
+def test_an_action_out_of_bounds_costs_a_declaration_and_no_dataset(
+    kind: str, tmp_path: Path
+) -> None:
+    space, stored, expected, words = OUTSIDE[kind]
+    create(episode(actions=stored), action_space=space)
+    mend = r"; clip it, or declare the bounds of the environment: --set low=… --set high=…"
+    with pytest.raises(CorpusError, match=rf"episode_0.*actions: {words}{mend}"):
+        imported(tmp_path)
+    with pytest.raises(CorpusError, match=r"is outside \[0, 1\]"):  # not wide enough
+        imported(tmp_path, low=0, high=1)
+    corpus = imported(tmp_path, low=-3, high=4.5)
+    (one,) = corpus
+    np.testing.assert_array_equal(one.actions, expected)
+    action = corpus.manifest.action
+    assert (action.low, action.high) == ((-3.0,) * action.size, (4.5,) * action.size)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"low": -2}, "low -2 and high None"), ({"low": 1, "high": 0}, "low 1 and high 0")],
+)
+def test_bounds_that_make_no_sense_are_refused(
+    settings: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    create(episode())
+    with pytest.raises(ConfigError, match=f"bounds: {words}; give two numbers"):
+        imported(tmp_path, **settings)
+
+
+def test_bounds_of_an_export_are_known(root: Path, tmp_path: Path) -> None:
+    create(episode())
+    whole = imported(tmp_path / "whole")
+    shutil.rmtree(root / ID)
+    export_corpus(whole, f"minari:{ID}")
+    for settings in ({"low": -1}, {"high": 1}, {"env": "walker-walk"}, {"action_repeat": 2}):
+        with pytest.raises(ConfigError, match=r"is a setting of other people's datasets.*leave"):
+            imported(tmp_path, **settings)
 
 
 SPOILED: dict[str, tuple[dict[str, Any], str]] = {
