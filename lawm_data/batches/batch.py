@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt
@@ -43,11 +43,17 @@ class Batch:
     labeled: Bool[Tensor, " B"]
     """Eq. 10's m: every action of the trajectory (or of the window) is observed."""
     trajectory: Int[Tensor, " B"]
-    """Index of the trajectory in its corpus."""
+    """Index of the trajectory in its corpus, see ``corpus``."""
     start: Int[Tensor, " B"]
     """First step of the window in its trajectory."""
+    corpus: Int[Tensor, " B"] = cast(Tensor, None)
+    """Which of several corpora the trajectory is of, counted from 0; all of the first by default."""
     pixels: dict[str, UInt[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
+
+    def __post_init__(self) -> None:
+        if self.corpus is None:
+            object.__setattr__(self, "corpus", torch.zeros_like(self.trajectory))
 
     def __repr__(self) -> str:
         arrays = ", ".join(f"{name} {_kind(t)}{list(t.shape)}" for name, t in self._tensors())

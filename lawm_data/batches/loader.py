@@ -175,6 +175,7 @@ class Loader:
             trajectory=torch.from_numpy(windows.local),
             start=torch.from_numpy(windows.start),
             pixels=self._pixels(windows, step, share),
+            corpus=torch.from_numpy(windows.corpus),
         )
         return batch if self._on_cpu else _move(batch, self._device)
 

@@ -221,6 +221,8 @@ class Windows(NamedTuple):
     """Row of the mixture's table."""
     local: Int[np.ndarray, " B"]
     """Place in its corpus."""
+    corpus: Int[np.ndarray, " B"]
+    """Which corpus that is."""
     start: Int[np.ndarray, " B"]
     """First step."""
     remaining: Int[np.ndarray, " B"]
@@ -340,7 +342,8 @@ class Planner:
         partial = self._partial[trajectory]
         flags = (remaining < self._window, hidden, partial, ended, at_end & ~seen)
         columns = zip(  # in the order of the fields of Windows
-            *(trajectory, self._local[trajectory], start, remaining, table.shard[trajectory]),
+            *(trajectory, self._local[trajectory], table.corpus[trajectory]),
+            *(start, remaining, table.shard[trajectory]),
             *(table.row[trajectory] + start, np.where(hidden, -1, action_row + start)),
             table.action_shard[trajectory],
             *(self._complete[trajectory], table.rewarded[trajectory], seen),

@@ -85,7 +85,8 @@ class Algorithm(Protocol):
         """Learn from the data what no batch can tell, before every start and resume of a training.
 
         Args:
-            corpora: views in which hidden actions are not; ``Batch.trajectory`` counts in them.
+            corpora: views in which hidden actions are not; ``Batch.corpus`` says which of them
+                ``Batch.trajectory`` counts in.
         """
         ...
 
