@@ -47,7 +47,7 @@ class Batch:
     start: Int[Tensor, " B"]
     """First step of the window in its trajectory."""
     corpus: Int[Tensor, " B"] = cast(Tensor, None)
-    """Which of several corpora the trajectory is of, counted from 0; all of the first by default."""
+    """Which of several corpora that is, counted from 0; the first by default."""
     pixels: dict[str, UInt[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
 

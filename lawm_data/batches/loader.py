@@ -191,6 +191,11 @@ class Loader:
         return {name: torch.from_numpy(images) for name, images in found.items()}
 
     @property
+    def num_labeled(self) -> int | None:
+        """Labeled windows in every batch; None where that is left to chance."""
+        return self._planner.num_labeled
+
+    @property
     def identity(self) -> str:
         """Hash of all that decides what is drawn."""
         return self._planner.sampler.identity

@@ -113,6 +113,8 @@ class Sampler:
     """
 
     def __init__(self, mixture: Mixture, settings: SamplingSettings) -> None:
+        self.settings = settings
+        """How windows are drawn."""
         self.block = max(1, min(64, 2**18 // (settings.batch_size * settings.window)))
         """Batches per block; small when batches are large, to bound the memory."""
         chosen = asdict(settings)
@@ -301,6 +303,17 @@ class Planner:
             flags = [shard.action_observed for shard in mixture.shards]
             self._flags = WindowReader(flags, settings.window)
         self._block, self._windows = -1, dict[int, Windows]()
+
+    @property
+    def num_labeled(self) -> int | None:
+        """Labeled windows in every batch; None where that is left to chance."""
+        size, ratio = self._all.shape[0], self.sampler.settings.labeled_ratio
+        if ratio is not None:
+            return self.sampler.settings.num_labeled
+        if self._complete.all():
+            return size
+        some = self._complete.any() or (self._per_window and self._partial.any())
+        return None if some else 0
 
     def plan(self, step: int) -> BatchPlan:
         """The plan of batch ``step``."""

@@ -150,6 +150,11 @@ class BehindIDM(nn.Module):
         """The encoder that the best weights of the inverse model go with."""
         return self.encoder if self.best_encoder is None else cast(Encoder, self.best_encoder)
 
+    @classmethod
+    def corrects_ends(cls) -> bool:
+        """See ``_protocol.CorrectsEnds``."""
+        return True
+
     def require_window(self, steps: int) -> None:
         """See ``_protocol.Windowed``."""
         self._require(steps, int(self.agent.reads_next_action))

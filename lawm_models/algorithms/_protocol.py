@@ -165,6 +165,19 @@ class Windowed(Protocol):
 
 
 @runtime_checkable
+class CorrectsEnds(Protocol):
+    """An algorithm that weights single steps, for windows which begin anywhere as often."""
+
+    @classmethod
+    def corrects_ends(cls) -> bool:
+        """Whether the ends of trajectories, of which few windows hold the steps, have more weight.
+
+        With ``oversample_ends`` they would then count as often as a window has steps.
+        """
+        ...
+
+
+@runtime_checkable
 class Adopting(Protocol):
     """An algorithm that can begin with what another one has learned, in place of its first stage.
 

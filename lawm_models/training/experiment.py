@@ -213,16 +213,11 @@ def _loader(
     corpora: tuple[tuple[Corpus, float], ...],
     share: tuple[int, int],
 ) -> Loader:
-    ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
-    # With every action readable there is nothing to balance: one preset serves 5% and 100%.
-    unlabeled = any(len(view) > _readable(view) for view, _ in corpora)
-    # Nor is there with none, for what can do without.
-    labeled = any(_readable(view) for view, _ in corpora)
     return Loader(
         corpora,
         own.batch_size or config.batch_size,
         config.window,
-        labeled_ratio=ratio if unlabeled and (labeled or not ratio) else None,
+        labeled_ratio=_ratio(config, own, [(_readable(view), len(view)) for view, _ in corpora]),
         seed=seeding.derive(config.seed).loader,
         short=config.short,
         label_unit=config.label_unit,
@@ -233,6 +228,38 @@ def _loader(
         device=config.device,
         share=share,
     )
+
+
+def _ratio(
+    config: ExperimentConfig, own: StageBatches, counts: Sequence[tuple[int, int]]
+) -> float | None:
+    """Share of labeled windows, by how many trajectories of each corpus are readable, and are."""
+    ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
+    # With every action readable there is nothing to balance: one preset serves 5% and 100%.
+    unlabeled = any(readable < there for readable, there in counts)
+    # Nor is there with none, for what can do without.
+    labeled = any(readable for readable, _ in counts)
+    return ratio if unlabeled and (labeled or not ratio) else None
+
+
+def expected_labeled(
+    config: ExperimentConfig, data: Sequence[CorpusRecord]
+) -> dict[str, int | None]:
+    """``Loader.num_labeled`` of every stage, by what is known without opening a corpus.
+
+    That is not which trajectories are labeled in part; they count as labeled.
+    """
+    counts = [(seen.labeled + seen.inferred, seen.trajectories) for seen in data]
+    found: dict[str, int | None] = {}
+    for stage in config.steps:
+        own = config.batches.get(stage, StageBatches())
+        size, ratio = own.batch_size or config.batch_size, _ratio(config, own, counts)
+        found[stage] = None if ratio is None else round(size * ratio)
+        if all(readable == there for readable, there in counts):
+            found[stage] = size
+        elif not any(readable for readable, _ in counts):
+            found[stage] = 0
+    return found
 
 
 def _readable(view: Corpus) -> int:

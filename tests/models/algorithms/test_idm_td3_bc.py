@@ -180,8 +180,12 @@ def test_a_labeled_trajectory_is_left_to_learn_from(build, random_view, corpora,
     """With a single one in each corpus, at the same place."""
     labeled = random_view.table.num_observed > 0
     ids = [str(random_view.table.id[labeled][0]), *random_view.table.id[~labeled].tolist()]
-    views = [random_view[[int(np.flatnonzero(random_view.table.id == i)[0]) for i in ids]]] * corpora
-    assert [np.flatnonzero(view.table.num_observed > 0).tolist() for view in views] == [[0]] * corpora
+    views = [
+        random_view[[int(np.flatnonzero(random_view.table.id == i)[0]) for i in ids]]
+    ] * corpora
+    assert [np.flatnonzero(view.table.num_observed > 0).tolist() for view in views] == [
+        [0]
+    ] * corpora
     algorithm = build(held_out=share)
     algorithm.prepare(views)
     assert len(algorithm._examples) == len(held_out(views, share)) < corpora
@@ -190,7 +194,9 @@ def test_a_labeled_trajectory_is_left_to_learn_from(build, random_view, corpora,
     metrics = algorithm.update("idm", loader.next(), torch.Generator().manual_seed(0))
     assert metrics["nll"] != 0
     assert metrics["error"] > 0
-    assert any(map(torch.ne, map(torch.sum, before), map(torch.sum, algorithm.inverse.parameters())))
+    assert any(
+        map(torch.ne, map(torch.sum, before), map(torch.sum, algorithm.inverse.parameters()))
+    )
 
 
 def test_best_weights_are_kept(build, random_view, make_batch):
