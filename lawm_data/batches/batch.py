@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt
@@ -46,7 +46,7 @@ class Batch:
     """Index of the trajectory in its corpus, see ``corpus``."""
     start: Int[Tensor, " B"]
     """First step of the window in its trajectory."""
-    corpus: Int[Tensor, " B"] = cast(Tensor, None)
+    corpus: Int[Tensor, " B"] = None  # pyright: ignore[reportAssignmentType] (never read as None)
     """Which of several corpora that is, counted from 0; the first by default."""
     pixels: dict[str, UInt[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
