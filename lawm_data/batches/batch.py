@@ -43,11 +43,17 @@ class Batch:
     labeled: Bool[Tensor, " B"]
     """Eq. 10's m: every action of the trajectory (or of the window) is observed."""
     trajectory: Int[Tensor, " B"]
-    """Index of the trajectory in its corpus."""
+    """Index of the trajectory in its corpus, see ``corpus``."""
     start: Int[Tensor, " B"]
     """First step of the window in its trajectory."""
+    corpus: Int[Tensor, " B"] = None  # pyright: ignore[reportAssignmentType] (never read as None)
+    """Which of several corpora that is, counted from 0; the first by default."""
     pixels: dict[str, UInt[Tensor, "B T+1 h w c"]] = field(default_factory=dict)
     """Camera fields by name."""
+
+    def __post_init__(self) -> None:
+        if self.corpus is None:
+            object.__setattr__(self, "corpus", torch.zeros_like(self.trajectory))
 
     def __repr__(self) -> str:
         arrays = ", ".join(f"{name} {_kind(t)}{list(t.shape)}" for name, t in self._tensors())

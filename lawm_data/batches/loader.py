@@ -175,6 +175,7 @@ class Loader:
             trajectory=torch.from_numpy(windows.local),
             start=torch.from_numpy(windows.start),
             pixels=self._pixels(windows, step, share),
+            corpus=torch.from_numpy(windows.corpus),
         )
         return batch if self._on_cpu else _move(batch, self._device)
 
@@ -188,6 +189,11 @@ class Loader:
                 for name, images in found.items()
             }
         return {name: torch.from_numpy(images) for name, images in found.items()}
+
+    @property
+    def num_labeled(self) -> int | None:
+        """Labeled windows in every batch; None where that is left to chance."""
+        return self._planner.num_labeled
 
     @property
     def identity(self) -> str:

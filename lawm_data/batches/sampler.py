@@ -113,6 +113,8 @@ class Sampler:
     """
 
     def __init__(self, mixture: Mixture, settings: SamplingSettings) -> None:
+        self.settings = settings
+        """How windows are drawn."""
         self.block = max(1, min(64, 2**18 // (settings.batch_size * settings.window)))
         """Batches per block; small when batches are large, to bound the memory."""
         chosen = asdict(settings)
@@ -221,6 +223,8 @@ class Windows(NamedTuple):
     """Row of the mixture's table."""
     local: Int[np.ndarray, " B"]
     """Place in its corpus."""
+    corpus: Int[np.ndarray, " B"]
+    """Which corpus that is."""
     start: Int[np.ndarray, " B"]
     """First step."""
     remaining: Int[np.ndarray, " B"]
@@ -300,6 +304,17 @@ class Planner:
             self._flags = WindowReader(flags, settings.window)
         self._block, self._windows = -1, dict[int, Windows]()
 
+    @property
+    def num_labeled(self) -> int | None:
+        """Labeled windows in every batch; None where that is left to chance."""
+        size, ratio = self._all.shape[0], self.sampler.settings.labeled_ratio
+        if ratio is not None:
+            return self.sampler.settings.num_labeled
+        if self._complete.all():
+            return size
+        some = self._complete.any() or (self._per_window and self._partial.any())
+        return None if some else 0
+
     def plan(self, step: int) -> BatchPlan:
         """The plan of batch ``step``."""
         block, place = divmod(step, self.sampler.block)
@@ -340,7 +355,8 @@ class Planner:
         partial = self._partial[trajectory]
         flags = (remaining < self._window, hidden, partial, ended, at_end & ~seen)
         columns = zip(  # in the order of the fields of Windows
-            *(trajectory, self._local[trajectory], start, remaining, table.shard[trajectory]),
+            *(trajectory, self._local[trajectory], table.corpus[trajectory]),
+            *(start, remaining, table.shard[trajectory]),
             *(table.row[trajectory] + start, np.where(hidden, -1, action_row + start)),
             table.action_shard[trajectory],
             *(self._complete[trajectory], table.rewarded[trajectory], seen),

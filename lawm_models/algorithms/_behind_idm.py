@@ -98,6 +98,7 @@ class BehindIDM(nn.Module):
         }
         self._steps = 0
         self._held_out = torch.zeros(0, dtype=torch.int64)
+        self._first = torch.zeros(1, dtype=torch.int64)
         self._examples: list[Examples] = []
 
     def get_extra_state(self) -> Tensor:
@@ -117,13 +118,14 @@ class BehindIDM(nn.Module):
         self.encoder.fit(corpora)
         self.agent.fit(returns(corpora, labeled=False))
         device = self.best_loss.device
-        places = held_out(corpora, self.config.inverse.held_out)
-        self._held_out = torch.tensor(sorted(places), dtype=torch.int64, device=device)
+        chosen = sorted(held_out(corpora, self.config.inverse.held_out))
+        first = first_numbers(corpora)
+        self._held_out = torch.tensor(chosen, dtype=torch.int64, device=device)
+        self._first = torch.from_numpy(first).to(device)
+        of = (np.searchsorted(first, chosen, side="right") - 1).tolist()
         self._examples = [
-            self._example(view, place)
-            for view in corpora
-            for place in np.flatnonzero(view.table.num_observed > 0).tolist()
-            if place in places
+            self._example(corpora[corpus], number - int(first[corpus]))
+            for corpus, number in zip(of, chosen, strict=True)
         ]
 
     def _example(self, view: Corpus, place: int) -> Examples:
@@ -148,6 +150,11 @@ class BehindIDM(nn.Module):
         """The encoder that the best weights of the inverse model go with."""
         return self.encoder if self.best_encoder is None else cast(Encoder, self.best_encoder)
 
+    @classmethod
+    def corrects_ends(cls) -> bool:
+        """See ``_protocol.CorrectsEnds``."""
+        return True
+
     def require_window(self, steps: int) -> None:
         """See ``_protocol.Windowed``."""
         self._require(steps, int(self.agent.reads_next_action))
@@ -169,7 +176,7 @@ class BehindIDM(nn.Module):
         place, weight, rows = self._choose(batch, generator, after=0)
         embed = self.encoder(Observation.of(batch))
         t = one_step(batch, embed, self.scale, place, weight)
-        held_out = torch.isin(batch.trajectory, self._held_out)
+        held_out = torch.isin(self._first[batch.corpus] + batch.trajectory, self._held_out)
         weight = t.weight * batch.valid[rows, place] * t.observed * ~held_out
         context = self._contexts(embed)[rows, place]
         return self._update_inverse(t._replace(weight=weight), context, generator)
@@ -256,15 +263,23 @@ class BehindIDM(nn.Module):
 
 
 def held_out(corpora: Sequence[Corpus], share: float) -> set[int]:
-    """Places of the labeled trajectories that are held out, in whichever corpus they are.
+    """Numbers of the labeled trajectories that are held out, counted through all corpora.
 
-    At least one, unless it is the only one or the share is 0; an order of the ids decides.
+    At least one, unless it is the only one or the share is 0, and never all; an order of the ids
+    decides.
     """
+    first = first_numbers(corpora).tolist()
     found = [
-        (str(view.table.id[place]), place)
-        for view in corpora
+        (str(view.table.id[place]), before + place)
+        for before, view in zip(first, corpora, strict=True)
         for place in np.flatnonzero(view.table.num_observed > 0).tolist()
     ]
-    count = min(max(1, round(share * len(found))), len(found) - 1) if share else 0
+    count = max(0, min(max(1, round(share * len(found))), len(found) - 1)) if share else 0
     order = np.argsort(ranks((name.encode() for name, _ in found), seed=0), kind="stable")
     return {found[i][1] for i in order[:count]}
+
+
+def first_numbers(corpora: Sequence[Corpus]) -> Int[np.ndarray, " C"]:
+    """The number of each corpus's first trajectory, where those of all corpora are counted on."""
+    counts = np.array([len(view) for view in corpora], np.int64)
+    return counts.cumsum() - counts

@@ -95,6 +95,11 @@ class OnLabels(nn.Module):
         """See the protocol."""
         return self.agent.optimizers
 
+    @classmethod
+    def corrects_ends(cls) -> bool:
+        """See ``_protocol.CorrectsEnds``."""
+        return cls.learner.reads_next_action
+
     def require_window(self, steps: int) -> None:
         """See ``_protocol.Windowed``."""
         if self.agent.reads_next_action:

@@ -86,7 +86,8 @@ class Algorithm(Protocol):
         """Learn from the data what no batch can tell, before every start and resume of a training.
 
         Args:
-            corpora: views in which hidden actions are not; ``Batch.trajectory`` counts in them.
+            corpora: views in which hidden actions are not; ``Batch.corpus`` says which of them
+                ``Batch.trajectory`` counts in.
         """
         ...
 
@@ -160,6 +161,19 @@ class Windowed(Protocol):
 
         Raises:
             ConfigError: says how long they must be.
+        """
+        ...
+
+
+@runtime_checkable
+class CorrectsEnds(Protocol):
+    """An algorithm that weights single steps, for windows which begin anywhere as often."""
+
+    @classmethod
+    def corrects_ends(cls) -> bool:
+        """Whether the ends of trajectories, of which few windows hold the steps, have more weight.
+
+        With ``oversample_ends`` they would then count as often as a window has steps.
         """
         ...
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from lawm_schemas import CorpusRecord, ExperimentConfig, LawmError
 
+from lawm_data.system.terminal import line
 from lawm_models.studies.cell import Cell, CellRun
 
 
@@ -116,8 +117,13 @@ def _train_stack(stack: Stack) -> list[Outcome]:
                     for work, config in zip(stack, configs, strict=True)
                 ]
             )
-        except Exception:  # each says by itself below what is the matter
+        except LawmError:  # each says by itself below what is the matter
             pass
+        except Exception as error:
+            first, *others = (work.folder for work in stack)
+            runs = f"{first} and {len(others)} more"
+            what = f"not trained at once: {type(error).__name__}: {error}"
+            line(f"warning: {runs}: {what}; each is trained by itself, which takes longer")
     outcomes = [_train(work) for work in stack]
     share = (time.process_time() - began) / len(stack)
     return [outcome._replace(cpu_seconds=share) for outcome in outcomes]
@@ -197,13 +203,14 @@ def stacks(work: Sequence[Work], most: int) -> list[Stack]:
         work: runs in their order.
         most: in one stack.
     """
-    from lawm_models.training.stacked_runs import alike, is_stackable
+    from lawm_models.training.stacked_runs import alike
 
     kinds: dict[str, list[Work]] = defaultdict(list)
     for item in work:
         config = ExperimentConfig.model_validate(item.config)
+        same = alike(config, [CorpusRecord.model_validate(item.data)])
         # those that can begin with the stages of another run may not wait for those that cannot
-        kind = f"{alike(config)} {bool(item.others)}" if is_stackable(config) else item.key
+        kind = item.key if same is None else f"{same} {bool(item.others)}"
         kinds[kind].append(item)
     found = [items[i : i + most] for items in kinds.values() for i in range(0, len(items), most)]
     place = {item.key: i for i, item in enumerate(work)}

@@ -219,16 +219,13 @@ def _loader(
     corpora: tuple[tuple[Corpus, float], ...],
     share: tuple[int, int],
 ) -> Loader:
-    ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
-    # With every action readable there is nothing to balance: one preset serves 5% and 100%.
     unlabeled = not all(view.table.complete.all() for view, _ in corpora)
-    # Nor is there with none, for what can do without.
     labeled = any(_labeled(config, view) for view, _ in corpora)
     return Loader(
         corpora,
         own.batch_size or config.batch_size,
         config.window,
-        labeled_ratio=ratio if unlabeled and (labeled or not ratio) else None,
+        labeled_ratio=_ratio(config, own, unlabeled, labeled),
         seed=seeding.derive(config.seed).loader,
         short=config.short,
         label_unit=config.label_unit,
@@ -245,6 +242,38 @@ def _labeled(config: ExperimentConfig, view: Corpus) -> bool:
     """Whether there are trajectories that labeled windows can come from."""
     table = view.table
     return bool((table.complete if config.label_unit == "trajectory" else table.readable).any())
+
+
+def _ratio(
+    config: ExperimentConfig, own: StageBatches, unlabeled: bool, labeled: bool
+) -> float | None:
+    """Share of labeled windows, where there are unlabeled ones and labeled ones to draw."""
+    ratio = config.labeled_ratio if own.labeled_ratio is None else own.labeled_ratio
+    # With every action readable there is nothing to balance: one preset serves 5% and 100%.
+    # Nor is there with none, for what can do without.
+    return ratio if unlabeled and (labeled or not ratio) else None
+
+
+def expected_labeled(
+    config: ExperimentConfig, data: Sequence[CorpusRecord]
+) -> dict[str, int | None]:
+    """``Loader.num_labeled`` of every stage, by what is known without opening a corpus.
+
+    That is not which trajectories are labeled in part; they count as labeled.
+    """
+    counts = [(seen.labeled + seen.inferred, seen.trajectories) for seen in data]
+    unlabeled = any(readable < there for readable, there in counts)
+    labeled = any(readable for readable, _ in counts)
+    found: dict[str, int | None] = {}
+    for stage in config.steps:
+        own = config.batches.get(stage, StageBatches())
+        size, ratio = own.batch_size or config.batch_size, _ratio(config, own, unlabeled, labeled)
+        found[stage] = None if ratio is None else round(size * ratio)
+        if not unlabeled:
+            found[stage] = size
+        elif not labeled:
+            found[stage] = 0
+    return found
 
 
 def features_of(view: Corpus) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
-from lawm_schemas import ConfigError, ExperimentConfig
+from lawm_schemas import ConfigError, CorpusRecord, ExperimentConfig
 
 from lawm_data.batches.loader import device_of
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
@@ -23,7 +23,7 @@ from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, Stackable
 from lawm_models.networks.stacking import share_moments, share_weights, side_by_side
 from lawm_models.training import processes, seeding, trainer
-from lawm_models.training.experiment import build, resolve, settings_of
+from lawm_models.training.experiment import build, expected_labeled, resolve, settings_of
 from lawm_models.training.run_folder import RunFolder, first_difference
 from lawm_models.training.trainer import Training
 
@@ -45,19 +45,29 @@ def is_stackable(config: ExperimentConfig) -> bool:
     return isinstance(algorithm, Stackable) and algorithm.stackable(settings_of(config))
 
 
-def alike(config: ExperimentConfig) -> str:
-    """The same text for configurations on the same corpora whose runs may be one stack."""
+def alike(config: ExperimentConfig, data: Sequence[CorpusRecord]) -> str | None:
+    """The same text for runs on the same corpora that may be one stack; none for one by itself.
+
+    Args:
+        config: resolved.
+        data: what it sees of its corpora.
+    """
+    if not is_stackable(config):
+        return None
+    labeled = expected_labeled(config, data)
+    if None in labeled.values():
+        return None
     corpora = tuple(source.model_copy(update={"mask": None}) for source in config.corpora)
     changes = {"seed": 0, "corpora": corpora, "preset": None}
-    return config.model_copy(update=changes).to_yaml()
+    return f"{config.model_copy(update=changes).to_yaml()}{labeled}"
 
 
 def train_stack(asked: Sequence[Asked], progress: ProgressBar | None = None) -> list[RunFolder]:
     """Train several runs at once, each from the start or from its newest checkpoint.
 
-    Those that stand at the same step are one stack. What cannot be stacked is trained one run
-    after the other, with the same results: another algorithm or setting, and batches whose number
-    of labeled windows is left to chance.
+    Those that stand at the same step, with as many labeled windows in every batch, are one stack.
+    What cannot be stacked is trained one run after the other, with the same results: another
+    algorithm or setting, and batches whose number of labeled windows is left to chance.
 
     Args:
         asked: the runs; their configurations differ in seed and corpora alone.
@@ -105,14 +115,15 @@ def _require_alike(asked: Sequence[Asked]) -> None:
 
 
 def _groups(trainings: Iterable[Training]) -> list[list[Training]]:
-    """Trainings that can go on together."""
+    """Trainings that can go on together: each has as many labeled windows in every batch."""
     groups: dict[tuple[object, ...], list[Training]] = defaultdict(list)
     for training in trainings:
         stands = (training.position.stage, training.position.step)
         record = training.run.record
         arrays = (record.state, record.pixels, record.action, record.terminates)
-        alone = None if training.counts_labeled else training.run.path
-        groups[(*stands, repr(arrays), alone)].append(training)
+        labeled = training.num_labeled
+        alone = training.run.path if None in labeled.values() else None
+        groups[(*stands, repr(arrays), repr(labeled), alone)].append(training)
     return list(groups.values())
 
 

@@ -23,7 +23,7 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.algorithms._protocol import Algorithm, Shareable, Watched, Windowed
+from lawm_models.algorithms._protocol import Algorithm, CorrectsEnds, Shareable, Watched, Windowed
 from lawm_models.training import checkpoint, processes, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import (
@@ -223,6 +223,8 @@ def _warn(sources: Sources, config: ExperimentConfig) -> None:
     """Say on stderr what in the corpora looks as if it were not what was meant."""
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     views = [view for view, _ in sources.corpora]
+    if note := ends_note(config):
+        line(f"warning: {note}")
     for note in scale_notes(settings_of(config), views):
         line(f"warning: {note}")
     for note in rate_notes(views):
@@ -235,6 +237,21 @@ def _warn(sources: Sources, config: ExperimentConfig) -> None:
             # it foresees rewards from the state that a step leads to
             what = "was not recorded: the world model learns nothing from their last step"
             line(f"warning: {view.path}: the last observation of {unseen:,} trajectories {what}")
+
+
+def ends_note(config: ExperimentConfig) -> str | None:
+    """What is wrong with ``oversample_ends`` and this algorithm, in one line.
+
+    It is not refused: published results were made so, and runs begun so go on.
+    """
+    algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
+    corrects = isinstance(algorithm, CorrectsEnds) and algorithm.corrects_ends()
+    if not (corrects and config.oversample_ends and config.window > 1):
+        return None
+    return (
+        f"oversample_ends: {config.algorithm.name} already weights the ends of trajectories, whose "
+        f"steps now count up to {config.window} times; set it to false"
+    )
 
 
 def _begun(out: Path) -> RunFolder | None:
@@ -262,7 +279,6 @@ class Training:
         views = [view for view, _ in opened.sources.corpora]
         with group.agreed():
             self.algorithm.prepare(views)
-        self._all_labeled = all(view.table.complete.all() for view in views)
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.algorithm.optimizers().items()
@@ -279,11 +295,9 @@ class Training:
         """Of the time that passes: less than 1 where others are trained at once."""
 
     @property
-    def counts_labeled(self) -> bool:
-        """Whether every batch of a stage has as many labeled windows as all others."""
-        return self._all_labeled or all(
-            loader.settings.labeled_ratio is not None for loader in self.loaders.values()
-        )
+    def num_labeled(self) -> dict[str, int | None]:
+        """Labeled windows in every batch of each stage; None where that is left to chance."""
+        return {stage: loader.num_labeled for stage, loader in self.loaders.items()}
 
     @property
     def loader(self) -> Loader:

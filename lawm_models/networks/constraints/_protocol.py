@@ -119,15 +119,16 @@ class Remembered(nn.Module):
         latent, weight = whole(latent), whole(weight)
         count = min(latent.shape[-2], REMEMBERED)
         first = weight.argsort(dim=-1, descending=True, stable=True)[..., :count]
-        new = latent.take_along_dim(first.unsqueeze(-1), -2)
-        counts = weight.take_along_dim(first, -1).unsqueeze(-1) > 0
-        # the newest stand in front; a row without weight leaves what was in its place
-        before = self.latents[..., :count, :]
-        moved = self.latents.roll(count, -2)
-        moved[..., :count, :] = torch.where(counts, new, before)
-        self.latents.copy_(moved)
-        added = counts.sum((-2, -1)).to(self.filled.dtype)
-        self.filled.copy_((self.filled + added).clamp(max=REMEMBERED))
+        new = latent.take_along_dim(first.unsqueeze(-1), -2).to(self.latents.dtype)
+        added = (weight.take_along_dim(first, -1) > 0).sum(-1, keepdim=True)
+        # the newest stand in front, and the others move by as many: a number that only the device
+        # knows, so that rows are looked up and no shape depends on it
+        place = torch.arange(REMEMBERED, device=weight.device)
+        row = torch.where(place < added, place, place - added + count)
+        both = torch.cat((new, self.latents), -2)
+        self.latents.copy_(both.take_along_dim(row.unsqueeze(-1), -2))
+        filled = self.filled + added.squeeze(-1).to(self.filled.dtype)
+        self.filled.copy_(filled.clamp(max=REMEMBERED))
 
     def sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "N D"]:
         """Some of them at random; zeros before there are any."""

@@ -28,6 +28,7 @@ def test_corpora_are_mixed_by_weight_on_both_sides_of_a_ratio(random_corpus):
             # Which corpus a window is from shows in its numbers.
             found = [window_is_from(corpus, batch, b) for corpus, _ in corpora]
             assert sum(found) == 1
+            assert found.index(True) == batch.corpus[b]
             assert batch.start[b] <= lengths[found][0] - 5
             counts[int(batch.labeled[b]), found.index(True)] += 1
     share = counts / counts.sum(1, keepdims=True)
@@ -107,6 +108,7 @@ def test_types_bounds_and_names_that_say_nothing_do_not_keep_corpora_apart(rando
             place, corpus = next(
                 (n, c) for n, c in enumerate((one, other)) if window_is_from(c, batch, b)
             )
+            assert place == batch.corpus[b]
             seen[place] += 1
             t, start = corpus[int(batch.trajectory[b])], int(batch.start[b])
             steps = slice(start, start + 4)

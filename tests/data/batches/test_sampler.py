@@ -28,6 +28,26 @@ def test_without_a_ratio_windows_come_as_they_are(random_corpus):
     assert share == pytest.approx(0.25, abs=0.03)
 
 
+@pytest.mark.parametrize("ratio", [None, 0.0, 0.5, 1.0])
+@pytest.mark.parametrize("unit", ["trajectory", "window"])
+@pytest.mark.parametrize(
+    ("unlabeled", "partial"),
+    [((), ()), ((0, 2, 5), ()), ((), (5, 7)), ((2,), (5, 7)), (range(8), ()), ((), range(8))],
+)
+def test_how_many_windows_are_labeled_is_known_or_left_to_chance(
+    random_corpus, ratio, unit, unlabeled, partial
+):
+    corpus = random_corpus(unlabeled=unlabeled, partial=partial)
+    try:
+        loader = Loader(corpus, 16, 5, labeled_ratio=ratio, label_unit=unit)
+    except ConfigError:
+        assert ratio is not None  # there are no windows of one side
+        return
+    counts = {int(loader.next().labeled.sum()) for _ in range(40)}
+    assert (loader.num_labeled is None) == (len(counts) > 1)
+    assert loader.num_labeled is None or counts == {loader.num_labeled}
+
+
 def test_both_sides_of_a_ratio_are_uniform_over_their_own_starts(random_corpus):
     corpus = random_corpus(lengths=(5, 14, 8, 29), unlabeled=(0, 3))
     loader = Loader(corpus, 40, 5, labeled_ratio=0.25, seed=4)

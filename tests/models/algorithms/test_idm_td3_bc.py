@@ -140,18 +140,63 @@ def test_at_least_one_is_held_out_if_one_is_left(random_view, labeled, share, co
     assert len(held_out([random_view.filter(ids)], share)) == count
 
 
-def test_places_are_held_out_of_every_corpus(build, random_view):
-    """Batches tell the place in a corpus and not which corpus, so a place goes for all."""
-    algorithm, fewer = build(held_out=0.2), random_view.filter(random_view.table.id[:15])
-    algorithm.prepare([random_view, fewer])
-    places = set(algorithm._held_out.tolist())
-    both = [
-        view.table.num_observed[place] > 0
-        for view in (random_view, fewer)
-        for place in places
-        if place < len(view)
+def test_what_is_held_out_is_of_one_corpus(build, random_view):
+    """The same place in another one is another trajectory: it teaches, and does not choose."""
+    views = random_view, random_view.filter(random_view.table.id[3:])
+    labeled = [
+        len(random_view) * number + place
+        for number, view in enumerate(views)
+        for place in np.flatnonzero(view.table.num_observed > 0).tolist()
     ]
-    assert len(algorithm._examples) == sum(both) > len(places)
+    out = held_out(views, 0.3)
+    assert len(out) == round(0.3 * len(labeled))
+    assert out < set(labeled)
+    loader = Loader([(view, 1.0) for view in views], 256, K - 1, labeled_ratio=1.0)
+    batch = loader.next()
+    number = batch.corpus * len(random_view) + batch.trajectory
+    assert set(number.tolist()) == set(labeled)
+    held = torch.isin(number, torch.tensor(sorted(out)))
+
+    def step(batch):
+        algorithm = build(held_out=0.3)
+        algorithm.prepare(views)
+        return algorithm, algorithm.update("idm", batch, torch.Generator().manual_seed(0))
+
+    algorithm, found = step(batch)
+    for example, one in zip(algorithm._examples, sorted(out), strict=True):
+        corpus, place = divmod(one, len(random_view))
+        actions = algorithm.scale.to_environment(example.action).numpy()
+        np.testing.assert_allclose(actions, views[corpus][place].actions, atol=1e-6)
+    changed = torch.where(held[:, None, None], 0.1 * batch.action, batch.action)
+    assert step(replace(batch, action=changed))[1] == found
+    for one in set(labeled) - out:
+        changed = torch.where((number == one)[:, None, None], 0.1 * batch.action, batch.action)
+        assert step(replace(batch, action=changed))[1] != found
+
+
+@pytest.mark.parametrize("corpora", [1, 2, 3])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_labeled_trajectory_is_left_to_learn_from(build, random_view, corpora, share):
+    """With a single one in each corpus, at the same place."""
+    labeled = random_view.table.num_observed > 0
+    ids = [str(random_view.table.id[labeled][0]), *random_view.table.id[~labeled].tolist()]
+    views = [
+        random_view[[int(np.flatnonzero(random_view.table.id == i)[0]) for i in ids]]
+    ] * corpora
+    assert [np.flatnonzero(view.table.num_observed > 0).tolist() for view in views] == [
+        [0]
+    ] * corpora
+    algorithm = build(held_out=share)
+    algorithm.prepare(views)
+    assert len(algorithm._examples) == len(held_out(views, share)) < corpora
+    loader = Loader([(view, 1.0) for view in views], 64, K - 1, labeled_ratio=1.0)
+    before = [value.clone() for value in algorithm.inverse.parameters()]
+    metrics = algorithm.update("idm", loader.next(), torch.Generator().manual_seed(0))
+    assert metrics["nll"] != 0
+    assert metrics["error"] > 0
+    assert any(
+        map(torch.ne, map(torch.sum, before), map(torch.sum, algorithm.inverse.parameters()))
+    )
 
 
 def test_best_weights_are_kept(build, random_view, make_batch):

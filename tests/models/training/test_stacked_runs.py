@@ -5,10 +5,11 @@ from lawm_schemas import ConfigError
 from runs_compared import Watcher, numbers, weights
 from safetensors.torch import load
 
-from lawm_data import make_mask, open_corpus, save_mask
+from lawm_data import filter_corpus, make_mask, open_corpus, save_mask
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.training.experiment import expected_labeled, open_sources, resolve
 from lawm_models.training.run_folder import RunFolder
-from lawm_models.training.stacked_runs import Asked, train_stack
+from lawm_models.training.stacked_runs import Asked, alike, train_stack
 from lawm_models.training.trainer import train
 
 SEEDS = (0, 1, 2)
@@ -108,6 +109,42 @@ def test_masks_may_differ(experiment, make_corpus, tmp_path):
     for run, each in zip(made, runs, strict=True):
         alone = train(each.config, tmp_path / f"{each.out.name}-alone")
         assert all(map(close, numbers(run), numbers(alone)))
+
+
+def test_those_with_as_many_labeled_windows_are_one_stack(experiment, make_corpus, tmp_path):
+    """Few labels with half of every batch labeled, and all of them, where all of it is."""
+    whole = open_corpus(make_corpus(tmp_path / "corpus"))
+    path = tmp_path / "labeled"
+    filter_corpus(whole, "labels == 'observed'", path)
+    corpus = open_corpus(path)
+    runs = []
+    for mask in ("few", "some", None):
+        for seed in SEEDS[:2]:
+            name = mask and f"{mask}{seed}"
+            if name:
+                fraction = 0.2 if mask == "few" else 0.6
+                save_mask(corpus, make_mask(corpus, fraction, seed=seed, name=name))
+            corpora = [{"path": str(path), "mask": name}]
+            runs.append(
+                Asked(short(experiment, seed=seed, corpora=corpora), tmp_path / f"{mask}{seed}")
+            )
+    watcher = Watcher()
+    made = train_stack(runs, watcher)
+    assert watcher.stages == 2 * [("model", STEPS), ("agent", STEPS)]  # of two stacks
+    for run, each in zip(made, runs, strict=True):
+        alone = train(each.config, tmp_path / f"{each.out.name}-alone")
+        assert all(map(close, numbers(run), numbers(alone)))
+        config, data = resolve(each.config), run.record.corpora
+        loaders = open_sources(config).loaders
+        assert expected_labeled(config, data) == {k: v.num_labeled for k, v in loaders.items()}
+        labeled = 4 if config.corpora[0].mask is None else 2
+        assert set(expected_labeled(config, data).values()) == {labeled}
+    kinds = [
+        alike(resolve(each.config), run.record.corpora)
+        for each, run in zip(runs, made, strict=True)
+    ]
+    assert len(set(kinds[:4])) == len(set(kinds[4:])) == 1
+    assert len(set(kinds)) == 2
 
 
 def test_stages_are_taken_over(experiment, tmp_path):

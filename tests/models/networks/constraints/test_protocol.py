@@ -6,7 +6,12 @@ import torch
 from lawm_schemas import ConfigError, Schema
 
 from lawm_models.networks.constraints import CONSTRAINTS, ConstraintChoice, gaussian, vq
-from lawm_models.networks.constraints._protocol import REMEMBERED, Remembered, effective_size
+from lawm_models.networks.constraints._protocol import (
+    REMEMBERED,
+    Remembered,
+    Sampled,
+    effective_size,
+)
 from lawm_models.networks.latent_action_model import LatentActionModelConfig
 
 DIM, ROWS = 4, 300
@@ -16,6 +21,12 @@ class Model(Schema):
     """Anything with a constraint."""
 
     constraint: ConstraintChoice = gaussian.Config()
+
+
+SAMPLED = [
+    name for name in CONSTRAINTS.names() if issubclass(CONSTRAINTS.load(name).Constraint, Sampled)
+]
+"""Those without a density."""
 
 
 @pytest.fixture(params=CONSTRAINTS.names())
@@ -102,6 +113,44 @@ def test_the_newest_latents_are_remembered():
     assert all(value % 2 == 0 for value in seen)
     assert max(seen) == first + 198
     assert len(seen) <= REMEMBERED
+
+
+@pytest.mark.parametrize("rows", [7, 256, REMEMBERED, REMEMBERED + 300])
+@pytest.mark.parametrize("models", [(), (2,)], ids=["one", "a stack"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.75, 1.0])
+def test_what_is_remembered_is_the_newest_with_weight_and_nothing_else(rows, models, share):
+    """The newest batch stands in front, in its order; a batch without weight changes nothing."""
+    memory = Remembered(1)
+    if models:
+        for name, buffer in (("latents", memory.latents), ("filled", memory.filled)):
+            setattr(memory, name, buffer.expand(*models, *buffer.shape).clone())
+    expected = [[] for _ in range(*models or (1,))]
+    generator, steps = torch.Generator().manual_seed(0), 2 + 2 * REMEMBERED // rows
+    for step in range(steps):
+        latent = (1 + step * rows + torch.arange(float(rows))).expand(*models, rows).unsqueeze(-1)
+        weight = (torch.rand(*models, rows, generator=generator) < share).float()
+        memory.add(latent, weight)
+        each = zip(latent.view(-1, rows), weight.view(-1, rows), strict=True)
+        for number, (new, counts) in enumerate(each):
+            expected[number] = [*new[counts > 0].tolist(), *expected[number]][:REMEMBERED]
+    filled = memory.filled.view(-1).tolist()
+    for found, count, kept in zip(
+        memory.latents.view(-1, REMEMBERED), filled, expected, strict=True
+    ):
+        assert count == len(kept)
+        assert found.tolist() == kept + [0] * (REMEMBERED - len(kept))
+
+
+@pytest.mark.parametrize("module", SAMPLED, indirect=True)
+def test_draws_of_the_data_are_latents_that_had_weight(constraint):
+    had_weight = []
+    for step in range(2 + 3 * REMEMBERED // ROWS):
+        hidden, weight = draws(step, ROWS, DIM), (torch.arange(ROWS) % 3 > 0).double()
+        constraint(hidden, weight, torch.Generator().manual_seed(step))
+        had_weight.append(constraint.latent(hidden)[weight > 0])
+    drawn = constraint.prior_sample(4 * REMEMBERED, torch.Generator().manual_seed(5))
+    among = torch.cat(had_weight).to(constraint.remembered.latents.dtype)
+    assert {tuple(row) for row in drawn.tolist()} <= {tuple(row) for row in among.tolist()}
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS.names())
