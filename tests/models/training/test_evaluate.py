@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from lawm_data import CorpusWriter
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
-from lawm_models.collection.trained_policy import load_policy
 from lawm_data.system.video import frames
+from lawm_models.collection.trained_policy import load_policy
 from lawm_models.training.evaluate import Evaluator, environment, evaluate
 from lawm_models.training.trainer import train
 
@@ -109,7 +110,7 @@ def test_a_state_policy_is_filmed_where_gymnasium_draws(experiment, tmp_path, mo
     gymnasium = pytest.importorskip("gymnasium")
 
     class Square(gymnasium.Env):
-        metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+        metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}
         observation_space = gymnasium.spaces.Box(-1, 1, (1,))
         action_space = gymnasium.spaces.Box(-1, 1, (1,))
 
