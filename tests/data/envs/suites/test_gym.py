@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import pytest
-from lawm_schemas import ConfigError, Provenance
+from lawm_schemas import ConfigError, CorpusError, Provenance
 
-from lawm_data import CorpusWriter, open_corpus
+from lawm_data import CorpusWriter, make_mask, open_corpus
 from lawm_data.corpus.integrity.validate import validate
+from lawm_data.curation.rerender import rerender_corpus
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
@@ -94,7 +95,7 @@ def test_only_registered_ids_are_made(task: str, words: str) -> None:
 class Square(gymnasium.Env):
     """Draws its own step, and needs no package for that."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
     observation_space = gymnasium.spaces.Box(-1, 1, (1,))
     action_space = gymnasium.spaces.Box(-1, 1, (1,))
 
@@ -187,3 +188,23 @@ def test_what_cannot_be_drawn_is_not_made_to_be(
 def test_every_package_that_is_missing_is_named() -> None:
     with pytest.raises(ConfigError, match=r"pip install swig && pip install \"gymnasium\[box2d\]"):
         envs.make("gym:LunarLander-v3")
+
+
+def test_pictures_that_cannot_be_drawn_later_have_to_be_collected(
+    registered: None, tmp_path: Path
+) -> None:
+    environments = envs.make("gym:Square-v0", action_repeat=1)
+    with CorpusWriter.create(
+        tmp_path / "corpus",
+        observations=environments.observations,
+        action=environments.action,
+        environment=environments.info,
+    ) as writer:
+        policy = RandomPolicy(environments.action)
+        collect(environments, policy, writer, 2, 0, Provenance(source="random"))
+    whole = open_corpus(tmp_path / "corpus")
+    masked = whole.with_mask(make_mask(whole, 0.5, 0, "half"))
+    words = "not every action is shown to replay it; environments of Gymnasium keep no such state"
+    with pytest.raises(CorpusError, match=f"{words}; collect it with --pixels"):
+        rerender_corpus(masked, tmp_path / "out", size=8)
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
