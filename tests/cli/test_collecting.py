@@ -82,6 +82,26 @@ def test_seeds_collect_what_each_would_alone(run, require_documented, tmp_path: 
         assert alone["fingerprint"] == one["fingerprint"]
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--seed", 0, "--seeds", "1,2"), "--seeds and --seed: do not go together; give one"),
+        (("--seed", 3, "--seeds", "1"), "--seeds and --seed: do not go together; give one"),
+        (("--deterministic",), "--deterministic: does not go with --agent random; leave it out"),
+        (("--noise",), "--noise: does not go with --agent random; leave it out"),
+        (("--agent", "dreamer", "--deterministic"), "--deterministic: does not go with --agent d"),
+        (("--agent", "dreamer", "--noise"), "--noise: does not go with --agent dreamer"),
+    ],
+)
+def test_nothing_that_is_asked_for_is_ignored(
+    run, tmp_path: Path, words: tuple, message: str
+) -> None:
+    result = run("lawm-data", *RANDOM, "--trajectories", 1, *words, "--out", tmp_path / "c")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert message in result.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_learning_agents_collect_for_several_seeds(run, tmp_path: Path) -> None:
     words = ("collect", *ENV, "--agent", "dreamer", "--action-repeat", 40, "--trajectories", 2)
     result = run("lawm-data", *words, "--out", tmp_path / "c", "--seeds", 3)
