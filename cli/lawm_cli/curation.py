@@ -20,6 +20,7 @@ from lawm_cli.options import (
     Out,
     Seed,
     example,
+    through,
 )
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
@@ -58,8 +59,7 @@ def filter(
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.derive import filter_corpus
 
-    view = open_corpus(corpus)
-    view = view if mask is None else view.with_mask(mask)
+    view = through(open_corpus(corpus), mask, keep)
     derived = filter_corpus(view, where, out, keep=keep or (), dry_run=dry_run)
     _show({**document(derived, dry_run), "of": len(view)}, json)
 
@@ -187,8 +187,7 @@ def rerender(
     from lawm_data.envs.renderer import choose_renderer
     from lawm_data.system.workers import executor
 
-    view = open_corpus(corpus)
-    view = view if mask is None else view.with_mask(mask)
+    view = through(open_corpus(corpus), mask, keep)
     drawing = drawing_of(view, draw, inspection.lens(camera), distractors or (), seed)
     choose_renderer()
     with show.Bars() as bars:

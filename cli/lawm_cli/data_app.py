@@ -90,7 +90,9 @@ def collect(
         int,
         typer.Option(min=1, help="Size of the corpus when done; with --append, how many to add."),
     ] = 200,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of all randomness; 0 by default.")
+    ] = None,
     action_repeat: Annotated[
         int | None,
         typer.Option(
@@ -163,6 +165,9 @@ def collect(
     from lawm_models.collection.session import Collection, outcome
     from lawm_models.collection.session import collect as collect_one
 
+    several = None if seeds is None else parse(seeds)
+    if several and seed is not None:
+        raise ConfigError("do not go together", "--seeds and --seed", "give one of them")
     if pixels is not None:
         choose_renderer()
     collection = Collection(
@@ -170,7 +175,7 @@ def collect(
         task=env,
         out=out,
         trajectories=trajectories,
-        seed=seed,
+        seed=seed or 0,
         action_repeat=action_repeat,
         pixels=pixels,
         num_envs=num_envs,
@@ -185,15 +190,15 @@ def collect(
         planner_settings=dict(map(load_setting, settings or ())),
         observe=observe,
     )
-    if seeds is not None:
-        made = collect_seeds(collection, parse(seeds))
+    if several is not None:
+        made = collect_seeds(collection, several)
         results = [outcome(summarize(open_corpus(one.out)), agent, one.seed) for one in made]
         print_json({"corpora": results}) if json else table(results)
         return
     with Bars() as bars:
         collect_one(collection, bars)
     summary = summarize(open_corpus(out))
-    print_json(outcome(summary, agent, seed)) if json else report.corpus(summary)
+    print_json(outcome(summary, agent, collection.seed)) if json else report.corpus(summary)
 
 
 @app.command(

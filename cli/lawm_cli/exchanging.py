@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli.options import Corpus, DryRun, FormatSettings, Json, Keep, Latents, example
+from lawm_cli.options import Corpus, DryRun, FormatSettings, Json, Keep, Latents, example, through
 from lawm_cli.output import print_json
 from lawm_data.system import terminal as show
 
@@ -98,8 +98,7 @@ def export(
     from lawm_data.exchange.exporting import export_corpus
 
     given = dict(map(load_setting, settings or []))
-    view = open_corpus(corpus)
-    view = view if mask is None else view.with_mask(mask)
+    view = through(open_corpus(corpus), mask, keep)
     view = view if labels is None else view.with_labels(labels)
     view = view if latents is None else view.with_latents(latents)
     with show.Bars() as bars:
@@ -283,8 +282,7 @@ def push_to_hub(
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.exchange.hub import push
 
-    view = open_corpus(corpus)
-    view = view if mask is None else view.with_mask(mask)
+    view = through(open_corpus(corpus), mask, keep)
     view = view if latents is None else view.with_latents(latents)
     with show.Bars() as bars:
         pushed = push(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from lawm_schemas import ConfigError
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from lawm_data.corpus.corpus import Corpus as View
     from lawm_data.system.registry import Registry
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -92,6 +94,20 @@ FormatSettings = Annotated[
         help="Change a setting of the format, see lawm-data formats; the value is YAML.",
     ),
 ]
+
+
+def through(view: View, mask: str | None, keep: Sequence[str] | None) -> View:
+    """A corpus seen through ``--mask``, of whose hidden actions ``--keep`` leaves clues.
+
+    Raises:
+        ConfigError: there is something to keep, and nothing that it would give away.
+        MaskError: there is no such mask.
+    """
+    if mask is None:
+        if keep:
+            raise ConfigError("goes with --mask", "--keep", "give both")
+        return view
+    return view.with_mask(mask)
 
 
 def offer_algorithms(incomplete: str) -> list[str]:

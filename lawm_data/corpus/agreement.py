@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import ArraySpec, ConfigError, Drawing, Role
+from lawm_schemas import ArraySpec, ConfigError, Drawing, EnvironmentInfo, Role
 from lawm_schemas.arrays import DTYPES
 
 from lawm_data.corpus.corpus import Corpus
@@ -287,6 +287,38 @@ def _without(name: str, *views: Corpus) -> Edits:
     if any(len(view.manifest.state) < 2 for view in views):
         return {}
     return {view.path: [f"--drop {name}"] for view in views}
+
+
+def require_one_repeat(views: Sequence[Corpus]) -> None:
+    """Refuse corpora of one environment with different action repeats.
+
+    A step means another time there, and no policy acts at both.
+
+    Raises:
+        ConfigError: says which, and the edit if one of them says something wrong of itself.
+    """
+    first: dict[tuple[str, str], Corpus] = {}
+    for view in views:
+        its = view.manifest.environment
+        if its is None:
+            continue
+        other = first.setdefault((its.suite, its.task), view)
+        ours = other.manifest.environment
+        assert ours is not None  # it was put there by its environment
+        different = other_repeat(its, ours, view)
+        if different is not None:
+            edit = say({view.path: [different]})[2]
+            hint = f"compared with {other.path}; train on corpora of one action repeat; {edit}"
+            what = f"{different.what}, and a step means another time there"
+            raise ConfigError(what, str(view.path), hint)
+
+
+def other_repeat(its: EnvironmentInfo, ours: EnvironmentInfo, view: Corpus) -> Difference | None:
+    """The difference of a view's action repeat from that of another corpus, if there is one."""
+    if its.action_repeat == ours.action_repeat:
+        return None
+    what = f"the action repeat is {its.action_repeat}, not {ours.action_repeat}"
+    return Difference(what, {view.path: [f"--set action_repeat={ours.action_repeat}"]})
 
 
 def rate_notes(views: Sequence[Corpus]) -> list[str]:

@@ -59,7 +59,10 @@ def open_corpus(path: str | Path, *, verify: bool = False) -> Corpus:
 
     Raises:
         CorpusError: not a corpus, damaged, or of a newer format version.
+        ConfigError: it is opened already.
     """
+    if isinstance(path, Corpus):
+        raise ConfigError("is an opened corpus", str(path.path), "give its address, 'PATH'")
     return Corpus(open_store(Path(path), verify))
 
 

@@ -13,6 +13,7 @@ from lawm_data.corpus.agreement import (
     Difference,
     Edits,
     drawn_otherwise,
+    other_repeat,
     rate_notes,
     renamed,
     same_under_another_name,
@@ -96,10 +97,8 @@ def _other_environments(views: Sequence[Corpus]) -> dict[Path, list[Difference]]
         if (its.suite, its.task) != (ours.suite, ours.task):
             what = f"the environment is {_task(its)}, not {_task(ours)}"
             found.append(Difference(what, {view.path: [_declaring(ours)]}))
-        if its.action_repeat != ours.action_repeat:
-            what = f"the action repeat is {its.action_repeat}, not {ours.action_repeat}"
-            option = f"--set action_repeat={ours.action_repeat}"
-            found.append(Difference(what, {view.path: [option]}))
+        if different := other_repeat(its, ours, view):
+            found.append(different)
         if found:
             odd[view.path] = found
     return odd

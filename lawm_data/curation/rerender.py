@@ -32,6 +32,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.physics import PIXELS, physics_hint
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.curation.common_arrays import Arrays
 from lawm_data.curation.derive import Derived, derive, through
@@ -45,7 +46,6 @@ from lawm_data.system.workers import Executor
 
 PACKAGES = ("lawm", "mujoco", "dm_control", "gymnasium")
 """Pictures that other versions have drawn may differ, and are drawn again."""
-COLLECT = "collect it again, without --no-physics"
 
 
 def rerender_corpus(
@@ -277,7 +277,7 @@ class _Artist:
             reason = "some are longer than an episode of the environment"
         if reason is not None:
             what = f"has no states of the simulator (physics), and {reason}"
-            raise CorpusError(what, path, COLLECT)
+            raise CorpusError(what, path, physics_hint(self.corpus, "draw from", PIXELS))
 
     def draw(self, place: int) -> list[np.ndarray]:
         """The new ``arrays`` of a trajectory, (T+1, *shape) each.
@@ -322,7 +322,8 @@ class _Artist:
                 if not same:
                     where = f"{self.corpus.path}: trajectory {trajectory.info.id}"
                     what = "has no states of the simulator (physics), and a replay differs at "
-                    raise CorpusError(f"{what}observation {t} in {spec.name}", where, COLLECT)
+                    hint = physics_hint(self.corpus, "draw from", PIXELS)
+                    raise CorpusError(f"{what}observation {t} in {spec.name}", where, hint)
             yield
             for action in actions:
                 observed = self._envs.step(action[None]).observations

@@ -5,7 +5,8 @@ Everything that acts goes through these two: recording, evaluation, and a policy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError
@@ -18,7 +19,27 @@ def state_of(observations: Mapping[str, np.ndarray], specs: Iterable[ArraySpec])
     """
     fields = [observations[spec.name] for spec in specs]
     flat = [field.reshape(len(field), -1) for field in fields]
-    return np.concatenate(flat, axis=1, dtype=np.float32, casting="unsafe")
+    with np.errstate(over="ignore"):  # infinite then, which who acts on it refuses
+        return np.concatenate(flat, axis=1, dtype=np.float32, casting="unsafe")
+
+
+class NotFinite(NamedTuple):
+    """Where a state holds numbers that no policy may see: a recurrent one would keep them."""
+
+    field: str
+    """The first field that has some."""
+    rows: tuple[int, ...]
+    """The rows that have some in any field."""
+
+
+def not_finite(state: np.ndarray, specs: Sequence[ArraySpec]) -> NotFinite | None:
+    """What is infinite or no number in a state of ``state_of``; None where all is finite."""
+    bad = ~np.isfinite(state)
+    if not bad.any():
+        return None
+    ends = np.cumsum([spec.size for spec in specs])
+    first = int(np.searchsorted(ends, bad.any(0).argmax(), side="right"))
+    return NotFinite(specs[first].name, tuple(np.flatnonzero(bad.any(1)).tolist()))
 
 
 def nearest(chosen: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
-from lawm_schemas import ArraySpec
+from lawm_schemas import ArraySpec, ConfigError, Role
 
-from lawm_data.envs.convert import nearest, state_of
+from lawm_data.envs.convert import nearest, not_finite, state_of
 from lawm_data.envs.policy import OpenLoopPolicy, VectorPolicy
 from lawm_data.envs.suites import Environments, Step
 
@@ -54,8 +54,11 @@ def rollout(
         The trajectories, in the order of the seeds that are not ``None``.
 
     Raises:
-        ConfigError: the policy's actions are not finite, or have the wrong shape.
+        ConfigError: what is observed or the policy's actions are not finite, or the actions have
+            the wrong shape.
     """
+    if reads is None:
+        reads = [spec for spec in envs.observations if spec.role is Role.state]
     if noise_seed is None:
         known = [seed for seed in seeds if seed is not None]
         noise_seed = int(np.random.SeedSequence(known).generate_state(1)[0])
@@ -76,7 +79,7 @@ def rollout(
     for t in range(envs.steps_per_episode):
         if not running.any():
             break
-        seen = envs.state(observations) if reads is None else state_of(observations, reads)
+        seen = _finite(state_of(observations, reads), reads, running, f"{envs.info.task}, step {t}")
         chosen_actions = policy.act(seen)
         actions = nearest(chosen_actions, envs.action, f"{envs.info.task}, step {t}")
         observations, reward, terminated, truncated = envs.step(actions)
@@ -86,6 +89,24 @@ def rollout(
         if progress is not None:
             progress(t + 1)
     return [buffers.cut(i, lengths[i], bool(terminated[i]), bool(truncated[i])) for i in chosen]
+
+
+def _finite(
+    seen: np.ndarray, reads: Sequence[ArraySpec], running: np.ndarray, where: str
+) -> np.ndarray:
+    """What the policy sees; of copies that have ended zeros, where something is not finite."""
+    bad = not_finite(seen, reads)
+    if bad is None:
+        return seen
+    seen[~running] = 0
+    bad = not_finite(seen, reads)
+    if bad is None:
+        return seen
+    raise ConfigError(
+        f"the environment's {bad.field} is not finite",
+        f"{where}, copy {bad.rows[0]}",
+        "the simulation diverged: take another seed, or another policy",
+    )
 
 
 def _at_once(

@@ -8,6 +8,7 @@ import numpy as np
 from lawm_schemas import ConfigError, CorpusError, Role
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.physics import PIXELS, physics_hint
 from lawm_data.corpus.rate import step_seconds
 from lawm_data.envs.suites import LARGEST_SEED, Environments, make
 
@@ -15,7 +16,6 @@ SIZE = (320, 240)
 """Width and height of a picture, in pixels."""
 ALL = slice(None)
 """Every state."""
-COLLECTED = "collect it again, without --no-physics"
 STEP_SECONDS = 0.02
 """Time of a control step where the environment does not say."""
 
@@ -57,7 +57,9 @@ def frames(
             return iter(shown.observations[spec.name][rows])
     what = "neither physics states nor camera images were recorded"
     imported = any(entry.origin == "import" for entry in corpus.manifest.provenance)
-    hint = "import it with its pictures, if it has some" if imported else COLLECTED
+    hint = "import it with its pictures, if it has some"
+    if not imported:
+        hint = physics_hint(corpus, "draw from", PIXELS)
     raise CorpusError(what, str(corpus.path), hint)
 
 

@@ -93,7 +93,9 @@ class _Recurrent(nn.Module):
 
     def forward(self, observation: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         chosen, following = self._actor.step(observation, state, torch.Generator())
-        return _nearest(chosen, self._action), following
+        # a program cannot refuse a reading, but nothing of it has to stay
+        seen = torch.isfinite(observation).all(1, keepdim=True)
+        return _nearest(chosen, self._action), torch.where(seen, following, state)
 
 
 def _nearest(chosen: Tensor, spec: ArraySpec) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lawm_schemas import ArraySpec, ConfigError
 
-from lawm_data.envs.convert import state_of
+from lawm_data.envs.convert import not_finite, state_of
 from lawm_data.envs.spaces import plain_name
 
 ObservationLike = Mapping[str, Any] | Sequence[Any] | np.ndarray | float
@@ -35,8 +35,10 @@ def read_observation(
         before: the robots of the observation before; none at the beginning.
 
     Raises:
-        ConfigError: a field is missing or of another shape, or there are more or fewer robots.
+        ConfigError: a field is missing, of another shape or not finite, or there are more or fewer
+            robots.
     """
+    fields = specs
     if isinstance(observation, Mapping):
         arrays = _named(observation, specs)
     else:
@@ -57,7 +59,15 @@ def read_observation(
         what = f"is of {_words(min(possible))}, after {_words(robots)}"
         raise ConfigError(what, "observation", "call reset() in between")
     whole = {s.name: arrays[s.name].reshape(robots or 1, *s.shape) for s in specs}
-    return Observed(state_of(whole, specs), robots)
+    state = state_of(whole, specs)
+    bad = not_finite(state, fields)
+    if bad is not None:
+        where = _where(bad.field)
+        if robots:
+            where += f", robot{'s' * (len(bad.rows) > 1)} {', '.join(map(str, bad.rows))}"
+        hint = "give finite numbers, or skip this reading: nothing of it was remembered"
+        raise ConfigError("is not finite in float32", where, hint)
+    return Observed(state, robots)
 
 
 def _named(observation: Mapping[str, Any], specs: Sequence[ArraySpec]) -> dict[str, np.ndarray]:

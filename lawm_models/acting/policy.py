@@ -109,8 +109,9 @@ class Policy:
             Gymnasium's ``Discrete``.
 
         Raises:
-            ConfigError: a field is missing or of another shape, there are more or fewer robots than
-                in the step before, or the action is not finite.
+            ConfigError: a field is missing, of another shape or not finite, there are more or fewer
+                robots than in the step before, or the action is not finite. What is remembered is
+                as it was before.
         """
         state, robots = read_observation(observation, self.state, self._robots)
         if self._robots is None:
@@ -132,6 +133,9 @@ class Policy:
         - ``state``: (N, M) float32, zeros where a trajectory begins, and then the ``next_state`` of
           the step before;
         - ``action``: (N, …), what ``act`` returns for a batch.
+
+        A program refuses nothing: of a robot whose observation is not finite the action means
+        nothing, and ``next_state`` is the ``state`` that was given.
 
         The file holds the names, shapes and order of all this as JSON, under ``lawm``.
 

@@ -18,13 +18,14 @@ from lawm_data.system.terminal import line
 from lawm_models.collection.trained_policy import Trained, load_world_model
 from lawm_models.planning import goals as planning
 from lawm_models.planning.planner import ModelPlanner
+from lawm_models.runs.run import folder_of
 from lawm_models.training.seeding import thread_limit
 from lawm_models.training.versions import installed_versions
 
 
 def reach_goals(
     run: Path | str,
-    corpus: Path | str | None = None,
+    corpus: Corpus | Path | str | None = None,
     *,
     goals: int = 100,
     horizon: int = 6,
@@ -40,7 +41,7 @@ def reach_goals(
     Args:
         run: a run folder, or the ``OUT.agent`` of a collection.
         corpus: where goals are from; None for the first that the run was trained on. Trajectories
-            that it was not trained on are taken if there are some.
+            that it was not trained on are taken if there are some. The whole corpus, or its folder.
         goals: how many.
         horizon: steps between start and goal, and of the plan.
         closed_loop: look again and plan the rest anew at every step.
@@ -62,6 +63,8 @@ def reach_goals(
     if "horizon" in given:
         raise ConfigError("is that of the goals here", "setting horizon", "give --horizon")
     search = ModelPlanner(trained.model, planner, {**given, "horizon": horizon}, goals=True)
+    if corpus is not None:
+        corpus = folder_of(corpus, "goals are drawn from all of it")
     whole = open_corpus(located(trained.address if corpus is None else str(corpus)))
     view, held_out = _unseen(whole, trained)
     began = time.process_time()

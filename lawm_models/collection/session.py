@@ -74,6 +74,9 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
         raise ConfigError("goes with --planner", "--set", "give both")
     if collection.planner is not None and collection.noise is not None:
         raise ConfigError("does not go with --planner", "--noise", "leave it out")
+    if unfit(collection.agent, collection.noise):
+        option = "--noise" if collection.noise else "--deterministic"
+        raise ConfigError(f"does not go with --agent {collection.agent}", option, "leave it out")
     for option, given in (("--draw", collection.draw), ("--distractors", collection.distractors)):
         if given and collection.pixels is None:
             raise ConfigError("goes with --pixels", option, "give both")
@@ -86,9 +89,9 @@ def collect(collection: Collection, bars: ProgressBar, processes: int = 2) -> No
         _collect_rollouts(collection, bars)
 
 
-def unfit_for_learning(noise: bool | None) -> tuple[str, ...]:
-    """Which of these settings a learning agent does not have."""
-    return ("noise",) if noise else ()
+def unfit(agent: str, noise: bool | None) -> tuple[str, ...]:
+    """Which of these settings an agent does not have: one that learns, or that acts at random."""
+    return ("noise",) if noise is not None and (agent in AGENTS or agent == "random") else ()
 
 
 def _collect_learning(collection: Collection, bars: ProgressBar, processes: int) -> None:
@@ -96,9 +99,7 @@ def _collect_learning(collection: Collection, bars: ProgressBar, processes: int)
     from lawm_models.collection.collector import collect_learning
 
     agent = collection.agent
-    own = unfit_for_learning(collection.noise)
     refused = {
-        **{f"--{name}": True for name in own},
         "--append": collection.append,
         "--workers": collection.workers is not None,
         "--backend": collection.backend != "processes",

@@ -67,8 +67,11 @@ class StepPolicy(ABC):
     def act(self, observation: np.ndarray) -> np.ndarray:
         """See ``VectorPolicy.act``."""
         tensor = torch.tensor(observation).to(self.like)  # a copy: it may be read-only
-        action, self._memory = self.step(tensor, self._memory, self._generator)
-        return action.cpu().numpy()
+        action, memory = self.step(tensor, self._memory, self._generator)
+        chosen = action.cpu().numpy()
+        if np.isfinite(chosen).all():  # what nobody does must not be remembered
+            self._memory = memory
+        return chosen
 
 
 class FilteringPolicy(StepPolicy):

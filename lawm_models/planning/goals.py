@@ -16,6 +16,7 @@ from jaxtyping import Float
 from lawm_schemas import ArraySpec, ConfigError, CorpusError, Role
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.physics import physics_hint
 from lawm_data.corpus.rate import step_seconds
 from lawm_data.envs import suites as envs
 from lawm_data.envs.convert import nearest, state_of
@@ -184,10 +185,9 @@ def _simulator(
         hint = "goals are reached in a simulator; say which: lawm-data edit --set env=NAME"
         raise ConfigError("the corpus names no environment", where, hint)
     if not any(spec.role is Role.physics for spec in corpus.manifest.observations):
-        hint = "collect it again, without --no-physics"
-        if info.suite != "dm_control":
-            hint = "the simulators of dm_control keep them, others do not"
-        raise CorpusError("has no states of the simulator (physics) to begin in", where, hint)
+        what = "has no states of the simulator (physics) to begin in"
+        hint = physics_hint(corpus, "begin in", "give a corpus of dm_control")
+        raise CorpusError(what, where, hint)
     if not corpus.manifest.state:
         hint = "give a corpus with state fields"
         raise CorpusError("has no state in which a distance could be measured", where, hint)

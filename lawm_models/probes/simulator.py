@@ -11,10 +11,11 @@ from lawm_schemas import ConfigError, CorpusError, Role
 from torch import Tensor
 
 from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.physics import physics_hint
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.envs.convert import nearest, state_of
 from lawm_data.envs.suites import LARGEST_SEED, Environments
-from lawm_data.inspection.render import COLLECTED, remake
+from lawm_data.inspection.render import remake
 from lawm_data.system.progress import Progress, silent
 from lawm_models.probes.evidence import AHEAD, SMALLEST, Goals, Transfer, Transitions
 from lawm_models.probes.transitions import Recorded, action_scale
@@ -41,7 +42,8 @@ class Simulator:
         path, fields = str(whole.path), whole.manifest.state
         if not any(spec.role is Role.physics for spec in whole.manifest.observations):
             what = "has no states of the simulator (physics) for --simulate"
-            raise CorpusError(what, path, f"{COLLECTED}, or leave --simulate out")
+            hint = f"{physics_hint(whole, 'begin in')}, or leave --simulate out"
+            raise CorpusError(what, path, hint)
         self._envs: Environments = remake(whole)
         given = {spec.name for spec in self._envs.observations}
         missing = [spec.name for spec in fields if spec.name not in given]

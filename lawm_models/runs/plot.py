@@ -24,13 +24,14 @@ NO_METRICS = ("stage", "step", "elapsed", "return_mean", "return_std")
 def plot_metrics(metrics: Metrics, title: str) -> Figure:
     """A panel for the return, and one for each metric of each stage, against gradient steps."""
     stages = list(dict.fromkeys(row["stage"] for row in metrics))
+    there = {(row["stage"], name) for row in metrics for name in row}
     panels = [
         (stage, name)
         for stage in reversed(stages)  # the policy first
         for name in metrics.columns
-        if name not in NO_METRICS and metrics.series(stage, name)[0]
+        if name not in NO_METRICS and (stage, name) in there
     ]
-    evaluated = [stage for stage in stages if metrics.series(stage, "return_mean")[0]]
+    evaluated = [stage for stage in stages if (stage, "return_mean") in there]
     down = max(1, math.ceil((len(panels) + len(evaluated)) / ACROSS))
     figure = new_figure(3 * ACROSS, 0.4 + 2 * down)
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium")

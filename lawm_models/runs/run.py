@@ -270,7 +270,7 @@ class Run:
         """
         return relabel.relabel(
             self._folder,
-            _whole(corpus, "with_labels() fills in any part"),
+            folder_of(corpus, "with_labels() fills in any part"),
             name,
             replace,
             method,
@@ -302,7 +302,7 @@ class Run:
                 observations.
             CorpusError: the name is taken, or the corpus is damaged.
         """
-        whole = _whole(corpus, "with_latents() shows those of any part")
+        whole = folder_of(corpus, "with_latents() shows those of any part")
         return make_latents.make_latents(self._folder, whole, name, replace, dry_run)
 
     def audit(self, *, steps: int = 5, seed: int = 0) -> audit.Audit:
@@ -361,7 +361,7 @@ class Run:
         return notebook.facts(f"Run {near(self.path)}", self.facts())
 
 
-def _whole(corpus: Corpus | Path | str, otherwise: str) -> Path | str:
+def folder_of(corpus: Corpus | Path | str, otherwise: str) -> Path | str:
     """The folder of a corpus.
 
     Raises:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lawm_schemas import CorpusSource, ExperimentConfig
+from lawm_schemas import ConfigError, CorpusSource, ExperimentConfig
 
+from lawm_data.corpus.corpus import Corpus
+from lawm_data.corpus.mask import find_mask, mask_files
+from lawm_data.corpus.observed import EVERYTHING
 from lawm_data.exchange.hub.cache import is_hub_address
 from lawm_models.training import presets
 
 LABELS = re.compile(r"\+([0-9A-Za-z][0-9A-Za-z_.-]*)$")
 """The name of inferred actions at the end of a word."""
-Source = str | Path | CorpusSource
-"""A corpus of a training: ``PATH``, and behind it ``@MASK``, ``+LABELS`` and ``*WEIGHT`` if any."""
+Source = str | Path | CorpusSource | Corpus
+"""A corpus of a training: ``PATH``, and behind it ``@MASK``, ``+LABELS`` and ``*WEIGHT`` if any; or
+an opened one, of which that says the same."""
 
 
 def configure(
@@ -32,7 +36,8 @@ def configure(
         corpora: one corpus or several; ``"corpora/cs@5pct"`` is seen through the mask ``5pct``,
             ``"corpora/cs@5pct+lawm"`` with the inferred actions ``lawm`` in the place of hidden
             ones, and ``"corpora/cs@5pct*2"`` drawn from twice as often. The path may be an address
-            on the Hub, ``hf://user/name``.
+            on the Hub, ``hf://user/name``. An opened corpus is taken with its mask and its inferred
+            actions; it must be whole.
         algorithm: name of the algorithm, such as ``lawm``, ``lawm_plus`` or ``bc``.
         preset: name of the preset; ``presets.names()`` lists them.
         seed: of all randomness.
@@ -42,7 +47,8 @@ def configure(
     Raises:
         ConfigError: something is unknown, or a value is not allowed.
     """
-    sources = [corpora] if isinstance(corpora, str | Path | CorpusSource) else corpora
+    one = isinstance(corpora, str | Path | CorpusSource | Corpus)
+    sources = [corpora] if one or not isinstance(corpora, Iterable) else corpora
     data = presets.load(preset, algorithm)
     data["corpora"] = [corpus_source(source).model_dump() for source in sources]
     data["seed"] = seed
@@ -56,10 +62,16 @@ def corpus_source(source: Source) -> CorpusSource:
     ``hf://user/name`` or ``hf://user/name@REVISION``; a mask goes behind the revision.
 
     Raises:
-        ConfigError: the mask, the labels or the weight is none.
+        ConfigError: the mask, the labels or the weight is none, or an opened corpus is no whole one
+            or seen through a mask that was not saved.
     """
     if isinstance(source, CorpusSource):
         return source
+    if isinstance(source, Corpus):
+        return _address(source)
+    if not isinstance(source, str | Path):
+        what = f"is a {type(source).__name__}, not a corpus"
+        raise ConfigError(what, "corpora", "give its address, 'PATH@MASK', or an opened corpus")
     word = str(source)
     if isinstance(source, Path) or Path(word).exists():
         return CorpusSource(path=word)
@@ -73,3 +85,21 @@ def corpus_source(source: Source) -> CorpusSource:
     data: dict[str, Any] = {"path": path, "mask": mask} if at else {"path": mask}
     data |= {"labels": labels[1]} if labels else {}
     return CorpusSource.parse(data | ({"weight": weight} if star else {}), f"corpus {word}")
+
+
+def _address(view: Corpus) -> CorpusSource:
+    """What leads to an opened corpus; a run reads it again."""
+    where, mask, overlay = str(view.path), view.mask, view.overlay
+    if view.fingerprint != view.root_fingerprint:
+        hint = "write it first: lawm-data filter, filter_corpus"
+        raise ConfigError("is a part of a corpus", where, hint)
+    if view.observed != EVERYTHING:
+        hint = f"give all of it, and settings={{'observe': {view.observed!r}}}"
+        raise ConfigError("shows a part of the observations", where, hint)
+    if mask is not None:
+        names = {path.stem for path in mask_files(view.path)}
+        if mask.name not in names or find_mask(view.path, mask.name) != mask:
+            hint = "save it first: save_mask(corpus, mask)"
+            raise ConfigError(f"is seen through a mask {mask.name} that is not there", where, hint)
+    labels = None if overlay is None else overlay.name
+    return CorpusSource(path=where, mask=mask and mask.name, labels=labels)

@@ -75,7 +75,7 @@ def evaluate(
         choose_renderer()
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     actor = run.policy_of(run.algorithm()) if policy is None else policy.actor
-    evaluator = Evaluator(run.record, episodes, where, run.reads())
+    evaluator = Evaluator(run.record, episodes, where, run.reads(), draws=video is not None)
     with seeding.thread_limit(run.config.threads):
         found = evaluator.evaluate(actor, seed, Path(video) if video else None)
     return found if policy is None else found.model_copy(update={"planner": policy.planner})
@@ -89,9 +89,11 @@ class Evaluator:
         episodes: how many at once.
         where: the environment; None takes the one that the record names.
         reads: what the policy is given of it; None for what the record says was observed.
+        draws: it will be filmed.
 
     Raises:
-        ConfigError: no environment is known, it cannot be made, or its arrays have changed.
+        ConfigError: no environment is known, it cannot be made or filmed, or its arrays have
+            changed.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Evaluator:
         episodes: int,
         where: EnvironmentInfo | None = None,
         reads: Sequence[ArraySpec] | None = None,
+        draws: bool = False,
     ) -> None:
         info = where or record.environment
         reads = record.observations if reads is None else reads
@@ -116,6 +119,7 @@ class Evaluator:
             action_repeat=info.action_repeat,
             pixels=_edge(reads, info.task),
             drawing=next((s.drawing for s in reads if s.role is Role.pixels), None),
+            draws=draws,
         )
         self.info = info if where is None else self.environments.info
         specs = self.environments.observations

@@ -199,8 +199,21 @@ class Metrics(list[dict[str, Any]]):
         return list(dict.fromkeys(name for row in self for name in row))
 
     def series(self, stage: str, name: str) -> tuple[list[int], list[float]]:
-        """Steps of a stage, and the values of a metric there."""
-        rows = [row for row in self if row["stage"] == stage and name in row]
+        """Steps of a stage, and the values of a metric there; none of a log without a row.
+
+        Raises:
+            ConfigError: the log has no such stage, or never that metric in it.
+        """
+        of_stage = Metrics(row for row in self if row["stage"] == stage)
+        rows = [row for row in of_stage if name in row]
+        if self and not rows:
+            stages = dict.fromkeys(row["stage"] for row in self)
+            if not of_stage:
+                what, where, known = f"no stage {stage!r}", "metrics", ", ".join(stages)
+            else:
+                own = [column for column in of_stage.columns if column != "stage"]
+                what, where, known = f"no metric {name!r}", f"stage {stage}", ", ".join(own)
+            raise ConfigError(what, where, f"there are {known}")
         return [row["step"] for row in rows], [row[name] for row in rows]
 
     def to_pandas(self) -> DataFrame:

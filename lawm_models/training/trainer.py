@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.loader import Loader, device_of
-from lawm_data.corpus.agreement import rate_notes
+from lawm_data.corpus.agreement import rate_notes, require_one_repeat
 from lawm_data.corpus.constant_actions import inert_actions
 from lawm_data.system.atomic import WriterLock, own_folder, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
@@ -173,7 +173,9 @@ def _checked(
     record, beginning, begun = sources.record, None, _begun(out)
     if begun is not None:  # one that an earlier version began without foreseeing ends goes on so
         record = record.model_copy(update={"terminates": begun.record.terminates})
-    elif begin_from is not None:
+    else:  # earlier versions began such runs, too, which go on
+        require_one_repeat([view for view, _ in sources.corpora])
+    if begun is None and begin_from is not None:
         beginning = stage_reuse.read(begin_from, config, record.corpora)
         taken = {"taken": beginning.record, "terminates": beginning.terminates}
         record = record.model_copy(update=taken)

@@ -177,6 +177,7 @@ class Study(Schema):
         for key, values in each.items():
             if values is not None and not values:
                 raise ValueError(f"{key} is empty")
-            if values is not None and len(set(values)) != len(values):
-                raise ValueError(f"{key} has a value twice")
+            twice = [value for i, value in enumerate(values or ()) if value in (values or ())[:i]]
+            if twice:
+                raise ValueError(f"{key} has a value twice: {twice[0]}")
         return self

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,26 @@ def test_seeds_collect_what_each_would_alone(run, require_documented, tmp_path: 
         out = tmp_path / f"alone-{one['seed']}"
         alone = run("lawm-data", *words, out, "--seed", one["seed"], "--json").json
         assert alone["fingerprint"] == one["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--seed", 0, "--seeds", "1,2"), "--seeds and --seed: do not go together; give one"),
+        (("--seed", 3, "--seeds", "1"), "--seeds and --seed: do not go together; give one"),
+        (("--deterministic",), "--deterministic: does not go with --agent random; leave it out"),
+        (("--noise",), "--noise: does not go with --agent random; leave it out"),
+        (("--agent", "dreamer", "--deterministic"), "--deterministic: does not go with --agent d"),
+        (("--agent", "dreamer", "--noise"), "--noise: does not go with --agent dreamer"),
+    ],
+)
+def test_nothing_that_is_asked_for_is_ignored(
+    run, tmp_path: Path, words: tuple, message: str
+) -> None:
+    result = run("lawm-data", *RANDOM, "--trajectories", 1, *words, "--out", tmp_path / "c")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert message in result.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_learning_agents_collect_for_several_seeds(run, tmp_path: Path) -> None:
@@ -162,3 +183,23 @@ def test_drawing_goes_with_pictures(run, tmp_path: Path) -> None:
     result = run("lawm-data", *RANDOM, "--draw", "fast", "--out", tmp_path / "c")
     assert (result.code, "--draw: goes with --pixels" in result.err) == (2, True)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.skipif(find_spec("pygame") is not None, reason="pygame is there")
+@pytest.mark.parametrize("agent", ["random", "dreamer"])
+def test_what_cannot_be_drawn_leaves_nothing_in_the_way(run, tmp_path: Path, agent: str) -> None:
+    """Gymnasium's own environments are drawn by a package that nobody has to have."""
+    pytest.importorskip("gymnasium")
+    pendulum = ("--env", "gym:Pendulum-v1", "--trajectories", 1)
+    words = ("collect", *pendulum, "--agent", agent, "--out", tmp_path / "out")
+    result = run("lawm-data", *words, "--pixels", 8)
+    assert result.code == 2
+    assert 'pygame is not installed; pip install "gymnasium[' in result.err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+    if agent == "random":
+        assert run("lawm-data", *words).code == 0
+        drawn = ("rerender", tmp_path / "out", "--size", 8, "--out", tmp_path / "drawn")
+        result = run("lawm-data", *drawn)
+        assert result.code == 2
+        assert 'pygame is not installed; pip install "gymnasium[' in result.err
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]

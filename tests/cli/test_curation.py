@@ -104,6 +104,8 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(
         (("delete", "{}"), "delete: nothing is named; give an expression or ids"),
         (("split", "{}", "a=0.5", "b=0.6"), "the shares add up to 1.1"),
         (("tier", "{}", "--tier", "medium", "--trajectories", 3, "--returns", "3"), "LOW:HIGH"),
+        (("filter", "{}", "length > 0", "--keep", "seeds"), "--keep: goes with --mask; give both"),
+        (("rerender", "{}", "--size", 8, "--keep", "seeds"), "--keep: goes with --mask; give both"),
         (("merge", "{}", "nowhere"), "nowhere: does not exist"),
         (("merge", "{}", "--size", 8), "--size: goes with --common; give both"),
         (("merge", "{}", "--common", "--size", 0), "--size: is 0; give a whole number"),

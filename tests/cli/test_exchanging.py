@@ -46,6 +46,8 @@ def test_a_round_trip_keeps_corpus_and_mask(run, corpus: Path, tmp_path: Path) -
         ("export {corpus} minari:lab/x-v0 --mask nobody", "masks here: third"),
         ("export {corpus} minari:lab/x-v0 --labels nobody", "no such overlay"),
         ("export {new} minari:lab/x-v0", "does not exist"),
+        ("export {corpus} minari:lab/x-v0 --keep seeds", "--keep: goes with --mask; give both"),
+        ("push-to-hub {corpus} user/name --keep seeds", "--keep: goes with --mask; give both"),
         ("export {corpus} ogbench:x", "cannot be exported"),
         ("collect --env gym:CartPole-v9 --out {new}", "nearest ids: CartPole-v1"),
     ],

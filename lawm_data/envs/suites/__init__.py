@@ -79,6 +79,7 @@ def make(
     physics: bool = True,
     direct: bool | None = None,
     drawing: Drawing | None = None,
+    draws: bool = False,
 ) -> Environments:
     """Make N copies of one task, stepped in lockstep.
 
@@ -92,11 +93,13 @@ def make(
         physics: observe the simulator's state, too.
         direct: step the simulator without the suite's Python layer; none does so where it can.
         drawing: how that image is drawn; None as the suite itself draws.
+        draws: ``Environments.render`` will be called, which some suites have to know now.
 
     Raises:
-        ConfigError: suite or task is unknown, its package is missing, or a number is out of range.
+        ConfigError: suite or task is unknown, its package is missing, a number is out of range, or
+            it is to be drawn and cannot.
     """
-    if pixels is not None:
+    if pixels is not None or draws:
         choose_renderer()
     require_task(task, suite)
     suite, task = split_task(task, suite)
@@ -113,6 +116,8 @@ def make(
             what = "does not draw by name"
             raise ConfigError(what, f"{suite}:{task}", "leave out how: it draws in its own way")
         more["drawing"] = drawing
+    if draws and getattr(module, "DRAWS_WHEN_TOLD", False):
+        more["draws"] = True
     return module.make(
         task,
         num_envs=num_envs,

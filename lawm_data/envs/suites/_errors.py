@@ -53,9 +53,18 @@ def rendering(task: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        backend = os.environ.get("MUJOCO_GL")
-        reason = f"MUJOCO_GL={backend}" if backend == "disable" else reason_of(error)
-        raise no_rendering(task, reason) from None
+        raise no_rendering(task, why_not_drawn(error)) from None
+
+
+def of_opengl(error: Exception) -> bool:
+    """Whether it is about how MuJoCo draws, which MUJOCO_GL decides."""
+    return any(word in str(error) for word in (*_GL_WORDS, "OpenGL"))
+
+
+def why_not_drawn(error: Exception) -> str:
+    """What an error of drawing by MuJoCo says, in a few words."""
+    backend = os.environ.get("MUJOCO_GL")
+    return f"MUJOCO_GL={backend}" if backend == "disable" else reason_of(error)
 
 
 def diverged(task: str) -> LawmError:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
+import sys
+import traceback
 import warnings
 from typing import Any
 
@@ -11,12 +14,17 @@ from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 from lawm_schemas.errors import reason_of
 
 from lawm_data.envs.spaces import action_spec, observation_parts
+from lawm_data.envs.suites import _errors
 from lawm_data.envs.suites._copies import Advance, Copies
 from lawm_data.envs.suites._protocol import Environments
 from lawm_data.system.optional import optional
 
 UNLIMITED_EPISODE = 1000
 """Steps of the environment after which an episode without a time limit is cut."""
+
+NO_PICTURES = "do without pictures of it"
+DRAWS_WHEN_TOLD = True
+"""Gymnasium decides when an environment is made whether it can be drawn."""
 
 
 def require_task(task: str) -> None:
@@ -50,11 +58,12 @@ def make(
     pixels: int | None,
     physics: bool,
     direct: bool | None,
+    draws: bool = False,
 ) -> Environments:
     """Make N copies of an environment; see ``suites.make``. There is no physics state."""
     if direct:
         raise ConfigError("is stepped by Gymnasium only", task, "leave direct out")
-    return GymEnvironments(task, num_envs, action_repeat, pixels)
+    return GymEnvironments(task, num_envs, action_repeat, pixels, draws)
 
 
 def load(task: str, render: bool = False) -> Any:
@@ -63,17 +72,63 @@ def load(task: str, render: bool = False) -> Any:
     Only what is registered under this id: a corpus of others must not name code to run.
 
     Raises:
-        ConfigError: no such id, or a package is missing.
+        ConfigError: no such id, a package is missing, or it cannot draw.
     """
-    gymnasium = _registered(task)
+    gymnasium, where = _registered(task), f"gym:{task}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mode = "rgb_array" if render else None
-            return gymnasium.make(task, render_mode=mode, disable_env_checker=True)
+            # not all take the word, and no word is none
+            how: dict[str, Any] = {"render_mode": "rgb_array"} if render else {}
+            return gymnasium.make(task, disable_env_checker=True, **how)
     except (gymnasium.error.Error, ImportError) as error:
-        what = reason_of(error).rstrip(".")
-        raise ConfigError(what, f"gym:{task}", "install what it needs") from None
+        what = _reason(error)
+        raise ConfigError(what, where, _packages(error) or "install what it needs") from None
+    except TypeError as error:
+        if not render or "render_mode" not in str(error):
+            raise
+        raise ConfigError("draws no picture", where, NO_PICTURES) from None
+
+
+def picture(env: Any, task: str) -> np.ndarray:
+    """What an environment draws of itself, (h, w, 3) uint8.
+
+    Raises:
+        ConfigError: it draws no picture, or cannot on this machine.
+    """
+    where = f"gym:{task}"
+    try:
+        frame = env.render()
+    except Exception as error:  # its packages, the display, the driver: anybody's code
+        _let_go(error)
+        if _errors.of_opengl(error):
+            raise _errors.no_rendering(where, _errors.why_not_drawn(error)) from None
+        hint = _packages(error) or NO_PICTURES
+        raise ConfigError(f"cannot be drawn: {_reason(error)}", where, hint) from None
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ConfigError("draws no picture", where, NO_PICTURES)
+    if frame.dtype != np.uint8:
+        raise ConfigError(f"draws pictures of {frame.dtype}, not uint8", where, NO_PICTURES)
+    return frame
+
+
+def _let_go(error: BaseException) -> None:
+    """Delete what was left half made, quietly: viewers of MuJoCo fail at that, and print it."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = hook
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without the advice that Gymnasium adds."""
+    return re.split(r",[^,`]*`pip install", reason_of(error))[0].rstrip(".")
+
+
+def _packages(error: BaseException) -> str:
+    """The commands that Gymnasium says would help."""
+    return " && ".join(re.findall(r"`(pip install [^`]+)`", reason_of(error)))
 
 
 def _registered(task: str) -> Any:
@@ -94,10 +149,25 @@ class GymEnvironments(Copies):
         num_envs: N.
         action_repeat: steps of the environment per recorded step.
         pixels: edge of a square picture to observe, or none.
+        draws: ``render`` will be called.
+
+    Raises:
+        ConfigError: it is to be drawn, and cannot.
     """
 
-    def __init__(self, task: str, num_envs: int, action_repeat: int, pixels: int | None) -> None:
-        first = load(task, render=pixels is not None)
+    def __init__(
+        self,
+        task: str,
+        num_envs: int,
+        action_repeat: int,
+        pixels: int | None,
+        draws: bool = False,
+    ) -> None:
+        draws = draws or pixels is not None
+        first = load(task, draws)
+        if draws:  # fail now, not when something has been written
+            first.reset(seed=0)
+            picture(first, task)
         self._parts = observation_parts(first.observation_space, f"gym:{task}", single=True)
         self._pixels = pixels
         observations = tuple(part.spec for part in self._parts)
@@ -113,7 +183,7 @@ class GymEnvironments(Copies):
             control_timestep=1 / fps if fps else None,
         )
         action = action_spec(first.action_space, f"gym:{task}", single=True)
-        envs = [first, *(load(task, pixels is not None) for _ in range(num_envs - 1))]
+        envs = [first, *(load(task, draws) for _ in range(num_envs - 1))]
         limit = first.spec.max_episode_steps or UNLIMITED_EPISODE
         super().__init__(observations, action, info, envs, limit)
 
@@ -150,17 +220,15 @@ class GymEnvironments(Copies):
         """See ``Environments.render``; the nearest pixels of the environment's own picture.
 
         Raises:
-            ConfigError: it draws nothing, or was not made to draw.
+            ConfigError: it draws nothing, cannot here, or was not made to draw.
         """
         if camera is not None:
             raise ConfigError("has no cameras to choose from", self.info.task, "leave camera out")
         env = self._envs[i]
         if env.render_mode != "rgb_array":
-            hint = "collect with --pixels"
-            raise ConfigError("was not made to draw pictures", self.info.task, hint)
-        frame = np.asarray(env.render())
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise ConfigError("draws no picture", self.info.task, "leave --pixels out")
+            what, hint = "was not made to draw pictures", "make it with draws=True"
+            raise ConfigError(what, self.info.task, hint)
+        frame = picture(env, self.info.task)
         rows = np.arange(height) * frame.shape[0] // height
         columns = np.arange(width) * frame.shape[1] // width
         return frame[rows][:, columns]

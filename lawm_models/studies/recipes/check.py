@@ -20,7 +20,7 @@ from lawm_schemas.recipe import (
 )
 
 from lawm_models.collection.agents import AGENTS
-from lawm_models.collection.session import unfit_for_learning
+from lawm_models.collection.session import unfit
 from lawm_models.studies.recipes import step
 from lawm_models.studies.recipes.job import AGENT, RUN, Job
 
@@ -118,11 +118,10 @@ class RecipeCheck:
                     if given and settings.pixels is None:
                         yield f"collect.{key}: goes with pixels", "give both"
                 yield from _refusal("collect.distractors", lambda: parse(settings.distractors))
-                if settings.agent in AGENTS:
-                    for key in unfit_for_learning(settings.noise):
-                        what = f"collect.{key}: does not go with agent {settings.agent}"
-                        yield what, "leave it out"
-                elif settings.agent != "random":
+                for key in unfit(settings.agent, settings.noise):
+                    what = f"collect.{key}: does not go with agent {settings.agent}"
+                    yield what, "leave it out"
+                if settings.agent not in AGENTS and settings.agent != "random":
                     yield from self._acting(settings, not unknown)
             case ShippedStep(corpus=name):
                 from lawm_data.curation.shipped import shipped_corpora

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from lawm_schemas import ArraySpec, ConfigError, Role
 
-from lawm_data.envs.convert import nearest, state_of
+from lawm_data.envs.convert import nearest, not_finite, state_of
 from lawm_data.envs.policy import RandomPolicy
 
 FINITE = st.floats(-1e3, 1e3, width=32)
@@ -61,3 +61,19 @@ def test_state_is_in_the_order_of_the_specs() -> None:
     state = state_of({"a": np.array([7, 8]), "b": np.arange(8.0).reshape(2, 2, 2)}, specs)
     assert state.tolist() == [[0, 1, 2, 3, 7], [4, 5, 6, 7, 8]]
     assert state.dtype == np.float32
+
+
+@given(st.data())
+def test_what_is_not_finite_is_found_by_field_and_row(data) -> None:
+    shapes = data.draw(st.lists(hnp.array_shapes(min_dims=0, max_dims=2, max_side=3), min_size=1))
+    specs = [ArraySpec(name=f"f{i}", shape=shape) for i, shape in enumerate(shapes)]
+    fields = {spec.name: np.zeros((4, *spec.shape)) for spec in specs}
+    assert not_finite(state_of(fields, specs), specs) is None
+    places = st.tuples(st.sampled_from(specs), st.integers(0, 3))
+    bad = data.draw(st.sets(places.map(lambda p: (p[0].name, p[1])), min_size=1))
+    for name, row in bad:
+        fields[name].reshape(4, -1)[row, -1] = data.draw(st.sampled_from([np.nan, np.inf, -1e300]))
+    found = not_finite(state_of(fields, specs), specs)
+    assert found is not None
+    assert found.field == min((name for name, _ in bad), key=lambda name: int(name[1:]))
+    assert found.rows == tuple(sorted({row for _, row in bad}))

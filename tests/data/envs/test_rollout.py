@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from lawm_schemas import ArraySpec, ConfigError
+from lawm_schemas import ArraySpec, ConfigError, EnvironmentInfo, Role
 
 from lawm_data.envs import direct
 from lawm_data.envs import suites as envs
@@ -138,3 +138,44 @@ class Broken(Still):
 def test_actions_that_are_not_finite_are_refused(cartpoles: envs.Environments) -> None:
     with pytest.raises(ConfigError, match=r"cartpole-swingup, step 2: .* not finite"):
         rollout(cartpoles, Broken(), [0, 1, 2])
+
+
+class Blind(envs.Copies):
+    """Copies that end when they have observed nothing finite, where they may."""
+
+    def __init__(self, ends: bool) -> None:
+        self.ends = ends
+        observations = (ArraySpec(name="a", shape=(2,)), ArraySpec(name="b", shape=(1,)))
+        action = ArraySpec(name="action", shape=(1,), role=Role.action)
+        info = EnvironmentInfo(suite="mine", task="blind", action_repeat=1)
+        super().__init__(observations, action, info, [None, None], 4)
+
+    def _start(self, i: int, seed: int) -> float:
+        return 0.0
+
+    def _advance(self, i: int, action: np.ndarray, repeats: int) -> envs.Advance:
+        broken = i == 1 and self.steps_done == 2
+        return envs.Advance(0.0, np.nan if broken else 0.0, self.ends and broken, False)
+
+    def _write(self, observations: dict[str, np.ndarray], i: int, observation: float) -> None:
+        observations["b"][i] = observation
+
+
+class Proud(Still):
+    """Acts on what it sees, which has to be finite."""
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        assert np.isfinite(observation).all()
+        return super().act(observation)
+
+
+def test_observations_that_are_not_finite_are_refused_before_anybody_acts() -> None:
+    where = "blind, step 2, copy 1: the environment's b is not finite"
+    with pytest.raises(ConfigError, match=where):
+        rollout(Blind(ends=False), Proud(), [0, 1])
+
+
+def test_what_an_ended_copy_observes_stops_no_other() -> None:
+    long, short = rollout(Blind(ends=True), Proud(), [0, 1])
+    assert (len(long["rewards"]), len(short["rewards"])) == (4, 2)
+    assert np.isnan(short["observations"]["b"][-1])

@@ -66,7 +66,7 @@ def test_recorded_images_stand_in_for_physics(random_corpus: Callable) -> None:
 def test_what_cannot_be_drawn(random_corpus: Callable) -> None:
     corpus = random_corpus("plain")
     what = "neither physics states nor camera images were recorded"
-    with pytest.raises(CorpusError, match=f"{what}; collect it again, without --no-physics"):
+    with pytest.raises(CorpusError, match=f"{what}; there is nothing to draw from"):
         frames(corpus, 0)
     with CorpusWriter.append(corpus.path) as writer:
         first = corpus[0]

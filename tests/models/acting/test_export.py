@@ -48,6 +48,23 @@ class Model:
         return self._session.run(None, inputs)
 
 
+def assert_bad_readings_are_forgotten(program: Archive | Model) -> None:
+    """The second of three robots observes nothing for a step; it goes on from where it was."""
+    width, draws = program.facts["state"], np.random.default_rng(0)
+    state = draws.normal(size=(3, width)).astype(np.float32) * 0.1
+    good = draws.normal(size=(3, 4)).astype(np.float32)
+    for bad in (np.nan, np.inf):
+        broken = good.copy()
+        broken[1, 2] = bad
+        inputs = {"state": state} if width else {}
+        action, *following = program(observation=broken, **inputs)
+        expected, *after = program(observation=good, **inputs)
+        np.testing.assert_allclose(action[[0, 2]], expected[[0, 2]], rtol=1e-4, atol=1e-5)
+        for found, wanted in zip(following, after, strict=True):
+            np.testing.assert_allclose(found[[0, 2]], wanted[[0, 2]], rtol=1e-4, atol=1e-5)
+            np.testing.assert_array_equal(found[1], state[1])
+
+
 def assert_same(policy: Policy, program: Archive | Model, robots: int) -> None:
     draws, width = np.random.default_rng(robots), program.facts["state"]
     memory = {"state": np.zeros((robots, width), np.float32)} if width else {}
@@ -79,6 +96,7 @@ def test_archive_acts_as_the_policy(make_policy, tmp_path, name: str, action: st
     program = Archive(policy.export(tmp_path / "policy.pt2"))
     for robots in (1, 2, 5):
         assert_same(policy, program, robots)
+    assert_bad_readings_are_forgotten(program)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +112,7 @@ def test_onnx_acts_as_the_policy(make_policy, tmp_path, name: str, action: str) 
     program = Model(policy.export(str(tmp_path / "new" / "policy.onnx")))
     for robots in (1, 2, 5):
         assert_same(policy, program, robots)
+    assert_bad_readings_are_forgotten(program)
     facts = program.facts
     assert [field["name"] for field in facts["observation"]] == [s.name for s in policy.state]
     assert facts["action"] == policy.action.model_dump(mode="json")

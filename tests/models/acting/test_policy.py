@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from lawm_schemas import ConfigError
+import torch
+from lawm_schemas import ArraySpec, ConfigError, Role
 
 from lawm_data.envs.convert import nearest
 from lawm_models.acting.observation import read_observation
+from lawm_models.acting.policy import Policy
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.networks.policies import StepPolicy
 
 STEPS, N = 4, 3
 POLICIES = [n for n in ALGORITHMS.names() if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
@@ -126,7 +129,8 @@ def test_acts_as_the_rollout_of_its_actor(make_policy) -> None:
         ({"position": np.zeros((N + 1, 2))}, r"different numbers of robots; .* position\[4, 2\]"),
         ({"position": "left"}, "field position: is no array of numbers"),
         ({"position": [[1], [1, 2]]}, "field position: is no array of numbers"),
-        ({"position": np.full((N, 2), np.nan)}, "lawm: the policy returned an action that is not"),
+        ({"position": np.full((N, 2), np.nan)}, "field position, robots 0, 1, 2: is not finite"),
+        ({"arm.angle": np.array([0, 0, np.inf])}, "field arm.angle, robot 2: is not finite"),
     ],
 )
 def test_wrong_observations_are_told_in_one_line(make_policy, change: dict, words: str) -> None:
@@ -134,6 +138,52 @@ def test_wrong_observations_are_told_in_one_line(make_policy, change: dict, word
     observation = {name: field for name, field in observation.items() if field is not None}
     with pytest.raises(ConfigError, match=words):
         make_policy().act(observation)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("robot", [None, 1], ids=["batch", "alone"])
+def test_a_reading_that_is_not_finite_leaves_no_trace(
+    make_policy, name: str, robot: int | None
+) -> None:
+    """A sensor fails for a step: who skips that reading goes on as if it had not been."""
+    policy = make_policy(name, deterministic=False)
+    seen = observations() if robot is None else [of(robot, each) for each in observations()]
+    expected = [policy.act(observation) for observation in seen]
+    policy.reset()
+    bads = (np.nan, np.inf, -np.inf, 1e300)
+    for observation, action, bad in zip(seen, expected, bads, strict=True):
+        for form in (nested, flat):
+            broken = {k: np.array(v, np.float64) for k, v in observation.items()}
+            broken["position"][..., 1].flat[-1] = bad
+            whose = f", robot {N - 1}" if robot is None else ""
+            with pytest.raises(ConfigError, match=f"observation, field position{whose}: is not"):
+                policy.act(form(broken))
+        np.testing.assert_array_equal(policy.act(observation), action)
+
+
+class Reciprocal(StepPolicy):
+    """Acts by what it has seen in sum, and divides by what it sees."""
+
+    def step(self, observation, memory, generator):
+        memory = memory + observation
+        return memory / observation, memory
+
+
+def test_an_action_that_is_not_finite_leaves_no_trace() -> None:
+    policy = Policy(
+        Reciprocal(1, torch.zeros(1)),
+        name="mine",
+        weights="0" * 64,
+        state=[ArraySpec(name="x", shape=(1,))],
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+    )
+    assert policy.act([2.0]) == 1
+    with pytest.raises(ConfigError, match="mine: the policy returned an action that is not finite"):
+        policy.act([0.0])
+    assert policy.act([4.0]) == 1.5
+    with pytest.raises(ConfigError, match="mine: the policy returned an action that is not finite"):
+        policy.act([1e-44])
+    assert policy.act([6.0]) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Evaluation: whole episodes in the environment that the corpus names."""
 
 import json
+from importlib.util import find_spec
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from lawm_data import CorpusWriter
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
+from lawm_data.system.video import frames
 from lawm_models.collection.trained_policy import load_policy
-from lawm_models.training.evaluate import Evaluator, evaluate
+from lawm_models.training.evaluate import Evaluator, environment, evaluate
 from lawm_models.training.trainer import train
 
 pytest.importorskip("dm_control")
@@ -100,3 +103,51 @@ def test_unfit_environment_is_refused_before_training(run, changes, message):
         Evaluator(record, 1)
     with pytest.raises(ConfigError, match="episodes: 0 is below 1"):
         Evaluator(run.record, 0)
+
+
+def test_a_state_policy_is_filmed_where_gymnasium_draws(experiment, tmp_path, monkeypatch):
+    """Gymnasium has to be told when the environment is made; where it cannot, nobody acts."""
+    gymnasium = pytest.importorskip("gymnasium")
+
+    class Square(gymnasium.Env):
+        metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}
+        observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+        action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+        def __init__(self, render_mode=None):
+            self.render_mode, self.t = render_mode, 0
+
+        def reset(self, *, seed=None, options=None):
+            self.t = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            self.t += 1
+            return np.full(1, self.t / 50, np.float32), 1.0, False, False, {}
+
+        def render(self):
+            return np.full((32, 32, 3), 20 * self.t, np.uint8)
+
+    spec = gymnasium.envs.registration.EnvSpec("Square-v0", Square, max_episode_steps=10)
+    monkeypatch.setitem(gymnasium.registry, "Square-v0", spec)
+    environments = envs.make("gym:Square-v0", num_envs=2, action_repeat=1)
+    with CorpusWriter.create(
+        tmp_path / "corpus",
+        observations=environments.observations,
+        action=environments.action,
+        environment=environments.info,
+    ) as writer:
+        for recorded in rollout(environments, RandomPolicy(environments.action), (0, 1)):
+            writer.add(**recorded, provenance=Provenance(source="random"))
+    only = [{"path": str(tmp_path / "corpus")}]
+    config = experiment("bc", corpora=only, labeled_ratio=None, evaluation_episodes=0)
+    run = train(config, tmp_path / "run")
+    found = evaluate(run, episodes=2, video=tmp_path / "film.gif")
+    assert found.returns == (10.0, 10.0)
+    shown = [frame.mean() / 20 for frame in frames(tmp_path / "film.gif")]
+    assert shown == pytest.approx(range(1, 11), abs=0.3)
+    where = environment(run.record, "gym:Pendulum-v1")
+    if find_spec("pygame") is None:
+        with pytest.raises(ConfigError, match="gym:Pendulum-v1: cannot be drawn: pygame"):
+            evaluate(run, episodes=1, video=tmp_path / "other.gif", where=where)
+    assert not (tmp_path / "other.gif").exists()

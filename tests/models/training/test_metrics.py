@@ -11,7 +11,7 @@ from lawm_schemas import ConfigError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lawm_models.training.checkpoint import pack, unpack
-from lawm_models.training.metrics import LogInterval, MetricLog, NonFinite, read_metrics
+from lawm_models.training.metrics import LogInterval, MetricLog, Metrics, NonFinite, read_metrics
 
 CPU = torch.device("cpu")
 FLOATS = st.floats(-1e6, 1e6, width=32)
@@ -131,3 +131,21 @@ def test_a_log_is_not_written_through_a_link(tmp_path):
     with pytest.raises(ConfigError, match="is a link"):
         MetricLog(tmp_path / "metrics.jsonl", tmp_path / "events", 0, 0)
     assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_a_series_is_there_or_what_is_there_is_named():
+    rows = [
+        {"stage": "model", "step": 1, "elapsed": 0.1, "loss": 2.0},
+        {"stage": "model", "step": 2, "elapsed": 0.2, "loss": 1.0, "grad_norm": 3.0},
+        {"stage": "agent", "step": 1, "elapsed": 0.3, "return_mean": 5.0},
+    ]
+    metrics = Metrics(rows)
+    assert metrics.series("model", "loss") == ([1, 2], [2.0, 1.0])
+    assert metrics.series("model", "grad_norm") == ([2], [3.0])
+    with pytest.raises(ConfigError, match="metrics: no stage 'modle'; there are model, agent"):
+        metrics.series("modle", "loss")
+    for name in ("los", "return_mean"):
+        words = f"stage model: no metric '{name}'; there are step, elapsed, loss, grad_norm"
+        with pytest.raises(ConfigError, match=words):
+            metrics.series("model", name)
+    assert Metrics().series("model", "loss") == ([], [])  # nothing is logged yet

@@ -34,6 +34,7 @@ from lawm_models.training.run_folder import RunFolder
 from lawm_models.training.trainer import batch_tensors, train
 
 PROVENANCE = Provenance(source="test")
+TASKS = ("walker-walk", "walker-run")
 
 
 def test_same_seed_same_numbers(config, whole, tmp_path):
@@ -392,3 +393,56 @@ def test_observations_alone_train_a_latent_action_model(make_corpus, tmp_path):
         relabel(run, tmp_path / "film", "ours")
     with pytest.raises(ConfigError, match="lam learns no policy"):
         evaluate(run, 1)
+
+
+@pytest.fixture
+def repeats(make_corpus, tmp_path):
+    """A corpus of an environment, as if recorded with an action repeat: ``repeats(2)``."""
+    make_corpus(tmp_path / "linear")
+
+    def declare(repeat, task="walker-walk"):
+        settings = {"env": task, "action_repeat": repeat}
+        out = tmp_path / f"{task}-{repeat}"
+        return edit_corpus(open_corpus(tmp_path / "linear"), out, settings=settings).path
+
+    return declare
+
+
+def test_one_environment_has_one_action_repeat(experiment, repeats, tmp_path):
+    """Of two, the order of the corpora would decide where the policy is evaluated."""
+    of = {(repeat, task): repeats(repeat, task) for repeat in (2, 8) for task in TASKS}
+
+    def config(*pairs):
+        corpora = [{"path": str(of[pair])} for pair in pairs]
+        return experiment("bc", corpora=corpora, labeled_ratio=None, evaluation_episodes=0)
+
+    two, eight, other = (2, TASKS[0]), (8, TASKS[0]), (8, TASKS[1])
+    for first, last in ((two, eight), (eight, two)):
+        words = f"{of[last]}: the action repeat is {last[0]}, not {first[0]}, and a step means"
+        for pairs in ((first, last), (first, other, last)):
+            with pytest.raises(ConfigError, match=f"{words} another time there; compared with"):
+                train(config(*pairs), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    train(config(two, other), tmp_path / "run")  # another environment is another question
+
+
+def test_runs_on_several_action_repeats_from_before_go_on(experiment, repeats, tmp_path):
+    """Earlier versions began such runs."""
+    one, two = (
+        repeats(2),
+        edit_corpus(open_corpus(repeats(4)), tmp_path / "two", settings={"action_repeat": 2}).path,
+    )
+    corpora = [{"path": str(one)}, {"path": str(two)}]
+    config = experiment("bc", corpora=corpora, labeled_ratio=None, evaluation_episodes=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", Watcher(until=4))
+    manifest = open_corpus(two).manifest
+    environment = manifest.environment.model_copy(update={"action_repeat": 4})
+    declared = manifest.model_copy(update={"environment": environment})
+    (two / "corpus.json").write_text(declared.to_json())
+    run = train(config, tmp_path / "run")
+    assert run.is_finished()
+    assert train(config, tmp_path / "run").path == run.path
+    assert relabel(run, two, "bc")["trajectories"] == 1  # it has one without actions
+    with pytest.raises(ConfigError, match="the action repeat is 4, not 2"):
+        train(config, tmp_path / "new")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import pytest
-from lawm_schemas import ConfigError, Provenance
+from lawm_schemas import ConfigError, CorpusError, Provenance
 
-from lawm_data import CorpusWriter, open_corpus
+from lawm_data import CorpusWriter, make_mask, open_corpus
 from lawm_data.corpus.integrity.validate import validate
+from lawm_data.curation.rerender import rerender_corpus
 from lawm_data.envs import suites as envs
 from lawm_data.envs.policy import RandomPolicy
 from lawm_data.envs.rollout import rollout
@@ -88,3 +90,121 @@ def test_a_collected_corpus_is_exact_and_resumes(tmp_path: Path) -> None:
 def test_only_registered_ids_are_made(task: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         envs.make(task)
+
+
+class Square(gymnasium.Env):
+    """Draws its own step, and needs no package for that."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode, self.t = render_mode, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.t += 1
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+    def render(self) -> Any:
+        return np.full((32, 32, 3), self.t, np.uint8)
+
+
+class Blind(Square):
+    """Takes no word on how it is drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Text(Square):
+    """Draws no pictures."""
+
+    def render(self) -> Any:
+        return "a square"
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for made in (Square, Blind, Text):
+        name = f"{made.__name__}-v0"
+        spec = gymnasium.envs.registration.EnvSpec(name, made, max_episode_steps=4)
+        monkeypatch.setitem(gymnasium.registry, name, spec)
+
+
+def test_it_is_drawn_where_that_is_told(registered: None) -> None:
+    seen = envs.make("gym:Square-v0", action_repeat=1, pixels=8)
+    told = envs.make("gym:Square-v0", action_repeat=1, draws=True)
+    for made in (seen, told):
+        made.reset([0])
+        assert not made.render(0, 8, 8).any()
+        made.step(np.zeros((1, 1), np.float32))
+        assert (made.render(0, 8, 8) == 1).all()
+    assert [spec.name for spec in told.observations] == ["observation"]
+    untold = envs.make("gym:Square-v0")
+    untold.reset([0])
+    with pytest.raises(ConfigError, match="was not made to draw pictures"):
+        untold.render(0, 8, 8)
+
+
+NO_PYGAME = pytest.mark.skipif(find_spec("pygame") is not None, reason="pygame is there")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Gymnasium's own, of environments that draw no
+@pytest.mark.parametrize("how", [{"pixels": 8}, {"draws": True}], ids=["pixels", "draws"])
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        pytest.param(
+            "Pendulum-v1",
+            r"cannot be drawn: pygame is not installed; pip install \"gymnasium\[classic",
+            marks=NO_PYGAME,
+        ),
+        pytest.param(
+            "Blackjack-v1",
+            r"cannot be drawn: pygame is not installed; pip install \"gymnasium\[toy",
+            marks=NO_PYGAME,
+        ),
+        ("HalfCheetah-v5", "cannot render: MUJOCO_GL=disable; set MUJOCO_GL=egl"),
+        ("Blind-v0", "draws no picture; do without pictures of it"),
+        ("Text-v0", "draws no picture; do without pictures of it"),
+    ],
+)
+def test_what_cannot_be_drawn_is_not_made_to_be(
+    registered: None, monkeypatch: pytest.MonkeyPatch, task: str, words: str, how: dict
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "disable")
+    with pytest.raises(ConfigError, match=f"gym:{task}: {words}"):
+        envs.make(f"gym:{task}", **how)
+    envs.make(f"gym:{task}").reset([0])
+
+
+@pytest.mark.skipif(find_spec("Box2D") is not None, reason="Box2D is there")
+def test_every_package_that_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"pip install swig && pip install \"gymnasium\[box2d\]"):
+        envs.make("gym:LunarLander-v3")
+
+
+def test_pictures_that_cannot_be_drawn_later_have_to_be_collected(
+    registered: None, tmp_path: Path
+) -> None:
+    environments = envs.make("gym:Square-v0", action_repeat=1)
+    with CorpusWriter.create(
+        tmp_path / "corpus",
+        observations=environments.observations,
+        action=environments.action,
+        environment=environments.info,
+    ) as writer:
+        policy = RandomPolicy(environments.action)
+        collect(environments, policy, writer, 2, 0, Provenance(source="random"))
+    whole = open_corpus(tmp_path / "corpus")
+    masked = whole.with_mask(make_mask(whole, 0.5, 0, "half"))
+    words = "not every action is shown to replay it; environments of Gymnasium keep no such state"
+    with pytest.raises(CorpusError, match=f"{words}; collect it with --pixels"):
+        rerender_corpus(masked, tmp_path / "out", size=8)
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]

@@ -56,6 +56,7 @@ MISTAKES = [
     ([D, collect(agent="d.agent", env="walker-walk")], "learned in cartpole-swingup"),
     ([A, collect(agent="a.agent")], "'a' is collected by random, which keeps no agent"),
     ([collect(agent="dreamer", noise=True)], "collect.noise: does not go with agent dreamer"),
+    ([collect(agent="random", noise=False)], "collect.noise: does not go with agent random"),
     ([{"make": "a-{seed}", "collect": {**COLLECT, "seed": 3}}], "collect.seed: the name of"),
     ([A, tier(tier="expret")], "tier.tier: Input should be 'expert', 'medium'"),
     ([A, tier(returns="700:300")], "tier.returns: --returns '700:300': LOW is above HIGH"),
