@@ -358,7 +358,7 @@ static void choose(const layer *l, int64_t t) {
                 moved = (real)l->std * width * noise[j];
             }
             real a = l->density == TANH_NORMAL ? tanh_(x[j] + moved) : tanh_(x[j]) + moved;
-            y[j] = a + m * (data[j] - a);
+            y[j] = m * data[j] + (1 - m) * a; /* exactly one of them where m is 1 or 0 */
         }
     }
 }
