@@ -8,7 +8,7 @@ import pytest
 from lawm_schemas import ConfigError
 
 from lawm_data import open_corpus
-from lawm_models.collection.session import Collection, collect, collected, unfit_for_learning
+from lawm_models.collection.session import Collection, collect, collected, unfit
 
 
 class Shown:
@@ -66,5 +66,5 @@ def test_another_collection_needs_to_be_asked_for(tmp_path: Path) -> None:
 
 
 def test_what_a_learning_agent_does_not_have() -> None:
-    assert unfit_for_learning(None) == unfit_for_learning(False) == ()
-    assert unfit_for_learning(True) == ("noise",)
+    assert unfit("dreamer", None) == unfit("runs/a", False) == ()
+    assert unfit("dreamer", True) == unfit("random", False) == ("noise",)

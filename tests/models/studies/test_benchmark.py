@@ -116,6 +116,7 @@ def test_inferred_actions_are_learned_from(
     assert not (corpus / "labels").exists()
 
 
+@pytest.mark.slow  # processes of its own
 def test_without_inferred_actions_nothing_is_learned_from_them(
     relabeling: Study, tmp_path: Path
 ) -> None:
