@@ -182,11 +182,15 @@ def rerender(
     along. Where no states were recorded the actions are replayed, if they lead to exactly what was
     observed. Started again after it was killed, the same command goes on where it was.
     """
+    from lawm_schemas import ConfigError
+
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.curation.rerender import drawing_of, rerender_corpus
     from lawm_data.envs.renderer import choose_renderer
     from lawm_data.system.workers import executor
 
+    if seed and not distractors:
+        raise ConfigError("goes with --distractors", "--seed", "give both")
     view = through(open_corpus(corpus), mask, keep)
     drawing = drawing_of(view, draw, inspection.lens(camera), distractors or (), seed)
     choose_renderer()

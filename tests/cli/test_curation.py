@@ -106,6 +106,10 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(
         (("tier", "{}", "--tier", "medium", "--trajectories", 3, "--returns", "3"), "LOW:HIGH"),
         (("filter", "{}", "length > 0", "--keep", "seeds"), "--keep: goes with --mask; give both"),
         (("rerender", "{}", "--size", 8, "--keep", "seeds"), "--keep: goes with --mask; give both"),
+        (
+            ("rerender", "{}", "--size", 8, "--seed", 1),
+            "--seed: goes with --distractors; give both",
+        ),
         (("merge", "{}", "nowhere"), "nowhere: does not exist"),
         (("merge", "{}", "--size", 8), "--size: goes with --common; give both"),
         (("merge", "{}", "--common", "--size", 0), "--size: is 0; give a whole number"),
