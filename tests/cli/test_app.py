@@ -127,10 +127,10 @@ def test_another_policy_in_the_same_world_model(run, corpus: Path, tmp_path: Pat
 def test_lawm_on_two_corpora_then_evaluate_and_relabel(run, corpus: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(corpus, other)
-    data = ("--corpus", f"{corpus}@third", "--corpus", f"{other}*0.5")
+    data = ("--corpus", f"{corpus}@third", "--corpus", f"{other}@third*0.5")
     words = ("train", *data, "--preset", "demo", "TINY", *settings(*LAWM), "--out", tmp_path / "a")
     result = run("lawm", *words, "--json").json
-    assert [part["labeled"] for part in result["corpora"]] == [2, 6]
+    assert [part["labeled"] for part in result["corpora"]] == [2, 2]
 
     evaluation = run("lawm", "evaluate", tmp_path / "a", "--episodes", 2, "--json").json
     assert evaluation["episodes"] == len(evaluation["returns"]) == 2

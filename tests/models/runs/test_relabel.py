@@ -132,6 +132,9 @@ def test_a_run_that_saw_through_two_masks_infers_nothing(experiment, make_corpus
     with pytest.raises(ConfigError, match="through the masks half and most: no one says which"):
         relabel(run.path, corpus, "both")
     assert not (corpus / "labels").exists()
+    whole = train(experiment("bc", corpora=[seen[0], {"path": str(corpus)}]), tmp_path / "whole")
+    # the last trajectory has no actions; those of all others were seen, whatever the mask hides
+    assert relabel(whole.path, corpus, "one")["trajectories"] == 1
     twice = train(experiment("bc", corpora=[seen[0], seen[0]]), tmp_path / "twice")
     assert relabel(twice.path, corpus, "once")["trajectories"] == 3
 
