@@ -246,7 +246,7 @@ def _inferred(state: StudyState, told: list[Cell], workers: int | None, backend:
     needed = relabeling.teachers(told)
     work = relabeling.tasks(needed, state.runs)
     errors = {cell.inferred: f"the run of {cell.name} is not done" for cell in needed}
-    for number, found in enumerate(relabeling.infer(work, workers, backend, lambda: None), 1):
+    for number, found in enumerate(relabeling.infer(work, workers, backend), 1):
         if found.error is None:
             del errors[found.name]
         else:

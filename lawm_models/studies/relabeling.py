@@ -54,16 +54,13 @@ def tasks(cells: Iterable[Cell], runs: Mapping[str, CellRun]) -> list[Task]:
     ]
 
 
-def infer(
-    work: Iterable[Task], workers: int | None, backend: str, pace: Callable[[], None]
-) -> Iterator[Outcome]:
+def infer(work: Iterable[Task], workers: int | None, backend: str) -> Iterator[Outcome]:
     """Infer actions on workers; one that fails does not stop the others.
 
     Args:
         work: what is to be done.
         workers: how many at once; none takes one per core.
         backend: where they work.
-        pace: called about every second.
 
     Raises:
         ConfigError: no such backend.
@@ -73,7 +70,7 @@ def infer(
     def lost(task: Task, died: str) -> Outcome:
         return Outcome(task.name, f"three workers died at it ({died}); give them more memory")
 
-    yield from executor(backend)(_prepare, work, workers, pace, lost)
+    yield from executor(backend)(_prepare, work, workers, None, lost)
 
 
 def _prepare() -> Callable[[Task], Outcome]:

@@ -65,6 +65,6 @@ def test_another_collection_needs_to_be_asked_for(tmp_path: Path) -> None:
         collect(collection(tmp_path / "c", 2, action_repeat=2), Shown())
 
 
-def test_what_a_learning_agent_does_not_have() -> None:
+def test_settings_that_an_agent_does_not_have() -> None:
     assert unfit("dreamer", None) == unfit("runs/a", False) == ()
     assert unfit("dreamer", True) == unfit("random", False) == ("noise",)
