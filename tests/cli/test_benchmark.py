@@ -526,8 +526,9 @@ def test_a_key_twice_is_refused(run, study, tmp_path: Path) -> None:
 def test_unknown_studies_are_named(run, tmp_path: Path) -> None:
     result = run("lawm", "benchmark", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
-    known = "ablations, claim, constraints, demo, dream-noise, explorers, few-labels, labels"
-    known += ", longer, paper, pixels, plus, relatives, relatives-features, two-cores, unseen"
+    known = "ablations, claim, constraints, demo, dream-noise, expert, explorers, few-labels"
+    known += ", labels, longer, paper, pixels, plus, prior, relatives, relatives-features"
+    known += ", two-cores, unseen"
     assert f"no study 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     listed = run("lawm", "benchmark", "--help").out.partition("Studies:")[2].partition("\n\n")[0]
     assert re.findall(r"^  (\S+)", listed, re.M) == known.split(", ")

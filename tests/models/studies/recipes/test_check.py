@@ -193,8 +193,8 @@ def test_features_of_a_study_are_those_of_the_whole_corpus() -> None:
 def test_unknown_recipes_are_named(run, tmp_path: Path) -> None:
     result = run("lawm-data", "build", "nothing", "--out", tmp_path / "out")
     assert result.code == 2
-    known = "claim, constraints, demo, explorers, few-labels, paper, pixels, relatives, "
-    known += "relatives-features, two-cores, unseen"
+    known = "claim, constraints, demo, expert, explorers, few-labels, paper, pixels, "
+    known += "relatives, relatives-features, two-cores, unseen"
     assert f"no recipe 'nothing'; known ones: {known}; or give a YAML file\n" in result.err
     listed = run("lawm-data", "build", "--help").out.partition("Recipes:")[2].partition("\n\n")[0]
     assert re.findall(r"^  (\S+)", listed, re.M) == known.split(", ")
