@@ -104,7 +104,9 @@ class Algorithm(nn.Module):
         observation = Observation.of(batch).map(lambda x: x.flatten(0, 1))
         latent, target = self.encoder(observation), self.encoder.target(observation)
         mean = self.decoder(latent)
-        weight = 1 + self.config.foreground * (target - self.median).abs()
+        weight = torch.ones_like(target)
+        pixels = slice(sum(s.size for s in self.spec.observations if s.role is Role.pixels))
+        weight[:, pixels] += self.config.foreground * (target - self.median)[:, pixels].abs()
         # what is scaled by the root of the weight has its square error weighted
         root = weight.sqrt()
         nll = -self.decoder.log_prob(root * mean, root * target)

@@ -160,6 +160,9 @@ class Algorithm(nn.Module):
         if config.model.inverse_dropout:
             what, where = "several processes cannot drop units", f"{key}.model.inverse_dropout"
             raise ConfigError(what, where, hint)
+        if config.model.inverse_members > 1:  # which member a row has depends on its place
+            what, where = "several processes cannot share members", f"{key}.model.inverse_members"
+            raise ConfigError(what, where, "set it to 1, or train by one process")
         if config.agent.start_states % processes:
             what = f"{config.agent.start_states} cannot be dealt to {processes} processes evenly"
             hint = f"give a multiple of {processes}"

@@ -243,12 +243,16 @@ class LatentActionModel(nn.Module):
         action: Float[Tensor, "*m B T A"],
         labeled: Float[Tensor, "*m B"],
         noise: Noise,
+        members: Sequence[InversePosterior] | None = None,
     ) -> Inferred:
-        """``infer`` from what was encoded before, perhaps for other noise."""
+        """``infer`` from what was encoded before, perhaps for other noise.
+
+        Of N members of q(u|s,o'), all unless they are given, row b takes member b mod N.
+        """
         embed, known = seen
         observed, feature, inverse, decoded = self.world.scan.infer(
             self.world.rssm,
-            self.inverses,
+            self.inverses if members is None else members,
             self.decoder,
             (embed, known),
             action,

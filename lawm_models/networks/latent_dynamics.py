@@ -6,6 +6,7 @@ Observations are in the units in which they were recorded, so that models compar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -19,6 +20,17 @@ from lawm_models.networks.encoders.vectors import Encoder
 from lawm_models.networks.lam.latent_transition_model import LatentTransitionModel
 from lawm_models.networks.lam.transition_model import TransitionModel
 from lawm_models.networks.latent_action_model import LatentActionModel, Noise
+
+
+def side_by_side(trajectories: Sequence[Float[Tensor, "_ O"]]) -> Float[Tensor, "B T1 O"]:
+    """Trajectories as one array, in which the shorter ones stand still at the end.
+
+    A model that looks ahead sees there what it sees at the end of a trajectory by itself.
+    """
+    longest = max(len(rows) for rows in trajectories)
+    return torch.stack(
+        [torch.cat((rows, rows[-1:].expand(longest - len(rows), -1))) for rows in trajectories]
+    )
 
 
 class LatentDynamics(ABC):
@@ -37,7 +49,10 @@ class LatentDynamics(ABC):
 
     @abstractmethod
     def states(self, observation: Float[Tensor, "B T1 O"]) -> Float[Tensor, "B T1 S"]:
-        """The state at every observation of trajectories, from it and what came before."""
+        """The state at every observation of trajectories, from it and what came before.
+
+        Trajectories of several lengths are put ``side_by_side``.
+        """
 
     @abstractmethod
     def infer(self, state: Float[Tensor, "N S"], after: Float[Tensor, "N O"]) -> Tensor:
@@ -123,8 +138,8 @@ class TransitionDynamics(LatentDynamics):
 class FilteredDynamics(LatentDynamics):
     """Of LAWM: u is the mean of q(u|s,o'), and o' is decoded from p(s'|s,a) with a from p(a|s,u).
 
-    States are filtered with inferred actions, and all draws are at their means. A state is
-    [h, z, o], since the inverse posterior may see the change of o.
+    States are filtered with actions that the first member of q(u|s,o') infers, and all draws are
+    at their means. A state is [h, z, o], since the inverse posterior may see the change of o.
 
     Raises:
         ConfigError: it sees images, which have no units.
@@ -142,7 +157,9 @@ class FilteredDynamics(LatentDynamics):
         still = observation.new_zeros(rows, times - 1, latent)
         noise = Noise(observation.new_zeros(rows, times, rssm.stoch_dim), still, still)
         labeled = observation.new_zeros(rows)
-        feature = self.model.infer(Observation(observation), action, labeled, noise).feature
+        # rows of a batch take turns with the members, and a state is not to depend on its row
+        first, seen = self.model.inverses[:1], self.model.see(Observation(observation))
+        feature = self.model.infer_seen(seen, action, labeled, noise, first).feature
         return torch.cat((feature, observation), -1)
 
     def infer(self, state: Float[Tensor, "N S"], after: Float[Tensor, "N O"]) -> Tensor:

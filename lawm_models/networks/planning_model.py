@@ -200,6 +200,7 @@ class EncodedPlanningModel(PlanningModel):
         self._model, self._encode = model, encode
         self.scale, self.like, self.memory_dim = model.scale, model.like, model.memory_dim
         self.spaces, self.pays, self.discount = model.spaces, model.pays, model.discount
+        self.context = model.context
 
     def infer(
         self, observation: Float[Tensor, "N O"], memory: Float[Tensor, "N M"]

@@ -99,7 +99,7 @@ class FilteringPolicy(StepPolicy):
         encoder = self._world.encoder
         known = rssm.project(encoder(split(encoder, observation)))
         state = State(memory, rssm.posterior(memory, known).mean)
-        action = self._choose(state, generator)
+        action = self._scale.taken(self._choose(state, generator))
         return self._scale.to_environment(action), rssm.transition(state, action)
 
 

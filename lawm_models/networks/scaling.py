@@ -96,6 +96,7 @@ class ActionScale(nn.Module):
     Args:
         low: lower bounds, A numbers.
         high: upper bounds, A numbers.
+        whole: in the environment actions are whole numbers.
     """
 
     center: Tensor
@@ -103,8 +104,9 @@ class ActionScale(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, low: Sequence[float], high: Sequence[float]) -> None:
+    def __init__(self, low: Sequence[float], high: Sequence[float], whole: bool = False) -> None:
         super().__init__()
+        self.whole = whole
         lower, upper = torch.tensor(low), torch.tensor(high)
         self.register_buffer("low", lower, persistent=False)
         self.register_buffer("high", upper, persistent=False)
@@ -124,7 +126,7 @@ class ActionScale(nn.Module):
             raise ConfigError(
                 "the action has no bounds", action.name, "take data whose actions have them"
             )
-        return cls(action.low, action.high)
+        return cls(action.low, action.high, whole=np.dtype(action.dtype).kind != "f")
 
     def to_model(self, action: Float[Tensor, "*b A"]) -> Float[Tensor, "*b A"]:
         """Environment units to [-1, 1]."""
@@ -134,3 +136,9 @@ class ActionScale(nn.Module):
         """[-1, 1] to environment units, within the bounds."""
         # clamped in these units: -1 · half_range + center may round to less than low
         return (action * self.half_range + self.center).clamp(self.low, self.high)
+
+    def taken(self, action: Float[Tensor, "*b A"]) -> Float[Tensor, "*b A"]:
+        """What the environment takes a normalised action for: the nearest that there is."""
+        if self.whole:
+            return self.to_model(self.to_environment(action).round())
+        return action.clamp(-1, 1)

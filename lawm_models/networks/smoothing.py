@@ -108,7 +108,8 @@ def _filtered(model: LatentActionModel, observation: Observation, valid: Tensor)
     latent = zeros(size, steps, model.config.latent_action.dim)
     noise = Noise(zeros(size, steps + 1, world.rssm.stoch_dim), latent, latent)
     seen = model.see(observation, valid)
-    inferred = model.infer_seen(seen, action, zeros(size), noise)
+    # rows of a batch take turns with the members, and a state is not to depend on its row
+    inferred = model.infer_seen(seen, action, zeros(size), noise, model.inverses[:1])
     return _Window(
         State(*(part[:, :-1] for part in inferred.observed.state)),
         inferred.known,

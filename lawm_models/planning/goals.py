@@ -330,7 +330,7 @@ def _planned(
             state = model.infer(tensor(observed), memory)
             found = planner.plan(state, begin, generator, goal)
             ahead[:] = planner.actions(state, found.plan).unbind(1)
-            memory = model.remember(state, ahead[0])
+            memory = model.remember(state, model.scale.taken(ahead[0]))
             begin = shifted(found.kept)[:, :, :-1]  # the goal is a step nearer
         return model.scale.to_environment(ahead.pop(0)).cpu().numpy()
 

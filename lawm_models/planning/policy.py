@@ -49,7 +49,7 @@ class PlanningPolicy(StepPolicy):
         state = model.infer(observation, known)
         goal = self._goal and Goal(self._goal.target.expand(n, -1), self._goal.unit)
         found = self.planner.plan(state, kept.view_as(self.planner.nothing(n)), generator, goal)
-        action = model.action(state, found.plan[:, 0], self.planner.space)
+        action = model.scale.taken(model.action(state, found.plan[:, 0], self.planner.space))
         memory = torch.cat((model.remember(state, action), shifted(found.kept).flatten(1)), 1)
         return model.scale.to_environment(action), memory
 

@@ -13,10 +13,9 @@ import torch
 from jaxtyping import Float
 from lawm_schemas import ArraySpec, CorpusError, Role
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_models.networks.latent_dynamics import LatentDynamics
+from lawm_models.networks.latent_dynamics import LatentDynamics, side_by_side
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.probes.evidence import Seen, Transitions
 
@@ -99,8 +98,7 @@ def see(
     with torch.no_grad():
         for first in range(0, len(needed), AT_ONCE):
             group = needed[first : first + AT_ONCE]
-            padded = pad_sequence([observations[number] for number in group], batch_first=True)
-            states = dynamics.states(padded)
+            states = dynamics.states(side_by_side([observations[number] for number in group]))
             for number, state in zip(group, states, strict=True):
                 parts[number] = state[transitions.step[transitions.trajectory == number]]
         state = torch.empty(len(transitions.step), next(iter(parts.values())).shape[1])

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from lawm_schemas import ConfigError, LatentSet
 from torch import nn
-from torch.nn.utils.rnn import pad_sequence
 
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.latents import LatentActions, free_latents, save_latents
 from lawm_models.algorithms._protocol import Probed
-from lawm_models.networks.latent_dynamics import LatentDynamics
+from lawm_models.networks.latent_dynamics import LatentDynamics, side_by_side
 from lawm_models.runs.relabel import STEPS_AT_ONCE, groups, require_readable
 from lawm_models.training import seeding
 from lawm_models.training.experiment import seen_through
@@ -128,7 +127,7 @@ def _inferred(dynamics: LatentDynamics, whole: Corpus) -> Iterator[tuple[str, La
             rows = len(trajectory) + trajectory.final_observed
             state = np.array(trajectory.observations.state[:rows], np.float32)
             seen.append(torch.from_numpy(state))
-        states = dynamics.states(pad_sequence(seen, batch_first=True))
+        states = dynamics.states(side_by_side(seen))
         for place, observed, state in zip(group, seen, states, strict=True):
             count = max(len(observed) - reach, 0)
             latent = dynamics.infer(state[:count], observed[reach:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -36,29 +36,53 @@ def probe_state(view: Corpus, features: Sequence[Float[np.ndarray, "_ D"]]) -> d
     Returns:
         R² by name; nothing where no state was recorded, or there are fewer than two trajectories.
     """
-    if not view.manifest.state or len(view) < 2:
+    fields = {spec.name: spec.size for spec in view.manifest.state}
+    return probe(view.table.ids.tolist(), features, lambda i: view[i].observations.state, fields)
+
+
+def probe(
+    ids: Sequence[bytes],
+    features: Sequence[Float[np.ndarray, "_ D"]],
+    truth: Callable[[int], Float[np.ndarray, "_ K"]],
+    fields: Mapping[str, int],
+) -> dict[str, float]:
+    """R² of anything that is known of every observation, as ``probe_state`` is of the state.
+
+    Args:
+        ids: of the trajectories, which decide what is held out.
+        features: (T+1, D) of each of them.
+        truth: (T+1, K) of a trajectory by place.
+        fields: how many of its K columns are of what, in order.
+
+    Returns:
+        R² by name; nothing where there is nothing to predict, or fewer than two trajectories.
+    """
+    if not fields or len(ids) < 2:
         return {}
-    order = np.argsort(ranks(view.table.ids.tolist(), seed=0), kind="stable")[:MOST]
+    order = np.argsort(ranks(ids, seed=0), kind="stable")[:MOST]
     split = max(1, round(HELD_OUT * len(order)))
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(0)
-        predicted, truth = _fitted_and_tested(view, features, order[split:], order[:split])
+        predicted, true = _fitted_and_tested(features, truth, order[split:], order[:split])
     found, column = {}, 0
-    for spec in view.manifest.state:
-        here = slice(column, column + spec.size)
+    for name, size in fields.items():
+        here = slice(column, column + size)
         column = here.stop
-        error = (predicted[:, here] - truth[:, here]).square().sum()
-        variance = (truth[:, here] - truth[:, here].mean(0)).square().sum()
+        error = (predicted[:, here] - true[:, here]).square().sum()
+        variance = (true[:, here] - true[:, here].mean(0)).square().sum()
         if variance > 0:
-            found[spec.name] = float(1 - error / variance)
+            found[name] = float(1 - error / variance)
     return found
 
 
 def _fitted_and_tested(
-    view: Corpus, features: Sequence[np.ndarray], train: np.ndarray, test: np.ndarray
+    features: Sequence[np.ndarray],
+    truth: Callable[[int], np.ndarray],
+    train: np.ndarray,
+    test: np.ndarray,
 ) -> tuple[Tensor, Tensor]:
     """Prediction and truth on the held-out trajectories, on the scale of the others."""
-    x, y = _pairs(view, features, train)
+    x, y = _pairs(features, truth, train)
     mean, std = y.mean(0), y.std(0) + 1e-6
     net = MLP(x.shape[1], y.shape[1], UNITS, LAYERS)
     optimizer, generator = adam(net.parameters(), RATE), torch.Generator().manual_seed(0)
@@ -67,18 +91,18 @@ def _fitted_and_tested(
             group["lr"] = RATE * (1 - step / STEPS)
         rows = torch.randint(len(x), (BATCH,), generator=generator)
         minimize(optimizer, (net(x[rows]) - (y[rows] - mean) / std).square().mean())
-    x, y = _pairs(view, features, test)
+    x, y = _pairs(features, truth, test)
     with torch.no_grad():
         return net(x), (y - mean) / std
 
 
 def _pairs(
-    view: Corpus, features: Sequence[np.ndarray], places: np.ndarray
+    features: Sequence[np.ndarray], truth: Callable[[int], np.ndarray], places: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Features of two observations in a row, and the state at the second."""
-    inputs, states = [], []
+    """Features of two observations in a row, and the truth at the second."""
+    inputs, targets = [], []
     for place in places.tolist():
         rows = np.asarray(features[place], np.float32)
         inputs.append(np.concatenate([rows[:-1], rows[1:]], 1))
-        states.append(view[place].observations.state[1:])
-    return torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(states))
+        targets.append(np.asarray(truth(place)[1:], np.float32))
+    return torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(targets))

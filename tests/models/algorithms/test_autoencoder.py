@@ -59,3 +59,16 @@ def test_the_frozen_encoder_is_that_of_the_moment(algorithm):
     algorithm.update("encoder", windows(0), generator)
     assert torch.equal(frozen(seen), before)
     assert not torch.equal(algorithm.encoder(seen), before)
+
+
+def test_states_weigh_the_same_in_any_place(spec):
+    """Only pixels weigh more the less they are like the median picture."""
+    observations = (ArraySpec(name="state", shape=(WIDTH,)),)
+
+    def loss(foreground: float) -> float:
+        torch.manual_seed(0)
+        config = Config(latent=2, units=16, foreground=foreground)
+        made = Algorithm(config, ModelSpec(observations, spec.action))
+        return float(made.update("encoder", windows(0), torch.Generator())["loss"])
+
+    assert loss(20.0) == loss(0.0)

@@ -9,6 +9,7 @@ from lawm_models.algorithms._protocol import ModelSpec, Plannable
 from lawm_models.collection.agents import make_agent
 from lawm_models.networks.dynamics import State
 from lawm_models.networks.encoders._protocol import Observation
+from lawm_models.networks.planning_model import EncodedPlanningModel, PlanningModel
 from lawm_models.networks.scaling import ActionScale
 
 N = 3
@@ -99,3 +100,14 @@ def test_latent_actions_that_no_label_explains_cannot_be_acted_out() -> None:
     module = ALGORITHMS.load("lam")
     with pytest.raises(ConfigError, match="has never seen a label"):
         module.Algorithm(module.Config(), spec).planning_model()
+
+
+def test_a_model_on_features_tells_planners_all_that_the_model_does(algorithm) -> None:
+    inner = algorithm("lawm").planning_model()
+    told = {"context": 3, "memory_dim": 7, "pays": True, "discount": 0.5}
+    for name, value in told.items():
+        setattr(inner, name, value)
+    encoded = EncodedPlanningModel(inner, lambda observation: observation)  # pyright: ignore[reportArgumentType]
+    assert set(told) < set(PlanningModel.__annotations__)
+    for name in PlanningModel.__annotations__:
+        assert getattr(encoded, name) is getattr(inner, name), name

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lawm_models.networks.dynamics import State
 from lawm_models.networks.encoders._protocol import Observation
 from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.rssm import RSSMConfig
@@ -97,3 +98,22 @@ def test_noise_comes_from_the_seed(world, scale, observations):
     np.testing.assert_array_equal(act(3), act(3))
     assert not np.array_equal(act(3), act(4))
     assert len(np.unique(act(3)[..., 0])) == STEPS * N
+
+
+@pytest.mark.parametrize("outside", [0.3, 1.7])
+def test_what_was_done_is_remembered(world, observations, outside):
+    """Not what the policy would have liked: discrete actions are rounded, others kept in bounds."""
+    scale = ActionScale((0.0, 0.0), (1.0, 2.0), whole=True).double()
+    policy = FilteringPolicy(world, scale, lambda state, _: outside * wave(state, _))
+    policy.start(N, 0)
+    done = [torch.from_numpy(policy.act(o)) for o in observations]
+    assert all(torch.equal(action, action.round()) for action in done)
+    assert len({tuple(action.flatten().tolist()) for action in done}) > 1
+    embed = world.encoder(Observation(torch.from_numpy(observations).double().transpose(0, 1)))
+    actions = torch.stack([scale.to_model(action) for action in done], 1)
+    noise = torch.zeros(N, STEPS, 4).double()
+    observed = world.rssm.observe(embed, lambda t, _: actions[:, t], noise)
+    torch.testing.assert_close(
+        policy._memory,
+        world.rssm.transition(State(*(x[:, -1] for x in observed.state)), actions[:, -1]),
+    )

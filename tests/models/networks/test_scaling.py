@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, ConfigError, Role
 
+from lawm_data.envs.convert import nearest
 from lawm_models.networks.scaling import ActionScale, Normalizer
 
 bounds = st.tuples(st.floats(-1e3, 1e3, width=32), st.floats(-1e3, 1e3, width=32)).filter(
@@ -97,3 +98,13 @@ def test_units_do_not_matter_where_nothing_is_added():
 def test_it_is_the_identity_before():
     x = torch.randn(4, 3)
     assert torch.equal(Normalizer(3)(x), x)
+
+
+def test_what_is_taken_is_what_the_environment_does():
+    spec = ArraySpec(name="a", shape=(), dtype="int64", low=(0,), high=(4,))
+    discrete, choices = ActionScale.of(spec), torch.linspace(-1.3, 1.3, 41).unsqueeze(-1)
+    done = nearest(discrete.to_environment(choices).numpy(), spec, "here")
+    expected = discrete.to_model(torch.from_numpy(done).float().unsqueeze(-1))
+    torch.testing.assert_close(discrete.taken(choices), expected)
+    continuous = ActionScale((-2.0,), (1.0,))
+    assert torch.equal(continuous.taken(choices), choices.clamp(-1, 1))

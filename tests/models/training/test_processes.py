@@ -135,6 +135,7 @@ def test_an_algorithm_of_one_process_is_refused(experiment, ended):
     [
         ("lawm", {"warmup": 5}, "warmup"),
         ("lawm", {"model": {"inverse_dropout": 0.1}}, "inverse_dropout"),
+        ("lawm", {"model": {"inverse_members": 2}}, "inverse_members"),
         ("lawm", {"agent": {"start_states": 3}}, "start_states"),
         ("clap", {}, "clap"),
     ],
