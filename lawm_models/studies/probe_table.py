@@ -103,11 +103,8 @@ def _curve(results: Results, algorithm: str) -> str:
 
 def markdown(table: ProbeTable) -> str:
     """A grid for each corpus and label budget, with a final newline."""
-    groups: dict[tuple[str, float | str], list[JudgedRow]] = {}
-    for row in table.rows:
-        groups.setdefault((row.corpus, row.labels), []).append(row)
     parts = [table.results.study.description] if table.results.study.description else []
-    for (corpus, labels), rows in groups.items():
+    for (corpus, labels), rows in _groups(table).items():
         head = [f"{corpus}, {budget(labels)}", *(column.title for column in table.columns)]
         grid = [head, ["---", *("--:" for _ in table.columns)]]
         grid += [[r.line.name, *(cell(r.line, column) for column in table.columns)] for r in rows]
@@ -137,17 +134,30 @@ FRONTIER = ("error", "transfer_gain", "leak")
 
 
 def pictures(table: ProbeTable) -> dict[str, Picture]:
-    """Curves, and the frontier, by the name of the file; of the first corpus and budget."""
-    first = table.rows[0]
-    rows = [r for r in table.rows if (r.corpus, r.labels) == (first.corpus, first.labels)]
-    titles = {column.name: column.title for column in table.columns}
-    found = {
-        f"{y}-{x}".replace("_", "-"): _curves(rows, x, y, titles)
-        for x, y in PAIRS
-        if {x, y} <= titles.keys()
-    }
-    if {*FRONTIER} <= titles.keys():
-        found["frontier"] = _frontier(rows, titles)
+    """Curves and the frontier of each corpus and label budget, by the name of the file."""
+    titles, found = {column.name: column.title for column in table.columns}, {}
+    groups = _groups(table)
+    for (corpus, labels), rows in groups.items():
+        title = f"{corpus}, {budget(labels)}"
+        drawn = {
+            f"{y}-{x}".replace("_", "-"): _curves(rows, x, y, titles)
+            for x, y in PAIRS
+            if {x, y} <= titles.keys()
+        }
+        if {*FRONTIER} <= titles.keys():
+            drawn["frontier"] = _frontier(rows, titles)
+        for name, picture in drawn.items():
+            picture.axes[0].set_title(title, fontsize="medium")
+            of = title.replace("%", "pct").replace(", ", "-").replace(" ", "-")
+            found[f"{name}-{of}" if len(groups) > 1 else name] = picture
+    return found
+
+
+def _groups(table: ProbeTable) -> dict[tuple[str, float | str], list[JudgedRow]]:
+    """The rows of each corpus and label budget."""
+    found: dict[tuple[str, float | str], list[JudgedRow]] = {}
+    for row in table.rows:
+        found.setdefault((row.corpus, row.labels), []).append(row)
     return found
 
 

@@ -39,6 +39,21 @@ def test_the_frontier_has_a_point_for_each_row_and_its_leak_as_color(table: Prob
     np.testing.assert_allclose(np.asarray(points.get_array()), leaks)
 
 
+def test_each_corpus_and_label_budget_has_its_pictures() -> None:
+    table = make_probe_table(Results.read_json(RESULTS.with_name("relatives.json")))
+    drawn = pictures(table)
+    places = dict.fromkeys((row.corpus, row.labels) for row in table.rows)
+    assert len(places) == 4
+    for corpus, labels in places:
+        rows = [
+            row for row in table.rows if row.curve and (row.corpus, row.labels) == (corpus, labels)
+        ]
+        axes = drawn[f"frontier-{corpus}-{labels:.0%}".replace("%", "pct")].axes[0]
+        assert axes.get_title() == f"{corpus}, {labels:.0%}"
+        errors = [fmean(row.line.values[FRONTIER[0]]) for row in rows]
+        np.testing.assert_allclose(np.asarray(axes.collections[0].get_offsets())[:, 0], errors)
+
+
 def test_relatives_of_lam_have_curves_of_their_own(results: Results) -> None:
     """Whatever their constraints are."""
     first, *others = results.configs
