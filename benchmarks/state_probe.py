@@ -39,7 +39,7 @@ def pictures(corpus: Corpus) -> Iterator[np.ndarray]:
     """(T+1, 32 · 32 · 3) of every trajectory."""
     camera = next(s.name for s in corpus.manifest.observations if s.role is Role.pixels)
     for trajectory in corpus:
-        frames = trajectory.observations.fields[camera]
+        frames = trajectory.observations[camera]
         step = frames.shape[1] // EDGE
         shape = (len(frames), EDGE, step, EDGE, step, frames.shape[3])
         means = frames.reshape(shape).mean((2, 4), dtype=np.float32)
