@@ -240,9 +240,11 @@ def label_errors(result: Mapping[str, Any]) -> None:
     rows = [[name, *o["rmse_per_dimension"]] for name, o in overlays.items()]
     show.grid(["labels", *map(str, range(len(first["rmse_per_dimension"])))], rows)
     for key, title in (("by_return", "R² by return"), ("by_source", "R² by source")):
-        groups = list(first[key])
+        # on other trajectories (--own) there may be other groups, and without rewards no returns
+        groups = list(dict.fromkeys(group for o in overlays.values() for group in o[key]))
+        if not groups:
+            continue
         print(f"\n{title}")
-        # on other trajectories (--own) there may be other groups
         rows = [
             [name, *(o[key].get(group, {}).get("r2") for group in groups)]
             for name, o in overlays.items()

@@ -987,7 +987,7 @@ class LabelError(Schema):
     reliability: tuple[ReliabilityBin, ...]
     """Ten bins by stated error."""
     by_return: dict[str, GroupError]
-    """Each third of the returns: ``low``, ``middle``, ``high``."""
+    """Each third of the returns, as far as rewards were recorded: ``low``, ``middle``, ``high``."""
     by_source: dict[str, GroupError]
     """Each source."""
 
