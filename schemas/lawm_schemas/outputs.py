@@ -543,6 +543,8 @@ class Against(Schema):
     """ids with the same observations"""
     near: tuple[str, ...]
     """other ids with the same source and seeds"""
+    compared: tuple[str, ...]
+    """arrays that both have"""
 
 
 class Validate(Schema):
