@@ -56,10 +56,16 @@ def corpus(summary: Mapping[str, Any]) -> None:
         if summary[kind]:
             print()
             entries = summary[kind].values()
+            if kind == "masks":  # no draw made those that were chosen
+                none = dict.fromkeys(("seed", "by", "stratify"))
+                entries = [e if e["where"] is None else e | none for e in entries]
             rare = ("r2", "where", "codes")  # most masks were drawn, most errors are unknown
             known = [c for c in rare if any(e.get(c) is not None for e in entries)]
             columns = [c for c in columns if c not in rare or c in known]
-            rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
+            rows = [
+                [name, *map(entry.get, columns)]
+                for name, entry in zip(summary[kind], entries, strict=True)
+            ]
             show.grid([kind, *columns], rows)
     if summary["stats"]:
         _statistics(summary["stats"])
