@@ -75,6 +75,7 @@ def validate(
                 "path": against,
                 "equal": [a for a, _ in shared.equal],
                 "near": [a for a, _ in shared.near],
+                "compared": shared.compared,
             }
     wrong = any(finding.severity == "error" for finding in findings)
     listed = [

@@ -136,7 +136,7 @@ def draw_label_errors(path: Path, overlays: Mapping[str, Mapping[str, Any]]) -> 
     if len({overlay["labeled"] for overlay in overlays.values()} - {None}) > 1:
         _by_labels(right, overlays)
     else:
-        _by_return(right, overlays)
+        _by_group(right, overlays)
     right.set_ylabel("unexplained variance, 1 − R²")
     for axes in (left, right):
         axes.set_ylim(bottom=0)
@@ -166,15 +166,18 @@ def _by_labels(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
     axes.set_title("Error by number of labels", loc="left", fontsize="medium")
 
 
-def _by_return(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
-    """A bar for each overlay in each third of the returns."""
-    thirds = list(dict.fromkeys(name for o in overlays.values() for name in o["by_return"]))
+def _by_group(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
+    """A bar for each overlay in each third of the returns; without rewards, in each source."""
+    rewarded = any(overlay["by_return"] for overlay in overlays.values())
+    key = "by_return" if rewarded else "by_source"
+    found = list(dict.fromkeys(name for o in overlays.values() for name in o[key]))
     width = 0.8 / len(overlays)
     for number, (name, overlay) in enumerate(overlays.items()):
-        groups, color = overlay["by_return"], SERIES[number % len(SERIES)]
-        place = [thirds.index(third) - 0.4 + (number + 0.5) * width for third in groups]
+        groups, color = overlay[key], SERIES[number % len(SERIES)]
+        place = [found.index(group) - 0.4 + (number + 0.5) * width for group in groups]
         height = [1 - group["r2"] for group in groups.values()]
         axes.bar(place, height, 0.9 * width, color=color, label=name)
-    axes.set_xticks(range(len(thirds)), thirds)
-    axes.set_xlabel("return of the trajectory, by thirds")
-    axes.set_title("Error by return", loc="left", fontsize="medium")
+    axes.set_xticks(range(len(found)), found)
+    axes.set_xlabel("return of the trajectory, by thirds" if rewarded else "source")
+    title = "Error by return" if rewarded else "Error by source"
+    axes.set_title(title, loc="left", fontsize="medium")

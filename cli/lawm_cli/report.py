@@ -56,10 +56,16 @@ def corpus(summary: Mapping[str, Any]) -> None:
         if summary[kind]:
             print()
             entries = summary[kind].values()
+            if kind == "masks":  # no draw made those that were chosen
+                none = dict.fromkeys(("seed", "by", "stratify"))
+                entries = [e if e["where"] is None else e | none for e in entries]
             rare = ("r2", "where", "codes")  # most masks were drawn, most errors are unknown
             known = [c for c in rare if any(e.get(c) is not None for e in entries)]
             columns = [c for c in columns if c not in rare or c in known]
-            rows = [[name, *map(entry.get, columns)] for name, entry in summary[kind].items()]
+            rows = [
+                [name, *map(entry.get, columns)]
+                for name, entry in zip(summary[kind], entries, strict=True)
+            ]
             show.grid([kind, *columns], rows)
     if summary["stats"]:
         _statistics(summary["stats"])
@@ -240,9 +246,11 @@ def label_errors(result: Mapping[str, Any]) -> None:
     rows = [[name, *o["rmse_per_dimension"]] for name, o in overlays.items()]
     show.grid(["labels", *map(str, range(len(first["rmse_per_dimension"])))], rows)
     for key, title in (("by_return", "R² by return"), ("by_source", "R² by source")):
-        groups = list(first[key])
+        # on other trajectories (--own) there may be other groups, and without rewards no returns
+        groups = list(dict.fromkeys(group for o in overlays.values() for group in o[key]))
+        if not groups:
+            continue
         print(f"\n{title}")
-        # on other trajectories (--own) there may be other groups
         rows = [
             [name, *(o[key].get(group, {}).get("r2") for group in groups)]
             for name, o in overlays.items()

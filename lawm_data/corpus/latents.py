@@ -93,6 +93,16 @@ class Latents:
         if len(self._place) < n:
             raise CorpusError("names a trajectory twice", str(file.path), AGAIN)
 
+    @property
+    def ids(self) -> np.ndarray:
+        """(N,) bytes: trajectories, in the order of their corpus."""
+        return self._ids
+
+    @property
+    def length(self) -> np.ndarray:
+        """(N,) int64: their steps."""
+        return self._length
+
     def fault(self, table: Table) -> str:
         """What is wrong with them though all checksums fit; empty if nothing is.
 
@@ -102,6 +112,10 @@ class Latents:
         same = np.array_equal(self._ids, table.ids)
         if not same or not np.array_equal(self._length, table.length):
             return "are not of the trajectories of the corpus"
+        return self.value_fault()
+
+    def value_fault(self) -> str:
+        """What is wrong with the numbers, whichever corpus they are for; empty if nothing is."""
         if not np.isfinite(self._values).all():
             return "hold numbers that are not finite"
         codes, size = self._codes, self.info.codes

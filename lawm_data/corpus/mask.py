@@ -16,7 +16,7 @@ from lawm_schemas import ConfigError, Manifest, Mask, MaskError, load_json
 
 from lawm_data.corpus.shard import Shard
 from lawm_data.corpus.store import Store
-from lawm_data.corpus.table import OBSERVED, Table
+from lawm_data.corpus.table import OBSERVED, MetadataColumn, Table
 from lawm_data.system.atomic import own_folder, storage_errors, write_file
 
 if TYPE_CHECKING:
@@ -69,10 +69,12 @@ def make_mask(
         seed: key of the order.
         name: name of the mask.
         by: what the fraction counts.
-        stratify: strata of equal shares: deciles of the return, or sources.
+        stratify: strata of equal shares: sources, or deciles of the return; trajectories whose
+            rewards were not recorded have no return, and are a stratum of their own.
 
     Raises:
-        MaskError: fraction out of range, or more than there are actions for.
+        MaskError: fraction out of range, or more than there are actions for; or strata of the
+            return where no rewards were recorded.
     """
     if not 0 < fraction <= 1:
         hint = "give a share of the trajectories, such as 0.05"
@@ -108,7 +110,8 @@ def choose(
     """(n,) int64: rows of the trajectories that keep their actions, ascending; see ``make_mask``.
 
     Raises:
-        MaskError: names ``where``: no trajectory has all its actions, or too few have.
+        MaskError: names ``where``: no trajectory has all its actions, or too few have; or no
+            rewards were recorded, by which to stratify.
     """
     complete = (table.labels == OBSERVED) & (table.num_observed == table.length)
     eligible = np.flatnonzero(complete)
@@ -122,7 +125,8 @@ def choose(
         hint = f"give at most {most}"
         raise MaskError(f"{what} all their actions (of {len(table)})", where, hint)
     ids = table.ids[eligible]
-    order = _order(ids, weight[eligible], _strata(table, stratify)[eligible], seed)
+    strata = _strata(table, stratify, where)[eligible]
+    order = _order(ids, weight[eligible], strata, seed)
     return np.sort(eligible[order[: _count(weight[eligible][order], wanted)]])
 
 
@@ -262,14 +266,25 @@ def choice_fault(mask: Mask, table: Table, manifest: Manifest) -> str:
     if mask.chosen_from != manifest.fingerprint and (stated or manifest.lineage):
         return ""
     try:
-        rows = choose(table, mask.fraction, mask.seed, mask.by, mask.stratify)
+        again = _again(mask, table)
     except MaskError as error:
         return f"cannot have been chosen so: {error.what}"
-    again = tuple(table.id[rows].tolist())
     more, less = len({*mask.labeled} - {*again}), len({*again} - {*mask.labeled})
     if not more and not less:
         return "" if mask.labeled == again else "is not in the order of the corpus"
     return f"shows {more} trajectories that its seed does not choose, and lacks {less} that it does"
+
+
+def _again(mask: Mask, table: Table) -> tuple[str, ...]:
+    """The ids that the draw of a mask chooses."""
+    if mask.stratify == "return" and not table.rewarded.all():
+        # older masks took a return of 0 where no rewards were recorded
+        older = replace(table, metadata=MetadataColumn.empty(len(table)))
+        rows = choose(older, mask.fraction, mask.seed, mask.by, mask.stratify)
+        if mask.labeled == (names := tuple(table.id[rows].tolist())):
+            return names
+    rows = choose(table, mask.fraction, mask.seed, mask.by, mask.stratify)
+    return tuple(table.id[rows].tolist())
 
 
 def _foreign(mask: Mask, corpus: Corpus) -> MaskError:
@@ -280,13 +295,19 @@ def _foreign(mask: Mask, corpus: Corpus) -> MaskError:
     )
 
 
-def _strata(table: Table, stratify: str | None) -> np.ndarray:
+def _strata(table: Table, stratify: str | None, where: str) -> np.ndarray:
     if stratify == "source":
         return np.unique(table.source, return_inverse=True)[1]
     if stratify == "return":
+        returns = table.episode_return[table.rewarded]
+        if not len(returns):
+            hint = "stratify by source, or not at all"
+            raise MaskError("no rewards were recorded, so there are no returns", where, hint)
         # Ties are broken by position, so that equal returns still fill bins of one size.
-        place = np.argsort(np.argsort(table.episode_return, kind="stable"), kind="stable")
-        return place * min(RETURN_STRATA, len(table)) // len(table)
+        place = np.argsort(np.argsort(returns, kind="stable"), kind="stable")
+        strata = np.full(len(table), RETURN_STRATA)
+        strata[table.rewarded] = place * min(RETURN_STRATA, len(returns)) // len(returns)
+        return strata
     if stratify is not None:
         raise MaskError(f"cannot stratify by {stratify!r}", "stratify", "use return or source")
     return np.zeros(len(table), np.int64)

@@ -46,6 +46,11 @@ class OpenShard(NamedTuple):
     metadata_end: np.ndarray
     """(n,) int64: where each trajectory's JSON ends."""
 
+    def metadata_texts(self) -> list[bytes]:
+        """The JSON of each trajectory."""
+        text, ends = self.metadata.tobytes(), self.metadata_end.tolist()
+        return [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
 
 def open_shard(
     path: Path, info: ShardInfo, layout: Layout, sources: int, verify: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -121,6 +122,15 @@ class MetadataColumn:
         """Of trajectories that have none."""
         nowhere = np.zeros(count, np.int64)
         return cls((np.empty(0, np.uint8),), nowhere.astype(np.int32), nowhere, nowhere)
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> MetadataColumn:
+        """Of trajectories with this JSON; empty where there is none."""
+        end = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        start = np.concatenate([np.zeros(min(1, len(end)), np.int64), end[:-1]])
+        return cls(
+            (np.frombuffer(b"".join(texts), np.uint8),), np.zeros(len(end), np.int32), start, end
+        )
 
     def __getitem__(self, i: int) -> dict:
         """The metadata of a trajectory, by its place.

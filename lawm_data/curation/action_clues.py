@@ -186,13 +186,7 @@ def _metadata(
         if texts[i] not in told:
             told[texts[i]] = _told(metadata[i], gone)
         texts[i] = told[texts[i]]
-    end = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    return MetadataColumn(
-        (np.frombuffer(b"".join(texts), np.uint8),),
-        np.zeros(len(texts), np.int32),
-        np.concatenate([[0], end[:-1]]),
-        end,
-    )
+    return MetadataColumn.of(texts)
 
 
 def _told(said: dict[str, Any], gone: Collection[str]) -> bytes:

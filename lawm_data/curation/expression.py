@@ -354,7 +354,7 @@ COLUMNS: dict[str, _Column] = {
     "id": _plain("text", lambda corpus: corpus.table.id),
     "position": _plain("number", lambda corpus: corpus.index.position),
     "length": _plain("number", lambda corpus: corpus.table.length),
-    "return": _plain("number", lambda corpus: corpus.table.episode_return),
+    "return": _known(lambda table: table.episode_return, lambda table: table.rewarded),
     "labels": _plain(
         "text", lambda corpus: np.array([s.value for s in LABEL_STATES])[corpus.table.labels]
     ),

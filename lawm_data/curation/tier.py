@@ -9,6 +9,8 @@ What is chosen of each collection, in the order of its agent's training:
 - ``medium-replay``: likewise, and as the band has no lower end the stretch begins with training:
   the replay of an agent that has become medium.
 
+Trajectories whose rewards were not recorded have no return, and are of no tier.
+
 Of those, each collection gives its share, the first ones in the order of a keyed hash.
 """
 
@@ -174,6 +176,9 @@ def write_tier(
     if not any(share.taken for share in shares):
         what = f"no trajectory is of tier {tier} (returns {band})"
         hint = "collect more, or give other returns (--returns)"
+        if not any(corpus.table.rewarded.any() for corpus in corpora):
+            what = "no rewards were recorded, and a tier is chosen by returns"
+            hint = "give corpora with rewards"
         raise CorpusError(what, ", ".join(str(share.path) for share in shares), hint)
     settings = {
         "tier": tier,
@@ -196,10 +201,11 @@ def stretch(table: Table, band: Band) -> np.ndarray:
     """Which trajectories were recorded while the agent was as good as a band, (N,) bool.
 
     Trajectories are put in the order of the agent's age, and of the corpus where ages are equal
-    or not one is known. If some are known, those that are not lie outside.
+    or not one is known. If some are known, those that are not lie outside. So do those whose
+    rewards were not recorded: they tell nothing of how good the agent was.
     """
     known = table.agent_step >= 0
-    placed = np.flatnonzero(known) if known.any() else np.arange(len(table))
+    placed = np.flatnonzero(table.rewarded & (known if known.any() else True))
     order = placed[np.argsort(table.agent_step[placed], kind="stable")]
     typical = table.episode_return[order]
     if len(order):  # the running median, over fewer trajectories at the ends
@@ -234,7 +240,7 @@ def _choose(
     table = corpus.table
     low = -np.inf if band.low is None else band.low
     high = np.inf if band.high is None else band.high
-    fits = new & (table.episode_return >= low) & (table.episode_return <= high)
+    fits = new & table.rewarded & (table.episode_return >= low) & (table.episode_return <= high)
     inside = np.ones(len(table), bool) if tier == "expert" else stretch(table, band)
     unplaced = fits & ~inside & (table.agent_step < 0)
     eligible = np.flatnonzero(fits & inside)

@@ -111,9 +111,13 @@ def label_errors(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, A
         half the action's range is 1, ``rmse_per_dimension`` in the action's own units.
     """
     compared, half = _comparison(truth, labels, rows), half_range(truth.manifest.action)
-    returns, source = truth.table.episode_return[rows], truth.table.source[rows]
+    source, rewarded = truth.table.source[rows], truth.table.rewarded[rows]
+    returns = truth.table.episode_return[rows][rewarded]
+    # in none of them without recorded rewards
+    tercile = np.full(len(rows), -1)
     # ties by place, so that equal returns still fill three groups
-    tercile = np.argsort(np.argsort(returns, kind="stable"), kind="stable") * 3 // len(rows)
+    place = np.argsort(np.argsort(returns, kind="stable"), kind="stable")
+    tercile[rewarded] = place * 3 // max(1, len(returns))
     by_return = {name: tercile == i for i, name in enumerate(TERCILES)}
     by_source = {str(name): source == name for name in np.unique(source)}
     error = compared.mean - compared.truth

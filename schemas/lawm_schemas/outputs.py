@@ -543,6 +543,8 @@ class Against(Schema):
     """ids with the same observations"""
     near: tuple[str, ...]
     """other ids with the same source and seeds"""
+    compared: tuple[str, ...]
+    """arrays that both have"""
 
 
 class Validate(Schema):
@@ -987,7 +989,7 @@ class LabelError(Schema):
     reliability: tuple[ReliabilityBin, ...]
     """Ten bins by stated error."""
     by_return: dict[str, GroupError]
-    """Each third of the returns: ``low``, ``middle``, ``high``."""
+    """Each third of the returns, as far as rewards were recorded: ``low``, ``middle``, ``high``."""
     by_source: dict[str, GroupError]
     """Each source."""
 

@@ -55,6 +55,16 @@ def test_info_agrees_with_the_corpus(run, corpus: Path) -> None:
     assert result["returns"]["max"] == pytest.approx(max(float(t.rewards.sum()) for t in truth))
 
 
+def test_info_tells_masks_that_were_chosen_from_drawn_ones(run, corpus: Path) -> None:
+    words = ("mask", corpus, "--where", "position < 3", "--name", "first")
+    assert run("lawm-data", *words).code == 0
+    told = run("lawm-data", "info", corpus).out.splitlines()
+    rows = {line.split()[0]: " ".join(line.split()) for line in told if line.split()}
+    assert "0 trajectories" in rows["third"]
+    assert "trajectories" not in rows["first"]
+    assert "position < 3" in rows["first"]
+
+
 def test_info_through_a_mask(run, corpus: Path) -> None:
     result = run("lawm-data", "info", corpus, "--mask", "third", "--json").json
     assert result["mask"] == "third"

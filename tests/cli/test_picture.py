@@ -36,6 +36,7 @@ def judged(error: float, labeled: int | None) -> dict:
         "r2": 1 - error,
         "reliability": rows,
         "by_return": groups,
+        "by_source": {"dreamer": {"r2": 1 - error}},
     }
 
 
@@ -48,3 +49,10 @@ def test_errors_of_labels_are_drawn(tmp_path: Path, labeled: tuple) -> None:
         drawn.append((tmp_path / name).read_bytes())
     assert drawn[0] == drawn[1]  # equal figures are equal files
     assert drawn[2].startswith(b"\x89PNG")
+
+
+def test_errors_by_source_stand_in_where_there_are_no_returns(tmp_path: Path) -> None:
+    overlay = judged(0.3, None) | {"by_return": {}}
+    draw_label_errors(tmp_path / "a.svg", {"m": overlay})
+    draw_label_errors(tmp_path / "b.svg", {"m": overlay | {"by_source": {"a": {"r2": 0.1}}}})
+    assert (tmp_path / "a.svg").read_bytes() != (tmp_path / "b.svg").read_bytes()

@@ -10,11 +10,11 @@ import filecmp
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,15 @@ from lawm_schemas import (
     ShardInfo,
 )
 
-from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set, read_features
+from lawm_data.corpus.features import (
+    ENCODER,
+    FEATURES,
+    Features,
+    feature_names,
+    read_feature_set,
+    read_features,
+    save_features,
+)
 from lawm_data.corpus.fingerprint import fingerprint_of
 from lawm_data.corpus.integrity.salvage import (
     DamagedShard,
@@ -44,9 +52,16 @@ from lawm_data.corpus.integrity.salvage import (
     unreadable,
 )
 from lawm_data.corpus.integrity.validate import HEADLESS, Known, check
-from lawm_data.corpus.latents import LATENTS, latent_names, read_latent_set, read_latents
+from lawm_data.corpus.latents import (
+    LATENTS,
+    Latents,
+    latent_names,
+    read_latent_set,
+    read_latents,
+    save_latents,
+)
 from lawm_data.corpus.layout import Layout, layout_of
-from lawm_data.corpus.mask import MASKS, choice_fault, mask_files, read_mask
+from lawm_data.corpus.mask import MASKS, choice_fault, mask_files, mask_sha256, read_mask
 from lawm_data.corpus.overlay import (
     ARRAYS,
     LABELS,
@@ -57,6 +72,7 @@ from lawm_data.corpus.overlay import (
     overlay_names,
     read_labels,
     read_overlay,
+    without_errors,
 )
 from lawm_data.corpus.store import SHARDS, UPGRADE, absence_of, join_columns, read_manifest
 from lawm_data.corpus.table import MetadataColumn, Table
@@ -68,6 +84,7 @@ from lawm_data.system.atomic import (
     TEMPORARY,
     WriterLock,
     own_folder,
+    read_file,
     storage_errors,
     sync_folder,
     write_file,
@@ -118,8 +135,11 @@ class Repair:
     """Shards whose ids, sources, seeds and metadata were kept, though no hash covers them."""
     masks: dict[Path, Mask | None] = field(default_factory=dict)
     """What mask files become; None is set aside."""
-    overlays: dict[Path, Labels | None] = field(default_factory=dict)
-    """Overlays that are restricted; None, and all else here, are set aside."""
+    restricted: dict[str, Mask] = field(default_factory=dict)
+    """What becomes of the masks of this corpus, by ``mask_sha256`` of what they were."""
+    beside: dict[Path, Callable[[Path], object] | None] = field(default_factory=dict)
+    """Overlays, features and latent actions that are restricted: what writes them into the corpus
+    at a path. None, and all else here, is set aside."""
     leftovers: list[Path] = field(default_factory=list)
     known: Known = field(default_factory=Known)
     """What was found sound and stays as it is."""
@@ -133,15 +153,18 @@ class Repair:
 
     @cached_property
     def table(self) -> Table:
-        """The table of what is kept, without metadata."""
-        layout, place, columns = layout_of(self.manifest), 0, []
+        """The table of what is kept."""
+        layout, place, columns, metadata = layout_of(self.manifest), 0, [], []
         for report in self.shards:
             if report.opened is not None:
                 columns.append(report.opened.columns)
+                metadata += report.opened.metadata_texts()
             elif report.kept:
-                columns.append(to_parts(report.kept, place, layout.apart).columns)
+                parts = to_parts(report.kept, place, layout.apart)
+                columns.append(parts.columns)
+                metadata += parts.metadata
             place += len(report)
-        return join_columns(columns, _with_unknown(self), MetadataColumn.empty(place))
+        return join_columns(columns, _with_unknown(self), MetadataColumn.of(metadata))
 
     @property
     def replaces_manifest(self) -> bool:
@@ -168,7 +191,8 @@ def repair(
     """Restore what can be restored.
 
     Every trajectory is proved by its hash. New shards come first, then the manifest changes in one
-    step, then masks and overlays follow: a repair that was killed is finished by another one.
+    step, then overlays, features and latent actions follow, and masks come last, since they tell
+    what was inferred under them: a repair that was killed is finished by another one.
     Damaged files are kept in a folder ``backup-N`` of the corpus.
 
     Args:
@@ -424,6 +448,8 @@ def _plan_masks(repair: Repair) -> None:
             continue
         labeled = tuple(name for name in mask.labeled if name in complete)
         new = mask.model_copy(update={"corpus": repair.fingerprint, "labeled": labeled})
+        if mask.corpus in _parents(repair) and labeled:
+            repair.restricted[mask_sha256(mask)] = new
         if mask.corpus not in _parents(repair) or new == mask:
             repair.known.masks[mask.name] = mask
             continue
@@ -446,9 +472,9 @@ def _choice_fault(mask: Mask, repair: Repair) -> str:
 
 def _plan_overlays(repair: Repair) -> None:
     there = _ids(repair)
-    _plan_folder(repair, LABELS, repair.overlays)
+    _plan_folder(repair, LABELS, repair.beside)
     for name in headless_overlays(repair.path):
-        repair.overlays[Path(LABELS, name)] = None
+        repair.beside[Path(LABELS, name)] = None
         repair.change(Path(LABELS, name), f"{HEADLESS}: set aside")
     for place, name in _overlays(repair.path):
         folder = repair.path / place
@@ -456,12 +482,12 @@ def _plan_overlays(repair: Repair) -> None:
             info = read_overlay(folder, name)
             labels = read_labels(folder, info, repair.manifest.action.size, verify=True)
         except LawmError as error:
-            repair.overlays[place] = None
+            repair.beside[place] = None
             repair.change(place, f"{error.what}: set aside")
             continue
         ours = info.corpus in _parents(repair)
         if ours and (fault := labels.fault(repair.table)):
-            repair.overlays[place] = None
+            repair.beside[place] = None
             repair.change(place, f"{fault}: set aside")
             continue
         names = set(labels.ids.astype("U").tolist())
@@ -469,38 +495,63 @@ def _plan_overlays(repair: Repair) -> None:
         if not ours or (current and names <= there):
             repair.known.overlays[name] = labels
             continue
-        repair.overlays[place] = labels
+        repair.beside[place] = partial(_write_labels, repair, labels)
         repair.change(place, f"keeps {len(names & there)} of {len(names)} trajectories")
 
 
 def _plan_features(repair: Repair) -> None:
     """Damaged features are set aside: they can be made again. Those of another corpus stay."""
-    _plan_folder(repair, FEATURES, repair.overlays)
+    _plan_folder(repair, FEATURES, repair.beside)
     for name in feature_names(repair.path):
-        folder = repair.path / FEATURES / name
+        place = Path(FEATURES, name)
+        folder = repair.path / place
         try:
-            read_features(folder, read_feature_set(folder), verify=True)
+            features = read_features(folder, read_feature_set(folder), verify=True)
         except LawmError as error:
-            repair.overlays[Path(FEATURES, name)] = None
-            repair.change(Path(FEATURES, name), f"{error.what}: set aside")
+            repair.beside[place] = None
+            repair.change(place, f"{error.what}: set aside")
+            continue
+        if _is_restricted(repair, place, features):
+            repair.beside[place] = partial(_write_features, repair, features)
 
 
 def _plan_latents(repair: Repair) -> None:
     """As of features."""
-    _plan_folder(repair, LATENTS, repair.overlays)
+    _plan_folder(repair, LATENTS, repair.beside)
     for name in latent_names(repair.path):
-        folder = repair.path / LATENTS / name
+        place = Path(LATENTS, name)
+        folder = repair.path / place
         try:
-            info = read_latent_set(folder)
-            fault = ""
-            latents = read_latents(folder, info)
-            if info.corpus == repair.fingerprint:
-                fault = latents.fault(repair.table)
+            latents = read_latents(folder, read_latent_set(folder))
         except LawmError as error:
-            fault = error.what
+            repair.beside[place] = None
+            repair.change(place, f"{error.what}: set aside")
+            continue
+        fault = ""
+        if latents.info.corpus == repair.fingerprint:
+            fault = latents.fault(repair.table)
+        elif latents.info.corpus in _parents(repair):
+            fault = latents.value_fault()
         if fault:
-            repair.overlays[Path(LATENTS, name)] = None
-            repair.change(Path(LATENTS, name), f"{fault}: set aside")
+            repair.beside[place] = None
+            repair.change(place, f"{fault}: set aside")
+        elif _is_restricted(repair, place, latents):
+            repair.beside[place] = partial(_write_latents, repair, latents)
+
+
+def _is_restricted(repair: Repair, place: Path, found: Features | Latents) -> bool:
+    """Whether features or latent actions only lose what is lost, and have all that is kept."""
+    if found.info.corpus not in _parents(repair) - {repair.fingerprint}:
+        return False
+    known = dict(zip(found.ids.tolist(), found.length.tolist(), strict=True))
+    table = repair.table
+    kept = zip(table.ids.tolist(), table.length.tolist(), strict=True)
+    if all(known.get(name) == length for name, length in kept):
+        repair.change(place, f"keeps {len(table)} of {len(known)} trajectories")
+        return True
+    if found.info.corpus == repair.manifest.fingerprint:
+        repair.change(place, "is of the corpus as it was: stays, to be made again")
+    return False
 
 
 def _overlays(path: Path) -> Iterator[tuple[Path, str]]:
@@ -557,7 +608,7 @@ def _repair_copy(path: Path, out: Path, like: str | Path | None) -> Repair:
 def _keep_damaged(repair: Repair) -> Path | None:
     """Keep what is about to be replaced or removed, except leftovers of writers."""
     path = repair.path
-    doomed = [Path(MANIFEST)] * repair.replaces_manifest + [*repair.masks, *repair.overlays]
+    doomed = [Path(MANIFEST)] * repair.replaces_manifest + [*repair.masks, *repair.beside]
     doomed += [Path(SHARDS, report.file) for report in repair.shards if report.opened is None]
     doomed += [
         entry
@@ -627,17 +678,16 @@ def _apply(repair: Repair, folder: Path, known: Known) -> None:
         remove(folder / MANIFEST)
     if repair.replaces_manifest:
         write_file(folder / MANIFEST, manifest.to_json().encode())
+    for place, write in repair.beside.items():
+        if write is None:
+            remove(folder / place)
+        else:
+            write(folder)
     for place, mask in repair.masks.items():
         if mask is None:
             remove(folder / place)
         else:
             write_file(folder / place, mask.to_json().encode())
-    for place, labels in repair.overlays.items():
-        if labels is None:
-            remove(folder / place)
-        else:
-            target = folder / LABELS / labels.info.name
-            _write_restricted(target, labels, _ids(repair), repair.fingerprint)
     wrong = [f for f in check(folder, manifest, known) if f.severity == "error"]
     if wrong:
         hint = f"look into {repair.backup}" if repair.backup else "the original is untouched"
@@ -694,16 +744,48 @@ def _new_manifest(repair: Repair, infos: list[ShardInfo]) -> Manifest:
     return _with_unknown(repair).model_copy(update=update)
 
 
-def _write_restricted(
-    folder: Path, labels: Labels, there: Collection[str], fingerprint: str
-) -> None:
-    """Replace an overlay by one that labels only trajectories that are there."""
+def _write_labels(repair: Repair, labels: Labels, path: Path) -> None:
+    """Replace an overlay by one that labels only trajectories that are there.
+
+    Its error was measured over those it was written for. What was inferred under a mask goes with
+    what is left of the mask.
+    """
+    there = _ids(repair)
     names = [name for name in labels.ids.astype("U").tolist() if name in there]
     data = encode_labels({name: labels.read(name) for name in names}, labels.width)
     update = {
-        "corpus": fingerprint,
+        "corpus": repair.fingerprint,
+        "mask_sha256": _new_mask(repair, labels.info.mask_sha256),
         "trajectories": len(names),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    info = labels.info.model_copy(update=update)
-    write_folder(folder, {ARRAYS: data, OVERLAY: info.to_json().encode()})
+    info = labels.info if len(names) == len(labels.ids) else without_errors(labels.info)
+    info = info.model_copy(update=update)
+    write_folder(path / LABELS / info.name, {ARRAYS: data, OVERLAY: info.to_json().encode()})
+
+
+def _write_features(repair: Repair, features: Features, path: Path) -> None:
+    """Replace features by those of the trajectories that are there."""
+    info, rows, ids = features.info, dict(features.by_id()), repair.table.id.tolist()
+    update: dict[str, object] = {"corpus": repair.fingerprint}
+    if len(ids) < len(rows):
+        update["probe"] = {}  # it was of others, too
+    encoder = read_file(repair.path / FEATURES / info.name / ENCODER)
+    found = {name: rows[name] for name in ids}
+    save_features(path / FEATURES / info.name, info.model_copy(update=update), found, encoder)
+
+
+def _write_latents(repair: Repair, latents: Latents, path: Path) -> None:
+    """Likewise."""
+    info, table = latents.info, repair.table
+    mask = _new_mask(repair, info.mask_sha256)
+    info = info.model_copy(update={"corpus": repair.fingerprint, "mask_sha256": mask})
+    lengths = zip(table.id.tolist(), table.length.tolist(), strict=True)
+    found = {name: (length, latents.read(name)) for name, length in lengths}
+    save_latents(path / LATENTS / info.name, info, found)
+
+
+def _new_mask(repair: Repair, sha256: str | None) -> str | None:
+    """``mask_sha256`` of what is left of the mask that had this one."""
+    mask = repair.restricted.get(sha256 or "")
+    return sha256 if mask is None else mask_sha256(mask)

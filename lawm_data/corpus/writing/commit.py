@@ -63,10 +63,6 @@ def merge(opened: Sequence[OpenShard], layout: Layout) -> Parts:
     """The content of consecutive shards as that of one."""
     with_actions = [part.shard for part in opened if part.shard.actions is not None]
     names = [name for name in opened[0].columns if name not in ("row", "action_row")]
-    metadata = []
-    for part in opened:
-        text, ends = part.metadata.tobytes(), part.metadata_end.tolist()
-        metadata += [text[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     return Parts(
         steps=[part.shard.steps for part in opened],
         actions=[shard.actions for shard in with_actions if shard.actions is not None],
@@ -81,7 +77,7 @@ def merge(opened: Sequence[OpenShard], layout: Layout) -> Parts:
             spec.name: [part.shard.fields[spec.name] for part in opened] for spec in layout.apart
         },
         columns={name: np.concatenate([part.columns[name] for part in opened]) for name in names},
-        metadata=metadata,
+        metadata=[text for part in opened for text in part.metadata_texts()],
     )
 
 

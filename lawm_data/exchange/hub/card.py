@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from lawm_schemas import Manifest
+from lawm_schemas import Manifest, Mask
 from lawm_schemas.plain_yaml import dump_yaml
 
 from lawm_data.corpus.corpus import Corpus
@@ -135,10 +135,8 @@ def _labels(view: Corpus, facts: dict[str, Any], kept: bool, masks: list[str]) -
         ),
     ]
     if view.mask is not None:
-        m = view.mask
-        by = f", stratified by {m.stratify}" if m.stratify else ""
         lines.append(
-            f"The mask `{m.name}` shows {m.fraction:.3g} of the {m.by}, seed {m.seed}{by}. "
+            f"The mask `{view.mask.name}` shows {_shown(view, view.mask)}. "
             + (
                 "The tables keep to it; the corpus under `corpus/` holds the hidden actions all"
                 " the same, to measure against.\n"
@@ -154,6 +152,18 @@ def _labels(view: Corpus, facts: dict[str, Any], kept: bool, masks: list[str]) -
     if masks:
         lines.append(f"Masks beside the corpus: {', '.join(f'`{name}`' for name in masks)}.\n")
     return "\n".join(lines)
+
+
+def _shown(view: Corpus, mask: Mask) -> str:
+    """Which trajectories a mask shows, and how they were chosen."""
+    if mask.where is None:
+        by = f", stratified by {mask.stratify}" if mask.stratify else ""
+        return f"{mask.fraction:.3g} of the {mask.by}, seed {mask.seed}{by}"
+    shown = int(np.isin(view.table.id, mask.labeled).sum())
+    # on one line and without what would end the code
+    where = " ".join(mask.where.split()).replace("`", "'")
+    chosen = "on a list of ids" if mask.where == "ids" else f"with `{where}`"
+    return f"those {chosen} ({shown:,} of {len(view):,})"
 
 
 def _returns(view: Corpus, facts: dict[str, Any]) -> str:

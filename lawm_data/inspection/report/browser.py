@@ -33,14 +33,23 @@ class Panel(NamedTuple):
 def choose(view: Corpus, most: int) -> np.ndarray:
     """Places of at most so many trajectories, evenly spread over the returns.
 
-    The worst and the best are among them.
+    The worst and the best are among them. Those without recorded rewards get their share, evenly
+    spread over the corpus.
     """
     if len(view) <= most:
         return np.arange(len(view))
     ranked = np.argsort(view.table.episode_return, kind="stable")
-    if most == 1:
-        return ranked[-1:]
-    return np.sort(ranked[np.linspace(0, len(view) - 1, most).round().astype(int)])
+    rewarded = view.table.rewarded[ranked]
+    known, unknown = ranked[rewarded], np.sort(ranked[~rewarded])
+    count = max(round(most * rewarded.mean()), min(2, most, len(known)))
+    return np.sort(np.concatenate([_spread(known, count), _spread(unknown, most - count)]))
+
+
+def _spread(places: np.ndarray, count: int) -> np.ndarray:
+    """So many of them, evenly spread; a single one is the last."""
+    if count < 2:
+        return places[len(places) - count :]
+    return places[np.linspace(0, len(places) - 1, count).round().astype(int)]
 
 
 def panels(manifest: Manifest, rewarded: bool) -> list[Panel]:

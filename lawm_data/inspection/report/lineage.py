@@ -25,6 +25,10 @@ def groups(view: Corpus) -> dict[str, np.ndarray]:
     return {str(found[i]): np.flatnonzero(member == found[i]) for i in order}
 
 
+_DRAW = ("fraction", "seed", "by", "stratify")
+"""What tells how a mask was drawn."""
+
+
 class Node(NamedTuple):
     """A box of the graph."""
 
@@ -45,9 +49,12 @@ def stages(view: Corpus, summary: Mapping[str, Any]) -> list[list[Node]]:
         parents = tuple(node.name for node in rows[-1])
         from_ = [f"from {', '.join(p[:12] for p in step.parents)}"] if step.parents else []
         facts = []
+        # no draw made a mask that was chosen
+        drawn = _DRAW if "where_of_mask" in step.settings else ()
         for key, value in step.settings.items():
-            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            facts.append(f"{key} {text if len(text) <= 60 else f'{text[:57]}…'}")
+            if key not in drawn:
+                text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+                facts.append(f"{key} {_short(text)}")
         node = Node(f"step{number}", "operation", step.operation, (*from_, *facts[:6]), parents)
         rows.append([node])
     whole = sum(shard.trajectories for shard in view.manifest.shards)
@@ -97,6 +104,9 @@ def _source_facts(entries: list[Provenance]) -> list[str]:
 
 def _mask_facts(mask: Mapping[str, Any]) -> tuple[str, ...]:
     kept = f"keeps {mask['labeled']:,} labeled"
+    if mask["where"] is not None:
+        chosen = "a list of ids" if mask["where"] == "ids" else _short(mask["where"])
+        return (kept, f"chosen by {chosen}", *_stale(mask))
     how = f"{mask['fraction']:.3g} of the {mask['by']}, seed {mask['seed']}"
     more = [f"stratified by {mask['stratify']}"] if mask["stratify"] else []
     return (kept, how, *more, *_stale(mask))
@@ -107,6 +117,10 @@ def _overlay_facts(overlay: Mapping[str, Any]) -> tuple[str, ...]:
     made = f"{overlay['trajectories']:,} inferred by {overlay['algorithm']}"
     under = [f"trained under mask {overlay['mask']}"] if overlay["mask"] else []
     return (made, *under, *r2, *_stale(overlay))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def _stale(thing: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,15 @@ import pytest
 from lawm_schemas import ConfigError, CorpusError
 
 from lawm_data import CorpusWriter, open_corpus
-from lawm_data.corpus.features import ABOUT, ARRAYS, ENCODER, FEATURES, PARTS, free_features
+from lawm_data.corpus.features import (
+    ABOUT,
+    ARRAYS,
+    ENCODER,
+    FEATURES,
+    PARTS,
+    free_features,
+    read_feature_set,
+)
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.store import open_store
@@ -143,3 +151,44 @@ def test_a_view_of_a_part_of_the_observations_is_not_derived_from(
     with pytest.raises(ConfigError, match="shows a part of the observations"):
         derive([view], tmp_path / "out", operation="filter", settings={})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_repair_keeps_those_of_what_is_kept(path: Path, disk) -> None:
+    before, corpus = rows_of(path, "f"), open_corpus(path)
+    about = path / FEATURES / "f" / ABOUT
+    info = read_feature_set(about.parent).model_copy(update={"probe": {"height": 0.9}})
+    about.write_text(info.to_json())
+    gone = corpus.table.id[0]
+    file = disk.shard(path, 0)
+    disk.flip(file, disk.place(file, "steps", 0))
+    done = repair(path)
+    assert [loss.id for loss in done.lost] == [gone]
+    assert "keeps 7 of 8 trajectories" in [change.what for change in done.changes]
+    after = rows_of(path, "f")
+    assert after.keys() == before.keys() - {gone}
+    for name, rows in after.items():
+        np.testing.assert_array_equal(rows, before[name])
+    assert read_feature_set(about.parent).probe == {}  # it was of what is lost, too
+    assert validate(path) == []
+    assert repair(path).changes == []
+    assert done.backup is not None
+    assert (done.backup / FEATURES / "f" / ARRAYS).is_file()
+
+
+def test_a_repair_says_that_those_of_other_trajectories_are_to_be_made_again(
+    path: Path, random_corpus: Callable, write_features: Callable, disk
+) -> None:
+    """One of which they have none, for instance because its id is another one now."""
+    other = random_corpus("other", seed=1)
+    write_features(other.path, "f")
+    shutil.rmtree(path / FEATURES)
+    shutil.copytree(other.path / FEATURES, path / FEATURES)
+    about = path / FEATURES / "f" / ABOUT
+    corpus = open_corpus(path).root_fingerprint
+    info = read_feature_set(about.parent).model_copy(update={"corpus": corpus})
+    about.write_text(info.to_json())
+    disk.flip(disk.shard(path, 0), disk.place(disk.shard(path, 0), "steps", 0))
+    said = "is of the corpus as it was: stays, to be made again"
+    assert said in [change.what for change in repair(path).changes]
+    assert [finding.severity for finding in validate(path)] == ["warning"]
+    assert repair(path).changes == []

@@ -9,10 +9,18 @@ import numpy as np
 import pytest
 from lawm_schemas import ConfigError, CorpusError
 
-from lawm_data import CorpusWriter, make_mask, open_corpus
+from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
-from lawm_data.corpus.latents import ABOUT, ARRAYS, LATENTS, LatentActions, free_latents
+from lawm_data.corpus.latents import (
+    ABOUT,
+    ARRAYS,
+    LATENTS,
+    LatentActions,
+    free_latents,
+    read_latent_set,
+)
+from lawm_data.corpus.mask import mask_sha256
 from lawm_data.curation.derive import derive
 from lawm_data.inspection.summary import summarize
 
@@ -159,3 +167,29 @@ def test_a_derived_corpus_says_that_they_stay(path: Path, tmp_path: Path) -> Non
     view = open_corpus(path)[[0, 2]]
     left = derive([view], tmp_path / "out", operation="filter", settings={}).left
     assert left == ("latent actions z: infer them again",)
+
+
+def test_a_repair_keeps_those_of_what_is_kept(path: Path, disk) -> None:
+    """And what was inferred under a mask goes with what is left of it."""
+    corpus = open_corpus(path)
+    mask = make_mask(corpus, 0.5, seed=0, name="half")
+    save_mask(corpus, mask)
+    about = path / LATENTS / "z" / ABOUT
+    update = {"mask": "half", "mask_sha256": mask_sha256(mask)}
+    about.write_text(read_latent_set(about.parent).model_copy(update=update).to_json())
+    before = {t.info.id: t.latents for t in corpus.with_latents("z")}
+    gone = corpus.table.id.tolist().index(mask.labeled[0])
+    file = disk.shard(path, int(corpus.index.shard[gone]))
+    disk.flip(file, disk.place(file, "steps", int(corpus.index.row[gone])))
+    assert len(repair(path).lost) == 1
+    after = open_corpus(path)
+    found = {t.info.id: t.latents for t in after.with_latents("z")}
+    assert found.keys() == before.keys() - {mask.labeled[0]}
+    for name, latents in found.items():
+        np.testing.assert_array_equal(latents.values, before[name].values)
+        np.testing.assert_array_equal(latents.codes, before[name].codes)
+    left = after.masks()["half"]
+    assert left.labeled == mask.labeled[1:]
+    assert read_latent_set(about.parent).mask_sha256 == mask_sha256(left)
+    assert validate(path) == []
+    assert repair(path).changes == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from lawm_data import (
     save_mask,
     summarize,
 )
-from lawm_data.corpus.mask import read_mask
+from lawm_data.corpus.mask import choice_fault, choose, read_mask
+from lawm_data.corpus.table import MetadataColumn
 
 COUNT = 60
 OBSERVATIONS = (ArraySpec(name="position", shape=(1,)),)
@@ -257,3 +259,35 @@ def test_a_mask_without_an_end_is_refused(random_corpus: Callable, endless: str)
         read_mask(file)
     (damaged,) = summarize(corpus)["damaged"]
     assert damaged["what"] == "is no regular file"
+
+
+def test_trajectories_without_rewards_are_a_stratum_of_their_own(random_corpus: Callable) -> None:
+    lengths, unrewarded = [3] * 60, range(0, 60, 3)
+    corpus = random_corpus(lengths=lengths, unrewarded=unrewarded)
+    alone = random_corpus("alone", lengths=lengths)
+    for seed in range(10):
+        labeled = make_mask(corpus, 0.5, seed, "m", stratify="return").labeled
+        shown = np.isin(corpus.table.id, labeled)
+        assert (shown & ~corpus.table.rewarded).sum() == 10
+        # of the others each tenth of their returns has its share, wherever 0 lies among them
+        order = np.argsort(corpus.table.episode_return[corpus.table.rewarded])
+        tenths = shown[corpus.table.rewarded][order].reshape(10, 4).sum(1)
+        assert (tenths == 2).all()
+    rewarded = corpus.filter(corpus.table.rewarded)
+    assert make_mask(rewarded, 0.5, 0, "m", stratify="return").labeled
+    with pytest.raises(MaskError, match="no rewards were recorded, so there are no returns"):
+        make_mask(corpus.filter(~corpus.table.rewarded), 0.5, 0, "m", stratify="return")
+    assert len(make_mask(alone, 0.5, 0, "m", stratify="return").labeled) == 30
+
+
+def test_masks_that_took_missing_rewards_for_zeros_stay_valid(random_corpus: Callable) -> None:
+    """As they were drawn before such trajectories had a stratum of their own."""
+    corpus = random_corpus(lengths=[3] * 40, unrewarded=range(0, 40, 3))
+    table = corpus.table
+    older = replace(table, metadata=MetadataColumn.empty(len(table)))
+    mask = make_mask(corpus, 0.3, 0, "m", stratify="return")
+    labeled = tuple(table.id[choose(older, 0.3, 0, stratify="return")].tolist())
+    assert labeled != mask.labeled
+    for names, fault in ((mask.labeled, False), (labeled, False), (labeled[1:], True)):
+        made = mask.model_copy(update={"labeled": names})
+        assert bool(choice_fault(made, table, corpus.manifest)) == fault

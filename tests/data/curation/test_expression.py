@@ -269,3 +269,14 @@ def test_before_there_is_a_corpus_metadata_is_named_as_such() -> None:
     require_expression("metadata['success'] == True and length > 3")
     with pytest.raises(ConfigError, match="no such name 'success'"):
         require_expression("success == True")
+
+
+def test_a_return_without_recorded_rewards_is_not_known(random_corpus: Callable) -> None:
+    corpus = random_corpus(unrewarded=(1, 4))
+    unrewarded = ~corpus.table.rewarded
+    assert unrewarded.sum() == 2
+    assert (matching(corpus, "return is None") == unrewarded).all()
+    for comparison in ("return >= 0", "return <= 0", "return == 0", "-1e9 <= return <= 1e9"):
+        assert not matching(corpus, comparison)[unrewarded].any()
+    assert (matching(corpus, "return != 0") == True).all()  # noqa: E712
+    require_expression("return is None")

@@ -20,7 +20,16 @@ from lawm_schemas import (
 )
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_tier
-from lawm_data.curation.tier import BANDS, TIERS, WINDOW, Band, band_of, parse_band, stretch
+from lawm_data.curation.tier import (
+    BANDS,
+    TIERS,
+    WINDOW,
+    Band,
+    Tier,
+    band_of,
+    parse_band,
+    stretch,
+)
 
 WALKER = EnvironmentInfo(task="walker-walk", action_repeat=2)
 Collections = Callable[..., list[Corpus]]
@@ -257,3 +266,36 @@ def test_what_makes_no_sense_is_refused(three: list[Corpus], tmp_path: Path) -> 
     with pytest.raises(StorageError, match="something is already there"):
         write_tier(three, "expert", 30, three[0].path)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_trajectories_without_recorded_rewards_are_of_no_tier(tmp_path: Path, tier: Tier) -> None:
+    """Their return is 0, which is no result: neither in a band nor in the running median."""
+    path, out, rng = tmp_path / "c", tmp_path / "out", np.random.default_rng(0)
+    with CorpusWriter.create(
+        path,
+        observations=[ArraySpec(name="x", shape=(2,))],
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+    ) as writer:
+        for i in range(60):
+            rewarded = i % 3 == 0
+            writer.add(
+                {"x": rng.standard_normal((3, 2))},
+                np.full(2, -10.0 if rewarded and i < 30 else -3.0 * rewarded),
+                rng.standard_normal((2, 1)),
+                provenance=Provenance(source="dreamer"),
+                agent_step=i,
+                metadata={} if rewarded else {"rewards": "none"},
+            )
+    corpus = open_corpus(path)
+    found = write_tier([corpus], tier, 60, out, returns=Band(-7, 1))
+    (share,) = found.shares
+    assert (share.eligible, share.taken, share.missing) == (10, 10, 50)
+    assert open_corpus(out).table.rewarded.all()
+    # rewarded trajectories alone make the median: the first half of them is below the band
+    inside, rewarded = stretch(corpus.table, Band(-7, 1)), corpus.table.rewarded
+    assert not inside[~rewarded].any()
+    assert inside[rewarded].tolist() == [False] * 10 + [True] * 10
+    none = corpus.filter(~corpus.table.rewarded)
+    with pytest.raises(CorpusError, match="no rewards were recorded, and a tier is chosen by"):
+        write_tier([none], tier, 6, tmp_path / "none", returns=Band(-7, 1))

@@ -145,3 +145,21 @@ def test_what_cannot_be_judged(corpus: Corpus) -> None:
         judged(corpus, "other")
     with pytest.raises(ConfigError, match="no labels"):
         judged(corpus)
+
+
+def test_without_recorded_rewards_a_trajectory_is_in_no_third_of_the_returns(
+    random_corpus: Callable,
+) -> None:
+    for name, unrewarded in (("some", (0, 2, 4)), ("all", range(12))):
+        made = random_corpus(name, lengths=[400] * 12, action=BOUNDED, unrewarded=unrewarded)
+        save_mask(made, make_mask(made, 0.1, seed=0, name="few"))
+        corpus = open_corpus(made.path)
+        write(corpus, "a")
+        (a,) = judged(corpus, "a")
+        view = corpus.with_mask("few")
+        judged_on = view.table.rewarded & (view.table.num_observed == 0)
+        counts = {name: group["trajectories"] for name, group in a["by_return"].items()}
+        assert sum(counts.values()) == judged_on.sum()
+        assert list(counts) == (["low", "middle", "high"] if judged_on.any() else [])
+        assert max(counts.values(), default=0) - min(counts.values(), default=0) <= 1
+        assert a["by_source"]["test"]["trajectories"] == a["trajectories"]

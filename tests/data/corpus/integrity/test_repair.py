@@ -21,7 +21,7 @@ from lawm_data import CorpusWriter, make_mask, open_corpus, save_mask, write_ove
 from lawm_data.corpus.integrity.repair import repair
 from lawm_data.corpus.integrity.validate import validate
 from lawm_data.corpus.layout import layout_of
-from lawm_data.corpus.overlay import read_overlay
+from lawm_data.corpus.overlay import read_overlay, require_same_mask
 from lawm_data.corpus.shard import open_shard
 from lawm_data.corpus.writing.commit import merge
 from lawm_data.corpus.writing.encode import write_shard
@@ -329,6 +329,21 @@ def test_a_mask_whose_trajectories_are_lost_shows_no_more_than_before(copy: Path
     assert validate(copy) == []
 
 
+def test_a_draw_by_return_is_made_again_where_rewards_are_missing(
+    random_corpus: Callable, disk
+) -> None:
+    """Which of them are, their metadata says: in sound shards and in those made again."""
+    corpus = random_corpus(lengths=[3] * 40, unrewarded=range(0, 40, 3), shards=2)
+    for seed in range(3):
+        save_mask(corpus, make_mask(corpus, 0.3, seed, f"m{seed}", stratify="return"))
+    assert validate(corpus.path) == []
+    before = disk.content(corpus.path / "masks")
+    disk.flip(disk.shard(corpus.path, 1), 10)
+    assert repair(corpus.path).lost == []
+    assert disk.content(corpus.path / "masks") == before
+    assert validate(corpus.path) == []
+
+
 def not_finite(arrays: dict[str, np.ndarray]) -> None:
     arrays["mean"][1] = np.nan
 
@@ -471,6 +486,44 @@ def test_masks_and_overlays_are_restricted(pristine: Path, copy: Path, disk) -> 
             was = old.table.id.tolist().index(name)
             assert trajectory.actions is not None
             np.testing.assert_array_equal(trajectory.actions, np.float32(was / 10))
+
+
+def test_what_was_inferred_under_a_mask_goes_with_what_is_left_of_it(
+    copy: Path, tmp_path: Path, disk, is_killed: Callable
+) -> None:
+    """Also when the repair was killed; and an error over what is lost is no longer told."""
+    corpus = open_corpus(copy)
+    view, other = (corpus.with_mask(make_mask(corpus, 0.5, s, f"m{s}")) for s in (1, 2))
+    for each in (view, other):
+        save_mask(corpus, each.mask)
+        hidden = [t.info.id for t in each if t.actions is None]
+        lengths = dict(zip(corpus.table.id.tolist(), corpus.table.length.tolist(), strict=True))
+        labels = [(n, np.zeros((lengths[n], 2)), np.ones((lengths[n], 2))) for n in hidden]
+        write_overlay(each, labels, name=each.mask.name, model="0" * 64, algorithm="a", r2=0.5)
+    assert view.mask.labeled != other.mask.labeled
+    gone = next(name for name in view.mask.labeled if name not in other.mask.labeled)
+    place = corpus.table.id.tolist().index(gone)
+    file = disk.shard(copy, place // 2)
+    disk.flip(file, disk.place(file, "steps", int(corpus.index.row[place])))
+
+    def require_repaired(path: Path) -> None:
+        assert [loss.id for loss in repair(path).lost] in ([gone], [])
+        new = open_corpus(path)
+        for name, r2 in (("m1", 0.5), ("m2", None)):
+            labeled = new.with_mask(name).with_labels(name)
+            require_same_mask(labeled)
+            assert read_overlay(path / "labels" / name).r2 == r2
+            assert gone not in labeled.table.id
+
+    deaths, dies = 0, True
+    while dies:
+        deaths += 4
+        other = Path(shutil.copytree(copy, tmp_path / str(deaths)))
+        dies = is_killed(lambda other=other: repair(other), deaths, True)
+        require_repaired(other)
+    assert deaths > 10
+    assert validate(other) == []
+    assert repair(other).changes == []
 
 
 def test_leftovers_are_removed_and_shards_among_them_kept(pristine: Path, copy: Path, disk) -> None:

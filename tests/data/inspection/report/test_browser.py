@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,25 @@ def test_rewards_that_were_not_recorded_are_not_zero(tmp_path: Path) -> None:
     state = np.concatenate([view[3].observations[name] for name in ("position", "height")], 1)
     span = np.array(data["high"]) - data["low"]
     assert (np.abs(unpack(data, 3)[:, 2:] - state) <= span[2:] / 6e4).all()
+
+
+@pytest.mark.parametrize("unrewarded", [range(8), (0, 3, 5), (7,)])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_what_has_no_recorded_rewards_has_no_return_to_span(
+    tmp_path: Path, sign: int, unrewarded: Sequence[int]
+) -> None:
+    """Its share comes from all over the corpus; the worst and the best are of the others."""
+    corpus = corpus_with(tmp_path / "c", unrewarded=unrewarded)
+    # a return of 0 would be the best or the worst of these
+    view = corpus.filter(~corpus.table.rewarded | (sign * corpus.table.episode_return > 0))
+    known, returns = view.table.rewarded, view.table.episode_return
+    for most in range(1, len(view)):
+        places = browser.choose(view, most)
+        assert len(set(places.tolist())) == len(places) == most
+        assert (np.diff(places) > 0).all()
+        chosen = places[known[places]]
+        assert len(chosen) >= min(most, 2, known.sum())
+        assert abs(len(chosen) - most * known.mean()) < 2
+        if known.any():
+            assert returns[chosen].max() == returns[known].max()
+            assert most == 1 or returns[chosen].min() == returns[known].min()

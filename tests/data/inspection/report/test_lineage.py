@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lawm_data import make_mask, open_corpus, save_mask
+from lawm_data.curation.choose import mask_by_ids, mask_where
 from lawm_data.curation.derive import filter_corpus
 from lawm_data.inspection.report.lineage import groups, stages
 from lawm_data.inspection.summary import summarize
@@ -30,3 +31,23 @@ def test_every_box_hangs_on_boxes_above_it(random_corpus: Callable, tmp_path: Pa
     for row in rows:
         assert all(set(node.parents) <= above for node in row)
         above |= {node.name for node in row}
+
+
+def test_a_mask_that_was_chosen_is_no_draw(random_corpus: Callable, tmp_path: Path) -> None:
+    corpus, long = random_corpus(), " and length > 1" * 9
+    (tmp_path / "ids.txt").write_text(corpus.table.id[0])
+    save_mask(corpus, mask_where(corpus, "length > 9", "long"))
+    save_mask(corpus, mask_where(corpus, "length > 9" + long, "longer"))
+    save_mask(corpus, mask_by_ids(corpus, tmp_path / "ids.txt", "listed"))
+    save_mask(corpus, make_mask(corpus, 0.5, 3, "drawn"))
+    facts = {node.title: node.facts for node in stages(corpus, summarize(corpus))[-1]}
+    assert facts["long"] == ("keeps 3 labeled", "chosen by length > 9")
+    assert facts["listed"] == ("keeps 1 labeled", "chosen by a list of ids")
+    assert facts["drawn"] == ("keeps 4 labeled", "0.5 of the trajectories, seed 3")
+    assert len(facts["longer"][1]) < 80
+    part = tmp_path / "part"
+    filter_corpus(corpus.with_mask("long"), "length > 5", part)
+    derived = open_corpus(part)
+    (node,) = [n for row in stages(derived, summarize(derived)) for n in row if n.name == "step0"]
+    assert "where_of_mask length > 9" in node.facts
+    assert not [fact for fact in node.facts if fact.split()[0] in ("fraction", "seed", "by")]
