@@ -29,7 +29,7 @@ from lawm_data.exchange.formats.lerobot.frames import (
 )
 from lawm_data.exchange.formats.lerobot.info import PICTURES, FeatureInfo, Info, read_info
 from lawm_data.exchange.formats.lerobot.sidecar import HINT as RESTORE
-from lawm_data.exchange.formats.lerobot.sidecar import Ending, Sidecar, read_sidecar
+from lawm_data.exchange.formats.lerobot.sidecar import INFERRED, Ending, Sidecar, read_sidecar
 from lawm_data.exchange.untrusted.arrays import WIDER
 from lawm_data.system.images import MODES
 
@@ -489,7 +489,7 @@ def _exported_episode(sidecar: Sidecar, frames: Frames, ending: Ending) -> Episo
         array = frames.arrays[feature.name]
         pictures = feature.storage != "numbers"
         found |= {feature.arrays[0].name: array} if pictures else names.parted(feature, array)
-    inferred = row["labels"] == "inferred" and sidecar.overlay is not None
+    inferred = row[INFERRED] and sidecar.overlay is not None
     shape = (len(observed), *sidecar.action.shape)
     return Episode(
         observations={

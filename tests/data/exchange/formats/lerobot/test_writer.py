@@ -185,6 +185,31 @@ def test_settings_are_checked(exported: Path, tmp_path: Path, corpus: Corpus) ->
             import_corpus(f"lerobot:{exported}", tmp_path / "back", settings)
 
 
+@pytest.mark.parametrize("said", ["as now", "as earlier", "nothing"])
+def test_which_trajectories_have_inferred_actions_is_a_column(
+    tmp_path: Path, corpus: Corpus, said: str
+) -> None:
+    missing = [str(corpus.table.id[1])]
+    labels = [(i, np.ones((len(corpus[i]), 2)), np.zeros((len(corpus[i]), 2))) for i in missing]
+    write_overlay(corpus, labels, name="idm", model="0" * 64, algorithm="lawm")
+    export_corpus(corpus.with_labels("idm"), f"lerobot:{tmp_path / 'set'}")
+    file = tmp_path / "set/meta/lawm/trajectories.parquet"
+    table = pq.read_table(file)
+    at = table.schema.get_field_index("inferred")
+    if said == "as earlier":
+        pq.write_table(table.remove_column(at), file)
+    if said == "nothing":
+        none = pa.array([False] * len(table))
+        pq.write_table(table.set_column(at, "inferred", none), file)
+    made = import_corpus(f"lerobot:{tmp_path / 'set'}", tmp_path / "back")
+    back = open_corpus(tmp_path / "back")
+    if said == "nothing":
+        assert made.overlays == () and not (back.path / "labels").exists()
+        assert "labels idm: came without inferred actions, left out" in made.notes
+    else:
+        assert back.with_labels("idm").label_counts()["inferred"] == 1
+
+
 def test_an_mp4_needs_a_rate_that_it_can_keep(tmp_path: Path, corpus: Corpus) -> None:
     with pytest.raises(ConfigError, match=r"an mp4 cannot have 33\.3333 frames a second"):
         export_corpus(corpus, f"lerobot:{tmp_path / 's'}", {"pixels": "mp4", "fps": 100 / 3})
