@@ -270,7 +270,7 @@ class Corpus:
 
     @property
     def inferred_beside_recorded(self) -> np.ndarray:
-        """(N,) bool: the overlay has actions for these, and recorded ones are shown all the same."""
+        """(N,) bool: the overlay has actions for these, and yet recorded ones are shown."""
         if self._overlay is None:
             return np.zeros(len(self), bool)
         return self._overlay.covers(self.table.ids) & (self.table.labels == OBSERVED)

@@ -294,8 +294,9 @@ def _foreign_episodes(
         terminated, truncated = _ends(found, steps, where)
         metadata: dict[str, Any] = {"tasks": named} if named else {}
         metadata |= FINAL_MISSING if whole else {}
-        split = info.split(number)
-        metadata |= {"split": split} if split else {}
+        splits = info.splits_of(number)
+        metadata |= {"split": splits[0]} if splits else {}
+        metadata |= {"splits": splits} if len(splits) > 1 else {}
         metadata |= {"language": frames.sentences} if frames.sentences else {}
         yield Episode(
             observations={
