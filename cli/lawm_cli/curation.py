@@ -330,6 +330,8 @@ def tier(
     columns = ("wanted", "eligible", "taken", "missing", "agent_steps")
     rows = [[share["path"], *map(share.get, columns)] for share in result["corpora"]]
     show.grid(["", *columns], rows)
+    for note in result["said"]:
+        print(f"note: {note}")
 
 
 def document(derived: Derived, dry_run: bool) -> dict[str, Any]:
@@ -343,10 +345,12 @@ def _show(result: Mapping[str, Any], json: bool) -> None:
         return
     rows = {key: value for key, value in result.items() if value or key in ("trajectories",)}
     dry_run = rows.pop("dry_run", False)
-    left = rows.pop("left", ())
+    left, said = rows.pop("left", ()), rows.pop("said", ())
     show.facts(rows, title=title(dry_run))
     for reason in left:
         print(f"left behind: {reason}")
+    for note in said:
+        print(f"note: {note}")
 
 
 def title(dry_run: bool) -> str:

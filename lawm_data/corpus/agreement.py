@@ -13,15 +13,13 @@ from lawm_schemas import ArraySpec, ConfigError, Drawing, EnvironmentInfo, Role
 from lawm_schemas.arrays import DTYPES
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.rate import step_seconds
+from lawm_data.corpus.rate import one_rate, step_rates
 from lawm_data.corpus.store import open_store
 from lawm_data.corpus.table import OBSERVED
 from lawm_data.corpus.writing.record import beyond_bounds
 
 GENERIC = ("observation", "observations", "obs", "state")
 """Names of a state that say no more than that it is all there is."""
-ONE_RATE = 0.02
-"""Relative difference up to which two frame rates are one, as 29.97 and 30 are."""
 
 Edits = Mapping[Path, Sequence[str]]
 """Options of ``lawm-data edit``, by the folder of the corpus."""
@@ -322,16 +320,23 @@ def other_repeat(its: EnvironmentInfo, ours: EnvironmentInfo, view: Corpus) -> D
 
 
 def rate_notes(views: Sequence[Corpus]) -> list[str]:
-    """A line for each corpus whose steps last another time than those of the first that says so."""
-    known = [(view, step_seconds(view.manifest)) for view in views]
-    known = [(view, 1 / seconds) for view, seconds in known if seconds]
+    """A line for each corpus whose steps last another time than those of the first that says so.
+
+    Or of which some last longer than others: it was merged from several.
+    """
+    found = [
+        (view, step_rates(view.manifest, set(view.table.provenance.tolist()))) for view in views
+    ]
+    known = [(view, rates) for view, rates in found if rates]
     notes = []
-    for view, fps in known[1:]:
-        first, ours = known[0]
-        if abs(fps - ours) > ONE_RATE * ours:
-            mend = command(view.path, [f"--set fps={ours:g}"])
-            what = f"{view.path}: has {fps:g} steps a second, and {first.path} {ours:g}"
-            notes.append(f"{what}; a step means another time there; if that is wrong: {mend}")
+    for view, rates in known:
+        first, (ours, *_) = known[0]
+        if all(one_rate(rate, ours) for rate in rates):
+            continue
+        mend = command(view.path, [f"--set fps={ours:g}"])
+        what = f"{view.path}: has {' and '.join(f'{rate:g}' for rate in rates)} steps a second"
+        what += "" if view is first else f", and {first.path} {ours:g}"
+        notes.append(f"{what}; a step means another time there; if that is wrong: {mend}")
     return notes
 
 

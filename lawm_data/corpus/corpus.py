@@ -257,6 +257,24 @@ class Corpus:
         here = (self.table.labels == INFERRED) & (self.index.action_row < 0)
         return np.where(here, self._overlay.rows(self.table.ids), -1), self._overlay.means
 
+    def inferred_of(self, trajectory: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """What the overlay has for a trajectory, whether or not recorded actions are shown.
+
+        Returns:
+            Mean and standard deviation, each (T, A) float32; None where it has nothing.
+        """
+        ids = np.array([trajectory.encode()])
+        if self._overlay is None or self._overlay.rows(ids)[0] < 0:
+            return None
+        return self._overlay.read(trajectory)
+
+    @property
+    def inferred_beside_recorded(self) -> np.ndarray:
+        """(N,) bool: the overlay has actions for these, and yet recorded ones are shown."""
+        if self._overlay is None:
+            return np.zeros(len(self), bool)
+        return self._overlay.covers(self.table.ids) & (self.table.labels == OBSERVED)
+
     def __len__(self) -> int:
         return len(self._store.table) if self._rows is None else len(self._rows)
 

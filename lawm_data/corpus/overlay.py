@@ -20,7 +20,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.corpus.mask import NAME, NAME_HINT, mask_sha256
-from lawm_data.corpus.table import ID_BYTES, Table
+from lawm_data.corpus.table import ID_BYTES, INFERRED, Table
 from lawm_data.system.atomic import own_folder, storage_errors, write_folder
 from lawm_data.system.hdf5 import HINT, MappedFile, file_in_memory
 
@@ -335,6 +335,19 @@ def require_same_mask(view: Corpus) -> None:
         f"labels {info.name} of {view.path}",
         "infer them with a run that was trained through this mask",
     )
+
+
+def recorded_instead(view: Corpus) -> list[str]:
+    """A line where a view shows recorded actions in the place of inferred ones."""
+    count, info = int(view.inferred_beside_recorded.sum()), view.overlay
+    if not count or info is None:
+        return []
+    labeled = count + int((view.table.labels == INFERRED).sum())
+    what = f"{count:,} of the {labeled:,} trajectories that they label show recorded actions"
+    mend = "hide these with --mask to have the inferred ones"
+    if info.mask is not None and view.mask is None:
+        mend = f"with --mask {info.mask} they show the inferred ones"
+    return [f"labels {info.name}: {what}, which are taken; {mend}"]
 
 
 def read_labels(folder: Path, info: Overlay, width: int, verify: bool = False) -> Labels:

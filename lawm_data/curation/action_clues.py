@@ -39,7 +39,7 @@ HARMLESS = frozenset(
     (
         *NO_REWARDS,
         *("task", "tasks", "instruction", "language", "language_instruction"),
-        *("split", "filter_keys"),
+        *("split", "splits", "filter_keys"),
     )
 )
 """Keys of metadata that say what was to be done, and what belongs where."""

@@ -14,7 +14,6 @@ from lawm_data.corpus.agreement import (
     Edits,
     drawn_otherwise,
     other_repeat,
-    rate_notes,
     renamed,
     same_under_another_name,
     say,
@@ -170,7 +169,7 @@ def shared_arrays(views: Sequence[Corpus], size: int | None = None) -> Arrays:
         for view in views
         if view.manifest.action.shape != action.shape
     ]
-    left += [*others, *rate_notes(views)]
+    left += others
     return Arrays(tuple(kept), action, tuple(left), sources if any(sources) else ())
 
 

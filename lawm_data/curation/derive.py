@@ -17,6 +17,7 @@ from lawm_schemas import (
     Provenance,
 )
 
+from lawm_data.corpus.agreement import rate_notes
 from lawm_data.corpus.corpus import Corpus, open_corpus
 from lawm_data.corpus.features import FEATURES, save_features
 from lawm_data.corpus.fingerprint import fingerprint_of
@@ -67,6 +68,8 @@ class Derived(NamedTuple):
     """Features that came along, likewise."""
     left: tuple[str, ...]
     """Arrays, masks and overlays that could not come along, and why."""
+    said: tuple[str, ...]
+    """What else is to know, such as that a step means another time in one of the corpora."""
 
 
 def derive(
@@ -151,6 +154,7 @@ def derive(
         overlays=tuple(overlay.name for overlay, _ in overlays),
         features=tuple(each.info.name for each in features),
         left=(*arrays.left, *masks_left, *overlays_left, *features_left, *clues_left),
+        said=tuple(rate_notes(views)) if len({view.path for view in views}) > 1 else (),
     )
     if dry_run:
         return derived

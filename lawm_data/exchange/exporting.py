@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lawm_schemas import ConfigError, CorpusError, LineageStep, Role
+from lawm_schemas import ConfigError, CorpusError, LabelState, LineageStep, Role
 
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.corpus.overlay import require_same_mask
+from lawm_data.corpus.overlay import recorded_instead, require_same_mask
+from lawm_data.corpus.table import INFERRED
 from lawm_data.curation.action_clues import without_clues
 from lawm_data.curation.companions import Selection, kept_masks
 from lawm_data.curation.derive import through
@@ -73,11 +74,16 @@ def export_corpus(
     require_free(path)
     if not len(view):
         raise CorpusError("shows no trajectory", str(view.path), "choose another view")
+    if view.overlay is not None and not _labels_any(view):
+        what, where = "label none of these trajectories", f"labels {view.overlay.name}"
+        raise ConfigError(what, where, "leave --labels out, or export others")
     masks, left = kept_masks([Selection(view, tuple(view.table.id.tolist()))])
     left = [] if view.mask else left
     unrewarded = int((~view.table.rewarded).sum())
     if unrewarded:
         left.append(f"no rewards were recorded in {unrewarded:,} trajectories: zeros stand there")
+    if LabelState.inferred in module.ABOUT.label_states:
+        left += recorded_instead(view)
     view, parents, clues_left, _ = without_clues(view, keep)
     view, exogenous = _without_exogenous(view)
     if view.latents is not None and not module.ABOUT.latents:
@@ -104,6 +110,12 @@ def export_corpus(
     with new_output(path) as temporary:
         notes = module.write(outgoing, temporary, where.place, settings)
     return exported._replace(notes=(*exported.notes, *notes, *_repeated(view)))
+
+
+def _labels_any(view: Corpus) -> bool:
+    """Whether the overlay of a view has actions for any of its trajectories."""
+    inferred = view.table.labels == INFERRED
+    return bool((inferred | view.inferred_beside_recorded).any())
 
 
 def _without_exogenous(view: Corpus) -> tuple[Corpus, list[str]]:

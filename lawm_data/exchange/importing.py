@@ -182,10 +182,14 @@ def _imported(
             else:
                 save_mask(corpus, mask)
                 masks.append(mask.name)
-        if incoming.overlay is not None:
+        overlays = []
+        if incoming.overlay is not None and not came.inferred:
+            left.append(f"labels {incoming.overlay.name}: came without inferred actions, left out")
+        elif incoming.overlay is not None:
             overlay = incoming.overlay.model_copy(update=bound)
             width = manifest.action.size
             save_overlay(temporary / LABELS / overlay.name, overlay, came.inferred, width)
+            overlays.append(overlay.name)
         if incoming.latents is not None:
             latents = incoming.latents.model_copy(update=bound)
             save_latents(temporary / LATENTS / latents.name, latents, came.latents)
@@ -196,6 +200,7 @@ def _imported(
         steps=manifest.steps,
         fingerprint=manifest.fingerprint,
         masks=tuple(masks),
+        overlays=tuple(overlays),
         notes=(*incoming.notes, *left, *inert),
     )
 

@@ -29,7 +29,7 @@ from lawm_models.networks.lam.planning_model import TransitionPlanningModel
 from lawm_models.networks.lam.transition_model import Losses
 from lawm_models.networks.latent_dynamics import TransitionDynamics
 from lawm_models.networks.optimizer import adam, clip_and_step
-from lawm_models.networks.scaling import ActionScale
+from lawm_models.networks.scaling import ActionScale, require_bounds
 
 COLLAPSED, PREDICTABLE, UNUSED = 0.05, 0.01, 0.1
 """An alarm is due below this capacity, unless a state alone leaves less than this error; and below
@@ -88,7 +88,7 @@ class Algorithm(nn.Module):
         self.model.fit(corpora)
         self._labeled = any(view.table.readable.any() for view in corpora)
         if self._labeled:
-            ActionScale.of(self.spec.action)
+            require_bounds(self.spec.action, corpora)
         elif self.config.model.labels:
             what = "not a single trajectory has readable actions to learn from"
             raise ConfigError(what, "algorithm.settings.model.labels", "set it to 0")

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from lawm_schemas import ArraySpec, ConfigError
 from torch import Tensor, nn
 
+from lawm_data.corpus.agreement import command, records_actions
 from lawm_data.corpus.corpus import Corpus
-from lawm_data.inspection.statistics import Moments, moments
+from lawm_data.inspection.statistics import Moments, action_blocks, moments
 from lawm_models.networks.layers import beside
 
 SMALLEST_STD = 1e-3
@@ -142,3 +143,26 @@ class ActionScale(nn.Module):
         if self.whole:
             return self.to_model(self.to_environment(action).round())
         return action.clamp(-1, 1)
+
+def require_bounds(action: ArraySpec, corpora: Sequence[Corpus]) -> None:
+    """Refuse corpora whose action has no bounds where it is to be scaled by them.
+
+    Args:
+        action: that of all of them together.
+        corpora: the views.
+
+    Raises:
+        ConfigError: says between which numbers the actions lie that are shown, and the edit that
+            declares bounds.
+    """
+    if action.low is not None and action.high is not None:
+        return
+    view = next((view for view in corpora if records_actions(view)), corpora[0])
+    ends = [(block.min(), block.max()) for block in action_blocks(view) if block.size]
+    shown = ""
+    if ends:
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        shown = f" (those that are shown lie between {low:.3g} and {high:.3g})"
+    edit = command(view.path, [f"--bounds {view.manifest.action.name}=LOW:HIGH"])
+    what = "the action has no bounds, which it is scaled by"
+    raise ConfigError(what, str(view.path), f"declare them{shown}: {edit}")

@@ -30,7 +30,7 @@ from lawm_data.corpus.overlay import require_same_mask
 from lawm_data.exchange.hub.cache import is_here, is_hub_address, located, parse_hub_address, pin
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.algorithms._protocol import Algorithm, ModelSpec
-from lawm_models.networks.scaling import ActionScale
+from lawm_models.networks.scaling import require_bounds
 from lawm_models.training import seeding
 from lawm_models.training.frozen_encoders import RunEncoders
 from lawm_models.training.observing import (
@@ -137,7 +137,7 @@ def open_sources(config: ExperimentConfig, share: tuple[int, int] = (0, 1)) -> S
     )
     algorithm = ALGORITHMS.load(config.algorithm.name).Algorithm
     if algorithm.needs_labels:
-        ActionScale.of(record.action)
+        require_bounds(record.action, views)
     if algorithm.needs_labels and not any(c.labeled or c.inferred for c in record.corpora):
         raise ConfigError(
             "not a single trajectory has readable actions", "corpora", "add some or another mask"

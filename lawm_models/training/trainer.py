@@ -17,6 +17,7 @@ from lawm_data.batches.batch import Batch
 from lawm_data.batches.loader import Loader, device_of
 from lawm_data.corpus.agreement import rate_notes, require_one_repeat
 from lawm_data.corpus.constant_actions import inert_actions
+from lawm_data.corpus.overlay import recorded_instead
 from lawm_data.system.atomic import WriterLock, own_folder, storage_errors, write_file
 from lawm_data.system.interrupt import Interrupt, deferred_interrupts
 from lawm_data.system.output import refuse_inside
@@ -232,6 +233,8 @@ def _warn(sources: Sources, config: ExperimentConfig) -> None:
     for note in rate_notes(views):
         line(f"warning: {note}")
     for view in views:
+        for note in recorded_instead(view):
+            line(f"warning: {view.path}: {note}")
         for what, hint in inert_actions(view).warnings(view.path):
             line(f"warning: {view.path}: {what}; {hint}")
         unseen = int((~view.table.final_observed).sum())

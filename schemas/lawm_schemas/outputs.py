@@ -409,6 +409,8 @@ class Derived(Schema):
     features: tuple[str, ...]
     left: tuple[str, ...]
     """Sentences: what stayed behind, and why."""
+    said: tuple[str, ...]
+    """Sentences: what else is to know, such as frame rates that differ"""
     dry_run: bool
     """As given."""
 

@@ -13,6 +13,7 @@ import pytest
 from lawm_schemas import ArraySpec, EnvironmentInfo, LawmError, Provenance, Role
 
 from lawm_data import Corpus, CorpusWriter, Loader, merge_corpora, open_corpus
+from lawm_data.corpus.agreement import rate_notes
 from lawm_data.corpus.integrity.validate import validate
 
 PASTED = re.compile(r"lawm-data edit (.*?--out \S+)")
@@ -111,20 +112,29 @@ def test_the_edit_that_is_printed_brings_corpora_together(
 
 def test_frame_rates_that_differ_are_said(run: Any, tmp_path: Path) -> None:
     """What lasts another time in one of them is not the same step, whoever is right."""
-    views = [write(tmp_path / name, fields("qpos"), action=ONE) for name in ("one", "two")]
+    views = [write(tmp_path / name, fields("qpos"), action=ONE) for name in ("one", "other")]
     for view, fps in zip(views, (20, 30), strict=True):
         words = ("edit", view.path, "--set", f"fps={fps}", "--out", f"{view.path}-{fps}")
         assert run("lawm-data", *words).code == 0
-    rated = [str(tmp_path / "one-20"), str(tmp_path / "two-30")]
+    rated = [str(tmp_path / "one-20"), str(tmp_path / "other-30")]
+    told = run("lawm-data", "merge", *rated, "--out", tmp_path / "plain").out
+    what = f"{rated[1]}: has 30 steps a second, and {rated[0]} 20; a step means another time"
+    assert f"note: {what}" in told
+    assert "left behind" not in told
+    (warned,) = rate_notes([open_corpus(tmp_path / "plain")])
+    assert f"{tmp_path / 'plain'}: has 20 and 30 steps a second; a step means another" in warned
+    assert run("lawm-data", "edit", *shlex.split(PASTED.findall(warned)[0])).code == 0
+    assert rate_notes([open_corpus(tmp_path / "plain-edited")]) == []
     told = run("lawm-data", "merge", *rated, "--common", "--out", tmp_path / "a", "--json").json
-    (note,) = told["left"]
+    assert told["left"] == []
+    (note,) = told["said"]
     assert f"{rated[1]}: has 30 steps a second, and {rated[0]} 20" in note
     assert run("lawm-data", "edit", *shlex.split(PASTED.findall(note)[0])).code == 0
     rated[1] += "-edited"
     told = run("lawm-data", "merge", *rated, "--common", "--out", tmp_path / "b", "--json").json
-    assert told["left"] == []
+    assert told["said"] == []
     told = run(
-        "lawm-data", "merge", rated[0], tmp_path / "two", "--common", "--out", tmp_path / "c"
+        "lawm-data", "merge", rated[0], tmp_path / "other", "--common", "--out", tmp_path / "c"
     )
     assert told.code == 0  # one that says nothing goes with any
 

@@ -22,6 +22,7 @@ from lawm_data.system.optional import optional
 UNLIMITED_EPISODE = 1000
 """Steps of the environment after which an episode without a time limit is cut."""
 
+IMPORTED = "one of your own is known once its module is imported (docs/exchange.md#gymnasium)"
 NO_PICTURES = "do without pictures of it"
 DRAWS_WHEN_TOLD = True
 """Gymnasium decides when an environment is made whether it can be drawn."""
@@ -136,7 +137,7 @@ def _registered(task: str) -> Any:
     gymnasium = optional("gymnasium", "gym", f"gym:{task}")
     if task not in gymnasium.registry:
         near = difflib.get_close_matches(task, list(gymnasium.registry), n=3, cutoff=0.3)
-        hint = f"nearest ids: {', '.join(near) or 'none'}"
+        hint = f"nearest ids: {', '.join(near) or 'none'}; {IMPORTED}"
         raise ConfigError("is not registered in Gymnasium", f"gym:{task}", hint)
     return gymnasium
 

@@ -287,11 +287,18 @@ def locate(place: str) -> Path:
     return path
 
 
-class _Sink(io.RawIOBase):
-    """A file that takes everything, and remembers the first error."""
+class Sink(io.RawIOBase):
+    """A file that takes everything, and remembers the first error.
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w+b", buffering=0)
+    HDF5 does not bear one: it goes on writing when it is told to stop, and then crashes.
+
+    Args:
+        path: the file.
+        mode: that of ``io.FileIO``.
+    """
+
+    def __init__(self, path: Path, mode: str = "w+b") -> None:
+        self._file = io.FileIO(path, mode)
         self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
@@ -333,7 +340,7 @@ class Hdf5Writer:
         sink: what it writes to.
     """
 
-    def __init__(self, file: h5py.File, sink: _Sink) -> None:
+    def __init__(self, file: h5py.File, sink: Sink) -> None:
         self.file, self._sink = file, sink
         self._group, self._array = h5p.create(h5p.GROUP_CREATE), h5p.create(h5p.DATASET_CREATE)
         for settings in (self._group, self._array):
@@ -370,7 +377,7 @@ def new_hdf5(path: Path, place: str) -> Iterator[Hdf5Writer]:
         StorageError: the file system refused.
     """
     try:
-        sink = _Sink(path)
+        sink = Sink(path)
     except OSError as error:
         raise StorageError.from_os_error(error, place) from None
     try:

@@ -120,7 +120,8 @@ class Episode:
     trajectory_id: str | None = None
     """Its id in the corpus that it comes from, when it comes from one."""
     inferred: tuple[np.ndarray, np.ndarray] | None = None
-    """Mean and standard deviation of inferred actions, each (T, A) float32."""
+    """Mean and standard deviation of inferred actions, each (T, A) float32; recorded ones may be
+    there, too."""
     latents: LatentActions | None = None
     """Latent actions, where they come along."""
     labels: LabelState | None = None
@@ -217,10 +218,6 @@ class Outgoing:
     def _episode(self, trajectory: Trajectory, source: int) -> Episode:
         manifest, info = self.view.manifest, trajectory.info
         shown = bool(trajectory.action_observed.any())
-        mean, std = trajectory.actions, trajectory.action_std
-        inferred = None
-        if mean is not None and std is not None:
-            inferred = mean.reshape(len(mean), -1), std.reshape(len(std), -1)
         return Episode(
             observations=trajectory.arrays(manifest.observations),
             rewards=trajectory.rewards,
@@ -233,7 +230,7 @@ class Outgoing:
             seed=info.seed,
             metadata=info.metadata,
             trajectory_id=info.id,
-            inferred=inferred,
+            inferred=self.view.inferred_of(info.id),
             latents=trajectory.latents,
             labels=trajectory.labels,
         )

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lawm_schemas import ConfigError
 
+from lawm_data import edit_corpus, open_corpus
 from lawm_models.algorithms import ALGORITHMS
 from lawm_models.training.experiment import (
     build,
@@ -15,6 +17,7 @@ from lawm_models.training.experiment import (
     open_sources,
     resolve,
 )
+from lawm_models.training.trainer import train
 
 
 @pytest.mark.parametrize("name", ALGORITHMS.names())
@@ -54,6 +57,22 @@ def test_weights_come_from_the_seed_and_from_nothing_else(experiment) -> None:
         weights.append(torch.cat([p.detach().ravel() for p in algorithm.parameters()]))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("name", ["bc", "lam"])
+def test_actions_without_bounds_are_refused_with_the_edit_that_declares_them(
+    experiment, name: str, corpus_path: Path, tmp_path: Path
+) -> None:
+    edit_corpus(open_corpus(corpus_path), tmp_path / "free", bounds={"action": None})
+    config = experiment(name, corpora=[{"path": str(tmp_path / "free"), "mask": "half"}])
+    shown = open_corpus(tmp_path / "free").with_mask("half")
+    actions = np.concatenate([t.actions for t in shown if t.is_labeled])
+    edit = f"lawm-data edit {tmp_path / 'free'} --bounds action=LOW:HIGH --out"
+    between = f"lie between {actions.min():.3g} and {actions.max():.3g}"
+    with pytest.raises(ConfigError) as refusal:
+        train(config, tmp_path / "run")
+    assert str(refusal.value).startswith(f"{tmp_path / 'free'}: the action has no bounds")
+    assert f"(those that are shown {between}): {edit}" in str(refusal.value)
 
 
 def test_stages_that_draw_alike_share_a_loader(experiment) -> None:

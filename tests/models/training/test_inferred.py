@@ -65,6 +65,18 @@ def test_what_a_run_infers_others_learn_from(on, corpus: Path, tmp_path: Path) -
     assert result["poison"]["hidden_steps"] == 80
 
 
+def test_recorded_actions_in_their_place_are_warned_of(
+    on, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(corpus, "half")
+    train(on(), tmp_path / "masked")
+    assert "that they label" not in capsys.readouterr().err
+    train(on(mask=None), tmp_path / "unmasked")
+    what = "labels ours: 2 of the 3 trajectories that they label show recorded actions"
+    told = f"warning: {corpus}: {what}, which are taken; with --mask half they show the inferred"
+    assert told in capsys.readouterr().err
+
+
 def test_other_inferred_actions_teach_something_else(on, corpus: Path, tmp_path: Path) -> None:
     found = [weights(train(on(labels=None), tmp_path / "none"))]
     for shift in (0.0, 0.5):

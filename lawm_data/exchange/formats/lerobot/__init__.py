@@ -13,7 +13,7 @@ from typing import Any
 
 from lawm_schemas import ConfigError, LabelState
 
-from lawm_data.corpus.rate import step_seconds
+from lawm_data.corpus.rate import source_rates, step_rates
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import About, Incoming, Outgoing
 from lawm_data.exchange.formats.lerobot.features import films
@@ -89,6 +89,7 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
             writer.close()
         finally:
             writer.abandon()
+    notes += writer.notes
     view = outgoing.view
     if (view.table.num_observed < view.table.length).any():
         filler = "zero" if view.overlay is None else "inferred, or zero"
@@ -108,11 +109,19 @@ def write(outgoing: Outgoing, path: Path, place: str, settings: Mapping[str, Any
 
 def _fps(outgoing: Outgoing, settings: Mapping[str, Any]) -> tuple[float, list[str]]:
     """Frames per second, and a note when they are a guess."""
-    seconds = step_seconds(outgoing.view.manifest)
-    if "fps" not in settings and seconds is not None:
-        found = 1 / seconds
-        # LeRobot's own sets have whole numbers here
-        return (round(found) if abs(found - round(found)) < 1e-6 * found else found), []
+    view = outgoing.view
+    sources = view.manifest, set(view.table.provenance.tolist())
+    rates = () if "fps" in settings else step_rates(*sources)
+    if len(rates) > 1:
+        what = f"{' and '.join(f'{rate:g}' for rate in rates)} frames a second"
+        hint = "give --set fps=…, or filter each source out and export it by itself"
+        raise ConfigError(f"the sources have {what}, and a LeRobot set has one rate", "fps", hint)
+    if rates:
+        fps, told = rates[0], None not in source_rates(*sources)
+        if abs(fps - round(fps)) < 1e-6 * fps:
+            fps = round(fps)  # LeRobot's own sets have whole numbers here
+        silent = f"some sources do not tell how long a step lasts: timestamps count {fps:g} frames"
+        return fps, [] if told else [f"{silent} a second, as the others have"]
     fps = _settings.rate(settings, "fps", FPS)
     unknown = "neither the environment nor the sources tell how long a step lasts"
     return fps, [] if "fps" in settings else [f"{unknown}: timestamps count {FPS} frames a second"]

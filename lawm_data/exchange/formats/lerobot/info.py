@@ -52,14 +52,14 @@ class Info(NamedTuple):
     about: Mapping[str, Any] = {}
     """``robot_type`` and ``splits``, as the set says them."""
 
-    def split(self, episode: int) -> str | None:
-        """The name of the split that an episode is in; of several, the first."""
-        splits = self.about.get("splits")
+    def splits_of(self, episode: int) -> list[str]:
+        """The names of the splits that an episode is in."""
+        splits, found = self.about.get("splits"), []
         for name, span in splits.items() if isinstance(splits, dict) else ():
             ends = re.fullmatch(r"(\d+):(\d+)", span) if isinstance(span, str) else None
             if ends and int(ends[1]) <= episode < int(ends[2]):
-                return name
-        return None
+                found.append(name)
+        return found
 
     def files(self, without: Sequence[str] = ()) -> tuple[Path, ...]:
         """The files of the set that are read when some features are not."""

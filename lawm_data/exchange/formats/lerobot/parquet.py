@@ -107,12 +107,15 @@ class ParquetReader:
     Args:
         path: the file.
         columns: those that are read; all of them are there.
+        optional: those that are read where they are there.
 
     Raises:
         CorpusError: missing, not Parquet, or without one of the columns.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str] | None = None, optional: Sequence[str] = ()
+    ) -> None:
         self.path = path
         if not path.is_file():
             raise CorpusError("there is no such file", str(path), HINT)
@@ -124,6 +127,7 @@ class ParquetReader:
             raise unreadable(path, error) from None
         self.names: list[str] = self._file.schema_arrow.names
         self.columns = self.names if columns is None else list(columns)
+        self.columns += [name for name in optional if name in self.names]
         for name in self.columns:
             if self.names.count(name) != 1:
                 what = f"has {self.names.count(name)} columns {name!r}"

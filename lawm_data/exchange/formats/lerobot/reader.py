@@ -29,7 +29,7 @@ from lawm_data.exchange.formats.lerobot.frames import (
 )
 from lawm_data.exchange.formats.lerobot.info import PICTURES, FeatureInfo, Info, read_info
 from lawm_data.exchange.formats.lerobot.sidecar import HINT as RESTORE
-from lawm_data.exchange.formats.lerobot.sidecar import Ending, Sidecar, read_sidecar
+from lawm_data.exchange.formats.lerobot.sidecar import INFERRED, Ending, Sidecar, read_sidecar
 from lawm_data.exchange.untrusted.arrays import WIDER
 from lawm_data.system.images import MODES
 
@@ -294,8 +294,9 @@ def _foreign_episodes(
         terminated, truncated = _ends(found, steps, where)
         metadata: dict[str, Any] = {"tasks": named} if named else {}
         metadata |= FINAL_MISSING if whole else {}
-        split = info.split(number)
-        metadata |= {"split": split} if split else {}
+        splits = info.splits_of(number)
+        metadata |= {"split": splits[0]} if splits else {}
+        metadata |= {"splits": splits} if len(splits) > 1 else {}
         metadata |= {"language": frames.sentences} if frames.sentences else {}
         yield Episode(
             observations={
@@ -489,7 +490,7 @@ def _exported_episode(sidecar: Sidecar, frames: Frames, ending: Ending) -> Episo
         array = frames.arrays[feature.name]
         pictures = feature.storage != "numbers"
         found |= {feature.arrays[0].name: array} if pictures else names.parted(feature, array)
-    inferred = row["labels"] == "inferred" and sidecar.overlay is not None
+    inferred = row[INFERRED] and sidecar.overlay is not None
     shape = (len(observed), *sidecar.action.shape)
     return Episode(
         observations={

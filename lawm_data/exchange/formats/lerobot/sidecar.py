@@ -56,6 +56,8 @@ _COLUMNS = {
     "metadata": "string",
     "labels": "string",
 }
+INFERRED = "inferred"
+"""The column that says whether a trajectory has inferred actions; earlier sets have none."""
 
 
 class SidecarWriter:
@@ -89,6 +91,7 @@ class SidecarWriter:
             (folder / MASKS).mkdir(exist_ok=True)
             write_file(folder / MASKS / f"{mask.name}.json", mask.to_json().encode())
         types = {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}
+        types[INFERRED] = {"dtype": "bool", "_type": "Value"}
         for feature in features:
             value: dict[str, Any] = {"dtype": feature.dtype, "_type": "Value"}
             if feature.storage != "numbers":
@@ -111,6 +114,7 @@ class SidecarWriter:
             "seed": episode.seed,
             "metadata": json.dumps(dict(episode.metadata), allow_nan=False),
             "labels": episode.labels.value if episode.labels else "",
+            INFERRED: episode.inferred is not None,
         }
         for feature in self._features:
             last = {spec.name: episode.observations[spec.name][-1:] for spec in feature.arrays}
@@ -185,10 +189,11 @@ class Sidecar(NamedTuple):
                 kinds = (kind, "int64") if name == "seed" else (kind,)
                 if str(batch.schema.field(name).type) not in kinds:
                     raise CorpusError(f"{name} is not {kind}", str(self.table.path), HINT)
+            known = [*_COLUMNS, *([INFERRED] if INFERRED in batch.schema.names else [])]
             finals: dict[str, np.ndarray] = {}
             for feature in self.features:
                 finals |= self._last_observations(feature, batch)
-            for i, row in enumerate(batch.select(list(_COLUMNS)).to_pylist()):
+            for i, row in enumerate(batch.select(known).to_pylist()):
                 self._check(row)
                 yield Ending(row, {name: array[i : i + 1] for name, array in finals.items()})
 
@@ -219,6 +224,9 @@ class Sidecar(NamedTuple):
             raise CorpusError("is incomplete", where, HINT)
         if not 0 <= row["provenance"] < len(self.provenance):
             raise CorpusError(f"has no source {row['provenance']}", where, HINT)
+        inferred = row.setdefault(INFERRED, row["labels"] == "inferred")
+        if not isinstance(inferred, bool):
+            raise CorpusError(f"does not say whether it is {INFERRED}", where, HINT)
         row["metadata"] = strict_json(row["metadata"], f"{where}: metadata")
         if not isinstance(row["metadata"], dict):
             raise CorpusError("has metadata that are not a JSON object", where, HINT)
@@ -257,6 +265,7 @@ def read_sidecar(root: Path) -> Sidecar | None:
             table=ParquetReader(
                 inside(root, f"{FOLDER}/{TRAJECTORIES}"),
                 [*_COLUMNS, *(FINAL + f.name for f in features)],
+                [INFERRED],
             ),
         )
     except ConfigError as error:

@@ -83,7 +83,9 @@ class SetWriter:
         self._nothing = of_nothing(_observed_actions(outgoing), self._action.size)
         self._total = Total()
         self._rows: list[dict[str, Any]] = []
-        self._splits: list[str | None] = []
+        self._splits: list[tuple[str, ...]] = []
+        self.notes = _disagreements(manifest)
+        """What ``info.json`` cannot say, one sentence each; complete after ``close``."""
         self._index = self._count = 0
 
     def add(self, episode: Episode) -> None:
@@ -92,8 +94,7 @@ class SetWriter:
         index = self._frames.settle()
         arrays = {name: array[:-1] for name, array in episode.observations.items()}
         tasks = _tasks(episode, self._task)
-        split = episode.metadata.get("split")
-        self._splits.append(split if isinstance(split, str) else None)
+        self._splits.append(_splits(episode.metadata))
         numbers = [self._tasks.setdefault(task, len(self._tasks)) for task in tasks]
         columns, stats = self._numbers(episode, arrays, numbers[0])
         row: dict[str, Any] = {
@@ -134,6 +135,14 @@ class SetWriter:
         for writer in (self._frames, self._episodes, *self._films.values(), self._sidecar):
             writer.close()
         write_tasks(self._root, list(self._tasks))
+        spans, scattered = _spans(self._splits)
+        if scattered:
+            what = "its episodes do" if len(scattered) == 1 else "their episodes do"
+            self.notes.append(
+                f"split {', '.join(scattered)}: {what} not stand together, so that info.json "
+                "cannot name them, and only the metadata does; to bring them together, filter "
+                "each split out and merge the parts"
+            )
         info = {
             "codebase_version": names.VERSION,
             "robot_type": self._robot,
@@ -144,7 +153,7 @@ class SetWriter:
             "data_files_size_in_mb": DATA_MB,
             "video_files_size_in_mb": VIDEO_MB,
             "fps": self._fps,
-            "splits": _spans(self._splits),
+            "splits": spans,
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH if self._films else None,
             "features": self._info,
@@ -257,15 +266,44 @@ def _known(manifest: Manifest) -> Mapping[str, Any]:
     return {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
 
 
-def _spans(splits: Sequence[str | None]) -> dict[str, str]:
-    """``splits`` of ``info.json``: those that an import found, where each is a run of episodes."""
-    spans: dict[str, tuple[int, int]] = {}
-    for i, name in enumerate(splits):
-        begin, end = spans.get(name or "", (i, i))
-        if not name or end != i:
-            return {"train": f"0:{len(splits)}"}
-        spans[name] = begin, i + 1
-    return {name: f"{begin}:{end}" for name, (begin, end) in spans.items()}
+def _disagreements(manifest: Manifest) -> list[str]:
+    """What is left out because the sources of a corpus say different things of themselves."""
+    said, notes = [source.settings for source in manifest.provenance], []
+    robots = list(dict.fromkeys(str(settings.get("robot_type", "none")) for settings in said))
+    if len(robots) > 1:
+        notes.append(f"the sources have several robots, {', '.join(robots)}: robot_type names none")
+    if any(settings.get("names") != said[0].get("names") for settings in said):
+        notes.append("the sources call their joints different names, which are left out")
+    return notes
+
+
+def _splits(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The splits that an import found a trajectory in; robomimic's filter keys are its splits."""
+    for key in ("splits", "split", "filter_keys"):
+        found = metadata.get(key)
+        found = [found] if isinstance(found, str) else found
+        if isinstance(found, list) and found:
+            return tuple(dict.fromkeys(name for name in found if isinstance(name, str)))
+    return ()
+
+
+def _spans(splits: Sequence[tuple[str, ...]]) -> tuple[dict[str, str], list[str]]:
+    """``splits`` of ``info.json``, and those that it cannot name: each is one run of episodes.
+
+    Only where no episode has a split are all of them ``train``.
+
+    Args:
+        splits: those of each episode.
+    """
+    found: dict[str, list[int]] = {}
+    for i, names_of in enumerate(splits):
+        for name in names_of:
+            found.setdefault(name, []).append(i)
+    if not found:
+        return {"train": f"0:{len(splits)}"}, []
+    runs = {name: at for name, at in found.items() if at[-1] - at[0] + 1 == len(at)}
+    spans = {name: f"{at[0]}:{at[-1] + 1}" for name, at in runs.items()}
+    return spans, [name for name in found if name not in runs]
 
 
 def _tasks(episode: Episode, usual: str) -> list[str]:

@@ -173,7 +173,7 @@ def restore(source: StoredEpisode, sidecar: Sidecar, without: Sequence[str] = ()
         seed=_number(attributes, "seed"),
         metadata=metadata,
         trajectory_id=_text(attributes, "trajectory_id") or None,
-        inferred=_inferred(source, sidecar, length) if actions is None else None,
+        inferred=_inferred(source, sidecar, length),
         latents=None if sidecar.latents is None else _latents(source, sidecar.latents, length),
     )
 

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 from lawm_schemas import Manifest, Role
 
 from lawm_data.corpus.latents import CODE, LATENT
+from lawm_data.exchange.formats._hdf5_sidecar import Sink
 from lawm_data.exchange.formats._protocol import Episode, Outgoing
 from lawm_data.exchange.formats.minari.metadata import ROOT, SIDECAR
 from lawm_data.exchange.formats.minari.sidecar import (
@@ -48,10 +51,9 @@ def write_dataset(outgoing: Outgoing, path: Path, place: str) -> None:
     sources = {entry.to_json(): i for i, entry in enumerate(manifest.provenance)}
     dataset, count = None, 0
     root = path / ".root"
-    with storage_errors(path), _writing_to(root):
+    with storage_errors(path), _writing_to(root), _hdf5_through_sinks():
         for chunk in _chunks(outgoing):
             buffers = [_buffer(one, count + i, outgoing) for i, one in enumerate(chunk)]
-            # Minari lets HDF5 write to the disk itself, and on a full one that ends the process
             require_space(path, sum(map(_most_bytes, buffers)))
             if dataset is None:
                 dataset = _create(minari, place, buffers, outgoing)
@@ -80,6 +82,39 @@ def minari_package(place: str) -> Any:
     """
     optional("PIL.Image", "minari", f"minari:{place}")  # minari imports it and does not declare it
     return optional("minari", "minari", f"minari:{place}")
+
+
+class _File(h5py.File):
+    """A file that Minari opens, of which HDF5 never learns that the disk is full.
+
+    Raises:
+        OSError: when it is closed, what a write met.
+    """
+
+    def __init__(self, path: Path, mode: str = "r", **options: Any) -> None:
+        self._sink = Sink(path, "r+b" if mode == "a" else "rb")
+        # Minari makes an empty file and appends to it
+        if mode == "a":
+            mode = "r+" if path.stat().st_size else "w"
+        super().__init__(self._sink, mode, **options)
+
+    def close(self) -> None:
+        super().close()
+        self._sink.close()
+        if self._sink.error is not None:
+            raise self._sink.error
+
+
+@contextmanager
+def _hdf5_through_sinks() -> Iterator[None]:
+    """Let Minari's storage open its files as ``_File``."""
+    storage: Any = import_module("minari.dataset._storages.hdf5_storage")
+    before = storage.h5py
+    storage.h5py = SimpleNamespace(**{**vars(before), "File": _File})
+    try:
+        yield
+    finally:
+        storage.h5py = before
 
 
 @contextmanager

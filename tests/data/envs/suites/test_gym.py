@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +22,7 @@ from lawm_data.envs.rollout import rollout
 from lawm_data.envs.spaces import observation_parts
 from lawm_data.recording.collect import collect
 
+DOCS = Path(__file__).parents[4] / "docs"
 IDS = ("CartPole-v1", "Pendulum-v1", "Blackjack-v1")
 
 
@@ -85,11 +88,33 @@ def test_a_collected_corpus_is_exact_and_resumes(tmp_path: Path) -> None:
         ("gym:CartPole-v9", "nearest ids: CartPole-v1"),
         ("gym:os:CartPole-v1", "is not registered"),
         ("gym:", "is not registered"),
+        (
+            "gym:MyRobot-v0",
+            r"own is known once its module is imported \(docs/exchange.md#gymnasium",
+        ),
     ],
 )
 def test_only_registered_ids_are_made(task: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         envs.make(task)
+
+
+ROBOT = """
+import gymnasium
+gymnasium.register("MyRobot-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=5)
+"""
+
+
+def test_a_module_of_ones_own_is_imported_before_a_command(tmp_path: Path) -> None:
+    """As docs/exchange.md has it."""
+    (tmp_path / "myrobot.py").write_text(ROBOT)
+    code = "import sys, myrobot; from lawm_cli.data_app import main; sys.exit(main())"
+    assert f'python -c "{code}" collect --env gym:' in (DOCS / "exchange.md").read_text()
+    words = [sys.executable, "-c", code, "collect", "--env", "gym:MyRobot-v0"]
+    words += ["--trajectories", "1", "--out", "corpus"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert open_corpus(tmp_path / "corpus").manifest.environment.task == "MyRobot-v0"
 
 
 class Square(gymnasium.Env):

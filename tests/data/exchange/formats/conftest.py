@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from lawm_schemas import ArraySpec, EnvironmentInfo, LineageStep, Provenance, Role
 
 from lawm_data import Corpus, CorpusWriter, make_mask, open_corpus, save_mask, write_overlay
+from lawm_data.corpus.overlay import overlay_names
 
 NAMES = ("position", "joint.angle", "camera-pose", "reward", "actions", "_0", "Höhe")
 SOURCES = (
@@ -69,7 +70,7 @@ class Plan:
     def view(self, whole: Corpus) -> Corpus:
         """What is exported."""
         view = self._masked(whole)
-        return view.with_labels("idm") if self.seen in ("labels", "both") else view
+        return view.with_labels("idm") if "idm" in overlay_names(whole.path) else view
 
     def _masked(self, whole: Corpus) -> Corpus:
         wanted = self.seen in ("masked", "both") and "mask-0" in whole.masks()
@@ -121,6 +122,8 @@ def _infer(view: Corpus, rng: np.random.Generator) -> None:
     """Write an overlay for the trajectories that show no action."""
     hidden = [info for info in map(view.table.info, range(len(view))) if not info.num_observed]
     size = view.manifest.action.size
+    if not hidden:
+        return
 
     def labels() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for info in hidden:

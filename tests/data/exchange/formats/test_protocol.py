@@ -172,6 +172,44 @@ def require_beside(view: Corpus, expected: Corpus, back: Corpus, about: About) -
                 assert np.array_equal(one.action_std, other.action_std)
 
 
+INFERRING = [name for name in WRITABLE if LabelState.inferred in ABOUTS[name].label_states]
+
+
+@pytest.mark.parametrize("name", INFERRING)
+def test_inferred_actions_come_along_beside_recorded_ones(name: str, plain_plan: Callable) -> None:
+    """Without the mask that they were inferred through, and a line says what is shown instead."""
+    with workplace() as folder:
+        whole = plain_plan(seen="both").write(folder / "corpus")
+        masked = whole.with_mask("mask-0").with_labels("idm")
+        inferred = [t for t in masked if t.labels is LabelState.inferred]
+        assert inferred
+        exported = export_corpus(whole.with_labels("idm"), address(name))
+        count = f"{len(inferred)} of the {len(inferred)} trajectories that they label"
+        (note,) = [note for note in exported.notes if note.startswith("labels idm: ")]
+        assert note.startswith(f"labels idm: {count} show recorded actions, which are taken; ")
+        assert note.endswith("with --mask mask-0 they show the inferred ones")
+        assert import_corpus(address(name), folder / "back").overlays == ("idm",)
+        back = open_corpus(folder / "back", verify=True)
+        assert back.fingerprint == whole.fingerprint
+        back = back.with_mask("mask-0").with_labels("idm")
+        for one, other in zip(masked, back, strict=True):
+            assert one.labels is other.labels
+            assert np.array_equal(one.actions, other.actions)
+            assert np.array_equal(one.action_std, other.action_std)
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_an_overlay_that_labels_nothing_is_not_exported(name: str, plain_plan: Callable) -> None:
+    with workplace() as folder:
+        view = plain_plan(seen="both").write(folder / "corpus").with_labels("idm")
+        rest = view.filter(~view.inferred_beside_recorded)
+        assert len(rest)
+        what = "labels idm: label none of these trajectories; leave --labels out, or export others"
+        with pytest.raises(ConfigError, match=what):
+            export_corpus(rest, address(name))
+        assert not target(name).exists()
+
+
 def require_exact(view: Corpus, back: Corpus) -> None:
     assert back.fingerprint == view.fingerprint
     for key in ("observations", "action", "environment", "licence"):

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lawm_schemas import ArraySpec, ConfigError, Role
-from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, edit_column, refused
+from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, edit_column, edit_info, refused
 
-from lawm_data import Corpus, merge_corpora, open_corpus, write_overlay
+from lawm_data import Corpus, filter_corpus, merge_corpora, open_corpus, write_overlay
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.exchange.formats.lerobot import parquet
 from lawm_data.exchange.formats.lerobot.writer import _spans
@@ -185,6 +186,32 @@ def test_settings_are_checked(exported: Path, tmp_path: Path, corpus: Corpus) ->
             import_corpus(f"lerobot:{exported}", tmp_path / "back", settings)
 
 
+@pytest.mark.parametrize("said", ["as now", "as earlier", "nothing"])
+def test_which_trajectories_have_inferred_actions_is_a_column(
+    tmp_path: Path, corpus: Corpus, said: str
+) -> None:
+    missing = [str(corpus.table.id[1])]
+    labels = [(i, np.ones((len(corpus[i]), 2)), np.zeros((len(corpus[i]), 2))) for i in missing]
+    write_overlay(corpus, labels, name="idm", model="0" * 64, algorithm="lawm")
+    export_corpus(corpus.with_labels("idm"), f"lerobot:{tmp_path / 'set'}")
+    file = tmp_path / "set/meta/lawm/trajectories.parquet"
+    table = pq.read_table(file)
+    at = table.schema.get_field_index("inferred")
+    if said == "as earlier":
+        pq.write_table(table.remove_column(at), file)
+    if said == "nothing":
+        none = pa.array([False] * len(table))
+        pq.write_table(table.set_column(at, "inferred", none), file)
+    made = import_corpus(f"lerobot:{tmp_path / 'set'}", tmp_path / "back")
+    back = open_corpus(tmp_path / "back")
+    if said == "nothing":
+        assert made.overlays == ()
+        assert not (back.path / "labels").exists()
+        assert "labels idm: came without inferred actions, left out" in made.notes
+    else:
+        assert back.with_labels("idm").label_counts()["inferred"] == 1
+
+
 def test_an_mp4_needs_a_rate_that_it_can_keep(tmp_path: Path, corpus: Corpus) -> None:
     with pytest.raises(ConfigError, match=r"an mp4 cannot have 33\.3333 frames a second"):
         export_corpus(corpus, f"lerobot:{tmp_path / 's'}", {"pixels": "mp4", "fps": 100 / 3})
@@ -237,25 +264,113 @@ def test_corpora_of_one_robot_keep_what_all_of_them_say(exported: Path) -> None:
         rewards = pq.read_table(exported / FRAMES)["next.reward"].to_numpy() + np.float32(1)
         edit_column(exported / FRAMES, "next.reward", pa.array(rewards))  # else they are the same
     merged = merge_corpora(corpora, exported.parent / "merged").path
-    export_corpus(open_corpus(merged), f"lerobot:{exported.parent / 'again'}")
+    written = export_corpus(open_corpus(merged), f"lerobot:{exported.parent / 'again'}")
+    assert "the sources have several robots, so101, so100: robot_type names none" in written.notes
+    assert not any("joints" in note for note in written.notes)
     again = json.loads((exported.parent / "again/meta/info.json").read_text())
     assert (again["fps"], again["robot_type"]) == (20, None)
     assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
 
 
 @pytest.mark.parametrize(
-    ("splits", "spans"),
+    ("splits", "spans", "scattered"),
     [
-        (["train"], {"train": "0:1"}),
-        (["a", "a", "b"], {"a": "0:2", "b": "2:3"}),
-        (["a", "b", "a"], {"train": "0:3"}),
-        (["a", None], {"train": "0:2"}),
-        ([None, "a"], {"train": "0:2"}),
-        ([None, None], {"train": "0:2"}),
+        (["train"], {"train": "0:1"}, []),
+        (["a", "a", "b"], {"a": "0:2", "b": "2:3"}, []),
+        (["a", "b", "a"], {"b": "1:2"}, ["a"]),
+        (["train", "train", "train", ""], {"train": "0:3"}, []),
+        (["", "a"], {"a": "1:2"}, []),
+        (["", ""], {"train": "0:2"}, []),
+        (["a few", "a", "b"], {"a": "0:2", "few": "0:1", "b": "2:3"}, []),
     ],
 )
-def test_splits_are_runs_of_episodes(splits: list, spans: dict[str, str]) -> None:
-    assert _spans(splits) == spans
+def test_splits_are_runs_of_episodes(splits: list, spans: dict[str, str], scattered: list) -> None:
+    assert _spans([tuple(names.split()) for names in splits]) == (spans, scattered)
+
+
+@pytest.mark.parametrize(
+    ("splits", "metadata"),
+    [
+        ({"train": "0:3"}, [{"split": "train"}] * 3 + [{}]),
+        (
+            {"train": "0:3", "test": "3:4", "few": "0:1"},
+            [
+                {"split": "train", "splits": ["train", "few"]},
+                *[{"split": "train"}] * 2,
+                {"split": "test"},
+            ],
+        ),
+    ],
+)
+def test_no_episode_gets_into_a_split_that_it_was_not_in(
+    foreign: Path, tmp_path: Path, splits: dict[str, str], metadata: list
+) -> None:
+    edit_info(foreign, splits=splits)
+    back = brought(foreign)
+    keys = ("split", "splits")
+    told = [{k: v for k, v in t.info.metadata.items() if k in keys} for t in back]
+    assert told == metadata
+    exported = export_corpus(back, f"lerobot:{tmp_path / 'again'}")
+    assert json.loads((tmp_path / "again/meta/info.json").read_text())["splits"] == splits
+    assert not [note for note in exported.notes if note.startswith("split ")]
+
+
+def test_splits_that_info_json_cannot_say_are_named(foreign: Path, tmp_path: Path) -> None:
+    """As those of two merged sets; filtered out and merged part by part they go out again."""
+    edit_info(foreign, splits={"train": "0:3", "test": "3:4"})
+    corpora = []
+    for fresh in (0, 1):
+        rewards = pq.read_table(foreign / FRAMES)["next.reward"].to_numpy() + np.float32(fresh)
+        edit_column(foreign / FRAMES, "next.reward", pa.array(rewards))
+        import_corpus(f"lerobot:{foreign}", tmp_path / f"corpus-{fresh}")
+        corpora.append(open_corpus(tmp_path / f"corpus-{fresh}"))
+    merged = open_corpus(merge_corpora(corpora, tmp_path / "merged").path)
+    exported = export_corpus(merged, f"lerobot:{tmp_path / 'scattered'}")
+    assert json.loads((tmp_path / "scattered/meta/info.json").read_text())["splits"] == {}
+    assert "split train, test: their episodes do not stand together" in str(exported.notes)
+    parts = []
+    for name in ("train", "test"):
+        filter_corpus(merged, f"split == '{name}'", tmp_path / name)
+        parts.append(open_corpus(tmp_path / name))
+    merge_corpora(parts, tmp_path / "parts")
+    export_corpus(open_corpus(tmp_path / "parts"), f"lerobot:{tmp_path / 'again'}")
+    again = json.loads((tmp_path / "again/meta/info.json").read_text())
+    assert again["splits"] == {"train": "0:6", "test": "6:8"}
+
+
+def test_filter_keys_of_robomimic_are_splits(tmp_path: Path, plain_plan: Callable) -> None:
+    """What was held out there is not in a split of another name."""
+    file = tmp_path / "a.hdf5"
+    export_corpus(plain_plan().write(tmp_path / "corpus"), f"robomimic:{file}")
+    with h5py.File(file, "a") as demos:
+        del demos["lawm"]
+        demos["mask/train"] = np.array(["demo_0", "demo_1", "demo_2"], "S")
+        demos["mask/valid"] = np.array(["demo_3"], "S")
+    import_corpus(f"robomimic:{file}", tmp_path / "back")
+    export_corpus(open_corpus(tmp_path / "back"), f"lerobot:{tmp_path / 'set'}")
+    info = json.loads((tmp_path / "set/meta/info.json").read_text())
+    assert info["splits"] == {"train": "0:3", "valid": "3:4"}
+
+
+def test_one_frame_rate_is_written_or_none(foreign: Path, tmp_path: Path) -> None:
+    corpora = []
+    for fps in (20, 10):
+        edit_info(foreign, fps=fps)
+        times = pq.read_table(foreign / FRAMES)["frame_index"].to_numpy() / fps
+        edit_column(foreign / FRAMES, "timestamp", pa.array(times.astype(np.float32)))
+        rewards = pq.read_table(foreign / FRAMES)["next.reward"].to_numpy() + np.float32(fps)
+        edit_column(foreign / FRAMES, "next.reward", pa.array(rewards))
+        import_corpus(f"lerobot:{foreign}", tmp_path / f"corpus-{fps}")
+        corpora.append(open_corpus(tmp_path / f"corpus-{fps}"))
+    merged = open_corpus(merge_corpora(corpora, tmp_path / "merged").path)
+    what = r"fps: the sources have 20 and 10 frames a second, and a LeRobot set has one rate; give"
+    with pytest.raises(ConfigError, match=what):
+        export_corpus(merged, f"lerobot:{tmp_path / 'again'}")
+    assert not (tmp_path / "again").exists()
+    export_corpus(merged[4:], f"lerobot:{tmp_path / 'part'}")
+    assert json.loads((tmp_path / "part/meta/info.json").read_text())["fps"] == 10
+    export_corpus(merged, f"lerobot:{tmp_path / 'told'}", {"fps": 15})
+    assert json.loads((tmp_path / "told/meta/info.json").read_text())["fps"] == 15
 
 
 FULL = """

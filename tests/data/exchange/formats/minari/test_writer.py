@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -111,3 +114,39 @@ def test_chunks_make_one_dataset(
     export_corpus(whole, f"minari:{ID}")
     assert minari.load_dataset(ID).total_episodes == 10
     assert imported(tmp_path).fingerprint == whole.fingerprint
+
+
+FULL = """
+import resource, signal, sys
+from lawm_cli.data_app import main
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.exit(main(["export", "corpus", "minari:lab/full-v0"]))
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 8_000, 100_000])
+def test_a_limit_of_the_file_system_is_one_line_and_leaves_nothing(
+    tmp_path: Path, plain_plan: Callable, limit: int
+) -> None:
+    one = plain_plan().trajectories[0]
+    plain_plan(trajectories=({**one, "length": 1000},) * 3).write(tmp_path / "corpus")
+    words = [sys.executable, "-W", "ignore", "-c", FULL, str(limit)]
+    there = {**os.environ, "MINARI_DATASETS_PATH": str(tmp_path)}
+    done = subprocess.run(words, cwd=tmp_path, env=there, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    *progress, line = done.stderr.strip().splitlines()
+    assert all(text.startswith("export: ") for text in progress), done.stderr
+    assert line.endswith("no space left on the device; free some space and run it again")
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+
+
+def test_datasets_of_many_chunks_are_written(
+    plain_plan: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lawm_data.exchange.formats.minari.writer.CHUNK_EPISODES", 2)
+    one = plain_plan().trajectories[0]
+    whole = plain_plan(trajectories=(one,) * 5).write(tmp_path / "corpus")
+    export_corpus(whole, f"minari:{ID}")
+    assert imported(tmp_path / "back").fingerprint == whole.fingerprint
