@@ -144,6 +144,7 @@ class ActionScale(nn.Module):
             return self.to_model(self.to_environment(action).round())
         return action.clamp(-1, 1)
 
+
 def require_bounds(action: ArraySpec, corpora: Sequence[Corpus]) -> None:
     """Refuse corpora whose action has no bounds where it is to be scaled by them.
 
