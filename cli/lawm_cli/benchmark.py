@@ -78,8 +78,8 @@ def benchmark(
 
     Each run is that of a lawm train. The same command again goes on where runs were stopped, tries
     those that failed once more, and does nothing twice; runs that differ in their last stage alone
-    share a world model. Everything is checked before anything runs. Exits with 1 when a run fails;
-    the others go on.
+    share a world model. Everything is checked before anything runs. Exits with 1 when a run fails,
+    or the probe of a study that is judged by it; the others go on.
     """
     from lawm_models.studies.benchmark import benchmark as run_study
     from lawm_models.studies.record import RESULTS
@@ -104,7 +104,7 @@ def benchmark(
         **_document(found.cells),
     }
     print_json(result) if json else _report(result)
-    if result["failed"] and not dry_run:
+    if (result["failed"] or any(cell.unjudged for cell in found.cells)) and not dry_run:
         raise typer.Exit(errors.FOUND)
 
 
@@ -122,6 +122,7 @@ def _document(cells: Sequence[CellResult]) -> dict[str, Any]:
                 "labeled": cell.labeled,
                 "return_mean": seen.return_mean if seen else None,
                 "normalized": seen.normalized if seen else None,
+                "unjudged": cell.unjudged,
             }
         )
     return {**by_state(cells), "cells": entries}
@@ -151,6 +152,8 @@ def _report(result: dict[str, Any]) -> None:
     for cell in result["cells"]:
         if cell["error"]:
             print(f"failed: {cell['run']}: {cell['error']}")
+        if cell["unjudged"]:
+            print(f"not judged: {cell['run']}: {cell['unjudged']}")
     if result["results"]:
         print(f"tables and pictures: lawm table {result['results']}")
 
@@ -176,8 +179,9 @@ def table(
         ),
     ] = None,
     pictures: Annotated[
-        Literal["png", "pdf", "svg"], typer.Option(help="What the files of the pictures are.")
-    ] = "png",
+        Literal["png", "pdf", "svg"] | None,
+        typer.Option(help="With --out, what the pictures are; by default png."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make tables and pictures from the results of a study.
@@ -195,15 +199,18 @@ def table(
     from lawm_models.studies.markdown import markdown
     from lawm_models.studies.table import make_table
 
+    if pictures is not None and out is None:
+        raise ConfigError("goes with --out", "--pictures", "give a folder for them")
+    kind = pictures or "png"
     found = Results.read_json(results)
     if found.study.probe is not None:
         if against is not None:
             what = "compares returns, and this study is judged by the probe"
             raise ConfigError(what, "--against", "leave it out")
-        _probed(found, results, out, pictures, json)
+        _probed(found, results, out, kind, json)
         return
     made = make_table(found, against)
-    files = _write(made, out, pictures) if out is not None else []
+    files = _write(made, out, kind) if out is not None else []
     if json:
         print_json({"results": results, "files": files, **_table_document(made), "probed": ()})
         return

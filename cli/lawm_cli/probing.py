@@ -62,8 +62,14 @@ def probe(
     steps: Annotated[
         int, typer.Option(min=1, help="Gradient steps of each anchor and each probe.")
     ] = 700,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs that are simulated, at most.")] = 600,
-    goals: Annotated[int, typer.Option(min=1, help="Goals that are planned for, at most.")] = 30,
+    pairs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pairs that are simulated, at most; by default 600."),
+    ] = None,
+    goals: Annotated[
+        int | None,
+        typer.Option(min=1, help="Goals that are planned for, at most; by default 30."),
+    ] = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Page to write: FILE.html.")] = None,
     json: Json = False,
@@ -74,6 +80,8 @@ def probe(
     same labels. Runs that differ in their seed alone are one row. Actions that masks hide are read,
     to judge; none is written.
     """
+    from lawm_schemas import ConfigError
+
     from lawm_data.system.atomic import write_file
     from lawm_models.probes.page import web_page
     from lawm_models.probes.probe import probe as run_probe
@@ -81,7 +89,11 @@ def probe(
 
     if out is not None:
         _require_page(out)
-    settings = Settings(steps=steps, pairs=pairs, goals=goals, seed=seed)
+    asked = {"pairs": pairs, "goals": goals}
+    given = {name: count for name, count in asked.items() if count is not None}
+    if given and not simulate:
+        raise ConfigError("goes with --simulate", f"--{next(iter(given))}", "add --simulate")
+    settings = Settings(steps=steps, seed=seed, **given)
     with show.Bars() as bars:
         found = run_probe(
             runs,

@@ -32,13 +32,16 @@ def shown_columns(probe: Probe) -> list[Column]:
 
 
 def cell(line: Line, column: Column) -> str:
-    """Mean, and over seeds ± sample standard deviation; a dash where nothing was measured."""
+    """Mean ± sample standard deviation over seeds, of two both; a dash where there is none."""
     values = line.values.get(column.name)
     if values is None:
         return "–"
     found = figure(values)
     mean = f"{found['mean']:.{DIGITS}f}"
-    return mean if found["std"] is None else f"{mean} ± {found['std']:.{DIGITS}f}"
+    if found["std"] is not None:
+        return f"{mean} ± {found['std']:.{DIGITS}f}"
+    each = ", ".join(f"{value:.{DIGITS}f}" for value in values)
+    return mean if len(values) == 1 else f"{mean} ({each})"
 
 
 def web_page(probe: Probe) -> str:
@@ -114,7 +117,8 @@ def _definitions(columns: list[Column]) -> Iterable[str]:
 
 def _pictures(probe: Probe, columns: list[Column]) -> Iterable[tuple[str, Picture]]:
     yield (
-        "Every figure, runs in color and anchors in grey; lines are one standard deviation.",
+        "Every figure, runs in color and anchors in grey; lines are one standard deviation, of "
+        "three seeds or more.",
         (_bars(probe, columns)),
     )
     for x, y in (("capacity", "transfer_gain"), ("error", "leak")):

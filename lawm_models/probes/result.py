@@ -12,6 +12,7 @@ from torch import Tensor
 from lawm_models.probes.columns._protocol import Column
 from lawm_models.probes.evidence import Kind
 from lawm_models.probes.held_out import Division
+from lawm_models.probes.seeds import FEWEST
 
 TITLES: Mapping[Kind, str] = {
     "state_only": "state only",
@@ -103,6 +104,6 @@ class Probe(NamedTuple):
 
 
 def figure(values: list[float]) -> dict[str, Any]:
-    """Mean and sample standard deviation over seeds; none of one."""
-    std = statistics.stdev(values) if len(values) > 1 else None
+    """Mean and sample standard deviation over seeds; none of fewer than ``FEWEST``."""
+    std = statistics.stdev(values) if len(values) >= FEWEST else None
     return {"mean": statistics.fmean(values), "std": std, "values": values}

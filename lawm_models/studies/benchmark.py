@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lawm_schemas import CellResult, Results, Study
+from lawm_schemas import AnchorResult, CellResult, Results, Study
 
 from lawm_data.system import terminal as show
 from lawm_data.system.atomic import WriterLock, storage_errors, write_file
 from lawm_data.system.output import refuse_inside
 from lawm_data.system.workers.processes import cores
 from lawm_models.studies import judging, pace, record, relabeling, running
-from lawm_models.studies.cell import Cell, CellRun, cell_runs
+from lawm_models.studies.cell import Cell, CellRun, Place, cell_runs, run_key
 from lawm_models.studies.judging import Judgement, Panel
 from lawm_models.studies.plan import Plan, read_study
 from lawm_models.studies.record import Known
@@ -50,7 +50,8 @@ def benchmark(
         dry_run: only look what is there.
 
     Returns:
-        What is known of the runs that were asked for; their ``state`` says whether they are done.
+        What is known of the runs that were asked for; their ``state`` says whether they are done,
+        and ``unjudged`` why the probe of the study found nothing of one.
 
     Raises:
         ConfigError: something is wrong with the study; ``SeveralErrors`` names all of it.
@@ -62,33 +63,83 @@ def benchmark(
     folder = out.absolute()
     refuse_inside(folder / record.RESULTS)
     plan = Plan(asked, where, device)
-    there = record.kept(folder / record.RESULTS, plan.cells)
-    there |= record.read([Path(path) for path in known], plan.cells)
+    files = [Path(path) for path in known]
+    there = record.kept(folder / record.RESULTS, asked, plan.cells)
+    there |= record.read(files, asked, plan.cells)
     chosen = plan.named(only)
     called = ["lawm", "benchmark", where, "--out", str(out)]
     called += ["--device", device] if device else []
     name = out.name if made else Path(where).stem
     if dry_run:
-        found = StudyState(folder, name, shlex.join(called), plan, there)
+        found = StudyState(folder, name, shlex.join(called), plan, there, files)
     else:
-        found = _run(folder, name, shlex.join(called), plan, there, chosen, workers, backend, stack)
+        about = (folder, name, shlex.join(called), plan, there, files)
+        found = _run(*about, chosen, workers, backend, stack)
     return found.results_of(chosen)
 
 
 class StudyState:
-    """The cells of a study, their runs, and what is known of them."""
+    """The cells of a study, their runs, and what is known of them.
 
-    def __init__(self, out: Path, name: str, called: str, plan: Plan, known: Known) -> None:
+    Args:
+        out: its folder.
+        name: its name.
+        called: the command.
+        plan: its cells.
+        known: runs that are taken from elsewhere.
+        files: where these are from: their anchors come along.
+
+    Raises:
+        ConfigError: a file is damaged.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        name: str,
+        called: str,
+        plan: Plan,
+        known: Known,
+        files: Sequence[Path] = (),
+    ) -> None:
         self.out, self.name, self.called, self.study = out, name, called, plan.study
         self.known = known
         self.cells = plan.cells
         self.runs = cell_runs(out, plan.cells)
+        # of runs by the keys of their cells, of judgements by what else they depend on, too
+        self.errors: dict[str, str] = {}
+        self.cpu_seconds: dict[str, float] = {}
+        self.figures: dict[tuple[str, str | None], dict[str, float]] = {}
+        self.reasons: dict[tuple[str, str | None], str] = {}
+        self._anchors: dict[Place, list[AnchorResult]] = {}
+        for path in files:
+            self._anchors |= record.anchors(Results.read_json(path), plan.study, plan.cells)
         before = record.previous(out)
-        cells, self.anchors = (before.cells, before.anchors) if before else ((), ())
-        self.errors = {cell.run: cell.error for cell in cells if cell.error}
-        self.cpu_seconds = {c.run: c.cpu_seconds for c in cells if c.cpu_seconds is not None}
-        self.figures = {cell.run: cell.figures for cell in cells if cell.figures is not None}
+        if before is not None:
+            self._remember(before)
         self.results = [self._result(cell) for cell in plan.cells]
+
+    def _remember(self, before: Results) -> None:
+        """What was known until now of the runs that the study still has."""
+        self._anchors |= record.anchors(before, self.study, self.cells)
+        for known, cell in record.matched(before, self.cells):
+            if known.taken_from:
+                continue
+            if known.error is not None:
+                self.errors[cell.key] = known.error
+            if known.cpu_seconds is not None:
+                self.cpu_seconds[cell.key] = known.cpu_seconds
+            judged = (cell.key, cell.judged_by)
+            if known.figures and record.has_figures(before, known, self.study, cell):
+                self.figures[judged] = known.figures
+            elif known.unjudged and known.judged_by == cell.judged_by:
+                self.reasons[judged] = known.unjudged
+
+    @property
+    def anchors(self) -> tuple[AnchorResult, ...]:
+        """What runs were judged beside, in the order of the study."""
+        places = dict.fromkeys(cell.place for cell in self.cells)
+        return tuple(anchor for place in places for anchor in self._anchors.get(place, ()))
 
     def results_of(self, cells: Sequence[Cell]) -> Results:
         """What is known of some of them."""
@@ -113,14 +164,19 @@ class StudyState:
         from lawm_models.training.run_folder import CONFIG, RunFolder
 
         folder = self.runs[key].folder
-        there = (folder / CONFIG).is_file()
-        self.runs[key] = CellRun(folder, RunFolder.open(folder) if there else None)
-        name = folder.relative_to(self.out).as_posix()
-        self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + cpu_seconds
-        self.errors.pop(name, None)
-        self.figures.pop(name, None)  # they were of a run that has given way to this one
+        saved = RunFolder.open(folder) if (folder / CONFIG).is_file() else None
+        if error is None and saved is not None and run_key(saved) != key:
+            # a run of its own, which a study of the corpus as it is now finds
+            path = saved.record.corpora[0].path
+            error = f"{path}: has changed since the study was checked; run the benchmark again"
+            saved = None
+        self.runs[key] = CellRun(folder, saved)
+        self.cpu_seconds[key] = self.cpu_seconds.get(key, 0.0) + cpu_seconds
+        self.errors.pop(key, None)
+        # they were of a run that has given way to this one
+        self.figures = {judged: each for judged, each in self.figures.items() if judged[0] != key}
         if error is not None:
-            self.errors[name] = error
+            self.errors[key] = error
         for number, cell in enumerate(self.cells):
             if cell.key == key:
                 self.results[number] = self._result(cell)
@@ -137,38 +193,41 @@ class StudyState:
         teacher = cell.teacher and self.runs[cell.teacher.key].folder
         if known is not None and not run.finished:
             return record.taken_over(self.out, self.study, cell, run, known, teacher)
-        name = run.folder.relative_to(self.out).as_posix()
-        error = self.errors.get(name)
+        error = self.errors.get(cell.key)
         found = record.cell_result(self.out, self.study, cell, run, error, teacher)
-        figures = self.figures.get(name) if found.state == "done" else found.figures
-        taken = self.cpu_seconds.get(name)
-        return found.model_copy(update={"cpu_seconds": taken, "figures": figures})
+        known_of = {"cpu_seconds": self.cpu_seconds.get(cell.key)}
+        if found.state == "done":
+            judged = (cell.key, cell.judged_by)
+            figures, reason = self.figures.get(judged), self.reasons.get(judged)
+            known_of |= {"figures": figures, "unjudged": None if figures else reason}
+            known_of["judged_by"] = cell.judged_by if figures or reason else None
+        return found.model_copy(update=known_of)
 
     def unjudged(self, chosen: Sequence[Cell]) -> list[Panel]:
         """Runs to be judged: with all that stand beside one of which nothing is known yet."""
-        each = {result.run: result for result in self.results}
         done = [cell for cell in chosen if self.runs[cell.key].finished]
         found = judging.panels(self.study, done, [self.runs[cell.key].folder for cell in done])
-        return [
-            panel
-            for panel in found
-            if any(each[self._name(Path(run))].figures is None for run in panel.runs)
-        ]
+        return [panel for panel in found if not self._judgements(panel) <= self.figures.keys()]
 
     def judged(self, found: Judgement) -> None:
-        """Keep what the probe found."""
-        others = [
-            anchor
-            for anchor in self.anchors
-            if (anchor.corpus, anchor.labels, anchor.seed) != found.panel.key
-        ]
-        self.anchors = (*others, *found.anchors)
-        self.figures |= {self._name(Path(run)): one for run, one in found.figures.items()}
+        """Keep what the probe found, or why it found nothing."""
+        if found.error is not None:
+            self.reasons |= dict.fromkeys(self._judgements(found.panel), found.error)
+        else:
+            self._anchors[found.panel.key] = list(found.anchors)
+            by_folder = {str(run.folder): key for key, run in self.runs.items()}
+            for folder, figures in found.figures.items():
+                self.figures[by_folder[folder], found.panel.judged_by] = figures
         self.results = [self._result(cell) for cell in self.cells]
         self.write()
 
-    def _name(self, folder: Path) -> str:
-        return folder.relative_to(self.out).as_posix()
+    def _judgements(self, panel: Panel) -> set[tuple[str, str | None]]:
+        """The keys of its runs, with what else their figures depend on."""
+        return {
+            (key, panel.judged_by)
+            for key, run in self.runs.items()
+            if str(run.folder) in panel.runs
+        }
 
 
 def _run(
@@ -177,6 +236,7 @@ def _run(
     called: str,
     plan: Plan,
     known: Known,
+    files: Sequence[Path],
     chosen: Sequence[Cell],
     workers: int | None,
     backend: str,
@@ -186,7 +246,7 @@ def _run(
         out.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(out, "study")
     try:
-        state = StudyState(out, name, called, plan, known)
+        state = StudyState(out, name, called, plan, known, files)
         left = state.unfinished(chosen)
         # those of runs that were taken from elsewhere, too: their commands name them
         plan.write_masks([cell for cell in chosen if not state.runs[cell.key].finished])
@@ -268,10 +328,10 @@ def _judge(state: StudyState, chosen: Sequence[Cell], workers: int | None, backe
     began = time.monotonic()
     for number, found in enumerate(judging.judge(work, workers, backend, lambda: None), 1):
         name = "/".join(map(str, found.panel.key))
+        state.judged(found)
         if found.error is not None:
             show.line(f"not judged: {name}: {found.error}")
             continue
-        state.judged(found)
         took = time.monotonic() - began
         show.line(f"probe: {number} of {len(work)} done, {name}, {took:.0f} s")
 

@@ -21,6 +21,10 @@ RUNS = "runs"
 """Folder of the run folders in that of a study."""
 
 
+Place = tuple[str, float | str, int]
+"""Corpus, label budget and seed of a cell."""
+
+
 class Cell(NamedTuple):
     """One run that a study asks for."""
 
@@ -42,11 +46,18 @@ class Cell(NamedTuple):
     """Fingerprint of the corpus with all its actions, by which earlier versions knew it."""
     teacher: Cell | None = None
     """The cell whose run infers actions that this one learns from, too."""
+    judged_by: str | None = None
+    """What its figures depend on beside the run, see ``judging.basis``; none without a probe."""
 
     @property
     def name(self) -> str:
         """Name of its folder, unless that is taken."""
         return f"{self.corpus}/{self.algorithm}-{label_name(self.labels)}-seed{self.seed}"
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in the study, but for its algorithm."""
+        return self.corpus, self.labels, self.seed
 
     @property
     def key(self) -> str:
@@ -98,6 +109,18 @@ def key(config: ExperimentConfig, data: Iterable[CorpusRecord]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def run_key(run: RunFolder) -> str:
+    """The key of a run by what it has written down.
+
+    Raises:
+        ConfigError: this version lacks one of its settings.
+    """
+    from lawm_models.training.experiment import resolve
+
+    # a run of an earlier version does not name settings that are younger
+    return key(resolve(run.config), run.record.corpora)
+
+
 def _identity(seen: CorpusRecord) -> str | None:
     return seen.labels if _INFERRED.fullmatch(seen.labels or "") else seen.labels_sha256
 
@@ -125,19 +148,15 @@ def cell_runs(out: Path, cells: Iterable[Cell]) -> dict[str, CellRun]:
 
 
 def _runs(folder: Path) -> dict[str, RunFolder]:
-    from lawm_models.training.experiment import resolve
     from lawm_models.training.run_folder import CONFIG, RunFolder
 
     found = {}
     for path in sorted(folder.glob(f"*/*/{CONFIG}")):
         try:
             run = RunFolder.open(path.parent)
-            # a run of an earlier version does not name settings that are younger
-            config = resolve(run.config)
+            found[run_key(run)] = run
         except LawmError as error:
             show.line(f"left alone: {error}")
-            continue
-        found[key(config, run.record.corpora)] = run
     return found
 
 

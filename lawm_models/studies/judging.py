@@ -6,20 +6,23 @@ once, and from the labels that the runs could see.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from lawm_schemas import AnchorResult, LawmError, Mask, Study
+from lawm_schemas import AnchorResult, CorpusError, LawmError, Mask, Study
+from lawm_schemas.study import StudyProbe
 
-from lawm_models.studies.cell import Cell
+from lawm_models.studies.cell import Cell, Place
 
 
 class Panel(NamedTuple):
     """Runs that are judged together, for a worker."""
 
-    key: tuple[str, float | str, int]
-    """Corpus, label budget and seed."""
+    key: Place
+    """Where they stand in the study."""
     runs: tuple[str, ...]
     """Their folders."""
     whole: str
@@ -27,6 +30,8 @@ class Panel(NamedTuple):
     mask: Mask | None
     """That of the runs, as one of that corpus."""
     study: Study
+    judged_by: str
+    """See ``basis``."""
 
 
 class Judgement(NamedTuple):
@@ -40,6 +45,23 @@ class Judgement(NamedTuple):
     """Why there is nothing, in one line."""
 
 
+def settings_of(probe: StudyProbe) -> dict[str, Any]:
+    """Its settings that decide figures: without a simulator there are no pairs and no goals."""
+    return probe.model_dump(exclude=set() if probe.simulate else {"pairs", "goals"})
+
+
+def basis(probe: StudyProbe, whole: str, mask_sha256: str | None) -> str:
+    """Hash of what decides the figures of a run beside the run itself.
+
+    Args:
+        probe: what is asked for.
+        whole: fingerprint of the corpus that is judged on.
+        mask_sha256: of the mask whose labels are learned from; none for all.
+    """
+    decided = {"probe": settings_of(probe), "whole": whole, "mask": mask_sha256}
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
 def panels(study: Study, cells: Sequence[Cell], folders: Sequence[Path]) -> list[Panel]:
     """Runs by what they are judged with.
 
@@ -48,13 +70,15 @@ def panels(study: Study, cells: Sequence[Cell], folders: Sequence[Path]) -> list
         cells: those whose runs are done.
         folders: their runs.
     """
-    found: dict[tuple[str, float | str, int], dict[str, Cell]] = {}
+    found: dict[Place, dict[str, Cell]] = {}
     for cell, folder in zip(cells, folders, strict=True):
-        found.setdefault((cell.corpus, cell.labels, cell.seed), {})[str(folder)] = cell
-    return [
-        Panel(key, tuple(runs), str(study.corpora[key[0]].whole), _mask(study, runs), study)
-        for key, runs in found.items()
-    ]
+        found.setdefault(cell.place, {})[str(folder)] = cell
+    made = []
+    for key, runs in found.items():
+        judged_by, whole = next(iter(runs.values())).judged_by, study.corpora[key[0]].whole
+        assert judged_by is not None
+        made.append(Panel(key, tuple(runs), str(whole), _mask(study, runs), study, judged_by))
+    return made
 
 
 def _mask(study: Study, runs: dict[str, Cell]) -> Mask | None:
@@ -103,6 +127,8 @@ def _prepare() -> Callable[[Panel], Judgement]:
 
 def judge_panel(panel: Panel) -> Judgement:
     """Probe the runs of a panel."""
+    from lawm_data.corpus.corpus import open_corpus
+    from lawm_data.corpus.mask import mask_sha256
     from lawm_models.probes.probe import probe
     from lawm_models.probes.result import Settings
     from lawm_models.training.seeding import thread_limit
@@ -110,6 +136,10 @@ def judge_panel(panel: Panel) -> Judgement:
     asked, (corpus, labels, seed) = panel.study.probe, panel.key
     assert asked is not None
     try:
+        now = open_corpus(panel.whole).root_fingerprint
+        if basis(asked, now, panel.mask and mask_sha256(panel.mask)) != panel.judged_by:
+            what = "has changed since the study was checked"
+            raise CorpusError(what, panel.whole, "run the benchmark again")
         with thread_limit(1):
             found = probe(
                 panel.runs,
@@ -127,7 +157,12 @@ def judge_panel(panel: Panel) -> Judgement:
             figures[line.runs[0]] = values
         else:
             anchor = AnchorResult(
-                corpus=corpus, labels=labels, seed=seed, kind=line.kind, figures=values
+                corpus=corpus,
+                labels=labels,
+                seed=seed,
+                kind=line.kind,
+                figures=values,
+                judged_by=panel.judged_by,
             )
             anchors.append(anchor)
     return Judgement(panel, figures, tuple(anchors))

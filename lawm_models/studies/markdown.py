@@ -6,9 +6,10 @@ import csv
 import io
 from collections.abc import Iterable
 
+from lawm_models.probes.seeds import FEWEST
 from lawm_models.studies.pairs import Difference
 from lawm_models.studies.paper import Reported
-from lawm_models.studies.score import FEWEST, ConfidenceInterval
+from lawm_models.studies.score import ConfidenceInterval
 from lawm_models.studies.table import Entry, ScoreTable, printed
 
 WIDE = 8
@@ -74,7 +75,7 @@ def entry_text(entry: Entry, seeds: int) -> str:
         return NOTHING
     count, std = entry.spread.seeds, entry.spread.std
     text = printed(entry.spread.mean)
-    text += f" ± {printed(std)}" if std is not None and count >= FEWEST else ""
+    text += f" ± {printed(std)}" if std is not None else ""
     text = f"**{text}**" if entry.best else text
     notes = [", ".join(map(printed, entry.scores))] if 1 < count < FEWEST else []
     notes += [f"{count} of {seeds}"] if count != seeds else []
@@ -106,11 +107,16 @@ def caption(table: ScoreTable) -> str:
     entries = [entry for row in table.rows for entry in row.entries]
     has_best = any(entry.best for entry in entries)
     has_interval = any(iqm and iqm.low is not None for iqm in table.iqms)
+    what = "Normalised return"
+    if not any(row.normalized for row in table.rows):
+        what = "Return"
+    elif not all(row.normalized for row in table.rows):
+        what = "Normalised return (return where a row says so)"
     kinds = {
-        1: f"Normalised return, seed {seeds} alone.",
-        2: f"Normalised return, mean over seeds {seeds}, in parentheses each.",
+        1: f"{what}, seed {seeds} alone.",
+        2: f"{what}, mean over seeds {seeds}, in parentheses each.",
     }
-    many = f"Normalised return, mean ± standard deviation (n − 1) over seeds {seeds}."
+    many = f"{what}, mean ± standard deviation (n − 1) over seeds {seeds}."
     parts = [
         kinds.get(len(table.seeds), many),
         "Bold: best of the same label budget." if has_best else "",

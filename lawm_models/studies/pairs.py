@@ -69,8 +69,7 @@ def difference(results: Results, one: str, other: str, labels: float | str) -> D
     first, second = (_scores(results, name, labels) for name in (one, other))
     pairs = [Pair(*key, first[key] - second[key]) for key in first if key in second]
     if not pairs:
-        what = f"no corpus and seed with finished runs of both {one} and {other}"
-        raise ConfigError(what, results.name, "run the benchmark first")
+        raise _nothing(results, one, [other], f"both {one} and {other}")
     return Difference(one, labels, tuple(pairs))
 
 
@@ -95,9 +94,22 @@ def differences(results: Results, against: str) -> tuple[Difference, ...]:
             if rival.keys() & _scores(results, name, labels).keys():
                 found.append(difference(results, name, against, labels))
     if not found:
-        what = f"no corpus and seed with finished runs of {against} and of another algorithm"
-        raise ConfigError(what, results.name, "run the benchmark first")
+        raise _nothing(results, against, others, f"{against} and of another algorithm")
     return tuple(found)
+
+
+def _nothing(results: Results, one: str, others: Sequence[str], both: str) -> ConfigError:
+    """Why there is no pair: runs are not finished, or their returns have no scale in common."""
+    done: dict[str, set[tuple[str, float | str, int]]] = {name: set() for name in (one, *others)}
+    for cell in results.cells:
+        if cell.evaluation is not None and cell.algorithm in done:
+            done[cell.algorithm].add((cell.corpus, cell.labels, cell.seed))
+    if any(done[one] & done[other] for other in others):
+        what = f"returns of {both} are of several corpora without a scale in common"
+        hint = "compare on each corpus in a study of its own"
+        return ConfigError(what, results.name, hint)
+    what = f"no corpus and seed with finished runs of {both}"
+    return ConfigError(what, results.name, "run the benchmark first")
 
 
 def sign_flip(differences: Sequence[float]) -> float:

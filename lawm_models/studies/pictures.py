@@ -38,12 +38,13 @@ def pictures(table: ScoreTable) -> Mapping[str, tuple[str, Picture]]:
         "bars": ("Mean over seeds; a dot is a seed.", _bars(table)),
         "labels": (
             "Interquartile mean against the share of trajectories with actions; a dot is a seed, "
-            "the band the 95% bootstrap interval, of three seeds or more.",
+            "the band the 95% bootstrap interval, of three seeds or more. Over all corpora it is "
+            "of what has finished on each of them.",
             _curves(table),
         ),
         "profiles": (
             "Share of all runs that score above a return; the band is the 95% bootstrap interval, "
-            "of three seeds or more.",
+            "of three seeds or more. It is of what has finished on every corpus.",
             _profiles(table),
         ),
     }
@@ -81,9 +82,10 @@ def _bars(table: ScoreTable) -> Picture:
         _bare(axes)
     names = [_broken(row.corpus) for row in table.rows]
     panels[0].set_xticks(range(len(table.rows)), names)
-    panels[0].set_ylim(bottom=0)
-    normalized = all(row.normalized for row in table.rows)
-    _label_outside(panels, columns, "", SCORE if normalized else "score")
+    _from_zero(panels)
+    kinds = {row.normalized for row in table.rows}
+    title = SCORE if kinds == {True} else "return" if kinds == {False} else "score"
+    _label_outside(panels, columns, "", title)
     _legend(figure, panels)
     return figure
 
@@ -122,7 +124,10 @@ def _curves(table: ScoreTable) -> Picture | None:
     if len({column.fraction for column in table.columns}) < 3:
         return None
     corpora = [row.corpus for row in table.rows if row.normalized]
-    titles: list[str | None] = [*([None] if len(corpora) > 1 else []), *corpora]
+    if not corpora:
+        return None
+    several = len(corpora) > 1 and any(table.pooled(n) for n in range(len(table.columns)))
+    titles: list[str | None] = [*([None] if several else []), *corpora]
     figure, grid = _panels(len(titles))
     for axes, corpus in zip(grid, titles, strict=True):
         for name, places in lines.items():
@@ -134,15 +139,24 @@ def _curves(table: ScoreTable) -> Picture | None:
         axes.set_title(corpus or "all corpora", loc="left", fontsize="medium")
         _bare(axes)
     _label_outside(grid, COLUMNS, "trajectories with actions", SCORE)
-    grid[0].set_ylim(bottom=0)
+    _from_zero(grid)
     _legend(figure, grid)
     return figure
+
+
+def _from_zero(grid: Sequence[Axes]) -> None:
+    """Begin the common axis of scores at 0, unless there are some below."""
+    if min(axes.dataLim.y0 for axes in grid) >= 0:
+        grid[0].set_ylim(bottom=0)
 
 
 def _curve(
     axes: Axes, table: ScoreTable, name: str, places: Sequence[int], corpus: str | None
 ) -> None:
-    known = [(place, table.strata(place, corpus)) for place in places]
+    known = [
+        (place, table.pooled(place) if corpus is None else table.strata(place, corpus))
+        for place in places
+    ]
     known = [(place, strata) for place, strata in known if strata]
     if not known:
         return
@@ -161,20 +175,20 @@ def _curve(
 def _profiles(table: ScoreTable) -> Picture | None:
     """One panel for each label budget; none without a normalised score."""
     budgets = [
-        (name, [place for place in places if table.strata(place)])
+        (name, [place for place in places if table.pooled(place)])
         for name, places in table.budgets()
     ]
     budgets = [(name, places) for name, places in budgets if places]
     if not budgets:
         return None
     look = looks(table)
-    every = [s for _, places in budgets for p in places for part in table.strata(p) for s in part]
+    every = [s for _, places in budgets for p in places for part in table.pooled(p) for s in part]
     threshold = np.linspace(min(0.0, *every), max(100.0, *every), 201)
     figure, grid = _panels(len(budgets))
     for axes, (name, places) in zip(grid, budgets, strict=True):
         for place in places:
             column = table.columns[place]
-            drawn = score.profile(table.strata(place), threshold)
+            drawn = score.profile(table.pooled(place), threshold)
             color = look[column.algorithm][0]
             if drawn.low is not None and drawn.high is not None:
                 band = {"color": color, "alpha": 0.12, "linewidth": 0, "step": "post"}

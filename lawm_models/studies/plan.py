@@ -22,6 +22,7 @@ from lawm_schemas.study import ALL
 
 from lawm_models.studies import paper
 from lawm_models.studies.cell import Cell, mask_name
+from lawm_models.studies.judging import basis
 from lawm_models.studies.packaged import STUDIES
 from lawm_models.studies.recipes.packaged import RECIPES
 from lawm_models.studies.variant import variant
@@ -58,6 +59,7 @@ class Plan:
     def __init__(self, study: Study, where: str, device: str | None = None) -> None:
         self.study = study
         self._errors: list[ConfigError] = []
+        self._wholes: dict[str, str] = {}  # fingerprints of what is judged on
         variants: dict[str, dict[str, Any]] = {}
         for name in study.algorithms:
             variants[name], wrong = variant(study, name, device)
@@ -131,9 +133,15 @@ class Plan:
             self._errors.append(ConfigError(what, where, "there is nothing to compare"))
         if entry.whole is not None:
             try:
-                open_corpus(entry.whole)
+                whole = open_corpus(entry.whole)
             except LawmError as error:
                 self._note(f"{where}.whole", error, _made_by(Path(entry.whole), study))
+                return view
+            self._wholes[name] = whole.root_fingerprint
+            if whole.unlabeled_fingerprint == view.unlabeled_fingerprint:
+                what = f"{entry.whole} holds the trajectories of {entry.path} and no others"
+                hint = "name a corpus with others, too, on which runs can be judged"
+                self._errors.append(ConfigError(what, f"{where}.whole", hint))
         return view
 
     def _budget(self, name: str, view: Corpus, labels: float | str, seed: int) -> Budget | None:
@@ -176,7 +184,10 @@ class Plan:
         seen = self.views[corpus].observing(config.observe)
         record = budget.data.model_copy(update={"features": features_of(seen), "labels": inferred})
         decided = (config, record, budget.mask, budget.whole)
-        return Cell(corpus, algorithm, labels, seed, *decided, teacher)
+        probe, judged_by = self.study.probe, None
+        if probe is not None:
+            judged_by = basis(probe, self._wholes[corpus], record.mask_sha256)
+        return Cell(corpus, algorithm, labels, seed, *decided, teacher, judged_by)
 
     def _note(self, where: str, error: LawmError, hint: str | None = None) -> None:
         what = f"{error.where}: {error.what}" if error.where else error.what

@@ -72,8 +72,15 @@ def make_probe_table(results: Results) -> ProbeTable:
             if each.cpu_seconds is not None:
                 _add(row.line, {MINUTES.name: each.cpu_seconds / 60})
     if not rows:
-        raise ConfigError("no run is judged", results.name, "run the benchmark first")
+        reason = next((each.unjudged for each in results.cells if each.unjudged), None)
+        what, hint = "no run is judged", "run the benchmark first"
+        if reason is not None:
+            what, hint = f"{what}: {reason}", "then run the benchmark again"
+        raise ConfigError(what, results.name, hint)
+    beside = {(each.corpus, each.labels, each.seed) for each in results.cells}
     for anchor in results.anchors:
+        if (anchor.corpus, anchor.labels, anchor.seed) not in beside:
+            continue  # of what the study no longer has
         key, kind = (anchor.corpus, anchor.labels, anchor.kind), cast(Kind, anchor.kind)
         if kind not in get_args(Kind):
             raise ConfigError(f"has an anchor {kind!r}", results.name, "make it again")
@@ -110,7 +117,9 @@ def markdown(table: ProbeTable) -> str:
         grid += [[r.line.name, *(cell(r.line, column) for column in table.columns)] for r in rows]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in grid))
     count = len(table.results.study.seeds)
-    parts.append(f"Mean ± sample standard deviation over seeds, of which {count} were asked for.")
+    parts.append(
+        f"Mean ± sample standard deviation over seeds, of two both; {count} were asked for."
+    )
     return "\n\n".join(parts) + "\n"
 
 

@@ -17,7 +17,8 @@ from lawm_schemas import (
 )
 
 from lawm_data.system import terminal as show
-from lawm_models.studies.cell import Cell, CellRun, command, key
+from lawm_models.studies.cell import Cell, CellRun, Place, command, key
+from lawm_models.studies.judging import settings_of
 
 RESULTS = "results.json"
 STATES = ("done", "begun", "open", "failed")
@@ -83,7 +84,9 @@ def taken_over(
     """A cell whose numbers are known from elsewhere; its names are those of this study."""
     own = cell_result(out, study, cell, CellRun(run.folder, None), None, teacher)
     names = own.model_dump(include={"corpus", "algorithm", "labels", "run", "command", "mask"})
-    return known.model_copy(update=names)
+    figures = None if study.probe is None else known.figures
+    judged = {"figures": figures, "judged_by": figures and cell.judged_by}
+    return known.model_copy(update={**names, **judged})
 
 
 def previous(out: Path) -> Results | None:
@@ -137,21 +140,27 @@ Known = dict[str, CellResult]
 """Finished runs by the keys of their cells; ``taken_from`` says where they are from."""
 
 
-def read(paths: Iterable[Path], cells: Iterable[Cell]) -> Known:
+def read(paths: Iterable[Path], study: Study, cells: Sequence[Cell]) -> Known:
     """The runs of a study that files hold, with a line on stderr for each file.
+
+    Where the study is judged by the probe, only those with its figures: a run that is elsewhere
+    cannot be judged here.
 
     Args:
         paths: files as ``results.json``; later ones win.
-        cells: of the study.
+        study: the study.
+        cells: its cells.
 
     Raises:
         ConfigError: a file is missing or damaged.
     """
-    wanted, found = _keys(cells), {}
+    count, found = len({cell.key for cell in cells}), {}
     for path in paths:
         results = Results.read_json(path)
-        there = {wanted[k]: cell for k, cell in finished(results).items() if k in wanted}
-        what = f"{len(there)} of {len(set(wanted.values()))} runs are taken from it"
+        done, there = _finished(results, study, cells)
+        what = f"{len(there)} of {count} runs are taken from it"
+        if len(there) < len(done):
+            what += f"; done, but without figures of this probe: {len(done) - len(there)}"
         if not results.configs:
             what = "says nothing of settings, so that none of its runs can be taken"
         show.line(f"{path}: {what}")
@@ -159,34 +168,106 @@ def read(paths: Iterable[Path], cells: Iterable[Cell]) -> Known:
     return found
 
 
-def kept(path: Path, cells: Iterable[Cell]) -> Known:
+def kept(path: Path, study: Study, cells: Sequence[Cell]) -> Known:
     """The runs that a study has taken from elsewhere before, by its own results file.
 
     Args:
         path: ``results.json``.
-        cells: of the study.
+        study: the study.
+        cells: its cells.
 
     Raises:
         ConfigError: the file is damaged.
     """
     if not path.is_file():
         return {}
-    wanted, there = _keys(cells), finished(Results.read_json(path))
-    return {wanted.get(k, k): cell for k, cell in there.items() if cell.taken_from}
+    _, there = _finished(Results.read_json(path), study, cells)
+    return {k: known for k, known in there.items() if known.taken_from}
 
 
-def _keys(cells: Iterable[Cell]) -> dict[str, str]:
-    """The keys of cells, by themselves and by what they were in an earlier version."""
-    return {name: cell.key for cell in cells for name in (cell.earlier_key, cell.key)}
+def _finished(results: Results, study: Study, cells: Sequence[Cell]) -> tuple[Known, Known]:
+    """The runs of a study that a file has, and those of them that need not be judged, either."""
+    pairs = [(known, cell) for known, cell in matched(results, cells) if known.state == "done"]
+    done = {cell.key: known for known, cell in pairs}
+    if study.probe is None:
+        return done, done
+    lacking = {cell.key for known, cell in pairs if not has_figures(results, known, study, cell)}
+    return done, {k: known for k, known in done.items() if k not in lacking}
 
 
-def finished(results: Results) -> Known:
-    """The runs of a file that are done, but for those whose settings this version lacks."""
-    cells = (cell for cell in results.cells if cell.state == "done")
-    return {k: cell for cell in cells if (k := _key(results, cell)) is not None}
+def matched(results: Results, cells: Iterable[Cell]) -> list[tuple[CellResult, Cell]]:
+    """The runs in a file, each with every cell of a study whose run it is.
+
+    Those whose settings this version lacks are of no cell.
+    """
+    by_key: dict[str, list[Cell]] = {}
+    for cell in cells:
+        for name in {cell.key, cell.earlier_key}:
+            by_key.setdefault(name, []).append(cell)
+    return [
+        (known, cell)
+        for known in results.cells
+        if (name := key_of(results, known)) is not None
+        for cell in by_key.get(name, ())
+    ]
 
 
-def _key(results: Results, cell: CellResult) -> str | None:
+def has_figures(results: Results, known: CellResult, study: Study, cell: Cell) -> bool:
+    """Whether the probe of a study would find what it has found of a run in a file.
+
+    Args:
+        results: what is in the file.
+        known: one of its runs.
+        study: the study.
+        cell: the cell of it whose run this is.
+    """
+    if known.figures is None:
+        return False
+    if known.judged_by is not None:
+        return known.judged_by == cell.judged_by
+    # an earlier version wrote down what was asked for; the labels are decided by the run
+    before, now = results.study, study
+    if before.probe is None or now.probe is None:
+        return False
+    paths = [str(each.corpora[c.corpus].whole) for each, c in ((before, known), (now, cell))]
+    return settings_of(before.probe) == settings_of(now.probe) and _same_corpus(*paths)
+
+
+def _same_corpus(before: str, now: str) -> bool:
+    """Whether two paths are of one corpus; of what is gone nothing says that it was another."""
+    from lawm_data.corpus.corpus import open_corpus
+
+    if before == now:
+        return True
+    try:
+        return open_corpus(before).root_fingerprint == open_corpus(now).root_fingerprint
+    except LawmError:
+        return True
+
+
+def anchors(
+    results: Results, study: Study, cells: Iterable[Cell]
+) -> dict[Place, list[AnchorResult]]:
+    """The anchors in a file of the runs that a study has, by where they stand in the study.
+
+    Args:
+        results: what is in the file.
+        study: the study.
+        cells: its cells.
+    """
+    found: dict[Place, list[AnchorResult]] = {}
+    for known, cell in matched(results, cells):
+        if cell.place in found or not has_figures(results, known, study, cell):
+            continue
+        place = (known.corpus, known.labels, known.seed)
+        names = {"corpus": cell.corpus, "labels": cell.labels, "judged_by": cell.judged_by}
+        beside = [a for a in results.anchors if (a.corpus, a.labels, a.seed) == place]
+        if beside:
+            found[cell.place] = [anchor.model_copy(update=names) for anchor in beside]
+    return found
+
+
+def key_of(results: Results, cell: CellResult) -> str | None:
     """The key of a cell by the settings of this version; None where it lacks one of them."""
     from lawm_models.training.experiment import resolve
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lawm_models.probes.seeds import FEWEST
+
 LEVEL = 0.95
 """Coverage of the intervals."""
 RESAMPLES = 5000
 """Bootstrap samples."""
-FEWEST = 3
-"""Seeds of a corpus from which on a spread or an interval is told; fewer tell themselves."""
 TRIM = 0.25
 """Share that the interquartile mean leaves out at each end."""
 
@@ -27,9 +27,9 @@ class Spread(NamedTuple):
     mean: float
     """On the scale of the scores."""
     std: float | None
-    """Standard deviation of the sample (n − 1); none for a single seed."""
+    """Standard deviation of the sample (n − 1); none of fewer than ``FEWEST`` seeds."""
     stderr: float | None
-    """Standard error of the mean, from that; none for a single seed."""
+    """Standard error of the mean, from that; likewise."""
     seeds: int
     """How many there are."""
 
@@ -61,7 +61,7 @@ def spread(scores: Sequence[float]) -> Spread:
     """Mean and standard deviation over seeds."""
     values = np.asarray(scores, float)
     count, mean = len(values), float(values.mean())
-    if count == 1:
+    if count < FEWEST:
         return Spread(mean, None, None, count)
     std = float(values.std(ddof=1))
     return Spread(mean, std, std / float(np.sqrt(count)), count)

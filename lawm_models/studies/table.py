@@ -95,6 +95,16 @@ class ScoreTable(NamedTuple):
         rows = [row for row in self.rows if row.normalized and corpus in (None, row.corpus)]
         return [row.entries[column].scores for row in rows if row.entries[column].scores]
 
+    def pooled(self, column: int) -> list[tuple[float, ...]]:
+        """Normalised scores of the seeds on all corpora; none where one is missing.
+
+        What is known of some corpora alone is not to be compared with what is known of others.
+        """
+        corpora = sum(row.normalized for row in self.rows)
+        found = self.strata(column)
+        whole = corpora == 1 or all(len(scores) == len(self.seeds) for scores in found)
+        return found if len(found) == corpora and whole else []
+
     def narrow(self, places: Sequence[int]) -> ScoreTable:
         """The same with these columns only."""
 

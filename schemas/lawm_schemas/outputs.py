@@ -1090,7 +1090,7 @@ class ProbeFigure(Schema):
 
     mean: float
     std: float | None
-    """sample standard deviation over seeds; null for one"""
+    """sample standard deviation over seeds; null of fewer than three"""
     values: tuple[float, ...]
     """of each seed"""
 
@@ -1174,6 +1174,8 @@ class Cell(Schema):
     """trajectories with actions"""
     return_mean: float | None
     normalized: float | None
+    unjudged: str | None
+    """why the probe found nothing, in a study that is judged by it"""
 
 
 class Benchmark(Schema):
@@ -1229,9 +1231,9 @@ class Entry(Schema):
     scores: tuple[float, ...]
     mean: float | None
     std: float | None
-    """of the sample (n − 1)"""
+    """of the sample (n − 1), of three seeds or more"""
     stderr: float | None
-    """of the mean"""
+    """of the mean, likewise"""
     best: bool
     """of the same labels on this corpus"""
     paper: Reported | None

@@ -60,6 +60,11 @@ class CellResult(Schema):
     """The evaluation that ended the run."""
     figures: dict[str, float] | None = None
     """What the probe found, by the names of its columns; of studies that are judged by it."""
+    unjudged: str | None = None
+    """Why the probe found nothing when it was tried last."""
+    judged_by: str | None = None
+    """Hash of the probe's settings, the corpus that it judges on and the labels that it learns
+    from. Files of earlier versions have none: there it is what ``study`` asks for."""
 
 
 class AnchorResult(Schema):
@@ -75,6 +80,8 @@ class AnchorResult(Schema):
     """Which one: ``state_only``, ``acwm``, ``acwm_all``, ``unconstrained`` or ``idm``."""
     figures: dict[str, float]
     """By the names of columns."""
+    judged_by: str | None = None
+    """As of the runs beside it."""
 
 
 class Results(Schema):

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from lawm_schemas import Results
 from lawm_schemas.plain_yaml import dump_yaml
-from small_runs import SETTINGS
+from small_runs import SETTINGS, write_corpus
 
 from lawm_data import open_corpus
+from lawm_data.curation.derive import derive
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.studies import running
 from lawm_models.studies.cell import RUNS
 from lawm_models.studies.plan import Plan, read_study
 from lawm_models.training.run_folder import RunFolder
@@ -256,6 +258,64 @@ def test_runs_of_an_earlier_version_count_and_are_not_gone_on_with(
     (folder / "evaluation.json").unlink()  # it is no longer done, and cannot be gone on with
     assert run("lawm", *words).json["done"] == 1
     assert len(list((out / RUNS / "cs").iterdir())) == 2
+
+
+def test_a_corpus_that_grows_meanwhile_fails_the_run(
+    run, study, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has learned from another corpus than results.json says; the same again finds it."""
+    more = "collect --env cartpole-swingup --trajectories 1 --action-repeat 40 --append --out"
+    train = running.run
+
+    def grown(*given: Any) -> Any:
+        assert run("lawm-data", *more.split(), corpus).code == 0
+        return train(*given)
+
+    monkeypatch.setattr(running, "run", grown)
+    words = ("benchmark", study(labels=["all"]), "--out", tmp_path / "out", "--json")
+    result = run("lawm", *words)
+    (cell,) = result.json["cells"]
+    assert (result.code, cell["state"], cell["return_mean"]) == (1, "failed", None)
+    said = "has changed since the study was checked; run the benchmark again"
+    assert cell["error"] == f"{corpus}: {said}"
+    monkeypatch.setattr(running, "run", train)
+    (again,) = run("lawm", *words).json["cells"]
+    assert (again["state"], again["error"], again["run"]) == ("done", None, cell["run"])
+    (kept,) = Results.read_json(tmp_path / "out" / "results.json").cells
+    (seen,) = RunFolder.open(tmp_path / "out" / kept.run).record.corpora
+    assert (kept.fingerprint, kept.trajectories) == (seen.fingerprint, seen.trajectories)
+
+
+def test_what_cannot_be_judged_is_told(require_documented, run, study, tmp_path: Path) -> None:
+    whole = open_corpus(write_corpus(tmp_path / "whole", lengths=(9,) * 6))  # without physics
+    derive([whole[:4]], tmp_path / "train", operation="filter", settings={})
+    model = {"units": 4, "layers": 1, "latent": 2}
+    changes = {
+        "corpora": {"linear": {"path": str(tmp_path / "train"), "whole": str(whole.path)}},
+        "algorithms": {"lam": {"settings": {"algorithm.settings.model": model}}},
+        "labels": [0.5],
+        "settings": {"steps.model": 2, "steps.controller": 0, "batch_size": 2},
+    }
+    path = study(**changes, probe={"steps": 2, "simulate": True})
+    words = ("benchmark", path, "--out", tmp_path / "out")
+    for _ in range(2):  # it is tried again
+        result = run("lawm", *words)
+        assert result.code == 1
+        assert "1 done\nnot judged: runs/linear/lam-50pct-seed0: " in result.out
+    listed = run("lawm", *words, "--dry-run", "--json")
+    require_documented("lawm benchmark", listed.json)
+    (cell,) = listed.json["cells"]
+    assert (listed.code, cell["state"]) == (0, "done")
+    (kept,) = Results.read_json(tmp_path / "out" / "results.json").cells
+    assert cell["unjudged"]
+    assert (cell["unjudged"], kept.figures) == (kept.unjudged, None)
+    table = run("lawm", "table", tmp_path / "out" / "results.json")
+    assert (table.code, table.err.count("\n")) == (2, 1)
+    assert f"no run is judged: {cell['unjudged']}" in table.err
+    study(**changes, probe={"steps": 2})
+    mended = run("lawm", *words, "--json")
+    assert (mended.code, mended.json["cells"][0]["unjudged"]) == (0, None)
+    assert run("lawm", "table", tmp_path / "out" / "results.json").code == 0
 
 
 def test_what_is_known_from_elsewhere_is_not_made_again(run, study, tmp_path: Path) -> None:
@@ -558,6 +618,14 @@ def test_pictures_of_a_table_are_of_a_kind_that_can_be_drawn(
     assert made.code == 2
     assert "'jpg'" in made.err
     assert not (tmp_path / "table").exists()
+
+
+def test_pictures_without_a_folder_are_refused(run: Callable[..., Any]) -> None:
+    for name in ("claim", "constraints"):
+        results = ROOT / "benchmarks" / "results" / f"{name}.json"
+        refused = run("lawm", "table", results, "--pictures", "svg")
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err == "lawm: --pictures: goes with --out; give a folder for them\n"
 
 
 def test_a_table_compares_with_a_rival(run, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_the_table_has_every_row(run, made: Path, latent: Path) -> None:
         (["--corpus", "{made}/corpus", "--out", "{out}/page.png"], "end it in .html"),
         (["--corpus", "{made}/corpus", "--out", "{out}/no/page.html"], "make it first"),
         (["--corpus", "{made}/corpus", "--anchors", "{made}/run"], "no latent actions"),
+        (["--corpus", "{made}/corpus", "--pairs", "3"], "--pairs: goes with --simulate"),
+        (["--corpus", "{made}/corpus", "--goals", "3"], "--goals: goes with --simulate"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -69,8 +69,8 @@ def test_runs_and_anchors_have_all_columns_that_apply(
     assert rows["state_only"]["figures"]["capacity"]["mean"] == 0
     assert rows["unconstrained"]["figures"]["capacity"]["mean"] == pytest.approx(1)
     error = rows["runlam"]["figures"]["error"]
-    assert error["std"] == pytest.approx(np.std(error["values"], ddof=1))
-    assert len(error["values"]) == 2
+    assert error["mean"] == pytest.approx(np.mean(error["values"]))
+    assert (error["std"], len(error["values"])) == (None, 2)
     assert rows["runlawm"]["figures"]["error"]["std"] is None
     # the one trajectory of recorded actions that no run has seen: nothing else can be judged
     assert printed["transitions"] == 40

@@ -57,6 +57,17 @@ def results(scores: dict[tuple[str, str, Any], list[float | None]], **study: Any
     return Results(name="s", command="lawm benchmark s", study=Study.parse(data, ""), cells=cells)
 
 
+def unscaled(found: Results, *corpora: str) -> Results:
+    """The same, without a largest return of these corpora."""
+    cells = []
+    for one in found.cells:
+        seen = one.evaluation
+        if seen is not None and one.corpus in corpora:
+            seen = seen.model_copy(update={"normalized": None})
+        cells.append(one.model_copy(update={"evaluation": seen}))
+    return found.model_copy(update={"cells": tuple(cells)})
+
+
 def papers_own() -> ScoreTable:
     """The paper's numbers as if they were ours: three seeds, with its mean and deviation."""
     scores: dict[tuple[str, str, Any], list[float | None]] = {

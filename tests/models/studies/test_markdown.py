@@ -5,7 +5,7 @@ import io
 import re
 
 import pytest
-from study_results import papers_own, results
+from study_results import papers_own, results, unscaled
 
 from lawm_models.studies.markdown import COLUMNS, comma_separated, markdown
 from lawm_models.studies.table import make_table
@@ -51,6 +51,25 @@ def test_only_three_seeds_or_more_have_a_spread_and_an_interval(seeds: int) -> N
     assert make_table(results({("a", "bc", 0.1): [1.0, 2.0, None]})).rows[0].entries[0].spread
     few = markdown(make_table(results({("a", "bc", 0.1): [1.0, 2.0, None]})))
     assert "| a | 1.5 (1.0, 2.0; 2 of 3) |" in few
+
+
+def test_two_seeds_have_no_spread_in_any_file() -> None:
+    for seeds in (2, 3):
+        text = comma_separated(make_table(results({("a", "bc", 0.1): [1.0, 3.0, 5.0][:seeds]})))
+        line = next(csv.DictReader(io.StringIO(text)))
+        assert bool(line["std"]) == bool(line["stderr"]) == (seeds == 3)
+        assert float(line["mean"]) == 1 + seeds - 1
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_the_caption_says_what_the_numbers_are(seeds: int) -> None:
+    found = results({(corpus, "bc", 0.1): [10.0] * seeds for corpus in "ab"})
+    for corpora, begins in (
+        ("", "Normalised return, "),
+        ("a", "Normalised return (return where a row says so), "),
+        ("ab", "Return, "),
+    ):
+        assert f"\n\n{begins}" in markdown(make_table(unscaled(found, *corpora)))
 
 
 def test_differences_follow_where_they_are_asked_for() -> None:

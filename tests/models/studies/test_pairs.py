@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lawm_schemas import ConfigError, Results
 from scipy.stats import permutation_test
-from study_results import results
+from study_results import results, unscaled
 
 from lawm_models.studies import pairs
 from lawm_models.studies.pairs import difference, differences, sign_flip
@@ -91,3 +91,14 @@ def test_what_cannot_be_compared_is_refused() -> None:
         differences(found, "ppo")
     with pytest.raises(ConfigError, match="no corpus and seed with finished runs of bc and of ano"):
         differences(found, "bc")
+
+
+def test_returns_without_a_scale_in_common_are_not_compared() -> None:
+    """Which has nothing to do with what is finished."""
+    found = results({(corpus, name, 0.1): [10] for corpus in "ab" for name in ("bc", "lawm")})
+    found = unscaled(found, "a", "b")
+    said = "returns of bc and of another algorithm are of several corpora without a scale"
+    with pytest.raises(ConfigError, match=said):
+        differences(found, "bc")
+    with pytest.raises(ConfigError, match="returns of both bc and lawm are of several corpora"):
+        difference(found, "bc", "lawm", 0.1)
