@@ -189,7 +189,7 @@ def table(
     Prints a table like the paper's Table 1 as Markdown, with the paper's numbers where a corpus is
     the paper's. With --out it is also written as Markdown, CSV and HTML, with pictures: score
     against labels, performance profiles, bars. Of a study that is judged by the probe the table has
-    its columns, and the pictures a curve for each constraint.
+    its columns, and the pictures of each corpus and label budget a curve for each constraint.
 
     With --against the differences to one algorithm follow, by the seeds that both have, which share
     masks and initial states, with p of a sign-flip test.

@@ -278,5 +278,5 @@ def test_a_return_without_recorded_rewards_is_not_known(random_corpus: Callable)
     assert (matching(corpus, "return is None") == unrewarded).all()
     for comparison in ("return >= 0", "return <= 0", "return == 0", "-1e9 <= return <= 1e9"):
         assert not matching(corpus, comparison)[unrewarded].any()
-    assert (matching(corpus, "return != 0") == True).all()  # noqa: E712
+    assert matching(corpus, "return != 0").all()
     require_expression("return is None")

@@ -107,7 +107,7 @@ def test_a_model_on_features_tells_planners_all_that_the_model_does(algorithm) -
     told = {"context": 3, "memory_dim": 7, "pays": True, "discount": 0.5}
     for name, value in told.items():
         setattr(inner, name, value)
-    encoded = EncodedPlanningModel(inner, lambda observation: observation)  # pyright: ignore[reportArgumentType]
+    encoded = EncodedPlanningModel(inner, lambda observation: observation)
     assert set(told) < set(PlanningModel.__annotations__)
     for name in PlanningModel.__annotations__:
         assert getattr(encoded, name) is getattr(inner, name), name

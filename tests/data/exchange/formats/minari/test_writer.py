@@ -140,13 +140,3 @@ def test_a_limit_of_the_file_system_is_one_line_and_leaves_nothing(
     assert all(text.startswith("export: ") for text in progress), done.stderr
     assert line.endswith("no space left on the device; free some space and run it again")
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
-
-
-def test_datasets_of_many_chunks_are_written(
-    plain_plan: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lawm_data.exchange.formats.minari.writer.CHUNK_EPISODES", 2)
-    one = plain_plan().trajectories[0]
-    whole = plain_plan(trajectories=(one,) * 5).write(tmp_path / "corpus")
-    export_corpus(whole, f"minari:{ID}")
-    assert imported(tmp_path / "back").fingerprint == whole.fingerprint
