@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lawm_models.acting.policy import Policy
     from lawm_models.collection.reaching import reach_goals
     from lawm_models.collection.trained_policy import load_policy
+    from lawm_models.runs.rank import rank
     from lawm_models.runs.run import Run, load_run, train, train_seeds
     from lawm_models.studies.benchmark import benchmark
     from lawm_models.training.configure import configure
@@ -33,6 +34,7 @@ __all__ = [
     "load_policy",
     "load_run",
     "presets",
+    "rank",
     "reach_goals",
     "train",
     "train_seeds",
@@ -48,6 +50,7 @@ _HOMES = {
     "load_policy": "lawm_models.collection.trained_policy",
     "load_run": "lawm_models.runs.run",
     "presets": "lawm_models.training.presets",
+    "rank": "lawm_models.runs.rank",
     "reach_goals": "lawm_models.collection.reaching",
     "train": "lawm_models.runs.run",
     "train_seeds": "lawm_models.runs.run",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from lawm_schemas import ConfigError
 
-from lawm_cli import benchmark, comparing, errors, planning, probing, report, runs
+from lawm_cli import benchmark, comparing, errors, planning, probing, ranking, report, runs
 from lawm_cli.options import (
     HELP,
     DryRun,
@@ -236,6 +236,7 @@ def evaluate(
 
 
 app.command(cls=choosing(planning.choices), epilog=planning.EPILOG)(planning.plan)
+app.command(epilog=ranking.EPILOG)(ranking.rank)
 
 
 @app.command(

@@ -763,6 +763,59 @@ class Plan(Schema):
     """With ``--again``: how far this is from what was found before."""
 
 
+class RankingModel(Schema):
+    """A world model in the place of an environment."""
+
+    run: str
+    """as given"""
+    algorithm: str
+    weights: str
+    """their hash"""
+
+
+class RankedPolicy(Schema):
+    """A policy, and what it returns in world models."""
+
+    run: str
+    """as given"""
+    algorithm: str
+    weights: str
+    """their hash"""
+    mean: float | None
+    lowest: float | None
+    """over the world models that were asked; null if a return is not finite"""
+    returns: tuple[float | None, ...]
+    """in each world model; null where it was not asked, or the return is not finite"""
+    own: bool
+    """whether it was trained in the only world model there is"""
+    evaluated: float | None
+    """mean return of the evaluation that ended its training"""
+
+
+class Rank(Schema):
+    """What ``lawm rank`` prints.
+
+    A world model has no say on the policy that was trained in it, unless there is no other.
+    """
+
+    corpus: str
+    """That episodes begin as trajectories of."""
+    fingerprint: str
+    """Of that corpus."""
+    starts: int
+    """Episodes of each policy in each world model."""
+    steps: int
+    """Of an episode."""
+    seed: int
+    """Of the beginnings and of what the models draw."""
+    models: tuple[RankingModel, ...]
+    """The world models; each once, however many runs share it."""
+    policies: tuple[RankedPolicy, ...]
+    """Best first."""
+    versions: dict[str, str]
+    """Of the packages."""
+
+
 class Train(Schema):
     """What ``lawm train`` prints.
 
@@ -1366,6 +1419,7 @@ OUTPUTS: dict[str, type[Schema]] = {
     "lawm-data pull": Pull,
     "lawm evaluate": Evaluate,
     "lawm plan": Plan,
+    "lawm rank": Rank,
     "lawm train": Train,
     "lawm relabel": Relabel,
     "lawm runs": Runs,

@@ -142,3 +142,19 @@ def test_a_planning_policy_is_a_policy_that_no_program_can_be(lawm: Path, tmp_pa
         load_run(lawm).policy(planner="icem", goal=observed)
     with pytest.raises(ConfigError, match="goal: goes with a planner"):
         load_run(lawm).policy(goal=goal)
+
+
+def test_policies_are_ranked_in_world_models(
+    require_documented, run, made: Path, lawm: Path, tmp_path: Path
+) -> None:
+    settings = {**TINY, "seed": 1}
+    config = configure(f"{made}/corpus@third", preset="demo", settings=settings)
+    other = train(config, tmp_path / "other", progress=False).path
+    words = ("rank", lawm, other, "--starts", 2, "--steps", 3)
+    printed = run("lawm", *words, "--json")
+    require_documented("lawm rank", printed.json)
+    table = run("lawm", *words).out.splitlines()
+    assert table[0] == "returns of 2 episodes of 3 steps in 2 world models"
+    assert [row.split()[0] for row in table[2:4]] == [r["run"] for r in printed.json["policies"]]
+    refused = run("lawm", "rank", made / "run", "--model", made / "run")
+    assert refused.code == 2
