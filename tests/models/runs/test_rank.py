@@ -143,16 +143,17 @@ def test_what_cannot_be_ranked_is_refused(
     learned: Callable, experiment: Callable, tmp_path: Path
 ) -> None:
     cloned, judge = learned("bc").path, learned("lawm").path
-    for arguments, message in (
-        (([cloned],), "no world model among the runs"),
-        (([cloned], [cloned]), "bc learns no world model with rewards"),
-        (([learned("acwm").path], [judge]), "acwm learns no policy"),
+    for runs, models, message in (
+        ([cloned], [], "no world model among the runs"),
+        ([cloned], [cloned], "bc learns no world model with rewards"),
+        ([learned("acwm").path], [judge], "acwm learns no policy"),
     ):
         with pytest.raises(ConfigError, match=message):
-            rank(*arguments)
-    for option in ("starts", "steps"):
-        with pytest.raises(ConfigError, match=f"{option}: 0 is below 1"):
-            rank([cloned], [judge], **{option: 0})
+            rank(runs, models)
+    with pytest.raises(ConfigError, match="starts: 0 is below 1"):
+        rank([cloned], [judge], starts=0)
+    with pytest.raises(ConfigError, match="steps: 0 is below 1"):
+        rank([cloned], [judge], steps=0)
     elsewhere = train(experiment("bc"), tmp_path / "elsewhere").path
     with pytest.raises(ConfigError, match="its observations or actions are not those of the run"):
         rank([elsewhere], [judge])
