@@ -47,6 +47,8 @@ class Beside(NamedTuple):
     """Mean and standard deviation of inferred actions, each (T, A)."""
     latents: dict[str, tuple[int, LatentActions]]
     """Steps and latent actions."""
+    rounded: list[str]
+    """Notes of arrays whose numbers the corpus holds only rounded."""
 
 
 class Imported(NamedTuple):
@@ -166,7 +168,8 @@ def _imported(
         with writer:
             came = _fill(writer, incoming, progress)
         (temporary / ".lock").unlink()
-        step = _import_step(source, where, incoming, settings)
+        notes = [*incoming.notes, *came.rounded]
+        step = _import_step(source, where, incoming, settings, notes)
         manifest = writer.manifest.model_copy(update={"lineage": (*incoming.lineage, step)})
         write_file(temporary / MANIFEST, manifest.to_json().encode())
         corpus = Corpus(open_store(temporary))
@@ -201,13 +204,13 @@ def _imported(
         fingerprint=manifest.fingerprint,
         masks=tuple(masks),
         overlays=tuple(overlays),
-        notes=(*incoming.notes, *left, *inert),
+        notes=(*notes, *left, *inert),
     )
 
 
 def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Beside:
     """Add every trajectory; returns what came along to stand beside them."""
-    beside = Beside({}, {})
+    beside = Beside({}, {}, [])
     done = 0
     for some in _together(incoming.trajectories):
         records = make_records(writer.manifest, [_content(episode) for episode in some])
@@ -223,6 +226,7 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Besid
             except CorpusError as error:
                 place = f"trajectory {done}: {error.where}"
                 raise CorpusError(error.what, place, error.hint) from None
+            beside.rounded.extend(_rounded(episode, incoming, beside.rounded))
             if episode.inferred is not None:
                 beside.inferred[name] = episode.inferred
             if episode.latents is not None:
@@ -235,6 +239,25 @@ def _fill(writer: CorpusWriter, incoming: Incoming, progress: Progress) -> Besid
         raise CorpusError("holds no trajectory", incoming.name or "the source", "check the place")
     writer.commit()
     return beside
+
+
+def _rounded(episode: Episode, incoming: Incoming, told: Sequence[str]) -> list[str]:
+    """Notes of arrays that float32 holds only rounded, without those that were told before.
+
+    A format has the type of an array from its first file or a header, and later ones may differ.
+    """
+    arrays = [("rewards", episode.rewards, "float32")]
+    for spec in incoming.observations:
+        arrays.append((spec.name, episode.observations[spec.name], spec.dtype))
+    if episode.actions is not None:
+        observed = slice(None) if episode.action_observed is None else episode.action_observed
+        arrays.append(("actions", episode.actions[observed], incoming.action.dtype))
+    found = []
+    for name, array, dtype in arrays:
+        note = f"{name}: {array.dtype.name} numbers were rounded to float32"
+        if dtype == "float32" and array.dtype != np.float32 and note not in told:
+            found += [note] if (array.astype(np.float32) != array).any() else []
+    return found
 
 
 def _together(trajectories: Iterator[Episode]) -> Iterator[list[Episode]]:
@@ -268,11 +291,15 @@ def _content(episode: Episode) -> dict[str, Any]:
 
 
 def _import_step(
-    source: str, where: Address, incoming: Incoming, settings: Mapping[str, Any]
+    source: str,
+    where: Address,
+    incoming: Incoming,
+    settings: Mapping[str, Any],
+    notes: Sequence[str],
 ) -> LineageStep:
     record: dict[str, Any] = {"format": where.format, "source": source}
-    if incoming.notes:
-        record["converted"] = list(incoming.notes)
+    if notes:
+        record["converted"] = list(notes)
     if settings:
         record["settings"] = dict(settings)
     with storage_errors(source):

@@ -74,6 +74,8 @@ def make_record(
     reward = np.asarray(rewards)
     if reward.ndim != 1 or len(reward) < 1:
         raise CorpusError(f"has shape {reward.shape}", "rewards", "give (T,) with T at least 1")
+    if reward.dtype.kind in "iu":  # a reward is a measure, and may be rounded like any other
+        reward = reward.astype(np.float64)
     length = len(reward)
     # all arrays are seen to fit before room is made: a foreign spec may declare any shape
     fields = {
@@ -127,14 +129,32 @@ def convertible(given: np.dtype, wanted: np.dtype) -> bool:
     return given.kind in ("fiu" if wanted.kind == "f" else "iu")
 
 
+def held(given: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Which numbers are finite and the ones that were given; only floats may be rounded.
+
+    Args:
+        given: numbers.
+        fitted: the same in a type that ``convertible`` allows.
+    """
+    if fitted.dtype.kind != "f":
+        return fitted == given
+    good = np.isfinite(fitted)
+    if given.dtype.kind in "iu":
+        # the way back shows what was lost, but the largest number of a type may round out of it
+        inside = fitted < float(np.iinfo(given.dtype).max) + 1
+        good &= inside & (np.where(inside, fitted, 0).astype(given.dtype) == given)
+    return good
+
+
 def _check_values(given: np.ndarray, fitted: np.ndarray, where: str) -> None:
     """Refuse what is not finite, and what the stored type cannot hold."""
-    good = np.isfinite(fitted) if fitted.dtype.kind == "f" else fitted == given
+    good = held(given, fitted)
     if not good.all():
         at = tuple(int(i) for i in np.argwhere(~good)[0])
+        number = f"{given[at]:g}" if given.dtype.kind == "f" else str(given[at])
         finite = np.isfinite(given[at])
         what = f"does not fit {fitted.dtype.name}" if finite else "is not a finite number"
-        raise CorpusError(f"{given[at]:g} at {list(at)} {what}", where, "repair or leave it out")
+        raise CorpusError(f"{number} at {list(at)} {what}", where, "repair or leave it out")
 
 
 def _last_flag(flag: Any, length: int, name: str) -> bool:

@@ -16,6 +16,7 @@ from lawm_data.corpus.writing.record import (
     beyond_bounds,
     convertible,
     encode_metadata,
+    held,
     make_record,
 )
 
@@ -125,5 +126,4 @@ def _fitted(given: np.ndarray, spec: ArraySpec) -> np.ndarray | None:
     """Arrays in their stored type; None where this cannot hold a number of them."""
     with np.errstate(over="ignore", invalid="ignore"):
         fitted = given.astype(stored_dtype(spec))
-    good = np.isfinite(fitted) if fitted.dtype.kind == "f" else fitted == given
-    return fitted if good.all() else None
+    return fitted if held(given, fitted).all() else None

@@ -142,7 +142,7 @@ def incoming(
     return Incoming(
         observations=layout.observations,
         action=layout.action,
-        trajectories=(_trajectory(file, convention, layout, provenance) for file in sources),
+        trajectories=(_trajectory(file, convention, layout, provenance, notes) for file in sources),
         count=len(sources),
         name=place.name,
         files=tuple(dict.fromkeys(source.path for source in sources)),
@@ -231,8 +231,13 @@ def _action_spec(
 
 
 def _trajectory(
-    source: Source, convention: Convention, layout: _Layout, provenance: Provenance
+    source: Source,
+    convention: Convention,
+    layout: _Layout,
+    provenance: Provenance,
+    notes: list[str],
 ) -> Episode:
+    """One trajectory; ``notes`` grows by attributes that are not kept."""
     with closing(source.open()) as file:
         names = set(_names(file))
         _require_same(names - {convention.action}, layout, file.where(""))
@@ -252,7 +257,9 @@ def _trajectory(
         terminated, truncated = convention.ends(
             ends, {key: file.where(key) for key in convention.flags}
         )
-        described = file.described("")[0] if isinstance(file, ForeignFile) else {}
+        described, unfit = file.described("") if isinstance(file, ForeignFile) else ({}, [])
+        more = (f"the attribute {key!r} is long or not plain: left out" for key in unfit)
+        notes += [note for note in more if note not in notes]
         actions, where = None, file.where(convention.action)
         if convention.action in names:
             actions = _entered(_read_entering(file, convention.action, rows), layout.action, where)

@@ -273,11 +273,11 @@ def read_foreign(file: ForeignFile, settings: Mapping[str, Any]) -> Incoming:
     for key in file.names("mask"):
         for demo in file.labels(f"mask/{key}", len(demos)):
             keys.get(demo, unknown).append(key)
-    set_wide, left = file.described("data")
-    known = {**file.described("")[0], **set_wide}
+    (known, left), (set_wide, more) = file.described(""), file.described("data")
+    known |= set_wide
     known.pop("total", None)
     source = Provenance(source=f"robomimic:{file.path.name}", origin="import", settings=known)
-    notes = _notes(file, demos, layout, settings, left)
+    notes = _notes(file, demos, layout, settings, sorted({*left, *more}))
     if unknown:
         names = ", ".join(dict.fromkeys(unknown))
         notes.append(f"filter keys that name demonstrations that are not there: {names}")

@@ -25,7 +25,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, LabelState, Proven
 from lawm_schemas.errors import reason_of
 
 from lawm_data.corpus.table import FINAL_MISSING, NO_REWARDS
-from lawm_data.exchange.formats._flat import blocks
+from lawm_data.exchange.formats._flat import BLOCK, blocks
 from lawm_data.exchange.formats._protocol import (
     BOUNDS_NOTE,
     FINAL_NOTE,
@@ -58,7 +58,7 @@ from lawm_data.exchange.untrusted.arrays import (
     whole_images,
 )
 from lawm_data.system.atomic import storage_errors
-from lawm_data.system.hdf5 import CHUNK_LIMIT
+from lawm_data.system.hdf5 import CHUNK_LIMIT, size_of
 from lawm_data.system.optional import optional
 
 ABOUT = About(
@@ -233,6 +233,15 @@ class _Rows:
         start, self._at = self._at, self._at + count
         return self.part(start, self._at)
 
+    def pieces(self) -> Iterator[np.ndarray]:
+        """All rows, some at a time; where they are not too large whole chunks, each read once."""
+        numbers, chunk = size_of(self.shape[1:]), int(self._array.chunks[0])
+        size = max(1, BLOCK // numbers)
+        if chunk * numbers * self.dtype.itemsize <= CHUNK_LIMIT * 4:
+            size = -(-size // chunk) * chunk
+        for start in range(0, len(self), size):
+            yield self.part(start, start + size)
+
     def close(self) -> None:
         """Nothing to do: the store is closed as a whole."""
 
@@ -271,12 +280,16 @@ class _Field(NamedTuple):
 
 def _field(name: str, rows: _Rows) -> _Field:
     shape, dtype = rows.shape[1:], rows.dtype
-    if dtype.kind == "f" and (is_image(shape) or is_image((*shape[1:], *shape[:1]))):
-        first = rows.part(0, 1)
-        if np.array_equal(first, np.clip(np.rint(first), 0, 255)):
-            dtype = np.dtype(np.uint8)  # Push-T stores its pictures as floats
+    image = is_image(shape) or is_image((*shape[1:], *shape[:1]))
+    if dtype.kind == "f" and image and all(map(_are_bytes, rows.pieces())):
+        dtype = np.dtype(np.uint8)  # Push-T stores its pictures as floats
     spec, turn = turned_spec(name, shape, dtype, rows.where)
     return _Field(spec, rows, turn)
+
+
+def _are_bytes(array: np.ndarray) -> bool:
+    """Whether all numbers are 0, 1, … 255."""
+    return np.array_equal(array, np.clip(np.rint(array), 0, 255))
 
 
 def _incoming(buffer: _Buffer, arrays: list[str], settings: Mapping[str, Any]) -> Incoming:
@@ -298,9 +311,6 @@ def _incoming(buffer: _Buffer, arrays: list[str], settings: Mapping[str, Any]) -
         if len(rows) != stops[-1]:
             what = f"has {len(rows)} rows, and {ENDS} ends at {stops[-1]}"
             raise CorpusError(what, buffer.where(f"data/{name}"), "make the lengths agree")
-    fields = [_field(name, opened[name]) for name in rest if name in opened]
-    if not fields:
-        raise CorpusError("holds no observations", buffer.where("data"), "check the place")
     starts = np.append(0, stops[:-1])
     longest = int((stops - starts).max())
     width = sum(
@@ -309,6 +319,9 @@ def _incoming(buffer: _Buffer, arrays: list[str], settings: Mapping[str, Any]) -
     if longest * width > TRAJECTORY_LIMIT:
         what = f"has a trajectory of {longest * width} bytes"
         raise CorpusError(what, str(buffer.path), "cut it into parts")
+    fields = [_field(name, opened[name]) for name in rest if name in opened]
+    if not fields:
+        raise CorpusError("holds no observations", buffer.where("data"), "check the place")
     actions = opened.get(action_name or "")
     if actions is None:
         action = unrecorded_action(settings)

@@ -16,9 +16,13 @@ from numpy.lib import format as npy
 
 from lawm_data.exchange.untrusted.archive import Archive
 from lawm_data.exchange.untrusted.arrays import plain_dtype, require_rows, to_plain
+from lawm_data.system.hdf5 import size_of
 
 HEADER_LIMIT = 10_000
 """Bytes of the header of an array; that of a plain array has about a hundred."""
+WHOLE_LIMIT = 1 << 30
+"""Bytes of an array that is stored column by column; its rows lie all over the file, so that it is
+in memory as a whole."""
 _NO_HEADER = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, TokenError)
 """What numpy raises on headers that are none."""
 _MAGIC = len(npy.MAGIC_PREFIX) + 2
@@ -156,6 +160,7 @@ class NpyRows:
     def __init__(self, npz: NpzFile, name: str, file: IO[bytes], header: _Header) -> None:
         self._npz, self._name, self._file, self._header = npz, name, file, header
         self._at = 0
+        self._whole: np.ndarray | None = None
         self.where = npz.where(name)
         self.shape = header.shape
         self.dtype = plain_dtype(header.stored, self.where)
@@ -177,15 +182,24 @@ class NpyRows:
         """The next rows.
 
         Raises:
-            CorpusError: the array is not stored row by row, or is damaged.
+            CorpusError: the array is damaged, or large and not stored row by row.
         """
+        start, self._at = self._at, self._at + count
         if self._header.fortran and len(self.shape) > 1:
-            what = "is stored column by column, and cannot be read in parts"
-            raise self._npz.refuse(self._name, what)
+            if self._whole is None:
+                self._whole = self._all_at_once()
+            return self._whole[start : self._at]
         array = np.empty((count, *self.shape[1:]), self._stored)
-        self._at += count
         self._npz.fill(self._name, self._file, array, last=self._at == len(self))
         return to_plain(array, self.dtype)
+
+    def _all_at_once(self) -> np.ndarray:
+        size = size_of(self.shape) * self._stored.itemsize
+        if size > WHOLE_LIMIT:
+            what = f"is stored column by column, {size} bytes that cannot be read in parts"
+            hint = "write it again row by row (numpy.ascontiguousarray)"
+            raise CorpusError(what, self.where, hint)
+        return self.all()
 
     @property
     def _stored(self) -> np.dtype:

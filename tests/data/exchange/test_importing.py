@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -98,3 +99,73 @@ def test_any_array_can_be_left_out(
     back = open_corpus(tmp_path / "back", verify=True)
     assert [spec.name for spec in back.manifest.observations] == ["position"]
     assert format == "lerobot" or "left out: camera" in made.notes
+
+
+def _robomimic(place: Path, arrays: list[np.ndarray]) -> str:
+    with h5py.File(place, "w") as file:
+        for i, array in enumerate(arrays):
+            demo = file.create_group(f"data/demo_{i}")
+            demo["actions"], demo["rewards"], demo["obs/x"] = array, np.zeros(4), np.ones((4, 1))
+    return "actions"
+
+
+def _d3rlpy(place: Path, arrays: list[np.ndarray]) -> str:
+    with h5py.File(place, "w") as file:
+        for i, array in enumerate(arrays):
+            file[f"observations_{i}"], file[f"actions_{i}"] = array, np.zeros((4, 1))
+            file[f"rewards_{i}"], file[f"terminated_{i}"] = np.zeros((4, 1)), False
+    return "observation"
+
+
+def _files(action: str, name: str) -> Callable[[Path, list[np.ndarray]], str]:
+    def write(place: Path, arrays: list[np.ndarray]) -> str:
+        place.mkdir()
+        for i, array in enumerate(arrays):
+            zeros, ones = np.zeros(4, np.float32), np.ones(4, np.float32)
+            known = {action: zeros[:, None], "reward": zeros, "discount": ones}
+            np.savez(place / f"{i}.npz", **known, **{name: array})
+        return name
+
+    return write
+
+
+SECOND: dict[str, Callable[[Path, list[np.ndarray]], str]] = {
+    "robomimic": _robomimic,
+    "d3rlpy": _d3rlpy,
+    "dreamer": _files("action", "vector"),
+    "aime": _files("pre_action", "vector"),
+    "exorl": _files("action", "observation"),
+}
+
+
+@pytest.mark.parametrize("format", SECOND)
+@pytest.mark.parametrize("number", [0.5, 1 / 3, 1 << 24, (1 << 24) + 1])
+def test_what_is_of_another_type_later_is_never_rounded_in_silence(
+    format: str, number: Any, tmp_path: Path
+) -> None:
+    """The first trajectory is of float32, so that the array is; the others have a wider type."""
+    wide = np.full((4, 2), number)
+    name = SECOND[format](tmp_path / "set", [np.ones((4, 2), np.float32), wide, wide])
+    address, out = f"{format}:{tmp_path / 'set'}", tmp_path / "corpus"
+    if number == (1 << 24) + 1:
+        with pytest.raises(CorpusError, match=r"trajectory 1: .*: 16777217 at .* not fit float32"):
+            import_corpus(address, out)
+        return
+    told = [note for note in import_corpus(address, out).notes if "rounded" in note]
+    expected = [f"{name}: float64 numbers were rounded to float32"] if number == 1 / 3 else []
+    assert told == expected
+    kept = open_corpus(out).manifest.lineage[-1].settings["converted"]
+    assert [note for note in kept if "rounded" in note] == expected
+
+
+def test_rewards_that_are_rounded_are_named(tmp_path: Path) -> None:
+    for rewards in ([0.1, 0.2, 0.3], [1, (1 << 24) + 1, 3]):
+        array = np.array(rewards)
+        with h5py.File(tmp_path / "a.hdf5", "w") as file:
+            file["observations"] = file["next_observations"] = np.zeros((3, 2), np.float32)
+            file["actions"], file["rewards"] = np.zeros((3, 1), np.float32), array
+            file["terminals"], file["timeouts"] = np.zeros(3, bool), np.arange(3) == 2
+        made = import_corpus(f"d4rl:{tmp_path / 'a.hdf5'}", tmp_path / array.dtype.name)
+        assert f"rewards: {array.dtype.name} numbers were rounded to float32" in made.notes
+        (one,) = open_corpus(made.path)
+        np.testing.assert_array_equal(one.rewards, array.astype(np.float32))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +52,14 @@ class StoredEpisode(Protocol):
         ...
 
     def attributes(self) -> dict[str, Any]:
-        """Numbers and texts that describe the episode."""
+        """Numbers and texts that describe the episode, as they are stored."""
+        ...
+
+    def described(self) -> tuple[dict[str, Any], list[str]]:
+        """What describes the episode, as plain data, and the names of what is none.
+
+        Options of the reset are nested as they were given: ``{"options": {"goal": [1.0, 2.0]}}``.
+        """
         ...
 
 
@@ -121,6 +130,24 @@ class _Hdf5Episode:
 
     def attributes(self) -> dict[str, Any]:
         return self._file.attributes(self._group)
+
+    def described(self) -> tuple[dict[str, Any], list[str]]:
+        found, left = self._file.described(self._group)
+        return _nested(found), left
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by paths such as ``options/goal`` in dicts; what lies below a value stays flat."""
+    found: dict[str, Any] = {}
+    for path, value in flat.items():
+        *above, last = path.split("/")
+        place = found
+        if any(parent in flat for parent in accumulate(above, "{}/{}".format)):
+            above, last = [], path
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return found
 
 
 def encoded_images(file: ImageFile, name: str) -> h5py.Dataset | None:
@@ -248,6 +275,16 @@ class _ArrowEpisode:
 
     def attributes(self) -> dict[str, Any]:
         return dict(self._attributes) if isinstance(self._attributes, Mapping) else {}
+
+    def described(self) -> tuple[dict[str, Any], list[str]]:
+        found, left = self.attributes(), []
+        for key, value in list(found.items()):
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):
+                left.append(key)
+                del found[key]
+        return found, left
 
 
 def open_episodes(metadata: DatasetMetadata) -> Hdf5Episodes | ArrowEpisodes:

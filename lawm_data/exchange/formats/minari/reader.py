@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,22 +61,24 @@ def plan_conversion(
     """
     notes: list[str] = []
     where = f"{metadata.where}: observation_space"
-    found = leaves(metadata.observation, "observations", "observation", Role.state, where)
+    found = list(leaves(metadata.observation, "observations", "observation", Role.state, where))
+    left = _settings.kept(without, [leaf.name for leaf in found]) if found else []
     observations = []
-    for leaf in found:
-        if isinstance(leaf, Unfit):
-            notes.append(f"{leaf.place} is a {leaf.kind}, not numbers, and was left out")
-        else:
+    for leaf in (leaf for leaf in found if leaf.name in left):
+        if isinstance(leaf, Leaf):
             observations.append(leaf)
             spec = leaf.spec
             if spec.role is Role.pixels and spec.shape != leaf.shape:
                 notes.append(f"{leaf.place}{list(leaf.shape)} became images {list(spec.shape)}")
-    names = [leaf.spec.name for leaf in observations]
+        elif leaf.fault is None:
+            notes.append(f"{leaf.place} is a {leaf.kind}, not numbers, and was left out")
+        else:
+            with _settings.dispensable(leaf.name, left):
+                raise leaf.fault
+    names = [leaf.name for leaf in observations]
     if not names or len(set(names)) != len(names):
         what = "gives two arrays one name" if names else "holds no array of numbers"
-        raise CorpusError(what, where, "rename its parts")
-    left = _settings.kept(without, names)
-    observations = [leaf for leaf in observations if leaf.spec.name in left]
+        raise CorpusError(what, where, "rename its parts" if names else "check the dataset")
     notes += [f"left out: {', '.join(without)}"] if without else []
     actions, action = _action(metadata, notes, settings or {})
     source = _provenance(metadata)
@@ -91,8 +93,9 @@ def _action(
     found = list(leaves(metadata.action, "actions", "action", Role.action, where))
     parts = [leaf for leaf in found if isinstance(leaf, Leaf)]
     if not parts or len(parts) != len(found):
-        kind = next((leaf.kind for leaf in found if isinstance(leaf, Unfit)), "empty space")
-        raise CorpusError(f"is a {kind}", where, "only numbers can be actions")
+        unfit = next((leaf for leaf in found if isinstance(leaf, Unfit)), None)
+        kind, fault = (unfit.kind, unfit.fault) if unfit else ("empty space", None)
+        raise fault or CorpusError(f"is a {kind}", where, "only numbers can be actions")
     declared = _settings.declared_bounds(settings, sum(leaf.spec.size for leaf in parts))
     if len(parts) == 1:
         spec = parts[0].spec
@@ -166,23 +169,23 @@ def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
     length = len(rewards) if rewards.ndim == 1 else 0
     if not length:
         raise CorpusError(f"has rewards of shape {rewards.shape}", source.where, HINT)
-    attributes = source.attributes()
+    attributes, left = source.described()
+    for key in left:
+        conversion.note(f"the attribute {key!r} of episodes is long or not plain: left out")
     steps, seed = attributes.get("total_steps", length), attributes.get("seed")
     if not isinstance(steps, int | np.integer) or int(steps) != length:
         raise CorpusError(f"has {length} rewards and says {steps} steps", source.where, HINT)
     if seed is not None and not _is_seed(seed):
         conversion.note("seeds that are no whole numbers of 64 bits stand in the metadata alone")
         attributes["reset_seed"], seed = seed, None
-    observations = {
-        leaf.spec.name: _observed(source, leaf, length, conversion)
-        for leaf in conversion.observations
-    }
+    observations = {}
+    for leaf in conversion.observations:
+        with _settings.dispensable(leaf.name, conversion.observations):
+            observations[leaf.name] = _observed(source, leaf, length, conversion)
     actions, seen = _actions(source, conversion, length)
     for name in source.infos():
         if name != OBSERVED:
             conversion.note(f"infos/{name} was left out")
-    if rewards.dtype == np.float64 and (rewards.astype(np.float32) != rewards).any():
-        conversion.note("rewards are rounded to float32")
     return Episode(
         observations=observations,
         rewards=rewards,
@@ -192,7 +195,7 @@ def convert(source: StoredEpisode, conversion: Conversion) -> Episode:
         terminated=ended(source, "terminations", length),
         truncated=ended(source, "truncations", length),
         seed=None if seed is None else int(seed),
-        metadata=dict(_metadata(attributes, conversion)),
+        metadata={key: value for key, value in attributes.items() if key not in KNOWN},
     )
 
 
@@ -203,7 +206,7 @@ def _observed(source: StoredEpisode, leaf: Leaf, length: int, conversion: Conver
             conversion.note(f"{leaf.place} was stored as JPEG: its pixels are not the camera's")
     else:
         array = source.array(leaf.place)
-    array = _fitting(array, leaf, length + 1, source.where, conversion)
+    array = _fitting(array, leaf, length + 1, source.where)
     if leaf.spec.role is Role.pixels:
         if image_axes(leaf.shape) == "chw":
             array = np.moveaxis(array, 1, -1)
@@ -211,21 +214,18 @@ def _observed(source: StoredEpisode, leaf: Leaf, length: int, conversion: Conver
     return array
 
 
-def _fitting(
-    array: np.ndarray, leaf: Leaf, rows: int, where: str, conversion: Conversion
-) -> np.ndarray:
-    """The array, when it has the rows and the shape that its space says."""
+def _fitting(array: np.ndarray, leaf: Leaf, rows: int, where: str) -> np.ndarray:
+    """The array, when it has the rows and the shape that its space says, up to axes of length 1."""
     place = f"{where}: {leaf.place}"
     if not array.ndim or len(array) != rows:
         found = len(array) if array.ndim else "no"
         hint = "an episode of T steps has T actions and T+1 observations, the final one too"
         raise CorpusError(f"has {found} rows where {rows} are due", place, hint)
-    if array.shape[1:] != leaf.shape and array.size != rows * int(np.prod(leaf.shape)):
+    stored, said = ([n for n in shape if n != 1] for shape in (array.shape[1:], leaf.shape))
+    if stored != said:
+        # as many numbers in another order of axes would be a scrambled picture
         what = f"has shape {array.shape[1:]} where the space says {leaf.shape}"
-        raise CorpusError(what, place, HINT)
-    wanted = np.dtype(leaf.spec.dtype)
-    if array.dtype == np.float64 and wanted == np.float32:
-        conversion.note(f"{leaf.place} holds float64 where its space says float32: rounded")
+        raise CorpusError(what, place, "write the dataset again with the space of its arrays")
     return array.reshape(rows, *leaf.shape)
 
 
@@ -234,7 +234,7 @@ def _actions(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Actions, and which of them are observed."""
     parts = [
-        _fitting(source.array(leaf.place), leaf, length, source.where, conversion)
+        _fitting(source.array(leaf.place), leaf, length, source.where)
         for leaf in conversion.actions
     ]
     actions = parts[0]
@@ -269,22 +269,6 @@ def _require_within(
 def _is_seed(seed: Any) -> bool:
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
     return whole and 0 <= int(seed) < 1 << 64
-
-
-def _metadata(attributes: Mapping[str, Any], conversion: Conversion) -> Iterator[tuple[str, Any]]:
-    """The other attributes, as far as they are plain."""
-    for key, value in attributes.items():
-        plain = value.item() if isinstance(value, np.generic) else value
-        if isinstance(plain, bytes):
-            plain = plain.decode("utf-8", "replace")
-        if key in KNOWN:
-            continue
-        try:
-            json.dumps(plain, allow_nan=False)
-        except (TypeError, ValueError):
-            conversion.note(f"the attribute {key!r} of episodes is not plain JSON and was left out")
-        else:
-            yield key, plain
 
 
 def nan_is_missing(settings: Mapping[str, Any]) -> bool:

@@ -46,12 +46,20 @@ class Leaf(NamedTuple):
     jpeg: bool
     """Whether Minari would store it as JPEG."""
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.spec.name
+
 
 class Unfit(NamedTuple):
-    """A part of a space that is no array of numbers."""
+    """A part of a space that is no array of a corpus."""
 
     place: str
+    name: str
     kind: str
+    fault: CorpusError | None
+    """What is wrong with an array of numbers; None for what holds none, such as texts."""
 
 
 def leaves(space: Any, place: str, name: str, role: Role, where: str) -> Iterator[Leaf | Unfit]:
@@ -65,7 +73,7 @@ def leaves(space: Any, place: str, name: str, role: Role, where: str) -> Iterato
         where: for messages.
 
     Raises:
-        CorpusError: the space is damaged.
+        CorpusError: the space is damaged, so that its parts are not known.
     """
     yield from _walk(space, place, (), name, role, where, 0)
 
@@ -81,14 +89,19 @@ def _walk(
             inner = (*path, key)
             yield from _walk(part, f"{place}/{stored}", inner, name, role, where, depth + 1)
         return
-    if kind not in ("Box", "Discrete", "MultiDiscrete", "MultiBinary"):
-        yield Unfit(place, kind)
-        return
     called = plain_name(".".join(path)) if path else name
+    if kind not in ("Box", "Discrete", "MultiDiscrete", "MultiBinary"):
+        yield Unfit(place, called, kind, None)
+        return
+    where = f"{where}: {place}"
     try:
-        yield _leaf(_array(kind, space), place, called, role, f"{where}: {place}")
+        leaf = _leaf(_array(kind, space), place, called, role, where)
+    except CorpusError as error:
+        leaf = Unfit(place, called, kind, error)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise CorpusError(f"is a damaged {kind} ({error})"[:200], where, HINT) from None
+        fault = CorpusError(f"is a damaged {kind} ({error})"[:200], where, HINT)
+        leaf = Unfit(place, called, kind, fault)
+    yield leaf
 
 
 def _parts(space: Mapping[str, Any], kind: str, where: str) -> Iterator[tuple[str, str, Any]]:
@@ -114,7 +127,7 @@ class _Array(NamedTuple):
     def bounds(self) -> dict[str, Any]:
         """Bounds, where all of them are numbers that a float holds exactly."""
         low, high = (bound.astype(np.float64).ravel() for bound in (self.low, self.high))
-        limit = 2.0**53 if self.dtype.kind in "iu" else np.finfo(self.dtype).max
+        limit = np.finfo(self.dtype).max if self.dtype.kind == "f" else 2.0**53
         finite = (np.isfinite(low) & np.isfinite(high)).all()
         if not finite or max(abs(low).max(), abs(high).max()) > limit:
             return {}

@@ -76,6 +76,18 @@ BAD = {
         r"position: 1e\+39 at \[0, 0\] does not fit float32",
     ),
     "overflowing integer": ({"count": np.full(5, 1 << 15)}, "count: 32768 .* not fit int16"),
+    "an integer that is rounded": (
+        {"position": np.full((5, 3), (1 << 24) + 1)},
+        r"position: 16777217 at \[0, 0\] does not fit float32",
+    ),
+    "the largest integer": (
+        {"position": np.full((5, 3), (1 << 63) - 1)},
+        r"position: 9223372036854775807 at .* does not fit float32",
+    ),
+    "the largest of all": (
+        {"position": np.full((5, 3), (1 << 64) - 1, np.uint64)},
+        r"position: 18446744073709551615 at .* does not fit float32",
+    ),
     "float for an integer": ({"count": np.zeros(5)}, "count: has type float64; give int16"),
     "integer for a bool": ({"touch": np.zeros((5, 2), int)}, "touch: has type int64; give bool"),
     "text": ({"position": np.full((5, 3), "x")}, "position: has type <U1"),

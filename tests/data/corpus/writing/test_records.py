@@ -57,6 +57,7 @@ def many() -> list[dict[str, Any]]:
         given.append(one)
     given += [trajectory(i, 5, rewards=[1.0] * 5, terminated=np.arange(5) == 4) for i in range(2)]
     given += [trajectory(i, 5, action_observed=np.zeros(5, bool)) for i in range(2)]
+    given += [trajectory(i, 5, rewards=np.full(5, (1 << 24) + i)) for i in range(3)]
     return given
 
 

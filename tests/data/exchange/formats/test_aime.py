@@ -234,3 +234,17 @@ def test_files_that_are_wrong_are_refused_and_nothing_is_written(
 def test_folders_without_trajectories_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"holds no numbered npz or hdf5 file; .*0\.hdf5"):
         import_corpus(f"aime:{tmp_path}", tmp_path / "corpus")
+
+
+def test_attributes_become_metadata_or_are_named(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for i in range(3):
+        write_hdf5(tmp_path / f"set/{i}.hdf5", recorded(4, i))
+    for i in (1, 2):
+        with h5py.File(tmp_path / f"set/{i}.hdf5", "a") as file:
+            file.attrs["gains"], file.attrs["map"] = np.array([1.0, 2.0]), np.zeros(5000)
+    made = import_corpus(f"aime:{tmp_path / 'set'}", tmp_path / "corpus")
+    found = [t.info.metadata.get("gains") for t in open_corpus(tmp_path / "corpus")]
+    assert found == [None, [1.0, 2.0], [1.0, 2.0]]
+    told = [note for note in made.notes if "attribute" in note]
+    assert told == ["the attribute 'map' is long or not plain: left out"]

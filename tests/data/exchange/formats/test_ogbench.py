@@ -91,6 +91,17 @@ def test_images_bounds_and_what_is_left(tmp_path: Path) -> None:
     assert open_corpus(tmp_path / "free").manifest.action.low is None
 
 
+def test_arrays_may_be_stored_by_columns(tmp_path: Path) -> None:
+    arrays = recorded([4, 3])
+    np.savez(tmp_path / "rows.npz", **arrays)
+    np.savez(tmp_path / "columns.npz", **{k: np.asfortranarray(a) for k, a in arrays.items()})
+    rows, columns = (
+        import_corpus(f"ogbench:{tmp_path / name}.npz", tmp_path / name)
+        for name in ("rows", "columns")
+    )
+    assert columns.fingerprint == rows.fingerprint
+
+
 def changed(**arrays: Any) -> Callable[[], dict[str, Any]]:
     found = {**recorded([4, 3]), **arrays}
     return lambda: {k: v for k, v in found.items() if v is not None}

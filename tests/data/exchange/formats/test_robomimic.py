@@ -355,7 +355,8 @@ def test_nested_observations_and_attributes(tmp_path: Path) -> None:
             attributes["init_state"], attributes["states"] = np.zeros(9), np.zeros(5000)
             attributes["rewards"], attributes["none"] = "none", h5py.Empty("f")
         file["data"].attrs["problem_info"] = json.dumps({"language_instruction": "tidy up"})
-        file.attrs["robot"] = np.bytes_("arm")
+        file.attrs["robot"], file.attrs["far"] = np.bytes_("arm"), np.zeros(5000)
+        file["data"].attrs["wide"] = np.zeros(5000)
     made = import_corpus(address, tmp_path / "corpus")
     corpus = open_corpus(tmp_path / "corpus")
     assert {spec.name: spec.role for spec in corpus.manifest.observations}["camera.rgb"] == "pixels"
@@ -370,7 +371,9 @@ def test_nested_observations_and_attributes(tmp_path: Path) -> None:
     assert settings["problem_info"] == {"language_instruction": "tidy up"}
     assert settings["robot"] == "arm"
     (note,) = [note for note in made.notes if note.startswith("not kept")]
-    assert {"none", "states", "model_file"} <= {*note.removeprefix("not kept: ").split(", ")}
+    assert {"none", "states", "model_file", "far", "wide"} <= {
+        *note.removeprefix("not kept: ").split(", ")
+    }
 
 
 def test_what_is_wrong_beside_the_demonstrations_costs_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from lawm_schemas import CorpusError
 
+from lawm_data.exchange.untrusted import npz
 from lawm_data.exchange.untrusted.npz import NpzFile
 
 KINDS = ("f4", "f8", ">f8", "f2", "u1", "i1", "i2", "u2", ">i4", "u4", "i8", "?")
@@ -164,9 +166,24 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     file.close()
 
 
-def test_columns_cannot_be_read_in_parts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [(5, 3), (5, 2, 2), (5,), (5, 0), (1, 3)])
+def test_an_array_that_is_stored_by_columns_is_read_by_rows(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    array = np.arange(np.prod(shape), dtype=">f4").reshape(shape)
+    np.savez_compressed(tmp_path / "a.npz", x=np.asfortranarray(array))
+    with closing(NpzFile(tmp_path / "a.npz")) as file, closing(file.rows("x")) as rows:
+        found = [rows.next(count) for count in (1, len(array) - 1)]
+    assert np.array_equal(np.concatenate(found), array)
+    assert all(part.dtype == np.dtype("f4") and part.dtype.isnative for part in found)
+
+
+def test_a_large_array_that_is_stored_by_columns_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.savez(tmp_path / "a.npz", x=np.asfortranarray(np.ones((4, 3))))
-    file = NpzFile(tmp_path / "a.npz")
-    with pytest.raises(CorpusError, match="is stored column by column"):
-        file.rows("x").next(2)
-    file.close()
+    monkeypatch.setattr(npz, "WHOLE_LIMIT", 95)
+    with closing(NpzFile(tmp_path / "a.npz")) as file:
+        words = "x: is stored column by column, 96 bytes .*; write it again row by row .*contig"
+        with pytest.raises(CorpusError, match=words):
+            file.rows("x").next(2)

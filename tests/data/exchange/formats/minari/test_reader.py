@@ -50,9 +50,35 @@ def test_metadata_seeds_and_environment_come_along(tmp_path: Path) -> None:
     dataset.storage.update_metadata({"env_spec": gymnasium.spec("CartPole-v1").to_json()})
     corpus = imported(tmp_path)
     assert [t.info.seed for t in corpus] == [12, None]
-    assert corpus[0].info.metadata == {"options/goal": 3, "options/deep/a": 1.5}
+    assert corpus[0].info.metadata == {"options": {"goal": 3, "deep": {"a": 1.5}}}
     assert corpus.manifest.environment.task == "CartPole-v1"
     assert corpus.manifest.lineage[-1].settings["converted"] == ["infos/qpos was left out"]
+
+
+@pytest.mark.parametrize("storage", ["hdf5", "arrow", "parquet"])
+def test_options_of_a_reset_are_the_same_from_every_storage(storage: str, tmp_path: Path) -> None:
+    if storage != "hdf5":
+        pytest.importorskip("pyarrow")
+    goal = np.array([[1.0, 2.0], [3.0, 0.5]])
+    options = {"goal": goal, "mode": "x", "n": {"deep": 3, "names": ["a", "é"]}, "on": True}
+    create(episode(options=options, seed=3), data_format=storage)
+    (one,) = imported(tmp_path)
+    assert one.info.metadata == {"options": {**options, "goal": goal.tolist()}}
+
+
+def test_options_that_no_corpus_keeps_are_named(root: Path, tmp_path: Path) -> None:
+    create(episode(options={"map": np.zeros(5000), "a": {"b": 2}}), episode(4))
+    with h5py.File(root / ID / "data" / "main_data.hdf5", "a") as file:
+        file["episode_0"].attrs.update({"options/a": 1, "best": np.nan, "options/a/b/c": 3})
+    corpus = imported(tmp_path)
+    assert corpus[0].info.metadata == {
+        "options": {"a": 1},
+        "options/a/b": 2,
+        "options/a/b/c": 3,
+    }
+    notes = corpus.manifest.lineage[-1].settings["converted"]
+    for name in ("options/map", "best"):
+        assert f"the attribute {name!r} of episodes is long or not plain: left out" in notes
 
 
 def test_a_declared_environment_goes_before_that_of_the_dataset(tmp_path: Path) -> None:
@@ -73,6 +99,66 @@ def test_nan_actions_are_missing_only_where_that_is_declared(tmp_path: Path) -> 
     corpus = imported(tmp_path, nan="missing")
     assert [t.action_observed.tolist() for t in corpus] == [[1, 0, 1, 1, 1], [0] * 4]
     assert corpus.label_counts()["missing"] == 1
+
+
+def test_only_numbers_that_mean_something_are_rounded(tmp_path: Path) -> None:
+    actions = np.arange(10).reshape(5, 2) / 16
+    actions[1] = np.nan, 0.1
+    create(episode(actions=actions))
+    corpus = imported(tmp_path, nan="missing")
+    assert "converted" not in corpus.manifest.lineage[-1].settings
+    actions[1] = 0.5, 0.1
+    create(episode(actions=actions), name="lab/arm-v1")
+    corpus = imported(tmp_path / "more", name="lab/arm-v1")
+    note = "actions: float64 numbers were rounded to float32"
+    assert corpus.manifest.lineage[-1].settings["converted"] == [note]
+
+
+SCRAMBLED: dict[str, tuple[Any, np.ndarray, str]] = {
+    "channels last": (
+        spaces.Box(0, 255, (3, 40, 40), np.uint8),
+        np.zeros((6, 40, 40, 3), np.uint8),
+        r"has shape \(40, 40, 3\) where the space says \(3, 40, 40\)",
+    ),
+    "turned": (
+        spaces.Box(-9, 9, (2, 3)),
+        np.zeros((6, 3, 2), np.float32),
+        r"has shape \(3, 2\) where the space says \(2, 3\)",
+    ),
+    "flat": (
+        spaces.Box(-9, 9, (2, 3)),
+        np.zeros((6, 6), np.float32),
+        r"has shape \(6,\) where the space says \(2, 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SCRAMBLED)
+def test_as_many_numbers_in_another_order_are_refused(kind: str, tmp_path: Path) -> None:
+    space, stored, words = SCRAMBLED[kind]
+    create(episode(observations=stored), observation_space=space)
+    with pytest.raises(CorpusError, match=f"observations: {words}"):
+        imported(tmp_path)
+    with_more = spaces.Dict({"x": space, "y": FREE})
+    seen = {"x": stored, "y": episode().observations}
+    create(episode(observations=seen), name="lab/arm-v1", observation_space=with_more)
+    with pytest.raises(
+        CorpusError, match=rf"observations/x: {words}.*or leave it out with --without x"
+    ):
+        imported(tmp_path, name="lab/arm-v1")
+    assert len(imported(tmp_path, name="lab/arm-v1", without="x")) == 1
+    if stored.dtype == np.float32:
+        create(episode(actions=stored[1:]), name="lab/arm-v2", action_space=space)
+        with pytest.raises(CorpusError, match=f"actions: {words}"):
+            imported(tmp_path / "actions", name="lab/arm-v2")
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (1, 3, 1)])
+def test_axes_of_one_are_no_other_order(shape: tuple[int, ...], tmp_path: Path) -> None:
+    made = episode()
+    create(episode(observations=made.observations.reshape(6, *shape)))
+    (one,) = imported(tmp_path)
+    np.testing.assert_array_equal(one.observations["observation"], made.observations)
 
 
 VECTOR = np.array([[0, 0], [0, 1.02], [-3, 0], [0, 0], [0, 0]], np.float32)

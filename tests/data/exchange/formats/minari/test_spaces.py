@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium import spaces
-from lawm_schemas import Role
-from minari_sets import create, episode, imported
+from lawm_schemas import ConfigError, CorpusError, Role
+from minari_sets import BOX, create, episode, imported, rewrite
 
 
 def test_spaces_become_arrays(tmp_path: Path) -> None:
@@ -68,8 +69,9 @@ def test_spaces_become_arrays(tmp_path: Path) -> None:
             -np.eye(5, 1, dtype=np.float32),
             ("float32", (1,), None),
         ),
+        (spaces.Box(0, 1, (2,), bool), np.eye(5, 2, dtype=bool), ("bool", (2,), (0.0, 0.0))),
     ],
-    ids=["discrete", "several", "switches", "half bounded"],
+    ids=["discrete", "several", "switches", "half bounded", "bools"],
 )
 def test_action_spaces(space: Any, actions: np.ndarray, spec: tuple, tmp_path: Path) -> None:
     create(episode(actions=actions), action_space=space)
@@ -77,3 +79,55 @@ def test_action_spaces(space: Any, actions: np.ndarray, spec: tuple, tmp_path: P
     action = corpus.manifest.action
     assert (action.dtype, action.shape, action.low) == spec
     assert np.array_equal(corpus[0].actions, actions)
+
+
+def test_a_box_of_bools_is_an_array_of_bools(tmp_path: Path) -> None:
+    flags = np.eye(6, 3, dtype=bool)
+    create(episode(observations=flags), observation_space=spaces.Box(0, 1, (3,), bool))
+    corpus = imported(tmp_path)
+    (spec,) = corpus.manifest.observations
+    assert (spec.dtype, spec.shape) == ("bool", (3,))
+    assert np.array_equal(corpus[0].observations["observation"], flags)
+
+
+UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "a type of no corpus": ({"dtype": "uint64"}, "has type uint64"),
+    "no type": ({"dtype": "object"}, "is a damaged Box"),
+    "bounds of another shape": ({"low": [0, 0]}, "is a damaged Box"),
+    "an empty axis": ({"shape": [0]}, "is a damaged Box"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_space_that_cannot_be_read_never_costs_the_dataset(
+    kind: str, root: Path, tmp_path: Path
+) -> None:
+    changed, words = UNREADABLE[kind]
+    space = spaces.Dict({"hand": spaces.Box(-1, 1, (3,)), "words": spaces.Text(5)})
+    hand = np.ones((6, 3), np.float32)
+    create(episode(observations={"hand": hand, "words": ["a"] * 6}), observation_space=space)
+
+    def add(metadata: dict[str, Any]) -> None:
+        told = json.loads(metadata["observation_space"])
+        told["subspaces"]["odd"] = {**BOX, **changed}
+        metadata["observation_space"] = json.dumps(told)
+
+    rewrite(root, add)
+    mend = "or leave it out with --without odd"
+    with pytest.raises(CorpusError, match=f"observations/odd: {words}.*{mend}"):
+        imported(tmp_path)
+    notes = imported(tmp_path, without="odd").manifest.lineage[-1].settings["converted"]
+    assert notes == ["observations/words is a Text, not numbers, and was left out", "left out: odd"]
+    for without, message in (("nose", "no array 'nose'"), ("odd,hand,words", "leaves nothing")):
+        with pytest.raises(ConfigError, match=message):
+            imported(tmp_path / "more", without=without)
+    with pytest.raises(CorpusError, match="holds no array of numbers"):
+        imported(tmp_path / "more", without="odd,hand")
+
+
+def test_an_action_space_that_cannot_be_read_is_named(root: Path, tmp_path: Path) -> None:
+    create(episode())
+    odd = json.dumps({**BOX, "dtype": "uint64"})
+    rewrite(root, lambda metadata: metadata.update(action_space=odd))
+    with pytest.raises(CorpusError, match="action_space: actions: has type uint64"):
+        imported(tmp_path)
