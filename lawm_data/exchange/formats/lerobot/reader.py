@@ -100,10 +100,16 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         raise CorpusError("has no observations", str(info.root), hint)
     columns = {key: column for key, (_, column) in observed.items()}
     for key in parts:
-        columns[key] = FrameColumn("numbers", info.features[key].shape, None, nullable=True)
-    for key in (names.REWARD, *_ENDS):
+        feature = info.features[key]
+        columns[key] = FrameColumn(
+            "numbers", feature.shape, None, nullable=True, become=_NUMBERS[feature.dtype]
+        )
+    if names.REWARD in kept:
+        become = _NUMBERS.get(kept[names.REWARD].dtype)
+        columns[names.REWARD] = FrameColumn("numbers", (1,), None, nullable=True, become=become)
+    for key in _ENDS:
         if key in kept:
-            columns[key] = FrameColumn("numbers", (1,), None, nullable=key == names.REWARD)
+            columns[key] = FrameColumn("numbers", (1,), None)
     if parts and _says_observed(info, kept):
         columns[names.OBSERVED] = FrameColumn("numbers", (1,), "bool")
     if names.TASK in kept:
@@ -119,7 +125,7 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         settings=_described(info, arrays, parts),
     )
     notes = _notes(info, columns, parts, left, single, whole)
-    reader = FrameReader(info, columns, tolerance, sentences)
+    reader = FrameReader(info, columns, tolerance, sentences, notes)
     tasks = TaskReader(info, notes)
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
@@ -209,8 +215,9 @@ def _observation(
     while name in taken:
         name += "_"
     if not picture:
-        spec = ArraySpec(name=name, shape=feature.shape, dtype=_NUMBERS[feature.dtype])
-        return spec, FrameColumn("numbers", feature.shape, None)
+        dtype = _NUMBERS[feature.dtype]
+        spec = ArraySpec(name=name, shape=feature.shape, dtype=dtype)
+        return spec, FrameColumn("numbers", feature.shape, None, become=dtype)
     shape, where = _picture_shape(feature, f"{info.root}: feature {key}"), f"feature {key}"
     column = FrameColumn(feature.dtype, shape, "uint8", (size, size) if size else None)
     metres = is_depth(feature.info) and feature.info.get("depth_unit") == "m"
