@@ -38,7 +38,7 @@ REMAINS = (
 HARMLESS = frozenset(
     (
         *NO_REWARDS,
-        *("task", "tasks", "instruction", "language", "language_instruction"),
+        *("task", "tasks", "task_starts", "instruction", "language", "language_instruction"),
         *("split", "splits", "filter_keys"),
     )
 )

@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import IO, Any
 
 import numpy as np
@@ -218,6 +220,10 @@ def ffmpeg() -> Any:
     return optional("imageio_ffmpeg", "video", "video", "imageio-ffmpeg")
 
 
+_PPM = ("-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe")
+"""Words for ffmpeg that make ``_pictures``."""
+
+
 def frames(path: Path, fps: float | None = None) -> Iterator[np.ndarray]:
     """The frames of a video, one by one, (height, width, 3) uint8.
 
@@ -230,26 +236,78 @@ def frames(path: Path, fps: float | None = None) -> Iterator[np.ndarray]:
         CorpusError: not a video, or a damaged one.
     """
     filters = [] if fps is None else [f"fps={fps:.6f}"]
-    words = ("-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe")
-    yield from _decoded(path, filters, words, _pictures)
+    yield from _decoded(path, filters, _PPM, _pictures)
 
 
-def grey_frames(path: Path, fps: float | None = None) -> Iterator[np.ndarray]:
-    """The brightness of the frames of a video as it is stored, whatever its bits: depths, say.
+def timed_frames(path: Path, grey: bool = False) -> Generator[tuple[float, np.ndarray], None, None]:
+    """The frames of a video as they are stored, each with the second at which it is shown.
+
+    Seconds are those of the file, in which the first frame may be shown late.
 
     Args:
         path: a file with a suffix of ``DEMUXERS``.
-        fps: as in ``frames``.
+        grey: take the brightness alone, whatever its bits: depths, say.
 
     Yields:
-        (height, width, 1) uint8, or uint16 when there are more than 8 bits.
+        Seconds, and (height, width, 3) uint8; where ``grey``, (height, width, 1) uint8, or uint16
+        when there are more than 8 bits.
 
     Raises:
-        CorpusError: not a video, or a damaged one.
+        CorpusError: not a video, a damaged one, or one whose frames have no times.
     """
-    # the plane itself: a conversion to grey would stretch the numbers of some films
-    filters = [*([] if fps is None else [f"fps={fps:.6f}"]), "extractplanes=y"]
-    yield from _decoded(path, filters, ("-strict", "-1", "-f", "yuv4mpegpipe"), _planes)
+    log, filters = _Log(), ["settb=1/1000000", "showinfo=checksum=0"]
+    if grey:
+        # the plane itself: a conversion to grey would stretch the numbers of some films
+        words = ("-strict", "-1", "-f", "yuv4mpegpipe")
+        pictures = _decoded(path, [*filters, "extractplanes=y"], words, _planes, log)
+    else:
+        pictures = _decoded(path, filters, _PPM, _pictures, log)
+    with contextlib.closing(pictures):
+        for picture in pictures:
+            # a frame is logged before it is converted, and so before it is here
+            microseconds = log.times.get()
+            if microseconds is None:
+                raise _unsound(path, "its frames have no times")
+            yield microseconds / 1e6, picture
+
+
+def rounding(path: Path) -> float:
+    """Seconds that ``timed_frames`` may be off: Matroska keeps times in whole milliseconds."""
+    return 5.01e-4 if _demuxer(path) == "matroska" else 1e-6
+
+
+def _demuxer(path: Path) -> str:
+    found = DEMUXERS.get(path.suffix.lower())
+    if found is None:
+        what, hint = f"is no {', '.join(DEMUXERS)} file", "convert it to one with ffmpeg"
+        raise CorpusError(what, str(path), hint)
+    return found
+
+
+class _Log:
+    """What ffmpeg writes to its standard error: complaints, and the times of frames."""
+
+    _TIME = re.compile(rb"showinfo_\d+ @ [^]]*\] \[info\] n: *\d+ pts: *(-?\d+|NOPTS)")
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        """The first complaints."""
+        self.times: SimpleQueue[int | None] = SimpleQueue()
+        """Microseconds of each frame, or None: it has no time, or nothing more comes."""
+
+    def listen(self, stream: IO[bytes]) -> None:
+        """Read all of it; no frame would come while it waits."""
+        for line in stream:
+            if found := self._TIME.search(line):
+                self.times.put(None if found[1] == b"NOPTS" else int(found[1]))
+            elif len(self.errors) < 10 and re.search(rb"\[(error|fatal|panic)\] ", line):
+                self.errors.append(line.decode(errors="replace"))
+        self.times.put(None)
+
+    @property
+    def reason(self) -> str:
+        """What ffmpeg complained about first, without the address of its object."""
+        return self.errors[0].rpartition("] ")[2].strip() if self.errors else "ffmpeg stopped"
 
 
 def _decoded(
@@ -257,27 +315,40 @@ def _decoded(
     filters: Sequence[str],
     words: Sequence[str],
     parse: Callable[[IO[bytes], Path], Iterator[np.ndarray]],
-) -> Iterator[np.ndarray]:
-    """What ``parse`` finds in the output that ffmpeg makes of a video by these words."""
+    timed: _Log | None = None,
+) -> Generator[np.ndarray, None, None]:
+    """What ``parse`` finds in the output that ffmpeg makes of a video by these words.
+
+    ``timed`` hears of the times of frames, as the file counts them.
+    """
+    log = _Log() if timed is None else timed
+    level = ("-v", "level+error") if timed is None else ("-v", "level+info", "-copyts")
     command = [
-        *(ffmpeg().get_ffmpeg_exe(), "-nostdin", "-v", "error", "-xerror", "-threads", "1"),
+        *(ffmpeg().get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", *level),
+        *("-xerror", "-threads", "1"),
         *("-protocol_whitelist", "file", "-max_pixels", str(PIXEL_LIMIT)),
-        *("-f", DEMUXERS[path.suffix.lower()], "-i", str(path.absolute()), "-map", "0:v:0"),
+        *("-f", _demuxer(path), "-i", str(path.absolute()), "-map", "0:v:0"),
         *(("-vf", ",".join(filters)) if filters else ()),
         *("-fps_mode", "passthrough", *words, "-"),
     ]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        assert process.stdout is not None
-        try:
-            yield from parse(process.stdout, path)
-            if process.wait():
-                raise _unsound(path, _reason(log))
-        finally:
-            process.stdout.close()
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    listener = Thread(target=log.listen, args=(process.stderr,), daemon=True)
+    listener.start()
+    try:
+        yield from parse(process.stdout, path)
+        failed = process.wait()
+        listener.join()
+        if failed:
+            raise _unsound(path, log.reason)
+    finally:
+        process.stdout.close()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        listener.join()
+        process.stderr.close()
 
 
 def _pictures(stream: IO[bytes], path: Path) -> Iterator[np.ndarray]:
@@ -305,13 +376,6 @@ def _planes(stream: IO[bytes], path: Path) -> Iterator[np.ndarray]:
         if not line.startswith(b"FRAME") or len(data) != size:
             raise _unsound(path, "it ends within a frame")
         yield np.frombuffer(data, dtype).reshape(height, width, 1)
-
-
-def _reason(log: IO[bytes]) -> str:
-    """What ffmpeg complained about last, without the address of its object."""
-    log.seek(0)
-    lines = log.read(1 << 16).decode(errors="replace").strip().splitlines()
-    return lines[0].rpartition("] ")[2].strip() if lines else "ffmpeg stopped"
 
 
 def _unsound(path: Path, reason: str) -> CorpusError:

@@ -1,13 +1,14 @@
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from lawm_schemas import ConfigError, StorageError
+from lawm_schemas import ConfigError, CorpusError, StorageError
 
-from lawm_data.system.video import write_video
+from lawm_data.system.video import frames, timed_frames, write_video
 
 
 def film(count: int = 12, shape: tuple[int, int] = (32, 48)) -> Iterator[np.ndarray]:
@@ -115,3 +116,36 @@ def test_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".tmp-99-0123abcd-a.gif").write_bytes(b"half")
     write_video(tmp_path / "a.gif", film(), fps=10)
     assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_frames_come_with_the_times_of_the_file(tmp_path: Path, grey: bool) -> None:
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    write_video(tmp_path / "a.mp4", film(), fps=30)
+    words = f"-v error -itsoffset 0.3 -i {tmp_path / 'a.mp4'} -c copy {tmp_path / 'late.mp4'}"
+    subprocess.run([ffmpeg.get_ffmpeg_exe(), *words.split()], check=True)
+    for name, start in (("a.mp4", 0), ("late.mp4", 0.3)):
+        times, pictures = zip(*timed_frames(tmp_path / name, grey), strict=True)
+        assert times == pytest.approx(start + np.arange(12) / 30, abs=1e-6)
+        brightness = [picture.mean() for picture in pictures]
+        expected = 20.0 * np.arange(12)
+        assert brightness == pytest.approx(16 + expected * 219 / 255 if grey else expected, abs=4)
+        assert {picture.shape for picture in pictures} == {(32, 48, 1 if grey else 3)}
+
+
+def test_a_film_may_be_left_in_the_middle(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    write_video(tmp_path / "a.mp4", film(), fps=30)
+    running, pictures = threading.active_count(), timed_frames(tmp_path / "a.mp4")
+    assert next(pictures)[0] == 0
+    pictures.close()
+    assert threading.active_count() == running
+
+
+def test_a_damaged_film_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    write_video(tmp_path / "a.mp4", film(), fps=30)
+    (tmp_path / "a.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:200])
+    for read in (frames, timed_frames):
+        with pytest.raises(CorpusError, match=r"a\.mp4: is no sound video \(moov atom not found\)"):
+            list(read(tmp_path / "a.mp4"))

@@ -22,12 +22,13 @@ MEAN, STD = "lawm.inferred_mean", "lawm.inferred_std"
 # "latent_action" begins otherwise too: only who asks for it learns from it
 REWARD, DONE = "next.reward", "next.done"
 TERMINATED, TRUNCATED = "next.terminated", "next.truncated"
+TASK = "task_index"
 COUNTERS = {
     "timestamp": "float32",
     "frame_index": "int64",
     "episode_index": "int64",
     "index": "int64",
-    "task_index": "int64",
+    TASK: "int64",
 }
 """Columns that LeRobot adds to every frame."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,7 @@ from lawm_data.exchange.formats.lerobot import language
 from lawm_data.exchange.formats.lerobot.info import Info
 from lawm_data.exchange.formats.lerobot.parquet import HINT, ParquetReader, from_column
 from lawm_data.system.images import decode, resize
-from lawm_data.system.video import frames as decoded_frames
-from lawm_data.system.video import grey_frames
+from lawm_data.system.video import rounding, timed_frames
 
 EPISODE_LIMIT = 1 << 30
 """Bytes of one episode, decoded; a trajectory is held in memory as a whole."""
@@ -23,6 +23,10 @@ EPISODE_LIMIT = 1 << 30
 TIMESTAMP = "timestamp"
 TOLERANCE = 1e-4
 """Seconds that a timestamp may lie from its picture, as in LeRobot (``tolerance_s``)."""
+
+
+Timed = tuple[float, np.ndarray]
+"""The second at which a picture of a film is shown, and the picture."""
 
 
 class FrameColumn(NamedTuple):
@@ -40,6 +44,8 @@ class FrameColumn(NamedTuple):
     """Whether frames may be without it; they hold zeros, and NaN counts as nothing."""
     codes: np.ndarray | None = None
     """(4096,) what the numbers of a depth film stand for; None when for themselves."""
+    become: str | None = None
+    """Type that numbers become, or None to keep theirs."""
     metres: bool = False
     """Whether pictures of floats are depths in metres, which become millimetres."""
 
@@ -78,6 +84,7 @@ class FrameReader:
         columns: what is read, by feature.
         tolerance: seconds that a frame may lie from the time of its picture.
         sentences: language columns that are read.
+        notes: what was converted is added, when it is.
     """
 
     def __init__(
@@ -86,13 +93,16 @@ class FrameReader:
         columns: Mapping[str, FrameColumn],
         tolerance: float = TOLERANCE,
         sentences: Sequence[str] = (),
+        notes: list[str] | None = None,
     ) -> None:
         self._sentences = sentences
         self._info, self._tolerance = info, tolerance
+        self._notes: list[str] = [] if notes is None else notes
+        self._rounded: set[str] = set()
         self._columns = dict(columns)
         self._tabled = {n: c for n, c in columns.items() if c.storage != "video"}
         films = {n: c for n, c in columns.items() if c.storage == "video"}
-        self._films = {n: FilmReader(info.fps, c.shape[2] == 1) for n, c in films.items()}
+        self._films = {n: FilmReader(grey=c.shape[2] == 1) for n, c in films.items()}
         self._timed = bool(films) and TIMESTAMP in info.features
         row_bytes = sum(column.row_bytes for column in columns.values())
         longest = int(info.episodes.length.max())
@@ -118,15 +128,17 @@ class FrameReader:
     def _episode(self, rows: _Rows, episode: int, length: int) -> Frames:
         arrays: dict[str, np.ndarray] = {}
         sentences: list[dict[str, Any]] = []
-        at = np.arange(length)
+        times = np.arange(length) / self._info.fps
         there = {n: np.ones(length, bool) for n, c in self._columns.items() if c.nullable}
         for begin, batch in rows.take(episode, length):
             if self._timed:
                 where = f"{rows.path}: episode {episode}: {TIMESTAMP}"
-                at[begin : begin + len(batch)] = self._frame_numbers(batch, where)
+                times[begin : begin + len(batch)] = _times(batch, where)
             for name, column in self._tabled.items():
                 where = f"{rows.path}: episode {episode}: {name}"
                 part, given = _decoded(batch.column(name), column, where)
+                if column.become is not None:
+                    part = self._converted(part, column.become, name, where)
                 if name not in arrays:
                     arrays[name] = np.zeros((length, *column.kept), part.dtype)
                 arrays[name][begin : begin + len(part)] = part
@@ -134,11 +146,11 @@ class FrameReader:
                     there[name][begin : begin + len(part)] = given
                 elif not given.all():
                     raise CorpusError("is missing in some frames", where, HINT)
-            times = ((begin + np.arange(len(batch))) / self._info.fps).tolist()
+            counted = ((begin + np.arange(len(batch))) / self._info.fps).tolist()
             for name in self._sentences:
                 if name != language.PERSISTENT or not begin:
                     where = f"{rows.path}: episode {episode}: {name}"
-                    sentences += language.sentences(name, batch.column(name), times, where)
+                    sentences += language.sentences(name, batch.column(name), counted, where)
         for name, film in self._films.items():
             column = self._columns[name]
             places, start = self._info.episodes.films[name]
@@ -146,25 +158,73 @@ class FrameReader:
             if not path.is_file():
                 raise CorpusError("there is no such file", str(path), HINT)
             arrays[name] = np.empty((length, *column.kept), column.dtype)
-            for i, frame in enumerate(film.read(path, float(start[episode]), at)):
+            # times are stored in 32 bits, and those of films were rounded as well
+            rounded = 2 * np.spacing(np.abs(times).astype("f4")) + rounding(path)
+            near = self._tolerance + rounded
+            wanted, shown = start[episode] + times, np.empty(length)
+            for i, (seconds, frame) in enumerate(film.read(path, wanted)):
                 arrays[name][i] = _fitted(_dequantized(frame, column), column, str(path))
+                shown[i] = seconds
+            odd = np.flatnonzero(np.abs(shown - wanted) > near)
+            if len(odd):
+                raise self._far(shown, wanted, int(odd[0]), film, f"{path}: episode {episode}")
         return Frames(arrays, there, sentences)
 
-    def _frame_numbers(self, batch: Any, where: str) -> np.ndarray:
-        """(n,) places of the pictures, counted from the start of the episode in its film."""
-        rows, there = from_column(batch.column(TIMESTAMP), 1, where)
-        times = rows[:, 0].astype(np.float64)
-        if not (there.all() and (np.abs(times) < 1 << 40).all()):
-            raise CorpusError("is not all numbers", where, HINT)
-        at = np.rint(times * self._info.fps)
-        near = self._tolerance + 2 * np.spacing(np.abs(rows[:, 0].astype(np.float32)))
-        off = np.abs(times - at / self._info.fps)
-        odd = np.flatnonzero(off > near)
-        if len(odd):
-            what = f"{times[odd[0]]:.6g} s is {off[odd[0]]:.3g} s from a frame"
-            hint = f"allow it with --set tolerance={2 * off.max():.2g}"
-            raise CorpusError(f"{what}, at {self._info.fps:g} a second", where, hint)
-        return at.astype(np.int64)
+    def _converted(self, part: np.ndarray, dtype: str, name: str, where: str) -> np.ndarray:
+        """Numbers as the type that info.json says, as LeRobot reads them.
+
+        Raises:
+            CorpusError: one is changed by more than rounding a fraction.
+        """
+        if part.dtype == np.dtype(dtype):
+            return part
+        with np.errstate(invalid="ignore", over="ignore"):
+            become = part.astype(dtype)
+            # both ways: either comparison may round, and a number too large may wrap around
+            same = (become == part) & (become.astype(part.dtype) == part)
+        if part.dtype.kind == become.dtype.kind == "f":
+            same |= ~np.isfinite(part)
+            if name not in self._rounded and not same.all():
+                self._rounded.add(name)
+                self._notes.append(f"{name}: {part.dtype} in the files, rounded to {dtype}")
+            same |= np.isfinite(become)
+        if not same.all():
+            odd = part[~same].ravel()[0]
+            what = f"holds {odd}, and info.json says {dtype}, which cannot"
+            raise CorpusError(what, where, "correct its type in info.json, or the numbers")
+        return become
+
+    def _far(
+        self, shown: np.ndarray, wanted: np.ndarray, at: int, film: FilmReader, where: str
+    ) -> CorpusError:
+        """The error of an episode whose frame ``at`` has no picture of its time.
+
+        Args:
+            shown: (n,) seconds at which the pictures nearest to its frames are shown.
+            wanted: (n,) seconds at which the frames are.
+            at: the first frame that is too far from its picture.
+            film: where they are from.
+            where: for messages.
+        """
+        off = np.abs(shown - wanted)
+        if film.ended and shown[at] == shown[-1] < wanted[at]:
+            what = f"ends at {shown[at]:.6g} s, and frame {at} is at {wanted[at]:.6g} s"
+            hint = "fetch the file again if it is cut, or leave this camera out with --without"
+            return CorpusError(what, where, hint)
+        what = f"frame {at}, at {wanted[at]:.6g} s, is {off[at]:.3g} s from the nearest picture"
+        hint = f"allow it with --set tolerance={2 * off.max():.2g}"
+        if off.max() > 0.5 / self._info.fps:  # pictures would stand in for others
+            hint = "correct the column timestamp, or leave this camera out with --without"
+        return CorpusError(what, where, hint)
+
+
+def _times(batch: Any, where: str) -> np.ndarray:
+    """(n,) seconds of frames since the start of their episode."""
+    rows, there = from_column(batch.column(TIMESTAMP), 1, where)
+    times = rows[:, 0].astype(np.float64)
+    if not (there.all() and (np.abs(times) < 1 << 40).all()):
+        raise CorpusError("is not all numbers", where, HINT)
+    return times
 
 
 def first_picture(info: Info, key: str, column: FrameColumn) -> np.ndarray:
@@ -177,11 +237,11 @@ def first_picture(info: Info, key: str, column: FrameColumn) -> np.ndarray:
         path = info.video_file(key, info.episodes.films[key][0][0])
         if not path.is_file():
             raise CorpusError("there is no such file", str(path), HINT)
-        film = FilmReader(info.fps, grey=True)
-        try:
-            return next(film.read(path, 0.0, np.zeros(1, int)))
-        finally:
-            film.close()
+        with closing(timed_frames(path, grey=True)) as film:
+            found = next(film, None)
+        if found is None:
+            raise CorpusError("holds no frames", str(path), HINT)
+        return found[1]
     path = info.data_file(info.episodes.place[0])
     table = ParquetReader(path, [key])
     try:
@@ -302,54 +362,59 @@ def _fitted(picture: np.ndarray, column: FrameColumn, where: str) -> np.ndarray:
 class FilmReader:
     """One camera of a set, read forwards: each file is decoded once, frame by frame.
 
-    Frames are found by their time, so a film of another rate than the set's is not misread.
-
     Args:
-        fps: frames per second of the set.
         grey: the film has one channel; its numbers are taken as they are stored.
     """
 
-    def __init__(self, fps: float, grey: bool = False) -> None:
-        self._fps, self._decode = fps, grey_frames if grey else decoded_frames
+    def __init__(self, grey: bool = False) -> None:
+        self._grey = grey
         self._path: Path | None = None
-        self._frames: Iterator[np.ndarray] = iter(())
-        self._next = 0
-        self._last: np.ndarray | None = None
+        self._film: Generator[Timed, None, None] | None = None
+        self._shown: Timed | None = None
+        self._next: Timed | None = None
+        self.ended = False
+        """Whether nothing follows the picture that is shown."""
 
-    def read(self, path: Path, start: float, at: np.ndarray) -> Iterator[np.ndarray]:
-        """The frames of an episode.
+    def read(self, path: Path, times: np.ndarray) -> Iterator[Timed]:
+        """For each time the picture that is shown nearest to it, and when that is.
 
         Args:
             path: file they are in.
-            start: seconds from the beginning of the file.
-            at: (n,) places of the frames, counted from there, in their order.
+            times: (n,) seconds of that file, in their order.
 
         Raises:
-            CorpusError: the file is damaged, or ends before, or the frames go back in it.
+            CorpusError: the file is damaged, or ends long before, or the times go back.
         """
-        wanted = round(start * self._fps) + at
-        if wanted.min() < 0 or (np.diff(wanted) < 0).any():
-            what = "is read backwards, or before its start, by the timestamps of an episode"
+        if (np.diff(times) < 0).any():
+            what = "is read backwards by the timestamps of an episode"
             raise CorpusError(what, str(path), "correct the column timestamp")
-        if path != self._path or wanted[0] < self._next:
-            self.close()
-            self._path, self._frames, self._next = path, self._decode(path, self._fps), 0
-        for place in wanted.tolist():
-            while self._next <= place or self._last is None:
-                self._last = self._advance(int(wanted[-1]) + 1)
-            yield self._last
+        if path != self._path or (self._shown and times[0] < self._shown[0] - TOLERANCE):
+            self._open(path)
+        for time in times.tolist():
+            yield self._nearest(time)
 
     def close(self) -> None:
         """Stop decoding."""
-        close = getattr(self._frames, "close", None)
-        if close is not None:
-            close()
+        if self._film is not None:
+            self._film.close()
 
-    def _advance(self, needed: int) -> np.ndarray:
-        frame = next(self._frames, None)
-        if frame is None:
-            what = f"ends after {self._next} frames, and {needed} are needed"
-            hint = "fetch the file again if it is cut, or leave this camera out with --without"
-            raise CorpusError(what, str(self._path), hint)
-        self._next += 1
-        return frame
+    def _open(self, path: Path) -> None:
+        self.close()
+        self._path, self._film = path, timed_frames(path, self._grey)
+        self._shown = self._next = None
+        self.ended = False
+
+    def _nearest(self, time: float) -> Timed:
+        # a picture that is shown no earlier is nearer than all that follow: these can wait
+        while self._shown is None or self._shown[0] < time - TOLERANCE:
+            if self._next is None and self._film is not None:
+                self._next = next(self._film, None)
+            if self._next is None:
+                self.ended = True
+                break
+            if self._shown and abs(self._next[0] - time) >= abs(self._shown[0] - time):
+                break
+            self._shown, self._next = self._next, None
+        if self._shown is None:
+            raise CorpusError("holds no frames", str(self._path), HINT)
+        return self._shown

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from lawm_schemas import CorpusError
 
-from lawm_data.exchange.formats.lerobot.parquet import HINT, ParquetReader, from_column, pyarrow
+from lawm_data.exchange.formats.lerobot.features import TASK
+from lawm_data.exchange.formats.lerobot.parquet import (
+    HINT,
+    TASKS_PATH,
+    UNNAMED_INDEX,
+    ParquetReader,
+    from_column,
+    pyarrow,
+)
 from lawm_data.exchange.untrusted.strict_json import strict_json
 
 JSON_LIMIT = 1 << 28
@@ -23,6 +31,8 @@ JSON_LIMIT = 1 << 28
 EPISODE_LIMIT = 1 << 24
 """Episodes of a set, or of a file of their table, which is held in memory."""
 _LINES = "meta/episodes.jsonl"
+_TASKS = TASKS_PATH, "meta/tasks.jsonl"
+"""The table of tasks, of v3 and of v2."""
 _HOLE = re.compile(
     r"\{(chunk_index|file_index|episode_chunk|episode_index|video_key)(?::0([1-9])d)?\}"
 )
@@ -162,6 +172,41 @@ def read_lines(root: Path, cameras: Sequence[str], chunk: int) -> Episodes:
     start = np.zeros(len(index))
     listed = pyarrow().array([tasks[i] for i in order], pyarrow().list_(pyarrow().string()))
     return Episodes(length, place, dict.fromkeys(cameras, (place, start)), (listed,))
+
+
+def read_tasks(root: Path) -> tuple[dict[int, str], tuple[Path, ...]]:
+    """The tasks of a set by their number, none where it has no table of them; and its file.
+
+    Raises:
+        CorpusError: the table is damaged.
+    """
+    found = next((name for name in _TASKS if (root / name).is_file()), None)
+    if found is None:
+        return {}, ()
+    path = inside(root, found)
+    rows = _lines_of_tasks(root, found) if found.endswith(".jsonl") else _table_of_tasks(path)
+    tasks = {n: task for n, task in rows if isinstance(n, int) and isinstance(task, str)}
+    return tasks, (path,)
+
+
+def _lines_of_tasks(root: Path, name: str) -> Iterator[tuple[Any, Any]]:
+    for number, line in enumerate(_text(root, name).splitlines(), 1):
+        row = strict_json(line, f"{root / name}: line {number}") if line.strip() else None
+        if isinstance(row, dict):
+            yield row.get(TASK), row.get("task")
+
+
+def _table_of_tasks(path: Path) -> Iterator[tuple[Any, Any]]:
+    table = ParquetReader(path, ())
+    if len(table) > EPISODE_LIMIT:
+        raise CorpusError(f"has more than {EPISODE_LIMIT} tasks", str(path), HINT)
+    # pandas keeps the texts as an index, which has a name in newer sets alone
+    others = [name for name in table.names if name != TASK]
+    text = next((name for name in ("task", UNNAMED_INDEX, *others) if name in others), "task")
+    table = ParquetReader(path, [TASK, text])
+    for batch in table.batches(100):
+        yield from zip(batch.column(TASK).to_pylist(), batch.column(text).to_pylist(), strict=True)
+    table.close()
 
 
 def _require_sound(columns: Mapping[str, np.ndarray], folder: Path) -> None:

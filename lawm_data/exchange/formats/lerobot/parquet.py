@@ -166,6 +166,8 @@ DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 TASKS_PATH = "meta/tasks.parquet"
+UNNAMED_INDEX = "__index_level_0__"
+"""What pandas calls the column of an index that has no name."""
 CHUNK_FILES = 1000
 """Files in a chunk folder."""
 DATA_MB, VIDEO_MB = 100, 200
@@ -298,14 +300,13 @@ def pictures(encoded: Sequence[bytes]) -> Any:
 def write_tasks(root: Path, tasks: Sequence[str]) -> None:
     """``tasks.parquet``: numbers of tasks, indexed by their text as pandas stores an index."""
     pa = pyarrow()
-    index = "__index_level_0__"
     columns = [
         {"name": "task_index", "field_name": "task_index", "pandas_type": "int64"},
-        {"name": None, "field_name": index, "pandas_type": "unicode"},
+        {"name": None, "field_name": UNNAMED_INDEX, "pandas_type": "unicode"},
     ]
     kinds = ("int64", "object")
     pandas = {
-        "index_columns": [index],
+        "index_columns": [UNNAMED_INDEX],
         "column_indexes": [],
         "columns": [
             {**column, "numpy_type": kind, "metadata": None}
@@ -313,7 +314,7 @@ def write_tasks(root: Path, tasks: Sequence[str]) -> None:
         ],
         "pandas_version": "2.0.0",
     }
-    table = pa.table({"task_index": list(range(len(tasks))), index: list(tasks)})
+    table = pa.table({"task_index": list(range(len(tasks))), UNNAMED_INDEX: list(tasks)})
     table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
     pyarrow(".parquet").write_table(table, root / TASKS_PATH)
 

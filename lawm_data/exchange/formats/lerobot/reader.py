@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from lawm_data.exchange.formats.lerobot.frames import (
 from lawm_data.exchange.formats.lerobot.info import PICTURES, FeatureInfo, Info, read_info
 from lawm_data.exchange.formats.lerobot.sidecar import HINT as RESTORE
 from lawm_data.exchange.formats.lerobot.sidecar import INFERRED, Ending, Sidecar, read_sidecar
+from lawm_data.exchange.formats.lerobot.tasks import TaskReader
 from lawm_data.exchange.untrusted.arrays import WIDER
 from lawm_data.system.images import MODES
 
@@ -100,12 +100,20 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         raise CorpusError("has no observations", str(info.root), hint)
     columns = {key: column for key, (_, column) in observed.items()}
     for key in parts:
-        columns[key] = FrameColumn("numbers", info.features[key].shape, None, nullable=True)
-    for key in (names.REWARD, *_ENDS):
+        feature = info.features[key]
+        columns[key] = FrameColumn(
+            "numbers", feature.shape, None, nullable=True, become=_NUMBERS[feature.dtype]
+        )
+    if names.REWARD in kept:
+        become = _NUMBERS.get(kept[names.REWARD].dtype)
+        columns[names.REWARD] = FrameColumn("numbers", (1,), None, nullable=True, become=become)
+    for key in _ENDS:
         if key in kept:
-            columns[key] = FrameColumn("numbers", (1,), None, nullable=key == names.REWARD)
+            columns[key] = FrameColumn("numbers", (1,), None)
     if parts and _says_observed(info, kept):
         columns[names.OBSERVED] = FrameColumn("numbers", (1,), "bool")
+    if names.TASK in kept:
+        columns[names.TASK] = FrameColumn("numbers", (1,), None, nullable=True)
     whole = any(key in columns for key in (names.REWARD, *_ENDS))
     single = [] if whole else np.flatnonzero(info.episodes.length == 1).tolist()
     if len(single) == len(info.episodes.length):
@@ -116,15 +124,19 @@ def open_foreign(info: Info, settings: Mapping[str, Any]) -> Incoming:
         origin="import",
         settings=_described(info, arrays, parts),
     )
-    reader = FrameReader(info, columns, tolerance, sentences)
+    notes = _notes(info, columns, parts, left, single, whole)
+    reader = FrameReader(info, columns, tolerance, sentences, notes)
+    tasks = TaskReader(info, notes)
     return Incoming(
         observations=tuple(spec for spec, _ in observed.values()),
         action=action,
-        trajectories=_foreign_episodes(info, reader, arrays, parts, action, provenance, whole),
+        trajectories=_foreign_episodes(
+            info, reader, tasks, arrays, parts, action, provenance, whole
+        ),
         count=len(info.episodes.length) - len(single),
-        files=info.files(left),
+        files=(*info.files(left), *tasks.files),
         environment=_settings.declared_environment(settings),
-        notes=_notes(info, columns, parts, left, single, whole),
+        notes=notes,
     )
 
 
@@ -203,8 +215,9 @@ def _observation(
     while name in taken:
         name += "_"
     if not picture:
-        spec = ArraySpec(name=name, shape=feature.shape, dtype=_NUMBERS[feature.dtype])
-        return spec, FrameColumn("numbers", feature.shape, None)
+        dtype = _NUMBERS[feature.dtype]
+        spec = ArraySpec(name=name, shape=feature.shape, dtype=dtype)
+        return spec, FrameColumn("numbers", feature.shape, None, become=dtype)
     shape, where = _picture_shape(feature, f"{info.root}: feature {key}"), f"feature {key}"
     column = FrameColumn(feature.dtype, shape, "uint8", (size, size) if size else None)
     metres = is_depth(feature.info) and feature.info.get("depth_unit") == "m"
@@ -262,6 +275,7 @@ def _described(info: Info, arrays: Mapping[str, str], parts: list[str]) -> dict[
 def _foreign_episodes(
     info: Info,
     reader: FrameReader,
+    tasks: TaskReader,
     arrays: Mapping[str, str],
     parts: list[str],
     action: ArraySpec,
@@ -272,12 +286,11 @@ def _foreign_episodes(
 
     Nothing is known of where the last action led; its reward, and that it was the end, are.
     """
-    tasks = chain.from_iterable(column.to_pylist() for column in info.episodes.tasks)
     for number, frames in enumerate(reader):
-        named = [task for task in next(tasks, None) or () if task]
         found = frames.arrays
         whole = rewarded and not _is_dummy(frames)
         steps = len(next(iter(found.values()))) - (not whole)
+        metadata = tasks.next(frames, steps)
         if not steps:
             continue
         observed = np.full(steps, bool(parts))
@@ -292,7 +305,6 @@ def _foreign_episodes(
         where = f"{info.root}: episode {number}"
         rewards = _rewards(frames, steps, where)
         terminated, truncated = _ends(found, steps, where)
-        metadata: dict[str, Any] = {"tasks": named} if named else {}
         metadata |= FINAL_MISSING if whole else {}
         splits = info.splits_of(number)
         metadata |= {"split": splits[0]} if splits else {}

@@ -39,6 +39,7 @@ from lawm_data.exchange.formats.lerobot.stats import (
     of_nothing,
     of_numbers,
 )
+from lawm_data.exchange.formats.lerobot.tasks import starts_of, tasks_of
 from lawm_data.inspection.statistics import action_blocks
 from lawm_data.system.atomic import write_file
 from lawm_data.system.images import encode_png
@@ -93,10 +94,14 @@ class SetWriter:
         length = len(episode.rewards)
         index = self._frames.settle()
         arrays = {name: array[:-1] for name, array in episode.observations.items()}
-        tasks = _tasks(episode, self._task)
+        starts = starts_of(episode.metadata)
+        tasks = tasks_of(episode.metadata, starts, self._task)
         self._splits.append(_splits(episode.metadata))
         numbers = [self._tasks.setdefault(task, len(self._tasks)) for task in tasks]
-        columns, stats = self._numbers(episode, arrays, numbers[0])
+        task = np.full(length, numbers[0])
+        for start, name in starts:
+            task[start:] = self._tasks[name]
+        columns, stats = self._numbers(episode, arrays, task)
         row: dict[str, Any] = {
             "episode_index": self._count,
             "tasks": tasks,
@@ -172,7 +177,7 @@ class SetWriter:
         return [feature for feature in self.features if feature.storage == "video"]
 
     def _numbers(
-        self, episode: Episode, arrays: Mapping[str, np.ndarray], task: int
+        self, episode: Episode, arrays: Mapping[str, np.ndarray], task: np.ndarray
     ) -> tuple[dict[str, Any], dict[str, Stats]]:
         """All columns of an episode but pictures, and their statistics."""
         length = len(episode.rewards)
@@ -195,7 +200,7 @@ class SetWriter:
             "frame_index": np.arange(length),
             "episode_index": np.full(length, self._count),
             "index": self._index + np.arange(length),
-            "task_index": np.full(length, task),
+            names.TASK: task,
         }
         # LeRobot wants numbers in every frame, and NaN would spoil the statistics that its tools
         # compute: recorded actions, else inferred ones, else zeros; OBSERVED tells them apart
@@ -304,13 +309,6 @@ def _spans(splits: Sequence[tuple[str, ...]]) -> tuple[dict[str, str], list[str]
     runs = {name: at for name, at in found.items() if at[-1] - at[0] + 1 == len(at)}
     spans = {name: f"{at[0]}:{at[-1] + 1}" for name, at in runs.items()}
     return spans, [name for name in found if name not in runs]
-
-
-def _tasks(episode: Episode, usual: str) -> list[str]:
-    """The tasks of an episode: those of its metadata, as an import keeps them, or the usual one."""
-    tasks = episode.metadata.get("tasks")
-    kept = [task for task in tasks if isinstance(task, str)] if isinstance(tasks, list) else []
-    return kept or [usual]
 
 
 def _file_columns(folder: str, index: FileIndex) -> dict[str, int]:

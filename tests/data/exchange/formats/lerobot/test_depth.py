@@ -17,7 +17,7 @@ from lerobot_sets import EPISODES, FRAMES, brought, edit_column, edit_features, 
 from PIL import Image
 
 from lawm_data.exchange.formats.lerobot.depth import CODES, is_depth, millimetres
-from lawm_data.system.video import ffmpeg, grey_frames
+from lawm_data.system.video import ffmpeg, timed_frames
 
 SHAPE = (64, 80)
 KEY = "observation.images.depth"
@@ -119,7 +119,7 @@ def test_brightness_is_what_the_film_holds(tmp_path: Path, pixels: str) -> None:
     most = {"gray": 255, "gray10le": 1023, "gray12le": 4095, "gray16le": 65535}[pixels]
     frames = codes_of(most, 4).astype("u1" if pixels == "gray" else "<u2")
     film(tmp_path / "film.mkv", frames, pixels, "-c:v", "ffv1")
-    found = np.stack(list(grey_frames(tmp_path / "film.mkv")))
+    found = np.stack([frame for _, frame in timed_frames(tmp_path / "film.mkv", grey=True)])
     assert found.dtype == frames.dtype
     assert np.array_equal(found[..., 0], frames)
 

@@ -20,6 +20,7 @@ from lerobot_sets import EPISODES, FRAMES, PIXELS, STATE, brought, edit_column, 
 from lawm_data import Corpus, filter_corpus, merge_corpora, open_corpus, write_overlay
 from lawm_data.exchange import export_corpus, import_corpus
 from lawm_data.exchange.formats.lerobot import parquet
+from lawm_data.exchange.formats.lerobot.parquet import write_tasks
 from lawm_data.exchange.formats.lerobot.writer import _spans
 
 STATISTICS = ("min", "max", "mean", "std", "count", "q01", "q10", "q50", "q90", "q99")
@@ -233,20 +234,25 @@ def test_what_a_set_said_of_itself_is_there_when_it_goes_out_again(exported: Pat
     info["features"]["action"]["names"] = ["shoulder.pos", "gripper.pos"]
     file.write_text(json.dumps(info))
     shutil.rmtree(exported / "meta/lawm")
-    rows = pq.read_table(exported / EPISODES)
-    tasks = pa.array([["wash up"], ["dry", "stack"], ["wash up"], []], pa.list_(pa.string()))
-    at = rows.schema.get_field_index("tasks")
-    pq.write_table(rows.set_column(at, "tasks", tasks), exported / EPISODES)
+    tasks = [["wash up"], ["dry", "stack"], ["wash up"], ["stack"]]
+    edit_column(exported / EPISODES, "tasks", pa.array(tasks, pa.list_(pa.string())))
+    of_frames = [2] * 7 + [1, 1, 0] + [2] * 12 + [0]
+    edit_column(exported / FRAMES, "task_index", pa.array(of_frames))
+    write_tasks(exported, ["stack", "dry", "wash up"])
     written = export_corpus(brought(exported), f"lerobot:{exported.parent / 'again'}")
     assert not any("how long a step lasts" in note for note in written.notes)
     again = json.loads((exported.parent / "again/meta/info.json").read_text())
     assert (again["fps"], again["robot_type"]) == (20, "so101")
     assert again["features"]["action"]["names"] == ["shoulder.pos", "gripper.pos"]
     found = pq.read_table(exported.parent / "again" / EPISODES)["tasks"].to_pylist()
-    assert found[:3] == [["wash up"], ["dry", "stack"], ["wash up"]]
+    assert found == tasks
     assert again["splits"] == info["splits"]
+    named = pq.read_table(exported.parent / "again/meta/tasks.parquet").column(1).to_pylist()
     frames = pq.read_table(exported.parent / "again" / FRAMES)["task_index"].to_pylist()
-    assert frames[:-1] == [0] * 7 + [1] * 3 + [0] * 12
+    assert [named[i] for i in frames] == ["wash up"] * 7 + ["dry", "dry", "stack"] + [
+        *["wash up"] * 12,
+        "stack",
+    ]
 
 
 def test_corpora_of_one_robot_keep_what_all_of_them_say(exported: Path) -> None:
