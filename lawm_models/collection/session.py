@@ -175,7 +175,9 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
             agent = collection.agent
             agent = agent if agent == "random" else str(Path(agent).absolute())
             away = partial(open_context, settings._replace(agent=agent))
-            rolled = parallel_rollouts(collection.out, away, rollouts, provenance, execute, workers)
+            rolled = parallel_rollouts(
+                collection.out, away, context.envs, rollouts, provenance, execute, workers
+            )
         add_rollouts(
             writer,
             rolled,

@@ -69,7 +69,9 @@ def collect(
         else:
             context = partial(open_context, settings)
             execute = executor(backend)
-            rolled = parallel_rollouts(out, context, rollouts, planned.provenance, execute, workers)
+            rolled = parallel_rollouts(
+                out, context, envs, rollouts, planned.provenance, execute, workers
+            )
         add_rollouts(writer, rolled, planned.provenance)
     return open_corpus(out)
 
@@ -118,7 +120,7 @@ def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
     ) as writer:
         context = partial(open_context, RANDOM)
         source = planned.provenance
-        rolled = parallel_rollouts(writer.path, context, rollouts(), source, executor(), 2)
+        rolled = parallel_rollouts(writer.path, context, envs, rollouts(), source, executor(), 2)
         add_rollouts(writer, rolled, planned.provenance)
     assert len(killed) == 1
     corpus = open_corpus(tmp_path / "c")
@@ -132,8 +134,9 @@ def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone:
     """As after a kill: two trajectories are committed, a later rollout waits as a part."""
     out, other, planned = tmp_path / "c", tmp_path / "other", plan_rollouts(RANDOM)
     context, run_again = partial(open_context, RANDOM), []
+    envs = planned.context.envs
     late = [each for each in planned.rollouts(9, 0) if each.place == 6]
-    next(parallel_rollouts(other, context, late, planned.provenance, executor(), 1))
+    next(parallel_rollouts(other, context, envs, late, planned.provenance, executor(), 1))
     parts_folder(other).rename(parts_folder(out))
     (dead,) = parts_folder(out).iterdir()
     (dead / ".tmp-dead").mkdir()
@@ -146,7 +149,7 @@ def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone:
     collect(out, RANDOM._replace(trajectories=2))
     with CorpusWriter.append(out) as writer:
         rest = planned.rollouts(9, 2)
-        rolled = parallel_rollouts(out, context, rest, planned.provenance, observed, 1)
+        rolled = parallel_rollouts(out, context, envs, rest, planned.provenance, observed, 1)
         add_rollouts(writer, rolled, planned.provenance)
     assert run_again == ["00000002-2", "00000004-2", "00000008-1"]
     assert same(open_corpus(out), alone)
