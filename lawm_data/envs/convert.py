@@ -15,9 +15,11 @@ from lawm_schemas import ArraySpec, ConfigError
 def state_of(observations: Mapping[str, np.ndarray], specs: Iterable[ArraySpec]) -> np.ndarray:
     """State fields, each (N, *shape), as what a policy reads: (N, O) float32.
 
-    They are flattened and concatenated in the order of the specs.
+    They are flattened and concatenated in the order of the specs; without any, O is 0.
     """
     fields = [observations[spec.name] for spec in specs]
+    if not fields:  # of an environment that shows pictures alone
+        return np.zeros((len(next(iter(observations.values()))), 0), np.float32)
     flat = [field.reshape(len(field), -1) for field in fields]
     with np.errstate(over="ignore"):  # infinite then, which who acts on it refuses
         return np.concatenate(flat, axis=1, dtype=np.float32, casting="unsafe")

@@ -24,6 +24,8 @@ UNLIMITED_EPISODE = 1000
 
 IMPORTED = "one of your own is known once its module is imported (docs/exchange.md#gymnasium)"
 NO_PICTURES = "do without pictures of it"
+CAMERA = "render"
+"""Name of the picture that ``pixels`` adds; an environment may observe pictures of its own."""
 DRAWS_WHEN_TOLD = True
 """Gymnasium decides when an environment is made whether it can be drawn."""
 
@@ -174,7 +176,7 @@ class GymEnvironments(Copies):
         observations = tuple(part.spec for part in self._parts)
         if pixels is not None:
             shape = (pixels, pixels, 3)
-            spec = ArraySpec(name="render", shape=shape, dtype="uint8", role=Role.pixels)
+            spec = ArraySpec(name=CAMERA, shape=shape, dtype="uint8", role=Role.pixels)
             observations = (*observations, spec)
         fps = first.metadata.get("render_fps")
         info = EnvironmentInfo(
@@ -238,4 +240,4 @@ class GymEnvironments(Copies):
         for part in self._parts:
             observations[part.spec.name][i] = part.of(observation)
         if self._pixels is not None:
-            observations["render"][i] = self.render(i, self._pixels, self._pixels)
+            observations[CAMERA][i] = self.render(i, self._pixels, self._pixels)

@@ -61,6 +61,7 @@ def test_state_is_in_the_order_of_the_specs() -> None:
     state = state_of({"a": np.array([7, 8]), "b": np.arange(8.0).reshape(2, 2, 2)}, specs)
     assert state.tolist() == [[0, 1, 2, 3, 7], [4, 5, 6, 7, 8]]
     assert state.dtype == np.float32
+    assert state_of({"a": np.array([7, 8])}, []).shape == (2, 0)
 
 
 @given(st.data())

@@ -5,6 +5,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from lawm_models.collection.agent_folder import AgentFolder
 from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
 from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
-from lawm_models.collection.trained_policy import load_snapshot
+from lawm_models.collection.trained_policy import load_policy, load_snapshot
 from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModelConfig
@@ -222,3 +223,63 @@ def test_agent_without_snapshots_and_no_agent_are_refused(tmp_path: Path, agent:
         plan_rollouts(RolloutSettings(f"{young}@snapshots", TASK, 1, 0))
     with pytest.raises(ConfigError, match="the agent observes position, velocity, not what"):
         plan_rollouts(RolloutSettings(f"{agent}@snapshots", "walker-walk", 1, 0))
+
+
+@pytest.fixture
+def square(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An environment that draws without a display: the brighter, the more was done."""
+    gymnasium = pytest.importorskip("gymnasium")
+
+    class Square(gymnasium.Env):
+        metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}
+        observation_space = gymnasium.spaces.Box(-9, 9, (1,))
+        action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+        def __init__(self, render_mode=None):
+            self.render_mode, self.x = render_mode, np.zeros(1, np.float32)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.x = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+            return self.x.copy(), {}
+
+        def step(self, action):
+            self.x += action / 8
+            return self.x.copy(), float(self.x[0]), False, False, {}
+
+        def render(self):
+            return np.full((16, 16, 3), 128 + 40 * self.x[0], np.uint8)
+
+    spec = gymnasium.envs.registration.EnvSpec("Square-v0", Square, max_episode_steps=5)
+    monkeypatch.setitem(gymnasium.registry, "Square-v0", spec)
+    return "gym:Square-v0"
+
+
+@pytest.mark.parametrize("observe", ["pixels", "pixels+state"])
+def test_what_learned_from_pictures_acts_on_them(
+    observe: str, square: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lawm_models.collection.collector.SNAPSHOT_EVERY", 1)
+    collect_learning(
+        *("dreamer", square, tmp_path / "c", 4, 0, 1, CONFIG),
+        processes=1,
+        pixels=16,
+        observe=observe,
+    )
+    folder = agent_folder(tmp_path / "c")
+    policy = load_policy(folder)
+    settings = RolloutSettings(str(folder), square, trajectories=2, seed=1)
+    corpus = collect(tmp_path / "latest", settings)
+    for trajectory in corpus:
+        policy.reset()
+        for t, action in enumerate(trajectory.actions):
+            seen = {spec.name: trajectory.observations[spec.name][t] for spec in policy.state}
+            np.testing.assert_allclose(policy.act(seen), action, atol=1e-5)
+    told = collect(tmp_path / "told", settings._replace(pixels=16))
+    assert told.fingerprint == corpus.fingerprint
+    snapshots = settings._replace(agent=f"{folder}@snapshots", num_envs=1)
+    along = collect(tmp_path / "along", snapshots)
+    assert [spec.shape for spec in along.manifest.observations] == [(1,), (16, 16, 3)]
+    for agent in (folder, f"{folder}@snapshots"):
+        with pytest.raises(ConfigError, match=r"sees render\[16, .* shows render\[8, .*pixels 16"):
+            plan_rollouts(settings._replace(agent=str(agent), pixels=8))
