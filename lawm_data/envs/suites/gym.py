@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -51,6 +54,38 @@ def describe(task: str, action_repeat: int = 1) -> EnvironmentInfo:
     return EnvironmentInfo(
         suite="gym", task=task, action_repeat=action_repeat, control_timestep=seconds
     )
+
+
+def makes(task: str, kwargs: Mapping[str, Any], limit: int | None, wrappers: Sequence[Any]) -> bool:
+    """Whether a registered id alone makes an environment with these settings.
+
+    Args:
+        task: the id.
+        kwargs: what it was made with; how it is drawn does not matter.
+        limit: steps of an episode, or none.
+        wrappers: around it, as in ``EnvSpec.additional_wrappers``.
+
+    Raises:
+        ConfigError: no such id, or Gymnasium is missing.
+    """
+    usual = _registered(task).registry[task]
+    there = (usual.kwargs, usual.max_episode_steps, usual.additional_wrappers)
+    try:
+        return _as_json(kwargs, limit, wrappers) == _as_json(*there)
+    except (TypeError, ValueError, RecursionError):  # what cannot be compared
+        return False
+
+
+def _as_json(kwargs: Mapping[str, Any], limit: int | None, wrappers: Sequence[Any]) -> str:
+    """Settings as data sets keep them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        return vars(value) if is_dataclass(value) else repr(value)
+
+    settings = ({**kwargs, "render_mode": None}, limit, wrappers)
+    return json.dumps(settings, sort_keys=True, default=plain)
 
 
 def make(
