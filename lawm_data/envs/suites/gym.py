@@ -231,9 +231,7 @@ class GymEnvironments(Copies):
 
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
         total, observation, terminated, truncated = 0.0, None, False, False
-        # a Discrete space wants a number, a Box its own type
-        dtype = self._envs[i].action_space.dtype
-        given = action.astype(dtype) if action.shape else action.item()
+        given = self._given(i, action)
         for _ in range(repeats):
             observation, reward, terminated, truncated, _ = self._envs[i].step(given)
             total += float(reward)
@@ -241,8 +239,16 @@ class GymEnvironments(Copies):
                 break
         return Advance(total, observation, bool(terminated), bool(truncated))
 
-    def _typed(self, i: int, action: np.ndarray) -> np.ndarray:
-        return action.astype(self._envs[i].action_space.dtype)
+    def _given(self, i: int, action: np.ndarray) -> Any:
+        """A recorded action as the environment takes it; one that it may write into."""
+        if not action.shape:  # a Discrete space wants a number
+            return action.item()
+        space = self._envs[i].action_space
+        typed = action.astype(space.dtype)
+        if typed.dtype == action.dtype or typed.dtype.kind != "f":
+            return typed
+        # a bound in float64 may lie between two of float32
+        return np.clip(typed, space.low, space.high)
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """Gymnasium has no word for the state of a simulator."""
