@@ -231,8 +231,8 @@ class GymEnvironments(Copies):
 
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
         total, observation, terminated, truncated = 0.0, None, False, False
-        given = self._given(i, action)
         for _ in range(repeats):
+            given = self._given(i, action)  # anew: it may have been written into
             observation, reward, terminated, truncated, _ = self._envs[i].step(given)
             total += float(reward)
             if terminated or truncated:

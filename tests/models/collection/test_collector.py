@@ -327,13 +327,14 @@ def test_where_episodes_end_the_agent_foresees_it(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["dreamer", "plan2explore"])
-@pytest.mark.parametrize("space", ["discrete", "several", "matrix"])
+@pytest.mark.parametrize("space", ["discrete", "several", "matrix", "double"])
 def test_an_agent_learns_from_actions_of_any_shape(kind, space, tmp_path, monkeypatch):
     gymnasium = pytest.importorskip("gymnasium")
     made = {
         "discrete": gymnasium.spaces.Discrete(3, start=-1),
         "several": gymnasium.spaces.MultiDiscrete([2, 4]),
         "matrix": gymnasium.spaces.Box(-1, 1, (2, 2)),
+        "double": gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float64),
     }
 
     class Sum(gymnasium.Env):

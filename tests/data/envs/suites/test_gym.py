@@ -91,6 +91,31 @@ def test_actions_at_the_bounds_of_a_space_in_float64_are_in_it(
     np.testing.assert_allclose(made["actions"][:2, 0], [0.1 - width, 0.1], rtol=1e-6)
 
 
+class Spoiling(Narrow):
+    """Pays what it is given, and writes into it."""
+
+    def __init__(self) -> None:
+        self.action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        observation, _, *rest = super().step(action)
+        paid = float(action[0])
+        action *= 0
+        return observation, paid, *rest
+
+
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_every_repeated_step_is_given_the_action(
+    monkeypatch: pytest.MonkeyPatch, repeat: int
+) -> None:
+    spec = gymnasium.envs.registration.EnvSpec("Spoiling-v0", Spoiling, max_episode_steps=4)
+    monkeypatch.setitem(gymnasium.registry, "Spoiling-v0", spec)
+    environments = envs.make("gym:Spoiling-v0", action_repeat=repeat)
+    (made,) = rollout(environments, Most(), [0])
+    assert made["rewards"].tolist() == [-repeat, repeat, -repeat, repeat][: 4 // repeat]
+    assert made["actions"][:2, 0].tolist() == [-1, 1]
+
+
 def test_a_time_limit_truncates_and_a_fall_terminates() -> None:
     pole, pendulum = (envs.make(f"gym:{task}", action_repeat=1) for task in IDS[:2])
     (fallen,) = rollout(pole, RandomPolicy(pole.action), [0])
