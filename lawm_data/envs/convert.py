@@ -15,9 +15,11 @@ from lawm_schemas import ArraySpec, ConfigError
 def state_of(observations: Mapping[str, np.ndarray], specs: Iterable[ArraySpec]) -> np.ndarray:
     """State fields, each (N, *shape), as what a policy reads: (N, O) float32.
 
-    They are flattened and concatenated in the order of the specs.
+    They are flattened and concatenated in the order of the specs; without any, O is 0.
     """
     fields = [observations[spec.name] for spec in specs]
+    if not fields:  # of an environment that shows pictures alone
+        return np.zeros((len(next(iter(observations.values()))), 0), np.float32)
     flat = [field.reshape(len(field), -1) for field in fields]
     with np.errstate(over="ignore"):  # infinite then, which who acts on it refuses
         return np.concatenate(flat, axis=1, dtype=np.float32, casting="unsafe")
@@ -69,6 +71,22 @@ def nearest(chosen: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
     shaped, dtype = chosen.reshape(len(chosen), *spec.shape), np.dtype(spec.dtype)
     if dtype.kind == "b":
         return shaped > 0.5
-    bounds = spec.bounds()
+    bounds = inner_bounds(spec)
     whole = shaped if dtype.kind == "f" else np.rint(shaped)
     return (whole if bounds is None else np.clip(whole, *bounds)).astype(dtype)
+
+
+def inner_bounds(spec: ArraySpec) -> tuple[np.ndarray, np.ndarray] | None:
+    """The least and the greatest number of an action's type within its bounds, each (*shape).
+
+    The bound 0.1 of an environment in float64 is exceeded by its own rounding to float32. Those of
+    whole numbers are in float64. None where there are no bounds.
+    """
+    bounds, dtype = spec.bounds(), np.dtype(spec.dtype)
+    if bounds is None or dtype.kind != "f":
+        return bounds
+    with np.errstate(over="ignore"):  # beyond all numbers of the type, and infinite there
+        low, high = (bound.astype(dtype) for bound in bounds)
+    upward = np.nextafter(low, dtype.type("inf"))
+    downward = np.nextafter(high, dtype.type("-inf"))
+    return np.where(low < bounds[0], upward, low), np.where(high > bounds[1], downward, high)

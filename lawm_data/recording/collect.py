@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from lawm_schemas import Provenance
+from lawm_schemas import ArraySpec, Provenance
 
 from lawm_data.corpus.writing.commit import COMMIT_BYTES
 from lawm_data.corpus.writing.writer import CorpusWriter
@@ -34,6 +34,8 @@ class RolloutContext(NamedTuple):
     """N environments."""
     policy: Callable[[str], VectorPolicy]
     """A policy by the name that a rollout gives."""
+    reads: tuple[ArraySpec, ...] | None = None
+    """What it is given, pixels among it; None for all state."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Rollout:
 
     def run(self, context: RolloutContext) -> list[RecordedTrajectory]:
         """Its trajectories."""
-        return rollout(context.envs, context.policy(self.policy), self.seeds, self.noise_seed)
+        policy = context.policy(self.policy)
+        return rollout(context.envs, policy, self.seeds, self.noise_seed, reads=context.reads)
 
     def after(self, done: int) -> Rollout | None:
         """What is left of it once the collection has ``done`` trajectories."""

@@ -6,6 +6,7 @@ of the plan, whoever is quicker; and what a part holds is not lost when the coll
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -17,6 +18,7 @@ from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.envs.rollout import RecordedTrajectory
+from lawm_data.envs.suites import Environments
 from lawm_data.recording.collect import Rollout, RolloutContext, add_rollouts
 from lawm_data.system.atomic import storage_errors, temporary_name
 from lawm_data.system.output import claimed, remove
@@ -27,6 +29,7 @@ from lawm_data.system.workers import Executor
 def parallel_rollouts(
     out: Path,
     open_context: Callable[[], RolloutContext],
+    envs: Environments,
     rollouts: Iterable[Rollout],
     provenance: Provenance,
     execute: Executor,
@@ -37,7 +40,9 @@ def parallel_rollouts(
     Args:
         out: the corpus that they are for.
         open_context: makes the context in every worker; plain data, since it travels there.
-        rollouts: what to run; only parts of equal ``provenance`` are taken from an earlier call.
+        envs: such as the context has, which says what is recorded.
+        rollouts: what to run; only parts of an equal environment, with equal arrays and of equal
+            ``provenance``, are taken from an earlier call.
         provenance: what is remembered of the source.
         execute: runs the workers.
         workers: how many; none takes one per core.
@@ -51,7 +56,7 @@ def parallel_rollouts(
         ConfigError: see ``Executor``.
     """
     with claimed(parts_folder(out.absolute())):
-        folder = open_parts(out, provenance.to_json())
+        folder = open_parts(out, _purpose(envs, provenance))
         with storage_errors(folder):
             ready = {path.name for path in folder.iterdir()}
         waiting: deque[Rollout] = deque()
@@ -87,6 +92,12 @@ def discard_parts(out: Path) -> None:
     """
     with claimed(parts_folder(out.absolute())):
         remove_parts(out)
+
+
+def _purpose(envs: Environments, provenance: Provenance) -> str:
+    """All that a part depends on beside its place."""
+    known = (provenance, envs.info, envs.action, *envs.observations)
+    return json.dumps([each.model_dump(mode="json") for each in known], sort_keys=True)
 
 
 def _name(rollout: Rollout) -> str:

@@ -13,6 +13,7 @@ from lawm_data.corpus.writing.commit import whole_number
 from lawm_data.corpus.writing.record import beyond_bounds
 from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.envs.spaces import action_spec, observation_parts
+from lawm_data.envs.suites.gym import makes
 
 try:
     import gymnasium
@@ -211,9 +212,9 @@ def _as_given(known: np.ndarray, action: Any) -> Any:
 def _environment(env: gymnasium.Env) -> EnvironmentInfo | None:
     """The environment, when its id alone makes it again."""
     spec = env.spec
-    if spec is None or spec.id not in gymnasium.registry or spec.kwargs.keys() - {"render_mode"}:
+    if spec is None or spec.id not in gymnasium.registry:
         return None
-    if spec.additional_wrappers:
+    if not makes(spec.id, spec.kwargs, spec.max_episode_steps, spec.additional_wrappers):
         return None
     fps = env.metadata.get("render_fps")
     return EnvironmentInfo(suite="gym", task=spec.id, control_timestep=1 / fps if fps else None)

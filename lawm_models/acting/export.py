@@ -17,6 +17,7 @@ import torch
 from lawm_schemas import ArraySpec, ConfigError
 from torch import Tensor, nn
 
+from lawm_data.envs.convert import inner_bounds
 from lawm_data.envs.policy import VectorPolicy
 from lawm_data.system.atomic import storage_errors, write_file
 from lawm_data.system.optional import optional
@@ -104,10 +105,12 @@ def _nearest(chosen: Tensor, spec: ArraySpec) -> Tensor:
     dtype = getattr(torch, spec.dtype)
     if dtype == torch.bool:
         return shaped > 0.5
-    whole = shaped if dtype.is_floating_point else shaped.round()
-    bounds = spec.bounds()
+    # float64 holds bounds of whole numbers that float32 would round
+    wide = dtype if dtype.is_floating_point else torch.float64
+    whole = (shaped if dtype.is_floating_point else shaped.round()).to(wide)
+    bounds = inner_bounds(spec)
     if bounds is not None:
-        low, high = (torch.from_numpy(np.asarray(bound, np.float32)) for bound in bounds)
+        low, high = (torch.from_numpy(np.asarray(bound)) for bound in bounds)
         whole = whole.clamp(low, high)
     return whole.to(dtype)
 

@@ -285,7 +285,8 @@ class _Collection:
     def _remember(self, trajectories: Iterable[Trajectory]) -> None:
         for trajectory in trajectories:
             assert trajectory.actions is not None
-            action = self.scale.to_model(torch.from_numpy(np.array(trajectory.actions)))
+            rows = np.array(trajectory.actions, np.float32).reshape(len(trajectory), -1)
+            action = self.scale.to_model(torch.from_numpy(rows))
             pixels = {name: np.array(trajectory.observations[name]) for name in self.cameras}
             state = np.array(trajectory.observations.state)
             state = state if self.has_state else state[:, :0]

@@ -11,6 +11,7 @@ import numpy as np
 from lawm_schemas import ArraySpec, ConfigError, Drawing, EnvironmentInfo, Provenance, Role
 
 from lawm_data.envs import suites as envs
+from lawm_data.envs.pictures import cameras, drawn_picture, require_pictures
 from lawm_data.envs.policy import RandomPolicy, VectorPolicy
 from lawm_data.recording.collect import Rollout, RolloutContext, plan
 from lawm_models.collection.agents import AGENTS
@@ -35,7 +36,7 @@ class RolloutSettings(NamedTuple):
     action_repeat: int | None = None
     """Control steps per recorded step; None takes the agent's, or the suite's."""
     pixels: int | None = None
-    """Edge of the camera image, or none."""
+    """Edge of the camera image; None for none, or for such an image as the agent sees."""
     num_envs: int | None = None
     """Environments stepped together; None takes 16 for snapshots and else 1."""
     noise: bool | None = None
@@ -76,7 +77,7 @@ def plan_rollouts(settings: RolloutSettings) -> RolloutPlan:
     if span is not None:
         return _snapshots(settings, span)
     if settings.agent == "random":
-        environments = _environments(settings, None)
+        environments = _environments(settings, None, ())
         provenance = _provenance(settings, "random", "random")
         policy = RandomPolicy(environments.action)
         return _one_policy(settings, environments, policy, provenance)
@@ -92,12 +93,13 @@ def plan_rollouts(settings: RolloutSettings) -> RolloutPlan:
         planner=settings.planner,
         settings=settings.planner_settings,
     )
-    environments = _environments(settings, trained.environment)
+    environments = _environments(settings, trained.environment, trained.state)
     _require_fit(settings, environments, trained.state, trained.action)
     more = None if trained.planner is None else {"planner": dict(trained.planner)}
     source = trained.name if more is None else f"{trained.name}+{settings.planner}"
     provenance = _provenance(settings, source, f"{trained.name}:{trained.weights}", more)
-    return _one_policy(settings, environments, _OneThread(trained.actor), provenance)
+    actor = _OneThread(trained.actor)
+    return _one_policy(settings, environments, actor, provenance, trained.state)
 
 
 def open_context(settings: RolloutSettings) -> RolloutContext:
@@ -110,11 +112,13 @@ def _one_policy(
     environments: envs.Environments,
     policy: VectorPolicy,
     provenance: Provenance,
+    reads: tuple[ArraySpec, ...] = (),
 ) -> RolloutPlan:
     def rollouts(trajectories: int, done: int) -> Iterator[Rollout]:
         return plan(trajectories, environments.num_envs, settings.seed, done)
 
-    return RolloutPlan(RolloutContext(environments, lambda _: policy), provenance, rollouts)
+    context = RolloutContext(environments, lambda _: policy, _seen(reads))
+    return RolloutPlan(context, provenance, rollouts)
 
 
 def _snapshots(settings: RolloutSettings, span: SnapshotRange) -> RolloutPlan:
@@ -126,7 +130,7 @@ def _snapshots(settings: RolloutSettings, span: SnapshotRange) -> RolloutPlan:
     )
     record, known = snapshots(span.path)
     chosen = {name: known[name] for name in span.choose(list(known))}
-    environments = _environments(settings, record.environment)
+    environments = _environments(settings, record.environment, record.state)
     _require_fit(settings, environments, record.state, record.action)
     ages = {name: snapshot.agent_step for name, snapshot in chosen.items()}
     weights = hashlib.sha256("".join(s.weights for s in chosen.values()).encode()).hexdigest()
@@ -152,37 +156,60 @@ def _snapshots(settings: RolloutSettings, span: SnapshotRange) -> RolloutPlan:
             ages, trajectories, environments.num_envs, (settings.seed, key), done
         )
 
-    return RolloutPlan(RolloutContext(environments, policy), provenance, rollouts, apart=True)
+    context = RolloutContext(environments, policy, _seen(record.state))
+    return RolloutPlan(context, provenance, rollouts, apart=True)
 
 
-def _environments(settings: RolloutSettings, known: EnvironmentInfo | None) -> envs.Environments:
+def _seen(reads: tuple[ArraySpec, ...]) -> tuple[ArraySpec, ...] | None:
+    """What a policy that sees pictures is given; None for one that reads all state."""
+    return reads if cameras(reads) else None
+
+
+def _environments(
+    settings: RolloutSettings, known: EnvironmentInfo | None, reads: tuple[ArraySpec, ...]
+) -> envs.Environments:
     usual = known.action_repeat if known else envs.usual_repeat(settings.task)
     repeat = settings.action_repeat or usual
+    pixels, drawing = settings.pixels, settings.drawing
+    picture = drawn_picture(reads, settings.task)
+    if pixels is None and picture is not None:
+        pixels, drawing = picture.shape[0], picture.drawing
     return envs.make(
         settings.task,
         num_envs=settings.num_envs or 1,
         action_repeat=repeat,
-        pixels=settings.pixels,
+        pixels=pixels,
         physics=settings.physics,
-        drawing=settings.drawing,
+        drawing=drawing,
     )
 
 
 def _require_fit(
     settings: RolloutSettings,
     environments: envs.Environments,
-    state: tuple[ArraySpec, ...],
+    reads: tuple[ArraySpec, ...],
     action: ArraySpec,
 ) -> None:
-    shown = [(s.name, s.shape) for s in environments.observations if s.role is Role.state]
-    wanted = [(spec.name, spec.shape) for spec in state]
-    if shown != wanted or environments.action.shape != action.shape:
+    """Refuse an environment that does not show what an agent reads, or takes other actions."""
+    hint = "collect in the environment it was trained for"
+    shown, wanted = (
+        [(spec.name, spec.shape) for spec in specs if spec.role is Role.state]
+        for specs in (environments.observations, reads)
+    )
+    # one that sees pictures need not read all of the state beside them
+    fits = set(wanted) <= set(shown) if cameras(reads) else shown == wanted
+    if not fits:
         names = ", ".join(name for name, _ in wanted)
-        raise ConfigError(
-            f"the agent observes {names}, not what {settings.task} shows",
-            settings.agent,
-            "collect in the environment it was trained for",
-        )
+        what = f"the agent observes {names}, not what {settings.task} shows"
+        raise ConfigError(what, settings.agent, hint)
+    if environments.action.shape != action.shape:
+        taken, given = list(environments.action.shape), list(action.shape)
+        what = f"the agent's actions have shape {given}, those of {settings.task} {taken}"
+        raise ConfigError(what, settings.agent, hint)
+    picture = drawn_picture(reads, settings.task)
+    if picture is not None and settings.pixels is not None:
+        hint = f"leave --pixels out, or give --pixels {picture.shape[0]}"
+    require_pictures(reads, environments, settings.agent, hint)
 
 
 def _provenance(

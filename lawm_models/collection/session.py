@@ -12,6 +12,7 @@ from lawm_schemas import ArraySpec, ConfigError, Drawing, LineageStep, Manifest,
 
 from lawm_data.system.progress import ProgressBar
 from lawm_models.collection.agents import AGENTS, agent_config
+from lawm_models.collection.snapshots import SnapshotRange
 
 if TYPE_CHECKING:
     from lawm_data.corpus.writing.writer import CorpusWriter
@@ -34,7 +35,7 @@ class Collection(NamedTuple):
     action_repeat: int | None
     """Control steps per recorded step; None takes the agent's, or the suite's."""
     pixels: int | None
-    """Edge of the camera image, or none."""
+    """Edge of the camera image; None for none, or for such an image as the agent sees."""
     num_envs: int | None
     """Environments stepped together; None takes 16 for snapshots and else 1."""
     noise: bool | None
@@ -48,7 +49,8 @@ class Collection(NamedTuple):
     physics: bool = True
     """Record the simulator's state."""
     draw: str | None = None
-    """How the image is drawn; None as in the corpus that is there, or as is usual."""
+    """How the image is drawn; None as in the corpus that is there, as the agent saw it, or as is
+    usual."""
     distractors: tuple[str, ...] = ()
     """What else moves in it."""
     planner: str | None = None
@@ -175,7 +177,9 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
             agent = collection.agent
             agent = agent if agent == "random" else str(Path(agent).absolute())
             away = partial(open_context, settings._replace(agent=agent))
-            rolled = parallel_rollouts(collection.out, away, rollouts, provenance, execute, workers)
+            rolled = parallel_rollouts(
+                collection.out, away, context.envs, rollouts, provenance, execute, workers
+            )
         add_rollouts(
             writer,
             rolled,
@@ -185,7 +189,10 @@ def _collect_rollouts(collection: Collection, bars: ProgressBar) -> None:
 
 
 def _drawing(collection: Collection) -> Drawing | None:
-    """How the camera image is drawn; None as the suite itself does."""
+    """How the camera image is drawn: as asked, as in the corpus, as the agent saw it, as usual.
+
+    None as the suite itself does.
+    """
     from lawm_data.corpus.store import read_manifest
     from lawm_data.envs.suites import usual_drawing
 
@@ -202,9 +209,22 @@ def _drawing(collection: Collection) -> Drawing | None:
                 return camera.drawing
             usual, seed = there, there.seed if there.distractors else seed
     if collection.draw is None and not asked:
-        return usual
+        seen = _seen(collection)
+        return usual if seen is None else seen.drawing
     by = collection.draw or (usual or Drawing(by="suite")).by
     return Drawing.parse({"by": by, "distractors": asked, "seed": seed}, "--draw")
+
+
+def _seen(collection: Collection) -> ArraySpec | None:
+    """The picture that the policy of a folder sees, if it sees one."""
+    span = SnapshotRange.parse(collection.agent)
+    path = Path(collection.agent) if span is None else span.path
+    if collection.agent in ("random", *AGENTS.names()) or not path.exists():
+        return None
+    from lawm_data.envs.pictures import drawn_picture
+    from lawm_models.collection.trained_policy import observed
+
+    return drawn_picture(observed(path), collection.task)
 
 
 def _collected_before(out: Path, provenance: Provenance) -> int:

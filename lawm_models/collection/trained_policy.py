@@ -117,6 +117,17 @@ def load_world_model(path: Path | str) -> Trained:
     )
 
 
+def observed(path: Path) -> tuple[ArraySpec, ...]:
+    """What the policy in a run folder, or in the ``OUT.agent`` of a collection, reads, in order.
+
+    Raises:
+        ConfigError: the folder is neither.
+    """
+    if (path / RECORD).exists():
+        return AgentFolder.read(path).record.state
+    return RunFolder.open(path).reads()
+
+
 def _agent(path: Path) -> tuple[LearningAgent, ActionScale, AgentRecord]:
     """A collecting agent with its newest weights."""
     folder = AgentFolder.read(path)

@@ -18,6 +18,7 @@ from lawm_schemas import (
 )
 
 from lawm_data.envs import suites as envs
+from lawm_data.envs.pictures import cameras, drawn_picture, require_pictures
 from lawm_data.envs.policy import VectorPolicy
 from lawm_data.envs.renderer import choose_renderer
 from lawm_data.envs.rollout import rollout
@@ -30,6 +31,8 @@ from lawm_models.training.run_folder import RunFolder
 
 PICTURE = 256
 """Edge of a video's pictures, in pixels."""
+HINT = "evaluate where the corpus was collected, or set evaluation_episodes to 0"
+"""For a policy that does not fit its environment."""
 
 
 def environment(record: RunRecord, task: str, action_repeat: int | None = None) -> EnvironmentInfo:
@@ -106,19 +109,20 @@ class Evaluator:
     ) -> None:
         info = where or record.environment
         reads = record.observations if reads is None else reads
-        self.reads = reads if any(s.role is Role.pixels for s in reads) else None
+        self.reads = reads if cameras(reads) else None
         if info is None:
             what = "the corpus names no environment"
             raise ConfigError(what, "environment", "say where: lawm evaluate RUN --env gym:ID")
         if episodes < 1:
             raise ConfigError(f"{episodes} is below 1", "episodes", "give 1 or more")
+        picture = drawn_picture(reads, info.task, info.suite)
         self.environments: Environments = envs.make(
             info.task,
             suite=info.suite,
             num_envs=episodes,
             action_repeat=info.action_repeat,
-            pixels=_edge(reads, info.task),
-            drawing=next((s.drawing for s in reads if s.role is Role.pixels), None),
+            pixels=picture.shape[0] if picture else None,
+            drawing=picture.drawing if picture else None,
             draws=draws,
         )
         self.info = info if where is None else self.environments.info
@@ -133,8 +137,9 @@ class Evaluator:
             raise ConfigError(
                 f"it observes {_names(made)}, the corpus {_names(trained)}",
                 self.info.task,
-                "evaluate where the corpus was collected, or set evaluation_episodes to 0",
+                HINT,
             )
+        require_pictures(reads, self.environments, self.info.task, HINT)
 
     @classmethod
     def of(
@@ -173,23 +178,6 @@ class Evaluator:
             seed=seed,
             environment=f"{self.info.suite}:{self.info.task}",
         )
-
-
-def _edge(reads: Sequence[ArraySpec], task: str) -> int | None:
-    """Edge of the picture that the environment has to draw at every step; none where no pixels.
-
-    Raises:
-        ConfigError: the pictures are not such as the environment draws.
-    """
-    cameras = [spec for spec in reads if spec.role is Role.pixels]
-    if not cameras:
-        return None
-    edge = cameras[0].shape[0]
-    if [(spec.name, spec.shape) for spec in cameras] != [("pixels", (edge, edge, 3))]:
-        there = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in cameras)
-        what = f"draws one square picture called pixels, and the policy sees {there}"
-        raise ConfigError(what, task, "set evaluation_episodes to 0")
-    return edge
 
 
 def _names(fields: tuple[tuple[str, tuple[int, ...]], ...]) -> str:

@@ -7,6 +7,21 @@ from typing import Any
 from lawm_schemas import Drawing, Manifest
 
 from lawm_data import open_corpus
+from lawm_models.collection.agents.dreamer import DreamerConfig
+from lawm_models.collection.collector import agent_folder, collect_learning
+from lawm_models.networks.actor_critic import ActorCriticConfig
+from lawm_models.networks.rssm import RSSMConfig
+from lawm_models.networks.world_model import WorldModelConfig
+
+CONFIG = DreamerConfig(
+    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
+    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
+    batch_size=2,
+    window=3,
+    random_trajectories=2,
+    first_updates=1,
+    updates=1,
+)
 
 
 def test_pictures_are_drawn_as_the_corpus_says(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -43,3 +58,32 @@ def test_pictures_are_drawn_as_the_corpus_says(run: Callable[..., Any], tmp_path
     pictures = [open_corpus(path)[3].observations["pixels"] for path in (old, suite, out)]
     assert (pictures[0] == pictures[1]).all()
     assert not (pictures[0] == pictures[2]).all()
+
+
+def test_a_policy_is_given_pictures_such_as_it_learned_from(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Where nothing else is asked for; with ``--pixels`` and without."""
+    learned, task, shadows = tmp_path / "learned", "cartpole-swingup", Drawing(by="shadows")
+    collect_learning(
+        *("dreamer", task, learned, 3, 0, 250, CONFIG),
+        processes=1,
+        pixels=16,
+        drawing=shadows,
+        observe="pixels",
+    )
+    words = ("lawm-data", "collect", "--env", task, "--agent", agent_folder(learned))
+    for name, more, expected in (
+        ("told", ("--pixels", 16), shadows),
+        ("untold", (), shadows),
+        ("other", ("--pixels", 16, "--draw", "fast"), Drawing(by="fast")),
+    ):
+        out = tmp_path / name
+        assert run(*words, "--trajectories", 1, *more, "--out", out).code == 0
+        assert open_corpus(out).manifest.observations[-1].drawing == expected
+    assert (
+        open_corpus(tmp_path / "told").fingerprint == open_corpus(tmp_path / "untold").fingerprint
+    )
+    refused = run(*words, "--trajectories", 1, "--pixels", 24, "--out", tmp_path / "none")
+    assert refused.code == 2
+    assert "leave --pixels out, or give --pixels 16" in refused.err

@@ -144,6 +144,12 @@ def usual_drawing(task: str, suite: str = "dm_control") -> Drawing | None:
     return getattr(SUITES.load(suite), "DRAWING", None)
 
 
+def camera_name(task: str, suite: str = "dm_control") -> str:
+    """Name of the picture that ``make`` adds for ``pixels``: ``CAMERA`` of the suite."""
+    suite, _ = split_task(task, suite)
+    return getattr(SUITES.load(suite), "CAMERA", "pixels")
+
+
 def terminates(task: str, suite: str = "dm_control") -> bool:
     """Whether trajectories may end in terminal states: ``TERMINATES`` of the suite, or yes."""
     suite, _ = split_task(task, suite)

@@ -2,8 +2,9 @@
 
 A module named after the suite holds ``require_task`` and ``make``, and ``ACTION_REPEAT`` where more
 than one control step goes into a recorded one, and ``TERMINATES``, False, where trajectories end by
-the time limit alone. One that draws by name has ``DRAWING``, the usual
-``Drawing``, and takes another as ``drawing`` in ``make``. One whose environments can be drawn only
+the time limit alone. ``CAMERA`` is the name of the picture that it adds for ``pixels``, where that
+is not ``pixels``. One that draws by name has ``DRAWING``, the usual ``Drawing``, and takes another
+as ``drawing`` in ``make``. One whose environments can be drawn only
 if they were made for that has ``DRAWS_WHEN_TOLD``, True, and takes ``draws``. Nothing else
 registers it: ``--env SUITE:TASK``, ``suites.make`` and the corpora that name it find it by its
 name.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,8 @@ UNLIMITED_EPISODE = 1000
 
 IMPORTED = "one of your own is known once its module is imported (docs/exchange.md#gymnasium)"
 NO_PICTURES = "do without pictures of it"
+CAMERA = "render"
+"""Name of the picture that ``pixels`` adds; an environment may observe pictures of its own."""
 DRAWS_WHEN_TOLD = True
 """Gymnasium decides when an environment is made whether it can be drawn."""
 
@@ -49,6 +54,38 @@ def describe(task: str, action_repeat: int = 1) -> EnvironmentInfo:
     return EnvironmentInfo(
         suite="gym", task=task, action_repeat=action_repeat, control_timestep=seconds
     )
+
+
+def makes(task: str, kwargs: Mapping[str, Any], limit: int | None, wrappers: Sequence[Any]) -> bool:
+    """Whether a registered id alone makes an environment with these settings.
+
+    Args:
+        task: the id.
+        kwargs: what it was made with; how it is drawn does not matter.
+        limit: steps of an episode, or none.
+        wrappers: around it, as in ``EnvSpec.additional_wrappers``.
+
+    Raises:
+        ConfigError: no such id, or Gymnasium is missing.
+    """
+    usual = _registered(task).registry[task]
+    there = (usual.kwargs, usual.max_episode_steps, usual.additional_wrappers)
+    try:
+        return _as_json(kwargs, limit, wrappers) == _as_json(*there)
+    except (TypeError, ValueError, RecursionError):  # what cannot be compared
+        return False
+
+
+def _as_json(kwargs: Mapping[str, Any], limit: int | None, wrappers: Sequence[Any]) -> str:
+    """Settings as data sets keep them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        return vars(value) if is_dataclass(value) else repr(value)
+
+    settings = ({**kwargs, "render_mode": None}, limit, wrappers)
+    return json.dumps(settings, sort_keys=True, default=plain)
 
 
 def make(
@@ -174,7 +211,7 @@ class GymEnvironments(Copies):
         observations = tuple(part.spec for part in self._parts)
         if pixels is not None:
             shape = (pixels, pixels, 3)
-            spec = ArraySpec(name="render", shape=shape, dtype="uint8", role=Role.pixels)
+            spec = ArraySpec(name=CAMERA, shape=shape, dtype="uint8", role=Role.pixels)
             observations = (*observations, spec)
         fps = first.metadata.get("render_fps")
         info = EnvironmentInfo(
@@ -194,18 +231,24 @@ class GymEnvironments(Copies):
 
     def _advance(self, i: int, action: np.ndarray, repeats: int) -> Advance:
         total, observation, terminated, truncated = 0.0, None, False, False
-        # a Discrete space wants a number, a Box its own type
-        dtype = self._envs[i].action_space.dtype
-        given = action.astype(dtype) if action.shape else action.item()
         for _ in range(repeats):
+            given = self._given(i, action)  # anew: it may have been written into
             observation, reward, terminated, truncated, _ = self._envs[i].step(given)
             total += float(reward)
             if terminated or truncated:
                 break
         return Advance(total, observation, bool(terminated), bool(truncated))
 
-    def _typed(self, i: int, action: np.ndarray) -> np.ndarray:
-        return action.astype(self._envs[i].action_space.dtype)
+    def _given(self, i: int, action: np.ndarray) -> Any:
+        """A recorded action as the environment takes it; one that it may write into."""
+        if not action.shape:  # a Discrete space wants a number
+            return action.item()
+        space = self._envs[i].action_space
+        typed = action.astype(space.dtype)
+        if typed.dtype == action.dtype or typed.dtype.kind != "f":
+            return typed
+        # a bound in float64 may lie between two of float32
+        return np.clip(typed, space.low, space.high)
 
     def restore(self, i: int, physics: np.ndarray) -> dict[str, np.ndarray]:
         """Gymnasium has no word for the state of a simulator."""
@@ -238,4 +281,4 @@ class GymEnvironments(Copies):
         for part in self._parts:
             observations[part.spec.name][i] = part.of(observation)
         if self._pixels is not None:
-            observations["render"][i] = self.render(i, self._pixels, self._pixels)
+            observations[CAMERA][i] = self.render(i, self._pixels, self._pixels)

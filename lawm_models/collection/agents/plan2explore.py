@@ -27,6 +27,9 @@ from lawm_models.networks.planning_model import RecurrentPlanningModel
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.world_model import WorldModel
 
+LOW = 0.05
+"""Share of a dream's steps that pay nothing where trajectories can end."""
+
 
 class Plan2ExploreConfig(DreamerConfig):
     """A Dreamer and its ensemble; the defaults are sized for one CPU thread."""
@@ -55,7 +58,7 @@ class Plan2Explore(nn.Module):
         terminates: bool = False,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.terminates = config, terminates
         self.dreamer = Dreamer(config, observations, action_dim, terminates)
         feature_dim = self.world.rssm.feature_dim
         embed_dim = self.world.encoder.dim
@@ -93,17 +96,26 @@ class Plan2Explore(nn.Module):
         return self.dreamer.update_agent(start, generator, self.intrinsic_reward)
 
     def intrinsic_reward(self, dream: Dream) -> Float[Tensor, "L N"]:
-        """Mean log-std of the predictions for every step, about its mean over the dream, scaled.
+        """Mean log-std of the predictions for every step above that of the whole dream, scaled.
 
-        Log, because it does not depend on the scale of the embedding, which drifts; about the
-        mean, because a constant changes no policy and the critics need not learn it. Gradients
-        reach the states of the dream, and neither ensemble nor world model; nor the action of the
-        step itself, so that it is paid for where it leads (with the action's own gradient the
-        policies stayed closer to noise and covered less).
+        Log, because it does not depend on the scale of the embedding, which drifts. Where no
+        trajectory ends, it is measured from the mean: a constant changes no policy then, and the
+        critics need not learn it. Where trajectories can end, a constant says whether that is to
+        be sought or avoided. It is measured from a low quantile there and never negative, as the
+        paper's variance: nothing is gained by an end.
+
+        Gradients reach the states of the dream, and neither ensemble nor world model; nor the
+        action of the step itself, so that it is paid for where it leads (with the action's own
+        gradient the policies stayed closer to noise and covered less).
         """
         variance = disagreement(self._frozen[0](dream.feature[:-1], dream.bounded.detach()))
         log_std = 0.5 * (variance + 1e-8).log().mean(-1)
-        return self.config.intrinsic_scale * (log_std - log_std.detach().mean())
+        known = log_std.detach()
+        if self.terminates:
+            above = (log_std - known.quantile(LOW)).clamp(min=0)
+        else:
+            above = log_std - known.mean()
+        return self.config.intrinsic_scale * above
 
     def planning_model(self, scale: ActionScale) -> RecurrentPlanningModel:
         """The world model as planners read it; nobody learns its rewards."""

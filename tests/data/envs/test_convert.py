@@ -39,6 +39,16 @@ def test_nearest_is_of_the_environment_and_nothing_is_nearer(spec, robots, data)
     assert (np.abs(found - wanted) <= np.abs(other - wanted) + 1e-6).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bounds_of_float64_are_kept_in_any_type(dtype: str) -> None:
+    low, high = (-0.1, -0.3, -1e300), (0.1, 0.7, 1e300)
+    spec = ArraySpec(name="a", shape=(3,), dtype=dtype, role=Role.action, low=low, high=high)
+    ends = nearest(np.array([[-1, -1, -2], [1, 1, 2]], np.float32), spec, "here")
+    assert ends.dtype == dtype
+    assert ((ends >= low) & (ends <= high)).all()
+    np.testing.assert_allclose(ends, [(-0.1, -0.3, -2), (0.1, 0.7, 2)], rtol=1e-7)
+
+
 def test_a_half_is_not_pressed() -> None:
     spec = ArraySpec(name="a", shape=(2,), dtype="bool", role=Role.action)
     assert nearest(np.array([[0.4, 0.6]]), spec, "here").tolist() == [[False, True]]
@@ -61,6 +71,7 @@ def test_state_is_in_the_order_of_the_specs() -> None:
     state = state_of({"a": np.array([7, 8]), "b": np.arange(8.0).reshape(2, 2, 2)}, specs)
     assert state.tolist() == [[0, 1, 2, 3, 7], [4, 5, 6, 7, 8]]
     assert state.dtype == np.float32
+    assert state_of({"a": np.array([7, 8])}, []).shape == (2, 0)
 
 
 @given(st.data())

@@ -85,6 +85,41 @@ def test_the_recorder_keeps_everything(terminates: bool, tmp_path: Path) -> None
     assert corpus.manifest.environment is None
 
 
+@pytest.mark.parametrize(
+    ("task", "settings", "named"),
+    [
+        ("Pendulum-v1", {}, True),
+        ("FrozenLake-v1", {}, True),  # registered with settings
+        ("Blackjack-v1", {}, True),
+        ("Pendulum-v1", {"max_episode_steps": 40}, False),
+        ("Pendulum-v1", {"g": 9.81}, False),
+        ("FrozenLake-v1", {"map_name": "8x8"}, False),
+        ("FrozenLake-v1", {"desc": ["SF", "FG"]}, False),
+    ],
+    ids=str,
+)
+def test_an_environment_is_named_where_its_id_alone_makes_it(
+    task: str, settings: dict, named: bool, tmp_path: Path
+) -> None:
+    with RecordTrajectories(gymnasium.make(task, **settings), tmp_path / "corpus") as env:
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+    environment = open_corpus(tmp_path / "corpus").manifest.environment
+    assert (environment and environment.task) == (task if named else None)
+
+
+def test_a_wrapper_makes_another_environment(tmp_path: Path) -> None:
+    pendulum = gymnasium.make("Pendulum-v1")
+    for name, made in (
+        ("wrapped", gymnasium.wrappers.RescaleAction(pendulum, -1, 1)),
+        ("unlimited", pendulum.unwrapped),
+    ):
+        with RecordTrajectories(made, tmp_path / name) as env:
+            env.reset(seed=0)
+            env.step(env.action_space.sample())
+        assert open_corpus(tmp_path / name).manifest.environment is None
+
+
 def test_unknown_actions_are_missing_and_not_zeros(tmp_path: Path) -> None:
     with RecordTrajectories(Robot(), tmp_path / "none", record_actions=False) as env:
         drive(env, 3)

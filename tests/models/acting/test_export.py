@@ -10,12 +10,15 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from lawm_schemas import ConfigError, StorageError
+from lawm_schemas import ArraySpec, ConfigError, StorageError
 from small_runs import DISTINCT
 
+from lawm_data.envs.convert import nearest
 from lawm_data.envs.policy import RandomPolicy
+from lawm_models.acting.export import export_policy
 from lawm_models.acting.policy import Policy
 from lawm_models.algorithms import ALGORITHMS
+from lawm_models.networks.policies import StepPolicy
 
 POLICIES = [n for n in DISTINCT if hasattr(ALGORITHMS.load(n).Algorithm, "policy")]
 ALIKE = ("lawm", "lawm_plus")
@@ -117,6 +120,38 @@ def test_onnx_acts_as_the_policy(make_policy, tmp_path, name: str, action: str) 
     assert [field["name"] for field in facts["observation"]] == [s.name for s in policy.state]
     assert facts["action"] == policy.action.model_dump(mode="json")
     assert (facts["algorithm"], facts["weights"]) == (name, policy.weights)
+
+
+BOUNDED = [
+    ArraySpec(name="a", shape=(2,), dtype="float32", low=(-0.1, -0.3), high=(0.1, 0.7)),
+    ArraySpec(name="a", shape=(2,), dtype="float64", low=(-0.1, -0.3), high=(0.1, 0.7)),
+    ArraySpec(name="a", shape=(2,), dtype="int64", low=(-(2**25) - 1, 0), high=(-(2**25) + 1, 9)),
+    ArraySpec(name="a", shape=(2,), dtype="uint8", low=(1, 0), high=(9, 255)),
+]
+
+
+class Echo(StepPolicy):
+    """Does what it observes."""
+
+    def step(self, observation, memory, generator):
+        return observation, memory
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")  # torch's own, while it loads
+@pytest.mark.filterwarnings("ignore:.*get_attr:UserWarning")
+@pytest.mark.parametrize(("suffix", "kind"), [(".pt2", Archive), (".onnx", Model)])
+@pytest.mark.parametrize("spec", BOUNDED, ids=lambda spec: spec.dtype)
+def test_a_program_keeps_the_bounds_that_a_policy_keeps(
+    spec: ArraySpec, suffix: str, kind: type, tmp_path: Path
+) -> None:
+    echo, state = Echo(0, torch.zeros(1)), [ArraySpec(name="o", shape=(2,))]
+    path = export_policy(echo, state, spec, tmp_path / f"echo{suffix}", {"algorithm": "echo"})
+    chosen = np.array([[-1e9, -1e9], [1e9, 1e9], [0.05, 0.6]], np.float32)
+    (found,) = kind(path)(observation=chosen)
+    expected = nearest(chosen, spec, "here")
+    assert ((found >= spec.low) & (found <= spec.high)).all()
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_what_cannot_be_exported_is_refused(make_policy, tmp_path) -> None:

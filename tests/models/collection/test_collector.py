@@ -324,3 +324,40 @@ def test_where_episodes_end_the_agent_foresees_it(kind, tmp_path):
     metrics.clear()
     assert not collect(old, 4).record.terminates
     assert "continuation" not in metrics[-1]
+
+
+@pytest.mark.parametrize("kind", ["dreamer", "plan2explore"])
+@pytest.mark.parametrize("space", ["discrete", "several", "matrix", "double"])
+def test_an_agent_learns_from_actions_of_any_shape(kind, space, tmp_path, monkeypatch):
+    gymnasium = pytest.importorskip("gymnasium")
+    made = {
+        "discrete": gymnasium.spaces.Discrete(3, start=-1),
+        "several": gymnasium.spaces.MultiDiscrete([2, 4]),
+        "matrix": gymnasium.spaces.Box(-1, 1, (2, 2)),
+        "double": gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float64),
+    }
+
+    class Sum(gymnasium.Env):
+        """Adds up actions of one space, and takes no others."""
+
+        observation_space = gymnasium.spaces.Box(-99, 99, (2, 2))
+        action_space = made[space]
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.x = self.np_random.uniform(-1, 1, (2, 2)).astype(np.float32)
+            return self.x.copy(), {}
+
+        def step(self, action):
+            assert self.action_space.contains(action)
+            self.x += np.float32(np.sum(action))
+            return self.x.copy(), float(np.sum(action)), False, False, {}
+
+    # shorter than a window, and longer
+    for limit in (5, 12):
+        spec = gymnasium.envs.registration.EnvSpec("Sum-v0", Sum, max_episode_steps=limit)
+        monkeypatch.setitem(gymnasium.registry, "Sum-v0", spec)
+        out = tmp_path / f"corpus-{limit}"
+        collect_learning(kind, "gym:Sum-v0", out, 4, 0, 1, CONFIGS[kind], processes=1)
+        assert open_corpus(out).table.length.tolist() == [limit] * 4
+        assert AgentFolder.read(agent_folder(out)).rounds == 4

@@ -5,6 +5,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from lawm_models.collection.agent_folder import AgentFolder
 from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
 from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
-from lawm_models.collection.trained_policy import load_snapshot
+from lawm_models.collection.trained_policy import load_policy, load_snapshot
 from lawm_models.networks.actor_critic import ActorCriticConfig
 from lawm_models.networks.rssm import RSSMConfig
 from lawm_models.networks.world_model import WorldModelConfig
@@ -69,7 +70,9 @@ def collect(
         else:
             context = partial(open_context, settings)
             execute = executor(backend)
-            rolled = parallel_rollouts(out, context, rollouts, planned.provenance, execute, workers)
+            rolled = parallel_rollouts(
+                out, context, envs, rollouts, planned.provenance, execute, workers
+            )
         add_rollouts(writer, rolled, planned.provenance)
     return open_corpus(out)
 
@@ -118,7 +121,7 @@ def test_killed_worker_changes_nothing(tmp_path: Path, alone: Corpus) -> None:
     ) as writer:
         context = partial(open_context, RANDOM)
         source = planned.provenance
-        rolled = parallel_rollouts(writer.path, context, rollouts(), source, executor(), 2)
+        rolled = parallel_rollouts(writer.path, context, envs, rollouts(), source, executor(), 2)
         add_rollouts(writer, rolled, planned.provenance)
     assert len(killed) == 1
     corpus = open_corpus(tmp_path / "c")
@@ -132,8 +135,9 @@ def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone:
     """As after a kill: two trajectories are committed, a later rollout waits as a part."""
     out, other, planned = tmp_path / "c", tmp_path / "other", plan_rollouts(RANDOM)
     context, run_again = partial(open_context, RANDOM), []
+    envs = planned.context.envs
     late = [each for each in planned.rollouts(9, 0) if each.place == 6]
-    next(parallel_rollouts(other, context, late, planned.provenance, executor(), 1))
+    next(parallel_rollouts(other, context, envs, late, planned.provenance, executor(), 1))
     parts_folder(other).rename(parts_folder(out))
     (dead,) = parts_folder(out).iterdir()
     (dead / ".tmp-dead").mkdir()
@@ -146,7 +150,7 @@ def test_collection_goes_on_with_the_parts_that_are_there(tmp_path: Path, alone:
     collect(out, RANDOM._replace(trajectories=2))
     with CorpusWriter.append(out) as writer:
         rest = planned.rollouts(9, 2)
-        rolled = parallel_rollouts(out, context, rest, planned.provenance, observed, 1)
+        rolled = parallel_rollouts(out, context, envs, rest, planned.provenance, observed, 1)
         add_rollouts(writer, rolled, planned.provenance)
     assert run_again == ["00000002-2", "00000004-2", "00000008-1"]
     assert same(open_corpus(out), alone)
@@ -219,3 +223,63 @@ def test_agent_without_snapshots_and_no_agent_are_refused(tmp_path: Path, agent:
         plan_rollouts(RolloutSettings(f"{young}@snapshots", TASK, 1, 0))
     with pytest.raises(ConfigError, match="the agent observes position, velocity, not what"):
         plan_rollouts(RolloutSettings(f"{agent}@snapshots", "walker-walk", 1, 0))
+
+
+@pytest.fixture
+def square(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An environment that draws without a display: the brighter, the more was done."""
+    gymnasium = pytest.importorskip("gymnasium")
+
+    class Square(gymnasium.Env):
+        metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}
+        observation_space = gymnasium.spaces.Box(-9, 9, (1,))
+        action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+        def __init__(self, render_mode=None):
+            self.render_mode, self.x = render_mode, np.zeros(1, np.float32)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.x = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+            return self.x.copy(), {}
+
+        def step(self, action):
+            self.x += action / 8
+            return self.x.copy(), float(self.x[0]), False, False, {}
+
+        def render(self):
+            return np.full((16, 16, 3), 128 + 40 * self.x[0], np.uint8)
+
+    spec = gymnasium.envs.registration.EnvSpec("Square-v0", Square, max_episode_steps=5)
+    monkeypatch.setitem(gymnasium.registry, "Square-v0", spec)
+    return "gym:Square-v0"
+
+
+@pytest.mark.parametrize("observe", ["pixels", "pixels+state"])
+def test_what_learned_from_pictures_acts_on_them(
+    observe: str, square: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lawm_models.collection.collector.SNAPSHOT_EVERY", 1)
+    collect_learning(
+        *("dreamer", square, tmp_path / "c", 4, 0, 1, CONFIG),
+        processes=1,
+        pixels=16,
+        observe=observe,
+    )
+    folder = agent_folder(tmp_path / "c")
+    policy = load_policy(folder)
+    settings = RolloutSettings(str(folder), square, trajectories=2, seed=1)
+    corpus = collect(tmp_path / "latest", settings)
+    for trajectory in corpus:
+        policy.reset()
+        for t, action in enumerate(trajectory.actions):
+            seen = {spec.name: trajectory.observations[spec.name][t] for spec in policy.state}
+            np.testing.assert_allclose(policy.act(seen), action, atol=1e-5)
+    told = collect(tmp_path / "told", settings._replace(pixels=16))
+    assert told.fingerprint == corpus.fingerprint
+    snapshots = settings._replace(agent=f"{folder}@snapshots", num_envs=1)
+    along = collect(tmp_path / "along", snapshots)
+    assert [spec.shape for spec in along.manifest.observations] == [(1,), (16, 16, 3)]
+    for agent in (folder, f"{folder}@snapshots"):
+        with pytest.raises(ConfigError, match=r"sees render\[16, .* shows render\[8, .*pixels 16"):
+            plan_rollouts(settings._replace(agent=str(agent), pixels=8))

@@ -105,8 +105,12 @@ def test_unfit_environment_is_refused_before_training(run, changes, message):
         Evaluator(run.record, 0)
 
 
-def test_a_state_policy_is_filmed_where_gymnasium_draws(experiment, tmp_path, monkeypatch):
-    """Gymnasium has to be told when the environment is made; where it cannot, nobody acts."""
+@pytest.fixture
+def square(tmp_path, monkeypatch):
+    """Writes two trajectories of one that draws: ``square()``, ``square(pixels=16)``.
+
+    With ``sees`` it observes pictures of its own, and cannot be told to draw.
+    """
     gymnasium = pytest.importorskip("gymnasium")
 
     class Square(gymnasium.Env):
@@ -128,18 +132,61 @@ def test_a_state_policy_is_filmed_where_gymnasium_draws(experiment, tmp_path, mo
         def render(self):
             return np.full((32, 32, 3), 20 * self.t, np.uint8)
 
-    spec = gymnasium.envs.registration.EnvSpec("Square-v0", Square, max_episode_steps=10)
-    monkeypatch.setitem(gymnasium.registry, "Square-v0", spec)
-    environments = envs.make("gym:Square-v0", num_envs=2, action_repeat=1)
-    with CorpusWriter.create(
-        tmp_path / "corpus",
-        observations=environments.observations,
-        action=environments.action,
-        environment=environments.info,
-    ) as writer:
-        for recorded in rollout(environments, RandomPolicy(environments.action), (0, 1)):
-            writer.add(**recorded, provenance=Provenance(source="random"))
-    only = [{"path": str(tmp_path / "corpus")}]
+    class Seeing(Square):
+        observation_space = gymnasium.spaces.Box(0, 255, (16, 32, 3), np.uint8)
+
+        def __init__(self):
+            super().__init__()
+
+        def reset(self, *, seed=None, options=None):
+            super().reset()
+            return self.render()[:16], {}
+
+        def step(self, action):
+            _, *rest = super().step(action)
+            return self.render()[:16], *rest
+
+    def write(sees=False, pixels=None):
+        name = "Seeing-v0" if sees else "Square-v0"
+        made = Seeing if sees else Square
+        spec = gymnasium.envs.registration.EnvSpec(name, made, max_episode_steps=10)
+        monkeypatch.setitem(gymnasium.registry, name, spec)
+        environments = envs.make(f"gym:{name}", num_envs=2, action_repeat=1, pixels=pixels)
+        with CorpusWriter.create(
+            tmp_path / "corpus",
+            observations=environments.observations,
+            action=environments.action,
+            environment=environments.info,
+        ) as writer:
+            for recorded in rollout(environments, RandomPolicy(environments.action), (0, 1)):
+                writer.add(**recorded, provenance=Provenance(source="random"))
+        return tmp_path / "corpus"
+
+    return write
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_a_policy_on_pictures_is_judged_where_gymnasium_draws(experiment, square, tmp_path, sees):
+    """Told to draw, or observing a picture of its own."""
+    corpus = square(sees, None if sees else 16)
+    config = experiment(
+        "bc",
+        corpora=[{"path": str(corpus)}],
+        observe="pixels",
+        labeled_ratio=None,
+        evaluation_episodes=2,
+    )
+    run = train(config, tmp_path / "run")
+    assert run.evaluation().returns == (10.0, 10.0)
+    cameras = [spec.model_copy(update={"name": "wrist"}) for spec in run.reads()]
+    shown = r"observation\[16, 32, 3\]" if sees else "nothing"
+    with pytest.raises(ConfigError, match=rf"the policy sees wrist\[16, .* shows {shown}"):
+        Evaluator(run.record, 1, reads=cameras)
+
+
+def test_a_state_policy_is_filmed_where_gymnasium_draws(experiment, square, tmp_path):
+    """Gymnasium has to be told when the environment is made; where it cannot, nobody acts."""
+    only = [{"path": str(square())}]
     config = experiment("bc", corpora=only, labeled_ratio=None, evaluation_episodes=0)
     run = train(config, tmp_path / "run")
     found = evaluate(run, episodes=2, video=tmp_path / "film.gif")

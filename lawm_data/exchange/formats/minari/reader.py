@@ -11,6 +11,7 @@ from lawm_schemas import ArraySpec, ConfigError, CorpusError, EnvironmentInfo, P
 
 from lawm_data.corpus.writing.record import beyond_bounds
 from lawm_data.envs.suites import named_environment
+from lawm_data.envs.suites.gym import makes
 from lawm_data.exchange.formats import _settings
 from lawm_data.exchange.formats._protocol import Episode
 from lawm_data.exchange.formats.minari.episodes import StoredEpisode
@@ -148,13 +149,16 @@ def environment_of(
         spec = None
     if not isinstance(spec, dict) or not isinstance(spec.get("id"), str):
         return None
-    if spec.get("kwargs") or spec.get("additional_wrappers"):
-        note(f"the environment {spec['id']} has settings of its own, and was not taken along")
-        return None
+    kwargs, wrappers = spec.get("kwargs") or {}, spec.get("additional_wrappers") or []
     try:
-        return named_environment(f"gym:{spec['id']}")
+        same = makes(spec["id"], kwargs, spec.get("max_episode_steps"), wrappers)
+        known = named_environment(f"gym:{spec['id']}")
     except ConfigError:  # nobody has registered it here
-        return EnvironmentInfo(suite="gym", task=spec["id"])
+        same = not (kwargs or wrappers)
+        known = EnvironmentInfo(suite="gym", task=spec["id"])
+    if not same:
+        note(f"the environment {spec['id']} has settings of its own, and was not taken along")
+    return known if same else None
 
 
 def convert(source: StoredEpisode, conversion: Conversion) -> Episode:

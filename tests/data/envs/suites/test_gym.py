@@ -49,6 +49,73 @@ def test_rollouts_are_gymnasiums_own(task: str) -> None:
         assert terminated or truncated
 
 
+class Narrow(gymnasium.Env):
+    """Takes no action outside of its space, whose bounds float32 does not hold."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def __init__(self, width: float) -> None:
+        self.action_space = gymnasium.spaces.Box(0.1 - width, 0.1, (1,), np.float64)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        assert self.action_space.contains(action)
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+
+class Most:
+    """A policy that asks for more than there is, in one direction and the other."""
+
+    def start(self, num_envs: int, seed: int) -> None:
+        self._sign = 1.0
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        self._sign = -self._sign
+        return np.full((len(observation), 1), self._sign, np.float32)
+
+
+@pytest.mark.parametrize("width", [0.2, 0.0])
+def test_actions_at_the_bounds_of_a_space_in_float64_are_in_it(
+    monkeypatch: pytest.MonkeyPatch, width: float
+) -> None:
+    spec = gymnasium.envs.registration.EnvSpec(
+        "Narrow-v0", Narrow, max_episode_steps=4, kwargs={"width": width}
+    )
+    monkeypatch.setitem(gymnasium.registry, "Narrow-v0", spec)
+    environments = envs.make("gym:Narrow-v0", action_repeat=1)
+    (made,) = rollout(environments, Most(), [0])
+    assert made["actions"].dtype == np.float32
+    np.testing.assert_allclose(made["actions"][:2, 0], [0.1 - width, 0.1], rtol=1e-6)
+
+
+class Spoiling(Narrow):
+    """Pays what it is given, and writes into it."""
+
+    def __init__(self) -> None:
+        self.action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        observation, _, *rest = super().step(action)
+        paid = float(action[0])
+        action *= 0
+        return observation, paid, *rest
+
+
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_every_repeated_step_is_given_the_action(
+    monkeypatch: pytest.MonkeyPatch, repeat: int
+) -> None:
+    spec = gymnasium.envs.registration.EnvSpec("Spoiling-v0", Spoiling, max_episode_steps=4)
+    monkeypatch.setitem(gymnasium.registry, "Spoiling-v0", spec)
+    environments = envs.make("gym:Spoiling-v0", action_repeat=repeat)
+    (made,) = rollout(environments, Most(), [0])
+    assert made["rewards"].tolist() == [-repeat, repeat, -repeat, repeat][: 4 // repeat]
+    assert made["actions"][:2, 0].tolist() == [-1, 1]
+
+
 def test_a_time_limit_truncates_and_a_fall_terminates() -> None:
     pole, pendulum = (envs.make(f"gym:{task}", action_repeat=1) for task in IDS[:2])
     (fallen,) = rollout(pole, RandomPolicy(pole.action), [0])

@@ -81,6 +81,20 @@ def test_intrinsic_reward_is_the_log_std_of_the_predictions_about_its_mean(explo
     torch.testing.assert_close(explorer.intrinsic_reward(dream), expected, atol=1e-4, rtol=0)
 
 
+def test_where_trajectories_can_end_no_step_is_paid_less_than_none(explorer, dream, spec):
+    """Paid less, a step would be worth avoiding by an end."""
+    mortal = Plan2Explore(CONFIG, spec.observations, A, terminates=True)
+    mortal.ensemble.load_state_dict(explorer.ensemble.state_dict())
+    about_mean, paid = explorer.intrinsic_reward(dream), mortal.intrinsic_reward(dream)
+    assert (about_mean < 0).any()
+    assert (paid >= 0).all()
+    # the low quantile is paid nothing, and the others differ from each other as before
+    above = paid > 0
+    assert 0.9 < above.float().mean() < 1
+    shift = (paid - about_mean)[above]
+    torch.testing.assert_close(shift, shift[0].expand_as(shift))
+
+
 def test_intrinsic_reward_teaches_the_actor_alone(explorer, dream):
     for parameter in explorer.parameters():
         parameter.grad = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,34 @@ def test_options_that_no_corpus_keeps_are_named(root: Path, tmp_path: Path) -> N
     notes = corpus.manifest.lineage[-1].settings["converted"]
     for name in ("options/map", "best"):
         assert f"the attribute {name!r} of episodes is long or not plain: left out" in notes
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "named"),
+    [
+        ("FrozenLake-v1", {}, True),  # registered with settings
+        ("Pendulum-v1", {"max_episode_steps": 40}, False),
+        ("Pendulum-v1", {"g": 9.81}, False),
+    ],
+    ids=str,
+)
+def test_an_environment_is_named_where_its_id_alone_makes_it(
+    task: str, settings: dict, named: bool, tmp_path: Path
+) -> None:
+    spec = gymnasium.make(task, **settings).spec
+    assert spec is not None
+    create(episode()).storage.update_metadata({"env_spec": spec.to_json()})
+    manifest = imported(tmp_path).manifest
+    assert (manifest.environment and manifest.environment.task) == (task if named else None)
+    notes = manifest.lineage[-1].settings.get("converted", [])
+    assert any("has settings of its own" in note for note in notes) == (not named)
+
+
+@pytest.mark.parametrize("change", [{"kwargs": [1]}, {"additional_wrappers": 3}], ids=str)
+def test_settings_that_cannot_be_read_name_no_environment(change: dict, tmp_path: Path) -> None:
+    spec = {**json.loads(gymnasium.spec("Pendulum-v1").to_json()), **change}
+    create(episode()).storage.update_metadata({"env_spec": json.dumps(spec)})
+    assert imported(tmp_path).manifest.environment is None
 
 
 def test_a_declared_environment_goes_before_that_of_the_dataset(tmp_path: Path) -> None:
