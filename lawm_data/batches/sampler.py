@@ -130,6 +130,13 @@ class Sampler:
         """Hash of all that decides what is drawn."""
         self._pools = _pools(mixture, settings, _runs(mixture, settings))
 
+    @property
+    def trajectories(self) -> Int[np.ndarray, " D"]:
+        """Trajectories that windows are drawn from."""
+        return np.unique(
+            np.concatenate([pool.trajectories for pool, count in self._pools if count])
+        )
+
     def draw(self, block: int) -> tuple[Int[np.ndarray, "K B"], Int[np.ndarray, "K B"]]:
         """Trajectories and starts of the windows of K batches, the labeled ones first.
 
