@@ -342,6 +342,8 @@ class Planner:
         if windows.unseen:
             unseen = self._at_end(windows, ~windows.final_observed)
             valid &= ~unseen
+            # nothing was inferred of an action that led to nothing recorded; a filler stands there
+            mask &= ~(unseen & (windows.action_shard >= len(self._mixture.shards))[:, None])
         return BatchPlan(windows, valid, unseen, mask, terminated, labeled)
 
     def _at_end(self, windows: Windows, which: Bool[np.ndarray, " B"]) -> Bool[np.ndarray, "B T"]:
