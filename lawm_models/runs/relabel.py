@@ -9,20 +9,21 @@ from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from lawm_schemas import ArraySpec, ConfigError, Role
+from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.stacks import stacked
 from lawm_data.corpus.agreement import reads_alike
 from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.integrity.leakage import shared_content
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.overlay import free_folder, half_range, write_overlay
 from lawm_data.corpus.table import MISSING, WITHHELD
 from lawm_data.corpus.trajectory import Trajectory
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import seeding
-from lawm_models.training.experiment import seen_through
+from lawm_models.training.experiment import data_now, is_of_unlabeled, seen_through
 from lawm_models.training.run_folder import RunFolder
 
 STEPS_AT_ONCE = 32768
@@ -111,7 +112,8 @@ def relabel(
 
     Raises:
         ConfigError: nothing to relabel or nothing certain enough, a corpus of another environment,
-            or an algorithm that infers no actions.
+            one that is a copy in which actions are missing that the run saw, or an algorithm that
+            infers no actions.
         CorpusError: the name is taken, or the corpus was altered.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
@@ -123,6 +125,7 @@ def relabel(
         raise ConfigError(
             "the run could read every action", str(whole.path), "there is nothing to relabel"
         )
+    _require_unseen(run, whole, hidden)
     algorithm, weights = run.trained()
     with seeding.thread_limit(run.config.threads):
         stack = run.config.frame_stack
@@ -347,3 +350,36 @@ def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
             "restore the mask",
         )
     return view
+
+
+def _require_unseen(run: RunFolder, whole: Corpus, hidden: Sequence[int]) -> None:
+    """Refuse trajectories whose actions the run has seen in another corpus.
+
+    A copy of a corpus, such as ``mask --withhold`` writes, has a fingerprint of its own, and its
+    hidden actions are missing. Corpora of the run that are gone or have changed tell nothing.
+
+    Args:
+        run: the run.
+        whole: the corpus.
+        hidden: places of those trajectories.
+
+    Raises:
+        ConfigError: it has.
+    """
+    for record, source in zip(run.record.corpora, run.config.corpora, strict=True):
+        try:
+            (view,) = data_now(run.config.model_copy(update={"corpora": (source,)}))
+        except LawmError:
+            continue
+        if view is None or not is_of_unlabeled(record, view):
+            continue
+        if view.root_fingerprint == whole.root_fingerprint:
+            continue  # its mask says what was seen
+        seen = view.index.position[view.table.num_observed > 0].tolist()
+        if count := len(shared_content(whole.path, hidden, view.path, seen)):
+            what = f"lacks the actions of {count:,} trajectories that the run saw with them"
+            raise ConfigError(
+                f"{what}, in {record.path}",
+                str(whole.path),
+                "take a run that was trained on this corpus, or under a mask that hides them",
+            )

@@ -13,7 +13,9 @@ from lawm_schemas import ConfigError, CorpusError, Provenance
 
 from lawm_data import (
     CorpusWriter,
+    filter_corpus,
     make_mask,
+    merge_corpora,
     open_corpus,
     read_overlay,
     save_mask,
@@ -274,3 +276,32 @@ def test_every_frame_is_encoded_once(
         encoded.clear()
         relabel(run, drawn, method, method=method)
         assert sum(encoded) == 33  # three hidden trajectories of 10 steps
+
+
+def test_a_copy_without_the_actions_that_the_run_saw_is_refused(experiment, make_corpus, tmp_path):
+    """Under the mask that the copy was made with, the run has not seen them."""
+    corpus, copy = make_corpus(tmp_path / "corpus"), tmp_path / "copy"
+    filter_corpus(open_corpus(corpus).with_mask("half"), "length > 0", copy)
+    # under other names, too, and beside others
+    other = make_corpus(tmp_path / "other", lengths=(21, 22))
+    merged = tmp_path / "merged"
+    merge_corpora([open_corpus(other), open_corpus(copy)], merged)
+    runs = {
+        mask: train(
+            experiment("bc", corpora=[{"path": str(corpus), "mask": mask}]), tmp_path / f"{mask}"
+        )
+        for mask in (None, "half")
+    }
+    for path in (copy, merged):
+        with pytest.raises(ConfigError, match=r"lacks the actions of 2 trajectories that the run"):
+            relabel(runs[None], path, "all", dry_run=True)
+        assert relabel(runs["half"], path, "all")["trajectories"] == 3 + (path == merged)
+    # on the corpus itself its mask says what was seen
+    assert relabel(runs[None], corpus, "all")["trajectories"] == 1
+    # what else the run was trained on tells, too
+    both = [{"path": str(other)}, {"path": str(corpus)}]
+    run = train(experiment("bc", corpora=both), tmp_path / "both")
+    with pytest.raises(ConfigError, match="lacks the actions of 2 trajectories"):
+        relabel(run, copy, "all", replace=True)
+    corpus.rename(tmp_path / "gone")  # then nothing does
+    assert relabel(run, copy, "all", replace=True)["trajectories"] == 3
