@@ -17,6 +17,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import find_mask, mask_sha256
 from lawm_data.corpus.overlay import Labels, half_range, open_labels
 from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.unexplained import r_squared, unexplained
 
 BINS = 10
 """Bins of the reliability table, of equally many numbers each."""
@@ -126,7 +127,7 @@ def label_errors(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, A
         "steps": len(error),
         **_figures(compared),
         "rmse_per_dimension": (_rms(error, 0) * half).tolist(),
-        "r2_per_dimension": (1 - _unexplained(compared)).tolist(),
+        "r2_per_dimension": [None if e is None else 1 - e for e in _unexplained(compared)],
         "nll_per_dimension": _nll(compared).mean(0).tolist(),
         "coverage": {
             name: float((np.abs(error) <= width * compared.std).mean())
@@ -152,11 +153,11 @@ def _comparison(truth: Corpus, labels: Labels, rows: np.ndarray) -> Comparison:
     return compared._replace(std=np.maximum(compared.std, SMALLEST))
 
 
-def _figures(compared: Comparison) -> dict[str, float]:
+def _figures(compared: Comparison) -> dict[str, float | None]:
     """Errors over all dimensions, on the scale of half the action's range."""
     return {
         "rmse": float(_rms(compared.mean - compared.truth)),
-        "r2": float(1 - _unexplained(compared).mean()),
+        "r2": r_squared(_unexplained(compared)),
         "nll": float(_nll(compared).mean()),
     }
 
@@ -173,10 +174,8 @@ def _by_group(compared: Comparison, groups: Mapping[str, np.ndarray]) -> dict[st
     }
 
 
-def _unexplained(compared: Comparison) -> np.ndarray:
-    """(A,) mean squared error over the variance of the truth."""
-    error = np.square(compared.mean - compared.truth).mean(0)
-    return error / np.maximum(compared.truth.var(0), SMALLEST**2)
+def _unexplained(compared: Comparison) -> tuple[float | None, ...]:
+    return unexplained(compared.truth, compared.mean)
 
 
 def _nll(compared: Comparison) -> np.ndarray:

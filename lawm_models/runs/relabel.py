@@ -21,6 +21,7 @@ from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.overlay import free_folder, half_range, write_overlay
 from lawm_data.corpus.table import MISSING, WITHHELD
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.corpus.unexplained import r_squared, unexplained
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import seeding
 from lawm_models.training.experiment import data_now, is_of_unlabeled, seen_through
@@ -32,8 +33,6 @@ FRAMES_AT_ONCE = 512
 """The same where pixels are observed."""
 Method = Literal["inverse", "smoothing"]
 """How actions are inferred; see ``relabel``."""
-SMALLEST_VARIANCE = 1e-12
-"""Stands in for the variance of an action dimension that never changes."""
 
 
 @runtime_checkable
@@ -61,11 +60,11 @@ class Label(NamedTuple):
 class Relabeled(TypedDict):
     """What came of inferring actions."""
 
-    nmse_per_dimension: list[float] | None
+    nmse_per_dimension: list[float | None] | None
     """Mean squared error over the variance of the true actions; None where nobody asked, or no
-    truth is known."""
+    truth is known, and for a dimension that never changes."""
     r2: float | None
-    """1 minus the mean of those."""
+    """1 minus the mean of those that are known."""
     trajectories: int
     """Trajectories that have inferred actions now."""
     left_out: int
@@ -140,7 +139,6 @@ def relabel(
     errors = None
     if truth_from_withheld:
         errors = errors_against(whole, [hidden[i] for i in kept], labels)
-    r2 = None if errors is None else 1 - float(np.mean(errors))
     if not dry_run:
         write_overlay(
             view,
@@ -155,7 +153,7 @@ def relabel(
     low, median, high = np.quantile(uncertain, (0, 0.5, 1)).tolist()
     return {
         "nmse_per_dimension": None if errors is None else list(errors),
-        "r2": r2,
+        "r2": None if errors is None else r_squared(errors),
         "trajectories": len(labels),
         "left_out": len(hidden) - len(labels),
         "uncertainty": {"min": low, "median": median, "max": high},
@@ -236,7 +234,7 @@ def _without_last(label: Label, action: ArraySpec) -> Label:
 
 def errors_against(
     whole: Corpus, positions: Sequence[int], labels: Sequence[Label]
-) -> tuple[float, ...] | None:
+) -> tuple[float | None, ...] | None:
     """Mean squared error over the variance of the true actions, per dimension.
 
     Args:
@@ -245,7 +243,8 @@ def errors_against(
         labels: their labels, in the same order.
 
     Returns:
-        A number per dimension over all observed steps, or None when there are none.
+        A number per dimension over all observed steps, see ``unexplained``, or None when there
+        are none.
     """
     truths, predictions = [], []
     for position, label in zip(positions, labels, strict=True):
@@ -257,9 +256,7 @@ def errors_against(
             predictions.append(label.mean[observed])
     if not truths:
         return None
-    truth = np.concatenate(truths, dtype=np.float64)
-    error = np.square(np.concatenate(predictions, dtype=np.float64) - truth).mean(0)
-    return tuple((error / np.maximum(truth.var(0), SMALLEST_VARIANCE)).tolist())
+    return unexplained(np.concatenate(truths), np.concatenate(predictions))
 
 
 def batch_of(

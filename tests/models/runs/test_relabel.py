@@ -21,9 +21,9 @@ from lawm_data import (
     save_mask,
     write_overlay,
 )
+from lawm_data.inspection.label_error import compare_labels
 from lawm_models.networks.encoders import Observation, pixels
 from lawm_models.runs.relabel import (
-    SMALLEST_VARIANCE,
     Label,
     batch_of,
     errors_against,
@@ -173,7 +173,35 @@ def test_perfect_labels_have_no_error(corpus):
     means = np.concatenate([whole[i].actions for i in (1, 2)]).mean(0, keepdims=True)
     constant = [label._replace(mean=np.repeat(means, len(label.mean), 0)) for label in labels]
     assert errors_against(whole, (1, 2), constant) == pytest.approx((1.0, 1.0))
-    assert SMALLEST_VARIANCE > 0
+
+
+def test_both_commands_leave_out_what_never_changes(experiment, make_corpus, tmp_path):
+    """An action of one number throughout has no R²; ``relabel`` and ``compare-labels`` agree."""
+    source = open_corpus(make_corpus(tmp_path / "source"))
+    specs = {"observations": source.manifest.observations, "action": source.manifest.action}
+    for constant, columns in ((0.1, [1]), (0.7, [0, 1])):
+        path = tmp_path / f"{constant}"
+        with CorpusWriter.create(path, **specs) as writer:
+            for i in range(5):
+                actions = source[i].actions.copy()
+                actions[:, columns] = constant
+                arrays = dict(source[i].observations.items())
+                writer.add(arrays, source[i].rewards, actions, provenance=Provenance(source="test"))
+        corpus = open_corpus(path)
+        save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))
+        config = experiment("lam", corpora=[{"path": str(path), "mask": "half"}])
+        run = train(config, tmp_path / f"run-{constant}")
+        found = relabel(run, path, "ours", truth_from_withheld=True)
+        judged = compare_labels(corpus, ["ours"])["overlays"]["ours"]
+        errors = found["nmse_per_dimension"]
+        assert [error is None for error in errors] == [i in columns for i in range(2)]
+        varies = [1 - error for error in errors if error is not None]
+        assert found["r2"] == (pytest.approx(varies[0]) if varies else None)
+        for r2 in (judged, judged["by_source"]["test"]):
+            assert r2["r2"] == (pytest.approx(found["r2"], rel=1e-4) if varies else None)
+        per_dimension = [e for e in judged["r2_per_dimension"] if e is not None]
+        assert per_dimension == pytest.approx(varies, rel=1e-4)
+        json.dumps([found, judged], allow_nan=False)
 
 
 def test_padded_batch_is_what_batches_are(corpus):
