@@ -17,6 +17,7 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import find_mask, mask_sha256
 from lawm_data.corpus.overlay import Labels, half_range, open_labels
 from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.transitions import known_transitions, with_known_transitions
 from lawm_data.corpus.unexplained import r_squared, unexplained
 
 BINS = 10
@@ -72,7 +73,7 @@ def compare_labels(
     truth = corpus if held_out is None else corpus.with_mask(held_out)
     overlays = [open_labels(corpus, name, verify=True) for name in names]
     table, chosen, about = truth.table, [], []
-    known = (table.labels == OBSERVED) & (table.num_observed > 0)
+    known = (table.labels == OBSERVED) & with_known_transitions(truth)
     for labels in overlays:
         try:  # the mask that the model was trained under, if it is still there
             mask = find_mask(corpus.path, labels.info.mask or "")
@@ -144,7 +145,7 @@ def _comparison(truth: Corpus, labels: Labels, rows: np.ndarray) -> Comparison:
     for number, row in enumerate(rows):
         trajectory = truth[int(row)]
         assert trajectory.actions is not None
-        seen = trajectory.action_observed
+        seen = known_transitions(trajectory)
         mean, std = labels.read(trajectory.info.id)
         actions = trajectory.actions.reshape(mean.shape)
         true, mean, std = (np.asarray(x[seen], np.float64) / half for x in (actions, mean, std))

@@ -25,6 +25,7 @@ from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
 from lawm_data.corpus.table import INFERRED
+from lawm_data.corpus.transitions import known_transitions, with_known_transitions
 from lawm_models.algorithms._offline import Learner, require_steps, returns
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.encoders import ENCODERS, vectors
@@ -137,8 +138,7 @@ class BehindIDM(nn.Module):
 
     def _example(self, view: Corpus, place: int) -> Examples:
         trajectory, like = view[place], self.best_loss
-        known = torch.from_numpy(trajectory.action_observed.copy())
-        known[-1] &= trajectory.final_observed  # nothing says where that action led
+        known = torch.from_numpy(known_transitions(trajectory))
         action = np.asarray(trajectory.actions).reshape(len(known), -1)
         cameras = [spec.name for spec in view.manifest.observations if spec.role is Role.pixels]
         seen = {name: torch.from_numpy(trajectory.observations[name]) for name in cameras}
@@ -291,7 +291,7 @@ def held_out(corpora: Sequence[Corpus], share: float, drawn: set[int] | None = N
     found = [
         (str(view.table.id[place]), before + place)
         for before, view in zip(first, corpora, strict=True)
-        for place in labeled_places(view)
+        for place in np.flatnonzero(with_known_transitions(view)).tolist()
     ]
     count = max(0, min(max(1, round(share * len(found))), len(found) - 1)) if share else 0
     order = np.argsort(ranks((name.encode() for name, _ in found), seed=0), kind="stable")
@@ -306,19 +306,6 @@ def held_out(corpora: Sequence[Corpus], share: float, drawn: set[int] | None = N
         if teaching and teaching <= set(numbers[:count]):
             numbers.remove(next(number for number in reversed(numbers) if number in drawn))
     return set(numbers[:count])
-
-
-def labeled_places(view: Corpus) -> list[int]:
-    """Places of the trajectories of a view with a step to learn from.
-
-    That is one whose action was observed, and where it led.
-    """
-    table = view.table
-    found = table.num_observed > 0
-    # the only known action may be the last one, of which nobody recorded where it led
-    for place in np.flatnonzero((table.num_observed == 1) & ~table.final_observed).tolist():
-        found[place] = view[place].action_observed[:-1].any()
-    return np.flatnonzero(found).tolist()
 
 
 def first_numbers(corpora: Sequence[Corpus]) -> Int[np.ndarray, " C"]:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.overlay import free_folder, half_range, write_overlay
 from lawm_data.corpus.table import MISSING, WITHHELD
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.corpus.transitions import known_transitions
 from lawm_data.corpus.unexplained import r_squared, unexplained
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import seeding
@@ -129,7 +130,7 @@ def relabel(
     with seeding.thread_limit(run.config.threads):
         stack = run.config.frame_stack
         labels = list(infer_labels(algorithm, view, hidden, method, stack))
-    uncertain = uncertainty(labels, view.manifest.action)
+    uncertain = uncertainty(labels, view.manifest.action, view.table.final_observed[hidden])
     limit = np.inf if max_uncertainty is None else max_uncertainty
     kept = np.flatnonzero(uncertain <= limit)
     if not len(kept):
@@ -164,13 +165,23 @@ def relabel(
     }
 
 
-def uncertainty(labels: Sequence[Label], action: ArraySpec) -> Float[np.ndarray, " N"]:
+def uncertainty(
+    labels: Sequence[Label], action: ArraySpec, final_observed: Bool[np.ndarray, " N"]
+) -> Float[np.ndarray, " N"]:
     """Root mean square of the stated std of each trajectory, over steps and dimensions.
 
-    In units of half the action's range, so that it is about 0.58 for guessing uniformly.
+    In units of half the action's range, so that it is about 0.58 for guessing uniformly. A last
+    step of which nobody recorded where it led says nothing of the others, and counts only if it is
+    the only one.
     """
     half = half_range(action)
-    return np.array([np.sqrt(np.square(label.std / half).mean()) for label in labels])
+    counts = [max(1, len(x.std) - (not f)) for x, f in zip(labels, final_observed, strict=True)]
+    return np.array(
+        [
+            np.sqrt(np.square(label.std[:count] / half).mean())
+            for label, count in zip(labels, counts, strict=True)
+        ]
+    )
 
 
 def hidden_trajectories(view: Corpus) -> list[int]:
@@ -250,11 +261,10 @@ def errors_against(
     for position, label in zip(positions, labels, strict=True):
         trajectory = whole[position]
         if trajectory.actions is not None:
-            observed = trajectory.action_observed.copy()
-            observed[-1] &= trajectory.final_observed  # that one was not inferred
+            observed = known_transitions(trajectory)
             truths.append(trajectory.actions.reshape(label.mean.shape)[observed])
             predictions.append(label.mean[observed])
-    if not truths:
+    if not sum(map(len, truths)):
         return None
     return unexplained(np.concatenate(truths), np.concatenate(predictions))
 

@@ -29,6 +29,7 @@ from lawm_models.runs.relabel import (
     errors_against,
     infer_labels,
     relabel,
+    uncertainty,
 )
 from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.trainer import train
@@ -242,6 +243,46 @@ def test_an_action_that_leads_nowhere_is_not_inferred(runs, corpus, tmp_path):
     write_overlay(view, labels, name="lawm", model=weights, algorithm="lawm")
     states = [t.label_runs()[-1][0].value for t in view.with_labels("lawm")]
     assert states == ["inferred", "missing"]
+
+
+def test_only_what_was_inferred_is_judged(runs, corpus, tmp_path):
+    """The filler of a last step that led nowhere is neither an error nor an uncertainty.
+
+    ``relabel`` and ``compare-labels`` agree. Of a trajectory of one such step nothing is judged.
+    """
+    whole = open_corpus(corpus)
+    manifest, path = whole.manifest, tmp_path / "copy"
+    with CorpusWriter.create(
+        path, observations=manifest.observations, action=manifest.action
+    ) as writer:
+        for i, length in enumerate((6, 6, 6, 6, 1)):
+            arrays = whole[i].arrays(manifest.observations)
+            arrays = {k: a[[*range(length), length - 1]] for k, a in arrays.items()}
+            parts = arrays, whole[i].rewards[:length], whole[i].actions[:length]
+            source = manifest.provenance[0]
+            writer.add(*parts, provenance=source, metadata={"final_observation": "missing"})
+    copy = open_corpus(path)
+    labels = list(infer_labels(runs["lawm"].trained().algorithm, copy, range(5)))
+    write_overlay(copy, labels, name="ours", model="0" * 64, algorithm="lawm")
+    judged = compare_labels(copy, ["ours"])["overlays"]["ours"]
+    assert (judged["trajectories"], judged["steps"]) == (4, 20)
+    assert judged["by_source"]["test"]["trajectories"] == 4
+    errors = errors_against(copy, range(5), labels)
+    assert judged["r2"] == pytest.approx(1 - np.mean(errors), rel=1e-5)
+    truth = np.concatenate([copy[i].actions[:5] for i in range(4)])
+    half = np.array([1.0, 2.0])
+    wrong = (np.concatenate([label.mean[:5] for label in labels[:4]]) - truth) / half
+    assert judged["rmse"] == pytest.approx(np.sqrt(np.square(wrong).mean()), rel=1e-5)
+    assert errors_against(copy, [4], labels[4:]) is None
+    write_overlay(copy, labels[4:], name="one", model="0" * 64, algorithm="lawm")
+    with pytest.raises(ConfigError, match="label no trajectory whose action is known"):
+        compare_labels(copy, ["one"])
+
+    found = uncertainty(labels, manifest.action, copy.table.final_observed)
+    expected = [np.sqrt(np.square(label.std[:5] / half).mean()) for label in labels]
+    assert found == pytest.approx(expected)
+    assert found[4] == pytest.approx(3**-0.5)
+    assert uncertainty(labels, manifest.action, np.ones(5, bool))[0] != pytest.approx(found[0])
 
 
 def test_uncertain_trajectories_are_left_out_whole(runs, corpus):
