@@ -27,6 +27,7 @@ from lawm_schemas import CellResult, Results
 
 from lawm_data import open_corpus
 from lawm_data.corpus.features import FEATURES, feature_names, read_feature_set
+from lawm_data.corpus.unexplained import r_squared
 from lawm_models.runs.relabel import errors_against, hidden_trajectories, infer_labels
 from lawm_models.training import seeding
 from lawm_models.training.run_folder import RunFolder
@@ -58,7 +59,8 @@ def inferred_r2(run: RunFolder, path: str, trajectories: int) -> float | None:
     places = np.unique(np.linspace(0, len(hidden) - 1, trajectories).astype(int))
     chosen = hidden[places].tolist()
     errors = errors_against(whole, chosen, list(infer_labels(run.trained()[0], view, chosen)))
-    return None if errors is None else round(1 - mean(errors), 4)
+    r2 = None if errors is None else r_squared(errors)
+    return None if r2 is None else round(r2, 4)
 
 
 def probes(results: Results) -> dict[str, dict[str, dict[str, float]]]:

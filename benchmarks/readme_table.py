@@ -148,7 +148,8 @@ def inferred(words: str, folder: Path) -> Iterable[str]:
         for row in corpus.values():
             how = ", smoothing" if row["method"] == "smoothing" else ""
             figures = [row[key] for key in ("r2", "rmse", "nll")]
-            shown = [f"{value:.2f}" for value in (*figures, row["coverage"]["95"])]
+            figures.append(row["coverage"]["95"])
+            shown = ["–" if value is None else f"{value:.2f}" for value in figures]
             yield _line([f"{NAMES[row['algorithm']]}{how}", str(row["labeled"]), *shown])
 
 

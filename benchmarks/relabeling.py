@@ -69,7 +69,8 @@ def main() -> None:
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     for corpus, overlays in compared.items():
         for name, found in overlays.items():
-            print(f"{corpus:<26} {name:<36} R² {found['r2']:.3f}  NLL {found['nll']:.2f}")
+            r2 = "–" if found["r2"] is None else f"{found['r2']:.3f}"
+            print(f"{corpus:<26} {name:<36} R² {r2}  NLL {found['nll']:.2f}")
 
 
 if __name__ == "__main__":

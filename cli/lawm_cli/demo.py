@@ -183,6 +183,7 @@ def _relabel(run: Run, corpus: Path, mask: Mask) -> dict[str, Any]:
     from lawm_data.corpus.corpus import open_corpus
     from lawm_data.corpus.overlay import LABELS as FOLDER
     from lawm_data.corpus.overlay import overlay_names
+    from lawm_data.corpus.unexplained import r_squared
     from lawm_models.runs.relabel import Label, errors_against
 
     if LABELS not in overlay_names(corpus):
@@ -194,7 +195,7 @@ def _relabel(run: Run, corpus: Path, mask: Mask) -> dict[str, Any]:
     errors = errors_against(whole, hidden.tolist(), labels)
     return {
         "nmse_per_dimension": errors,
-        "r2": None if errors is None else 1 - float(np.mean(errors)),
+        "r2": None if errors is None else r_squared(errors),
         "trajectories": len(labels),
         "name": LABELS,
         "path": str(corpus / FOLDER / LABELS),

@@ -153,7 +153,7 @@ def _by_labels(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
             (overlay["labeled"], 1 - overlay["r2"])
             for overlay in overlays.values()
             if (overlay["algorithm"], overlay["method"]) == method
-            and overlay["labeled"] is not None
+            and None not in (overlay["labeled"], overlay["r2"])
         )
         if points:
             label = ", ".join(filter(None, method))
@@ -173,9 +173,11 @@ def _by_group(axes: Axes, overlays: Mapping[str, Mapping[str, Any]]) -> None:
     found = list(dict.fromkeys(name for o in overlays.values() for name in o[key]))
     width = 0.8 / len(overlays)
     for number, (name, overlay) in enumerate(overlays.items()):
-        groups, color = overlay[key], SERIES[number % len(SERIES)]
-        place = [found.index(group) - 0.4 + (number + 0.5) * width for group in groups]
-        height = [1 - group["r2"] for group in groups.values()]
+        color = SERIES[number % len(SERIES)]
+        # where no action varies there is none
+        known = {group: of["r2"] for group, of in overlay[key].items() if of["r2"] is not None}
+        place = [found.index(group) - 0.4 + (number + 0.5) * width for group in known]
+        height = [1 - r2 for r2 in known.values()]
         axes.bar(place, height, 0.9 * width, color=color, label=name)
     axes.set_xticks(range(len(found)), found)
     axes.set_xlabel("return of the trajectory, by thirds" if rewarded else "source")

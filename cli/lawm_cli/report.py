@@ -216,7 +216,7 @@ def labels(result: Mapping[str, Any], truth: bool) -> None:
         "labels": "not written" if result["dry_run"] else result["path"],
     }
     if truth:
-        known = result["r2"] is not None
+        known = result["nmse_per_dimension"] is not None
         rows["R²"] = result["r2"] if known else "unknown: the true actions are nowhere"
         rows["error / variance"] = result["nmse_per_dimension"]
     show.facts(rows, title=str(result["run"]))

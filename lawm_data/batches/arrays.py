@@ -200,7 +200,7 @@ class MappedArrays:
                 last = None if last is None else last[some]
                 assert self._action is not None
                 action[some] = self._action(shard[some], row[some], last)
-        if windows.padded or windows.partial:
+        if windows.padded or windows.partial or windows.unseen:
             action[~mask] = 0
         return torch.from_numpy(action)
 

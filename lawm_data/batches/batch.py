@@ -28,7 +28,8 @@ class Batch:
     action: Float[Tensor, "B T A"]
     """Actions in the environment's units; zero where ``action_mask`` is not set."""
     action_mask: Bool[Tensor, "B T"]
-    """Where the action is observed, or inferred and taken for it (``Loader(…, inferred=True)``)."""
+    """Where the action is observed, or inferred and taken for it (``Loader(…, inferred=True)``):
+    not where it is ``unseen`` what it led to, of which nothing can be inferred."""
     reward: Float[Tensor, "B T"]
     """Reward of the step from ``observation[:, t]`` to ``observation[:, t + 1]``."""
     rewarded: Bool[Tensor, " B"]

@@ -7,7 +7,9 @@ from dataclasses import fields
 from operator import index
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Int
 from lawm_schemas import ConfigError
 from torch import Tensor
 
@@ -194,6 +196,11 @@ class Loader:
     def num_labeled(self) -> int | None:
         """Labeled windows in every batch; None where that is left to chance."""
         return self._planner.num_labeled
+
+    @property
+    def trajectories(self) -> Int[np.ndarray, " D"]:
+        """Places of the trajectories that windows are drawn from, counted through all corpora."""
+        return self._planner.sampler.trajectories
 
     @property
     def identity(self) -> str:

@@ -130,6 +130,13 @@ class Sampler:
         """Hash of all that decides what is drawn."""
         self._pools = _pools(mixture, settings, _runs(mixture, settings))
 
+    @property
+    def trajectories(self) -> Int[np.ndarray, " D"]:
+        """Trajectories that windows are drawn from."""
+        return np.unique(
+            np.concatenate([pool.trajectories for pool, count in self._pools if count])
+        )
+
     def draw(self, block: int) -> tuple[Int[np.ndarray, "K B"], Int[np.ndarray, "K B"]]:
         """Trajectories and starts of the windows of K batches, the labeled ones first.
 
@@ -335,6 +342,8 @@ class Planner:
         if windows.unseen:
             unseen = self._at_end(windows, ~windows.final_observed)
             valid &= ~unseen
+            # nothing was inferred of an action that led to nothing recorded; a filler stands there
+            mask &= ~(unseen & (windows.action_shard >= len(self._mixture.shards))[:, None])
         return BatchPlan(windows, valid, unseen, mask, terminated, labeled)
 
     def _at_end(self, windows: Windows, which: Bool[np.ndarray, " B"]) -> Bool[np.ndarray, "B T"]:

@@ -118,6 +118,11 @@ class Pool:
         """Number of starts."""
         return int(self._runs.count.sum())
 
+    @property
+    def trajectories(self) -> Int[np.ndarray, " N"]:
+        """Those with a start, one for each run."""
+        return self._runs.trajectory
+
     def draw(
         self, uniform: Float[np.ndarray, "*S numbers"]
     ) -> tuple[Int[np.ndarray, "*S"], Int[np.ndarray, "*S"]]:

@@ -17,6 +17,8 @@ from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import find_mask, mask_sha256
 from lawm_data.corpus.overlay import Labels, half_range, open_labels
 from lawm_data.corpus.table import OBSERVED
+from lawm_data.corpus.transitions import known_transitions, with_known_transitions
+from lawm_data.corpus.unexplained import r_squared, unexplained
 
 BINS = 10
 """Bins of the reliability table, of equally many numbers each."""
@@ -71,7 +73,7 @@ def compare_labels(
     truth = corpus if held_out is None else corpus.with_mask(held_out)
     overlays = [open_labels(corpus, name, verify=True) for name in names]
     table, chosen, about = truth.table, [], []
-    known = (table.labels == OBSERVED) & (table.num_observed > 0)
+    known = (table.labels == OBSERVED) & with_known_transitions(truth)
     for labels in overlays:
         try:  # the mask that the model was trained under, if it is still there
             mask = find_mask(corpus.path, labels.info.mask or "")
@@ -126,7 +128,7 @@ def label_errors(truth: Corpus, labels: Labels, rows: np.ndarray) -> dict[str, A
         "steps": len(error),
         **_figures(compared),
         "rmse_per_dimension": (_rms(error, 0) * half).tolist(),
-        "r2_per_dimension": (1 - _unexplained(compared)).tolist(),
+        "r2_per_dimension": [None if e is None else 1 - e for e in _unexplained(compared)],
         "nll_per_dimension": _nll(compared).mean(0).tolist(),
         "coverage": {
             name: float((np.abs(error) <= width * compared.std).mean())
@@ -143,7 +145,7 @@ def _comparison(truth: Corpus, labels: Labels, rows: np.ndarray) -> Comparison:
     for number, row in enumerate(rows):
         trajectory = truth[int(row)]
         assert trajectory.actions is not None
-        seen = trajectory.action_observed
+        seen = known_transitions(trajectory)
         mean, std = labels.read(trajectory.info.id)
         actions = trajectory.actions.reshape(mean.shape)
         true, mean, std = (np.asarray(x[seen], np.float64) / half for x in (actions, mean, std))
@@ -152,11 +154,11 @@ def _comparison(truth: Corpus, labels: Labels, rows: np.ndarray) -> Comparison:
     return compared._replace(std=np.maximum(compared.std, SMALLEST))
 
 
-def _figures(compared: Comparison) -> dict[str, float]:
+def _figures(compared: Comparison) -> dict[str, float | None]:
     """Errors over all dimensions, on the scale of half the action's range."""
     return {
         "rmse": float(_rms(compared.mean - compared.truth)),
-        "r2": float(1 - _unexplained(compared).mean()),
+        "r2": r_squared(_unexplained(compared)),
         "nll": float(_nll(compared).mean()),
     }
 
@@ -173,10 +175,8 @@ def _by_group(compared: Comparison, groups: Mapping[str, np.ndarray]) -> dict[st
     }
 
 
-def _unexplained(compared: Comparison) -> np.ndarray:
-    """(A,) mean squared error over the variance of the truth."""
-    error = np.square(compared.mean - compared.truth).mean(0)
-    return error / np.maximum(compared.truth.var(0), SMALLEST**2)
+def _unexplained(compared: Comparison) -> tuple[float | None, ...]:
+    return unexplained(compared.truth, compared.mean)
 
 
 def _nll(compared: Comparison) -> np.ndarray:

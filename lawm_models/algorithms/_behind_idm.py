@@ -11,7 +11,7 @@ out there.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from lawm_data.batches.batch import Batch
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
+from lawm_data.corpus.table import INFERRED
+from lawm_data.corpus.transitions import known_transitions, with_known_transitions
 from lawm_models.algorithms._offline import Learner, require_steps, returns
 from lawm_models.algorithms._protocol import LastStage, ModelSpec, RewardsFrom
 from lawm_models.networks.encoders import ENCODERS, vectors
@@ -100,6 +102,7 @@ class BehindIDM(nn.Module):
         self._held_out = torch.zeros(0, dtype=torch.int64)
         self._first = torch.zeros(1, dtype=torch.int64)
         self._examples: list[Examples] = []
+        self._drawn: set[int] | None = None
 
     def get_extra_state(self) -> Tensor:
         """Gradient steps of the inverse model."""
@@ -113,12 +116,17 @@ class BehindIDM(nn.Module):
         """See the protocol."""
         return self._optimizers
 
+    def draws_from(self, stage: str, trajectories: Int[np.ndarray, " D"]) -> None:
+        """See ``_protocol.HoldingOut``."""
+        if stage == "idm":
+            self._drawn = set(trajectories.tolist())
+
     def prepare(self, corpora: Sequence[Corpus]) -> None:
         """Normalise over all observations, and hold some labeled trajectories out."""
         self.encoder.fit(corpora)
         self.agent.fit(returns(corpora, labeled=False))
         device = self.best_loss.device
-        chosen = sorted(held_out(corpora, self.config.inverse.held_out))
+        chosen = sorted(held_out(corpora, self.config.inverse.held_out, self._drawn))
         first = first_numbers(corpora)
         self._held_out = torch.tensor(chosen, dtype=torch.int64, device=device)
         self._first = torch.from_numpy(first).to(device)
@@ -130,8 +138,7 @@ class BehindIDM(nn.Module):
 
     def _example(self, view: Corpus, place: int) -> Examples:
         trajectory, like = view[place], self.best_loss
-        known = torch.from_numpy(trajectory.action_observed.copy())
-        known[-1] &= trajectory.final_observed  # nothing says where that action led
+        known = torch.from_numpy(known_transitions(trajectory))
         action = np.asarray(trajectory.actions).reshape(len(known), -1)
         cameras = [spec.name for spec in view.manifest.observations if spec.role is Role.pixels]
         seen = {name: torch.from_numpy(trajectory.observations[name]) for name in cameras}
@@ -228,6 +235,13 @@ class BehindIDM(nn.Module):
             metrics |= self._validate()
         return metrics
 
+    def alarms(self, metrics: Mapping[str, float]) -> dict[str, str]:
+        """See ``_protocol.Watched``: batches without a step to learn from."""
+        if any(metrics.get(name, 1.0) for name in ("nll", "error")):
+            return {}
+        what = "no batch has a step to learn from that is not held out: the model learns nothing"
+        return {"nll": f"{what}; draw others (labeled_ratio, label_unit), or label more"}
+
     @torch.no_grad()
     def _validate(self) -> dict[str, Tensor]:
         """Keep the weights if they are the best so far, or if there is nothing to judge them by."""
@@ -262,21 +276,36 @@ class BehindIDM(nn.Module):
         return self.scale.to_environment(density.mode()), std
 
 
-def held_out(corpora: Sequence[Corpus], share: float) -> set[int]:
+def held_out(corpora: Sequence[Corpus], share: float, drawn: set[int] | None = None) -> set[int]:
     """Numbers of the labeled trajectories that are held out, counted through all corpora.
 
-    At least one, unless it is the only one or the share is 0, and never all; an order of the ids
-    decides.
+    At least one, unless it is the only one or the share is 0, and never all, nor all that batches
+    are drawn from; an order of the ids decides. Those without a step to judge by take no part.
+
+    Args:
+        corpora: the views.
+        share: of those trajectories.
+        drawn: numbers of the trajectories that batches are drawn from; None: of all.
     """
     first = first_numbers(corpora).tolist()
     found = [
         (str(view.table.id[place]), before + place)
         for before, view in zip(first, corpora, strict=True)
-        for place in np.flatnonzero(view.table.num_observed > 0).tolist()
+        for place in np.flatnonzero(with_known_transitions(view)).tolist()
     ]
     count = max(0, min(max(1, round(share * len(found))), len(found) - 1)) if share else 0
     order = np.argsort(ranks((name.encode() for name, _ in found), seed=0), kind="stable")
-    return {found[i][1] for i in order[:count]}
+    numbers = [found[i][1] for i in order]
+    if drawn is not None:
+        inferred = (
+            before + place
+            for before, view in zip(first, corpora, strict=True)
+            for place in np.flatnonzero(view.table.labels == INFERRED).tolist()
+        )
+        teaching = drawn & {*numbers, *inferred}
+        if teaching and teaching <= set(numbers[:count]):
+            numbers.remove(next(number for number in reversed(numbers) if number in drawn))
+    return set(numbers[:count])
 
 
 def first_numbers(corpora: Sequence[Corpus]) -> Int[np.ndarray, " C"]:

@@ -23,8 +23,9 @@ from typing import (
 )
 
 if TYPE_CHECKING:  # algorithms are listed without importing torch
+    import numpy as np
     import torch
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from lawm_schemas import ArraySpec, Schema
     from torch import Tensor
 
@@ -161,6 +162,20 @@ class Windowed(Protocol):
 
         Raises:
             ConfigError: says how long they must be.
+        """
+        ...
+
+
+@runtime_checkable
+class HoldingOut(Protocol):
+    """An algorithm that holds trajectories out, and must not hold out all that it learns from."""
+
+    def draws_from(self, stage: str, trajectories: Int[np.ndarray, " D"]) -> None:
+        """Which trajectories windows of a stage are from; told before ``prepare``.
+
+        Args:
+            stage: the stage.
+            trajectories: their places, counted through all corpora.
         """
         ...
 

@@ -83,7 +83,7 @@ def probe(
     everything, whole = whole, _as_observed(whole, subjects[0])
     horizon = subjects[0].dynamics.horizon
     simulator = Simulator(whole, horizon) if simulate else None
-    as_given = as_anchors(given, shown)
+    as_given = as_anchors(given, shown, whole)
     division = divide(whole, [subject.run for subject in (*subjects, *given)])
     context = max(subject.dynamics.context for subject in (*subjects, *given))
     labeled = np.array([whole.table.id[i] in shown for i in division.fit], bool)

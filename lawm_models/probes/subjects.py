@@ -96,24 +96,31 @@ def labeled_names(view: Corpus) -> set[str]:
     return set(view.table.id[view.table.num_observed > 0].tolist())
 
 
-def as_anchors(subjects: Sequence[Subject], shown: set[str]) -> dict[Kind, list[Subject]]:
+def as_anchors(
+    subjects: Sequence[Subject], shown: set[str], whole: Corpus
+) -> dict[Kind, list[Subject]]:
     """Runs by what they are to the table.
 
     Args:
         subjects: the runs.
         shown: names of the trajectories whose actions the mask shows.
+        whole: the corpus that is probed, without a mask.
 
     Raises:
-        ConfigError: one is no anchor, or has learned from other labels than those of the mask.
+        ConfigError: one is no anchor, or has learned from other labels than those of the mask, or
+            from inferred ones.
     """
     found: dict[Kind, list[Subject]] = {}
     for subject in subjects:
-        found.setdefault(_kind(subject, shown), []).append(subject)
+        found.setdefault(_kind(subject, shown, whole), []).append(subject)
     return found
 
 
-def _kind(subject: Subject, shown: set[str]) -> Kind:
+def _kind(subject: Subject, shown: set[str], whole: Corpus) -> Kind:
     run = subject.run
+    if any(corpus.inferred for corpus in run.record.corpora):
+        hint = "give a run without --labels"
+        raise ConfigError("learned from inferred actions: is no anchor", str(run.path), hint)
     if subject.dynamics.infers:
         model = run.config.algorithm.settings.get("model", {})
         free = model.get("constraint", {}).get("name") == "none" and not model.get("labels")
@@ -121,10 +128,19 @@ def _kind(subject: Subject, shown: set[str]) -> Kind:
             return "unconstrained"
         hint = "give runs of acwm, or of lam with the constraint none and without labels"
         raise ConfigError("is no anchor", str(run.path), hint)
-    if all(corpus.mask is None for corpus in run.record.corpora):
+    views = [view for view in data_now(run.config) if view is not None]
+    unmasked = all(corpus.mask is None for corpus in run.record.corpora)
+    if unmasked and all(_shows_all(view, whole) for view in views):
         return "acwm_all"
-    for view in data_now(run.config):
-        if view is not None and labeled_names(view) != shown & set(view.table.id.tolist()):
+    for view in views:
+        if labeled_names(view) != shown & set(view.table.id.tolist()):
             hint = "train it on those, or leave it out: it is trained here then"
             raise ConfigError("learned from other labels than the mask's", str(run.path), hint)
     return "acwm"
+
+
+def _shows_all(view: Corpus, whole: Corpus) -> bool:
+    """Whether a view has every action that the corpus has of trajectories of the same names."""
+    known = dict(zip(whole.table.id.tolist(), whole.table.num_observed.tolist(), strict=True))
+    rows = zip(view.table.id.tolist(), view.table.num_observed.tolist(), strict=True)
+    return all(count >= known.get(name, 0) for name, count in rows)

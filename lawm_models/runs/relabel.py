@@ -8,21 +8,24 @@ from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from lawm_schemas import ArraySpec, ConfigError, Role
+from jaxtyping import Bool, Float
+from lawm_schemas import ArraySpec, ConfigError, LawmError, Role
 from torch import Tensor
 
 from lawm_data.batches.batch import Batch
 from lawm_data.batches.stacks import stacked
 from lawm_data.corpus.agreement import reads_alike
 from lawm_data.corpus.corpus import Corpus, open_corpus
+from lawm_data.corpus.integrity.leakage import shared_content
 from lawm_data.corpus.mask import mask_sha256
 from lawm_data.corpus.overlay import free_folder, half_range, write_overlay
 from lawm_data.corpus.table import MISSING, WITHHELD
 from lawm_data.corpus.trajectory import Trajectory
+from lawm_data.corpus.transitions import known_transitions
+from lawm_data.corpus.unexplained import r_squared, unexplained
 from lawm_models.algorithms._protocol import Algorithm
 from lawm_models.training import seeding
-from lawm_models.training.experiment import seen_through
+from lawm_models.training.experiment import data_now, is_of_unlabeled, seen_through
 from lawm_models.training.run_folder import RunFolder
 
 STEPS_AT_ONCE = 32768
@@ -31,8 +34,6 @@ FRAMES_AT_ONCE = 512
 """The same where pixels are observed."""
 Method = Literal["inverse", "smoothing"]
 """How actions are inferred; see ``relabel``."""
-SMALLEST_VARIANCE = 1e-12
-"""Stands in for the variance of an action dimension that never changes."""
 
 
 @runtime_checkable
@@ -60,11 +61,11 @@ class Label(NamedTuple):
 class Relabeled(TypedDict):
     """What came of inferring actions."""
 
-    nmse_per_dimension: list[float] | None
+    nmse_per_dimension: list[float | None] | None
     """Mean squared error over the variance of the true actions; None where nobody asked, or no
-    truth is known."""
+    truth is known, and for a dimension that never changes."""
     r2: float | None
-    """1 minus the mean of those."""
+    """1 minus the mean of those that are known."""
     trajectories: int
     """Trajectories that have inferred actions now."""
     left_out: int
@@ -111,7 +112,8 @@ def relabel(
 
     Raises:
         ConfigError: nothing to relabel or nothing certain enough, a corpus of another environment,
-            or an algorithm that infers no actions.
+            one that is a copy in which actions are missing that the run saw, or an algorithm that
+            infers no actions.
         CorpusError: the name is taken, or the corpus was altered.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
@@ -123,11 +125,12 @@ def relabel(
         raise ConfigError(
             "the run could read every action", str(whole.path), "there is nothing to relabel"
         )
+    _require_unseen(run, whole, hidden)
     algorithm, weights = run.trained()
     with seeding.thread_limit(run.config.threads):
         stack = run.config.frame_stack
         labels = list(infer_labels(algorithm, view, hidden, method, stack))
-    uncertain = uncertainty(labels, view.manifest.action)
+    uncertain = uncertainty(labels, view.manifest.action, view.table.final_observed[hidden])
     limit = np.inf if max_uncertainty is None else max_uncertainty
     kept = np.flatnonzero(uncertain <= limit)
     if not len(kept):
@@ -137,7 +140,6 @@ def relabel(
     errors = None
     if truth_from_withheld:
         errors = errors_against(whole, [hidden[i] for i in kept], labels)
-    r2 = None if errors is None else 1 - float(np.mean(errors))
     if not dry_run:
         write_overlay(
             view,
@@ -152,7 +154,7 @@ def relabel(
     low, median, high = np.quantile(uncertain, (0, 0.5, 1)).tolist()
     return {
         "nmse_per_dimension": None if errors is None else list(errors),
-        "r2": r2,
+        "r2": None if errors is None else r_squared(errors),
         "trajectories": len(labels),
         "left_out": len(hidden) - len(labels),
         "uncertainty": {"min": low, "median": median, "max": high},
@@ -163,13 +165,23 @@ def relabel(
     }
 
 
-def uncertainty(labels: Sequence[Label], action: ArraySpec) -> Float[np.ndarray, " N"]:
+def uncertainty(
+    labels: Sequence[Label], action: ArraySpec, final_observed: Bool[np.ndarray, " N"]
+) -> Float[np.ndarray, " N"]:
     """Root mean square of the stated std of each trajectory, over steps and dimensions.
 
-    In units of half the action's range, so that it is about 0.58 for guessing uniformly.
+    In units of half the action's range, so that it is about 0.58 for guessing uniformly. A last
+    step of which nobody recorded where it led says nothing of the others, and counts only if it is
+    the only one.
     """
     half = half_range(action)
-    return np.array([np.sqrt(np.square(label.std / half).mean()) for label in labels])
+    counts = [max(1, len(x.std) - (not f)) for x, f in zip(labels, final_observed, strict=True)]
+    return np.array(
+        [
+            np.sqrt(np.square(label.std[:count] / half).mean())
+            for label, count in zip(labels, counts, strict=True)
+        ]
+    )
 
 
 def hidden_trajectories(view: Corpus) -> list[int]:
@@ -233,7 +245,7 @@ def _without_last(label: Label, action: ArraySpec) -> Label:
 
 def errors_against(
     whole: Corpus, positions: Sequence[int], labels: Sequence[Label]
-) -> tuple[float, ...] | None:
+) -> tuple[float | None, ...] | None:
     """Mean squared error over the variance of the true actions, per dimension.
 
     Args:
@@ -242,21 +254,19 @@ def errors_against(
         labels: their labels, in the same order.
 
     Returns:
-        A number per dimension over all observed steps, or None when there are none.
+        A number per dimension over all observed steps, see ``unexplained``, or None when there
+        are none.
     """
     truths, predictions = [], []
     for position, label in zip(positions, labels, strict=True):
         trajectory = whole[position]
         if trajectory.actions is not None:
-            observed = trajectory.action_observed.copy()
-            observed[-1] &= trajectory.final_observed  # that one was not inferred
+            observed = known_transitions(trajectory)
             truths.append(trajectory.actions.reshape(label.mean.shape)[observed])
             predictions.append(label.mean[observed])
-    if not truths:
+    if not sum(map(len, truths)):
         return None
-    truth = np.concatenate(truths, dtype=np.float64)
-    error = np.square(np.concatenate(predictions, dtype=np.float64) - truth).mean(0)
-    return tuple((error / np.maximum(truth.var(0), SMALLEST_VARIANCE)).tolist())
+    return unexplained(np.concatenate(truths), np.concatenate(predictions))
 
 
 def batch_of(
@@ -347,3 +357,36 @@ def _as_seen(run: RunFolder, whole: Corpus) -> Corpus:
             "restore the mask",
         )
     return view
+
+
+def _require_unseen(run: RunFolder, whole: Corpus, hidden: Sequence[int]) -> None:
+    """Refuse trajectories whose actions the run has seen in another corpus.
+
+    A copy of a corpus, such as ``mask --withhold`` writes, has a fingerprint of its own, and its
+    hidden actions are missing. Corpora of the run that are gone or have changed tell nothing.
+
+    Args:
+        run: the run.
+        whole: the corpus.
+        hidden: places of those trajectories.
+
+    Raises:
+        ConfigError: it has.
+    """
+    for record, source in zip(run.record.corpora, run.config.corpora, strict=True):
+        try:
+            (view,) = data_now(run.config.model_copy(update={"corpora": (source,)}))
+        except LawmError:
+            continue
+        if view is None or not is_of_unlabeled(record, view):
+            continue
+        if view.root_fingerprint == whole.root_fingerprint:
+            continue  # its mask says what was seen
+        seen = view.index.position[view.table.num_observed > 0].tolist()
+        if count := len(shared_content(whole.path, hidden, view.path, seen)):
+            what = f"lacks the actions of {count:,} trajectories that the run saw with them"
+            raise ConfigError(
+                f"{what}, in {record.path}",
+                str(whole.path),
+                "take a run that was trained on this corpus, or under a mask that hides them",
+            )

@@ -24,7 +24,14 @@ from lawm_data.system.output import refuse_inside
 from lawm_data.system.progress import NoBar, ProgressBar
 from lawm_data.system.terminal import line
 from lawm_models.algorithms import ALGORITHMS
-from lawm_models.algorithms._protocol import Algorithm, CorrectsEnds, Shareable, Watched, Windowed
+from lawm_models.algorithms._protocol import (
+    Algorithm,
+    CorrectsEnds,
+    HoldingOut,
+    Shareable,
+    Watched,
+    Windowed,
+)
 from lawm_models.training import checkpoint, processes, resume, seeding, stage_reuse
 from lawm_models.training.evaluate import Evaluator
 from lawm_models.training.experiment import (
@@ -282,6 +289,9 @@ class Training:
         device = device_of(self.config.device)
         self.algorithm = opened.algorithm
         views = [view for view, _ in opened.sources.corpora]
+        if isinstance(self.algorithm, HoldingOut):
+            for stage, loader in self.loaders.items():
+                self.algorithm.draws_from(stage, loader.trajectories)
         with group.agreed():
             self.algorithm.prepare(views)
         self.rates = {

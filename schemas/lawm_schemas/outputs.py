@@ -892,10 +892,11 @@ class Relabel(Schema):
     """Of both: root mean square of the stated std, half the action's range being 1."""
     method: Literal["inverse", "smoothing"] | None
     """As given."""
-    nmse_per_dimension: tuple[float, ...] | None
-    """Mean squared error over the variance: with ``--truth-from-withheld``, where it is known."""
+    nmse_per_dimension: tuple[float | None, ...] | None
+    """Mean squared error over the variance: with ``--truth-from-withheld``, where it is known; null
+    for a dimension that never changes."""
     r2: float | None
-    """1 − the mean of these."""
+    """1 − the mean of those that are known."""
     width: int | None
     """With ``--latents`` numbers of a latent action."""
     codes: int | None
@@ -1013,7 +1014,7 @@ class GroupError(Schema):
 
     trajectories: int
     rmse: float
-    r2: float
+    r2: float | None
     nll: float
 
 
@@ -1030,12 +1031,13 @@ class LabelError(Schema):
     """That it is judged on."""
     steps: int
     rmse: float
-    """Error, R², and negative log-likelihood in nats per step and dimension."""
-    r2: float
+    """Error, R², and negative log-likelihood in nats per step and dimension. Dimensions of the
+    action that never change have no R², and are left out of the mean."""
+    r2: float | None
     nll: float
     rmse_per_dimension: tuple[float, ...]
     """The same by dimension; RMSE in the action's own units."""
-    r2_per_dimension: tuple[float, ...]
+    r2_per_dimension: tuple[float | None, ...]
     nll_per_dimension: tuple[float, ...]
     coverage: dict[Literal["50", "80", "95"], float]
     """Share of true actions within the stated ``50``, ``80`` and ``95`` percent intervals."""
@@ -1376,7 +1378,7 @@ class DemoLabels(Schema):
     name: str
     path: str
     trajectories: int
-    nmse_per_dimension: tuple[float, ...] | None
+    nmse_per_dimension: tuple[float | None, ...] | None
     r2: float | None
 
 

@@ -51,6 +51,13 @@ def test_errors_of_labels_are_drawn(tmp_path: Path, labeled: tuple) -> None:
     assert drawn[2].startswith(b"\x89PNG")
 
 
+def test_where_no_action_varies_nothing_is_drawn(tmp_path: Path) -> None:
+    for labeled in (4, 40), (None, None):
+        overlays = {f"m{i}": judged(0.3, n) for i, n in enumerate(labeled)}
+        overlays["m1"]["r2"] = overlays["m1"]["by_return"]["low"]["r2"] = None
+        draw_label_errors(tmp_path / "a.svg", overlays)
+
+
 def test_errors_by_source_stand_in_where_there_are_no_returns(tmp_path: Path) -> None:
     overlay = judged(0.3, None) | {"by_return": {}}
     draw_label_errors(tmp_path / "a.svg", {"m": overlay})

@@ -48,6 +48,32 @@ def leakage(path: str | Path, against: str | Path) -> Leakage:
     )
 
 
+def shared_content(
+    path: str | Path, places: Sequence[int], against: str | Path, there: Sequence[int]
+) -> list[int]:
+    """Which of some trajectories of a corpus are among some of another one.
+
+    Args:
+        path: the corpus.
+        places: of trajectories in it.
+        against: the other corpus.
+        there: places of trajectories in that one.
+
+    Returns:
+        Those ``places`` that have the same observations as one ``there``, as in
+        ``Leakage.equal``.
+
+    Raises:
+        LawmError: one of them cannot be opened.
+    """
+    one, other = open_store(Path(path)), open_store(Path(against))
+    arrays = _shared(one, other)
+    ours = _contents(one, [(each.here, each.dtype) for each in arrays], places)
+    theirs = _contents(other, [(each.there, each.dtype) for each in arrays], there)
+    known = set(theirs) - {None}
+    return [place for place, content in zip(places, ours, strict=True) if content in known]
+
+
 def leakage_findings(path: str | Path, against: str | Path, found: Leakage) -> Iterator[Finding]:
     """Shared trajectories as errors, near ones as a warning; an error where none was compared."""
     if not found.compared:
@@ -100,19 +126,23 @@ def _joint_type(one: ArraySpec, other: ArraySpec) -> np.dtype:
     return np.promote_types(*types)
 
 
-def _contents(store: Store, arrays: Sequence[tuple[str, np.dtype]]) -> list[bytes | None]:
+def _contents(
+    store: Store, arrays: Sequence[tuple[str, np.dtype]], places: Sequence[int] | None = None
+) -> list[bytes | None]:
     """Hash of some observations of each trajectory; None where there are none to hash.
 
     Args:
         store: the corpus.
         arrays: their names, and the types to take them in.
+        places: of the trajectories, if not all are asked for.
     """
+    chosen = np.arange(len(store.index.length)) if places is None else np.array(places, np.int64)
     packed = {spec.name: columns for spec, columns in layout_of(store.manifest).packed}
     hashes: list[bytes | None] = []
     for length, number, row in zip(
-        store.index.length.tolist(),
-        store.index.shard.tolist(),
-        store.index.row.tolist(),
+        store.index.length[chosen].tolist(),
+        store.index.shard[chosen].tolist(),
+        store.index.row[chosen].tolist(),
         strict=True,
     ):
         shard, rows = store.shards[number], slice(row, row + length + 1)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from lawm_schemas import LabelState, Manifest
+from lawm_schemas import Manifest
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.layout import element_names
+from lawm_data.corpus.table import MISSING
 from lawm_data.corpus.trajectory import Trajectory
 
 MOST_ROWS = 300
@@ -117,7 +118,7 @@ def _signals(trajectory: Trajectory, size: int) -> np.ndarray:
     if trajectory.is_rewarded:
         taken[:-1, 0] = trajectory.rewards
     if trajectory.actions is not None:
-        known = trajectory.action_observed | (trajectory.labels is LabelState.inferred)
+        known = trajectory.step_labels != MISSING
         taken[:-1, 1:][known] = trajectory.actions.reshape(steps, size)[known]
     return np.concatenate([taken, trajectory.observations.state], axis=1, dtype=np.float64)
 

@@ -1,12 +1,24 @@
 """Inferred actions in batches: only where they are asked for, and then as if observed."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lawm_schemas import ArraySpec, Provenance, Role
 
-from lawm_data import Corpus, Loader, TorchWindows, make_mask, open_corpus, save_mask, write_overlay
+from lawm_data import (
+    Corpus,
+    CorpusWriter,
+    Loader,
+    TorchWindows,
+    make_mask,
+    open_corpus,
+    save_mask,
+    write_overlay,
+)
+from lawm_data.corpus.table import FINAL_MISSING
 
 
 @pytest.fixture
@@ -53,6 +65,50 @@ def test_batches_hold_what_the_trajectories_do(view: Corpus, window: int, reside
                 assert (given == trajectory.actions[here][known]).all()
             assert (batch.action[b].numpy()[~mask] == 0).all()
     assert len(seen) == view.label_counts()["inferred"]
+
+
+@pytest.mark.parametrize("ratio", [None, 1.0])
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("window", [3, 6, 8])
+def test_no_action_is_inferred_where_nobody_recorded_what_it_led_to(
+    tmp_path: Path, window: int, resident: bool, ratio: float | None
+) -> None:
+    """The recorded ones there stay, also those of a partially labeled trajectory."""
+    lengths = (6, 6, 6, 8)
+    with CorpusWriter.create(
+        tmp_path / "corpus",
+        observations=[ArraySpec(name="x", shape=(1,))],
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+    ) as writer:
+        for i, steps in enumerate(lengths):
+            writer.add(
+                {"x": np.append(np.arange(steps), steps - 1)[:, None]},
+                np.zeros(steps),
+                None if i % 2 else np.ones((steps, 1)),
+                action_observed=np.arange(steps) >= 1 if i == 2 else None,
+                trajectory_id=f"t{i}",
+                terminated=True,
+                provenance=Provenance(source="test"),
+                metadata=FINAL_MISSING if i < 3 else {},
+            )
+    corpus = open_corpus(tmp_path / "corpus")
+    found = [(f"t{i}", np.full((lengths[i], 1), 5.0), np.ones((lengths[i], 1))) for i in (1, 3)]
+    write_overlay(corpus, found, name="ours", model="0" * 64, algorithm="lam")
+    view = corpus.with_labels("ours")
+    loader = Loader(view, 32, window, labeled_ratio=ratio, inferred=True, resident=resident)
+    last = set()
+    for _ in range(10):
+        batch = loader.next()
+        step = batch.start[:, None] + torch.arange(window)
+        length = torch.tensor(lengths)[batch.trajectory][:, None]
+        known = (step < length) & ~((batch.trajectory == 2)[:, None] & (step == 0))
+        known &= ~((batch.trajectory == 1)[:, None] & (step == 5))
+        assert torch.equal(batch.action_mask, known)
+        expected = torch.tensor([1.0, 5.0, 1.0, 5.0])[batch.trajectory][:, None] * known
+        assert torch.equal(batch.action[..., 0], expected)
+        assert torch.equal(batch.labeled, batch.trajectory != 2)
+        last |= set(batch.trajectory[batch.unseen.any(1)].tolist())
+    assert last == ({0, 1} if ratio else {0, 1, 2})
 
 
 def test_nothing_is_read_without_being_asked_for(view: Corpus) -> None:

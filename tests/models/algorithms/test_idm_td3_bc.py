@@ -1,18 +1,23 @@
 """IDM-TD3+BC: what the inverse model learns from, which weights are kept, and what they label."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from lawm_schemas import ConfigError
+from lawm_schemas import ConfigError, Provenance
 
+from lawm_data import CorpusWriter, open_corpus
 from lawm_data.batches.loader import Loader
+from lawm_data.corpus.table import FINAL_MISSING
 from lawm_models.algorithms import idm_td3_bc
 from lawm_models.algorithms._behind_idm import held_out
 from lawm_models.networks.inverse_dynamics import InverseDynamicsConfig
 from lawm_models.networks.offline.td3_bc import TD3BC, TD3BCConfig
 from lawm_models.networks.offline.transitions import choose_step, every_step
+from lawm_models.training.experiment import make_loaders
+from lawm_models.training.trainer import train
 
 K = 3
 STEPS = 9
@@ -227,3 +232,98 @@ def test_last_weights_are_kept_when_nothing_is_held_out(build, make_batch):
 def test_short_window_is_refused(build):
     with pytest.raises(ConfigError, match=r"1 is too short to look at 3 obs.*; give 2 or more"):
         build().require_window(1)
+
+
+def write_partial(path, spec, observed, final_missing=()):
+    """Ten trajectories of nine steps, t0 to t9; ``observed(i)``: flags of the actions of ti."""
+    draws = np.random.default_rng(0)
+    low, high = np.array(spec.action.low), np.array(spec.action.high)
+    with CorpusWriter.create(path, observations=spec.observations, action=spec.action) as writer:
+        for i in range(10):
+            state = draws.normal(size=(STEPS + 1, 3)).astype(np.float32)
+            if i in final_missing:
+                state[-1] = state[-2]
+            writer.add(
+                {"state": state},
+                rewards=np.zeros(STEPS, np.float32),
+                actions=draws.uniform(low, high, (STEPS, 2)).astype(np.float32),
+                action_observed=observed(i),
+                trajectory_id=f"t{i}",
+                provenance=Provenance(source="test"),
+                metadata=FINAL_MISSING if i in final_missing else {},
+            )
+    return open_corpus(path)
+
+
+@pytest.fixture
+def first_held_out(spec, tmp_path):
+    """Place of the one of ten trajectories that is held out where all have all actions."""
+    whole = write_partial(tmp_path / "whole", spec, lambda i: np.ones(STEPS, bool))
+    (place,) = held_out([whole], 0.1)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("ratio", "unit"), [(1.0, "trajectory"), (1.0, "window"), (None, "window")]
+)
+def test_what_a_stage_draws_from_is_not_all_held_out(
+    spec, tmp_path, first_held_out, experiment, ratio, unit
+):
+    """The only complete trajectory, or the only one with a full window, is the first to hold out.
+
+    Where batches are drawn from others, too, it is.
+    """
+    few = np.arange(STEPS) % 2 == 0
+    path = tmp_path / "corpus"
+    write_partial(path, spec, lambda i: few | (i == first_held_out))
+    config = experiment(
+        "idm_td3_bc",
+        corpora=[{"path": str(path)}],
+        batches={"idm": {"labeled_ratio": ratio}},
+        labeled_ratio=None,
+        label_unit=unit,
+        window=4,
+    )
+    run = train(config, tmp_path / "run")
+    found = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
+    found = [line for line in found if line["stage"] == "idm"]
+    assert all(line["nll"] != 0 and line["error"] > 0 for line in found)
+    loader = make_loaders(run.config, ((open_corpus(path), 1.0),))["idm"]
+    drawn = set(loader.trajectories.tolist())
+    assert drawn == ({first_held_out} if ratio else set(range(10)))
+    assert (held_out([open_corpus(path)], 0.1, drawn) == {first_held_out}) == (ratio is None)
+
+
+def test_trajectories_without_a_step_to_judge_by_are_not_held_out(
+    build, spec, tmp_path, first_held_out
+):
+    """Its only known action leads to an observation that nobody recorded."""
+    last = np.arange(STEPS) == STEPS - 1
+    view = write_partial(
+        tmp_path / "corpus",
+        spec,
+        lambda i: last if i == first_held_out else np.ones(STEPS, bool),
+        final_missing={first_held_out},
+    )
+    assert first_held_out not in held_out([view], 0.99)
+    algorithm = build(held_out=0.99)
+    algorithm.prepare([view])
+    algorithm.begin("agent")
+    assert torch.isfinite(algorithm.best_loss)
+    # a step before it, or where it led, is enough
+    for flags, missing in ((last | (np.arange(STEPS) == 0), {first_held_out}), (last, ())):
+        path = tmp_path / str(flags.sum())
+        view = write_partial(
+            path,
+            spec,
+            lambda i, flags=flags: flags if i == first_held_out else np.ones(STEPS, bool),
+            final_missing=missing,
+        )
+        assert held_out([view], 0.1) == {first_held_out}
+
+
+def test_alarm_where_no_batch_teaches(build):
+    (alarm,) = build().alarms({"nll": 0.0, "error": 0.0}).values()
+    assert "no batch has a step to learn from" in alarm
+    assert build().alarms({"nll": 0.0, "error": 0.1}) == {}
+    assert build().alarms({"critic": 0.0}) == {}  # of the other stage

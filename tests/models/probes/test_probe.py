@@ -10,6 +10,7 @@ from lawm_schemas.outputs import OUTPUTS
 
 from lawm_data.corpus.corpus import open_corpus
 from lawm_data.corpus.mask import make_mask
+from lawm_data.corpus.overlay import write_overlay
 from lawm_data.corpus.writing.writer import CorpusWriter
 from lawm_data.curation.derive import derive
 from lawm_data.envs.suites import make
@@ -89,6 +90,53 @@ def test_a_run_of_acwm_stands_in_for_the_anchor(corpus_path: Path, runs: dict[st
     lines = {line.kind: line for line in given.lines}
     assert lines["acwm_all"].runs == (str(runs["acwm"]),)
     assert lines["acwm"].runs == ()
+
+
+def test_an_anchor_of_all_labels_has_seen_all(
+    corpus_path: Path, runs: dict[str, Path], experiment: Callable, tmp_path: Path
+) -> None:
+    """A copy lacks, without a mask, what a mask hides of the corpus; or some steps alone."""
+    whole = open_corpus(corpus_path)
+    part = [whole.with_mask("half").filter(np.arange(4))]
+    derive(part, tmp_path / "few", "filter", {})
+    with CorpusWriter.create(
+        tmp_path / "partial", observations=whole.manifest.observations, action=whole.manifest.action
+    ) as writer:
+        for i in range(4):
+            t = whole[i]
+            writer.add(
+                dict(t.observations.items()),
+                t.rewards,
+                t.actions,
+                action_observed=np.arange(len(t)) > 0,
+                trajectory_id=t.info.id,
+                provenance=Provenance(source="test"),
+            )
+    for name in ("few", "partial"):
+        config = experiment("acwm", corpora=[{"path": str(tmp_path / name)}], labeled_ratio=None)
+        train(config, tmp_path / f"on-{name}")
+    words = {"corpus": corpus_path, "settings": FEW}
+    found = probe([runs["lam"]], mask="half", anchors=[tmp_path / "on-few"], **words)
+    lines = {line.kind: line.runs for line in found.lines}
+    assert (lines["acwm"], lines["acwm_all"]) == ((str(tmp_path / "on-few"),), ())
+    for name, mask in (("few", None), ("partial", "half")):
+        with pytest.raises(ConfigError, match=f"on-{name}: learned from other labels"):
+            probe([runs["lam"]], mask=mask, anchors=[tmp_path / f"on-{name}"], **words)
+
+
+def test_an_anchor_has_not_learned_from_inferred_actions(
+    make_corpus: Callable, runs: dict[str, Path], experiment: Callable, tmp_path: Path
+) -> None:
+    corpus = make_corpus(tmp_path / "corpus")
+    view = open_corpus(corpus).with_mask("half")
+    labels = [
+        (t.info.id, np.zeros((len(t), 2)), np.ones((len(t), 2))) for t in view if not t.is_labeled
+    ]
+    write_overlay(view, labels, name="ours", model="0" * 64, algorithm="lam")
+    source = {"path": str(corpus), "mask": "half", "labels": "ours"}
+    run = train(experiment("acwm", corpora=[source]), tmp_path / "run")
+    with pytest.raises(ConfigError, match="learned from inferred actions: is no anchor"):
+        probe([runs["lam"]], corpus, "half", anchors=[run.path], settings=FEW)
 
 
 @pytest.mark.parametrize(

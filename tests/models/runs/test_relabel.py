@@ -13,20 +13,23 @@ from lawm_schemas import ConfigError, CorpusError, Provenance
 
 from lawm_data import (
     CorpusWriter,
+    filter_corpus,
     make_mask,
+    merge_corpora,
     open_corpus,
     read_overlay,
     save_mask,
     write_overlay,
 )
+from lawm_data.inspection.label_error import compare_labels
 from lawm_models.networks.encoders import Observation, pixels
 from lawm_models.runs.relabel import (
-    SMALLEST_VARIANCE,
     Label,
     batch_of,
     errors_against,
     infer_labels,
     relabel,
+    uncertainty,
 )
 from lawm_models.training.checkpoint import MODEL
 from lawm_models.training.trainer import train
@@ -171,7 +174,35 @@ def test_perfect_labels_have_no_error(corpus):
     means = np.concatenate([whole[i].actions for i in (1, 2)]).mean(0, keepdims=True)
     constant = [label._replace(mean=np.repeat(means, len(label.mean), 0)) for label in labels]
     assert errors_against(whole, (1, 2), constant) == pytest.approx((1.0, 1.0))
-    assert SMALLEST_VARIANCE > 0
+
+
+def test_both_commands_leave_out_what_never_changes(experiment, make_corpus, tmp_path):
+    """An action of one number throughout has no R²; ``relabel`` and ``compare-labels`` agree."""
+    source = open_corpus(make_corpus(tmp_path / "source"))
+    specs = {"observations": source.manifest.observations, "action": source.manifest.action}
+    for constant, columns in ((0.1, [1]), (0.7, [0, 1])):
+        path = tmp_path / f"{constant}"
+        with CorpusWriter.create(path, **specs) as writer:
+            for i in range(5):
+                actions = source[i].actions.copy()
+                actions[:, columns] = constant
+                arrays = dict(source[i].observations.items())
+                writer.add(arrays, source[i].rewards, actions, provenance=Provenance(source="test"))
+        corpus = open_corpus(path)
+        save_mask(corpus, make_mask(corpus, 0.5, seed=0, name="half"))
+        config = experiment("lam", corpora=[{"path": str(path), "mask": "half"}])
+        run = train(config, tmp_path / f"run-{constant}")
+        found = relabel(run, path, "ours", truth_from_withheld=True)
+        judged = compare_labels(corpus, ["ours"])["overlays"]["ours"]
+        errors = found["nmse_per_dimension"]
+        assert [error is None for error in errors] == [i in columns for i in range(2)]
+        varies = [1 - error for error in errors if error is not None]
+        assert found["r2"] == (pytest.approx(varies[0]) if varies else None)
+        for r2 in (judged, judged["by_source"]["test"]):
+            assert r2["r2"] == (pytest.approx(found["r2"], rel=1e-4) if varies else None)
+        per_dimension = [e for e in judged["r2_per_dimension"] if e is not None]
+        assert per_dimension == pytest.approx(varies, rel=1e-4)
+        json.dumps([found, judged], allow_nan=False)
 
 
 def test_padded_batch_is_what_batches_are(corpus):
@@ -212,6 +243,46 @@ def test_an_action_that_leads_nowhere_is_not_inferred(runs, corpus, tmp_path):
     write_overlay(view, labels, name="lawm", model=weights, algorithm="lawm")
     states = [t.label_runs()[-1][0].value for t in view.with_labels("lawm")]
     assert states == ["inferred", "missing"]
+
+
+def test_only_what_was_inferred_is_judged(runs, corpus, tmp_path):
+    """The filler of a last step that led nowhere is neither an error nor an uncertainty.
+
+    ``relabel`` and ``compare-labels`` agree. Of a trajectory of one such step nothing is judged.
+    """
+    whole = open_corpus(corpus)
+    manifest, path = whole.manifest, tmp_path / "copy"
+    with CorpusWriter.create(
+        path, observations=manifest.observations, action=manifest.action
+    ) as writer:
+        for i, length in enumerate((6, 6, 6, 6, 1)):
+            arrays = whole[i].arrays(manifest.observations)
+            arrays = {k: a[[*range(length), length - 1]] for k, a in arrays.items()}
+            parts = arrays, whole[i].rewards[:length], whole[i].actions[:length]
+            source = manifest.provenance[0]
+            writer.add(*parts, provenance=source, metadata={"final_observation": "missing"})
+    copy = open_corpus(path)
+    labels = list(infer_labels(runs["lawm"].trained().algorithm, copy, range(5)))
+    write_overlay(copy, labels, name="ours", model="0" * 64, algorithm="lawm")
+    judged = compare_labels(copy, ["ours"])["overlays"]["ours"]
+    assert (judged["trajectories"], judged["steps"]) == (4, 20)
+    assert judged["by_source"]["test"]["trajectories"] == 4
+    errors = errors_against(copy, range(5), labels)
+    assert judged["r2"] == pytest.approx(1 - np.mean(errors), rel=1e-5)
+    truth = np.concatenate([copy[i].actions[:5] for i in range(4)])
+    half = np.array([1.0, 2.0])
+    wrong = (np.concatenate([label.mean[:5] for label in labels[:4]]) - truth) / half
+    assert judged["rmse"] == pytest.approx(np.sqrt(np.square(wrong).mean()), rel=1e-5)
+    assert errors_against(copy, [4], labels[4:]) is None
+    write_overlay(copy, labels[4:], name="one", model="0" * 64, algorithm="lawm")
+    with pytest.raises(ConfigError, match="label no trajectory whose action is known"):
+        compare_labels(copy, ["one"])
+
+    found = uncertainty(labels, manifest.action, copy.table.final_observed)
+    expected = [np.sqrt(np.square(label.std[:5] / half).mean()) for label in labels]
+    assert found == pytest.approx(expected)
+    assert found[4] == pytest.approx(3**-0.5)
+    assert uncertainty(labels, manifest.action, np.ones(5, bool))[0] != pytest.approx(found[0])
 
 
 def test_uncertain_trajectories_are_left_out_whole(runs, corpus):
@@ -274,3 +345,32 @@ def test_every_frame_is_encoded_once(
         encoded.clear()
         relabel(run, drawn, method, method=method)
         assert sum(encoded) == 33  # three hidden trajectories of 10 steps
+
+
+def test_a_copy_without_the_actions_that_the_run_saw_is_refused(experiment, make_corpus, tmp_path):
+    """Under the mask that the copy was made with, the run has not seen them."""
+    corpus, copy = make_corpus(tmp_path / "corpus"), tmp_path / "copy"
+    filter_corpus(open_corpus(corpus).with_mask("half"), "length > 0", copy)
+    # under other names, too, and beside others
+    other = make_corpus(tmp_path / "other", lengths=(21, 22))
+    merged = tmp_path / "merged"
+    merge_corpora([open_corpus(other), open_corpus(copy)], merged)
+    runs = {
+        mask: train(
+            experiment("bc", corpora=[{"path": str(corpus), "mask": mask}]), tmp_path / f"{mask}"
+        )
+        for mask in (None, "half")
+    }
+    for path in (copy, merged):
+        with pytest.raises(ConfigError, match=r"lacks the actions of 2 trajectories that the run"):
+            relabel(runs[None], path, "all", dry_run=True)
+        assert relabel(runs["half"], path, "all")["trajectories"] == 3 + (path == merged)
+    # on the corpus itself its mask says what was seen
+    assert relabel(runs[None], corpus, "all")["trajectories"] == 1
+    # what else the run was trained on tells, too
+    both = [{"path": str(other)}, {"path": str(corpus)}]
+    run = train(experiment("bc", corpora=both), tmp_path / "both")
+    with pytest.raises(ConfigError, match="lacks the actions of 2 trajectories"):
+        relabel(run, copy, "all", replace=True)
+    corpus.rename(tmp_path / "gone")  # then nothing does
+    assert relabel(run, copy, "all", replace=True)["trajectories"] == 3

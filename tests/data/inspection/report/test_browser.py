@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lawm_schemas import ArraySpec, Provenance, Role
 from report_corpora import corpus_with, even_ones
 
+from lawm_data import CorpusWriter, open_corpus, write_overlay
+from lawm_data.corpus.table import FINAL_MISSING
 from lawm_data.inspection.report import browser
 
 
@@ -90,3 +93,25 @@ def test_what_has_no_recorded_rewards_has_no_return_to_span(
         if known.any():
             assert returns[chosen].max() == returns[known].max()
             assert most == 1 or returns[chosen].min() == returns[known].min()
+
+
+def test_no_action_is_drawn_that_could_not_be_inferred(tmp_path: Path) -> None:
+    """The last one, where nobody recorded what it led to."""
+    with CorpusWriter.create(
+        tmp_path / "corpus",
+        observations=[ArraySpec(name="x", shape=(1,))],
+        action=ArraySpec(name="action", shape=(1,), role=Role.action),
+    ) as writer:
+        for i in range(2):
+            writer.add(
+                {"x": np.array([[0], [1], [2], [2 + i]])},
+                np.arange(3.0),
+                provenance=Provenance(source="test"),
+                metadata={} if i else FINAL_MISSING,
+            )
+    corpus = open_corpus(tmp_path / "corpus")
+    labels = [(name, np.arange(3.0)[:, None], np.ones((3, 1))) for name in corpus.table.id]
+    write_overlay(corpus, labels, name="ours", model="0" * 64, algorithm="lam")
+    data = browser.pack(corpus.with_labels("ours"), np.arange(2), dict.fromkeys(range(2), "test"))
+    known = [~np.isnan(unpack(data, i)[:-1, 1]) for i in range(2)]
+    assert [one.tolist() for one in known] == [[True, True, False], [True, True, True]]
