@@ -48,7 +48,7 @@ from lawm_models.networks.policies import FilteringPolicy, noisy
 from lawm_models.networks.scaling import ActionScale
 from lawm_models.networks.smoothing import smooth
 from lawm_models.networks.stacking import labeled_rows, windows
-from lawm_models.networks.world_model import Generators, standard_noise
+from lawm_models.networks.world_model import Generators, standard_noise, weighted_mean
 
 ROWS_AT_ONCE = 64
 """Copies of the windows whose actions are inferred are filtered side by side, up to so many."""
@@ -81,6 +81,10 @@ class Config(Schema):
     the paper."""
     data_expectile: float = Field(default=0.7, gt=0, lt=1)
     """τ of that loss, see ``ActorCritic.data_loss``; 0.7 is IQL's."""
+    cloning: float = Field(default=0.0, ge=0)
+    """Weight of the squared error of the policy's action on recorded states, of all trajectories:
+    from the recorded action, or else from the inferred one. Where hardly an action is a bad one, it
+    keeps the policy to what was done, which p(u|s) need not. 0 is the paper."""
     warmup: int = Field(default=0, ge=0)
     """Steps at the beginning of stage ``model`` that see labeled windows alone, so that p(a|s,u)
     means something before Eq. 8 decodes with it; 0 is the paper. A batch without a labeled window
@@ -106,6 +110,7 @@ class Algorithm(nn.Module):
             "prior_kl_scale",
             "data_values",
             "data_expectile",
+            "cloning",
             "agent_rate",
         ),
         modules=("agent", "snr"),
@@ -206,7 +211,8 @@ class Algorithm(nn.Module):
         model = self._frozen[0]
         with torch.no_grad():
             noise = self.model.draw_noise(batch, generator)
-            observed = self._infer(batch, noise).observed.state
+            inferred = self._infer(batch, noise)
+        observed = inferred.observed.state
         start = choose_starts(observed, batch.valid, self.config.agent.start_states, generator)
         dream = self.agent.dream(model.world, start, self._constrained(model, generator), generator)
         reward = model.world.reward(dream.feature[..., 1:, :, :])
@@ -223,6 +229,10 @@ class Algorithm(nn.Module):
                 metrics["action_snr"] = self._action_snr(self.snr, model, start, generator)
                 weight = weight * metrics["action_snr"]
             actor = actor + weight * divergence
+        if self.config.cloning:
+            error = self._cloning_error(model, inferred, batch)
+            metrics["cloning"] = error.detach()
+            actor = actor + self.config.cloning * error
         if self.config.data_values:
             loss = self._data_loss(observed, batch)
             metrics["data_values"] = loss.detach()
@@ -244,6 +254,20 @@ class Algorithm(nn.Module):
             known.to(reward.dtype),
             self.config.data_expectile,
         )
+
+    def _cloning_error(
+        self, model: LatentActionModel, inferred: Inferred, batch: Batch
+    ) -> Float[Tensor, "*m"]:
+        """Squared error of the policy's actions from those that were recorded, or else inferred.
+
+        As TD3+BC imitates (Fujimoto & Gu 2021), with normalised actions, summed over dimensions.
+        """
+        feature = inferred.feature[..., :-1, :]  # nothing was done in the last state
+        chosen = self.decode(model, feature, self.agent.mode(feature))
+        known = batch.action_mask.unsqueeze(-1)
+        done = torch.where(known, self.scale.to_model(batch.action), inferred.action.mean)
+        error = (chosen - done).square().sum(-1)
+        return weighted_mean(error, batch.valid.to(error.dtype))
 
     def _prior_kl(self, dream: Dream) -> Float[Tensor, "*m L N"]:
         """KL(π(u|s) ‖ p(u|s)) where a dream's policy acts, in nats, as the draws estimate it.

@@ -253,6 +253,31 @@ def test_rewards_teach_values_with_and_without_actions(make_batch, randomize):
     assert torch.equal(learned(unknown)[0], learned(replace(unknown, reward=reward))[0])
 
 
+def test_a_policy_clones_recorded_and_inferred_actions(make_batch, randomize):
+    """It comes nearer to both; padding and the noise of dreams aside."""
+    algorithm = build(own={"cloning": 1e4, "agent_rate": 3e-3})
+    randomize(algorithm)
+    algorithm.begin("agent")
+    batch = make_batch("mixed", padded=True)
+    errors = [
+        algorithm.update("agent", batch, torch.Generator().manual_seed(0))["cloning"].item()
+        for _ in range(60)
+    ]
+    assert errors[-1] < 0.75 * errors[0]
+
+    def error(changed):
+        again = build(own={"cloning": 1.0})
+        again.load_state_dict(algorithm.state_dict())
+        again.begin("agent")
+        return again.update("agent", changed, torch.Generator().manual_seed(0))["cloning"]
+
+    before, own, done = error(batch), batch.action_mask, batch.action.clone()
+    done[own & ~batch.valid] += 1.0
+    assert torch.equal(error(replace(batch, action=torch.where(own[..., None], done, 7.0))), before)
+    done[own & batch.valid] += 0.1
+    assert not torch.equal(error(replace(batch, action=done)), before)
+
+
 def test_uncertainty_of_inferred_actions_includes_the_decoder(make_batch):
     algorithm = build()
     _, std = algorithm.infer_actions(make_batch())
