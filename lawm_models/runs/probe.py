@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lawm_data.corpus.corpus import Corpus
 from lawm_data.corpus.mask import ranks
+from lawm_data.corpus.unexplained import ROUNDING
 from lawm_models.networks.layers import MLP
 from lawm_models.networks.optimizer import adam, minimize
 from lawm_models.training import seeding
@@ -18,6 +19,8 @@ from lawm_models.training import seeding
 HELD_OUT = 0.2
 """Share of the trajectories that the probe is judged by and does not learn from."""
 UNITS, LAYERS, STEPS, BATCH, RATE = 128, 2, 2000, 256, 1e-3
+LEAST = 1e-8
+"""A smaller sum of squares, where the variance in training is 1, is rounding."""
 MOST = 200
 """Trajectories that are looked at; more would not change what is found."""
 
@@ -27,14 +30,16 @@ def probe_state(view: Corpus, features: Sequence[Float[np.ndarray, "_ D"]]) -> d
 
     A small network predicts the state at an observation from the features of it and of the one
     before, without which no picture tells a velocity. R² is one minus the squared error of all
-    elements of a field over their variance.
+    elements of a field over their variance; those that never change where the network learns are
+    left out.
 
     Args:
         view: the corpus with its recorded state.
         features: (T+1, D) of each of its trajectories, which may differ in T.
 
     Returns:
-        R² by name; nothing where no state was recorded, or there are fewer than two trajectories.
+        R² by name; nothing where no state was recorded, or there are fewer than two trajectories,
+        nor of a field that never changes.
     """
     fields = {spec.name: spec.size for spec in view.manifest.state}
     return probe(view.table.ids.tolist(), features, lambda i: view[i].observations.state, fields)
@@ -63,14 +68,14 @@ def probe(
     split = max(1, round(HELD_OUT * len(order)))
     with seeding.ambient_randomness(torch.device("cpu")):
         torch.manual_seed(0)
-        predicted, true = _fitted_and_tested(features, truth, order[split:], order[:split])
+        predicted, true, learned = _fitted_and_tested(features, truth, order[split:], order[:split])
     found, column = {}, 0
     for name, size in fields.items():
-        here = slice(column, column + size)
-        column = here.stop
+        here = torch.arange(column, column + size)
+        here, column = here[learned[here]], column + size
         error = (predicted[:, here] - true[:, here]).square().sum()
         variance = (true[:, here] - true[:, here].mean(0)).square().sum()
-        if variance > 0:
+        if variance > LEAST:
             found[name] = float(1 - error / variance)
     return found
 
@@ -80,20 +85,25 @@ def _fitted_and_tested(
     truth: Callable[[int], np.ndarray],
     train: np.ndarray,
     test: np.ndarray,
-) -> tuple[Tensor, Tensor]:
-    """Prediction and truth on the held-out trajectories, on the scale of the others."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Prediction and truth on the held-out trajectories, on the scale of the others.
+
+    And which numbers vary among those, by more than rounding: nothing is learned of the rest.
+    """
     x, y = _pairs(features, truth, train)
-    mean, std = y.mean(0), y.std(0) + 1e-6
+    mean, std = y.double().mean(0), y.double().std(0)  # a mean in float32 is off, by its size
+    varies = std > ROUNDING * y.abs().amax(0)
+    std = torch.where(varies, std + 1e-6, 1.0)
     net = MLP(x.shape[1], y.shape[1], UNITS, LAYERS)
     optimizer, generator = adam(net.parameters(), RATE), torch.Generator().manual_seed(0)
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = RATE * (1 - step / STEPS)
         rows = torch.randint(len(x), (BATCH,), generator=generator)
-        minimize(optimizer, (net(x[rows]) - (y[rows] - mean) / std).square().mean())
+        minimize(optimizer, (net(x[rows]) - ((y[rows] - mean) / std).float()).square().mean())
     x, y = _pairs(features, truth, test)
     with torch.no_grad():
-        return net(x), (y - mean) / std
+        return net(x).double(), (y - mean) / std, varies
 
 
 def _pairs(
