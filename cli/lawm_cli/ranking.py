@@ -14,8 +14,8 @@ from lawm_data.system import terminal as show
 
 EPILOG = example(
     "lawm rank runs/a runs/b runs/c",
-    "lawm rank runs/near runs/far --model runs/m-0 --model runs/m-1 --model runs/m-2",
-    "lawm rank runs/bc runs/a --model runs/m-0 --corpus corpora/other --steps 200",
+    "lawm rank runs/near runs/far --model runs/m-0 --model runs/m-1",
+    "lawm rank runs/bc runs/a --model runs/m --corpus corpora/other --steps 200",
 )
 
 
