@@ -91,4 +91,4 @@ def test_results_say_how_they_were_made() -> None:
         assert results.command.startswith("lawm benchmark ")
         for cell in results.cells:
             assert cell.versions or cell.state != "done"
-            assert cell.command.startswith("lawm train ")
+            assert cell.command.startswith(("lawm train ", "lawm relabel "))  # infers labels first

@@ -38,6 +38,7 @@ CASES = {
             "agent": {**LAWM["agent"], "start_states": 6},
             "sample_dreamed": True,
             "data_values": 1.0,
+            "cloning": 0.5,
             "model": {**LAWM["model"], "free_nats": 0.01, "inverse_supervision": 0.5},
         },
         {},

@@ -31,6 +31,7 @@ POLICY = {
     "prior_kl_scale": "action_snr",
     "data_values": 0.5,
     "data_expectile": 0.9,
+    "cloning": 0.5,
     "agent_rate": 1e-3,
 }
 OTHER = {
