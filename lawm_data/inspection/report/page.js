@@ -257,8 +257,8 @@
   video.addEventListener("click", toggle);
   video.addEventListener("play", () => { button.textContent = "Pause"; play(); });
   video.addEventListener("pause", () => { button.textContent = "Play"; });
-  // browsers show the first frame only after a seek
-  video.addEventListener("loadedmetadata", () => seek(Number(slider.value)));
+  // browsers show the first frame only after a seek, which would stop what plays already
+  video.addEventListener("loadedmetadata", () => { if (video.paused) seek(Number(slider.value)); });
 
   /* ---- start ---- */
 

@@ -224,6 +224,19 @@ def test_clip_plays_and_moves_the_cursor(page) -> None:
     assert not page.locator("#play").is_visible()
 
 
+def test_a_clip_that_loads_while_it_plays_goes_on(page) -> None:
+    filmed = next(i for i, label in enumerate(labels(page)) if "with clip" in label)
+    page.locator("#list [role=option]").nth(filmed).click()
+    until(page, "document.getElementById('clip').duration > 0")
+    paused = page.evaluate("""() => {
+        const clip = document.getElementById("clip");
+        clip.play();
+        clip.dispatchEvent(new Event("loadedmetadata"));
+        return clip.paused;
+    }""")
+    assert not paused
+
+
 def test_click_on_a_point_opens_the_trajectory(page) -> None:
     page.locator("#state").select_option("inferred")
     point = page.locator("[data-chart=order] .mark-symbol path").nth(2)
