@@ -4,24 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import small_agents
 from lawm_schemas import Drawing, Manifest
 
 from lawm_data import open_corpus
-from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning
-from lawm_models.networks.actor_critic import ActorCriticConfig
-from lawm_models.networks.rssm import RSSMConfig
-from lawm_models.networks.world_model import WorldModelConfig
 
-CONFIG = DreamerConfig(
-    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
-    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
-    batch_size=2,
-    window=3,
-    random_trajectories=2,
-    first_updates=1,
-    updates=1,
-)
+CONFIG = small_agents.CONFIG.model_copy(update={"window": 3, "first_updates": 1, "updates": 1})
 
 
 def test_pictures_are_drawn_as_the_corpus_says(run: Callable[..., Any], tmp_path: Path) -> None:

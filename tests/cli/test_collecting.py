@@ -10,25 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import small_agents
 
 from lawm_data import open_corpus
-from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning
-from lawm_models.networks.actor_critic import ActorCriticConfig
-from lawm_models.networks.rssm import RSSMConfig
-from lawm_models.networks.world_model import WorldModelConfig
 
 ENV = ["--env", "cartpole-swingup"]
 RANDOM = ["collect", *ENV, "--action-repeat", "40", "--num-envs", "2"]
-CONFIG = DreamerConfig(
-    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
-    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
-    batch_size=2,
-    window=8,
-    random_trajectories=2,
-    first_updates=1,
-    updates=1,
-)
+CONFIG = small_agents.CONFIG.model_copy(update={"first_updates": 1, "updates": 1})
 
 
 @pytest.fixture(scope="module")

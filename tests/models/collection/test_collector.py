@@ -268,7 +268,7 @@ print(open_corpus(out).fingerprint)
 @pytest.mark.slow
 def test_an_agent_learns_from_what_it_sees(egl, tmp_path):
     """Its world model's convolutions change; in pieces it is the collection in one go."""
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     prints = []
     for name, sizes in (("whole", ["4"]), ("pieces", ["3", "4"])):
         command = [sys.executable, "-c", LEARN_FROM_PIXELS, str(tmp_path / name), *sizes]

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from lawm_schemas import ConfigError
+from small_agents import CONFIG
 
 from lawm_data import Corpus, CorpusWriter, open_corpus
 from lawm_data.corpus.integrity.validate import validate
@@ -20,27 +21,14 @@ from lawm_data.recording.parallel import parallel_rollouts
 from lawm_data.system.parts import parts_folder
 from lawm_data.system.workers import executor
 from lawm_models.collection.agent_folder import AgentFolder
-from lawm_models.collection.agents.dreamer import DreamerConfig
 from lawm_models.collection.collector import agent_folder, collect_learning, updates_before
 from lawm_models.collection.rollouts import RolloutSettings, open_context, plan_rollouts
 from lawm_models.collection.trained_policy import load_policy, load_snapshot
-from lawm_models.networks.actor_critic import ActorCriticConfig
-from lawm_models.networks.rssm import RSSMConfig
-from lawm_models.networks.world_model import WorldModelConfig
 
 pytest.importorskip("dm_control")
 
 TASK, REPEAT = "cartpole-swingup", 40  # 25 steps per trajectory
 RANDOM = RolloutSettings("random", TASK, trajectories=9, seed=0, action_repeat=REPEAT, num_envs=2)
-CONFIG = DreamerConfig(
-    world=WorldModelConfig(rssm=RSSMConfig(deter=8, stoch=4, hidden=8), embed=8, units=8, layers=1),
-    agent=ActorCriticConfig(units=8, layers=1, horizon=2, start_states=8, critics=1),
-    batch_size=2,
-    window=8,
-    random_trajectories=2,
-    first_updates=3,
-    updates=2,
-)
 
 
 @pytest.fixture(scope="module")
