@@ -7,7 +7,7 @@ by taking the policy that the models call best instead of the best one.
 
     lawm benchmark prior --out runs/prior
     R=runs/prior/runs/cartpole-swingup
-    python benchmarks/ranking.py $R/*support* --models clap $R/clap-2pct-seed? \
+    python benchmarks/ranking.py $R/* --models clap $R/clap-2pct-seed? \
         --models lawm $R/lawm-2pct-seed? --out benchmarks/results/ranking.json
 """
 
